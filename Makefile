@@ -1,0 +1,41 @@
+# hilum: every target does its own set-up; nothing is needed but Python 3.11+ and the Python package registry.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: setup check test bench demo docs clean
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[embedded,triton,console,dev]' -c constraints.txt
+	touch $@
+
+# lint, types, import contracts and the fast tests: under two minutes
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q -n 2 -m "not slow and not peers and not registry"
+
+test: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -n 2 --dist loadgroup --durations 15
+
+bench: $(READY)
+	$(BIN)/python -m bench
+
+# the main job on the embedded engine: a real head MR goes in over DIMSE, SEG, SR and a picture come out
+demo: $(READY)
+	$(BIN)/hilum demo --out var/demo
+
+docs: $(READY)
+	$(BIN)/python -m docs.generate
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

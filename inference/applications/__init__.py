@@ -1,0 +1,1 @@
+"""One folder an application; `catalog` finds them: built-ins, a folder, entry points."""

@@ -1,0 +1,40 @@
+"""Coded concepts by name (SNOMED CT, DCM, UCUM); a structure without a code here cannot be reported."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A code value in a coding scheme with its meaning (PS3.3 8.8); `scheme` is "SCT", "DCM" or "UCUM"."""
+
+    value: str
+    scheme: str
+    meaning: str
+
+
+ANATOMICAL_STRUCTURE = Code("91723000", "SCT", "Anatomical Structure")
+MORPHOLOGICALLY_ABNORMAL_STRUCTURE = Code("49755003", "SCT", "Morphologically Abnormal Structure")
+TISSUE = Code("85756007", "SCT", "Tissue")
+
+LUNG = Code("39607008", "SCT", "Lung")
+LUNGS = Code("74101002", "SCT", "Both lungs")
+BRAIN = Code("12738006", "SCT", "Brain")
+INTRACRANIAL_SPACE = Code("1101003", "SCT", "Intracranial")
+HEAD = Code("69536005", "SCT", "Head")
+CHEST = Code("51185008", "SCT", "Chest")
+
+LEFT = Code("7771000", "SCT", "Left")
+RIGHT = Code("24028007", "SCT", "Right")
+BOTH_SIDES = Code("51440002", "SCT", "Right and left")
+
+VOLUME = Code("118565006", "SCT", "Volume")
+ATTENUATION_COEFFICIENT = Code("112031", "DCM", "Attenuation Coefficient")
+MEAN = Code("373098007", "SCT", "Mean")
+
+CUBIC_CENTIMETRE = Code("cm3", "UCUM", "cubic centimeter")
+HOUNSFIELD_UNIT = Code("[hnsf'U]", "UCUM", "Hounsfield unit")
+MILLIMETRE = Code("mm", "UCUM", "millimeter")
+
+PRESENT = Code("52101004", "SCT", "Present")
+ABSENT = Code("272519000", "SCT", "Absent")
+UNDETERMINED = Code("373068000", "SCT", "Undetermined")

@@ -1,0 +1,1 @@
+"""Decoded instances become volumes in patient coordinates, and results find their way back to the source grid."""

@@ -1,0 +1,1 @@
+"""The DICOM node: what talks to the PACS, and what remembers."""

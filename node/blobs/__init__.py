@@ -1,0 +1,1 @@
+"""Bytes of instances, findings and results, under opaque names."""

@@ -1,0 +1,1 @@
+"""The node's nouns, from the standard library only."""

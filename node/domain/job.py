@@ -1,0 +1,79 @@
+"""Jobs, their result objects, and the deliveries that bring these to sinks."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from node.domain.state import DeliveryState, JobState
+
+
+class Priority(StrEnum):
+    """The route's priority; claimed in this order."""
+
+    URGENT = "urgent"
+    ROUTINE = "routine"
+    OFFPEAK = "offpeak"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One application on one series; several routes that ask for the same share one job, and its sinks are the union.
+
+    `attempts` counts claims. `lease` is the fence: a finish under another lease touches nothing.
+    `input_digest` is SHA-256 over the sorted (SOP Instance UID, digest) pairs of the instances it uses.
+    """
+
+    id: int
+    arrival: int
+    study_instance_uid: str
+    series_instance_uid: str
+    application: str
+    application_version: str
+    engine: str
+    routes: tuple[str, ...]
+    sinks: tuple[str, ...]
+    priority: Priority
+    state: JobState
+    attempts: int
+    lease: str | None
+    lease_until: datetime | None
+    due_at: datetime
+    created_at: datetime
+    input_digest: str
+    predecessor: int | None
+    findings_blob: str | None
+    inferred_at: datetime | None
+    model_digest: str | None
+    code: str | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultObject:
+    """One encoded DICOM object of a job; its bytes never change once journaled. `kind` is "seg", "sr" or "sc"."""
+
+    id: int = 0
+    job: int
+    kind: str
+    sop_instance_uid: str
+    sop_class_uid: str
+    series_instance_uid: str
+    description: str
+    blob: str
+    size: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """The objects of one job to one sink."""
+
+    id: int
+    job: int
+    sink: str
+    state: DeliveryState
+    attempts: int
+    lease: str | None
+    due_at: datetime
+    code: str | None
+    reason: str | None

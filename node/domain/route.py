@@ -1,0 +1,67 @@
+"""Routes: which series get which applications, and where results go; decisions keep their reasons, condition by condition."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from node.domain.header import Value
+from node.domain.job import Priority
+
+
+class Operator(StrEnum):
+    """What a condition asks of a keyword's values."""
+
+    EQUALS = "equals"  # some value equals the expected one (or one of `in`)
+    MATCHES = "matches"  # some value is found by the regular expression
+    MIN = "min"
+    MAX = "max"
+    EXISTS = "exists"  # present with a value (True), or not (False)
+    WITHIN = "within"  # a DA value lies within this duration before now
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """One condition on one DICOM keyword; `negated` turns it around. A keyword that is absent holds no condition but EXISTS False
+    and the negated ones."""
+
+    keyword: str
+    operator: Operator
+    expected: tuple[Value, ...]
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One entry of `routes:`. Empty `peers` or `called` take any. `each` runs the applications on every series that fits, else on
+    the best one (most instances per application's acceptance, then thinnest slices, then lowest series number)."""
+
+    name: str
+    peers: tuple[str, ...] = ()
+    called: tuple[str, ...] = ()
+    when: tuple[Condition, ...] = ()
+    run: tuple[str, ...] = ()
+    priority: Priority = Priority.ROUTINE
+    send: tuple[str, ...] = ()
+    each: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """One condition as it was tried on one series: what was expected, what was found, whether it held."""
+
+    key: str
+    expected: str
+    found: str
+    held: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What one route decided about one series. `matched` says the conditions held; `chosen` that this series was picked to run."""
+
+    route: str
+    series_instance_uid: str
+    matched: bool
+    chosen: bool
+    tried: Sequence[Tried]
+    reason: str

@@ -1,0 +1,60 @@
+"""The state machine of a study's way through the node, as data; tests walk the table."""
+
+from enum import StrEnum
+
+
+class ArrivalState(StrEnum):
+    """An arrival: what came for one study (or series) until nothing more was expected."""
+
+    RECEIVED = "received"  # at least one instance is durable; more may come
+    COMPLETE = "complete"  # the manifest is frozen, the reason kept
+    ROUTED = "routed"  # every route was tried, jobs inserted in the same transaction
+
+
+class JobState(StrEnum):
+    """A job: one application on one series of one arrival."""
+
+    QUEUED = "queued"  # claimable under a lease
+    INFERRED = "inferred"  # the findings are durable
+    ENCODED = "encoded"  # the result objects are durable, re-read and checked; deliveries inserted in the same transaction
+    DONE = "done"  # every delivery is committed
+    PARKED = "parked"  # a person decides: code, reason, remedy
+    FAILED = "failed"  # attempts used up
+    CANCELLED = "cancelled"  # by the operator
+    SUPERSEDED = "superseded"  # late instances opened a new revision with other inputs
+
+
+class DeliveryState(StrEnum):
+    """A delivery: the objects of one job to one sink."""
+
+    WAITING = "waiting"  # claimable under a lease
+    DELIVERED = "delivered"  # the sink accepted every object, status by status
+    COMMITTED = "committed"  # storage commitment succeeded, or was not asked for
+    PARKED = "parked"  # the sink refused for good: a person decides
+    CANCELLED = "cancelled"  # by the operator, or superseded before it left
+
+
+ARRIVAL_TRANSITIONS: dict[ArrivalState, frozenset[ArrivalState]] = {
+    ArrivalState.RECEIVED: frozenset({ArrivalState.COMPLETE}),
+    ArrivalState.COMPLETE: frozenset({ArrivalState.ROUTED}),
+    ArrivalState.ROUTED: frozenset(),
+}
+
+JOB_TRANSITIONS: dict[JobState, frozenset[JobState]] = {
+    JobState.QUEUED: frozenset({JobState.INFERRED, JobState.PARKED, JobState.FAILED, JobState.CANCELLED, JobState.SUPERSEDED}),
+    JobState.INFERRED: frozenset({JobState.ENCODED, JobState.PARKED, JobState.FAILED, JobState.CANCELLED, JobState.SUPERSEDED}),
+    JobState.ENCODED: frozenset({JobState.DONE, JobState.CANCELLED, JobState.SUPERSEDED}),
+    JobState.DONE: frozenset({JobState.ENCODED, JobState.SUPERSEDED}),  # ENCODED: the operator sends the frozen objects again
+    JobState.PARKED: frozenset({JobState.QUEUED, JobState.INFERRED, JobState.CANCELLED, JobState.SUPERSEDED}),
+    JobState.FAILED: frozenset({JobState.QUEUED, JobState.INFERRED, JobState.CANCELLED, JobState.SUPERSEDED}),
+    JobState.CANCELLED: frozenset({JobState.QUEUED, JobState.INFERRED, JobState.ENCODED}),
+    JobState.SUPERSEDED: frozenset(),
+}
+
+DELIVERY_TRANSITIONS: dict[DeliveryState, frozenset[DeliveryState]] = {
+    DeliveryState.WAITING: frozenset({DeliveryState.DELIVERED, DeliveryState.PARKED, DeliveryState.CANCELLED}),
+    DeliveryState.DELIVERED: frozenset({DeliveryState.COMMITTED, DeliveryState.WAITING}),
+    DeliveryState.COMMITTED: frozenset({DeliveryState.WAITING}),  # resend
+    DeliveryState.PARKED: frozenset({DeliveryState.WAITING, DeliveryState.CANCELLED}),
+    DeliveryState.CANCELLED: frozenset({DeliveryState.WAITING}),
+}

@@ -1,0 +1,18 @@
+"""Unique identifiers derived from what they identify: equal inputs give equal UIDs (PS3.5 B.2: 2.25 + UUID)."""
+
+import re
+import uuid
+
+_NAMESPACE = uuid.UUID("6f0b4ed6-6d38-5d0c-9d8f-5b5a0d6a0e51")
+_UID = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")
+
+
+def derive_uid(*parts: str) -> str:
+    """A UID that depends on `parts` and their order alone; parts cannot run into each other."""
+    name = "".join(f"{len(part)}:{part}" for part in parts)
+    return f"2.25.{uuid.uuid5(_NAMESPACE, name).int}"
+
+
+def is_uid(text: str) -> bool:
+    """Whether `text` is a UID by PS3.5 9.1: digits and dots, no leading zeros, 64 characters at most."""
+    return len(text) <= 64 and _UID.fullmatch(text) is not None

@@ -1,0 +1,1 @@
+"""The durable memory: one SQL schema for SQLite and PostgreSQL."""

@@ -1,0 +1,191 @@
+"""The journal port: the node's durable memory. Every state change and its event are one transaction.
+
+Times are aware UTC datetimes passed in by the caller (a fake clock serves the tests). A change that the transition table does not
+allow raises `JournalError`; one made under a lease that is no longer held returns False and changes nothing.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Protocol
+
+from node.domain.arrival import Arrival, Completeness
+from node.domain.instance import Instance
+from node.domain.job import Delivery, Job, Priority, ResultObject
+from node.domain.route import Decision
+from node.domain.state import ArrivalState, DeliveryState, JobState
+
+
+class Pausable(StrEnum):
+    ROUTE = "route"
+    SINK = "sink"
+    ENGINE = "engine"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One line of the append-only history. `subject` is "arrival", "job", "delivery" or "instance"."""
+
+    at: datetime
+    subject: str
+    subject_id: int
+    name: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewInstance:
+    """An instance to be journaled, and what it means for arrivals.
+
+    `instance.standing` is CURRENT for a new one or an update (then `replaces` is the row that becomes REPLACED), CONFLICT for other
+    pixels. With `opens` the instance joins the open arrival of its study (or series, by `scope_series`) and peer, or opens one,
+    whose `due_at` becomes `due_at`; a closed arrival is never reopened: the new one names it in `supersedes` with revision + 1, and
+    inherits its instances.
+    """
+
+    instance: Instance
+    opens: bool
+    scope_series: bool
+    due_at: datetime
+    replaces: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob:
+    """A job that routing asks for. A live or finished job with the same (study, series, application) and equal `input_digest`
+    gains the routes and missing sinks instead of a twin; one with another digest is superseded and named as `predecessor`."""
+
+    series_instance_uid: str
+    application: str
+    application_version: str
+    engine: str
+    routes: tuple[str, ...]
+    sinks: tuple[str, ...]
+    priority: Priority
+    input_digest: str
+    instances: tuple[int, ...]
+    parked: tuple[str, str] | None = None
+    """(code, reason) when the job is parked from the start (an application that refuses the series)."""
+
+
+class Journal(Protocol):
+    """See the module's docstring; tests/contract/test_journal.py holds every journal to it."""
+
+    # ---- instances
+    def instances_of(self, sop_instance_uid: str) -> list[Instance]: ...
+    def record(self, news: Sequence[NewInstance], now: datetime) -> list[int]:
+        """Insert all in one transaction; returns their row ids. Idempotent by `blob`."""
+        ...
+
+    def note(self, subject: str, subject_id: int, name: str, detail: str, now: datetime) -> None:
+        """An event without a state change (a duplicate, a conflict, a file set aside)."""
+        ...
+
+    def is_own_result(self, sop_instance_uid: str) -> bool: ...
+    def arrival_instances(self, arrival: int) -> list[Instance]: ...
+    def job_instances(self, job: int) -> list[Instance]: ...
+
+    # ---- arrivals
+    def arrivals(
+        self, *, states: Collection[ArrivalState] = (), due_before: datetime | None = None, study: str | None = None, limit: int = 1000
+    ) -> list[Arrival]: ...
+    def latest_arrival(self, study_instance_uid: str, series_instance_uid: str | None, peer: str | None) -> Arrival | None: ...
+    def shorten(self, arrival: int, due_at: datetime) -> None:
+        """Move an open arrival's `due_at` nearer, never further."""
+        ...
+
+    def complete(self, arrival: int, by: Completeness, now: datetime, *, expected_last: datetime | None = None) -> bool:
+        """Freeze the manifest. False when it is not open, or an instance came after `expected_last`."""
+        ...
+
+    def route(self, arrival: int, decisions: Sequence[Decision], jobs: Sequence[NewJob], config_digest: str, now: datetime) -> list[int]:
+        """COMPLETE → ROUTED with every decision kept and jobs inserted, in one transaction."""
+        ...
+
+    def decisions(self, arrival: int) -> list[Decision]: ...
+    def config_digest(self, arrival: int) -> str | None:
+        """The configuration under which the arrival was routed; None before."""
+        ...
+
+    # ---- jobs
+    def claim_job(self, owner: str, now: datetime, lease: timedelta, *, away_engines: Collection[str] = ()) -> Job | None:
+        """Lease the most urgent due job in QUEUED or INFERRED whose route and engine are neither paused nor away; counts an attempt."""
+        ...
+
+    def renew(self, job: int, lease: str, until: datetime) -> bool: ...
+    def inferred(self, job: int, lease: str, findings_blob: str, model_digest: str, now: datetime) -> bool: ...
+    def encoded(self, job: int, lease: str, objects: Sequence[ResultObject], now: datetime) -> bool:
+        """INFERRED → ENCODED; inserts the objects and one WAITING delivery per sink of the job; releases the lease."""
+        ...
+
+    def retry_job(self, job: int, lease: str, due_at: datetime, code: str, reason: str, now: datetime, *, count_attempt: bool) -> bool:
+        """Keep the state, release the lease, set `due_at`; an engine that is away gives the attempt back (`count_attempt` False)."""
+        ...
+
+    def end_job(self, job: int, lease: str | None, state: JobState, code: str, reason: str, now: datetime) -> bool:
+        """To PARKED, FAILED or CANCELLED. `lease` None is the operator, who needs no lease."""
+        ...
+
+    def revive_job(self, job: int, now: datetime, *, afresh: bool = False) -> JobState:
+        """The operator's retry: PARKED, FAILED, CANCELLED → the furthest durable state (QUEUED, INFERRED); a job that has its objects
+        (DONE, or ENCODED) gets its deliveries WAITING again, to send the same bytes. Attempts restart."""
+        ...
+
+    def jobs(
+        self, *, states: Collection[JobState] = (), arrival: int | None = None, study: str | None = None, limit: int = 1000
+    ) -> list[Job]: ...
+    def job(self, job: int) -> Job: ...
+    def objects(self, job: int) -> list[ResultObject]: ...
+
+    # ---- deliveries
+    def claim_delivery(self, owner: str, now: datetime, lease: timedelta) -> Delivery | None:
+        """Lease the next due WAITING delivery whose sink is not paused; counts an attempt."""
+        ...
+
+    def undelivered(self, delivery: int) -> list[ResultObject]:
+        """The objects of the delivery that its sink has not accepted yet."""
+        ...
+
+    def receipt(
+        self, delivery: int, lease: str, object_id: int, accepted: bool, status: int | None, detail: str, now: datetime
+    ) -> bool: ...
+    def delivered(self, delivery: int, lease: str, now: datetime) -> bool:
+        """WAITING → DELIVERED → COMMITTED (commitment not asked for); the job is DONE when all its deliveries are."""
+        ...
+
+    def retry_delivery(self, delivery: int, lease: str, due_at: datetime, code: str, reason: str, now: datetime) -> bool: ...
+    def park_delivery(self, delivery: int, lease: str, code: str, reason: str, now: datetime) -> bool: ...
+    def resend(self, job: int, sink: str | None, now: datetime) -> list[int]:
+        """The operator's resend: WAITING again to one sink (inserted if new) or all; every object is sent again."""
+        ...
+
+    def deliveries(self, *, job: int | None = None, states: Collection[DeliveryState] = (), limit: int = 1000) -> list[Delivery]: ...
+    def receipts(self, delivery: int) -> list[tuple[ResultObject, bool, int | None, str]]: ...
+
+    # ---- operator and history
+    def pause(self, kind: Pausable, name: str, now: datetime) -> None: ...
+    def resume(self, kind: Pausable, name: str, now: datetime) -> bool: ...
+    def paused(self) -> list[tuple[Pausable, str, datetime]]: ...
+    def events(self, subject: str, subject_id: int) -> list[Event]: ...
+
+    # ---- retention
+    def purgeable(self, received_before: datetime, limit: int = 500) -> list[Instance]:
+        """Instances with pixels, oldest first, of arrivals that are ROUTED and whose jobs are all ended and delivered."""
+        ...
+
+    def tombstone(self, instances: Iterable[int], now: datetime) -> None:
+        """Standing PURGED, committed before the blob is deleted; the row stays."""
+        ...
+
+    def forget_headers(self, received_before: datetime, limit: int = 500) -> int: ...
+    def purged_blobs(self, limit: int = 1000) -> Mapping[int, str]:
+        """Tombstones whose blob may still lie there (deleted again after a crash); `swept` ends it."""
+        ...
+
+    def swept(self, instances: Iterable[int]) -> None: ...
+
+    # ---- health
+    def beat(self, process: str, state: str, now: datetime) -> None: ...
+    def beats(self) -> dict[str, tuple[datetime, str]]: ...
+    def close(self) -> None: ...

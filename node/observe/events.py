@@ -1,0 +1,34 @@
+"""Events: one JSON line each on stderr, without patient data unless the configuration asks for it."""
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+
+
+def start_events(process: str, level: int = logging.INFO) -> None:
+    """Write this process's events to stderr; call once at the start of every process."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(process=process)
+
+
+def event(name: str, **fields: Any) -> None:
+    """Something happened that an operator may look for; `name` is stable ("job.inferred"), units stand in the field names."""
+    structlog.get_logger().info(name, **fields)
+
+
+def alarm(name: str, **fields: Any) -> None:
+    """Something happened that an operator must look at."""
+    structlog.get_logger().warning(name, **fields)

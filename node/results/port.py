@@ -1,0 +1,65 @@
+"""What the encoder is given and what it gives back; `node.results.encode.encode(job) -> list[Encoded]` is the one entrance."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydicom.dataset import Dataset
+
+from inference.applications.port import Application
+from inference.findings import Findings
+from inference.imaging.volume import Volume
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predecessor:
+    """The report that a revision replaces (PredecessorDocumentsSequence, PS3.3 C.17.2)."""
+
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    sop_class_uid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoding:
+    """All that the objects of one job are made from; equal encodings give equal bytes.
+
+    Attributes
+    ----------
+    sources
+        Headers (no pixels) of the source instances, in any order; one of a multi-frame source.
+    volume
+        The volume that was analysed: the findings' grid, and its intensities for the summary page.
+    at
+        When the findings were journaled (aware UTC): every date and time in the objects comes from it.
+    input_digest, model_digest, findings_digest, parameters
+        What the UIDs derive from, with the application's name and version. `parameters` is the canonical text of whatever else
+        changes the objects (configuration of the application, encoder version).
+    device_uid
+        DeviceUID of the processing equipment: new for every model file (IHE AIR).
+    """
+
+    application: Application
+    findings: Findings
+    sources: Sequence[Dataset]
+    volume: Volume
+    at: datetime
+    input_digest: str
+    model_digest: str
+    findings_digest: str
+    parameters: str
+    device_uid: str
+    predecessors: Sequence[Predecessor] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoded:
+    """One Part 10 object, checked. `kind` is "seg", "sr" or "sc"."""
+
+    kind: str
+    sop_instance_uid: str
+    sop_class_uid: str
+    series_instance_uid: str
+    description: str
+    data: bytes

@@ -1,0 +1,147 @@
+"""The configuration as frozen nouns, one class per block of hilum.yaml; decoding and its errors live beside this file."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+
+from node.domain.route import Route
+
+
+class Scope(StrEnum):
+    """What settles as one."""
+
+    STUDY = "study"
+    SERIES = "series"
+
+
+class Durability(StrEnum):
+    """What is on disk before 0x0000 is answered."""
+
+    EACH = "each"
+
+
+class May(StrEnum):
+    """What a peer may do here (store, echo), and what the node may ask of it (find)."""
+
+    STORE = "store"
+    ECHO = "echo"
+    FIND = "find"
+
+
+class EngineKind(StrEnum):
+    EMBEDDED = "embedded"
+
+
+class SinkKind(StrEnum):
+    DIMSE = "dimse"
+    FOLDER = "folder"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settle:
+    """When an arrival is complete: `quiet` without a new instance; `counted` once the sender's own count is reached (peers with find)."""
+
+    scope: Scope = Scope.STUDY
+    quiet: timedelta = timedelta(seconds=10)
+    counted: timedelta = timedelta(seconds=2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one peer may take of the listener. `syntaxes` None accepts every standard transfer syntax (UIDs otherwise)."""
+
+    associations: int = 10
+    max_pdu: int = 131072
+    syntaxes: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """A DICOM application entity that the node knows. `host` is checked at admission; `port` 0 means it does not listen."""
+
+    name: str
+    ae_title: str
+    host: str
+    port: int
+    may: frozenset[May] = frozenset({May.STORE, May.ECHO})
+    settle: Settle = Settle()
+    limits: Limits = Limits()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """The listener. `strangers` True admits calling AE titles that are no peer (a laboratory's setting; settle and limits default)."""
+
+    ae_titles: tuple[str, ...] = ("HILUM",)
+    host: str = "127.0.0.1"
+    port: int = 11112
+    strangers: bool = False
+    max_associations: int = 40
+    acse_timeout: timedelta = timedelta(seconds=10)
+    dimse_timeout: timedelta = timedelta(seconds=60)
+    idle_timeout: timedelta = timedelta(seconds=60)
+    workers: int = 1
+    patient_data_in_logs: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """Where the node remembers. Paths are absolute (relative ones in the YAML count from the config file's folder)."""
+
+    journal: str
+    blobs: Path
+    keep: timedelta = timedelta(days=14)
+    keep_headers: timedelta = timedelta(days=400)
+    durability: Durability = Durability.EACH
+    min_free_bytes: int = 2 * 2**30
+    high_water: float = 0.9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    name: str
+    kind: EngineKind = EngineKind.EMBEDDED
+    threads: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sink:
+    """Where results go: a peer (kind dimse) or a folder. `retry` bounds the back-off between attempts; `give_up` parks after so long."""
+
+    name: str
+    kind: SinkKind
+    peer: str | None = None
+    path: Path | None = None
+    summary: bool = True
+    retry_first: timedelta = timedelta(seconds=5)
+    retry_most: timedelta = timedelta(minutes=10)
+    give_up: timedelta = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplicationSettings:
+    """How one application runs here. `attempts` claims before a job fails."""
+
+    name: str
+    engine: str = "default"
+    attempts: int = 3
+    timeout: timedelta = timedelta(minutes=15)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """All of hilum.yaml. `digest` is SHA-256 (hex) of its meaning: equal digests route equally."""
+
+    path: Path
+    digest: str
+    node: Node
+    store: Store
+    models: Path
+    peers: Mapping[str, Peer] = field(default_factory=dict)
+    engines: Mapping[str, EngineSettings] = field(default_factory=dict)
+    sinks: Mapping[str, Sink] = field(default_factory=dict)
+    applications: Mapping[str, ApplicationSettings] = field(default_factory=dict)
+    routes: tuple[Route, ...] = ()
+    application_folders: tuple[Path, ...] = ()

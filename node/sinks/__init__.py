@@ -1,0 +1,1 @@
+"""Where results go: a DIMSE peer or a folder."""
