@@ -1,0 +1,51 @@
+"""Bells: how one process tells another that there is work. A bell is a hint; the sweep every second is the guarantee."""
+
+import contextlib
+import errno
+import os
+import select
+from pathlib import Path
+
+
+class Bell:
+    """A named pipe that many may ring and one waits at; ringing nobody, or a bell that rings already, does nothing."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._path = folder / name
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with contextlib.suppress(FileExistsError):
+            os.mkfifo(self._path, 0o600)
+        self._reader: int | None = None
+
+    def ring(self) -> None:
+        """Wake whoever waits; never blocks."""
+        try:
+            writer = os.open(self._path, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as nobody:
+            if nobody.errno in (errno.ENXIO, errno.ENOENT):
+                return
+            raise
+        try:
+            os.write(writer, b"!")
+        except BlockingIOError:
+            pass  # it rings already
+        except BrokenPipeError:
+            pass  # the listener has just gone: its successor sweeps
+        finally:
+            os.close(writer)
+
+    def wait(self, timeout_s: float) -> None:
+        """Return at the next ring, or after `timeout_s`; rings that came since the last wait count."""
+        if self._reader is None:
+            # read and write, so that the pipe never reports end-of-file while nobody rings
+            self._reader = os.open(self._path, os.O_RDWR | os.O_NONBLOCK)
+        ready, _, _ = select.select([self._reader], [], [], timeout_s)
+        if ready:
+            with contextlib.suppress(BlockingIOError):
+                os.read(self._reader, 65536)
+
+    def close(self) -> None:
+        """Stop waiting here; the pipe itself stays for the next process."""
+        if self._reader is not None:
+            os.close(self._reader)
+            self._reader = None

@@ -1,0 +1,199 @@
+"""The family: the supervisor that starts receive, flow and work as processes of their own, and starts again what dies."""
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from node.assembly import compose
+from node.domain.errors import ConfigError
+from node.observe.events import alarm, event
+from node.settings.config import Config
+
+_RESTART_FIRST_S = 0.5
+_RESTART_MOST_S = 30.0
+_STEADY_S = 60.0  # a process that lived this long starts again at once
+_READY_S = 60.0
+_DRAIN_S = 30.0
+
+
+class AlreadyRunning(ConfigError):
+    """Another node serves the same store."""
+
+    code = "HLM-2090"
+    remedy = "Stop the other `hilum serve`, or give this one a store of its own."
+
+
+class NotReady(ConfigError):
+    """The listener did not come up: the port is taken, or the process died."""
+
+    code = "HLM-2091"
+    remedy = "See the events above: mostly another program listens on the port (`node: {listen: …}`)."
+
+
+@dataclass(slots=True)
+class _Member:
+    """One process of the family."""
+
+    stage: str
+    arguments: list[str]
+    process: subprocess.Popen[str] | None = None
+    started: float = 0.0
+    failures: int = 0
+    restart_at: float = 0.0
+    ready: threading.Event = field(default_factory=threading.Event)
+    port: int = 0
+
+    @property
+    def owner(self) -> str:
+        """How leases of this process begin (node.assembly.process takes the same)."""
+        assert self.process is not None
+        return owner_of(self.process.pid)
+
+
+def owner_of(pid: int) -> str:
+    """The name under which a process holds leases: unique on one host among live processes."""
+    return f"{os.uname().nodename}:{pid}"
+
+
+class Family:
+    """Starts the processes of one node, watches them, and drains them at the end.
+
+    Raises
+    ------
+    AlreadyRunning
+        Another family holds the store's lock.
+    """
+
+    def __init__(self, config: Config, *, announce: Callable[[dict[str, object]], None]) -> None:
+        self._config = config
+        self._announce = announce
+        self._stopping = threading.Event()
+        folder = compose.run_folder(config)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock = (folder / "lock").open("w", encoding="ascii")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as held:
+            raise AlreadyRunning(f"another node serves {config.store.blobs}") from held
+        self._members = [
+            _Member(stage="flow", arguments=["flow"]),
+            *(_Member(stage="work", arguments=["work"]) for _ in range(config.node.workers)),
+            _Member(stage="receive", arguments=["receive"]),
+        ]
+
+    def stop(self) -> None:
+        """Drain and end; safe to call from a signal handler."""
+        self._stopping.set()
+
+    def run(self) -> int:
+        """Serve until `stop`; 0 when everything drained in time.
+
+        Raises
+        ------
+        NotReady
+            The listener did not come up.
+        """
+        with contextlib.closing(compose.open_journal(self._config)) as journal:
+            # the lock is ours, so whoever held these leases is dead
+            freed = journal.release("", datetime.now(UTC))
+        if freed:
+            event("family.leases_released", count=freed)
+        for member in self._members:
+            self._start(member)
+        receive = self._members[-1]
+        deadline = time.monotonic() + _READY_S
+        while not receive.ready.wait(0.1):
+            assert receive.process is not None
+            if self._stopping.is_set():
+                return self._drain()
+            if receive.process.poll() is not None or time.monotonic() > deadline:
+                self._drain()
+                raise NotReady(f"the listener on {self._config.node.host}:{self._config.node.port} did not come up")
+        receive.arguments = ["receive", "--port", str(receive.port)]  # a restarted listener keeps its port
+        self._announce({"event": "node.ready", "port": receive.port, "ae_title": self._config.node.ae_titles[0], "pid": os.getpid()})
+        while not self._stopping.wait(0.2):
+            for member in self._members:
+                self._watch(member)
+        return self._drain()
+
+    def _start(self, member: _Member) -> None:
+        member.ready.clear()
+        member.started = time.monotonic()
+        # stdin is a life line: a child whose parent dies reads end-of-file and drains
+        member.process = subprocess.Popen(
+            [sys.executable, "-m", "node.assembly.process", str(self._config.path), *member.arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        event("process.started", stage=member.stage, pid=member.process.pid)
+        threading.Thread(target=self._listen, args=(member, member.process), daemon=True).start()
+
+    @staticmethod
+    def _listen(member: _Member, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            with contextlib.suppress(ValueError):
+                said = json.loads(line)
+                if said.get("event") == "process.ready":
+                    member.port = int(said.get("port", 0))
+                    member.ready.set()
+
+    def _watch(self, member: _Member) -> None:
+        if member.process is None:
+            if time.monotonic() >= member.restart_at:
+                self._start(member)
+            return
+        code = member.process.poll()
+        if code is None:
+            return
+        with contextlib.closing(compose.open_journal(self._config)) as journal:
+            freed = journal.release(member.owner, datetime.now(UTC))
+        member.failures = 0 if time.monotonic() - member.started > _STEADY_S else member.failures + 1
+        wait_s = min(_RESTART_MOST_S, _RESTART_FIRST_S * 2 ** max(0, member.failures - 1)) if member.failures else 0.0
+        alarm("process.died", stage=member.stage, pid=member.process.pid, exit_code=code, leases_released=freed, restart_in_s=wait_s)
+        member.restart_at = time.monotonic() + wait_s
+        member.process = None
+
+    def _drain(self) -> int:
+        """Stop the listener first, so that nothing new comes, then the rest; kill what does not end in time."""
+        late = 0
+        for stages in (("receive",), ("flow", "work")):
+            going = [m.process for m in self._members if m.stage in stages and m.process is not None]
+            for process in going:
+                if process.poll() is None:
+                    process.send_signal(signal.SIGTERM)
+            deadline = time.monotonic() + _DRAIN_S
+            for process in going:
+                try:
+                    process.wait(max(0.1, deadline - time.monotonic()))
+                except subprocess.TimeoutExpired:
+                    alarm("process.killed", pid=process.pid, after_s=_DRAIN_S)
+                    process.kill()
+                    process.wait()
+                    late += 1
+        event("node.stopped", killed=late)
+        return 0
+
+
+def node_runs(config: Config) -> bool:
+    """Whether a family holds the store's lock now."""
+    path: Path = compose.run_folder(config) / "lock"
+    if not path.exists():
+        return False
+    with path.open("a", encoding="ascii") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
