@@ -1,0 +1,175 @@
+"""`hilum doctor`: is everything there that the configuration relies on? Each finding says what to do."""
+
+import contextlib
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from node.settings.config import Config, May
+
+_SILENT = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing looked at. `level` is "good", "warning" or "bad"; `fix` says what to do unless it is good."""
+
+    subject: str
+    level: str
+    detail: str
+    fix: str = ""
+
+
+def doctor(
+    *,
+    config: Annotated[Path | None, Parameter(name=["--config", "-c"])] = None,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> int:
+    """Look at disk, journal, node, peers, sinks, engines and models; say what is wrong and what to do.
+
+    Exit code 1 when something is bad, 0 otherwise (warnings included).
+
+    Parameters
+    ----------
+    config
+        The configuration (default: ./hilum.yaml, else ./config/hilum.yaml).
+    as_json
+        One JSON object with the list of findings instead of a table.
+    """
+    from node.settings.find import find_config
+    from node.settings.load import load
+
+    loaded = load(find_config(config))
+    findings = list(_look(loaded))
+    bad = any(finding.level == "bad" for finding in findings)
+    if as_json:
+        print(json.dumps({"good": not bad, "findings": [asdict(finding) for finding in findings]}, indent=1))
+    else:
+        _show(findings)
+    return 1 if bad else 0
+
+
+def _look(config: Config) -> Iterator[Finding]:
+    yield Finding(subject="configuration", level="good", detail=f"{config.path} ({config.digest[:12]})")
+    looks: list[Callable[[Config], Iterator[Finding]]] = [_disk, _journal, _peers, _sinks, _models]
+    for look in looks:
+        yield from look(config)
+
+
+def _disk(config: Config) -> Iterator[Finding]:
+    folder = config.store.blobs
+    while not folder.exists():
+        folder = folder.parent
+    usage = shutil.disk_usage(folder)
+    detail = f"{usage.free / 2**30:.1f} GiB free of {usage.total / 2**30:.0f} GiB at {folder}"
+    if usage.free < config.store.min_free_bytes:
+        fix = "Free space or lower `store: {min_free: …}`: senders are answered 0xA700 and keep their instances until then."
+        yield Finding(subject="disk", level="bad", detail=detail, fix=fix)
+    elif usage.free < 2 * config.store.min_free_bytes:
+        yield Finding(subject="disk", level="warning", detail=detail, fix="Free space soon, or shorten `store: {keep: …}`.")
+    else:
+        yield Finding(subject="disk", level="good", detail=detail)
+
+
+def _journal(config: Config) -> Iterator[Finding]:
+    from inference.errors import HilumError
+    from node.assembly.compose import open_journal
+    from node.assembly.family import node_runs
+    from node.domain.state import DeliveryState, JobState
+
+    try:
+        journal = open_journal(config)
+    except HilumError as broken:
+        yield Finding(subject="journal", level="bad", detail=f"{broken} [{broken.code}]", fix=broken.remedy)
+        return
+    with contextlib.closing(journal):
+        yield Finding(subject="journal", level="good", detail=config.store.journal)
+        if node_runs(config):
+            silent = [name for name, (at, _) in journal.beats().items() if datetime.now(UTC) - at > _SILENT]
+            fix = "Look at its events; the supervisor starts it again when it dies." if silent else ""
+            detail = f"running; no sign of life from {', '.join(silent)}" if silent else "running"
+            yield Finding(subject="node", level="warning" if silent else "good", detail=detail, fix=fix)
+        else:
+            yield Finding(subject="node", level="warning", detail="not running on this store", fix="Start it with `hilum serve`.")
+        for kind, name, since in journal.paused():
+            fix = f"`hilum resume {kind} {name}` when it may go on."
+            yield Finding(subject=f"{kind} {name}", level="warning", detail=f"paused since {since:%Y-%m-%d %H:%M} UTC", fix=fix)
+        stuck = journal.jobs(states=(JobState.PARKED, JobState.FAILED))
+        if stuck:
+            fix = "`hilum jobs list --state parked`, then `hilum jobs show JOB` says what each needs."
+            yield Finding(subject="jobs", level="warning", detail=f"{len(stuck)} parked or failed", fix=fix)
+        refused = journal.deliveries(states=(DeliveryState.PARKED,))
+        if refused:
+            fix = "`hilum jobs show JOB` names the sink and its status; then `hilum jobs resend JOB`."
+            yield Finding(subject="deliveries", level="warning", detail=f"{len(refused)} refused by their sink", fix=fix)
+
+
+def _peers(config: Config) -> Iterator[Finding]:
+    from inference.errors import HilumError
+    from node.assembly.compose import requestor
+
+    for peer in config.peers.values():
+        subject = f"peer {peer.name}"
+        if not peer.port:
+            yield Finding(subject=subject, level="good", detail=f"{peer.ae_title} only calls; nothing to ask")
+            continue
+        try:
+            took_s = requestor(config, peer).echo()
+        except HilumError as away:
+            allowed = "" if May.ECHO in peer.may else " (it may refuse C-ECHO)"
+            fix = f"Is {peer.ae_title} running at {peer.host}:{peer.port}, and does it know the node's AE title?{allowed}"
+            yield Finding(subject=subject, level="bad", detail=f"{away} [{away.code}]", fix=fix)
+        else:
+            yield Finding(subject=subject, level="good", detail=f"{peer.ae_title} answered C-ECHO in {took_s * 1000:.0f} ms")
+
+
+def _sinks(config: Config) -> Iterator[Finding]:
+    from node.assembly.compose import open_sink
+
+    for sink in config.sinks.values():
+        ready, detail = open_sink(config, sink).health()
+        fix = "" if ready else "Results wait in the journal and leave by themselves when the sink is back."
+        yield Finding(subject=f"sink {sink.name}", level="good" if ready else "bad", detail=detail, fix=fix)
+
+
+def _models(config: Config) -> Iterator[Finding]:
+    from inference.engines.repository import Repository
+    from inference.errors import HilumError
+    from node.assembly.compose import application, engine_of, open_engine
+
+    wanted = sorted({name for route in config.routes for name in route.run})
+    for engine in sorted({engine_of(config, name) for name in wanted}):
+        with contextlib.closing(open_engine(config, engine)) as opened:
+            health = opened.health()
+        fix = "" if health.ready else "Install the embedded engine (`pip install 'hilum[embedded]'`); jobs wait until then."
+        yield Finding(subject=f"engine {engine}", level="good" if health.ready else "bad", detail=health.detail, fix=fix)
+    repository = Repository(config.models)
+    for name in wanted:
+        try:
+            for model in application(config, name).models:
+                repository.verify(model)
+        except HilumError as missing:
+            fix = f"`hilum models import {name}`, then `hilum jobs retry` what was parked."
+            yield Finding(subject=f"application {name}", level="bad", detail=f"{missing} [{missing.code}]", fix=fix)
+        else:
+            yield Finding(subject=f"application {name}", level="good", detail="its models are in the repository, digests verified")
+
+
+def _show(findings: list[Finding]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    marks = {"good": "[green]✓[/]", "warning": "[yellow]![/]", "bad": "[red]✗[/]"}
+    table = Table(box=None, show_header=False, padding=(0, 1), pad_edge=False)
+    table.add_column(width=1)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for finding in findings:
+        table.add_row(marks[finding.level], finding.subject, finding.detail + (f"\n[dim]→ {finding.fix}[/]" if finding.fix else ""))
+    Console(highlight=False).print(table)
