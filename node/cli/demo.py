@@ -245,11 +245,7 @@ def _summarise(config: "Config", job: Job, out: Path) -> dict[str, object]:
         for item in objects:
             received = out / "archive" / f"{item['sop_instance_uid']}.dcm"
             received.replace(Path(str(item["path"])))
-        stages = {
-            name: took
-            for line in journal.events("job", job.id)
-            for name, took in _stage_seconds(line.detail).items()
-        }
+        stages = {name: took for line in journal.events("job", job.id) for name, took in _stage_seconds(line.detail).items()}
     chosen = application(config, job.application)
     (out / "overlay.png").write_bytes(overlay_png(volume, findings, title=f"{chosen.title} · {chosen.name} {chosen.version}"))
     return {

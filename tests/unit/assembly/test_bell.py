@@ -1,0 +1,53 @@
+"""A bell wakes whoever waits, remembers a ring that came early, and never blocks the one who rings."""
+
+import threading
+import time
+from pathlib import Path
+
+from node.assembly.bell import Bell
+
+
+def test_a_ring_wakes_a_waiter_long_before_its_timeout(tmp_path: Path) -> None:
+    """A process that waits up to half a minute goes on within a second of the ring."""
+    waiting, ringing = Bell(tmp_path, "flow"), Bell(tmp_path, "flow")
+    waiting.wait(0)  # opens the bell, so that rings from now on count
+    began = time.monotonic()
+    threading.Timer(0.05, ringing.ring).start()
+    waiting.wait(30)
+    assert time.monotonic() - began < 10
+    waiting.close()
+
+
+def test_a_ring_between_two_waits_is_not_lost(tmp_path: Path) -> None:
+    """Work that came while its process was busy is seen at the next wait, at once."""
+    bell = Bell(tmp_path, "flow")
+    bell.wait(0)
+    bell.ring()
+    began = time.monotonic()
+    bell.wait(30)
+    assert time.monotonic() - began < 10
+    bell.close()
+
+
+def test_rings_are_spent_by_one_wait(tmp_path: Path) -> None:
+    """Many rings are one hint: the second wait runs into its timeout."""
+    bell = Bell(tmp_path, "flow")
+    bell.wait(0)
+    for _ in range(5):
+        bell.ring()
+    bell.wait(30)
+    began = time.monotonic()
+    bell.wait(0.05)
+    assert time.monotonic() - began >= 0.04
+    bell.close()
+
+
+def test_ringing_nobody_and_ringing_a_full_pipe_never_block(tmp_path: Path) -> None:
+    """The receiver rings for every instance, whether or not flow is alive or keeps up."""
+    nobody = Bell(tmp_path, "flow")
+    nobody.ring()
+    waiting = Bell(tmp_path, "work")
+    waiting.wait(0)
+    for _ in range(70_000):  # more than a pipe holds
+        waiting.ring()
+    waiting.close()
