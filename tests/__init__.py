@@ -1,0 +1,1 @@
+"""The tests: unit, contract, dimse, results, peers; `tests.lab` is the laboratory that they share."""

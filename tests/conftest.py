@@ -1,0 +1,24 @@
+"""What all tests share: marks follow folders, and what was skipped for want of a program or of images is said loudly at the end."""
+
+from pathlib import Path
+
+import pytest
+
+_PEERS = Path(__file__).parent / "peers"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything in tests/peers needs Debian's programs."""
+    for item in items:
+        if _PEERS in item.path.parents:
+            item.add_marker(pytest.mark.peers)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in so many words that something was not tested, and what to install."""
+    absent = {str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", []) if isinstance(report.longrepr, tuple)}
+    absent = {reason.removeprefix("Skipped: ") for reason in absent if " is absent: " in reason}
+    if absent:
+        terminalreporter.section("NOT TESTED for want of something outside the repository", red=True, bold=True)
+        for reason in sorted(absent):
+            terminalreporter.write_line(reason, yellow=True)

@@ -1,0 +1,144 @@
+"""Independent validators of DICOM objects; each returns what it holds against a file, beyond the documented false alarms (allowlist)."""
+
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tests.lab.allowlist import beyond_false_alarms
+from tests.lab.needs import file, program, python_program
+
+_TIMEOUT_S = 120
+_FAULT = re.compile(r"^\s*(Error|Abort)\b", re.IGNORECASE)
+
+
+def _run(command: Sequence[str | Path], **environment: str) -> tuple[int, str]:
+    """Exit code, and stdout and stderr together: dciodvfy and dcmtk report on stderr."""
+    done = subprocess.run(
+        [str(part) for part in command],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=_TIMEOUT_S,
+        env={**os.environ, **environment},
+        check=False,
+    )
+    return done.returncode, done.stdout.decode("utf-8", "replace")
+
+
+def _faults(validator: str, code: int, said: str, fault: re.Pattern[str]) -> list[str]:
+    """The lines that are faults; an exit code other than 0 without any such line is one too."""
+    found = [line.strip() for line in said.splitlines() if fault.search(line)]
+    if code and not found:
+        found = [f"exit code {code}: {said[-500:].strip()}"]
+    return beyond_false_alarms(validator, found)
+
+
+def dciodvfy(path: Path) -> list[str]:
+    """Errors of dicom3tools' module check (PS3.3 IODs) of one file."""
+    code, said = _run([program("dciodvfy", "dicom3tools"), path])
+    return _faults("dciodvfy", code, said, _FAULT)
+
+
+def dcentvfy(paths: Sequence[Path]) -> list[str]:
+    """Disagreements of attributes across the files of a study (patient, study, series, frame of reference), after dicom3tools."""
+    code, said = _run([program("dcentvfy", "dicom3tools"), *paths])
+    # it calls every disagreement a warning
+    return _faults("dcentvfy", code, said, re.compile(r"^\s*(Error|Abort)\b|Different information entities|Different .* for attribute"))
+
+
+def dsrdump(path: Path) -> tuple[list[str], str]:
+    """Errors of DCMTK's reader of structured reports, and the content tree that it prints (concept names with their codes)."""
+    code, said = _run([program("dsrdump", "dcmtk"), "--print-all-codes", path])
+    return _faults("dsrdump", code, said, re.compile(r"^[EF]: ")), said
+
+
+def pixelmed(path: Path) -> list[str]:
+    """Errors of PixelMed's DicomSRValidator: IOD, templates, context groups (IHE AIR uses it)."""
+    program("DicomSRValidator", "pixelmed-apps")
+    archive = file(Path("/usr/share/java/pixelmed.jar"), "pixelmed-apps")
+    code, said = _run(
+        [
+            program("java", "default-jre-headless"),
+            # its style sheets exceed the bounds on XPath that newer Java sets, and it would exit 0 having checked nothing
+            "-Djdk.xml.xpathExprOpLimit=0",
+            "-Djdk.xml.xpathTotalOpLimit=0",
+            "-Djdk.xml.xpathExprGrpLimit=0",
+            "-cp",
+            archive,
+            "com.pixelmed.validate.DicomSRValidator",
+            path,
+        ]
+    )
+    faults = _faults("pixelmed", code, said, re.compile(r"^\s*Error\b|Exception|Content Item not in template(?! row order)"))
+    # its exit code is 0 whatever happens: only the closing words say that it looked
+    for word in ("Root Template Validation Complete", "IOD validation complete"):
+        if word not in said:
+            faults.append(f"PixelMed never said {word!r}: {said[-500:].strip()}")
+    return faults
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """One segment as dcmqi (the Slicer path) reads it: `mask` (K, J, I) bool; `affine` maps (i, j, k, 1) to patient LPS mm."""
+
+    number: int
+    mask: NDArray[np.bool_]
+    affine: NDArray[np.float64]
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of one voxel in mL, from the affine."""
+        return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000.0
+
+    @property
+    def volume_ml(self) -> float:
+        """Volume in mL by counting voxels."""
+        return float(self.mask.sum()) * self.voxel_ml
+
+    @property
+    def centroid_mm(self) -> NDArray[np.float64]:
+        """Centre of the mask in patient LPS mm."""
+        kji = np.argwhere(self.mask).mean(axis=0)
+        return np.asarray((self.affine @ [kji[2], kji[1], kji[0], 1.0])[:3], dtype=np.float64)
+
+    def points_mm(self) -> NDArray[np.float64]:
+        """Centres of all voxels of the mask, (N, 3) patient LPS mm."""
+        ijk = np.argwhere(self.mask)[:, ::-1].astype(np.float64)
+        return np.asarray(ijk @ self.affine[:3, :3].T + self.affine[:3, 3], dtype=np.float64)
+
+
+def segimage2itkimage(path: Path) -> list[Segment]:
+    """Read a SEG with dcmqi; raises AssertionError when it does not write an image (its exit code says 0 even then)."""
+    import nibabel
+
+    tool = python_program("segimage2itkimage", "dcmqi")
+    with tempfile.TemporaryDirectory() as folder:
+        code, said = _run([tool, "--inputDICOM", path, "--outputDirectory", folder, "--prefix", "s", "--outputType", "nii"])
+        images = sorted(Path(folder).glob("s-*.nii*"))
+        if code or not images:
+            raise AssertionError(f"segimage2itkimage wrote {len(images)} images (exit code {code}): {said[-1000:]}")
+        segments = []
+        for image in images:
+            number = int(image.name.removeprefix("s-").split(".")[0])
+            loaded = nibabel.load(image)
+            # NIfTI counts from right to left and back to front (RAS), DICOM the other way round (LPS)
+            affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ np.asarray(loaded.affine, dtype=np.float64)
+            mask = np.asarray(loaded.dataobj).transpose(2, 1, 0) != 0
+            segments.append(Segment(number=number, mask=mask, affine=affine))
+    return segments
+
+
+def faults_of(path: Path, *, report: bool = False) -> list[str]:
+    """Everything that the validators of one file hold against it; `report` says that it is a structured report."""
+    faults = [f"dciodvfy: {fault}" for fault in dciodvfy(path)]
+    if report:
+        faults += [f"dsrdump: {fault}" for fault in dsrdump(path)[0]]
+        faults += [f"pixelmed: {fault}" for fault in pixelmed(path)]
+    return faults
