@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from node.observe.events import event, start_events
-from node.settings.config import Config
 
 
 def _until_told(stop: threading.Event) -> None:

@@ -11,7 +11,7 @@ _DRAIN_S = 20.0
 
 
 def receive(config: Config, port: int | None, stop: threading.Event, *, ready: Callable[..., None]) -> None:
-    """Listen until `stop`, then let open associations finish for a while. `port` overrides the configured one (a restart keeps its port)."""
+    """Listen until `stop`, then let open associations finish for a while; `port` overrides the configured one, for a restart."""
     from node.dimse.listener import Listener
 
     if port is not None:

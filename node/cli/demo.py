@@ -52,7 +52,7 @@ class DemoFailed(ConfigError):
 
 def demo(
     *,
-    input: Annotated[Path | None, Parameter(name="--input")] = None,  # noqa: A002  (the flag's name)
+    input: Annotated[Path | None, Parameter(name="--input")] = None,
     application: str = "mr-brain",
     engine: Literal["embedded"] = "embedded",
     out: Path = Path("hilum-demo"),
