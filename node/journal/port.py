@@ -52,6 +52,28 @@ class NewInstance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CameAgain:
+    """A known instance (`instance` is its row) that was received once more, with the bytes that the journal knows."""
+
+    instance: int
+    peer: str | None
+    called_ae: str
+    scope_series: bool
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aside:
+    """A received file that is no readable instance: where it lies, who sent it (as far as known) and why it cannot be indexed."""
+
+    at: datetime
+    path: str
+    sender: str
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
     """A job that routing asks for. A live or finished job with the same (study, series, application) and equal `input_digest`
     gains the routes and missing sinks instead of a twin; one with another digest is superseded and named as `predecessor`."""
@@ -78,6 +100,24 @@ class Journal(Protocol):
         """Insert all in one transaction; returns their row ids. Idempotent by `blob`."""
         ...
 
+    def came_again(self, again: Sequence[CameAgain], config_digest: str, now: datetime) -> None:
+        """Known instances came once more: an event each, in one transaction. An open arrival of theirs waits longer. They join the
+        open arrival of their study and peer, or open a revision, when that peer had not sent them yet, when the arrival was routed
+        under another configuration than `config_digest`, or when they came for another called AE title; else nothing moves."""
+        ...
+
+    def restore(self, instance: int, blob: str, now: datetime) -> None:
+        """PURGED → the standing before, the bytes lying under the new name `blob`: they were received again. Idempotent by `blob`."""
+        ...
+
+    def set_aside(self, aside: Aside) -> None:
+        """Remember a file that cannot be indexed. Idempotent by `path`."""
+        ...
+
+    def asides(self, *, limit: int = 1000) -> list[Aside]:
+        """The newest first."""
+        ...
+
     def note(self, subject: str, subject_id: int, name: str, detail: str, now: datetime) -> None:
         """An event without a state change (a duplicate, a conflict, a file set aside)."""
         ...
@@ -88,8 +128,17 @@ class Journal(Protocol):
 
     # ---- arrivals
     def arrivals(
-        self, *, states: Collection[ArrivalState] = (), due_before: datetime | None = None, study: str | None = None, limit: int = 1000
-    ) -> list[Arrival]: ...
+        self,
+        *,
+        states: Collection[ArrivalState] = (),
+        due_before: datetime | None = None,
+        study: str | None = None,
+        limit: int = 1000,
+        newest: bool = False,
+    ) -> list[Arrival]:
+        """The oldest first (by `due_at` with `due_before`), so that a stage that takes a few is fair; `newest` first for people."""
+        ...
+
     def latest_arrival(self, study_instance_uid: str, series_instance_uid: str | None, peer: str | None) -> Arrival | None: ...
     def shorten(self, arrival: int, due_at: datetime) -> None:
         """Move an open arrival's `due_at` nearer, never further."""
@@ -138,14 +187,27 @@ class Journal(Protocol):
         ...
 
     def jobs(
-        self, *, states: Collection[JobState] = (), arrival: int | None = None, study: str | None = None, limit: int = 1000
-    ) -> list[Job]: ...
+        self,
+        *,
+        states: Collection[JobState] = (),
+        arrival: int | None = None,
+        study: str | None = None,
+        limit: int = 1000,
+        newest: bool = False,
+    ) -> list[Job]:
+        """The oldest first, or the `newest`."""
+        ...
+
     def job(self, job: int) -> Job: ...
     def objects(self, job: int) -> list[ResultObject]: ...
+    def predecessor_objects(self, job: int) -> list[ResultObject]:
+        """The objects of the nearest predecessor of which some sink has accepted any; empty when nothing of earlier inputs ever left."""
+        ...
 
     # ---- deliveries
-    def claim_delivery(self, owner: str, now: datetime, lease: timedelta) -> Delivery | None:
-        """Lease the next due WAITING delivery whose sink is not paused; counts an attempt."""
+    def claim_delivery(self, owner: str, now: datetime, lease: timedelta, *, busy_sinks: Collection[str] = ()) -> Delivery | None:
+        """Lease the next due WAITING delivery whose sink is neither paused nor among `busy_sinks` (those that the caller is already
+        sending to, so that a slow sink holds up nobody else); counts an attempt."""
         ...
 
     def undelivered(self, delivery: int) -> list[ResultObject]:
@@ -175,20 +237,25 @@ class Journal(Protocol):
     def events(self, subject: str, subject_id: int) -> list[Event]: ...
 
     # ---- retention
-    def purgeable(self, received_before: datetime, limit: int = 500) -> list[Instance]:
-        """Instances with pixels, oldest first, of arrivals that are ROUTED and whose jobs are all ended and delivered."""
+    def purgeable(self, received_before: datetime, limit: int = 500, *, parked: bool = False) -> list[Instance]:
+        """Instances with pixels, oldest first, of arrivals that are ROUTED and whose jobs are all ended and delivered. With `parked`
+        also those of jobs (and deliveries) that are PARKED or FAILED: nobody decided for as long as pixels are kept."""
+        ...
+
+    def purge_results(self, moved_before: datetime, now: datetime, limit: int = 500) -> int:
+        """Tombstone the objects and findings of jobs that ended (and were delivered) before; returns how many blobs. The rows stay."""
         ...
 
     def tombstone(self, instances: Iterable[int], now: datetime) -> None:
-        """Standing PURGED, committed before the blob is deleted; the row stays."""
+        """Standing PURGED and a tombstone for the blob, committed before it is deleted; the row stays."""
         ...
 
     def forget_headers(self, received_before: datetime, limit: int = 500) -> int: ...
     def purged_blobs(self, limit: int = 1000) -> Mapping[int, str]:
-        """Tombstones whose blob may still lie there (deleted again after a crash); `swept` ends it."""
+        """Tombstone → blob that may still lie there (deleted again after a crash); `swept` ends it."""
         ...
 
-    def swept(self, instances: Iterable[int]) -> None: ...
+    def swept(self, tombstones: Iterable[int]) -> None: ...
 
     # ---- health
     def beat(self, process: str, state: str, now: datetime) -> None: ...
