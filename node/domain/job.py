@@ -66,7 +66,7 @@ class ResultObject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """The objects of one job to one sink."""
+    """The objects of one job to one sink. The sink's give-up counts from `waiting_since`: when it was made, or last sent again."""
 
     id: int
     job: int
@@ -77,3 +77,4 @@ class Delivery:
     due_at: datetime
     code: str | None
     reason: str | None
+    waiting_since: datetime | None = None

@@ -1,0 +1,99 @@
+"""What can go wrong with the journal itself, and the translation of the database driver's words into it."""
+
+import sqlite3
+
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+
+from node.domain.errors import JournalError
+
+
+class JournalBusy(JournalError):
+    """Another process held the write lock for longer than the busy time-out."""
+
+    code = "HLM-7001"
+    remedy = "The work is tried again by itself. When it stays so, look for a program that holds the journal open (`fuser` on the file)."
+
+
+class JournalFull(JournalError):
+    """The disk under the journal is full."""
+
+    code = "HLM-7002"
+    remedy = "Free space on the journal's disk (`hilum doctor` says how much is left); senders keep their instances until then."
+
+
+class JournalUnreachable(JournalError):
+    """The journal cannot be opened, read or written."""
+
+    code = "HLM-7003"
+    remedy = "Check that the path in `store: {journal: …}` exists, is on a healthy disk, and may be written by this user."
+
+
+class JournalCorrupt(JournalError):
+    """The journal's file is damaged, or is no journal."""
+
+    code = "HLM-7004"
+    remedy = "Stop the node, keep a copy of the file, and restore the last backup; `sqlite3 FILE .recover` may save rows."
+    retry = False
+
+
+class JournalRace(JournalError):
+    """Another process wrote the same fact first; the next look at the journal sees it."""
+
+    code = "HLM-7005"
+    remedy = "Nothing: the work is tried again by itself."
+
+
+class TransitionRefused(JournalError):
+    """The transition table does not allow this change of state."""
+
+    code = "HLM-7006"
+    remedy = "Look at its present state (`hilum jobs show`); it may have been ended, superseded or delivered meanwhile."
+    retry = False
+
+
+class NewerJournal(JournalError):
+    """The journal was written by a newer hilum."""
+
+    code = "HLM-7007"
+    remedy = "Run the hilum version that last served this journal, or a newer one; there is no way back without a backup."
+    retry = False
+
+
+class NoSuchRow(JournalError):
+    """The journal has nothing under this identifier."""
+
+    code = "HLM-7008"
+    remedy = "List what there is with `hilum jobs list` or `hilum studies list`."
+    retry = False
+
+
+class BytesForgotten(JournalError):
+    """Retention has deleted the bytes that this needs."""
+
+    code = "HLM-7009"
+    remedy = "Send the study again; `store: {keep: …}` says for how long bytes are kept."
+    retry = False
+
+
+_BY_SQLITE_NAME: dict[str, type[JournalError]] = {
+    "SQLITE_BUSY": JournalBusy,
+    "SQLITE_LOCKED": JournalBusy,
+    "SQLITE_FULL": JournalFull,
+    "SQLITE_CORRUPT": JournalCorrupt,
+    "SQLITE_NOTADB": JournalCorrupt,
+    "SQLITE_CONSTRAINT": JournalRace,
+}
+
+
+def translated(error: DBAPIError, where: str) -> JournalError:
+    """The JournalError that `error` means; `where` names the journal without its password."""
+    original = error.orig
+    if isinstance(original, sqlite3.Error):
+        # extended names begin with the primary one: SQLITE_IOERR_WRITE, SQLITE_BUSY_SNAPSHOT
+        name = "_".join(getattr(original, "sqlite_errorname", "").split("_")[:2])
+        return _BY_SQLITE_NAME.get(name, JournalUnreachable)(f"{where}: {original}")
+    if isinstance(error, IntegrityError):
+        return JournalRace(f"{where}: {original}")
+    if isinstance(error, OperationalError):
+        return JournalUnreachable(f"{where}: {original}")
+    return JournalError(f"{where}: {original}")
