@@ -1,0 +1,91 @@
+"""One long-running program of the laboratory: in a process group of its own, its words in a file, gone at the end whatever happens."""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+
+class Late(AssertionError):
+    """Something that was waited for did not happen in time."""
+
+
+def wait_until(predicate: Callable[[], object], timeout_s: float, what: str, *, every_s: float = 0.1) -> None:
+    """Return as soon as `predicate` holds. Peers tell nothing of themselves: asking them again is the only way to know.
+
+    Raises
+    ------
+    Late
+        It did not hold within `timeout_s`.
+    """
+    deadline = time.monotonic() + timeout_s
+    while not predicate():
+        if time.monotonic() > deadline:
+            raise Late(f"{what}: not within {timeout_s:g} s")
+        time.sleep(every_s)
+
+
+class Program:
+    """A program that runs until it is stopped. `log` holds its stderr (and stdout, unless `stdout` names another file)."""
+
+    def __init__(
+        self, command: Sequence[str | Path], log: Path, *, stdout: Path | None = None, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self.log = log
+        words = [str(word) for word in command]
+        # killed with the tests, should these be killed themselves
+        if setpriv := shutil.which("setpriv"):
+            words = [setpriv, "--pdeathsig", "KILL", "--", *words]
+        with log.open("ab") as said, (stdout or log).open("ab") as printed:
+            self.process = subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=printed,
+                stderr=said,
+                env={**os.environ, **(environment or {})},
+                start_new_session=True,
+            )
+
+    @property
+    def running(self) -> bool:
+        """Whether the program itself lives."""
+        return self.process.poll() is None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the program alone."""
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """SIGKILL the program and everything that it started, at once."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        wait_until(lambda: not _group_lives(self.process.pid), 10, "the killed processes are gone", every_s=0.01)
+
+    def stop(self, timeout_s: float = 60) -> int:
+        """SIGTERM, then wait; whatever is left of the group is killed. The exit code."""
+        if self.running:
+            self.process.terminate()
+        try:
+            return self.process.wait(timeout_s)
+        finally:
+            self.kill()
+
+    def said(self, most: int = 4000) -> str:
+        """The end of the log."""
+        return self.log.read_text(errors="replace")[-most:] if self.log.exists() else ""
+
+
+def _group_lives(group: int) -> bool:
+    """Whether a process of the group is left that is not a zombie (those wait for a parent that may be gone)."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            with contextlib.suppress(OSError):
+                state, _, its_group = (entry / "stat").read_text().rpartition(")")[2].split()[:3]
+                if int(its_group) == group and state != "Z":
+                    return True
+    return False
