@@ -1,0 +1,63 @@
+"""The errors of the stages themselves; those of imaging, engines, results and sinks stand in their own rooms."""
+
+from inference.errors import EngineError, InputError, ModelError
+from node.domain.errors import DeliveryError
+
+
+class ConflictingInstances(InputError):
+    """The series holds two different images under one SOP Instance UID."""
+
+    code = "HLM-3080"
+    remedy = "Find out at the sender which of the two is right, send the corrected series under new UIDs, and cancel this job."
+
+
+class PixelsGone(InputError):
+    """Pixels that the job needs were deleted by retention."""
+
+    code = "HLM-3081"
+    remedy = "Send the study again (or keep pixels longer: `store: {keep: …}`)."
+
+
+class JobTooLate(EngineError):
+    """The analysis used up the time that it may take."""
+
+    code = "HLM-4080"
+    remedy = "It is tried again by itself; if it stays slow, raise `applications: {NAME: {timeout: …}}` or give it a faster engine."
+
+
+class WorkerDied(EngineError):
+    """The work process ended in the middle of the job as often as a job may be tried; mostly it ran out of memory."""
+
+    code = "HLM-4081"
+    remedy = "Look for `process.died` in the event log and at the memory of the host; `hilum jobs retry JOB` tries again."
+    retry = False
+
+
+class ApplicationChanged(ModelError):
+    """The installed version of the application is not the one that the job was made for."""
+
+    code = "HLM-4180"
+    remedy = "Put the version back that the reason names and `hilum jobs retry JOB`, or cancel the job."
+
+
+class SinkBusy(DeliveryError):
+    """The sink took some objects and answered nothing final about the others."""
+
+    code = "HLM-6080"
+    remedy = "The rest is sent again by itself; the reason has the sink's status."
+
+
+class SinkUnknown(DeliveryError):
+    """The configuration no longer names the sink."""
+
+    code = "HLM-6180"
+    remedy = "Put the sink back into `sinks:` and `hilum jobs resend JOB`, or send to another one with `--to`."
+    retry = False
+
+
+class GaveUp(DeliveryError):
+    """The sink took nothing for as long as its `give_up` allows."""
+
+    code = "HLM-6181"
+    remedy = "Mend the sink (`hilum doctor`), then `hilum jobs resend JOB`."
+    retry = False
