@@ -33,7 +33,7 @@ class Program:
     """A program that runs until it is stopped. `log` holds its stderr (and stdout, unless `stdout` names another file)."""
 
     def __init__(
-        self, command: Sequence[str | Path], log: Path, *, stdout: Path | None = None, environment: Mapping[str, str] | None = None
+        self, command: Sequence[object], log: Path, *, stdout: Path | None = None, environment: Mapping[str, str] | None = None
     ) -> None:
         self.log = log
         words = [str(word) for word in command]

@@ -1,0 +1,258 @@
+"""A real viewer: OHIF in headless Chromium, on the same origin as the archive's DICOMweb, looked at as a reader would.
+
+OHIF comes ready-built in the npm package `@ohif/app`; it is fetched once into `.peers/` of the repository.
+"""
+
+import contextlib
+import http.client
+import http.server
+import io
+import subprocess
+import tarfile
+import tempfile
+import threading
+import urllib.parse
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from tests.lab.loopback import outside
+from tests.lab.needs import absent, program
+from tests.lab.program import wait_until
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+VERSION = "3.13.2"
+_CACHE = Path(__file__).resolve().parents[2] / ".peers"
+_TYPES = {
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".wasm": "application/wasm",
+    ".json": "application/json",
+    ".svg": "image/svg+xml",
+}
+
+_FLAGS = [
+    "--no-sandbox",
+    # WebGL on the processor: there is no graphics card
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--ignore-gpu-blocklist",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--no-default-browser-check",
+]
+
+_APP_CONFIG = """
+window.config = {
+  routerBasename: '/',
+  extensions: [],
+  modes: [],
+  showStudyList: true,
+  disableConfirmationPrompts: true,
+  showWarningMessageForCrossOrigin: false,
+  showCPUFallbackMessage: false,
+  investigationalUseDialog: { option: 'never' },
+  maxNumberOfWebWorkers: 2,
+  defaultDataSourceName: 'dicomweb',
+  dataSources: [{
+    namespace: '@ohif/extension-default.dataSourcesModule.dicomweb',
+    sourceName: 'dicomweb',
+    configuration: {
+      friendlyName: 'archive', name: 'archive',
+      wadoUriRoot: '/dicom-web', qidoRoot: '/dicom-web', wadoRoot: '/dicom-web',
+      qidoSupportsIncludeField: false, imageRendering: 'wadors', thumbnailRendering: 'wadors',
+      enableStudyLazyLoad: true, supportsFuzzyMatching: false, supportsWildcard: true,
+      omitQuotationForMultipartRequest: true, bulkDataURI: { enabled: true },
+    },
+  }],
+};
+"""
+
+
+def dist() -> Path:
+    """The viewer's files, fetched from npm when they are not in the cache."""
+    folder = _CACHE / f"ohif-{VERSION}"
+    if not (folder / "index.html").exists():
+        npm = program("npm", "npm")
+        with outside(), tempfile.TemporaryDirectory() as scratch:
+            packed = subprocess.run(
+                [npm, "pack", "--silent", f"@ohif/app@{VERSION}"], cwd=scratch, capture_output=True, timeout=300, check=False
+            )
+            if packed.returncode:
+                absent(f"@ohif/app@{VERSION}", f"npm pack: {packed.stderr.decode(errors='replace')[-500:]}")
+            (tarball,) = Path(scratch).glob("*.tgz")
+            with tarfile.open(tarball) as archive:
+                archive.extractall(scratch, filter="data")
+            _CACHE.mkdir(exist_ok=True)
+            # source maps are most of it, and nobody asks for them
+            for path in (Path(scratch) / "package" / "dist").rglob("*.map"):
+                path.unlink()
+            subprocess.run(["mv", "-T", Path(scratch) / "package" / "dist", folder], check=True)
+    return folder
+
+
+def _handler(root: Path, archive: str) -> type[http.server.BaseHTTPRequestHandler]:
+    upstream = urllib.parse.urlsplit(archive).netloc
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing: the archive keeps a log of its own."""
+
+        def do_GET(self) -> None:
+            path = urllib.parse.unquote(urllib.parse.urlsplit(self.path).path)
+            if path.startswith("/dicom-web"):
+                self._proxy()
+                return
+            found = (root / path.lstrip("/")).resolve()
+            if path == "/app-config.js":
+                self._answer(200, "text/javascript", _APP_CONFIG.encode())
+            elif found.is_file() and found.is_relative_to(root):
+                self._answer(200, _TYPES.get(found.suffix, "application/octet-stream"), found.read_bytes())
+            else:
+                # the viewer's own paths (/viewer?StudyInstanceUIDs=…)
+                self._answer(200, "text/html", (root / "index.html").read_bytes())
+
+        def _proxy(self) -> None:
+            connection = http.client.HTTPConnection(upstream, timeout=120)
+            with contextlib.closing(connection):
+                # the archive writes absolute addresses into its answers: they must lead back here
+                headers = {"Accept": self.headers.get("Accept", "*/*"), "Host": self.headers["Host"]}
+                connection.request("GET", self.path, headers=headers)
+                answer = connection.getresponse()
+                self._answer(answer.status, answer.getheader("Content-Type", "application/octet-stream"), answer.read())
+
+        def _answer(self, status: int, kind: str, body: bytes) -> None:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                self.send_response(status)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(body)))
+                # without these two the browser gives no SharedArrayBuffer, which the viewer's volumes live in
+                self.send_header("Cross-Origin-Opener-Policy", "same-origin")
+                self.send_header("Cross-Origin-Embedder-Policy", "require-corp")
+                self.end_headers()
+                self.wfile.write(body)
+
+    return Handler
+
+
+class Viewer:
+    """OHIF beside an archive, as a context manager. `said` collects what the browser's console complained about."""
+
+    def __init__(self, archive: str, *, width: int = 1400, height: int = 900) -> None:
+        self._root = dist()
+        self._archive = archive
+        self._size = {"width": width, "height": height}
+        self.said: list[str] = []
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as stack:
+            self._server = stack.enter_context(_served(self._root, self._archive))
+            self._browser = stack.enter_context(_chromium())
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stack.close()
+
+    def open(self, study_uid: str, *, timeout_s: float = 120) -> "Opened":
+        """Open a study and wait until its first image is drawn."""
+        page = self._browser.new_page(viewport=self._size)  # type: ignore[arg-type]
+        page.on("console", lambda message: self.said.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: self.said.append(str(error)))
+        page.add_init_script("localStorage.setItem('shownTours', JSON.stringify(['basicViewerTour']))")
+        page.goto(f"{self._server}/viewer?StudyInstanceUIDs={study_uid}", wait_until="domcontentloaded")
+        opened = Opened(page)
+        opened.wait_for_image(timeout_s)
+        return opened
+
+
+class Opened:
+    """One study in the viewer."""
+
+    def __init__(self, page: "Page") -> None:
+        self.page = page
+
+    def wait_for_image(self, timeout_s: float) -> None:
+        """Wait until the viewport shows more than one shade."""
+        self.page.wait_for_selector(".cornerstone-canvas", timeout=timeout_s * 1000)
+        self._until(lambda: len(np.unique(self.viewport()[..., 0])) > 30, timeout_s, "the viewer shows an image")
+
+    def viewport(self) -> NDArray[np.uint8]:
+        """What the first viewport shows: (rows, columns, RGB)."""
+        picture = self.page.locator(".cornerstone-canvas").first.screenshot()
+        return np.asarray(Image.open(io.BytesIO(picture)).convert("RGB"))
+
+    def coloured(self) -> int:
+        """How many pixels inside the viewport have a colour: images are grey, so these are overlay."""
+        shown = self.viewport().astype(np.int16)
+        # the middle: the corners carry the viewer's own coloured marks
+        rows, columns = shown.shape[:2]
+        middle = shown[rows // 8 : -rows // 8, columns // 8 : -columns // 8]
+        return int(((middle.max(axis=2) - middle.min(axis=2)) > 24).sum())
+
+    def show_series(self, modality: str, *, timeout_s: float = 120) -> None:
+        """Double-click the series of a modality in the list at the left, as a reader does to see a segmentation or report."""
+        thumbnail = self.page.locator("[data-cy^='study-browser-thumbnail']").filter(has_text=modality).first
+        thumbnail.wait_for(timeout=timeout_s * 1000)
+        thumbnail.dblclick()
+
+    def wait_for_overlay(self, least: int, timeout_s: float = 120) -> int:
+        """Wait until more than `least` pixels of the viewport are coloured; how many there are."""
+        self._until(lambda: self.coloured() > least, timeout_s, f"an overlay of more than {least} pixels")
+        return self.coloured()
+
+    def screenshot(self, path: Path) -> Path:
+        """Write what the reader sees as PNG."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=path)
+        return path
+
+    def _until(self, holds: Callable[[], object], timeout_s: float, what: str) -> None:
+        def look() -> object:
+            # the driver's events run only while it is asked something
+            self.page.wait_for_timeout(200)
+            return holds()
+
+        wait_until(look, timeout_s, what)
+
+
+@contextlib.contextmanager
+def _served(root: Path, archive: str) -> Iterator[str]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _handler(root, archive))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@contextlib.contextmanager
+def _chromium() -> Iterator["Browser"]:
+    executable = program("chromium", "chromium")
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        absent("playwright", "pip install -e '.[dev]'")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=_FLAGS, headless=True)
+        try:
+            yield browser
+        finally:
+            browser.close()
