@@ -1,0 +1,161 @@
+"""The files of one series become one Volume, by geometry alone, or an InputError that says why not and names the instances."""
+
+import uuid
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from inference.imaging.decode import candidate_dtypes, modality_values
+from inference.imaging.errors import MissingAttribute, MixedFrameOfReference, MixedSeries, NotAVolume, naming
+from inference.imaging.geometry import Plane, series_geometry
+from inference.imaging.header import Instance, read_instance
+from inference.imaging.stored import StoredFrames, Values
+from inference.imaging.volume import SliceSource, Volume
+
+FRAME_OF_REFERENCE_NAMESPACE = uuid.UUID("6d2c1b0e-6c0b-5f7a-9a55-9d1a4cf2f0c1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Slice:
+    instance: Instance
+    frame: int
+    plane: Plane
+
+
+def assemble(files: Sequence[Path], *, threads: int = 2) -> Volume:
+    """Decode the images of one series and stack them along their common normal.
+
+    Localizers (ImageType says LOCALIZER) are left out. The order of the files, InstanceNumber and PatientPosition have no say.
+
+    Parameters
+    ----------
+    files
+        Part 10 files of one series: classic single-frame, enhanced multi-frame, or several enhanced instances.
+    threads
+        How many slices are read or decoded at a time.
+
+    Returns
+    -------
+    Volume
+        Slices sorted along row direction x column direction. Where no instance names a frame of reference, one is derived from
+        the Series Instance UID: the series is then a space of its own.
+
+    Raises
+    ------
+    InputError
+        One of `inference.imaging.errors`.
+    """
+    instances = _images([read_instance(path) for path in files])
+    slices = [
+        _Slice(instance=instance, frame=frame, plane=plane)
+        for instance in instances
+        for frame, plane in enumerate(instance.planes)
+        if plane is not None
+    ]
+    geometry = series_geometry([each.plane for each in slices])
+    stack = [slices[index] for index in geometry.order]
+    first = instances[0]
+    return Volume(
+        voxels=_voxels(stack, threads),
+        affine=geometry.affine,
+        sources=tuple(
+            SliceSource(sop_instance_uid=each.instance.sop_instance_uid, sop_class_uid=each.instance.sop_class_uid, frame=each.plane.frame)
+            for each in stack
+        ),
+        modality=first.modality,
+        study_instance_uid=first.study_instance_uid,
+        series_instance_uid=first.series_instance_uid,
+        frame_of_reference_uid=_frame_of_reference(instances),
+    )
+
+
+def _images(instances: Sequence[Instance]) -> list[Instance]:
+    """The instances that belong into the stack; refuses what can never be one."""
+    if not instances:
+        raise NotAVolume("the series holds no instances")
+    series = {instance.series_instance_uid for instance in instances}
+    if len(series) > 1:
+        raise MixedSeries(f"{len(series)} series in one job: {naming(sorted(series))}")
+    images = [instance for instance in instances if "LOCALIZER" not in instance.image_type]
+    if not images:
+        raise NotAVolume(f"the series holds localizers only: {naming(instance.sop_instance_uid for instance in instances)}")
+    _greyscale(images)
+    _placed(images)
+    return images
+
+
+def _greyscale(images: Sequence[Instance]) -> None:
+    reasons: dict[str, Callable[[Instance], bool]] = {
+        "are in colour": lambda image: image.pixels.samples != 1 or image.pixels.photometric == "PALETTE COLOR",
+        "hold one bit a pixel (masks, not images)": lambda image: image.pixels.bits_allocated == 1,
+        "map their values through a modality lookup table": lambda image: image.lookup_table,
+    }
+    for reason, holds in reasons.items():
+        wrong = [image.sop_instance_uid for image in images if holds(image)]
+        if wrong:
+            raise NotAVolume(f"{len(wrong)} of {len(images)} {_kind(images)} instances {reason}: {naming(wrong)}")
+
+
+def _placed(images: Sequence[Instance]) -> None:
+    """Every frame has a position and an orientation, or the series is no volume."""
+    placeless = [image for image in images if any(plane is None for plane in image.planes)]
+    if not placeless:
+        return
+    names = naming(image.sop_instance_uid for image in placeless)
+    if len(placeless) == len(images):
+        frames = sum(image.pixels.frames for image in images)
+        raise NotAVolume(f"{_kind(images)} images without position and orientation ({frames} frames): {names}")
+    raise MissingAttribute(f"ImagePositionPatient and ImageOrientationPatient are absent in {len(placeless)} of {len(images)}: {names}")
+
+
+def _kind(images: Sequence[Instance]) -> str:
+    return "/".join(sorted({image.modality for image in images if image.modality})) or "(modality unknown)"
+
+
+def _frame_of_reference(images: Sequence[Instance]) -> str:
+    named = sorted({image.frame_of_reference_uid for image in images})
+    if named == [""]:
+        return f"2.25.{uuid.uuid5(FRAME_OF_REFERENCE_NAMESPACE, images[0].series_instance_uid).int}"
+    if len(named) == 1:
+        return named[0]
+    groups = [[image.sop_instance_uid for image in images if image.frame_of_reference_uid == each] for each in named]
+    smallest = min(groups, key=len)
+    without = ", one of them unnamed" if "" in named else ""
+    raise MixedFrameOfReference(f"{len(named)} frames of reference in one series{without}; apart from the others: {naming(smallest)}")
+
+
+def _voxels(stack: Sequence[_Slice], threads: int) -> Values:
+    shape = (len(stack), stack[0].plane.rows, stack[0].plane.columns)
+    for dtype in candidate_dtypes([each.instance for each in stack]):
+        voxels = np.empty(shape, dtype=dtype)
+        if _fill(voxels, stack, threads):
+            return voxels
+    raise AssertionError("float32 takes every value")
+
+
+def _fill(voxels: Values, stack: Sequence[_Slice], threads: int) -> bool:
+    """Decode every slice into its place; False as soon as a value does not fit the dtype."""
+    of_instance: dict[str, list[tuple[int, _Slice]]] = {}
+    for z, each in enumerate(stack):
+        of_instance.setdefault(each.instance.sop_instance_uid, []).append((z, each))
+    with ThreadPoolExecutor(max_workers=max(threads, 1), thread_name_prefix="decode") as pool:
+        tasks: list[Future[bool]] = []
+        for members in of_instance.values():
+            if len(members) == 1:
+                z, each = members[0]
+                tasks.append(pool.submit(_decode_slice, each, voxels[z]))
+            else:
+                # one open instance for its many frames: compressed frames are told apart once
+                frames = StoredFrames(members[0][1].instance)
+                tasks.extend(pool.submit(modality_values, frames, each.frame, voxels[z]) for z, each in members)
+        try:
+            return all(task.result() for task in tasks)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _decode_slice(each: _Slice, out: Values) -> bool:
+    return modality_values(StoredFrames(each.instance), each.frame, out)

@@ -1,0 +1,134 @@
+"""Why a series cannot become a volume: one class a cause, each with a stable code; the messages name the instances."""
+
+from collections.abc import Iterable
+
+from inference.errors import InputError
+
+NAMED = 3
+"""How many instances a message names before it says "and N more": enough to find them, short enough to read."""
+
+
+def naming(instances: Iterable[str]) -> str:
+    """The first three names and how many more there are."""
+    names = list(instances)
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
+
+
+class NotDicom(InputError):
+    """The file is not a DICOM Part 10 file, or its data set cannot be parsed."""
+
+    code = "HLM-3001"
+    remedy = "Send the instance again; if it stays like this, the sender writes a broken file."
+
+
+class Truncated(InputError):
+    """The file ends before its pixel data does."""
+
+    code = "HLM-3002"
+    remedy = "Send the instance again: the copy that arrived is cut off."
+
+
+class NoPixelData(InputError):
+    """The instance holds no pixel data, or pixel data of zero length."""
+
+    code = "HLM-3003"
+    remedy = "Send the images of this series, not only its reports or presentation states."
+
+
+class UnsupportedSyntax(InputError):
+    """The pixel data is in a transfer syntax that cannot be decoded here (video, for example)."""
+
+    code = "HLM-3004"
+    remedy = "Let the sender transmit the series uncompressed or in JPEG lossless, JPEG-LS, JPEG 2000 or RLE."
+
+
+class UndecodablePixels(InputError):
+    """The compressed pixel data is damaged: the codec refuses it."""
+
+    code = "HLM-3005"
+    remedy = "Send the instance again, uncompressed if the archive can."
+
+
+class MissingAttribute(InputError):
+    """An attribute without which the pixels or their place have no meaning is absent or not what the standard says."""
+
+    code = "HLM-3006"
+    remedy = "Correct the attribute at the source and send the series again."
+
+
+class NotAVolume(InputError):
+    """The images have no place in the patient (projection, ultrasound, colour): no volume can be made of them."""
+
+    code = "HLM-3010"
+    remedy = "Route this series to an application for single images, or narrow the route's `when`."
+
+
+class MixedSeries(InputError):
+    """The instances belong to several series."""
+
+    code = "HLM-3011"
+    remedy = "Report this as a defect of hilum: a job holds one series."
+
+
+class MixedFrameOfReference(InputError):
+    """The images of one series lie in several frames of reference: the patient may have moved between them."""
+
+    code = "HLM-3012"
+    remedy = "Split the series at the source, or send the part that is wanted."
+
+
+class MixedOrientation(InputError):
+    """The images of one series are not parallel (a localizer among them, or several stacks)."""
+
+    code = "HLM-3013"
+    remedy = "Split the series at the source: one stack of parallel slices a series."
+
+
+class MixedShape(InputError):
+    """The images of one series differ in rows, columns or pixel spacing."""
+
+    code = "HLM-3014"
+    remedy = "Split the series at the source: one matrix and pixel spacing a series."
+
+
+class DuplicatePosition(InputError):
+    """Two images lie at one place, others do not."""
+
+    code = "HLM-3015"
+    remedy = "Remove the repeated images at the source, or split the series."
+
+
+class FourDimensional(InputError):
+    """Every position holds several images (time points, echoes, b-values, phases)."""
+
+    code = "HLM-3016"
+    remedy = "Split the series by time point, echo, phase or b-value and send the part that is wanted."
+
+
+class GantryTilt(InputError):
+    """The slices are sheared against their normal: the gantry was tilted."""
+
+    code = "HLM-3017"
+    remedy = "Send a reconstruction without tilt: a corrected series, or a reformat of the thin slices."
+
+
+class ShiftedSlices(InputError):
+    """Slices are shifted sideways against each other, not evenly as by a gantry tilt."""
+
+    code = "HLM-3018"
+    remedy = "Look at the positions of the named instances; reconstruct the series with one field of view."
+
+
+class Gap(InputError):
+    """Slices are missing between others."""
+
+    code = "HLM-3019"
+    remedy = "Send the missing slices; if there never were any, send a series without the gap."
+
+
+class IrregularSpacing(InputError):
+    """The distances between slices differ."""
+
+    code = "HLM-3020"
+    remedy = "Send a reconstruction with even slice spacing, or split the series where the spacing changes."

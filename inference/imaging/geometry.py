@@ -1,0 +1,246 @@
+"""Where slices lie in the patient: pure functions over planes, no files. One stack of parallel, evenly spaced slices or a reason why not.
+
+Only orientation and position count (PS3.3 C.7.6.2.1.1); never InstanceNumber, PatientPosition, SliceThickness or SpacingBetweenSlices.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.imaging.errors import (
+    DuplicatePosition,
+    FourDimensional,
+    GantryTilt,
+    Gap,
+    IrregularSpacing,
+    MissingAttribute,
+    MixedOrientation,
+    MixedShape,
+    ShiftedSlices,
+    naming,
+)
+from inference.imaging.volume import Affine
+
+Reals: TypeAlias = NDArray[np.float64]
+
+DIRECTION_TOLERANCE = 1e-3
+"""Largest error of a direction cosine: the coarsest writers round to four decimals; 1e-3 moves the far edge of 500 pixels by half
+a pixel."""
+
+SAME_PLACE_MM = 0.01
+"""Two slices nearer than this are one place: scanners round positions to 0.001 mm or finer, and none images slices so thin."""
+
+OFF_GRID_STEPS = 0.1
+"""How far, in slice steps, a slice may lie from where even spacing puts it: a tenth of a voxel is below what a mask can show, and
+positions rounded to 0.1 mm at a spacing of 0.625 mm stay within it."""
+
+SIDEWAYS_PIXELS = 0.25
+"""How far, in pixels, slices may drift sideways over the stack: positions rounded to 0.1 mm stay within it, the least tilt
+of a gantry (0.5 degrees) leaves it after a few slices."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plane:
+    """The place of one image.
+
+    Attributes
+    ----------
+    uid, frame
+        SOP Instance UID; the 1-based frame in a multi-frame instance, else None.
+    position
+        ImagePositionPatient: centre of the first voxel, mm, LPS.
+    orientation
+        ImageOrientationPatient: direction of increasing column index, then of increasing row index.
+    spacing
+        PixelSpacing: distance between rows, then between columns, mm.
+    thickness
+        SliceThickness in mm; used for a single slice only.
+    """
+
+    uid: str
+    frame: int | None
+    position: tuple[float, float, float]
+    orientation: tuple[float, float, float, float, float, float]
+    spacing: tuple[float, float]
+    rows: int
+    columns: int
+    thickness: float | None = None
+
+    @property
+    def name(self) -> str:
+        """How messages name it."""
+        return self.uid if self.frame is None else f"{self.uid} frame {self.frame}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SeriesGeometry:
+    """The order of the planes along the normal, and the affine of the stack.
+
+    Attributes
+    ----------
+    order
+        Indices into the planes, sorted along the normal (row direction x column direction), so that the axes (column, row, slice) are
+        right-handed. Because `affine` takes (z, y, x), its columns are reversed and its determinant is negative.
+    affine
+        (4, 4), array indices (z, y, x, 1) to mm (LPS).
+    """
+
+    order: tuple[int, ...]
+    affine: Affine
+
+
+def series_geometry(planes: Sequence[Plane]) -> SeriesGeometry:
+    """Sort the planes of one series and measure their spacing.
+
+    Raises
+    ------
+    InputError
+        One of MissingAttribute, MixedOrientation, MixedShape, FourDimensional, DuplicatePosition, GantryTilt, ShiftedSlices, Gap,
+        IrregularSpacing: the first that holds, in this order.
+    """
+    across, down = _directions(planes)
+    _same_shape(planes)
+    normal = np.cross(across, down)
+    positions = np.array([plane.position for plane in planes], dtype=np.float64)
+    depth: Reals = positions @ normal
+    # the names break ties, so that the order never depends on the order of the files
+    order = sorted(range(len(planes)), key=lambda index: (depth[index], planes[index].uid, planes[index].frame or 0))
+    stack = [planes[index] for index in order]
+    positions, depth = positions[order], depth[order]
+    _one_image_a_place(stack, depth)
+    step = _slice_step(stack, positions, depth, normal)
+    affine = np.eye(4)
+    affine[:3, 0] = step
+    affine[:3, 1] = down * stack[0].spacing[0]
+    affine[:3, 2] = across * stack[0].spacing[1]
+    affine[:3, 3] = positions[0]
+    return SeriesGeometry(order=tuple(order), affine=affine)
+
+
+def _same_shape(planes: Sequence[Plane]) -> None:
+    for plane in planes:
+        if min(plane.spacing) <= 0:
+            raise MissingAttribute(f"PixelSpacing of {plane.name} is {plane.spacing[0]:g} x {plane.spacing[1]:g} mm, not above zero")
+    first = planes[0]
+    others = [plane for plane in planes if (plane.rows, plane.columns) != (first.rows, first.columns)]
+    if others:
+        raise MixedShape(
+            f"{len(others)} of {len(planes)} images have other rows and columns than {first.rows} x {first.columns} "
+            f"(first: {others[0].rows} x {others[0].columns}): {naming(p.name for p in others)}"
+        )
+    # a relative error of 1e-3 moves the far edge of 500 pixels by half a pixel
+    others = [plane for plane in planes if not np.allclose(plane.spacing, first.spacing, rtol=DIRECTION_TOLERANCE, atol=0)]
+    if others:
+        raise MixedShape(
+            f"{len(others)} of {len(planes)} images have another pixel spacing than {first.spacing[0]:g} x {first.spacing[1]:g} mm "
+            f"(first: {others[0].spacing[0]:g} x {others[0].spacing[1]:g} mm): {naming(p.name for p in others)}"
+        )
+
+
+def _directions(planes: Sequence[Plane]) -> tuple[Reals, Reals]:
+    """The common row and column direction, made exactly orthonormal."""
+    all_directions = np.array([plane.orientation for plane in planes], dtype=np.float64)
+    across, down = all_directions[:, :3], all_directions[:, 3:]
+    error = np.max(
+        np.abs([np.linalg.norm(across, axis=1) - 1, np.linalg.norm(down, axis=1) - 1, np.einsum("ij,ij->i", across, down)]), axis=0
+    )
+    wrong = [planes[int(index)].name for index in np.flatnonzero(error > DIRECTION_TOLERANCE)]
+    if wrong:
+        raise MissingAttribute(f"ImageOrientationPatient is not two perpendicular unit vectors in {naming(wrong)}")
+    differs = np.max(np.abs(all_directions - all_directions[0]), axis=1) > DIRECTION_TOLERANCE
+    if differs.any():
+        # the smaller group is named: it is what a person will look for
+        minority = differs if differs.sum() * 2 <= len(planes) else ~differs
+        normals = np.cross(across, down)
+        odd, usual = int(np.flatnonzero(minority)[0]), int(np.flatnonzero(~minority)[0])
+        angle = math.degrees(math.acos(float(np.clip(normals[odd] @ normals[usual], -1, 1))))
+        raise MixedOrientation(
+            f"{int(minority.sum())} of {len(planes)} images are oriented differently from the others (slice normals {angle:.1f} degrees "
+            f"apart): {naming(planes[int(index)].name for index in np.flatnonzero(minority))}"
+        )
+    # the mean, so that the first file has no say
+    row, column = across.mean(axis=0), down.mean(axis=0)
+    row = row / np.linalg.norm(row)
+    column = column - (column @ row) * row
+    return row, column / np.linalg.norm(column)
+
+
+def _one_image_a_place(stack: Sequence[Plane], depth: Reals) -> None:
+    """Refuse several images at one depth: all positions alike is a fourth dimension, else some are repeated."""
+    apart = np.flatnonzero(np.diff(depth) >= SAME_PLACE_MM) + 1
+    if len(apart) == len(stack) - 1:
+        return
+    places = np.split(np.arange(len(stack)), apart)
+    counts = {len(place) for place in places}
+    crowded = next(place for place in places if len(place) > 1)
+    names = naming(stack[int(index)].name for index in crowded)
+    if len(counts) == 1:
+        raise FourDimensional(f"{counts.pop()} images at each of {len(places)} positions, for example {names}")
+    repeated = sum(1 for place in places if len(place) > 1)
+    raise DuplicatePosition(
+        f"{repeated} of {len(places)} positions hold several images; at {_mm(stack[crowded[0]].position)} lie {len(crowded)}: {names}"
+    )
+
+
+def _slice_step(stack: Sequence[Plane], positions: Reals, depth: Reals, normal: Reals) -> Reals:
+    """The vector from one slice to the next, mm."""
+    if len(stack) == 1:
+        thickness = stack[0].thickness
+        if thickness is None or thickness <= 0:
+            raise MissingAttribute(f"a single slice needs its SliceThickness, which {stack[0].name} does not give")
+        return normal * thickness
+    steps = len(stack) - 1
+    step: Reals = (positions[-1] - positions[0]) / steps
+    _not_sideways(stack, positions, step, normal)
+    _evenly_spaced(stack, depth)
+    return step
+
+
+def _not_sideways(stack: Sequence[Plane], positions: Reals, step: Reals, normal: Reals) -> None:
+    allowed = SIDEWAYS_PIXELS * min(stack[0].spacing)
+    off = positions - positions[0]
+    depth = off @ normal
+    sideways = off - depth[:, None] * normal
+    if float(np.linalg.norm(sideways, axis=1).max()) <= allowed:
+        return
+    # a tilted gantry shifts in proportion to the depth, whatever the spacing
+    slope = step - (step @ normal) * normal
+    slope = slope / (step @ normal)
+    residual = np.linalg.norm(sideways - depth[:, None] * slope, axis=1)
+    if float(residual.max()) <= allowed:
+        angle = math.degrees(math.atan(float(np.linalg.norm(slope))))
+        raise GantryTilt(
+            f"the slices are sheared by {angle:.1f} degrees ({np.linalg.norm(sideways[-1]):.1f} mm over the stack), from {stack[0].name} "
+            f"to {stack[-1].name}"
+        )
+    worst = int(np.argmax(np.linalg.norm(np.diff(sideways, axis=0), axis=1)))
+    shift = float(np.linalg.norm(sideways[worst + 1] - sideways[worst]))
+    raise ShiftedSlices(f"{stack[worst + 1].name} lies {shift:.1f} mm sideways of its neighbour {stack[worst].name}")
+
+
+def _evenly_spaced(stack: Sequence[Plane], depth: Reals) -> None:
+    gaps = np.diff(depth)
+    mean = float(depth[-1] - depth[0]) / len(gaps)
+    expected = depth[0] + mean * np.arange(len(depth))
+    if float(np.abs(depth - expected).max()) <= OFF_GRID_STEPS * mean:
+        return
+    usual = float(np.median(gaps))
+    multiples = np.round(gaps / usual)
+    regular = np.abs(gaps - multiples * usual) <= OFF_GRID_STEPS * usual
+    if bool(np.all(regular & (multiples >= 1))) and bool(np.any(multiples > 1)):
+        missing = int((multiples - 1).sum())
+        where = [f"{stack[i].name} and {stack[i + 1].name} ({gaps[i]:.2f} mm)" for i in map(int, np.flatnonzero(multiples > 1))]
+        raise Gap(f"{missing} slices are missing at a spacing of {usual:.2f} mm: between {naming(where)}")
+    worst = int(np.argmax(np.abs(gaps - usual)))
+    raise IrregularSpacing(
+        f"the distance between slices varies from {gaps.min():.2f} to {gaps.max():.2f} mm (mostly {usual:.2f} mm); "
+        f"it is {gaps[worst]:.2f} mm between {stack[worst].name} and {stack[worst + 1].name}"
+    )
+
+
+def _mm(position: tuple[float, float, float]) -> str:
+    return "(" + ", ".join(f"{value:.2f}" for value in position) + ") mm"
