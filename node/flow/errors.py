@@ -61,3 +61,11 @@ class GaveUp(DeliveryError):
     code = "HLM-6181"
     remedy = "Mend the sink (`hilum doctor`), then `hilum jobs resend JOB`."
     retry = False
+
+
+class ObjectGone(DeliveryError):
+    """The bytes of a result object are no longer in the blobs."""
+
+    code = "HLM-6182"
+    remedy = "Look at the disk of the blobs (`hilum doctor`); send the study again to make the objects anew."
+    retry = False

@@ -1,0 +1,234 @@
+"""Deliver: the frozen objects of a job to one sink each, with a receipt for every object and a back-off that lives in the journal."""
+
+import hashlib
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from datetime import timedelta
+
+from inference.errors import HilumError
+from node.blobs.port import Blobs
+from node.domain.errors import DeliveryError, DeliveryRefused, JournalError
+from node.domain.job import Delivery, ResultObject
+from node.flow.errors import GaveUp, ObjectGone, SinkBusy, SinkUnknown
+from node.flow.lease import LeaseLost
+from node.flow.port import Clock
+from node.journal.port import Journal
+from node.observe.events import alarm, event
+from node.settings import config as settings
+from node.sinks.port import Parcel, Receipt, Sink
+
+LEASE = timedelta(minutes=15)  # nothing renews it: longer than any association that still moves
+_SUMMARY = "sc"
+_LEFT_OUT = "left out: this sink takes no summary page"
+
+
+class Deliver:
+    """The stage that turns WAITING deliveries into COMMITTED ones.
+
+    Every sink has one thread, so that one that is slow or away holds up no other. `step` claims for the sinks that are free; the thread
+    goes on claiming for its own sink until nothing is due for it.
+
+    Parameters
+    ----------
+    sinks
+        Every sink of the configuration, by name.
+    """
+
+    name = "deliver"
+
+    def __init__(
+        self, journal: Journal, blobs: Blobs, sinks: Mapping[str, Sink], config: settings.Config, clock: Clock, owner: str
+    ) -> None:
+        self._journal = journal
+        self._blobs = blobs
+        self._sinks = sinks
+        self._config = config
+        self._clock = clock
+        self._owner = owner
+        self._threads = ThreadPoolExecutor(max_workers=max(1, len(sinks)), thread_name_prefix="deliver")
+        self._serving: dict[str, Future[int]] = {}
+        self._unrecorded: deque[tuple[Delivery, JournalError]] = deque()
+        self._guard = threading.Lock()
+        self._closing = threading.Event()
+
+    def step(self) -> int:
+        """Start whatever is due for a sink that is free; counts what was started and what has ended since."""
+        moved = self._reap()
+        while not self._closing.is_set():
+            with self._guard:
+                busy = set(self._serving)
+            delivery = self._claim(busy)
+            if delivery is None:
+                return moved
+            moved += 1
+            if delivery.sink not in self._sinks:
+                self._deliver(delivery)  # parks it: there is no thread for a sink that does not exist
+                continue
+            with self._guard:
+                self._serving[delivery.sink] = self._threads.submit(self._serve, delivery)
+        return moved
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for deliveries under way; whether all of them ended in time."""
+        with self._guard:
+            going = list(self._serving.values())
+        return not wait(going, timeout_s).not_done
+
+    def close(self, timeout_s: float = 20.0) -> None:
+        """Claim nothing more and let what is under way end; what does not is claimed again when its lease is released."""
+        self._closing.set()
+        self.wait(timeout_s)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _reap(self) -> int:
+        """Forget the threads that ended, and put off what they could not record."""
+        with self._guard:
+            ended = {sink: future for sink, future in self._serving.items() if future.done()}
+            for sink in ended:
+                del self._serving[sink]
+        served = sum(future.result() for future in ended.values())
+        while self._unrecorded:
+            delivery, error = self._unrecorded[0]
+            self._put_off(delivery, error)
+            self._unrecorded.popleft()
+        return served
+
+    def _claim(self, busy: Collection[str]) -> Delivery | None:
+        return self._journal.claim_delivery(self._owner, self._clock(), LEASE, busy_sinks=busy)
+
+    # ---- in the sink's own thread
+
+    def _serve(self, delivery: Delivery) -> int:
+        """Deliver, and go on with what else is due for the same sink."""
+        served = 0
+        others = [name for name in self._sinks if name != delivery.sink]
+        following: Delivery | None = delivery
+        while following is not None:
+            try:
+                self._deliver(following)
+            except JournalError as error:
+                self._unrecorded.append((following, error))
+                return served
+            served += 1
+            following = None if self._closing.is_set() else self._claim(others)
+        return served
+
+    def _deliver(self, delivery: Delivery) -> None:
+        try:
+            self._send_all(delivery)
+        except DeliveryError as error:
+            if error.retry:
+                self._put_off(delivery, error)
+            else:
+                self._park(delivery, error)
+        except LeaseLost:
+            event("delivery.lease_lost", delivery=delivery.id, job=delivery.job, sink=delivery.sink)
+
+    def _send_all(self, delivery: Delivery) -> None:
+        """Send what the sink has not accepted yet; it has all when this returns.
+
+        Raises
+        ------
+        DeliveryError
+            Some object was not accepted; each has its receipt.
+        LeaseLost
+            The delivery was cancelled, superseded, or claimed by another.
+        """
+        if delivery.sink not in self._sinks:
+            raise SinkUnknown(f'the configuration has no sink "{delivery.sink}"')
+        began = time.monotonic()
+        objects = self._journal.undelivered(delivery.id)
+        summary = self._config.sinks[delivery.sink].summary
+        sent = [one for one in objects if summary or one.kind != _SUMMARY]
+        for one in objects:
+            if one not in sent:
+                self._record(delivery, one, Receipt(sop_instance_uid=one.sop_instance_uid, accepted=True, detail=_LEFT_OUT))
+        if sent:
+            receipts = self._sinks[delivery.sink].send([self._parcel(one) for one in sent])
+            for one, receipt in zip(sent, receipts, strict=True):
+                self._record(delivery, one, receipt)
+            _judge(delivery, sent, receipts)
+        took_s = round(time.monotonic() - began, 4)
+        now = self._clock()
+        # before the state, so that whoever waits for it finds the figure
+        self._journal.note("job", delivery.job, "job.sent", json.dumps({"took_s": {"deliver": took_s}, "sink": delivery.sink}), now)
+        if not self._journal.delivered(delivery.id, _token(delivery), now):
+            raise LeaseLost
+        event("delivery.delivered", delivery=delivery.id, job=delivery.job, sink=delivery.sink, objects=len(sent), took_s=took_s)
+
+    def _parcel(self, one: ResultObject) -> Parcel:
+        path = self._blobs.path(one.blob)
+        if not path.is_file():
+            raise ObjectGone(f"the bytes of {one.kind} {one.sop_instance_uid} are missing: {path}")
+        return Parcel(sop_instance_uid=one.sop_instance_uid, sop_class_uid=one.sop_class_uid, kind=one.kind, path=path)
+
+    def _record(self, delivery: Delivery, one: ResultObject, receipt: Receipt) -> None:
+        if not self._journal.receipt(
+            delivery.id, _token(delivery), one.id, receipt.accepted, receipt.status, receipt.detail, self._clock()
+        ):
+            raise LeaseLost
+
+    def _put_off(self, delivery: Delivery, error: HilumError) -> None:
+        """Try again later, or give up when the sink's patience is used up."""
+        now = self._clock()
+        sink = self._config.sinks[delivery.sink]
+        since = delivery.waiting_since
+        if since is not None and now - since >= sink.give_up:
+            tried = f"tried {delivery.attempts} times since {since:%Y-%m-%d %H:%M} UTC"
+            self._park(delivery, GaveUp(f"{tried}; the last time: {error}"))
+            return
+        pause = back_off(delivery.attempts, sink.retry_first, sink.retry_most, salt=f"delivery {delivery.id}")
+        if self._journal.retry_delivery(delivery.id, _token(delivery), now + pause, error.code, str(error), now):
+            event(
+                "delivery.retry",
+                delivery=delivery.id,
+                job=delivery.job,
+                sink=delivery.sink,
+                attempts=delivery.attempts,
+                code=error.code,
+                reason=str(error),
+                again_in_s=round(pause.total_seconds(), 1),
+            )
+
+    def _park(self, delivery: Delivery, error: DeliveryError) -> None:
+        if self._journal.park_delivery(delivery.id, _token(delivery), error.code, str(error), self._clock()):
+            alarm("delivery.parked", delivery=delivery.id, job=delivery.job, sink=delivery.sink, code=error.code, reason=str(error))
+
+
+def _token(delivery: Delivery) -> str:
+    assert delivery.lease is not None, "a claimed delivery has a lease"
+    return delivery.lease
+
+
+def _judge(delivery: Delivery, sent: Sequence[ResultObject], receipts: Sequence[Receipt]) -> None:
+    """Raise what the receipts amount to, unless every object was accepted: nothing short of all is a success."""
+    answers = [(f"{one.kind} {one.sop_instance_uid} ({_answer(receipt)})", receipt) for one, receipt in zip(sent, receipts, strict=True)]
+    refused = [answer for answer, receipt in answers if receipt.refused]
+    if refused:
+        raise DeliveryRefused(f"{delivery.sink} refused {'; '.join(refused)}")
+    unclear = [answer for answer, receipt in answers if not receipt.accepted]
+    if unclear:
+        accepted = len(receipts) - len(unclear)
+        raise SinkBusy(f"{delivery.sink} accepted {accepted} of {len(receipts)} objects, not yet {'; '.join(unclear)}")
+
+
+def _answer(receipt: Receipt) -> str:
+    status = "no answer" if receipt.status is None else f"status 0x{receipt.status:04X}"
+    return f"{status}: {receipt.detail}" if receipt.detail else status
+
+
+def back_off(attempt: int, first: timedelta, most: timedelta, *, salt: str) -> timedelta:
+    """How long to wait after the `attempt`-th failure (1 is the first): doubling from `first` to `most`, less up to a fifth.
+
+    The part that is taken off depends on `salt` and `attempt` alone, so that many jobs that failed together do not come back together,
+    and a test knows the number.
+    """
+    longest = most.total_seconds()
+    doublings = min(attempt - 1, 40)
+    pause = min(longest, first.total_seconds() * 2.0**doublings)
+    fraction = hashlib.sha256(f"{salt} {attempt}".encode()).digest()[0] / 255
+    return timedelta(seconds=pause * (1 - fraction / 5))
