@@ -1,0 +1,77 @@
+"""The DIMSE sink: C-STORE to a peer, and what each status means for the object that was sent."""
+
+from collections.abc import Sequence
+from enum import Enum
+
+from node.dimse.port import Requestor, StoreStatus
+from node.domain.errors import DeliveryError
+from node.settings import config as settings
+from node.sinks.port import Parcel, Receipt
+
+
+class Verdict(Enum):
+    """What a C-STORE status says about the object."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"  # sending it again cannot help
+    UNCLEAR = "unclear"  # try again
+
+
+_AGAIN = frozenset({0x0110, 0x0210, 0x0213})
+"""General failures that may pass: processing failure, duplicate invocation, resource limitation (PS3.7 C.5)."""
+
+
+def verdict(status: int | None) -> Verdict:
+    """Classify a C-STORE status (PS3.4 B.2.3, PS3.7 Annex C).
+
+    Warnings (0xBxxx, 0x0001, 0x0107, 0x0116) mean that the object is stored. So does 0x0111, duplicate SOP instance: here an equal UID
+    means equal bytes. 0xA7xx, out of resources, passes; 0xA8xx, 0xA9xx, 0xCxxx and the other failures (0x0122 SOP class not
+    supported, 0x0124 not authorised, …) do not. No status at all, or one that the standard does not know, says nothing.
+    """
+    if status is None:
+        return Verdict.UNCLEAR
+    if status in (0x0000, 0x0001, 0x0107, 0x0111, 0x0116) or status >> 12 == 0xB:
+        return Verdict.ACCEPTED
+    if status >> 8 == 0xA7 or status in _AGAIN:
+        return Verdict.UNCLEAR
+    if status >> 12 in (0xA, 0xC) or status >> 8 in (0x01, 0x02):
+        return Verdict.REFUSED
+    return Verdict.UNCLEAR
+
+
+class DimseSink:
+    """Sends to the peer that `requestor` speaks to."""
+
+    def __init__(self, sink: settings.Sink, requestor: Requestor) -> None:
+        self._name = sink.name
+        self._peer = sink.peer
+        self._requestor = requestor
+
+    def send(self, parcels: Sequence[Parcel]) -> list[Receipt]:
+        """C-STORE all of them over one association."""
+        answers = {answer.sop_instance_uid: answer for answer in self._requestor.store([str(parcel.path) for parcel in parcels])}
+        # an object that has no answer was not reached: the association ended before
+        return [_receipt(answers.get(uid) or StoreStatus(sop_instance_uid=uid, status=None)) for uid in _uids(parcels)]
+
+    def health(self) -> tuple[bool, str]:
+        """A C-ECHO."""
+        try:
+            took_s = self._requestor.echo()
+        except DeliveryError as away:
+            return False, str(away)
+        return True, f"{self._name}: {self._peer} answered C-ECHO in {took_s * 1000:.0f} ms"
+
+
+def _uids(parcels: Sequence[Parcel]) -> list[str]:
+    return [parcel.sop_instance_uid for parcel in parcels]
+
+
+def _receipt(answer: StoreStatus) -> Receipt:
+    judged = verdict(answer.status)
+    return Receipt(
+        sop_instance_uid=answer.sop_instance_uid,
+        accepted=judged is Verdict.ACCEPTED,
+        refused=judged is Verdict.REFUSED,
+        status=answer.status,
+        detail=answer.detail,
+    )

@@ -1,0 +1,103 @@
+"""The folder sink: one file an object, `<study>/<object>.dcm`, complete or not there at all."""
+
+import contextlib
+import filecmp
+import os
+import shutil
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from node.domain.uid import is_uid
+from node.sinks.errors import FolderAway
+from node.sinks.port import Parcel, Receipt
+
+
+class FolderSink:
+    """Writes below `path`, which is made if need be.
+
+    A file appears under its name only when all of its bytes are on the disk. The same object again changes nothing; another file under
+    the object's name is never overwritten: the object is refused, and a person decides.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def send(self, parcels: Sequence[Parcel]) -> list[Receipt]:
+        """Copy all of them.
+
+        Raises
+        ------
+        FolderAway
+            Nothing could be written.
+        """
+        try:
+            self._path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise FolderAway(f"{self._path}: {error.strerror}") from error
+        receipts = [self._keep(parcel) for parcel in parcels]
+        if receipts and not any(receipt.accepted or receipt.refused for receipt in receipts):
+            raise FolderAway(receipts[0].detail)
+        return receipts
+
+    def health(self) -> tuple[bool, str]:
+        """Whether a file can be written."""
+        probe = self._path / f".probe-{os.getpid()}"
+        try:
+            self._path.mkdir(parents=True, exist_ok=True)
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            return False, f"{self._path}: {error.strerror}"
+        return True, f"{self._path} can be written"
+
+    def _keep(self, parcel: Parcel) -> Receipt:
+        uid = parcel.sop_instance_uid
+        if not is_uid(uid):
+            return Receipt(sop_instance_uid=uid, accepted=False, refused=True, detail=f"{uid!r} is no UID and cannot name a file")
+        folder = self._path / _study_of(parcel.path)
+        target = folder / f"{uid}.dcm"
+        try:
+            if not folder.is_dir():
+                folder.mkdir(exist_ok=True)
+                _flush(self._path)
+            if not target.exists():
+                _copy(parcel.path, target)
+            elif not filecmp.cmp(parcel.path, target, shallow=False):
+                return Receipt(sop_instance_uid=uid, accepted=False, refused=True, detail=f"{target} holds other bytes")
+        except OSError as error:
+            return Receipt(sop_instance_uid=uid, accepted=False, detail=f"{target}: {error.strerror}")
+        return Receipt(sop_instance_uid=uid, accepted=True, detail=str(target))
+
+
+def _study_of(path: Path) -> str:
+    """The StudyInstanceUID of a Part 10 file; "unknown" when it has none that may name a folder."""
+    from pydicom import dcmread
+
+    dataset = dcmread(path, stop_before_pixels=True, specific_tags=["StudyInstanceUID"])
+    study = str(dataset.get("StudyInstanceUID", ""))
+    return study if is_uid(study) else "unknown"
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy so that `target` holds all of the bytes, flushed, from the moment that it exists."""
+    part = target.with_name(f".{target.name}.{os.getpid()}-{threading.get_ident()}.part")
+    try:
+        with source.open("rb") as bytes_in, part.open("wb") as out:
+            shutil.copyfileobj(bytes_in, out, 1024 * 1024)
+            out.flush()
+            os.fsync(out.fileno())
+        part.replace(target)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            part.unlink()
+    _flush(target.parent)
+
+
+def _flush(folder: Path) -> None:
+    """Make the names in `folder` durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
