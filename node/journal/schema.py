@@ -43,7 +43,7 @@ series_header = Table(
 instance = Table(
     "instance",
     metadata,
-    _id("row id; never used again"),
+    _id("row id"),
     Column("sop_instance_uid", Text, nullable=False, comment="SOP Instance UID (0008,0018)"),
     Column("sop_class_uid", Text, nullable=False, comment="SOP Class UID (0008,0016)"),
     Column("study_instance_uid", Text, nullable=False, comment="Study Instance UID (0020,000D)"),
@@ -283,7 +283,7 @@ event = Table(
         "name",
         Text,
         nullable=False,
-        comment="<subject>.<new state> for every change of state; besides: arrival.extended, job.claimed, job.released, job.joined, "
+        comment="<subject>.<new state> for every change of state; besides: arrival.overtaken, job.claimed, job.released, job.joined, "
         "job.retry, job.hastened, delivery.claimed, delivery.released, delivery.retry, delivery.again, instance.duplicate, "
         "instance.conflict, instance.replaced, instance.restored, instance.purged, instance.own_result, and what stages note",
     ),

@@ -1,0 +1,193 @@
+"""Arrivals in the journal: joining and opening them, their revisions, and their completion."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, delete, func, insert, literal, or_, select, update
+
+from node.domain.arrival import Arrival, Completeness
+from node.domain.instance import Standing
+from node.domain.state import ArrivalState
+from node.journal import schema
+from node.journal.database import Database
+from node.journal.port import CameAgain, NewInstance
+from node.journal.rows import micros, to_arrival
+from node.journal.transitions import ARRIVAL, move, note, state_of
+
+_arrival = schema.arrival.c
+_member = schema.arrival_instance.c
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """What settles as one: a study or series from one peer; empty texts as in the schema."""
+
+    study: str
+    series: str
+    peer: str
+
+
+class Arrivals(Database):
+    """The part of the journal that knows arrivals."""
+
+    def arrivals(
+        self,
+        *,
+        states: Collection[ArrivalState] = (),
+        due_before: datetime | None = None,
+        study: str | None = None,
+        limit: int = 1000,
+        newest: bool = False,
+    ) -> list[Arrival]:
+        """See the port."""
+        statement = select(schema.arrival).limit(limit)
+        if states:
+            statement = statement.where(_arrival.state.in_([state.value for state in states]))
+        if study is not None:
+            statement = statement.where(_arrival.study_instance_uid == study)
+        if due_before is not None:
+            statement = statement.where(_arrival.due_at <= micros(due_before)).order_by(_arrival.due_at)
+        statement = statement.order_by(_arrival.id.desc() if newest else _arrival.id)
+        with self._reading() as connection:
+            return [to_arrival(row) for row in connection.execute(statement)]
+
+    def latest_arrival(self, study_instance_uid: str, series_instance_uid: str | None, peer: str | None) -> Arrival | None:
+        """The newest revision; `series_instance_uid` None is the arrival of a whole study."""
+        with self._reading() as connection:
+            row = _latest(connection, _Key(study_instance_uid, series_instance_uid or "", peer or ""))
+            return None if row is None else to_arrival(row)
+
+    def shorten(self, arrival: int, due_at: datetime) -> None:
+        """Move an open arrival's `due_at` nearer, never further."""
+        nearer = micros(due_at)
+        with self._writing() as connection:
+            connection.execute(
+                update(schema.arrival)
+                .where(_arrival.id == arrival, _arrival.state == ArrivalState.RECEIVED.value, _arrival.due_at > nearer)
+                .values(due_at=nearer)
+            )
+
+    def complete(self, arrival: int, by: Completeness, now: datetime, *, expected_last: datetime | None = None) -> bool:
+        """See the port."""
+        with self._writing() as connection:
+            if state_of(connection, ARRIVAL, arrival) is not ArrivalState.RECEIVED:
+                return False
+            last = connection.execute(select(_arrival.last_instance_at).where(_arrival.id == arrival)).scalar_one()
+            if expected_last is not None and last > micros(expected_last):
+                return False
+            move(connection, ARRIVAL, arrival, ArrivalState.COMPLETE, now, by.value, completed_at=micros(now), completed_by=by.value)
+            return True
+
+    def config_digest(self, arrival: int) -> str | None:
+        """The configuration under which the arrival was routed; None before."""
+        with self._reading() as connection:
+            state_of(connection, ARRIVAL, arrival)
+            return connection.execute(select(_arrival.config_digest).where(_arrival.id == arrival)).scalar()
+
+
+def admit(connection: Connection, news: Iterable[tuple[int, NewInstance]], now: datetime) -> None:
+    """Let new instances (row id, what they are) join the open arrivals of their studies and peers, or open these."""
+    groups: dict[_Key, list[tuple[int, NewInstance]]] = {}
+    for row_id, new in news:
+        instance = new.instance
+        key = _Key(instance.study_instance_uid, instance.series_instance_uid if new.scope_series else "", instance.peer or "")
+        groups.setdefault(key, []).append((row_id, new))
+    for key, members in groups.items():
+        called = members[0][1].instance.called_ae
+        arrival = _open_arrival(connection, key, called, now)
+        replaced = [new.replaces for _, new in members if new.replaces is not None]
+        if replaced:
+            connection.execute(delete(schema.arrival_instance).where(_member.arrival_id == arrival, _member.instance_id.in_(replaced)))
+        received = max(micros(new.instance.received_at) for _, new in members)
+        due = max(micros(new.due_at) for _, new in members)
+        _join(connection, arrival, [row_id for row_id, _ in members], received, due)
+
+
+def came_again(connection: Connection, again: Sequence[CameAgain], config_digest: str, now: datetime) -> None:
+    """Extend, join or revise the arrivals of known instances; see the port."""
+    table = schema.instance
+    wanted = select(table.c.id, table.c.study_instance_uid, table.c.series_instance_uid).where(table.c.id.in_([a.instance for a in again]))
+    rows = {row.id: row for row in connection.execute(wanted)}
+    groups: dict[_Key, list[CameAgain]] = {}
+    for one in again:
+        row = rows[one.instance]
+        key = _Key(row.study_instance_uid, row.series_instance_uid if one.scope_series else "", one.peer or "")
+        groups.setdefault(key, []).append(one)
+        note(connection, "instance", one.instance, "instance.duplicate", f"from {one.peer or 'a stranger'}", now)
+    for key, members in groups.items():
+        latest = _latest(connection, key)
+        due = max(micros(one.due_at) for one in members)
+        if latest is not None:
+            inside = set(connection.execute(select(_member.instance_id).where(_member.arrival_id == latest.id)).scalars())
+            missing = [one.instance for one in members if one.instance not in inside]
+            if latest.state != ArrivalState.RECEIVED:
+                routed = latest.state == ArrivalState.ROUTED
+                elsewhere = any(one.called_ae != latest.called_ae for one in members)
+                if not (missing or elsewhere or (routed and latest.config_digest != config_digest)):
+                    continue
+            elif not missing:
+                later = update(schema.arrival).where(_arrival.id == latest.id, _arrival.due_at < due)
+                connection.execute(later.values(due_at=due))
+                continue
+        arrival = _open_arrival(connection, key, members[0].called_ae, now)
+        _join(connection, arrival, [one.instance for one in members], micros(now), due)
+
+
+def _latest(connection: Connection, key: _Key) -> Row[Any] | None:
+    same = (
+        _arrival.study_instance_uid == key.study,
+        _arrival.series_instance_uid == key.series,
+        _arrival.peer == key.peer,
+    )
+    return connection.execute(select(schema.arrival).where(*same).order_by(_arrival.revision.desc()).limit(1)).one_or_none()
+
+
+def _open_arrival(connection: Connection, key: _Key, called_ae: str, now: datetime) -> int:
+    """The open arrival under `key`, or a new one that inherits what its predecessor had."""
+    latest = _latest(connection, key)
+    if latest is not None and latest.state == ArrivalState.RECEIVED:
+        return int(latest.id)
+    revision = 1 if latest is None else latest.revision + 1
+    values = {
+        "peer": key.peer,
+        "study_instance_uid": key.study,
+        "series_instance_uid": key.series,
+        "called_ae": called_ae,
+        "state": ArrivalState.RECEIVED.value,
+        "revision": revision,
+        "supersedes": None if latest is None else latest.id,
+        "opened_at": micros(now),
+        "last_instance_at": 0,
+        "due_at": 0,
+        "instances": 0,
+    }
+    opened = connection.execute(insert(schema.arrival).values(**values).returning(_arrival.id)).scalar_one()
+    if latest is not None:
+        instance = schema.instance.c
+        used = or_(
+            instance.standing == Standing.CURRENT.value,
+            and_(instance.standing == Standing.PURGED.value, instance.standing_kept == Standing.CURRENT.value),
+        )
+        inherited = (
+            select(literal(opened), _member.instance_id)
+            .join(schema.instance, instance.id == _member.instance_id)
+            .where(_member.arrival_id == latest.id, used)
+        )
+        connection.execute(insert(schema.arrival_instance).from_select(["arrival_id", "instance_id"], inherited))
+    detail = f"revision {revision}" + ("" if latest is None else f" of arrival {latest.id}")
+    note(connection, ARRIVAL.name, opened, f"arrival.{ArrivalState.RECEIVED}", detail, now)
+    return int(opened)
+
+
+def _join(connection: Connection, arrival: int, instances: Sequence[int], received: int, due: int) -> None:
+    inside = set(connection.execute(select(_member.instance_id).where(_member.arrival_id == arrival)).scalars())
+    fresh = [{"arrival_id": arrival, "instance_id": one} for one in dict.fromkeys(instances) if one not in inside]
+    if fresh:
+        connection.execute(insert(schema.arrival_instance), fresh)
+    count = select(func.count()).where(_member.arrival_id == arrival).scalar_subquery()
+    row = connection.execute(select(_arrival.last_instance_at, _arrival.due_at).where(_arrival.id == arrival)).one()
+    # strictly later than before, even when the clock stood still: `complete` sees by it that something came meanwhile
+    last = max(received, row.last_instance_at + 1)
+    connection.execute(update(schema.arrival).where(_arrival.id == arrival).values(last_instance_at=last, due_at=due, instances=count))

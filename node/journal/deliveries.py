@@ -1,0 +1,129 @@
+"""Deliveries in the journal: claiming under a lease, the receipts of each object, and the end of the job that they belong to."""
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, exists, func, insert, or_, select, text, update
+
+from node.domain.job import Delivery, ResultObject
+from node.domain.state import DeliveryState
+from node.journal import schema
+from node.journal.database import Database
+from node.journal.jobs import new_lease, paused_names
+from node.journal.port import Pausable
+from node.journal.rows import micros, to_delivery, to_object
+from node.journal.sending import settle_job
+from node.journal.transitions import DELIVERY, held, move, note
+
+_delivery = schema.delivery.c
+_receipt = schema.receipt.c
+_object = schema.result_object.c
+_CLAIMABLE = text("delivery.state = 'waiting'")  # the very words of ix_delivery_claim
+
+
+class Deliveries(Database):
+    """The part of the journal that knows deliveries."""
+
+    def claim_delivery(self, owner: str, now: datetime, lease: timedelta) -> Delivery | None:
+        """See the port."""
+        at = micros(now)
+        candidate = (
+            select(_delivery.id)
+            .where(
+                _CLAIMABLE,
+                _delivery.due_at <= at,
+                or_(_delivery.lease.is_(None), _delivery.lease_until < at),
+                _delivery.sink.not_in(paused_names(Pausable.SINK)),
+            )
+            .order_by(_delivery.due_at, _delivery.id)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+        )
+        claim = (
+            update(schema.delivery)
+            .where(_delivery.id == candidate.scalar_subquery())
+            .values(lease=new_lease(owner), lease_until=micros(now + lease), attempts=_delivery.attempts + 1)
+            .returning(*schema.delivery.c)
+        )
+        with self._writing() as connection:
+            row = connection.execute(claim).one_or_none()
+            if row is None:
+                return None
+            note(connection, DELIVERY.name, row.id, "delivery.claimed", f"by {owner}, attempt {row.attempts}", now)
+            return to_delivery(row)
+
+    def undelivered(self, delivery: int) -> list[ResultObject]:
+        """See the port."""
+        accepted = exists().where(
+            _receipt.delivery_id == delivery, _receipt.object_id == _object.id, _receipt.round == _delivery.round, _receipt.accepted
+        )
+        statement = select(schema.result_object).join(schema.delivery, _delivery.job_id == _object.job_id)
+        with self._reading() as connection:
+            rows = connection.execute(statement.where(_delivery.id == delivery, ~accepted).order_by(_object.id))
+            return [to_object(row) for row in rows]
+
+    def receipt(self, delivery: int, lease: str, object_id: int, accepted: bool, status: int | None, detail: str, now: datetime) -> bool:
+        """What the sink said of one object; False when the lease is lost."""
+        with self._writing() as connection:
+            if not held(connection, schema.delivery, delivery, lease):
+                return False
+            current = select(_delivery.round).where(_delivery.id == delivery).scalar_subquery()
+            values = {"delivery_id": delivery, "object_id": object_id, "round": current, "accepted": accepted, "status": status}
+            connection.execute(insert(schema.receipt).values(**values, detail=detail, at=micros(now)))
+            return True
+
+    def delivered(self, delivery: int, lease: str, now: datetime) -> bool:
+        """See the port."""
+        with self._writing() as connection:
+            if not held(connection, schema.delivery, delivery, lease):
+                return False
+            free = {"lease": None, "lease_until": None, "code": None, "reason": None}
+            move(connection, DELIVERY, delivery, DeliveryState.DELIVERED, now, "every object accepted", **free)
+            move(connection, DELIVERY, delivery, DeliveryState.COMMITTED, now, "commitment not asked for")
+            settle_job(connection, _job_of(connection, delivery), now)
+            return True
+
+    def retry_delivery(self, delivery: int, lease: str, due_at: datetime, code: str, reason: str, now: datetime) -> bool:
+        """Stay WAITING, not before `due_at`; False when the lease is lost."""
+        with self._writing() as connection:
+            if not held(connection, schema.delivery, delivery, lease):
+                return False
+            values = {"lease": None, "lease_until": None, "due_at": micros(due_at), "code": code, "reason": reason}
+            connection.execute(update(schema.delivery).where(_delivery.id == delivery).values(**values))
+            note(connection, DELIVERY.name, delivery, "delivery.retry", f"{code} {reason}", now)
+            return True
+
+    def park_delivery(self, delivery: int, lease: str, code: str, reason: str, now: datetime) -> bool:
+        """WAITING → PARKED; False when the lease is lost."""
+        with self._writing() as connection:
+            if not held(connection, schema.delivery, delivery, lease):
+                return False
+            free = {"lease": None, "lease_until": None, "code": code, "reason": reason}
+            move(connection, DELIVERY, delivery, DeliveryState.PARKED, now, f"{code} {reason}", **free)
+            return True
+
+    def deliveries(self, *, job: int | None = None, states: Collection[DeliveryState] = (), limit: int = 1000) -> list[Delivery]:
+        """The oldest first."""
+        statement = select(schema.delivery).order_by(_delivery.id).limit(limit)
+        if job is not None:
+            statement = statement.where(_delivery.job_id == job)
+        if states:
+            statement = statement.where(_delivery.state.in_([state.value for state in states]))
+        with self._reading() as connection:
+            return [to_delivery(row) for row in connection.execute(statement)]
+
+    def receipts(self, delivery: int) -> list[tuple[ResultObject, bool, int | None, str]]:
+        """The newest receipt of each object of which the sink has said anything, in this round or an earlier one."""
+        newest = select(func.max(_receipt.id)).where(_receipt.delivery_id == delivery).group_by(_receipt.object_id)
+        statement = (
+            select(schema.result_object, _receipt.accepted, _receipt.status, _receipt.detail)
+            .join(schema.receipt, _receipt.object_id == _object.id)
+            .where(_receipt.id.in_(newest))
+            .order_by(_object.id)
+        )
+        with self._reading() as connection:
+            return [(to_object(row), row.accepted, row.status, row.detail) for row in connection.execute(statement)]
+
+
+def _job_of(connection: Connection, delivery: int) -> int:
+    return int(connection.execute(select(_delivery.job_id).where(_delivery.id == delivery)).scalar_one())

@@ -1,0 +1,149 @@
+"""Instances in the journal: recording what came, what came again, and what could not be read."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, exists, insert, select, update
+
+from node.domain.header import Header
+from node.domain.instance import Instance, Standing
+from node.journal import schema
+from node.journal.arrivals import admit, came_again
+from node.journal.database import Database
+from node.journal.errors import JournalRace, NoSuchRow, TransitionRefused
+from node.journal.headers import Bases, bases, restored
+from node.journal.port import Aside, CameAgain, NewInstance
+from node.journal.rows import micros, moment, to_instance
+from node.journal.transitions import note
+
+_instance = schema.instance.c
+
+
+def read_instances(connection: Connection, statement: Select[Any]) -> list[Instance]:
+    """The instances that `statement` selects, with their headers."""
+    rows: Sequence[Row[Any]] = connection.execute(statement).all()
+    known: dict[int, Header] = bases(connection, {row.header_base for row in rows if row.header_base is not None})
+    return [to_instance(row, restored(row, known)) for row in rows]
+
+
+class Instances(Database):
+    """The part of the journal that knows instances."""
+
+    def instances_of(self, sop_instance_uid: str) -> list[Instance]:
+        """Every row of one SOP Instance UID, in the order in which they came."""
+        with self._reading() as connection:
+            return read_instances(
+                connection, select(schema.instance).where(_instance.sop_instance_uid == sop_instance_uid).order_by(_instance.id)
+            )
+
+    def record(self, news: Sequence[NewInstance], now: datetime) -> list[int]:
+        """Insert all in one transaction; returns their row ids. Idempotent by `blob`."""
+        with self._writing() as connection:
+            blobs = [new.instance.blob for new in news]
+            ids = {row.blob: row.id for row in connection.execute(select(_instance.id, _instance.blob).where(_instance.blob.in_(blobs)))}
+            fresh: dict[str, NewInstance] = {}
+            for new in news:
+                if new.instance.blob not in ids:
+                    fresh.setdefault(new.instance.blob, new)
+            for new in fresh.values():
+                if new.replaces is not None:  # before the insert: one SOP Instance UID has one current row at most
+                    _replace(connection, new.replaces, new.instance, now)
+            ids |= _insert(connection, list(fresh.values()))
+            admit(connection, [(ids[blob], new) for blob, new in fresh.items() if new.opens], now)
+            return [ids[blob] for blob in blobs]
+
+    def came_again(self, again: Sequence[CameAgain], config_digest: str, now: datetime) -> None:
+        """See the port."""
+        with self._writing() as connection:
+            came_again(connection, again, config_digest, now)
+
+    def restore(self, instance: int, blob: str, now: datetime) -> None:
+        """See the port."""
+        with self._writing() as connection:
+            row = connection.execute(
+                select(_instance.standing, _instance.standing_kept, _instance.blob).where(_instance.id == instance)
+            ).one_or_none()
+            if row is None:
+                raise NoSuchRow(f"there is no instance {instance}")
+            if row.standing != Standing.PURGED:
+                if row.blob == blob:
+                    return
+                raise TransitionRefused(f"instance {instance} is {row.standing}: its bytes lie under {row.blob} already")
+            kept = row.standing_kept
+            connection.execute(update(schema.instance).where(_instance.id == instance).values(standing=kept, standing_kept=None, blob=blob))
+            note(connection, "instance", instance, "instance.restored", f"received again, {kept}", now)
+
+    def set_aside(self, aside: Aside) -> None:
+        """See the port."""
+        with self._writing() as connection:
+            if not connection.execute(select(exists().where(schema.aside.c.path == aside.path))).scalar():
+                values = {"path": aside.path, "sender": aside.sender, "code": aside.code, "reason": aside.reason}
+                connection.execute(insert(schema.aside).values(at=micros(aside.at), **values))
+
+    def asides(self, *, limit: int = 1000) -> list[Aside]:
+        """See the port."""
+        with self._reading() as connection:
+            rows = connection.execute(select(schema.aside).order_by(schema.aside.c.id.desc()).limit(limit))
+            return [Aside(at=moment(row.at), path=row.path, sender=row.sender, code=row.code, reason=row.reason) for row in rows]
+
+    def is_own_result(self, sop_instance_uid: str) -> bool:
+        """Whether a job of this journal made the object."""
+        with self._reading() as connection:
+            return bool(connection.execute(select(exists().where(schema.result_object.c.sop_instance_uid == sop_instance_uid))).scalar())
+
+    def arrival_instances(self, arrival: int) -> list[Instance]:
+        """The manifest of an arrival, purged instances included."""
+        member = schema.arrival_instance.c
+        with self._reading() as connection:
+            joined = select(schema.instance).join(schema.arrival_instance, member.instance_id == _instance.id)
+            return read_instances(connection, joined.where(member.arrival_id == arrival).order_by(_instance.id))
+
+    def job_instances(self, job: int) -> list[Instance]:
+        """Exactly what a job uses, purged instances included."""
+        member = schema.job_instance.c
+        with self._reading() as connection:
+            joined = select(schema.instance).join(schema.job_instance, member.instance_id == _instance.id)
+            return read_instances(connection, joined.where(member.job_id == job).order_by(_instance.id))
+
+
+def _replace(connection: Connection, old: int, by: Instance, now: datetime) -> None:
+    row = connection.execute(select(_instance.standing, _instance.standing_kept).where(_instance.id == old)).one_or_none()
+    if row is None:
+        raise NoSuchRow(f"there is no instance {old}")
+    if row.standing == Standing.CURRENT:
+        connection.execute(update(schema.instance).where(_instance.id == old).values(standing=Standing.REPLACED.value))
+    elif row.standing == Standing.PURGED and row.standing_kept == Standing.CURRENT:
+        connection.execute(update(schema.instance).where(_instance.id == old).values(standing_kept=Standing.REPLACED.value))
+    else:
+        raise JournalRace(f"instance {old} ({by.sop_instance_uid}) is {row.standing}: another process replaced it first")
+    note(connection, "instance", old, "instance.replaced", f"by {by.blob}", now)
+
+
+def _insert(connection: Connection, news: Iterable[NewInstance]) -> dict[str, int]:
+    instances = [new.instance for new in news]
+    if not instances:
+        return {}
+    headers = Bases(connection, {instance.series_instance_uid for instance in instances})
+    values = [
+        {
+            "sop_instance_uid": instance.sop_instance_uid,
+            "sop_class_uid": instance.sop_class_uid,
+            "study_instance_uid": instance.study_instance_uid,
+            "series_instance_uid": instance.series_instance_uid,
+            "transfer_syntax_uid": instance.transfer_syntax_uid,
+            "blob": instance.blob,
+            "size": instance.size,
+            "digest": instance.digest,
+            "calling_ae": instance.calling_ae,
+            "called_ae": instance.called_ae,
+            "address": instance.address,
+            "peer": instance.peer or "",
+            "received_at": micros(instance.received_at),
+            "standing": instance.standing.value,
+            **headers.columns(instance.series_instance_uid, instance.header),
+        }
+        for instance in instances
+    ]
+    returned = connection.execute(insert(schema.instance).returning(_instance.id, _instance.blob), values)
+    return {row.blob: row.id for row in returned}

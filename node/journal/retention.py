@@ -1,0 +1,118 @@
+"""Retention in the journal: which bytes nobody needs any more, and the tombstones that stand before these are deleted."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Connection, delete, exists, insert, or_, select, update
+
+from node.domain.instance import Instance, Standing
+from node.domain.state import ArrivalState, DeliveryState, JobState
+from node.journal import schema
+from node.journal.database import Database
+from node.journal.instances import read_instances
+from node.journal.rows import micros
+from node.journal.transitions import note
+
+_instance = schema.instance.c
+_job = schema.job.c
+_delivery = schema.delivery.c
+_AT_WORK = [JobState.QUEUED.value, JobState.INFERRED.value]
+_ON_ITS_WAY = [DeliveryState.WAITING.value, DeliveryState.DELIVERED.value]
+
+
+def _busy(parked: bool) -> ColumnElement[bool]:
+    """Whether a job, or a delivery of it, still needs bytes; without `parked`, what a person may revive needs them too."""
+    states = _AT_WORK if parked else [*_AT_WORK, JobState.PARKED.value, JobState.FAILED.value]
+    on_its_way = _ON_ITS_WAY if parked else [*_ON_ITS_WAY, DeliveryState.PARKED.value]
+    return or_(_job.state.in_(states), exists().where(_delivery.job_id == _job.id, _delivery.state.in_(on_its_way)))
+
+
+class Retained(Database):
+    """The part of the journal that forgets."""
+
+    def purgeable(self, received_before: datetime, limit: int = 500, *, parked: bool = False) -> list[Instance]:
+        """See the port."""
+        manifest, used = schema.arrival_instance.c, schema.job_instance.c
+        unrouted = (
+            select(manifest.instance_id)
+            .join(schema.arrival, schema.arrival.c.id == manifest.arrival_id)
+            .where(manifest.instance_id == _instance.id, schema.arrival.c.state != ArrivalState.ROUTED.value)
+            .exists()
+        )
+        needed = (
+            select(used.instance_id)
+            .join(schema.job, _job.id == used.job_id)
+            .where(used.instance_id == _instance.id, _busy(parked))
+            .exists()
+        )
+        with_pixels = [standing.value for standing in Standing if standing is not Standing.PURGED]
+        statement = (
+            select(schema.instance)
+            .where(_instance.standing.in_(with_pixels), _instance.received_at < micros(received_before), ~unrouted, ~needed)
+            .order_by(_instance.received_at, _instance.id)
+            .limit(limit)
+        )
+        with self._reading() as connection:
+            return read_instances(connection, statement)
+
+    def tombstone(self, instances: Iterable[int], now: datetime) -> None:
+        """See the port. An instance that is purged already, or that an arrival took in meanwhile, is left as it is."""
+        with self._writing() as connection:
+            for one in instances:
+                row = connection.execute(select(_instance.standing, _instance.blob).where(_instance.id == one)).one_or_none()
+                if row is None or row.standing == Standing.PURGED:
+                    continue
+                values = {"standing": Standing.PURGED.value, "standing_kept": row.standing}
+                connection.execute(update(schema.instance).where(_instance.id == one).values(**values))
+                _bury(connection, row.blob, now)
+                note(connection, "instance", one, "instance.purged", row.blob, now)
+
+    def purge_results(self, moved_before: datetime, now: datetime, limit: int = 500) -> int:
+        """See the port."""
+        made = schema.result_object.c
+        over = (_job.moved_at < micros(moved_before), ~_busy(parked=True))
+        objects = select(made.id, made.blob).join(schema.job, _job.id == made.job_id).where(made.purged_at.is_(None), *over).limit(limit)
+        findings = select(_job.id, _job.findings_blob).where(_job.findings_blob.is_not(None), *over).limit(limit)
+        with self._writing() as connection:
+            buried = 0
+            for row in connection.execute(objects).all():
+                connection.execute(update(schema.result_object).where(made.id == row.id).values(purged_at=micros(now)))
+                buried += _bury(connection, row.blob, now)
+            for row in connection.execute(findings).all():
+                connection.execute(update(schema.job).where(_job.id == row.id).values(findings_blob=None))
+                buried += _bury(connection, row.findings_blob, now)
+            return buried
+
+    def forget_headers(self, received_before: datetime, limit: int = 500) -> int:
+        """Forget the headers of purged instances; returns of how many."""
+        base = schema.series_header.c
+        old = (
+            _instance.standing == Standing.PURGED.value,
+            _instance.received_at < micros(received_before),
+            _instance.header_base.is_not(None),
+        )
+        with self._writing() as connection:
+            rows = connection.execute(select(_instance.id, _instance.header_base).where(*old).limit(limit)).all()
+            if not rows:
+                return 0
+            ids = [row.id for row in rows]
+            connection.execute(update(schema.instance).where(_instance.id.in_(ids)).values(header_base=None, header_delta=None))
+            unused = ~exists().where(_instance.header_base == base.id)
+            connection.execute(delete(schema.series_header).where(base.id.in_({row.header_base for row in rows}), unused))
+            return len(rows)
+
+    def purged_blobs(self, limit: int = 1000) -> Mapping[int, str]:
+        """See the port."""
+        table = schema.tombstone
+        with self._reading() as connection:
+            return {row.id: row.blob for row in connection.execute(select(table).order_by(table.c.id).limit(limit))}
+
+    def swept(self, tombstones: Iterable[int]) -> None:
+        """Their blobs are gone."""
+        with self._writing() as connection:
+            connection.execute(delete(schema.tombstone).where(schema.tombstone.c.id.in_(list(tombstones))))
+
+
+def _bury(connection: Connection, blob: str, now: datetime) -> int:
+    connection.execute(insert(schema.tombstone).values(blob=blob, at=micros(now)))
+    return 1

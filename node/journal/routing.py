@@ -1,0 +1,152 @@
+"""Routing in the journal: decisions kept, jobs inserted, joined or superseded, in one transaction with COMPLETE → ROUTED."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, exists, insert, select, update
+
+from node.domain.route import Decision
+from node.domain.state import ArrivalState, JobState
+from node.journal import schema
+from node.journal.database import Database
+from node.journal.port import NewJob
+from node.journal.rows import RANKS, micros, to_decision, tried_text
+from node.journal.sending import cancel_deliveries, insert_deliveries
+from node.journal.transitions import ARRIVAL, JOB, move, note
+
+_arrival = schema.arrival.c
+_job = schema.job.c
+
+
+class Routing(Database):
+    """The part of the journal that turns arrivals into jobs."""
+
+    def route(self, arrival: int, decisions: Sequence[Decision], jobs: Sequence[NewJob], config_digest: str, now: datetime) -> list[int]:
+        """See the port. When a later revision was routed already nothing is inserted: its jobs know more."""
+        with self._writing() as connection:
+            move(connection, ARRIVAL, arrival, ArrivalState.ROUTED, now, f"{len(jobs)} jobs", config_digest=config_digest)
+            if decisions:
+                connection.execute(
+                    insert(schema.decision), [_decision_values(arrival, n, decision) for n, decision in enumerate(decisions)]
+                )
+            row = connection.execute(select(schema.arrival).where(_arrival.id == arrival)).one()
+            if _later_revision_routed(connection, row):
+                note(connection, ARRIVAL.name, arrival, "arrival.overtaken", "a later revision was routed first; no jobs inserted", now)
+                return []
+            return [_place(connection, row, job, now) for job in jobs]
+
+    def decisions(self, arrival: int) -> list[Decision]:
+        """In the order in which the routes were tried."""
+        table = schema.decision
+        with self._reading() as connection:
+            rows = connection.execute(select(table).where(table.c.arrival_id == arrival).order_by(table.c.position))
+            return [to_decision(row) for row in rows]
+
+
+def _decision_values(arrival: int, position: int, decision: Decision) -> dict[str, Any]:
+    return {
+        "arrival_id": arrival,
+        "position": position,
+        "route": decision.route,
+        "series_instance_uid": decision.series_instance_uid,
+        "matched": decision.matched,
+        "chosen": decision.chosen,
+        "tried": tried_text(decision),
+        "reason": decision.reason,
+    }
+
+
+def _later_revision_routed(connection: Connection, row: Row[Any]) -> bool:
+    later = exists().where(
+        _arrival.study_instance_uid == row.study_instance_uid,
+        _arrival.series_instance_uid == row.series_instance_uid,
+        _arrival.peer == row.peer,
+        _arrival.revision > row.revision,
+        _arrival.state == ArrivalState.ROUTED.value,
+    )
+    return bool(connection.execute(select(later)).scalar())
+
+
+def _place(connection: Connection, arrival: Row[Any], new: NewJob, now: datetime) -> int:
+    """Join the job that does the same already, or insert one that replaces its predecessor."""
+    same = (
+        _job.study_instance_uid == arrival.study_instance_uid,
+        _job.series_instance_uid == new.series_instance_uid,
+        _job.application == new.application,
+        _job.state != JobState.SUPERSEDED.value,
+    )
+    before = connection.execute(select(schema.job).where(*same).order_by(_job.id.desc()).limit(1)).one_or_none()
+    if before is not None and before.input_digest == new.input_digest and not _upgrade_may_help(before, new):
+        _join(connection, before, new, now)
+        return int(before.id)
+    if before is not None and JobState(before.state) is not JobState.CANCELLED:
+        supersede(connection, before.id, f"arrival {arrival.id} has other inputs", now)
+    return _insert(connection, arrival, new, None if before is None else before.id, now)
+
+
+def _upgrade_may_help(before: Row[Any], new: NewJob) -> bool:
+    """A job that a person would have to revive is worth a fresh start under another version of its application."""
+    stuck = JobState(before.state) in (JobState.PARKED, JobState.FAILED)
+    return stuck and bool(before.application_version != new.application_version)
+
+
+def _insert(connection: Connection, arrival: Row[Any], new: NewJob, predecessor: int | None, now: datetime) -> int:
+    at = micros(now)
+    values = {
+        "arrival_id": arrival.id,
+        "study_instance_uid": arrival.study_instance_uid,
+        "series_instance_uid": new.series_instance_uid,
+        "application": new.application,
+        "application_version": new.application_version,
+        "engine": new.engine,
+        "rank": RANKS[new.priority],
+        "state": JobState.QUEUED.value,
+        "attempts": 0,
+        "due_at": at,
+        "created_at": at,
+        "moved_at": at,
+        "input_digest": new.input_digest,
+        "predecessor": predecessor,
+    }
+    job = int(connection.execute(insert(schema.job).values(**values).returning(_job.id)).scalar_one())
+    note(connection, JOB.name, job, f"job.{JobState.QUEUED}", f"arrival {arrival.id}", now)
+    _add_names(connection, schema.job_route, "route", job, new.routes)
+    _add_names(connection, schema.job_sink, "sink", job, new.sinks)
+    if new.instances:
+        members = [{"job_id": job, "instance_id": instance} for instance in dict.fromkeys(new.instances)]
+        connection.execute(insert(schema.job_instance), members)
+    if new.parked is not None:
+        code, reason = new.parked
+        move(connection, JOB, job, JobState.PARKED, now, f"{code} {reason}", code=code, reason=reason)
+    return job
+
+
+def _join(connection: Connection, job: Row[Any], new: NewJob, now: datetime) -> None:
+    """Give a job the routes and sinks that it lacks; one that has its objects brings them to the new sinks."""
+    routes = _add_names(connection, schema.job_route, "route", job.id, new.routes)
+    sinks = _add_names(connection, schema.job_sink, "sink", job.id, new.sinks)
+    rank = RANKS[new.priority]
+    if rank < job.rank:
+        connection.execute(update(schema.job).where(_job.id == job.id).values(rank=rank))
+    if routes or sinks:
+        note(connection, JOB.name, job.id, "job.joined", f"routes {', '.join(routes) or '-'}; sinks {', '.join(sinks) or '-'}", now)
+    if sinks and JobState(job.state) in (JobState.ENCODED, JobState.DONE):
+        insert_deliveries(connection, job.id, sinks, now)
+        if JobState(job.state) is JobState.DONE:
+            move(connection, JOB, job.id, JobState.ENCODED, now, f"for {', '.join(sinks)}")
+
+
+def _add_names(connection: Connection, table: Any, column: str, job: int, names: Iterable[str]) -> list[str]:
+    """Insert the names that the job does not have; returns these."""
+    have = set(connection.execute(select(table.c[column]).where(table.c.job_id == job)).scalars())
+    fresh = [name for name in dict.fromkeys(names) if name not in have]
+    if fresh:
+        connection.execute(insert(table), [{"job_id": job, column: name, "position": len(have) + n} for n, name in enumerate(fresh)])
+    return fresh
+
+
+def supersede(connection: Connection, job: int, why: str, now: datetime) -> None:
+    """End a job for its successor. What has not begun to leave stays; what was begun is finished, so that no report lacks its segments."""
+    move(connection, JOB, job, JobState.SUPERSEDED, now, why, lease=None, lease_until=None)
+    cancel_deliveries(connection, job, why, now, begun_too=False)

@@ -1,0 +1,154 @@
+"""Between rows and nouns: times, optional texts, and one function for each noun."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row
+
+from node.domain.arrival import Arrival, Completeness
+from node.domain.header import Header
+from node.domain.instance import Instance, Standing
+from node.domain.job import Delivery, Job, Priority, ResultObject
+from node.domain.route import Decision, Tried
+from node.domain.state import ArrivalState, DeliveryState, JobState
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+RANKS = {Priority.URGENT: 0, Priority.ROUTINE: 1, Priority.OFFPEAK: 2}
+_PRIORITIES = {rank: priority for priority, rank in RANKS.items()}
+
+
+def micros(moment: datetime) -> int:
+    """Microseconds since 1970 in UTC; a naive datetime is a defect of the caller and raises TypeError."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def moment(value: int) -> datetime:
+    """The aware UTC time of a column."""
+    return _EPOCH + value * _MICROSECOND
+
+
+def _moment_or_none(value: int | None) -> datetime | None:
+    return None if value is None else moment(value)
+
+
+def to_instance(row: Row[Any], header: Header) -> Instance:
+    """An instance; its header comes from node.journal.headers."""
+    return Instance(
+        id=row.id,
+        sop_instance_uid=row.sop_instance_uid,
+        sop_class_uid=row.sop_class_uid,
+        study_instance_uid=row.study_instance_uid,
+        series_instance_uid=row.series_instance_uid,
+        transfer_syntax_uid=row.transfer_syntax_uid,
+        blob=row.blob,
+        size=row.size,
+        digest=row.digest,
+        calling_ae=row.calling_ae,
+        called_ae=row.called_ae,
+        address=row.address,
+        peer=row.peer or None,
+        received_at=moment(row.received_at),
+        header=header,
+        standing=Standing(row.standing),
+    )
+
+
+def to_arrival(row: Row[Any]) -> Arrival:
+    """An arrival."""
+    return Arrival(
+        id=row.id,
+        peer=row.peer or None,
+        study_instance_uid=row.study_instance_uid,
+        series_instance_uid=row.series_instance_uid or None,
+        called_ae=row.called_ae,
+        state=ArrivalState(row.state),
+        revision=row.revision,
+        supersedes=row.supersedes,
+        opened_at=moment(row.opened_at),
+        last_instance_at=moment(row.last_instance_at),
+        due_at=moment(row.due_at),
+        completed_at=_moment_or_none(row.completed_at),
+        completed_by=None if row.completed_by is None else Completeness(row.completed_by),
+        instances=row.instances,
+    )
+
+
+def to_job(row: Row[Any], routes: Mapping[int, tuple[str, ...]], sinks: Mapping[int, tuple[str, ...]]) -> Job:
+    """A job; its routes and sinks lie in tables of their own."""
+    return Job(
+        id=row.id,
+        arrival=row.arrival_id,
+        study_instance_uid=row.study_instance_uid,
+        series_instance_uid=row.series_instance_uid,
+        application=row.application,
+        application_version=row.application_version,
+        engine=row.engine,
+        routes=routes.get(row.id, ()),
+        sinks=sinks.get(row.id, ()),
+        priority=_PRIORITIES[row.rank],
+        state=JobState(row.state),
+        attempts=row.attempts,
+        lease=row.lease,
+        lease_until=_moment_or_none(row.lease_until),
+        due_at=moment(row.due_at),
+        created_at=moment(row.created_at),
+        input_digest=row.input_digest,
+        predecessor=row.predecessor,
+        findings_blob=row.findings_blob,
+        inferred_at=_moment_or_none(row.inferred_at),
+        model_digest=row.model_digest,
+        code=row.code,
+        reason=row.reason,
+    )
+
+
+def to_object(row: Row[Any]) -> ResultObject:
+    """A result object."""
+    return ResultObject(
+        id=row.id,
+        job=row.job_id,
+        kind=row.kind,
+        sop_instance_uid=row.sop_instance_uid,
+        sop_class_uid=row.sop_class_uid,
+        series_instance_uid=row.series_instance_uid,
+        description=row.description,
+        blob=row.blob,
+        size=row.size,
+        digest=row.digest,
+    )
+
+
+def to_delivery(row: Row[Any]) -> Delivery:
+    """A delivery."""
+    return Delivery(
+        id=row.id,
+        job=row.job_id,
+        sink=row.sink,
+        state=DeliveryState(row.state),
+        attempts=row.attempts,
+        lease=row.lease,
+        due_at=moment(row.due_at),
+        code=row.code,
+        reason=row.reason,
+        waiting_since=moment(row.waiting_since),
+    )
+
+
+def tried_text(decision: Decision) -> str:
+    """The conditions of a decision as JSON."""
+    return json.dumps([[t.key, t.expected, t.found, t.held] for t in decision.tried], ensure_ascii=False)
+
+
+def to_decision(row: Row[Any]) -> Decision:
+    """A decision with its conditions."""
+    return Decision(
+        route=row.route,
+        series_instance_uid=row.series_instance_uid,
+        matched=row.matched,
+        chosen=row.chosen,
+        tried=tuple(Tried(key=key, expected=expected, found=found, held=held) for key, expected, found, held in json.loads(row.tried)),
+        reason=row.reason,
+    )
