@@ -87,7 +87,7 @@ def dist() -> Path:
         if not files.exists():
             npm = program("npm", "npm")
             with outside(), tempfile.TemporaryDirectory(dir=folder) as scratch:
-                command = [npm, "pack", "--silent", f"@ohif/app@{VERSION}"]
+                command = [str(npm), "pack", "--silent", f"@ohif/app@{VERSION}"]
                 packed = subprocess.run(command, cwd=scratch, capture_output=True, timeout=300, check=False)
                 if packed.returncode:
                     absent(f"@ohif/app@{VERSION}", f"npm pack: {packed.stderr.decode(errors='replace')[-500:]}")
@@ -192,8 +192,12 @@ class Opened:
         self._until(lambda: len(np.unique(self.viewport()[..., 0])) > 30, timeout_s, "the viewer shows an image")
 
     def viewport(self) -> NDArray[np.uint8]:
-        """What the first viewport shows: (rows, columns, RGB)."""
-        picture = self.page.locator(".cornerstone-canvas").first.screenshot()
+        """What the first viewport shows: (rows, columns, RGB); black while the viewer builds it anew."""
+        found = self.page.query_selector(".cornerstone-canvas")
+        box = found.bounding_box() if found else None
+        if box is None:
+            return np.zeros((8, 8, 3), dtype=np.uint8)
+        picture = self.page.screenshot(clip={"x": box["x"], "y": box["y"], "width": box["width"], "height": box["height"]})
         return np.asarray(Image.open(io.BytesIO(picture)).convert("RGB"))
 
     def coloured(self) -> int:
