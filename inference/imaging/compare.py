@@ -62,9 +62,7 @@ def _same_header(first: Instance, second: Instance) -> bool:
 
 def _same_bytes(first: Instance, second: Instance) -> bool:
     """The pixel data is equal byte for byte: then nothing need be decoded, not even a video."""
-    how = [
-        (each.pixels.transfer_syntax, each.pixels.length, each.pixels.photometric, each.pixels.planar) for each in (first, second)
-    ]
+    how = [(each.pixels.transfer_syntax, each.pixels.length, each.pixels.photometric, each.pixels.planar) for each in (first, second)]
     if how[0] != how[1] or not first.pixels.offset or not second.pixels.offset:
         return False
     with first.path.open("rb") as ours, second.path.open("rb") as theirs:
@@ -77,5 +75,3 @@ def _same_bytes(first: Instance, second: Instance) -> bool:
 
 def _frame(frames: StoredFrames, index: int) -> Values:
     return frames.rgb(index) if frames.instance.pixels.samples > 1 else frames.read(index, None)
-
-
