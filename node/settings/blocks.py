@@ -1,0 +1,172 @@
+"""Mappings: a block with declared keys, and names that each hold a block. Unknown, duplicate and missing keys are told here."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from node.settings.errors import BadValue, DuplicateKey, MissingKey, UnknownKey, UnknownName, WrongType
+from node.settings.kinds import Kind, Schema
+from node.settings.source import Here, Refused, child, kind_of, snippet, suggestion
+
+T = TypeVar("T")
+Values = Mapping[str, Any]
+Nodes = Mapping[str, Node]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """One key of a block: what it holds, what it does (a sentence for the reference and for editors), its default as YAML text."""
+
+    name: str
+    kind: Kind[Any]
+    says: str
+    default: str | None = None
+    required: bool = False
+    field: str | None = None
+    """The name that `Block.build` gets it under, where that is not the key's own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block(Generic[T]):
+    """A mapping with known keys. `build` gets a value for every key, by name; `check` may refuse what only several keys together show."""
+
+    keys: tuple[Key, ...]
+    build: Callable[..., T]
+    check: Callable[[Values, Nodes, Here], None] | None = None
+    wants: str = "a mapping"
+
+    def read(self, at: Node, here: Here, **more: Any) -> T:
+        found, sound = pairs(at, here, known=[key.name for key in self.keys])
+        nodes = {name: value for name, (_, value) in found.items()}
+        values: dict[str, Any] = {}
+        for key in self.keys:
+            try:
+                values[key.name] = self._value(key, nodes.get(key.name), at, here)
+            except Refused:
+                sound = False
+        if not sound:
+            raise Refused
+        if self.check is not None:
+            self.check(values, nodes, here)
+        return self.build(**{key.field or key.name: values[key.name] for key in self.keys}, **more)
+
+    def _value(self, key: Key, node: Node | None, at: Node, here: Here) -> Any:
+        if node is not None:
+            inner = here.about(key.name)
+            return key.kind.read(node, inner)
+        if key.required:
+            raise here.refuse(MissingKey, at, f'needs the key "{key.name}": {key.kind.wants}')
+        return None if key.default is None else key.kind.read(snippet(key.default), here)
+
+    def schema(self) -> Schema:
+        form: Schema = {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {key.name: {**key.kind.schema(), "description": _described(key)} for key in self.keys},
+        }
+        required = [key.name for key in self.keys if key.required]
+        return {**form, "required": required} if required else form
+
+
+def _described(key: Key) -> str:
+    return key.says if key.default is None else f"{key.says} Default: {key.default}."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named(Generic[T]):
+    """A mapping of names that the operator chooses to blocks. `of.build` gets `name`; `known` restricts names (a key of `Here.names`)."""
+
+    noun: str
+    of: Block[T]
+    known: str | None = None
+
+    @property
+    def wants(self) -> str:
+        return f"a mapping: the name of each {self.noun}, and its keys"
+
+    def read(self, at: Node, here: Here) -> dict[str, T]:
+        nodes, sound = pairs(at, here, known=None)
+        found: dict[str, T] = {}
+        for name, (key, node) in nodes.items():
+            inner = here.on(f'{self.noun} "{name}"')
+            try:
+                self._admit(name, key, inner)
+                found[name] = self.of.read(node, inner, name=name)
+            except Refused:
+                sound = False
+        if not sound:
+            raise Refused
+        return found
+
+    def _admit(self, name: str, at: Node, here: Here) -> None:
+        if self.known is not None and name not in here.names[self.known]:
+            raise here.on("").refuse(UnknownName, at, f'unknown {self.noun} "{name}"{suggestion(name, here.names[self.known])}')
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+            raise here.refuse(BadValue, at, "a name has letters, digits, dots, hyphens and underscores")
+
+    def schema(self) -> Schema:
+        return {"type": "object", "additionalProperties": self.of.schema()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Items(Generic[T]):
+    """A list of blocks, each named by its key `name`."""
+
+    noun: str
+    of: Block[T]
+
+    @property
+    def wants(self) -> str:
+        return f"a list of {self.noun}s"
+
+    def read(self, at: Node, here: Here) -> tuple[T, ...]:
+        if not isinstance(at, SequenceNode):
+            raise here.refuse(WrongType, at, f"{kind_of(at)}, where {self.wants} belongs; begin each with a hyphen")
+        found: list[T] = []
+        sound = True
+        for number, item in enumerate(at.value, start=1):
+            try:
+                found.append(self.of.read(item, here.on(f"{self.noun} {_title(item, number)}")))
+            except Refused:
+                sound = False
+        if not sound:
+            raise Refused
+        return tuple(found)
+
+    def schema(self) -> Schema:
+        return {"type": "array", "items": self.of.schema()}
+
+
+def _title(item: Node, number: int) -> str:
+    name = child(item, "name")
+    return f'"{name.value}"' if isinstance(name, ScalarNode) and name.value else str(number)
+
+
+def pairs(at: Node, here: Here, *, known: list[str] | None) -> tuple[dict[str, tuple[ScalarNode, Node]], bool]:
+    """The entries (key, value) of a mapping by key, and whether nothing was wrong with the keys."""
+    if isinstance(at, ScalarNode) and at.style is None and at.value in ("", "~"):
+        return {}, True  # a key that stands there with nothing under it, as in a file whose entries are commented out
+    if not isinstance(at, MappingNode):
+        raise here.refuse(WrongType, at, f"{kind_of(at)}, where a mapping (key: value) belongs")
+    found: dict[str, tuple[ScalarNode, Node]] = {}
+    sound = True
+    for key, value in at.value:
+        if not isinstance(key, ScalarNode):
+            here.refuse(WrongType, key, f"{kind_of(key)} as a key")
+            sound = False
+            continue
+        name = str(key.value)
+        if known is not None and name not in known:
+            here.refuse(UnknownKey, key, f'unknown key "{name}"{suggestion(name, known)}')
+            sound = False
+        elif name in found:
+            here.refuse(
+                DuplicateKey, key, f'the key "{name}" stands here a second time; the first is in line {found[name][0].start_mark.line + 1}'
+            )
+            sound = False
+        else:
+            found[name] = (key, value)
+    return found, sound

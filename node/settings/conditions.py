@@ -1,0 +1,217 @@
+"""`when:` conditions on DICOM keywords. A keyword's value representation (PS3.5 6.2) decides what may be asked of it, and how YAML's
+text becomes a value: `Modality: NO` is text, `SliceThickness: 5` a number."""
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from node.domain.header import Value
+from node.domain.route import Condition, Operator
+from node.settings.blocks import pairs
+from node.settings.errors import BadPattern, BadValue, MissingKey, UnfitCondition, UnknownKey, WrongType
+from node.settings.kinds import DURATION, SWITCH, Schema
+from node.settings.source import Here, Refused, scalar_text, suggestion
+
+
+class Sort(Enum):
+    """What a keyword's values are to a condition."""
+
+    NUMBER = frozenset({"DS", "IS", "FL", "FD", "SS", "US", "SL", "UL", "SV", "UV"})
+    DATE = frozenset({"DA"})
+    TEXT = frozenset({"AE", "AS", "CS", "DT", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT"})
+    OTHER = frozenset({"AT", "OB", "OD", "OF", "OL", "OV", "OW", "SQ", "UN"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """One way to ask: its YAML key, an example for the reference, what it means, and the sorts of keyword that it fits."""
+
+    key: str
+    operator: Operator
+    example: str
+    says: str
+    fits: frozenset[Sort]
+
+
+_ALL = frozenset({Sort.NUMBER, Sort.DATE, Sort.TEXT})
+QUESTIONS = (
+    Question(key="in", operator=Operator.EQUALS, example="{in: [CT, PT]}", says="Some value equals one of these.", fits=_ALL),
+    Question(
+        key="matches",
+        operator=Operator.MATCHES,
+        example='{matches: "(?i)t1|mprage"}',
+        says="The regular expression (Python's) is found in some value.",
+        fits=frozenset({Sort.TEXT, Sort.DATE}),
+    ),
+    Question(key="min", operator=Operator.MIN, example="{min: 20}", says="Every value is at least this.", fits=frozenset({Sort.NUMBER})),
+    Question(key="max", operator=Operator.MAX, example="{max: 5}", says="Every value is at most this.", fits=frozenset({Sort.NUMBER})),
+    Question(
+        key="exists",
+        operator=Operator.EXISTS,
+        example="{exists: true}",
+        says="The keyword is there with a value, or (false) is not.",
+        fits=_ALL,
+    ),
+    Question(
+        key="within",
+        operator=Operator.WITHIN,
+        example="{within: 7d}",
+        says="The date lies so far back at most.",
+        fits=frozenset({Sort.DATE}),
+    ),
+)
+_BY_KEY = {question.key: question for question in QUESTIONS}
+_WORDS = [*_BY_KEY, "not"]
+_NUMBER = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keyword:
+    """A keyword of the data dictionary with its value representation, as the dictionary writes it ("US or SS")."""
+
+    name: str
+    vr: str
+
+    @property
+    def sort(self) -> Sort:
+        """The first VR decides where the dictionary names several."""
+        return next(sort for sort in Sort if self.vr[:2] in sort.value)
+
+
+class Conditions:
+    """The mapping of keywords to conditions; all of them must hold."""
+
+    wants = "a mapping of DICOM keywords to conditions"
+
+    def read(self, at: Node, here: Here) -> tuple[Condition, ...]:
+        here = here.on(here.subject.removesuffix(": when"))
+        found, sound = pairs(at, here, known=None)
+        conditions: list[Condition] = []
+        for name, (key, value) in found.items():
+            try:
+                conditions.extend(_conditions(_keyword(name, key, here), value, here.about(name)))
+            except Refused:
+                sound = False
+        if not sound:
+            raise Refused
+        return tuple(conditions)
+
+    def schema(self) -> Schema:
+        return {
+            "type": "object",
+            "propertyNames": {"pattern": "^[A-Z][A-Za-z0-9]+$"},
+            "additionalProperties": {"anyOf": [{"type": ["string", "number"]}, {"$ref": "#/$defs/condition"}]},
+        }
+
+
+def condition_schema() -> Schema:
+    """What may stand behind a keyword, in mapping form."""
+    value: Schema = {"type": ["string", "number"]}
+    forms: dict[str, Schema] = {
+        "in": {"type": "array", "items": value, "minItems": 1},
+        "matches": {"type": "string", "format": "regex"},
+        "min": {"type": "number"},
+        "max": {"type": "number"},
+        "exists": SWITCH.schema(),
+        "within": DURATION.schema(),
+    }
+    properties = {question.key: {**forms[question.key], "description": question.says} for question in QUESTIONS}
+    negated = {"description": "The condition does not hold.", "anyOf": [value, {"$ref": "#/$defs/condition"}]}
+    return {"type": "object", "additionalProperties": False, "minProperties": 1, "properties": {**properties, "not": negated}}
+
+
+def _keyword(name: str, at: Node, here: Here) -> Keyword:
+    from pydicom.datadict import dictionary_VR, keyword_dict
+
+    tag = keyword_dict.get(name)
+    if tag is None:
+        raise here.refuse(UnknownKey, at, f'unknown key "{name}"{suggestion(name, keyword_dict)}')
+    keyword = Keyword(name=name, vr=dictionary_VR(tag))
+    if keyword.sort is Sort.OTHER:
+        raise here.refuse(UnfitCondition, at, f"{name} has VR {keyword.vr}; conditions look at text, numbers and dates")
+    return keyword
+
+
+def _conditions(keyword: Keyword, at: Node, here: Here) -> list[Condition]:
+    if isinstance(at, SequenceNode):
+        listed = ", ".join(str(item.value) for item in at.value if isinstance(item, ScalarNode))
+        raise here.refuse(WrongType, at, f"a list, where a value or a condition belongs; write {{in: [{listed}]}}")
+    if not isinstance(at, MappingNode):
+        return [Condition(keyword=keyword.name, operator=Operator.EQUALS, expected=(_value(keyword, at, here),))]
+    found, sound = pairs(at, here, known=_WORDS)
+    if sound and not found:
+        raise here.refuse(MissingKey, at, "an empty condition; it would always hold")
+    conditions: list[Condition] = []
+    for word, (key, value) in found.items():
+        try:
+            conditions.append(_negated(keyword, value, here) if word == "not" else _asked(keyword, _BY_KEY[word], key, value, here))
+        except Refused:
+            sound = False
+    bounds = {condition.operator: condition.expected[0] for condition in conditions if not condition.negated}
+    low, high = bounds.get(Operator.MIN), bounds.get(Operator.MAX)
+    if isinstance(low, int | float) and isinstance(high, int | float) and low > high:
+        raise here.refuse(BadValue, at, f"min {low:g} is above max {high:g}: no value can be both")
+    if not sound:
+        raise Refused
+    return conditions
+
+
+def _negated(keyword: Keyword, at: Node, here: Here) -> Condition:
+    inner = here.about("not")
+    if isinstance(at, MappingNode) and len(at.value) > 1:
+        raise inner.refuse(WrongType, at, "several conditions; `not` turns one around, write each in an entry of its own route")
+    if isinstance(at, MappingNode) and at.value and getattr(at.value[0][0], "value", None) == "not":
+        raise inner.refuse(WrongType, at, "`not` inside `not`; leave both out")
+    (condition,) = _conditions(keyword, at, inner)
+    return Condition(keyword=condition.keyword, operator=condition.operator, expected=condition.expected, negated=True)
+
+
+def _asked(keyword: Keyword, question: Question, key: Node, at: Node, here: Here) -> Condition:
+    if keyword.sort not in question.fits:
+        fitting = ", ".join(one.key for one in QUESTIONS if keyword.sort in one.fits)
+        raise here.refuse(UnfitCondition, key, f"`{question.key}` does not fit VR {keyword.vr}; what fits: {fitting}, not")
+    inner = here.about(question.key)
+    return Condition(keyword=keyword.name, operator=question.operator, expected=_expected(keyword, question, at, inner))
+
+
+def _expected(keyword: Keyword, question: Question, at: Node, here: Here) -> tuple[Value, ...]:
+    match question.operator:
+        case Operator.EXISTS:
+            return (int(SWITCH.read(at, here)),)
+        case Operator.WITHIN:
+            return (DURATION.read(at, here).total_seconds(),)
+        case Operator.MATCHES:
+            return (_pattern(at, here),)
+        case Operator.EQUALS:
+            if not isinstance(at, SequenceNode):
+                raise here.refuse(WrongType, at, f"a single value, where a list belongs; write [{scalar_text(at, here, 'a list')}]")
+            if not at.value:
+                raise here.refuse(MissingKey, at, "an empty list; nothing equals nothing")
+            return tuple(_value(keyword, item, here) for item in at.value)
+        case Operator.MIN | Operator.MAX:
+            return (_value(keyword, at, here),)
+
+
+def _value(keyword: Keyword, at: Node, here: Here) -> Value:
+    wants = "a number" if keyword.sort is Sort.NUMBER else "a value"
+    text = scalar_text(at, here, wants)
+    if keyword.sort is Sort.NUMBER:
+        if not _NUMBER.fullmatch(text):
+            raise here.refuse(BadValue, at, f'"{text}" is no number; {keyword.name} has VR {keyword.vr}')
+        number = float(text)
+        return int(number) if number.is_integer() and abs(number) < 2**53 else number
+    if keyword.sort is Sort.DATE and not re.fullmatch(r"[0-9]{8}", text):
+        raise here.refuse(BadValue, at, f'"{text}" is no date as DICOM writes it (YYYYMMDD); to ask for an age, write {{within: 7d}}')
+    return text
+
+
+def _pattern(at: Node, here: Here) -> str:
+    text = scalar_text(at, here, "a regular expression")
+    try:
+        re.compile(text)
+    except re.error as broken:
+        where = "" if broken.pos is None else f" at character {broken.pos + 1}"
+        raise here.refuse(BadPattern, at, f"{broken.msg}{where} of {text!r}") from broken
+    return text

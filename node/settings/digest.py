@@ -1,0 +1,41 @@
+"""The digest of a configuration: SHA-256 of what decides about routing, in one canonical text; equal digests route equally."""
+
+import hashlib
+import json
+from dataclasses import replace
+from typing import Any
+
+from node.domain.route import Condition, Route
+from node.settings.config import Config
+
+
+def digest(config: Config) -> Config:
+    """The same configuration with its digest. Comments, the order of keys, and settings that do not route (time-outs) leave it as it is."""
+    canonical = json.dumps(_meaning(config), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return replace(config, digest=hashlib.sha256(canonical.encode()).hexdigest())
+
+
+def _meaning(config: Config) -> dict[str, Any]:
+    return {
+        "called": sorted(config.node.ae_titles),
+        "peers": {name: [peer.ae_title, peer.host, peer.settle.scope.value] for name, peer in config.peers.items()},
+        "sinks": {name: [sink.kind.value, sink.peer or "", str(sink.path or ""), sink.summary] for name, sink in config.sinks.items()},
+        "routes": [_route(route) for route in config.routes],
+    }
+
+
+def _route(route: Route) -> dict[str, Any]:
+    return {
+        "name": route.name,
+        "from": sorted(route.peers),
+        "to": sorted(route.called),
+        "when": sorted(_condition(condition) for condition in route.when),
+        "run": sorted(route.run),
+        "priority": route.priority.value,
+        "send": sorted(route.send),
+        "each": route.each,
+    }
+
+
+def _condition(condition: Condition) -> list[str]:
+    return [condition.keyword, condition.operator.value, str(condition.negated), *(repr(value) for value in condition.expected)]

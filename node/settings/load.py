@@ -1,0 +1,154 @@
+"""hilum.yaml becomes one frozen Config. All that is wrong with a file is told at once."""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml.nodes import Node as YamlNode
+from ruamel.yaml.nodes import ScalarNode, SequenceNode
+
+from node.domain.errors import ConfigError
+from node.settings.applications import APPLICATIONS
+from node.settings.blocks import Block, Key
+from node.settings.config import Config
+from node.settings.digest import digest
+from node.settings.engines import ENGINES
+from node.settings.errors import BadValue, ConfigRefused, DuplicateName
+from node.settings.models import MODELS
+from node.settings.node import NODE
+from node.settings.peers import PEERS
+from node.settings.routes import ROUTES
+from node.settings.sinks import SINKS
+from node.settings.source import Here, Refused, child, entries, parse
+from node.settings.store import STORE
+
+HILUM: Block[dict[str, Any]] = Block(
+    build=dict,
+    keys=(
+        Key(name="node", kind=NODE, default="{}", says="The listener and the processes behind it."),
+        Key(name="peers", kind=PEERS, default="{}", says="The DICOM application entities that the node knows, by a name of yours."),
+        Key(name="store", kind=STORE, default="{}", says="Where the node remembers, and for how long."),
+        Key(name="engines", kind=ENGINES, default="{}", says="What runs models, by a name of yours; `default` need not be named."),
+        Key(name="models", kind=MODELS, default="{}", says="The model repository, and further folders of applications."),
+        Key(name="sinks", kind=SINKS, default="{}", says="Where results go, by a name of yours."),
+        Key(
+            name="applications",
+            kind=APPLICATIONS,
+            default="{}",
+            says="How an application runs here; one without an entry has the defaults.",
+        ),
+        Key(name="routes", kind=ROUTES, default="[]", says="Which series get which applications, and where results go."),
+    ),
+)
+"""The whole file: the one declaration that decoding, JSON Schema and the reference page are made from."""
+
+
+def load(path: Path, *, applications: Collection[str] | None = None) -> Config:
+    """Decode a configuration file.
+
+    Parameters
+    ----------
+    applications
+        The names that `run` and `applications` may use; None asks the catalog (built in, installed, and the file's own folders).
+
+    Raises
+    ------
+    ConfigError
+        What is wrong; `ConfigRefused` when there are several things, with all of them in `problems`.
+    """
+    tree = parse(path)
+    here = Here(file=str(path), folder=path.absolute().parent)
+    known = applications if applications is not None else _catalog(tree, here)
+    here = Here(file=here.file, folder=here.folder, names=_names(tree, known))
+    try:
+        values = HILUM.read(tree, here)
+    except Refused:
+        values = {}
+    if values:
+        _check_together(values, tree, here)
+    if here.problems:
+        raise _as_one(here)
+    config = Config(
+        path=path.absolute(),
+        digest="",
+        node=values["node"],
+        store=values["store"],
+        models=values["models"].repository,
+        peers=values["peers"],
+        engines=values["engines"],
+        sinks=values["sinks"],
+        applications=values["applications"],
+        routes=values["routes"],
+        application_folders=values["models"].applications,
+    )
+    return digest(config)
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of the file, for editors."""
+    from node.settings.conditions import condition_schema
+
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "hilum.yaml",
+        **HILUM.schema(),
+        "$defs": {"condition": condition_schema()},
+    }
+
+
+def _catalog(tree: YamlNode, here: Here) -> Collection[str]:
+    from inference.applications import catalog
+
+    at = child(tree, "models")
+    quiet = Here(file=here.file, folder=here.folder)  # what is wrong with `models:` is told when the whole file is read
+    try:
+        folders = MODELS.read(at, quiet).applications if at is not None else ()
+    except Refused:
+        folders = ()
+    return catalog.names(folders)
+
+
+def _names(tree: YamlNode, applications: Collection[str]) -> dict[str, Collection[str]]:
+    """What other entries may refer to; an entry that is itself wrong still counts, so that one mistake gives one message."""
+    declared = {block: {str(key.value) for key, _ in entries(at)} if (at := child(tree, block)) else set() for block in _REFERRED}
+    called = child(tree, "node", "ae_title")
+    titles = called.value if isinstance(called, SequenceNode) else [called]
+    return {
+        **declared,
+        "engines": declared["engines"] | {"default"},
+        "applications": set(applications),
+        "called": {str(title.value).strip(" ") for title in titles if isinstance(title, ScalarNode)} or {"HILUM"},
+    }
+
+
+_REFERRED = ("peers", "engines", "sinks")
+
+
+def _check_together(values: dict[str, Any], tree: YamlNode, here: Here) -> None:
+    """What only the whole file shows."""
+    bearers: dict[tuple[str, str], str] = {}
+    for peer in values["peers"].values():
+        first = bearers.setdefault((peer.ae_title, peer.host), peer.name)
+        if first != peer.name:
+            at = child(tree, "peers", peer.name, "ae_title")
+            assert at is not None, "a peer has an AE title"
+            about = here.on(f'peer "{peer.name}"')
+            about.refuse(DuplicateName, at, f'AE title "{peer.ae_title}" at {peer.host} is peer "{first}" already')
+    for sink in values["sinks"].values():
+        if sink.peer is not None and values["peers"][sink.peer].port == 0:
+            at = child(tree, "sinks", sink.name, "peer")
+            assert at is not None, "a DIMSE sink has a peer"
+            here.on(f'sink "{sink.name}"').refuse(BadValue, at, f'peer "{sink.peer}" has port 0: it does not listen')
+    seen: set[str] = set()
+    listed = child(tree, "routes")
+    for route, item in zip(values["routes"], listed.value if isinstance(listed, SequenceNode) else (), strict=True):
+        if route.name in seen:
+            at = child(item, "name")
+            assert at is not None, "a route has a name"
+            here.on(f'route "{route.name}"').refuse(DuplicateName, at, "a second route with this name")
+        seen.add(route.name)
+
+
+def _as_one(here: Here) -> ConfigError:
+    problems = [problem for _, _, problem in sorted(here.problems, key=lambda found: found[:2])]
+    return problems[0] if len(problems) == 1 else ConfigRefused(problems)

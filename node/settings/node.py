@@ -1,0 +1,69 @@
+"""`node:` the listener and the processes behind it."""
+
+from datetime import timedelta
+
+from node.settings.blocks import Block, Key
+from node.settings.config import Node
+from node.settings.kinds import ADDRESS, AE_TITLE, DURATION, SWITCH, Address, Several, whole
+
+
+def _node(
+    *,
+    ae_title: tuple[str, ...],
+    listen: Address,
+    strangers: bool,
+    max_associations: int,
+    acse_timeout: timedelta,
+    dimse_timeout: timedelta,
+    idle_timeout: timedelta,
+    workers: int,
+    patient_data_in_logs: bool,
+) -> Node:
+    return Node(
+        ae_titles=ae_title,
+        host=listen.host,
+        port=listen.port,
+        strangers=strangers,
+        max_associations=max_associations,
+        acse_timeout=acse_timeout,
+        dimse_timeout=dimse_timeout,
+        idle_timeout=idle_timeout,
+        workers=workers,
+        patient_data_in_logs=patient_data_in_logs,
+    )
+
+
+NODE = Block(
+    build=_node,
+    keys=(
+        Key(
+            name="ae_title",
+            kind=Several(of=AE_TITLE, bare=True, least=1),
+            default="HILUM",
+            says="The called AE titles that are answered; routes may decide on them (`to`). The node calls under the first.",
+        ),
+        Key(
+            name="listen",
+            kind=ADDRESS,
+            default="127.0.0.1:11112",
+            says="Where associations are accepted. `0.0.0.0:11112` listens on every network; port 0 takes a free one.",
+        ),
+        Key(
+            name="strangers",
+            kind=SWITCH,
+            default="false",
+            says="Admit calling AE titles that are no peer. A laboratory's setting: every peer that you know belongs under `peers`.",
+        ),
+        Key(name="max_associations", kind=whole(1, 1000), default="40", says="Associations at once, all peers together."),
+        Key(name="acse_timeout", kind=DURATION, default="10s", says="How long an association may take to be negotiated or released."),
+        Key(name="dimse_timeout", kind=DURATION, default="60s", says="How long a DIMSE message may take to arrive or to be answered."),
+        Key(name="idle_timeout", kind=DURATION, default="60s", says="How long an association may be silent before it is aborted."),
+        Key(name="workers", kind=whole(1, 64), default="1", says="Processes that infer and encode. Each holds the models it used last."),
+        Key(
+            name="patient_data_in_logs",
+            kind=SWITCH,
+            default="false",
+            says="Let patient names and identifiers into the events. Leave it off unless your log store may hold them.",
+        ),
+    ),
+)

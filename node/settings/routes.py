@@ -1,0 +1,71 @@
+"""`routes:` which series get which applications, and where results go."""
+
+from node.domain.job import Priority
+from node.domain.route import Condition, Route
+from node.settings.blocks import Block, Items, Key
+from node.settings.conditions import Conditions
+from node.settings.kinds import SWITCH, TEXT, Choice, Reference, Several
+
+
+def _route(
+    *,
+    name: str,
+    peers: tuple[str, ...],
+    called: tuple[str, ...],
+    when: tuple[Condition, ...],
+    run: tuple[str, ...],
+    priority: Priority,
+    send: tuple[str, ...],
+    each: bool,
+) -> Route:
+    return Route(name=name, peers=peers, called=called, when=when, run=run, priority=priority, send=send, each=each)
+
+
+ROUTES = Items(
+    noun="route",
+    of=Block(
+        build=_route,
+        keys=(
+            Key(name="name", kind=TEXT, required=True, says="What you call it; every decision is kept under this name."),
+            Key(
+                name="from",
+                field="peers",
+                kind=Several(of=Reference(to="peers", noun="peer"), bare=True),
+                default="[]",
+                says="The peers whose studies it takes; without it, all.",
+            ),
+            Key(
+                name="to",
+                field="called",
+                kind=Several(of=Reference(to="called", noun="called AE title"), bare=True),
+                default="[]",
+                says="The called AE titles (of `node: ae_title`) for which it holds; without it, all.",
+            ),
+            Key(
+                name="when",
+                kind=Conditions(),
+                default="{}",
+                says="Conditions on DICOM keywords; all must hold.",
+            ),
+            Key(
+                name="run",
+                kind=Several(of=Reference(to="applications", noun="application"), bare=True, least=1),
+                required=True,
+                says="The applications to run on the series.",
+            ),
+            Key(
+                name="each",
+                kind=SWITCH,
+                default="false",
+                says="Run on every series that fits. Else on the best: most images, then thinnest slices, then lowest series number.",
+            ),
+            Key(name="priority", kind=Choice(of=Priority), default="routine", says="Which jobs go first."),
+            Key(
+                name="send",
+                kind=Several(of=Reference(to="sinks", noun="sink"), bare=True, least=1),
+                required=True,
+                says="The sinks that get the results.",
+            ),
+        ),
+    ),
+)

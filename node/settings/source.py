@@ -1,0 +1,138 @@
+"""YAML text becomes a tree of nodes that know their line and column; nothing is typed here: `NO`, `0123` and `22:30` stay text."""
+
+import functools
+import io
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from pathlib import Path
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from node.domain.errors import ConfigError
+from node.settings.errors import ConfigMissing, ConfigSyntax, MissingKey, WrongType
+
+
+class Refused(Exception):
+    """Reading of one value ended; its problem is already in `Here.problems`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Here:
+    """Where reading stands: the file, what the messages are about, which names exist, and the problems found so far."""
+
+    file: str
+    folder: Path
+    subject: str = ""
+    names: Mapping[str, Collection[str]] = field(default_factory=dict)
+    problems: list[tuple[int, int, ConfigError]] = field(default_factory=list)
+
+    def about(self, subject: str) -> "Here":
+        """The same place, one level further in."""
+        return replace(self, subject=f"{self.subject}: {subject}" if self.subject else subject)
+
+    def on(self, subject: str) -> "Here":
+        """The same file, about something else."""
+        return replace(self, subject=subject)
+
+    def refuse(self, error: type[ConfigError], at: Node, says: str) -> Refused:
+        """Keep a problem with its place; raise what comes back where reading cannot go on."""
+        line, column = at.start_mark.line + 1, at.start_mark.column + 1
+        about = f"{self.subject}: " if self.subject else ""
+        self.problems.append((line, column, error(f"{self.file}:{line}:{column}: {about}{says}")))
+        return Refused()
+
+
+def parse(path: Path) -> Node:
+    """The tree of a YAML file.
+
+    Raises
+    ------
+    ConfigMissing
+        The file is not there or cannot be read.
+    ConfigSyntax
+        It is not UTF-8, not YAML, or empty.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as absent:
+        raise ConfigMissing(f"{path}: {absent.strerror}") from absent
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as broken:
+        line = data.count(b"\n", 0, broken.start) + 1
+        column = broken.start - data.rfind(b"\n", 0, broken.start)
+        raise ConfigSyntax(f"{path}:{line}:{column}: byte 0x{data[broken.start]:02x} is not UTF-8") from broken
+    try:
+        tree = _compose(text)
+    except MarkedYAMLError as broken:
+        mark = broken.problem_mark or broken.context_mark
+        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else f"{path}:1:1"
+        raise ConfigSyntax(f"{place}: {_syntax_sentence(broken)}") from broken
+    except YAMLError as broken:  # a character that YAML forbids has a position, but no mark
+        raise ConfigSyntax(f"{path}:1:1: {' '.join(str(broken).split())}") from broken
+    if tree is None:
+        raise ConfigSyntax(f"{path}:1:1: the file holds no configuration")
+    return tree
+
+
+def _compose(text: str) -> Node | None:
+    tree: Node | None = YAML(typ="safe", pure=True).compose(io.StringIO(text))
+    return tree
+
+
+def _syntax_sentence(broken: MarkedYAMLError) -> str:
+    context = f"{broken.context}: " if broken.context else ""
+    return f"{context}{broken.problem or 'not YAML'}"
+
+
+@functools.cache
+def snippet(text: str) -> Node:
+    """The tree of a short YAML text that hilum itself wrote (a default)."""
+    tree = _compose(text)
+    assert tree is not None, "hilum's own defaults are not empty"
+    return tree
+
+
+def entries(mapping: Node) -> list[tuple[ScalarNode, Node]]:
+    """The pairs of a mapping whose keys are text; nothing for any other node."""
+    if not isinstance(mapping, MappingNode):
+        return []
+    return [(key, value) for key, value in mapping.value if isinstance(key, ScalarNode)]
+
+
+def child(tree: Node, *keys: str) -> Node | None:
+    """The node under a path of keys, where there is one."""
+    found: Node | None = tree
+    for key in keys:
+        found = next((value for name, value in entries(found) if name.value == key), None) if found is not None else None
+    return found
+
+
+def kind_of(node: Node) -> str:
+    """What a node is, in words."""
+    if isinstance(node, MappingNode):
+        return "a mapping"
+    return "a list" if isinstance(node, SequenceNode) else "a single value"
+
+
+def suggestion(word: str, options: Collection[str]) -> str:
+    """`; did you mean "…"?`, else the possible words where they are few, else nothing."""
+    lowered = {option.lower(): option for option in sorted(options, reverse=True)}
+    near = get_close_matches(word.lower(), lowered, n=1, cutoff=0.6)
+    if near:
+        return f'; did you mean "{lowered[near[0]]}"?'
+    if not options:
+        return "; there is none"
+    return f"; possible: {', '.join(sorted(options))}" if len(options) <= 12 else ""
+
+
+def scalar_text(at: Node, here: Here, wants: str) -> str:
+    """The text of a single value, as it was written; refuses lists, mappings and a value that is absent."""
+    if not isinstance(at, ScalarNode):
+        raise here.refuse(WrongType, at, f"{kind_of(at)}, where {wants} belongs")
+    if at.style is None and at.value in ("", "~"):
+        raise here.refuse(MissingKey, at, f"has no value; {wants} belongs here")
+    return str(at.value)

@@ -1,0 +1,88 @@
+"""`store:` where the node remembers, and for how long."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from ruamel.yaml.nodes import Node
+
+from node.settings.blocks import Block, Key, Nodes, Values
+from node.settings.config import Durability, Store
+from node.settings.errors import BadValue
+from node.settings.kinds import DURATION, SHARE, SIZE, Choice, FilePath, Schema
+from node.settings.source import Here
+
+
+class JournalUrl:
+    """`sqlite:` and a path; becomes `sqlite:` and the absolute path."""
+
+    def __init__(self) -> None:
+        self.wants = "`sqlite:` and a path"
+        self._path = FilePath("sqlite:")
+
+    def read(self, at: Node, here: Here) -> str:
+        return f"sqlite:{self._path.read(at, here)}"
+
+    def schema(self) -> Schema:
+        return self._path.schema()
+
+
+def _store(
+    *,
+    journal: str,
+    blobs: Path,
+    keep: timedelta,
+    keep_headers: timedelta,
+    durability: Durability,
+    min_free: int,
+    high_water: float,
+) -> Store:
+    return Store(
+        journal=journal,
+        blobs=blobs,
+        keep=keep,
+        keep_headers=keep_headers,
+        durability=durability,
+        min_free_bytes=min_free,
+        high_water=high_water,
+    )
+
+
+def _check(values: Values, nodes: Nodes, here: Here) -> None:
+    if values["keep_headers"] < values["keep"]:
+        at = nodes.get("keep_headers") or nodes["keep"]
+        raise here.refuse(BadValue, at, "keep_headers is shorter than keep: headers stay at least as long as pixels")
+
+
+STORE = Block(
+    build=_store,
+    check=_check,
+    keys=(
+        Key(name="journal", kind=JournalUrl(), default="sqlite:var/hilum.db", says="The database of everything that happened."),
+        Key(name="blobs", kind=FilePath("file:"), default="file:var/blobs", says="The folder for instances, findings and result objects."),
+        Key(
+            name="keep",
+            kind=DURATION,
+            default="14d",
+            says="How long pixels and results stay once everything about them is done. Nothing undelivered is ever deleted for its age.",
+        ),
+        Key(name="keep_headers", kind=DURATION, default="400d", says="How long headers and history stay after that."),
+        Key(
+            name="durability",
+            kind=Choice(of=Durability),
+            default="each",
+            says="What is on disk before a sender is told 0x0000: `each` flushes every instance.",
+        ),
+        Key(
+            name="min_free",
+            kind=SIZE,
+            default="2GiB",
+            says="With less free space, senders are answered 0xA700 (out of resources) and keep their instances.",
+        ),
+        Key(
+            name="high_water",
+            kind=SHARE,
+            default="0.9",
+            says="Above this share of the disk, pixels that are done with are deleted before `keep` ends, oldest first.",
+        ),
+    ),
+)
