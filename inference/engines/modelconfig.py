@@ -1,0 +1,141 @@
+"""config.pbtxt as far as hilum goes by it: the tensors of a model, and whether given arrays fit them."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.engines.errors import UnreadableModel, WrongTensors
+
+_DTYPES: dict[str, type[np.generic]] = {
+    "TYPE_BOOL": np.bool_,
+    "TYPE_UINT8": np.uint8,
+    "TYPE_UINT16": np.uint16,
+    "TYPE_UINT32": np.uint32,
+    "TYPE_UINT64": np.uint64,
+    "TYPE_INT8": np.int8,
+    "TYPE_INT16": np.int16,
+    "TYPE_INT32": np.int32,
+    "TYPE_INT64": np.int64,
+    "TYPE_FP16": np.float16,
+    "TYPE_FP32": np.float32,
+    "TYPE_FP64": np.float64,
+}
+_BACKENDS = {"pytorch_libtorch": "pytorch", "onnxruntime_onnx": "onnxruntime"}
+_NUMBERED = re.compile(r".*__(\d+)$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorConfig:
+    """One tensor: `dims` as config.pbtxt says (-1 is any length), without the batch axis."""
+
+    name: str
+    dtype: np.dtype[Any]
+    dims: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig:
+    """The tensors of a model. `weights` is default_model_filename, "" where the backend's own name holds."""
+
+    name: str
+    backend: str
+    max_batch_size: int
+    inputs: tuple[TensorConfig, ...]
+    outputs: tuple[TensorConfig, ...]
+    weights: str = ""
+
+    def check_inputs(self, given: Mapping[str, NDArray[Any]]) -> None:
+        """Refuse inputs whose names, dtypes or shapes config.pbtxt does not describe.
+
+        Raises
+        ------
+        WrongTensors
+        """
+        _check_names(self.name, "input", {tensor.name for tensor in self.inputs}, set(given))
+        for tensor in self.inputs:
+            _check_tensor(self, "input", tensor, given[tensor.name])
+
+    def check_outputs(self, computed: Mapping[str, NDArray[Any]]) -> None:
+        """Refuse outputs that are not those of config.pbtxt: the weights are not the model that it describes.
+
+        Raises
+        ------
+        WrongTensors
+        """
+        for tensor in self.outputs:
+            _check_tensor(self, "output", tensor, computed[tensor.name])
+
+
+def positions(tensors: tuple[TensorConfig, ...]) -> tuple[int, ...]:
+    """Where each tensor stands in the list of a TorchScript model's arguments or results.
+
+    Triton's convention for its pytorch backend: `NAME__<index>`; where not every name is of this form, the order of config.pbtxt.
+    """
+    matches = [_NUMBERED.match(tensor.name) for tensor in tensors]
+    if all(matches):
+        return tuple(int(match[1]) for match in matches if match)
+    return tuple(range(len(tensors)))
+
+
+def parse_config(file: Path, name: str) -> ModelConfig:
+    """Read a config.pbtxt.
+
+    Raises
+    ------
+    UnreadableModel
+        It is not a model configuration, or it names a tensor type that hilum does not know.
+    """
+    from google.protobuf import text_format
+    from tritonclient.grpc import model_config_pb2
+
+    try:
+        parsed = text_format.Parse(file.read_text(encoding="utf-8"), model_config_pb2.ModelConfig())
+    except (text_format.ParseError, UnicodeDecodeError, OSError) as broken:
+        raise UnreadableModel(f"{file}: {broken}") from broken
+    if parsed.name and parsed.name != name:
+        raise UnreadableModel(f'{file} is the configuration of "{parsed.name}", in the folder of "{name}"')
+    if not parsed.input or not parsed.output:
+        raise UnreadableModel(f"{file} names no input or no output")
+    types = model_config_pb2.DataType
+
+    def tensor(each: Any) -> TensorConfig:
+        kind = types.Name(each.data_type)
+        if kind not in _DTYPES:
+            raise UnreadableModel(f"{file}: tensor {each.name} is {kind}, which no application can give")
+        return TensorConfig(name=each.name, dtype=np.dtype(_DTYPES[kind]), dims=tuple(each.dims))
+
+    return ModelConfig(
+        name=name,
+        backend=parsed.backend or _BACKENDS.get(parsed.platform, parsed.platform),
+        max_batch_size=parsed.max_batch_size,
+        inputs=tuple(tensor(each) for each in parsed.input),
+        outputs=tuple(tensor(each) for each in parsed.output),
+        weights=parsed.default_model_filename,
+    )
+
+
+def _check_names(model: str, kind: str, expected: set[str], given: set[str]) -> None:
+    if expected == given:
+        return
+    said = ", ".join(sorted(expected))
+    lacking, unknown = ", ".join(sorted(expected - given)), ", ".join(sorted(given - expected))
+    problem = " and ".join(part for part in (lacking and f"lacks {lacking}", unknown and f"has {unknown}") if part)
+    raise WrongTensors(f'model "{model}": the call {problem}; config.pbtxt names the {kind}s {said}')
+
+
+def _check_tensor(config: ModelConfig, kind: str, tensor: TensorConfig, array: NDArray[Any]) -> None:
+    what = f'model "{config.name}": {kind} {tensor.name}'
+    if array.dtype != tensor.dtype:
+        raise WrongTensors(f"{what} is {array.dtype}, config.pbtxt says {tensor.dtype}")
+    dims = tensor.dims
+    if config.max_batch_size > 0:
+        if array.ndim == 0 or not 1 <= array.shape[0] <= config.max_batch_size:
+            raise WrongTensors(f"{what} has shape {array.shape}; its first axis is the batch of 1 to {config.max_batch_size}")
+        dims = (array.shape[0], *dims)
+    if len(dims) != array.ndim or any(expected not in (-1, side) for expected, side in zip(dims, array.shape, strict=True)):
+        raise WrongTensors(f"{what} has shape {array.shape}, config.pbtxt says {dims}")

@@ -1,0 +1,56 @@
+"""ONNX models as a computation on arrays; the only module of the engines that imports onnxruntime."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, RuntimeException
+
+from inference.engines.errors import OutOfMemory, UnreadableModel, WrongTensors
+from inference.engines.modelconfig import ModelConfig
+
+
+def onnx_computation(config: ModelConfig, file: Path, content: bytes, threads: int) -> "OnnxComputation":
+    """Load a model from its bytes.
+
+    Raises
+    ------
+    UnreadableModel
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # 3: errors only; warnings about graph clean-up are no operator's business
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except (InvalidProtobuf, InvalidGraph, Fail, InvalidArgument) as broken:
+        raise UnreadableModel(f"{file} is not an ONNX model: {broken}") from broken
+    for kind, tensors, nodes in (("input", config.inputs, session.get_inputs()), ("output", config.outputs, session.get_outputs())):
+        absent = {tensor.name for tensor in tensors} - {node.name for node in nodes}
+        if absent:
+            raise WrongTensors(f"{file} has no {kind} {', '.join(sorted(absent))} that its config.pbtxt names")
+    return OnnxComputation(config, session)
+
+
+class OnnxComputation:
+    """A loaded model; call it with arrays by tensor name."""
+
+    def __init__(self, config: ModelConfig, session: Any) -> None:
+        self._config = config
+        self._session = session
+        self._outputs = [tensor.name for tensor in config.outputs]
+
+    def __call__(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        try:
+            results = self._session.run(self._outputs, {name: np.ascontiguousarray(array) for name, array in inputs.items()})
+        except RuntimeException as failed:
+            if "alloc" in str(failed):
+                raise OutOfMemory(f'model "{self._config.name}": {failed}') from failed
+            raise WrongTensors(f'model "{self._config.name}" cannot compute these inputs: {failed}') from failed
+        except InvalidArgument as failed:
+            raise WrongTensors(f'model "{self._config.name}" cannot compute these inputs: {failed}') from failed
+        return dict(zip(self._outputs, results, strict=True))

