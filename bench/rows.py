@@ -29,7 +29,14 @@ def show(rows: Iterable[Row]) -> None:
     from rich.table import Table
 
     table = Table(box=None)
-    for column, side in (("figure", "left"), ("value", "right"), ("unit", "left"), ("baseline", "right"), ("ratio", "right"), ("goal", "left")):
+    for column, side in (
+        ("figure", "left"),
+        ("value", "right"),
+        ("unit", "left"),
+        ("baseline", "right"),
+        ("ratio", "right"),
+        ("goal", "left"),
+    ):
         table.add_column(column, justify="right" if side == "right" else "left")
     for row in rows:
         mark = {None: "", True: " ✓", False: " ✗"}[row.met]
