@@ -1,0 +1,194 @@
+"""Walks the elements of a data set in memory without recursion and without converting a value: bounded work on hostile bytes.
+
+PS3.5 7.1 (elements), 7.5 (sequences) and PS3.10 7.1 (file meta information). What values mean is node.flow.header's affair.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from inference.imaging.errors import NotDicom
+
+Buffer: TypeAlias = bytes | memoryview
+UNDEFINED = 0xFFFFFFFF
+_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+_SHORT = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split())
+_DEEPEST = 100
+"""Levels of nesting; reports have about ten. Deeper ones break recursive readers further down the line."""
+_INFLATED_MOST = 16 << 20
+"""Bytes of a deflated data set that are inflated to find its header."""
+_EXPLICIT_BIG, _IMPLICIT, _DEFLATED = "1.2.840.10008.1.2.2", "1.2.840.10008.1.2", "1.2.840.10008.1.2.1.99"
+
+
+@dataclass(frozen=True, slots=True)
+class Coding:
+    """How elements are written: with their VR or without, and in which byte order ("<" or ">")."""
+
+    explicit: bool
+    order: str
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """A tag, its VR where it is written, and where its value lies in the buffer (of a sequence: its items and delimiters)."""
+
+    tag: int
+    vr: bytes
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Part10:
+    """A file taken apart: meta elements by tag, where the data set's bytes begin in the file, and the data set as it can be walked."""
+
+    meta: dict[int, bytes]
+    offset: int
+    dataset: Buffer
+    start: int
+    coding: Coding
+
+
+_META = Coding(explicit=True, order="<")
+
+
+def take_apart(file: Buffer) -> Part10:
+    """Read the file meta information and find the data set.
+
+    Raises
+    ------
+    NotDicom
+        No Part 10 file, or one whose deflated data set does not inflate.
+    """
+    if bytes(file[128:132]) != b"DICM":
+        raise NotDicom("no DICM prefix: not a Part 10 file")
+    meta: dict[int, bytes] = {}
+    position = 132
+    while len(file) - position >= 8 and struct.unpack_from("<H", file, position)[0] == 2:
+        tag, _, start, length = _head(file, position, len(file), _META)
+        position = _within(start, length, len(file), tag)
+        meta[tag] = bytes(file[start:position])
+    syntax = meta.get(0x00020010, b"").decode("ascii", "replace").rstrip("\0 ")
+    if not syntax:
+        raise NotDicom("the file meta information has no transfer syntax")
+    if syntax == _DEFLATED:
+        return Part10(meta, position, _inflated(file[position:]), 0, Coding(explicit=True, order="<"))
+    explicit = syntax != _IMPLICIT
+    if explicit and len(file) - position >= 8 and not _is_vr(bytes(file[position + 4 : position + 6])):
+        explicit = False  # some senders negotiate explicit and write implicit VR
+    return Part10(meta, position, file, position, Coding(explicit=explicit, order=">" if syntax == _EXPLICIT_BIG else "<"))
+
+
+def walk(buffer: Buffer, start: int, end: int, coding: Coding, *, until: int = 0xFFFFFFFF) -> Iterator[Element]:
+    """The elements from `start` on, up to the first tag that is `until` or above, the item's end, or the buffer's.
+
+    Raises
+    ------
+    NotDicom
+        An element runs over the end, has no VR where there must be one, or sequences are nested too deep.
+    """
+    position = start
+    while position < end:
+        if end - position < 8 or not any(buffer[position : position + 8]):
+            if any(buffer[position : min(end, position + 4096)]):
+                raise NotDicom(f"the data set ends inside an element, {end - position} bytes before its end")
+            return  # padding
+        tag, vr, first, length = _head(buffer, position, end, coding)
+        if tag >= until or tag == _ITEM_END:
+            return
+        if length == UNDEFINED:
+            position = _end_of(buffer, first, end, Coding(coding.explicit and vr != b"UN", coding.order), sequence=True)
+        else:
+            position = _within(first, length, end, tag)
+        yield Element(tag, vr, first, position)
+
+
+def items(buffer: Buffer, sequence: Element, coding: Coding, *, most: int) -> Iterator[tuple[int, int]]:
+    """Where the first `most` items of a sequence lie, to be walked."""
+    position = sequence.start
+    for _ in range(most):
+        if sequence.end - position < 8:
+            return
+        tag, length = _tag_and_length(buffer, position, coding)
+        position += 8
+        if tag != _ITEM:
+            return
+        end = _end_of(buffer, position, sequence.end, coding, sequence=False) if length == UNDEFINED else position + length
+        yield position, min(end, sequence.end)
+        position = end
+
+
+def _is_vr(text: bytes) -> bool:
+    return len(text) == 2 and text.isalpha() and text.isupper()
+
+
+def _tag_and_length(buffer: Buffer, position: int, coding: Coding) -> tuple[int, int]:
+    group, element, length = struct.unpack_from(f"{coding.order}HHI", buffer, position)
+    return group << 16 | element, length
+
+
+def _head(buffer: Buffer, position: int, end: int, coding: Coding) -> tuple[int, bytes, int, int]:
+    """Tag, VR, where the value begins and how long it is; eight bytes are there."""
+    tag, length = _tag_and_length(buffer, position, coding)
+    if not coding.explicit or tag >> 16 == 0xFFFE:
+        return tag, b"", position + 8, length
+    vr = bytes(buffer[position + 4 : position + 6])
+    if vr in _SHORT:
+        return tag, vr, position + 8, struct.unpack_from(f"{coding.order}H", buffer, position + 6)[0]
+    if not _is_vr(vr):
+        raise NotDicom(f"element {_name(tag)} has no value representation")
+    if end - position < 12:
+        raise NotDicom(f"the data set ends inside element {_name(tag)}")
+    return tag, vr, position + 12, struct.unpack_from(f"{coding.order}I", buffer, position + 8)[0]
+
+
+def _within(start: int, length: int, end: int, tag: int) -> int:
+    if length > end - start:
+        raise NotDicom(f"element {_name(tag)} says {length} bytes, {max(0, end - start)} are left: the data set is cut off or damaged")
+    return start + length
+
+
+def _end_of(buffer: Buffer, position: int, end: int, coding: Coding, *, sequence: bool) -> int:
+    """Behind the delimiter that closes the sequence (or item) of undefined length whose content begins at `position`."""
+    open_levels = [(sequence, coding)]
+    while open_levels:
+        if len(open_levels) > _DEEPEST:
+            raise NotDicom(f"sequences are nested more than {_DEEPEST} deep")
+        if end - position < 8:
+            raise NotDicom("the data set ends inside a sequence")
+        in_sequence, how = open_levels[-1]
+        if in_sequence:
+            tag, length = _tag_and_length(buffer, position, how)
+            position += 8
+            if tag == _SEQUENCE_END:
+                open_levels.pop()
+            elif tag != _ITEM:
+                raise NotDicom(f"element {_name(tag)} stands where an item must be")
+            elif length == UNDEFINED:
+                open_levels.append((False, how))
+            else:
+                position = _within(position, length, end, tag)
+            continue
+        tag, vr, first, length = _head(buffer, position, end, how)
+        if tag == _ITEM_END:
+            open_levels.pop()
+            position += 8
+        elif length == UNDEFINED:
+            open_levels.append((True, Coding(how.explicit and vr != b"UN", how.order)))
+            position = first
+        else:
+            position = _within(first, length, end, tag)
+    return position
+
+
+def _inflated(deflated: Buffer) -> bytes:
+    try:
+        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(deflated, _INFLATED_MOST)
+    except zlib.error as damaged:
+        raise NotDicom(f"the deflated data set is damaged: {damaged}") from damaged
+
+
+def _name(tag: int) -> str:
+    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"

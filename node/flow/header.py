@@ -1,0 +1,226 @@
+"""Reads who an instance is and its routing header from a Part 10 file, in bounded time and memory whatever the file holds."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import BinaryIO
+
+from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag
+
+from inference.imaging.errors import MissingAttribute, NotDicom
+from node.domain.header import Header, Value
+from node.domain.uid import derive_uid
+from node.flow.elements import Buffer, Coding, Element, Part10, items, take_apart, walk
+from node.flow.values import LONGEST, encodings, plain
+
+_CHARACTER_SET = 0x00080005
+_CONTRIBUTING_EQUIPMENT = 0x0018A001
+_PIXEL_REPRESENTATION = 0x00280103
+_SHARED_GROUPS = 0x52009229
+_PER_FRAME_GROUPS = 0x52009230
+"""The header ends here, or at the overlays, waveforms or pixels behind: nothing that routes look at comes later."""
+_LIFTED = {0x00289110: (0x00180050, 0x00180088, 0x00280030), 0x00209116: (0x00200037,)}
+"""Sequence of the shared functional groups → what is lifted: SliceThickness, SpacingBetweenSlices, PixelSpacing; ImageOrientationPatient."""
+_MOST_ELEMENTS = 20_000
+_MOST_CONTRIBUTORS = 50
+_COUNT = "NumberOfSeriesRelatedInstances"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who an instance is, and how it came.
+
+    Attributes
+    ----------
+    study_instance_uid, series_instance_uid
+        Derived where the data set has none.
+    calling_ae, called_ae, address
+        From the file meta information (Source or Sending, and Receiving Application Entity Title; Source or Sending Presentation
+        Address); empty in a file that no listener wrote.
+    dataset_offset
+        Where the data set's bytes begin in the file.
+    made_by_hilum
+        Whether its Contributing Equipment names hilum as processing equipment (109102, DCM): a result, not an input.
+    """
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    study_instance_uid: str
+    series_instance_uid: str
+    transfer_syntax_uid: str
+    calling_ae: str
+    called_ae: str
+    address: str
+    dataset_offset: int
+    made_by_hilum: bool
+
+
+def read_header(source: Path | BinaryIO | Buffer) -> tuple[Identity, Header]:
+    """Identity and routing header of one Part 10 file, up to the pixels.
+
+    Text is decoded by the data set's own character set; invalid numbers stay text; values over 1 KiB and sequences are left out, but
+    for what is lifted from the shared functional groups.
+
+    Raises
+    ------
+    NotDicom
+        It is no Part 10 file, is cut off before its pixels, or is nested too deep.
+    MissingAttribute
+        It has no SOP Instance or SOP Class UID, or one of its UIDs is no UID.
+    """
+    if isinstance(source, Path):
+        source = source.read_bytes()
+    elif not isinstance(source, bytes | memoryview):
+        source = source.read()
+    file = take_apart(source)
+    header, made_by_hilum = _header(file)
+    meta = file.meta
+    # a data set without its own still goes by the one it was sent under
+    instance = _uid(header, "SOPInstanceUID", _meta_text(meta, 0x00020003))
+    study = _uid(header, "StudyInstanceUID", _derived_study(header, instance))
+    return (
+        Identity(
+            sop_instance_uid=instance,
+            sop_class_uid=_uid(header, "SOPClassUID", _meta_text(meta, 0x00020002)),
+            study_instance_uid=study,
+            series_instance_uid=_uid(header, "SeriesInstanceUID", _derived_series(header, study)),
+            transfer_syntax_uid=_meta_text(meta, 0x00020010),
+            calling_ae=_meta_text(meta, 0x00020017) or _meta_text(meta, 0x00020016),
+            called_ae=_meta_text(meta, 0x00020018),
+            address=_meta_text(meta, 0x00020027) or _meta_text(meta, 0x00020026),
+            dataset_offset=file.offset,
+            made_by_hilum=made_by_hilum,
+        ),
+        header,
+    )
+
+
+def merge(headers: Iterable[Header]) -> Header:
+    """The header of a series: the first instance's values of each keyword, then the distinct ones that others add, in order.
+
+    Adds NumberOfSeriesRelatedInstances.
+    """
+    merged: dict[str, tuple[Value, ...]] = {}
+    more: dict[str, dict[Value, None]] = {}
+    count = 0
+    for header in headers:
+        count += 1
+        for keyword, values in header.items():
+            if keyword not in merged:
+                merged[keyword] = values
+            elif merged[keyword] != values:
+                more.setdefault(keyword, dict.fromkeys(merged[keyword])).update(dict.fromkeys(values))
+    for keyword, distinct in more.items():
+        # the first one's values stay whole: an orientation has its zeros twice
+        first = merged[keyword]
+        merged[keyword] = first + tuple(distinct)[len(dict.fromkeys(first)) :]
+    merged[_COUNT] = (count,)
+    return merged
+
+
+def _header(file: Part10) -> tuple[dict[str, tuple[Value, ...]], bool]:
+    header: dict[str, tuple[Value, ...]] = {}
+    made_by_hilum = False
+    character_set = encodings(b"")
+    signed = False
+    for number, element in enumerate(walk(file.dataset, file.start, len(file.dataset), file.coding, until=_PER_FRAME_GROUPS)):
+        if number >= _MOST_ELEMENTS:
+            raise NotDicom(f"more than {_MOST_ELEMENTS} elements before the pixels")
+        if element.tag == _CHARACTER_SET:
+            character_set = encodings(bytes(file.dataset[element.start : min(element.end, element.start + LONGEST)]))
+        elif element.tag == _CONTRIBUTING_EQUIPMENT:
+            made_by_hilum = _names_hilum(file, element)
+        elif element.tag == _SHARED_GROUPS:
+            header |= _lifted(file, element)
+        known = _keyword_and_vr(element, signed)
+        if known is None or element.end - element.start > LONGEST:
+            continue
+        keyword, vr = known
+        values = plain(vr, file.dataset[element.start : element.end], file.coding.order, character_set)
+        if values is not None:
+            header[keyword] = values
+            if element.tag == _PIXEL_REPRESENTATION:
+                signed = values == (1,)
+    return header, made_by_hilum
+
+
+def _keyword_and_vr(element: Element, signed: bool) -> tuple[str, bytes] | None:
+    known = _dictionary(element.tag)
+    if known is None:
+        return None
+    keyword, vr = known
+    if element.vr not in (b"", b"UN"):
+        return keyword, element.vr
+    return keyword, (b"SS" if signed else b"US") if vr == b"US or SS" else vr
+
+
+@lru_cache(maxsize=8192)
+def _dictionary(tag: int) -> tuple[str, bytes] | None:
+    """Keyword and VR of a public element that is no repeating group."""
+    if tag >> 16 & 1 or tag & 0xFFFF == 0 or not dictionary_has_tag(tag):
+        return None
+    keyword = keyword_for_tag(tag)
+    return (keyword, dictionary_VR(tag).encode("ascii")) if keyword else None
+
+
+def _lifted(file: Part10, shared: Element) -> dict[str, tuple[Value, ...]]:
+    lifted: dict[str, tuple[Value, ...]] = {}
+    for start, end in items(file.dataset, shared, file.coding, most=1):
+        for group in walk(file.dataset, start, end, file.coding):
+            wanted = _LIFTED.get(group.tag, ())
+            for first, last in items(file.dataset, group, file.coding, most=1 if wanted else 0):
+                for element in walk(file.dataset, first, last, file.coding):
+                    known = _keyword_and_vr(element, signed=False) if element.tag in wanted else None
+                    if known is not None:
+                        values = plain(known[1], file.dataset[element.start : element.end], file.coding.order, ())
+                        lifted[known[0]] = values or ()
+    return lifted
+
+
+def _names_hilum(file: Part10, equipment: Element) -> bool:
+    for start, end in items(file.dataset, equipment, file.coding, most=_MOST_CONTRIBUTORS):
+        values = dict(_values_of(file.dataset, start, end, file.coding))
+        if values.get(0x00080070) == ("hilum",) and values.get(0x0040A170) == ("109102", "DCM"):
+            return True
+    return False
+
+
+def _values_of(buffer: Buffer, start: int, end: int, coding: Coding) -> Iterator[tuple[int, tuple[Value, ...]]]:
+    """Manufacturer, and code value and scheme of the Purpose of Reference Code Sequence, of one item."""
+    for element in walk(buffer, start, end, coding):
+        if element.tag == 0x00080070:
+            yield (
+                element.tag,
+                plain(b"LO", buffer[element.start : min(element.end, element.start + LONGEST)], coding.order, ("iso8859",)) or (),
+            )
+        elif element.tag == 0x0040A170:
+            for first, last in items(buffer, element, coding, most=1):
+                code = {part.tag: part for part in walk(buffer, first, last, coding)}
+                parts = [code[tag] for tag in (0x00080100, 0x00080102) if tag in code]
+                yield element.tag, tuple(bytes(buffer[part.start : part.end]).decode("ascii", "replace").rstrip("\0 ") for part in parts)
+
+
+def _uid(header: dict[str, tuple[Value, ...]], keyword: str, otherwise: str) -> str:
+    values = header.get(keyword) or (otherwise,)
+    uid = str(values[0])
+    if not uid:
+        raise MissingAttribute(f"{keyword} is absent")
+    # leading zeros break PS3.5 9.1 but old devices write them, and nothing here minds
+    if len(uid) > 64 or not set(uid) <= set("0123456789.") or len(values) > 1:
+        raise MissingAttribute(f"{keyword} is no UID: {uid[:64]!a}")
+    return uid
+
+
+def _derived_study(header: Header, instance: str) -> str:
+    """For a data set whose study was blanked (de-identified in haste): what shares its frame of reference, which never spans patients."""
+    return derive_uid("study without a UID", *map(str, header.get("FrameOfReferenceUID") or (instance,)))
+
+
+def _derived_series(header: Header, study: str) -> str:
+    told_apart = ("Modality", "SeriesNumber", "SeriesDescription")
+    return derive_uid("series without a UID", study, *("\\".join(map(str, header.get(keyword, ()))) for keyword in told_apart))
+
+
+def _meta_text(meta: dict[int, bytes], tag: int) -> str:
+    return meta.get(tag, b"")[:LONGEST].decode("utf-8", "replace").replace("\0", "").strip()
