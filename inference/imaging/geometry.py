@@ -86,7 +86,7 @@ class SeriesGeometry:
         Indices into the planes, sorted along the normal (row direction x column direction), so that the axes (column, row, slice) are
         right-handed. Because `affine` takes (z, y, x), its columns are reversed and its determinant is negative.
     affine
-        (4, 4), array indices (z, y, x, 1) to mm (LPS).
+        (4, 4), array indices (z, y, x, 1) to mm (LPS); its columns are exactly perpendicular.
     """
 
     order: tuple[int, ...]
@@ -112,12 +112,13 @@ def series_geometry(planes: Sequence[Plane]) -> SeriesGeometry:
     stack = [planes[index] for index in order]
     positions, depth = positions[order], depth[order]
     _one_image_a_place(stack, depth)
-    step = _slice_step(stack, positions, depth, normal)
+    # the best fit to all positions: rounded ones then err by half of what they would against the first alone
+    step = normal * _slice_step(stack, positions, depth, normal)
     affine = np.eye(4)
     affine[:3, 0] = step
     affine[:3, 1] = down * stack[0].spacing[0]
     affine[:3, 2] = across * stack[0].spacing[1]
-    affine[:3, 3] = positions[0]
+    affine[:3, 3] = positions.mean(axis=0) - step * (len(stack) - 1) / 2
     return SeriesGeometry(order=tuple(order), affine=affine)
 
 
@@ -186,21 +187,18 @@ def _one_image_a_place(stack: Sequence[Plane], depth: Reals) -> None:
     )
 
 
-def _slice_step(stack: Sequence[Plane], positions: Reals, depth: Reals, normal: Reals) -> Reals:
-    """The vector from one slice to the next, mm."""
+def _slice_step(stack: Sequence[Plane], positions: Reals, depth: Reals, normal: Reals) -> float:
+    """The distance from one slice to the next in mm, along the normal."""
     if len(stack) == 1:
         thickness = stack[0].thickness
         if thickness is None or thickness <= 0:
             raise MissingAttribute(f"a single slice needs its SliceThickness, which {stack[0].name} does not give")
-        return normal * thickness
-    steps = len(stack) - 1
-    step: Reals = (positions[-1] - positions[0]) / steps
-    _not_sideways(stack, positions, step, normal)
-    _evenly_spaced(stack, depth)
-    return step
+        return thickness
+    _not_sideways(stack, positions, normal)
+    return _even_spacing(stack, depth)
 
 
-def _not_sideways(stack: Sequence[Plane], positions: Reals, step: Reals, normal: Reals) -> None:
+def _not_sideways(stack: Sequence[Plane], positions: Reals, normal: Reals) -> None:
     allowed = SIDEWAYS_PIXELS * min(stack[0].spacing)
     off = positions - positions[0]
     depth = off @ normal
@@ -208,8 +206,7 @@ def _not_sideways(stack: Sequence[Plane], positions: Reals, step: Reals, normal:
     if float(np.linalg.norm(sideways, axis=1).max()) <= allowed:
         return
     # a tilted gantry shifts in proportion to the depth, whatever the spacing
-    slope = step - (step @ normal) * normal
-    slope = slope / (step @ normal)
+    slope = sideways[-1] / depth[-1]
     residual = np.linalg.norm(sideways - depth[:, None] * slope, axis=1)
     if float(residual.max()) <= allowed:
         angle = math.degrees(math.atan(float(np.linalg.norm(slope))))
@@ -222,12 +219,12 @@ def _not_sideways(stack: Sequence[Plane], positions: Reals, step: Reals, normal:
     raise ShiftedSlices(f"{stack[worst + 1].name} lies {shift:.1f} mm sideways of its neighbour {stack[worst].name}")
 
 
-def _evenly_spaced(stack: Sequence[Plane], depth: Reals) -> None:
+def _even_spacing(stack: Sequence[Plane], depth: Reals) -> float:
     gaps = np.diff(depth)
-    mean = float(depth[-1] - depth[0]) / len(gaps)
-    expected = depth[0] + mean * np.arange(len(depth))
-    if float(np.abs(depth - expected).max()) <= OFF_GRID_STEPS * mean:
-        return
+    index = np.arange(len(depth)) - (len(depth) - 1) / 2
+    spacing = float(index @ depth / (index @ index))
+    if float(np.abs(depth - depth.mean() - spacing * index).max()) <= OFF_GRID_STEPS * spacing:
+        return spacing
     usual = float(np.median(gaps))
     multiples = np.round(gaps / usual)
     regular = np.abs(gaps - multiples * usual) <= OFF_GRID_STEPS * usual
