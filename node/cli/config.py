@@ -1,0 +1,76 @@
+"""`hilum config check|schema`: refuse a bad configuration before it runs; JSON Schema for editors."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from node.cli.opened import JsonOption
+
+if TYPE_CHECKING:
+    from node.domain.errors import ConfigError
+    from node.settings.config import Config
+
+
+def check(path: Annotated[Path | None, Parameter(name=["PATH", "--config", "-c"])] = None, *, as_json: JsonOption = False) -> int:
+    """Refuse a bad configuration before it runs, with every mistake in it.
+
+    Parameters
+    ----------
+    path
+        The configuration (default: ./hilum.yaml, else ./config/hilum.yaml).
+    as_json
+        One JSON object: `good`, `path`, `digest`, `problems` (each with `code` and `message`).
+    """
+    from node.domain.errors import ConfigError
+    from node.settings.find import find_config
+    from node.settings.load import load
+
+    found = find_config(path)
+    if not as_json:
+        _show(load(found))
+        return 0
+    config: Config | None = None
+    problems: tuple[ConfigError, ...] = ()
+    try:
+        config = load(found)
+    except ConfigError as refused:
+        problems = getattr(refused, "problems", (refused,))
+    told = [{"code": problem.code, "message": str(problem)} for problem in problems]
+    digest = config.digest if config is not None else None
+    print(json.dumps({"good": not told, "path": str(found), "digest": digest, "problems": told}, indent=1))
+    return 1 if told else 0
+
+
+def schema() -> None:
+    """Print the JSON Schema of hilum.yaml, for editors.
+
+    With the YAML language server: `hilum config schema > hilum.schema.json`, and in hilum.yaml the comment
+    `# yaml-language-server: $schema=hilum.schema.json`.
+    """
+    from node.settings.load import schema as made
+
+    print(json.dumps(made(), indent=1))
+
+
+def _show(config: "Config") -> None:
+    from node.cli import screen
+
+    node = config.node
+    called = " and ".join(node.ae_titles)
+    admitted = "anyone (strangers: true)" if node.strangers else screen.joined([peer.ae_title for peer in config.peers.values()])
+    console = screen.out()
+    console.print(f"✓ {config.path} is good (digest {config.digest[:12]})", style="green")
+    console.print(f"  {called} listens on {node.host}:{node.port}; admitted: {admitted}")
+    routes = screen.table("  route", "from", "runs", "priority", "sends to")
+    for route in config.routes:
+        sender = screen.joined(route.peers) if route.peers else "all peers"
+        routes.add_row(f"  {route.name}", sender, screen.joined(route.run), route.priority.value, screen.joined(route.send))
+    if config.routes:
+        console.print()
+        console.print(routes)
+    else:
+        console.print("  no routes: studies are received and kept, nothing runs", style="yellow")
+    if not node.strangers and not config.peers:
+        console.print("  no peers: nobody may send anything", style="yellow")

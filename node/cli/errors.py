@@ -1,0 +1,24 @@
+"""What a verb refuses to do because of what it was asked."""
+
+from node.domain.errors import ConfigError
+
+
+class NothingFound(ConfigError):
+    """Nothing bears the name, identifier or path that the command was given."""
+
+    code = "HLM-2090"
+    remedy = "Look at what there is: `hilum studies list`, `hilum jobs list`, `hilum config check`."
+
+
+class Ambiguous(ConfigError):
+    """Several things end like the UID that the command was given."""
+
+    code = "HLM-2091"
+    remedy = "Give more of the UID; `--json` prints them whole."
+
+
+class NotDone(ConfigError):
+    """The command was understood, and could not be carried out for some of what it was given."""
+
+    code = "HLM-2092"
+    remedy = "Look at the present state with `hilum jobs show JOB` or `hilum studies show STUDY`."

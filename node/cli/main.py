@@ -1,0 +1,111 @@
+"""The command `hilum`: which verb lives in which file, and the one place where an error becomes a sentence and an exit code.
+
+Verbs are named by string and imported when they are called: `hilum --help` loads none of them.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+
+from cyclopts import App, Group
+
+from inference.errors import HilumError
+
+GOOD, BAD, USAGE = 0, 1, 2
+"""The exit codes."""
+
+_NODE = Group.create_ordered("The node")
+_LOOK = Group.create_ordered("What happened, and what would")
+_MEND = Group.create_ordered("Set up and mend")
+
+EPILOGUE = "Every reading verb takes --json. Exit codes: 0 good, 1 bad, 2 usage."
+
+
+def _version() -> str:
+    return metadata.version("hilum")
+
+
+def build() -> App:
+    """The command with all its verbs; each help text is the first line of the verb's docstring (a test compares)."""
+    app = App(
+        name="hilum",
+        help="A DICOM-network AI node: studies come in over DIMSE, segmentations and structured reports go back.",
+        help_epilogue=EPILOGUE,
+        version=_version,
+        help_format="markdown",
+    )
+    app["--help"].group = app["--version"].group = Group("Options", sort_key=99)
+    verbs = (
+        ("serve", "node.cli.serve:serve", "Run the node: receive, decide, analyse, deliver. SIGTERM drains and ends it.", _NODE),
+        ("demo", "node.cli.demo:demo", "Send a real head MR through a node on this machine and show what comes back.", _NODE),
+        ("send", "node.cli.send:send", "Send DICOM files as a PACS would.", _NODE),
+        ("pause", "node.cli.pause:pause", "Hold back a route, a sink or an engine while intake goes on.", _MEND),
+        ("resume", "node.cli.pause:resume", "Let a paused route, sink or engine go on.", _MEND),
+        ("doctor", "node.cli.doctor:doctor", "Look at disk, journal, node, peers, sinks, engines and models; say what is wrong and what to do.", _MEND),
+    )
+    for name, target, says, group in verbs:
+        app.command(target, name=name, help=says, group=group)
+    app.command(_config())
+    app.command(_routes())
+    app.command(_studies())
+    app.command(_jobs())
+    app.command("node.cli.models:app", name="models", help="List, verify and import models.", group=_MEND)
+    return app
+
+
+def _config() -> App:
+    app = App(name="config", help="Check the configuration; JSON Schema for editors.", group=_MEND)
+    app.command("node.cli.config:check", name="check", help="Refuse a bad configuration before it runs, with every mistake in it.")
+    app.command("node.cli.config:schema", name="schema", help="Print the JSON Schema of hilum.yaml, for editors.")
+    return app
+
+
+def _routes() -> App:
+    app = App(name="routes", help="Why a route takes a series, or does not.", group=_LOOK)
+    app.command("node.cli.routes:explain", name="explain", help="Say of every route and series why it did, or would, or would not match.")
+    return app
+
+
+def _studies() -> App:
+    app = App(name="studies", help="What was received, and what became of it.", group=_LOOK)
+    app.command("node.cli.studies:list_studies", name="list", help="List the studies that were received, the newest first.")
+    app.command("node.cli.studies:show", name="show", help="Show a study's passport: what came, what was decided, what ran, what left.")
+    app.command("node.cli.studies:complete", name="complete", help="Declare a study complete, without waiting for the quiet window.")
+    return app
+
+
+def _jobs() -> App:
+    app = App(name="jobs", help="The analyses: state, reason, retry.", group=_LOOK)
+    app.command("node.cli.jobs:list_jobs", name="list", help="List jobs, the newest first.")
+    app.command("node.cli.jobs:show", name="show", help="Show one job: state, reason, what to do, objects, deliveries, history.")
+    app.command("node.cli.jobs:retry", name="retry", help="Go on with a parked, failed or cancelled job from what is already on disk.")
+    app.command("node.cli.jobs:cancel", name="cancel", help="Cancel a job; what was delivered stays where it is.")
+    app.command("node.cli.jobs:resend", name="resend", help="Send a job's frozen objects again: the same bytes.")
+    return app
+
+
+def told(error: HilumError) -> str:
+    """What the user reads: the sentence with its code, and what to do."""
+    from node.settings.errors import ConfigRefused
+
+    if isinstance(error, ConfigRefused):  # its lines carry their own codes
+        return f"{error}\n  what to do: {error.remedy}"
+    return f"{error} [{error.code}]\n  what to do: {error.remedy}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb; returns the exit code. Usage errors leave with 2 from within."""
+    try:
+        code = build()(arguments, result_action="return_value")
+    except HilumError as error:
+        print(told(error), file=sys.stderr)
+        return BAD
+    except BrokenPipeError:  # `hilum jobs list | head` is no mistake
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return GOOD
+    return code if isinstance(code, int) else GOOD
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,38 @@
+"""The configuration and the journal as a verb needs them."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+from cyclopts import Parameter
+
+if TYPE_CHECKING:
+    from node.journal.port import Journal
+    from node.settings.config import Config
+
+ConfigOption: TypeAlias = Annotated[
+    Path | None, Parameter(name=["--config", "-c"], help="The configuration (default: ./hilum.yaml, else ./config/hilum.yaml).")
+]
+JsonOption: TypeAlias = Annotated[bool, Parameter(name="--json", negative="", show_default=False, help="JSON on stdout, for scripts.")]
+
+
+def configuration(given: Path | None) -> "Config":
+    """The configuration that `--config` names, or the one that is here."""
+    from node.settings.find import find_config
+    from node.settings.load import load
+
+    return load(find_config(given))
+
+
+@contextlib.contextmanager
+def journal(given: Path | None) -> Iterator["tuple[Config, Journal]"]:
+    """The configuration and its journal, closed afterwards."""
+    from node.assembly.compose import open_journal
+
+    config = configuration(given)
+    opened = open_journal(config)
+    try:
+        yield config, opened
+    finally:
+        opened.close()

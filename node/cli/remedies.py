@@ -1,0 +1,46 @@
+"""Every error class of every room by its code: what a journaled code means, and what a person can do about it."""
+
+from collections.abc import Iterator
+from importlib import import_module
+from pkgutil import walk_packages
+
+from inference.errors import HilumError
+
+
+def every_error() -> dict[str, type[HilumError]]:
+    """Error classes by code, of all rooms that keep them in a module called `errors`, and of the command itself.
+
+    Raises
+    ------
+    ValueError
+        Two classes have the same code.
+    """
+    _import_error_modules()
+    found: dict[str, type[HilumError]] = {}
+    for error in _below(HilumError):
+        twin = found.setdefault(error.code, error)
+        if twin is not error:
+            raise ValueError(f"{error.code} is the code of {twin.__qualname__} and of {error.__qualname__}")
+    return dict(sorted(found.items()))
+
+
+def remedy(code: str | None) -> str:
+    """What to do about a journaled code; a code that this version does not know gives a way on all the same."""
+    error = every_error().get(code or "")
+    return error.remedy if error is not None else "See docs/reference/errors.md of the version that wrote this code."
+
+
+def _import_error_modules() -> None:
+    import inference
+    import node
+
+    for package in (inference, node):
+        for module in walk_packages(package.__path__, f"{package.__name__}."):
+            if module.name.rpartition(".")[2] == "errors" or module.name == "node.cli.demo":
+                import_module(module.name)
+
+
+def _below(error: type[HilumError]) -> Iterator[type[HilumError]]:
+    yield error
+    for child in error.__subclasses__():
+        yield from _below(child)

@@ -1,0 +1,110 @@
+"""What verbs print: JSON for scripts, tables for people. Colours appear on a terminal only."""
+
+import json
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+_FULL_UID_WIDTH = 140
+_COLOURS = {
+    "done": "green",
+    "committed": "green",
+    "delivered": "green",
+    "parked": "bold red",
+    "failed": "bold red",
+    "set-aside": "bold red",
+    "cancelled": "dim",
+    "superseded": "dim",
+    "replaced": "dim",
+    "purged": "dim",
+    "conflict": "bold red",
+}
+
+
+def out() -> "Console":
+    """Stdout for people; what is piped somewhere is at least 100 columns wide."""
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal and console.width < 100:
+        return Console(highlight=False, markup=False, width=100)
+    return console
+
+
+def say(sentence: str) -> None:
+    """One sentence, not wrapped."""
+    print(sentence)
+
+
+def as_json(content: Any) -> None:
+    """JSON on stdout; a list has one object a line, so that line tools can read it too."""
+    if isinstance(content, list):
+        lines = ",\n".join(json.dumps(item, ensure_ascii=False) for item in content)
+        sys.stdout.write(f"[{lines}]\n")
+    else:
+        sys.stdout.write(json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+
+
+def table(*columns: str, last_folds: bool = True) -> "Table":
+    """A table without lines: a header, then rows; the last column folds, the others stay whole."""
+    from rich.table import Table
+
+    made = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    for number, name in enumerate(columns, start=1):
+        last = last_folds and number == len(columns)
+        made.add_column(name, no_wrap=not last, overflow="fold" if last else "ellipsis")
+    return made
+
+
+def state(word: str) -> Any:
+    """A state in its colour."""
+    from rich.text import Text
+
+    return Text(str(word), style=_COLOURS.get(str(word), ""))
+
+
+def mark(held: bool) -> Any:
+    """✓ or ✗."""
+    from rich.text import Text
+
+    return Text("✓", style="green") if held else Text("✗", style="red")
+
+
+def uid(value: str, width: int) -> str:
+    """A UID: whole on a wide screen, else its end, which every verb that takes a UID accepts."""
+    return value if width >= _FULL_UID_WIDTH or len(value) <= 26 else f"…{value[-25:]}"
+
+
+def when(at: datetime | None) -> str:
+    """A moment in this machine's time zone, to the second."""
+    return "" if at is None else at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def stamp(at: datetime | None) -> str | None:
+    """A moment for scripts: ISO 8601 with its offset."""
+    return None if at is None else at.isoformat()
+
+
+def size(count: int) -> str:
+    """Bytes in a unit that fits."""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000 or unit == "GB":
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    raise AssertionError("the loop ends with GB")
+
+
+def plural(count: int, noun: str, many: str = "") -> str:
+    """`1 job`, `2 jobs`, `2 studies`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {many or noun + 's'}"
+
+
+def joined(words: Sequence[str]) -> str:
+    """Words with commas; a dash for none."""
+    return ", ".join(words) if words else "–"
