@@ -1,6 +1,5 @@
 """Deliver: the frozen objects of a job to one sink each, with a receipt for every object and a back-off that lives in the journal."""
 
-import hashlib
 import json
 import threading
 import time
@@ -13,6 +12,7 @@ from inference.errors import HilumError
 from node.blobs.port import Blobs
 from node.domain.errors import DeliveryError, DeliveryRefused, JournalError
 from node.domain.job import Delivery, ResultObject
+from node.flow.backoff import back_off
 from node.flow.errors import GaveUp, ObjectGone, SinkBusy, SinkUnknown
 from node.flow.lease import LeaseLost
 from node.flow.port import Clock
@@ -219,16 +219,3 @@ def _judge(delivery: Delivery, sent: Sequence[ResultObject], receipts: Sequence[
 def _answer(receipt: Receipt) -> str:
     status = "no answer" if receipt.status is None else f"status 0x{receipt.status:04X}"
     return f"{status}: {receipt.detail}" if receipt.detail else status
-
-
-def back_off(attempt: int, first: timedelta, most: timedelta, *, salt: str) -> timedelta:
-    """How long to wait after the `attempt`-th failure (1 is the first): doubling from `first` to `most`, less up to a fifth.
-
-    The part that is taken off depends on `salt` and `attempt` alone, so that many jobs that failed together do not come back together,
-    and a test knows the number.
-    """
-    longest = most.total_seconds()
-    doublings = min(attempt - 1, 40)
-    pause = min(longest, first.total_seconds() * 2.0**doublings)
-    fraction = hashlib.sha256(f"{salt} {attempt}".encode()).digest()[0] / 255
-    return timedelta(seconds=pause * (1 - fraction / 5))

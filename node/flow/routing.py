@@ -102,15 +102,15 @@ def _holds(condition: Condition, values: tuple[Value, ...], now: datetime) -> bo
         case Operator.EXISTS:
             return bool(values) == bool(expected[0])
         case Operator.EQUALS:
-            return any(_equal(value, one) for value in values for one in expected)
+            return any(value in expected for value in values)  # text exactly, numbers as numbers
         case Operator.MATCHES:
             patterns = [_pattern(str(one)) for one in expected]
             return any(pattern.search(_text(value)) is not None for value in values for pattern in patterns)
         case Operator.MIN:
             # a bound holds for all values: a series with one slice too thick is too thick
-            return bool(values) and all((number := _number(value)) is not None and number >= _bound(expected) for value in values)
+            return bool(values) and all(not isinstance(value, str) and value >= _bound(expected) for value in values)
         case Operator.MAX:
-            return bool(values) and all((number := _number(value)) is not None and number <= _bound(expected) for value in values)
+            return bool(values) and all(not isinstance(value, str) and value <= _bound(expected) for value in values)
         case Operator.WITHIN:
             return any(_within(value, timedelta(seconds=_bound(expected)), now) for value in values)
 
@@ -118,22 +118,6 @@ def _holds(condition: Condition, values: tuple[Value, ...], now: datetime) -> bo
 @lru_cache(maxsize=512)
 def _pattern(text: str) -> re.Pattern[str]:
     return re.compile(text)
-
-
-def _equal(found: Value, expected: Value) -> bool:
-    """Text compares exactly, numbers as numbers; a number that YAML read where DICOM has text compares as it is written."""
-    if isinstance(found, str):
-        return found == (expected if isinstance(expected, str) else _text(expected))
-    return _number(expected) == found
-
-
-def _number(value: Value) -> float | None:
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return None
-    return float(value)
 
 
 def _bound(expected: tuple[Value, ...]) -> float:
@@ -195,8 +179,7 @@ def _preference(view: SeriesView) -> tuple[int, float, float, str]:
 
 
 def _least(header: Mapping[str, tuple[Value, ...]], keyword: str) -> float:
-    numbers = [number for value in header.get(keyword, ()) if (number := _number(value)) is not None]
-    return min(numbers, default=float("inf"))
+    return min((float(value) for value in header.get(keyword, ()) if not isinstance(value, str)), default=float("inf"))
 
 
 def _why_chosen(route: Route, view: SeriesView, fitting: Sequence[SeriesView]) -> str:

@@ -1,0 +1,121 @@
+"""What makes the stages turn: a loop that a bell wakes, and a clock that ticks the slow sweeps."""
+
+import logging
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from zoneinfo import ZoneInfo
+
+from apscheduler.events import EVENT_JOB_ERROR, JobExecutionEvent
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from inference.errors import HilumError
+from node.flow.port import Stage
+from node.observe.events import alarm
+
+_SWEEP_S = 1.0
+_BURST = 50  # steps of one stage before the others have their turn
+_PAUSE_FIRST_S = 0.5
+_PAUSE_MOST_S = 30.0
+
+
+def turn(
+    stages: Sequence[Stage], wait: Callable[[float], None], stop: threading.Event, *, seconds: Callable[[], float] = time.monotonic
+) -> None:
+    """Step the stages, in their order and each until it is idle, until `stop` is set.
+
+    A stage that fails (a journal that is away, mostly) pauses, longer each time, and the others go on. Anything that is no `HilumError`
+    is a defect and ends the loop: the supervisor starts the process again.
+
+    Parameters
+    ----------
+    wait
+        Returns at the next bell or after so many seconds; called when every stage is idle.
+    seconds
+        A clock that only goes forward.
+    """
+    pauses = {id(stage): _Pause() for stage in stages}
+    while not stop.is_set():
+        moved = 0
+        for stage in stages:
+            pause = pauses[id(stage)]
+            if seconds() >= pause.until:
+                moved += _burst(stage, pause, stop, seconds)
+        if moved == 0 and not stop.is_set():
+            wait(_SWEEP_S)
+
+
+@dataclass(slots=True)
+class _Pause:
+    """How often in a row a stage has failed, and until when it rests."""
+
+    failures: int = 0
+    until: float = float("-inf")
+
+
+def _burst(stage: Stage, pause: _Pause, stop: threading.Event, seconds: Callable[[], float]) -> int:
+    moved = 0
+    try:
+        for _ in range(_BURST):
+            step = stage.step()
+            moved += step
+            if step == 0 or stop.is_set():
+                break
+    except HilumError as error:
+        pause_s = min(_PAUSE_MOST_S, _PAUSE_FIRST_S * 2.0 ** min(pause.failures, 10))
+        pause.failures += 1
+        pause.until = seconds() + pause_s
+        alarm("stage.failed", stage=stage.name, code=error.code, reason=str(error), again_in_s=pause_s)
+        return 0
+    pause.failures = 0
+    return moved
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """A stage that is stepped every so often, work or none."""
+
+    stage: Stage
+    every: timedelta
+
+
+class Clock:
+    """Ticks idempotent sweeps; a tick that is lost, late or doubled changes nothing but the time at which things happen."""
+
+    def __init__(self, ticks: Sequence[Tick]) -> None:
+        # the scheduler's own log repeats what the events say, without codes
+        logging.getLogger("apscheduler").setLevel(logging.CRITICAL)
+        # one thread: sweeps share the disk
+        self._scheduler = BackgroundScheduler(timezone=ZoneInfo("UTC"), executors={"default": ThreadPoolExecutor(1)})
+        self._scheduler.add_listener(_failed, EVENT_JOB_ERROR)
+        for tick in ticks:
+            self._scheduler.add_job(
+                tick.stage.step,
+                "interval",
+                seconds=tick.every.total_seconds(),
+                id=tick.stage.name,
+                misfire_grace_time=None,  # a late tick is as good as one in time
+                coalesce=True,
+                max_instances=1,
+            )
+
+    def start(self) -> None:
+        """Begin to tick; the first tick comes one interval from now."""
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        """Tick no more; wait for a sweep under way."""
+        self._scheduler.shutdown(wait=True)
+
+
+def _failed(failure: JobExecutionEvent) -> None:
+    error = failure.exception
+    if isinstance(error, HilumError):
+        alarm("stage.failed", stage=failure.job_id, code=error.code, reason=str(error))
+    else:
+        place = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
+        alarm("stage.defect", stage=failure.job_id, error=type(error).__name__, trace=place)

@@ -1,0 +1,110 @@
+"""Encode: what the result objects of a job are made from, and how their bytes freeze."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TypeAlias
+
+from pydicom import dcmread
+from pydicom.dataset import FileDataset
+
+from inference import findings_file
+from inference.applications.port import Application
+from inference.findings import Findings
+from inference.imaging.volume import Volume
+from node.blobs.port import Blobs
+from node.domain.job import Job, ResultObject
+from node.domain.uid import derive_uid
+from node.journal.port import Journal
+from node.results.port import Encoded, Encoding, Predecessor
+
+Encode: TypeAlias = Callable[[Encoding], list[Encoded]]
+
+_REPORT = "sr"
+_WRITERS = ("hilum", "highdicom", "pydicom")
+
+
+def encoding_of(
+    job: Job, application: Application, findings: Findings, volume: Volume, files: Sequence[Path], predecessors: Sequence[Predecessor]
+) -> Encoding:
+    """Everything that the objects depend on; all of it is in the journal, in the blobs, or in the installed software.
+
+    Parameters
+    ----------
+    job
+        As the journal has it: with the time and the model of its findings.
+    files
+        The job's instances; those that the volume left out (localizers) are not sources.
+    """
+    assert job.inferred_at is not None, "only findings are encoded"
+    assert job.model_digest is not None, "findings have a model"
+    return Encoding(
+        application=application,
+        findings=findings,
+        sources=_headers(files, {source.sop_instance_uid for source in volume.sources}),
+        volume=volume,
+        at=job.inferred_at,
+        input_digest=job.input_digest,
+        model_digest=job.model_digest,
+        findings_digest=findings_file.digest(findings),
+        parameters=_parameters(),
+        device_uid=derive_uid("device", application.name, job.model_digest),
+        predecessors=predecessors,
+    )
+
+
+def freeze(blobs: Blobs, job: int, encoded: Sequence[Encoded]) -> list[ResultObject]:
+    """Keep the bytes, durable before the journal names them; from here on they never change."""
+    frozen = []
+    for one in encoded:
+        digest = hashlib.sha256(one.data).hexdigest()
+        # the digest in the name: what an attempt that died before the journal left behind is never in the way
+        blob = f"results/{job}-{one.kind}-{digest[:32]}.dcm"
+        blobs.put(blob, one.data)
+        frozen.append(
+            ResultObject(
+                job=job,
+                kind=one.kind,
+                sop_instance_uid=one.sop_instance_uid,
+                sop_class_uid=one.sop_class_uid,
+                series_instance_uid=one.series_instance_uid,
+                description=one.description,
+                blob=blob,
+                size=len(one.data),
+                digest=digest,
+            )
+        )
+    return frozen
+
+
+def predecessors_of(journal: Journal, job: Job) -> list[Predecessor]:
+    """The report that this job's report replaces: of the nearest earlier job of which anything reached a sink."""
+    return [
+        Predecessor(
+            study_instance_uid=job.study_instance_uid,
+            series_instance_uid=one.series_instance_uid,
+            sop_instance_uid=one.sop_instance_uid,
+            sop_class_uid=one.sop_class_uid,
+        )
+        for one in journal.predecessor_objects(job.id)
+        if one.kind == _REPORT
+    ]
+
+
+def _headers(files: Sequence[Path], used: set[str]) -> list[FileDataset]:
+    headers = (dcmread(path, stop_before_pixels=True) for path in files)
+    return [header for header in headers if header.SOPInstanceUID in used]
+
+
+def _parameters() -> str:
+    """What writes the objects: another version may write other bytes, and then their UIDs differ too."""
+    return json.dumps({name: _version(name) for name in _WRITERS}, sort_keys=True)
+
+
+def _version(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "unpackaged"

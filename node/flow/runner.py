@@ -1,0 +1,214 @@
+"""The runner: claims a job, has it analysed and encoded, and turns whatever goes wrong into a state, a code and a sentence."""
+
+import json
+import time
+import traceback
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from inference import findings_file
+from inference.applications.port import Application
+from inference.errors import EngineError, HilumError
+from inference.findings import Findings
+from inference.imaging.volume import Volume
+from node.blobs.port import Blobs
+from node.domain.errors import JournalError
+from node.domain.instance import Instance, Standing
+from node.domain.job import Job
+from node.domain.state import JobState
+from node.flow.backoff import back_off
+from node.flow.encode import Encode, encoding_of, freeze, predecessors_of
+from node.flow.errors import ApplicationChanged, PixelsGone, WorkerDied
+from node.flow.infer import Inferred, settings_of
+from node.flow.lease import LENGTH, JobLease, LeaseLost
+from node.flow.port import Clock
+from node.journal.port import Journal
+from node.observe.events import alarm, event
+from node.settings import config as settings
+
+_RETRY_FIRST = timedelta(seconds=5)
+_RETRY_MOST = timedelta(minutes=5)
+_LONGEST_REASON = 1000
+_ANALYSED = "job.analysed"
+_MADE = "job.made"
+
+
+class Runner:
+    """The stage of the work process: QUEUED → INFERRED → ENCODED, one job a step.
+
+    Inference and encoding happen in one claim, so that the volume is assembled once; a job that was interrupted in between goes on from
+    its findings, with the volume assembled again.
+
+    Parameters
+    ----------
+    owner
+        What leases of this process begin with.
+    analyse
+        `node.flow.infer.Analyst`: a job and its files to findings.
+    encode
+        `node.results.encode.encode`: findings to checked objects.
+    assemble
+        `inference.imaging.assemble.assemble`: files to a volume.
+    away
+        The engines that do not answer (`now`: look again); their jobs wait.
+    """
+
+    name = "run"
+
+    def __init__(
+        self,
+        journal: Journal,
+        blobs: Blobs,
+        config: settings.Config,
+        clock: Clock,
+        owner: str,
+        analyse: Callable[[Job, Sequence[Path]], Inferred],
+        encode: Encode,
+        *,
+        assemble: Callable[[Sequence[Path]], Volume],
+        application_of: Callable[[str], Application],
+        away: Callable[[bool], Collection[str]],
+    ) -> None:
+        self._journal = journal
+        self._blobs = blobs
+        self._config = config
+        self._clock = clock
+        self._owner = owner
+        self._analyse = analyse
+        self._encode = encode
+        self._assemble = assemble
+        self._application_of = application_of
+        self._away = away
+
+    def step(self) -> int:
+        """Work on the most urgent job that is due; 0 when there is none."""
+        job = self._journal.claim_job(self._owner, self._clock(), LENGTH, away_engines=self._away(False))
+        if job is None:
+            return 0
+        assert job.lease is not None, "a claimed job has a lease"
+        event("job.claimed", job=job.id, application=job.application, state=job.state.value, attempt=job.attempts)
+        with JobLease(self._journal, self._clock, job.id, job.lease) as lease:
+            try:
+                self._work(job, lease)
+            except LeaseLost:
+                event("job.lease_lost", job=job.id, application=job.application)
+            except HilumError as error:
+                self._ended(job, job.lease, error, retry=error.retry)
+            except Exception as defect:  # noqa: BLE001  (one of the two places: whatever an application does, the node goes on)
+                self._ended(job, job.lease, self._defect(job, defect), retry=True)
+        return 1
+
+    def _work(self, job: Job, lease: JobLease) -> None:
+        attempts = settings_of(self._config, job.application).attempts
+        if job.attempts > attempts:
+            raise WorkerDied(_last_words(job))
+        application = self._application_of(job.application)
+        files = self._files(job)
+        if job.state is JobState.QUEUED:
+            volume, blob = self._infer(job, application, lease, files)
+        else:
+            self._refuse_another_version(job, application)
+            assert job.findings_blob is not None, "an inferred job has findings"
+            volume, blob = self._assemble(files), job.findings_blob
+        lease.check()
+        # read back even when they were written a moment ago: with or without a crash in between the objects are the same
+        findings = findings_file.loads(self._blobs.path(blob).read_bytes())
+        self._freeze(job, application, lease, files, volume, findings)
+
+    def _infer(self, job: Job, application: Application, lease: JobLease, files: Sequence[Path]) -> tuple[Volume, str]:
+        """The volume, and the name of the findings, which are durable."""
+        inferred = self._analyse(job, files)
+        lease.check()
+        blob = f"findings/{job.id}-{findings_file.digest(inferred.findings)}.bin"
+        self._blobs.put(blob, findings_file.dumps(inferred.findings))
+        # before the state, so that whoever waits for it finds the figures
+        self._note(job, _ANALYSED, took_s=inferred.took_s, application=f"{application.name} {application.version}")
+        if not self._journal.inferred(job.id, lease.token, blob, inferred.model_digest, self._clock()):
+            raise LeaseLost
+        event("job.inferred", job=job.id, application=job.application, took_s=_rounded(inferred.took_s))
+        return inferred.volume, blob
+
+    def _freeze(
+        self, job: Job, application: Application, lease: JobLease, files: Sequence[Path], volume: Volume, findings: Findings
+    ) -> None:
+        began = time.monotonic()
+        journaled = self._journal.job(job.id)  # with the time at which the findings were journaled: it goes into the objects
+        encoding = encoding_of(journaled, application, findings, volume, files, predecessors_of(self._journal, journaled))
+        encoded = self._encode(encoding)
+        lease.check()
+        took = {"encode": time.monotonic() - began}
+        objects = freeze(self._blobs, job.id, encoded)
+        took["keep"] = time.monotonic() - began - took["encode"]
+        self._note(job, _MADE, took_s=took)
+        if not self._journal.encoded(job.id, lease.token, objects, self._clock()):
+            raise LeaseLost
+        event("job.encoded", job=job.id, application=job.application, objects=len(objects), took_s=_rounded(took))
+
+    def _files(self, job: Job) -> list[Path]:
+        instances = self._journal.job_instances(job.id)
+        paths = [self._blobs.path(instance.blob) for instance in instances]
+        gone = [
+            instance for instance, path in zip(instances, paths, strict=True) if instance.standing is Standing.PURGED or not path.is_file()
+        ]
+        if gone:
+            raise PixelsGone(_gone(gone))
+        return paths
+
+    def _refuse_another_version(self, job: Job, application: Application) -> None:
+        """Findings are encoded under the version that made them, or not at all."""
+        made_by = next(
+            (json.loads(line.detail)["application"] for line in reversed(self._journal.events("job", job.id)) if line.name == _ANALYSED),
+            None,
+        )
+        installed = f"{application.name} {application.version}"
+        if made_by != installed:
+            raise ApplicationChanged(f"the findings were made by {made_by}, installed is {installed}")
+
+    def _note(self, job: Job, name: str, *, took_s: Mapping[str, float], **facts: str) -> None:
+        self._journal.note("job", job.id, name, json.dumps({"took_s": _rounded(took_s), **facts}), self._clock())
+
+    # ---- what goes wrong
+
+    def _ended(self, job: Job, lease: str, error: HilumError, *, retry: bool) -> None:
+        """Try again later, or end the job with the reason."""
+        reason = str(error)[:_LONGEST_REASON]
+        now = self._clock()
+        if not retry:
+            state = JobState.FAILED if isinstance(error, WorkerDied) else JobState.PARKED
+            self._end(job, lease, state, error.code, reason)
+            return
+        # neither an engine that is away nor a full disk is the study's fault
+        counts = not isinstance(error, JournalError) and not (isinstance(error, EngineError) and job.engine in self._away(True))
+        attempts = settings_of(self._config, job.application).attempts
+        if counts and job.attempts >= attempts:
+            self._end(job, lease, JobState.FAILED, error.code, f"{reason} (attempt {job.attempts} of {attempts})")
+            return
+        pause = back_off(job.attempts, _RETRY_FIRST, _RETRY_MOST, salt=f"job {job.id}") if counts else _RETRY_FIRST
+        if self._journal.retry_job(job.id, lease, now + pause, error.code, reason, now, count_attempt=counts):
+            event("job.retry", job=job.id, code=error.code, reason=reason, counted=counts, again_in_s=round(pause.total_seconds(), 1))
+
+    def _end(self, job: Job, lease: str, state: JobState, code: str, reason: str) -> None:
+        if self._journal.end_job(job.id, lease, state, code, reason, self._clock()):
+            alarm(f"job.{state.value}", job=job.id, application=job.application, code=code, reason=reason)
+
+    def _defect(self, job: Job, defect: Exception) -> HilumError:
+        """A defect of hilum or of an application: the event has the place, and the words only if patient data may stand in events."""
+        place = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(defect.__traceback__)]
+        words = {"words": str(defect)} if self._config.node.patient_data_in_logs else {}
+        alarm("job.defect", job=job.id, application=job.application, error=type(defect).__name__, trace=place, **words)
+        return HilumError(f"{type(defect).__name__}: {defect}")
+
+
+def _last_words(job: Job) -> str:
+    if job.reason is None:
+        return f"the work process ended {job.attempts - 1} times while it held this job"
+    return f"the work process ended while it held this job, in the last of {job.attempts - 1} attempts; before that: {job.reason}"
+
+
+def _gone(instances: Sequence[Instance]) -> str:
+    return f"the pixels of {len(instances)} instances are gone, the first is {instances[0].sop_instance_uid}"
+
+
+def _rounded(seconds: Mapping[str, float]) -> dict[str, float]:
+    return {stage: round(took, 4) for stage, took in seconds.items()}
