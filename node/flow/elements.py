@@ -7,11 +7,12 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from mmap import mmap
 from typing import TypeAlias
 
 from inference.imaging.errors import NotDicom
 
-Buffer: TypeAlias = bytes | memoryview
+Buffer: TypeAlias = bytes | mmap
 UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _SHORT = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split())
@@ -74,7 +75,7 @@ def take_apart(file: Buffer) -> Part10:
     if not syntax:
         raise NotDicom("the file meta information has no transfer syntax")
     if syntax == _DEFLATED:
-        return Part10(meta, position, _inflated(file[position:]), 0, Coding(explicit=True, order="<"))
+        return Part10(meta, position, _inflated(file[position : position + _INFLATED_MOST]), 0, Coding(explicit=True, order="<"))
     explicit = syntax != _IMPLICIT
     if explicit and len(file) - position >= 8 and not _is_vr(bytes(file[position + 4 : position + 6])):
         explicit = False  # some senders negotiate explicit and write implicit VR
@@ -183,7 +184,7 @@ def _end_of(buffer: Buffer, position: int, end: int, coding: Coding, *, sequence
     return position
 
 
-def _inflated(deflated: Buffer) -> bytes:
+def _inflated(deflated: bytes) -> bytes:
     try:
         return zlib.decompressobj(-zlib.MAX_WBITS).decompress(deflated, _INFLATED_MOST)
     except zlib.error as damaged:

@@ -1,8 +1,11 @@
 """Reads who an instance is and its routing header from a Part 10 file, in bounded time and memory whatever the file holds."""
 
+import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,7 +24,7 @@ _SHARED_GROUPS = 0x52009229
 _PER_FRAME_GROUPS = 0x52009230
 """The header ends here, or at the overlays, waveforms or pixels behind: nothing that routes look at comes later."""
 _LIFTED = {0x00289110: (0x00180050, 0x00180088, 0x00280030), 0x00209116: (0x00200037,)}
-"""Sequence of the shared functional groups → what is lifted: SliceThickness, SpacingBetweenSlices, PixelSpacing; ImageOrientationPatient."""
+"""Sequence of the shared functional groups → what is lifted: thickness, spacing between slices and of pixels; image orientation."""
 _MOST_ELEMENTS = 20_000
 _MOST_CONTRIBUTORS = 50
 _COUNT = "NumberOfSeriesRelatedInstances"
@@ -56,7 +59,7 @@ class Identity:
     made_by_hilum: bool
 
 
-def read_header(source: Path | BinaryIO | Buffer) -> tuple[Identity, Header]:
+def read_header(source: Path | BinaryIO | bytes) -> tuple[Identity, Header]:
     """Identity and routing header of one Part 10 file, up to the pixels.
 
     Text is decoded by the data set's own character set; invalid numbers stay text; values over 1 KiB and sequences are left out, but
@@ -69,26 +72,37 @@ def read_header(source: Path | BinaryIO | Buffer) -> tuple[Identity, Header]:
     MissingAttribute
         It has no SOP Instance or SOP Class UID, or one of its UIDs is no UID.
     """
-    if isinstance(source, Path):
-        source = source.read_bytes()
-    elif not isinstance(source, bytes | memoryview):
-        source = source.read()
-    file = take_apart(source)
+    if not isinstance(source, Path):
+        return parse(take_apart(source if isinstance(source, bytes) else source.read()))
+    with mapped(source) as content:
+        return parse(take_apart(content))
+
+
+@contextmanager
+def mapped(path: Path) -> Iterator[Buffer]:
+    """The bytes of a file without reading it: a header lies in its first pages, whatever its size."""
+    with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size == 0:
+            yield b""  # nothing cannot be mapped
+            return
+        with mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+            yield content
+
+
+def parse(file: Part10) -> tuple[Identity, Header]:
+    """What `read_header` says of a file that is taken apart already."""
     header, made_by_hilum = _header(file)
-    meta = file.meta
     # a data set without its own still goes by the one it was sent under
-    instance = _uid(header, "SOPInstanceUID", _meta_text(meta, 0x00020003))
+    instance = _uid(header, "SOPInstanceUID", _meta_text(file, 0x00020003))
     study = _uid(header, "StudyInstanceUID", _derived_study(header, instance))
     return (
         Identity(
             sop_instance_uid=instance,
-            sop_class_uid=_uid(header, "SOPClassUID", _meta_text(meta, 0x00020002)),
+            sop_class_uid=_uid(header, "SOPClassUID", _meta_text(file, 0x00020002)),
             study_instance_uid=study,
             series_instance_uid=_uid(header, "SeriesInstanceUID", _derived_series(header, study)),
-            transfer_syntax_uid=_meta_text(meta, 0x00020010),
-            calling_ae=_meta_text(meta, 0x00020017) or _meta_text(meta, 0x00020016),
-            called_ae=_meta_text(meta, 0x00020018),
-            address=_meta_text(meta, 0x00020027) or _meta_text(meta, 0x00020026),
+            transfer_syntax_uid=_meta_text(file, 0x00020010),
+            **sender(file),
             dataset_offset=file.offset,
             made_by_hilum=made_by_hilum,
         ),
@@ -117,6 +131,15 @@ def merge(headers: Iterable[Header]) -> Header:
         merged[keyword] = first + tuple(distinct)[len(dict.fromkeys(first)) :]
     merged[_COUNT] = (count,)
     return merged
+
+
+def sender(file: Part10) -> dict[str, str]:
+    """Who sent a file to whom, from its meta information: `calling_ae`, `called_ae` and `address` of an `Identity`."""
+    return {
+        "calling_ae": _meta_text(file, 0x00020017) or _meta_text(file, 0x00020016),
+        "called_ae": _meta_text(file, 0x00020018),
+        "address": _meta_text(file, 0x00020027) or _meta_text(file, 0x00020026),
+    }
 
 
 def _header(file: Part10) -> tuple[dict[str, tuple[Value, ...]], bool]:
@@ -222,5 +245,6 @@ def _derived_series(header: Header, study: str) -> str:
     return derive_uid("series without a UID", study, *("\\".join(map(str, header.get(keyword, ()))) for keyword in told_apart))
 
 
-def _meta_text(meta: dict[int, bytes], tag: int) -> str:
-    return meta.get(tag, b"")[:LONGEST].decode("utf-8", "replace").replace("\0", "").strip()
+def _meta_text(file: Part10, tag: int) -> str:
+    """An element of the file meta information, as text; empty when it is absent."""
+    return file.meta.get(tag, b"")[:LONGEST].decode("utf-8", "replace").replace("\0", "").strip()

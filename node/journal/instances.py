@@ -1,6 +1,6 @@
 """Instances in the journal: recording what came, what came again, and what could not be read."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -30,12 +30,11 @@ def read_instances(connection: Connection, statement: Select[Any]) -> list[Insta
 class Instances(Database):
     """The part of the journal that knows instances."""
 
-    def instances_of(self, sop_instance_uid: str) -> list[Instance]:
-        """Every row of one SOP Instance UID, in the order in which they came."""
+    def instances_of(self, *sop_instance_uids: str) -> list[Instance]:
+        """See the port."""
+        wanted = select(schema.instance).where(_instance.sop_instance_uid.in_(sop_instance_uids))
         with self._reading() as connection:
-            return read_instances(
-                connection, select(schema.instance).where(_instance.sop_instance_uid == sop_instance_uid).order_by(_instance.id)
-            )
+            return read_instances(connection, wanted.order_by(_instance.id))
 
     def record(self, news: Sequence[NewInstance], now: datetime) -> list[int]:
         """Insert all in one transaction; returns their row ids. Idempotent by `blob`."""
@@ -50,6 +49,9 @@ class Instances(Database):
                 if new.replaces is not None:  # before the insert: one SOP Instance UID has one current row at most
                     _replace(connection, new.replaces, new.instance, now)
             ids |= _insert(connection, list(fresh.values()))
+            for blob, new in fresh.items():
+                if new.instance.standing is Standing.CONFLICT:
+                    note(connection, "instance", ids[blob], "instance.conflict", f"other pixels under {new.instance.sop_instance_uid}", now)
             admit(connection, [(ids[blob], new) for blob, new in fresh.items() if new.opens], now)
             return [ids[blob] for blob in blobs]
 
@@ -77,20 +79,21 @@ class Instances(Database):
     def set_aside(self, aside: Aside) -> None:
         """See the port."""
         with self._writing() as connection:
-            if not connection.execute(select(exists().where(schema.aside.c.path == aside.path))).scalar():
-                values = {"path": aside.path, "sender": aside.sender, "code": aside.code, "reason": aside.reason}
+            if not connection.execute(select(exists().where(schema.aside.c.entry == aside.entry))).scalar():
+                values = {"entry": aside.entry, "sender": aside.sender, "code": aside.code, "reason": aside.reason}
                 connection.execute(insert(schema.aside).values(at=micros(aside.at), **values))
 
     def asides(self, *, limit: int = 1000) -> list[Aside]:
         """See the port."""
         with self._reading() as connection:
             rows = connection.execute(select(schema.aside).order_by(schema.aside.c.id.desc()).limit(limit))
-            return [Aside(at=moment(row.at), path=row.path, sender=row.sender, code=row.code, reason=row.reason) for row in rows]
+            return [Aside(at=moment(row.at), entry=row.entry, sender=row.sender, code=row.code, reason=row.reason) for row in rows]
 
-    def is_own_result(self, sop_instance_uid: str) -> bool:
-        """Whether a job of this journal made the object."""
+    def own_results(self, sop_instance_uids: Collection[str]) -> set[str]:
+        """See the port."""
+        made = schema.result_object.c.sop_instance_uid
         with self._reading() as connection:
-            return bool(connection.execute(select(exists().where(schema.result_object.c.sop_instance_uid == sop_instance_uid))).scalar())
+            return set(connection.execute(select(made).where(made.in_(list(sop_instance_uids)))).scalars())
 
     def arrival_instances(self, arrival: int) -> list[Instance]:
         """The manifest of an arrival, purged instances included."""
@@ -108,15 +111,16 @@ class Instances(Database):
 
 
 def _replace(connection: Connection, old: int, by: Instance, now: datetime) -> None:
-    row = connection.execute(select(_instance.standing, _instance.standing_kept).where(_instance.id == old)).one_or_none()
+    row = connection.execute(select(_instance.standing).where(_instance.id == old)).one_or_none()
     if row is None:
         raise NoSuchRow(f"there is no instance {old}")
     if row.standing == Standing.CURRENT:
         connection.execute(update(schema.instance).where(_instance.id == old).values(standing=Standing.REPLACED.value))
-    elif row.standing == Standing.PURGED and row.standing_kept == Standing.CURRENT:
-        connection.execute(update(schema.instance).where(_instance.id == old).values(standing_kept=Standing.REPLACED.value))
-    else:
+    elif row.standing != Standing.PURGED:
         raise JournalRace(f"instance {old} ({by.sop_instance_uid}) is {row.standing}: another process replaced it first")
+    # whatever was purged under this UID was replaced with it: bytes that come again must not stand beside the new ones
+    purged = (_instance.sop_instance_uid == by.sop_instance_uid, _instance.standing_kept == Standing.CURRENT.value)
+    connection.execute(update(schema.instance).where(*purged).values(standing_kept=Standing.REPLACED.value))
     note(connection, "instance", old, "instance.replaced", f"by {by.blob}", now)
 
 

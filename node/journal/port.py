@@ -64,10 +64,11 @@ class CameAgain:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aside:
-    """A received file that is no readable instance: where it lies, who sent it (as far as known) and why it cannot be indexed."""
+    """A received file that is no readable instance: its name where the inbox keeps such files, who sent it (as far as known), and why
+    it cannot be indexed."""
 
     at: datetime
-    path: str
+    entry: str
     sender: str
     code: str
     reason: str
@@ -95,7 +96,10 @@ class Journal(Protocol):
     """See the module's docstring; tests/contract/test_journal.py holds every journal to it."""
 
     # ---- instances
-    def instances_of(self, sop_instance_uid: str) -> list[Instance]: ...
+    def instances_of(self, *sop_instance_uids: str) -> list[Instance]:
+        """Every row of these SOP Instance UIDs, in the order in which they came."""
+        ...
+
     def record(self, news: Sequence[NewInstance], now: datetime) -> list[int]:
         """Insert all in one transaction; returns their row ids. Idempotent by `blob`."""
         ...
@@ -111,7 +115,7 @@ class Journal(Protocol):
         ...
 
     def set_aside(self, aside: Aside) -> None:
-        """Remember a file that cannot be indexed. Idempotent by `path`."""
+        """Remember a file that cannot be indexed. Idempotent by `entry`."""
         ...
 
     def asides(self, *, limit: int = 1000) -> list[Aside]:
@@ -122,7 +126,10 @@ class Journal(Protocol):
         """An event without a state change (a duplicate, a conflict, a file set aside)."""
         ...
 
-    def is_own_result(self, sop_instance_uid: str) -> bool: ...
+    def own_results(self, sop_instance_uids: Collection[str]) -> set[str]:
+        """Those of them that jobs of this journal made."""
+        ...
+
     def arrival_instances(self, arrival: int) -> list[Instance]: ...
     def job_instances(self, job: int) -> list[Instance]: ...
 

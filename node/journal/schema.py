@@ -306,7 +306,7 @@ aside = Table(
     metadata,
     _id("row id"),
     Column("at", Micros, nullable=False, comment="when it was set aside"),
-    Column("path", Text, nullable=False, comment="where the file lies"),
+    Column("entry", Text, nullable=False, unique=True, comment="name of the file, where the inbox keeps such files"),
     Column("sender", Text, nullable=False, comment="calling AE title and address as far as known"),
     Column("code", Text, nullable=False, comment="error code"),
     Column("reason", Text, nullable=False, comment="why it cannot be indexed"),

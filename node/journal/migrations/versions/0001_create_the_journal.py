@@ -53,11 +53,12 @@ def upgrade() -> None:
         "aside",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False, comment="row id"),
         sa.Column("at", sa.BigInteger(), nullable=False, comment="when it was set aside"),
-        sa.Column("path", sa.Text(), nullable=False, comment="where the file lies"),
+        sa.Column("entry", sa.Text(), nullable=False, comment="name of the file, where the inbox keeps such files"),
         sa.Column("sender", sa.Text(), nullable=False, comment="calling AE title and address as far as known"),
         sa.Column("code", sa.Text(), nullable=False, comment="error code"),
         sa.Column("reason", sa.Text(), nullable=False, comment="why it cannot be indexed"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_aside")),
+        sa.UniqueConstraint("entry", name=op.f("uq_aside_entry")),
         comment="Received files that are no readable instances: kept, reported, never analysed.",
     )
     op.create_table(
