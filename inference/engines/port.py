@@ -20,7 +20,8 @@ class ModelRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Golden:
-    """What a model answers to the golden input (`inference.engines.golden`) of `shape`: mean and standard deviation of its first output.
+    """What a model answers to the golden input (`inference.engines.golden`) of `shape`: mean and standard deviation of
+    the last channel of its first output.
 
     Both are compared within `tolerance`: engines and processors may differ in the last bits, other weights differ in the first.
     """

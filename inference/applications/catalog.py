@@ -1,0 +1,136 @@
+"""Finds applications: folders beside this file, folders that the configuration names, the entry-point group "hilum.applications".
+
+Names are known without importing anything: an application `mr-brain` lives in a folder `mr_brain`.
+"""
+
+import importlib
+import importlib.metadata
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from inference.applications.errors import BrokenApplication, UnknownApplication
+
+if TYPE_CHECKING:
+    from inference.applications.port import Application
+
+GROUP = "hilum.applications"
+_BUILT_IN = Path(__file__).parent
+
+# what a module of somebody else's may raise while it is imported, short of ending the process
+_IMPORT_FAILS = (
+    ImportError,
+    SyntaxError,
+    NameError,
+    AttributeError,
+    TypeError,
+    ValueError,
+    LookupError,
+    ArithmeticError,
+    AssertionError,
+    RuntimeError,
+    OSError,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """Where an application is, and how its APPLICATION is got."""
+
+    name: str
+    where: str
+    get: Callable[[], Any]
+
+
+def names(folders: Sequence[Path] = ()) -> tuple[str, ...]:
+    """The names of all applications, sorted; nothing is imported.
+
+    Parameters
+    ----------
+    folders
+        Folders of application folders, beside the built-in ones.
+    """
+    return tuple(sorted({found.name for found in _all(folders)}))
+
+
+def load(name: str, folders: Sequence[Path] = ()) -> "Application":
+    """The application called `name`.
+
+    Raises
+    ------
+    UnknownApplication
+        There is none; the message suggests the nearest name.
+    BrokenApplication
+        There are two, or it cannot be imported, or its manifest is wrong.
+    """
+    found = [each for each in _all(folders) if each.name == name]
+    if not found:
+        known = names(folders)
+        near = get_close_matches(name, known, n=1)
+        raise UnknownApplication(
+            f'no application "{name}"; ' + (f'did you mean "{near[0]}"?' if near else f"there are: {', '.join(known)}")
+        )
+    if len(found) > 1:
+        raise BrokenApplication(f'application "{name}" is there {len(found)} times: {" and ".join(each.where for each in found)}')
+    try:
+        application = found[0].get()
+    except _IMPORT_FAILS as failed:
+        raise BrokenApplication(f'application "{name}" in {found[0].where}: {type(failed).__name__}: {failed}') from failed
+    from inference.applications.manifest import check_manifest
+
+    return check_manifest(application, name, found[0].where)
+
+
+def _all(folders: Sequence[Path]) -> Iterator[_Found]:
+    for folder in _application_folders(_BUILT_IN):
+        yield _Found(name=_name(folder.name), where=str(folder), get=partial(_built_in, folder))
+    for parent in folders:
+        for folder in _application_folders(parent):
+            yield _Found(name=_name(folder.name), where=str(folder), get=partial(_from_folder, folder))
+    for point in importlib.metadata.entry_points(group=GROUP):
+        yield _Found(name=point.name, where=f"entry point {point.value}", get=partial(_entry, point))
+
+
+def _application_folders(parent: Path) -> Iterator[Path]:
+    if parent.is_dir():
+        for folder in sorted(parent.iterdir()):
+            if (folder / "__init__.py").is_file() and folder.name.isidentifier() and not folder.name.startswith("_"):
+                yield folder
+
+
+def _name(folder: str) -> str:
+    return folder.replace("_", "-")
+
+
+def _built_in(folder: Path) -> Any:
+    return importlib.import_module(f"{__package__}.{folder.name}").APPLICATION
+
+
+def _entry(point: importlib.metadata.EntryPoint) -> Any:
+    loaded = point.load()
+    return loaded.APPLICATION if isinstance(loaded, ModuleType) else loaded
+
+
+def _from_folder(folder: Path) -> Any:
+    """Import a folder as a package of its own; its name holds the path, so that two folders of one name do not meet."""
+    package = f"hilum_application_{folder.name}_{sha256(str(folder.resolve()).encode()).hexdigest()[:8]}"
+    if package not in sys.modules:
+        spec = importlib.util.spec_from_file_location(package, folder / "__init__.py", submodule_search_locations=[str(folder)])
+        assert spec is not None, "a .py file has a spec"
+        assert spec.loader is not None, "and a loader"
+        module = importlib.util.module_from_spec(spec)
+        # before it runs: its own relative imports look for it here
+        sys.modules[package] = module
+        try:
+            spec.loader.exec_module(module)
+        except _IMPORT_FAILS:
+            del sys.modules[package]
+            raise
+    return sys.modules[package].APPLICATION

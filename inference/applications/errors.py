@@ -1,0 +1,38 @@
+"""What can be wrong with an application, with a series for it, and with what it said."""
+
+from inference.errors import HilumError, InputError, ModelError
+
+
+class UnknownApplication(HilumError):
+    """No folder and no entry point has this name."""
+
+    code = "HLM-2801"
+    remedy = "Correct the name, or add the application's folder to `models: {applications: […]}`."
+
+
+class BrokenApplication(HilumError):
+    """The application's folder is there, but its code or its manifest is wrong."""
+
+    code = "HLM-2802"
+    remedy = "Correct the application's folder; docs/howto/write-an-application.md shows a complete one."
+
+
+class NotAccepted(InputError):
+    """The series is not what the application was made for."""
+
+    code = "HLM-3101"
+    remedy = "Narrow the route's `when` so that such series do not match, or send a series that fits; the reason says what does not."
+
+
+class UndeclaredOutput(ModelError):
+    """The application said something that its manifest does not declare; nothing of it is reported."""
+
+    code = "HLM-4201"
+    remedy = "Report this to the application's author: manifest (`outputs`) and code do not belong together."
+
+
+class InvalidOutput(ModelError):
+    """The application said something that cannot be true: a mask on another grid, a number that is none, a label twice."""
+
+    code = "HLM-4202"
+    remedy = "Report this to the application's author, with the job's identifier; nothing of it was reported."

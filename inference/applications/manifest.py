@@ -1,0 +1,90 @@
+"""Is a manifest complete and consistent? Checked when an application is loaded, so that a mistake in it refuses at start."""
+
+import re
+from typing import Any
+
+from inference.applications.errors import BrokenApplication
+from inference.applications.port import Accepts, Application, ModelRef, SegmentOutput
+
+_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_VERSION = re.compile(r"\d+\.\d+\.\d+([-+.][0-9A-Za-z.-]+)?")
+_MODALITY = re.compile(r"[A-Z]{2,16}")
+_LO_LENGTH = 64
+"""Label and title become LO elements (PS3.5 6.2): 64 characters, no backslash."""
+
+
+def check_manifest(application: Any, name: str, where: str) -> Application:
+    """Give back the application, or say all that is wrong with it.
+
+    Raises
+    ------
+    BrokenApplication
+    """
+    if not isinstance(application, Application):
+        raise BrokenApplication(f'application "{name}" in {where}: APPLICATION is a {type(application).__name__}, not an Application')
+    problems = [*_identity(application, name), *_accepts(application.accepts), *_models(application), *_outputs(application)]
+    if problems:
+        raise BrokenApplication(f'application "{name}" in {where}: {"; ".join(problems)}')
+    return application
+
+
+def _identity(application: Application, name: str) -> list[str]:
+    problems = []
+    if application.name != name:
+        problems.append(f'its manifest calls it "{application.name}"')
+    if not _NAME.fullmatch(application.name):
+        problems.append(f'name "{application.name}" is not lower-case words joined by "-"')
+    if not _VERSION.fullmatch(application.version):
+        problems.append(f'version "{application.version}" is not MAJOR.MINOR.PATCH')
+    if not _is_text(application.title):
+        problems.append(f'title "{application.title}" is not 1 to {_LO_LENGTH} characters without a backslash')
+    if application.qualification not in {"RESEARCH", "PRODUCT"}:
+        problems.append(f'qualification "{application.qualification}" is neither RESEARCH nor PRODUCT')
+    return problems
+
+
+def _accepts(accepts: Accepts) -> list[str]:
+    problems = []
+    # a plain "MR" would be taken letter by letter
+    if not accepts.modality or not all(_MODALITY.fullmatch(modality) for modality in accepts.modality):
+        problems.append(f'accepts.modality is {accepts.modality!r}, not a tuple of modalities like ("MR",)')
+    if accepts.min_slices < 1:
+        problems.append(f"accepts.min_slices is {accepts.min_slices}")
+    if accepts.orientation not in {None, "axial", "coronal", "sagittal"}:
+        problems.append(f'accepts.orientation "{accepts.orientation}" is none of axial, coronal, sagittal')
+    problems += [
+        f"accepts.{name} is {bound:g}, not above 0"
+        for name, bound in (("max_spacing_mm", accepts.max_spacing_mm), ("min_extent_mm", accepts.min_extent_mm))
+        if bound is not None and not bound > 0
+    ]
+    return problems
+
+
+def _models(application: Application) -> list[str]:
+    called = set(application.models)
+    problems = [f"models names {_twice(application.models)} twice"] if len(called) < len(application.models) else []
+    problems += [
+        f"sources names {source.model.name} version {source.model.version}, which models does not"
+        for source in application.sources
+        if source.model not in called
+    ]
+    return problems
+
+
+def _twice(models: tuple[ModelRef, ...]) -> str:
+    return next(model.name for model in models if models.count(model) > 1)
+
+
+def _outputs(application: Application) -> list[str]:
+    if not application.outputs:
+        return ["outputs is empty: it may say nothing"]
+    labels = [output.label for output in application.outputs if isinstance(output, SegmentOutput)]
+    problems = [f'segment label "{label}" is there twice' for label in sorted({label for label in labels if labels.count(label) > 1})]
+    problems += [
+        f'segment label "{label}" is not 1 to {_LO_LENGTH} characters without a backslash' for label in labels if not _is_text(label)
+    ]
+    return problems
+
+
+def _is_text(text: str) -> bool:
+    return 0 < len(text) <= _LO_LENGTH and "\\" not in text and text.isprintable() and text == text.strip()

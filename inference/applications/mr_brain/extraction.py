@@ -1,0 +1,127 @@
+"""The mask of the intracranial space, as deepbet computes it: find the head's bounding box coarsely, then segment inside it.
+
+Every step repeats the published pipeline on views of the source volume; only the two grids that the networks see are copied.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.applications.mr_brain.errors import NoBrain
+from inference.applications.port import Infer, ModelRef
+from inference.imaging.resample import Grid, Interpolation, Shape, reorientation, resample
+from inference.imaging.volume import Volume
+
+BOUNDING_BOX = ModelRef(name="deepbet_bbox")
+BRAIN = ModelRef(name="deepbet_brain")
+
+COARSE: Shape = (128, 128, 128)
+FINE: Shape = (256, 256, 256)
+PERCENTILES = (0.5, 99.5)
+CENTRE, SPREAD = 0.449, 0.226  # what the networks were trained to see as mean and standard deviation
+MARGIN = 0.1
+SPARSE = 0.02
+"""A plane of the coarse mask belongs to the box when more than this share of it is marked."""
+
+Floats = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+
+def extract(volume: Volume, infer: Infer) -> Mask:
+    """The mask (Z, Y, X) on the grid of `volume`.
+
+    Raises
+    ------
+    NoBrain
+    """
+    source = Grid.of(volume)
+    turn = reorientation(source, "RAS")
+    head, grid = turn.apply(volume.voxels), turn.grid(source)
+
+    coarse = _values(head, grid, COARSE)
+    low, high = (float(bound) for bound in np.percentile(coarse, PERCENTILES))
+    start, stop = bounding_box(largest_component(_marked(infer, BOUNDING_BOX, _normalise(coarse, low, high))), grid.shape)
+
+    box = grid.cropped(start, stop)
+    inside = tuple(slice(first, last) for first, last in zip(start, stop, strict=True))
+    marked = _marked(infer, BRAIN, _normalise(_values(head[inside], box, FINE), low, high))
+    mask = np.zeros(volume.voxels.shape, dtype=np.bool_)
+    turn.apply(mask)[inside] = fill_holes(largest_component(resample(marked, box.resized(FINE), box, by=Interpolation.NEAREST)))
+    return mask
+
+
+def _values(array: NDArray[Any], grid: Grid, shape: Shape) -> Floats:
+    values = resample(array, grid, grid.resized(shape), by=Interpolation.NEAREST).astype(np.float32, copy=False)
+    return np.nan_to_num(values, copy=False)
+
+
+def _normalise(values: Floats, low: float, high: float) -> Floats:
+    """Clip at `low` and `high`, then bring mean and standard deviation to what the networks know; in place."""
+    np.clip(values, low, high, out=values)
+    mean, deviation = values.mean(dtype=np.float64), values.std(dtype=np.float64)
+    if not deviation > 0:
+        raise NoBrain("the images are even: every voxel has the same value")
+    values *= np.float32(SPREAD / deviation)
+    values += np.float32(CENTRE - mean * SPREAD / deviation)
+    return values
+
+
+def _marked(infer: Infer, model: ModelRef, values: Floats) -> Mask:
+    """The voxels (x, y, z to the right, front, head) to which the network gives more than one half."""
+    probability: Floats = infer(model, {"INPUT__0": values[None, None]})["OUTPUT__0"][0, 1]
+    marked: Mask = probability > 0.5
+    if not marked.any():
+        raise NoBrain(f'the network "{model.name}" finds no brain in the images')
+    return marked
+
+
+def bounding_box(mask: Mask, shape: Shape) -> tuple[Shape, Shape]:
+    """First index and the one after the last, on a grid of `shape` over the mask's field of view, with the margin around.
+
+    Raises
+    ------
+    NoBrain
+        Too little is marked.
+    """
+    start, stop = [], []
+    for axis, length in enumerate(shape):
+        others = tuple(other for other in range(3) if other != axis)
+        planes = np.flatnonzero(mask.mean(axis=others) > SPARSE)
+        if planes.size == 0:
+            raise NoBrain("too little of the images looks like brain")
+        scale = length / mask.shape[axis]
+        first, last = int(planes[0]), int(planes[-1]) + 1
+        centre, size = round(scale * (first + last) / 2), round(scale * (last - first) * (1 + 2 * MARGIN))
+        start.append(max(0, int(centre - size / 2)))
+        stop.append(min(length, int(centre + size / 2)))
+    return (start[0], start[1], start[2]), (stop[0], stop[1], stop[2])
+
+
+def largest_component(mask: Mask) -> Mask:
+    """The largest part that hangs together (by faces, edges or corners)."""
+    from scipy import ndimage
+
+    labels, found = ndimage.label(mask, structure=np.ones((3, 3, 3), dtype=np.int8))
+    if found <= 1:
+        return mask
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    largest: Mask = labels == int(sizes.argmax())
+    return largest
+
+
+def fill_holes(mask: Mask) -> Mask:
+    """The mask with every cavity that does not reach the border filled (cavities hang together by faces)."""
+    from scipy import ndimage
+
+    labels, found = ndimage.label(~mask)
+    if found <= 1:
+        return mask
+    open_ = np.zeros(found + 1, dtype=np.bool_)
+    for axis in range(3):
+        for end in (0, -1):
+            open_[np.unique(labels.take(end, axis=axis))] = True
+    open_[0] = False  # label 0 is the mask itself
+    filled: Mask = ~open_[labels]
+    return filled
