@@ -60,21 +60,21 @@ class Instances(Database):
         with self._writing() as connection:
             came_again(connection, again, config_digest, now)
 
-    def restore(self, instance: int, blob: str, now: datetime) -> None:
+    def restore(self, instance: int, blob: str, header: Header, now: datetime) -> None:
         """See the port."""
         with self._writing() as connection:
-            row = connection.execute(
-                select(_instance.standing, _instance.standing_kept, _instance.blob).where(_instance.id == instance)
-            ).one_or_none()
+            row = connection.execute(select(schema.instance).where(_instance.id == instance)).one_or_none()
             if row is None:
                 raise NoSuchRow(f"there is no instance {instance}")
             if row.standing != Standing.PURGED:
                 if row.blob == blob:
                     return
                 raise TransitionRefused(f"instance {instance} is {row.standing}: its bytes lie under {row.blob} already")
-            kept = row.standing_kept
-            connection.execute(update(schema.instance).where(_instance.id == instance).values(standing=kept, standing_kept=None, blob=blob))
-            note(connection, "instance", instance, "instance.restored", f"received again, {kept}", now)
+            values = {"standing": row.standing_kept, "standing_kept": None, "blob": blob}
+            if row.header_base is None:  # forgotten meanwhile
+                values |= Bases(connection, {row.series_instance_uid}).columns(row.series_instance_uid, header)
+            connection.execute(update(schema.instance).where(_instance.id == instance).values(**values))
+            note(connection, "instance", instance, "instance.restored", f"received again, {row.standing_kept}", now)
 
     def set_aside(self, aside: Aside) -> None:
         """See the port."""

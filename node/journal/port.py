@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from node.domain.arrival import Arrival, Completeness
+from node.domain.header import Header
 from node.domain.instance import Instance
 from node.domain.job import Delivery, Job, Priority, ResultObject
 from node.domain.route import Decision
@@ -110,8 +111,9 @@ class Journal(Protocol):
         under another configuration than `config_digest`, or when they came for another called AE title; else nothing moves."""
         ...
 
-    def restore(self, instance: int, blob: str, now: datetime) -> None:
-        """PURGED → the standing before, the bytes lying under the new name `blob`: they were received again. Idempotent by `blob`."""
+    def restore(self, instance: int, blob: str, header: Header, now: datetime) -> None:
+        """PURGED → the standing before, the bytes lying under the new name `blob`: they were received again, and with them their
+        header. Idempotent by `blob`."""
         ...
 
     def set_aside(self, aside: Aside) -> None:
@@ -254,7 +256,8 @@ class Journal(Protocol):
         ...
 
     def tombstone(self, instances: Iterable[int], now: datetime) -> None:
-        """Standing PURGED and a tombstone for the blob, committed before it is deleted; the row stays."""
+        """Standing PURGED and a tombstone for the blob, committed before it is deleted; the row stays. Instances that something has
+        come to need since `purgeable` are left alone."""
         ...
 
     def forget_headers(self, received_before: datetime, limit: int = 500) -> int: ...

@@ -27,28 +27,27 @@ def _busy(parked: bool) -> ColumnElement[bool]:
     return or_(_job.state.in_(states), exists().where(_delivery.job_id == _job.id, _delivery.state.in_(on_its_way)))
 
 
+def _free_to_go(parked: bool) -> tuple[ColumnElement[bool], ...]:
+    """Instances that have their bytes, and neither an unrouted arrival nor a busy job."""
+    manifest, used = schema.arrival_instance.c, schema.job_instance.c
+    unrouted = (
+        select(manifest.instance_id)
+        .join(schema.arrival, schema.arrival.c.id == manifest.arrival_id)
+        .where(manifest.instance_id == _instance.id, schema.arrival.c.state != ArrivalState.ROUTED.value)
+    )
+    needed = select(used.instance_id).join(schema.job, _job.id == used.job_id).where(used.instance_id == _instance.id, _busy(parked))
+    with_bytes = [standing.value for standing in Standing if standing is not Standing.PURGED]
+    return _instance.standing.in_(with_bytes), ~unrouted.exists(), ~needed.exists()
+
+
 class Retained(Database):
     """The part of the journal that forgets."""
 
     def purgeable(self, received_before: datetime, limit: int = 500, *, parked: bool = False) -> list[Instance]:
         """See the port."""
-        manifest, used = schema.arrival_instance.c, schema.job_instance.c
-        unrouted = (
-            select(manifest.instance_id)
-            .join(schema.arrival, schema.arrival.c.id == manifest.arrival_id)
-            .where(manifest.instance_id == _instance.id, schema.arrival.c.state != ArrivalState.ROUTED.value)
-            .exists()
-        )
-        needed = (
-            select(used.instance_id)
-            .join(schema.job, _job.id == used.job_id)
-            .where(used.instance_id == _instance.id, _busy(parked))
-            .exists()
-        )
-        with_pixels = [standing.value for standing in Standing if standing is not Standing.PURGED]
         statement = (
             select(schema.instance)
-            .where(_instance.standing.in_(with_pixels), _instance.received_at < micros(received_before), ~unrouted, ~needed)
+            .where(_instance.received_at < micros(received_before), *_free_to_go(parked))
             .order_by(_instance.received_at, _instance.id)
             .limit(limit)
         )
@@ -56,16 +55,15 @@ class Retained(Database):
             return read_instances(connection, statement)
 
     def tombstone(self, instances: Iterable[int], now: datetime) -> None:
-        """See the port. An instance that is purged already, or that an arrival took in meanwhile, is left as it is."""
+        """See the port."""
+        wanted = _instance.id.in_(list(instances))
         with self._writing() as connection:
-            for one in instances:
-                row = connection.execute(select(_instance.standing, _instance.blob).where(_instance.id == one)).one_or_none()
-                if row is None or row.standing == Standing.PURGED:
-                    continue
+            free = select(_instance.id, _instance.standing, _instance.blob).where(wanted, *_free_to_go(parked=True))
+            for row in connection.execute(free).all():
                 values = {"standing": Standing.PURGED.value, "standing_kept": row.standing}
-                connection.execute(update(schema.instance).where(_instance.id == one).values(**values))
+                connection.execute(update(schema.instance).where(_instance.id == row.id).values(**values))
                 _bury(connection, row.blob, now)
-                note(connection, "instance", one, "instance.purged", row.blob, now)
+                note(connection, "instance", row.id, "instance.purged", row.blob, now)
 
     def purge_results(self, moved_before: datetime, now: datetime, limit: int = 500) -> int:
         """See the port."""

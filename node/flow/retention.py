@@ -1,0 +1,68 @@
+"""The retention stage: deletes pixels and results that are old enough, or pixels early when the disk fills; headers live longer."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from node.blobs.port import Blobs
+from node.domain.instance import Instance
+from node.flow.port import Clock
+from node.journal.port import Journal
+from node.observe.events import alarm, event
+from node.settings.config import Config
+
+_BATCH = 500
+
+
+class Retention:
+    """Stage: tombstones in the journal first, then the bytes, then the tombstones go."""
+
+    name = "retention"
+
+    def __init__(self, journal: Journal, blobs: Blobs, config: Config, clock: Clock) -> None:
+        self._journal = journal
+        self._blobs = blobs
+        self._store = config.store
+        self._clock = clock
+        self._alarmed = False
+
+    def step(self) -> int:
+        """One batch of each; how many blobs were deleted and headers forgotten."""
+        now = self._clock()
+        swept = self._sweep()  # what a crash left between a tombstone and its blob
+        old = self._journal.purgeable(now - self._store.keep, _BATCH, parked=True)
+        self._bury(old, "old", now)
+        results = self._journal.purge_results(now - self._store.keep, now, _BATCH)
+        swept += self._sweep()
+        if not old and not results:
+            swept += self._relieve(now)
+        return swept + self._journal.forget_headers(now - self._store.keep_headers, _BATCH)
+
+    def _relieve(self, now: datetime) -> int:
+        """Delete the oldest pixels that nothing needs while the disk is fuller than it may be."""
+        swept = 0
+        while (used := self._blobs.used_share()) > self._store.high_water:
+            oldest = self._journal.purgeable(now, _BATCH)
+            if not oldest:
+                if not self._alarmed:
+                    alarm("retention.disk_full", used_share=round(used, 3), high_water=self._store.high_water)
+                self._alarmed = True
+                return swept
+            # a few at a time: the share is looked at again before more is deleted than need be
+            self._bury(oldest[: max(1, _BATCH // 10)], "the disk is full", now)
+            swept += self._sweep()
+        self._alarmed = False
+        return swept
+
+    def _bury(self, instances: Sequence[Instance], why: str, now: datetime) -> None:
+        if instances:
+            self._journal.tombstone([instance.id for instance in instances], now)
+            event("retention.purged", instances=len(instances), bytes=sum(instance.size for instance in instances), why=why)
+
+    def _sweep(self) -> int:
+        """Delete what tombstones stand for."""
+        blobs = self._journal.purged_blobs()
+        for blob in blobs.values():
+            self._blobs.delete(blob)
+        if blobs:
+            self._journal.swept(blobs)
+        return len(blobs)

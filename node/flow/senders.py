@@ -1,0 +1,57 @@
+"""Which peer of the configuration sent an instance: by calling AE title and network address."""
+
+import socket
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address
+
+from node.settings.config import Config, Peer
+
+
+class Senders:
+    """The peers of one configuration, looked up by how they call."""
+
+    def __init__(self, config: Config) -> None:
+        self._by_title: dict[str, list[Peer]] = {}
+        for peer in config.peers.values():
+            self._by_title.setdefault(peer.ae_title, []).append(peer)
+
+    def peer(self, calling_ae: str, address: str) -> Peer | None:
+        """The peer with this AE title at this address; None for a stranger.
+
+        `address` is as the receiver writes it, an address with or without scheme and port. A peer whose host name cannot be
+        resolved now goes by its title alone: admission has checked its address before.
+        """
+        host = _host(address)
+        return next((peer for peer in self._by_title.get(calling_ae, ()) if _same(peer.host, host)), None)
+
+
+def _host(address: str) -> str:
+    bare = address.partition("://")[2] or address
+    if bare.startswith("["):
+        return bare[1:].partition("]")[0]
+    return bare.partition(":")[0] if bare.count(":") == 1 else bare
+
+
+def _same(configured: str, host: str) -> bool:
+    if not host:
+        return True
+    known = _addresses(configured)
+    return not known or _plain(host) in known
+
+
+@lru_cache(maxsize=1024)
+def _addresses(host: str) -> frozenset[str]:
+    try:
+        return frozenset(_plain(str(found[4][0])) for found in socket.getaddrinfo(host, None))
+    except OSError:
+        return frozenset()
+
+
+def _plain(host: str) -> str:
+    """IPv4 addresses as such, also where a dual-stack socket reports them as IPv6."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return str(mapped or address)
