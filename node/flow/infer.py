@@ -3,7 +3,7 @@
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -130,10 +130,11 @@ class Analyst:
         # before the pixels: a missing model is found in a moment
         digest = model_digest(engine, application.models)
         volume = assemble(files)
-        check(application, volume)
+        remarks = check(application, volume)
         assembled = time.monotonic()
-        findings = application.analyse(volume, _bounded(engine, application, deadline))
-        check_outputs(application, findings)
+        said = application.analyse(volume, _bounded(engine, application, deadline))
+        check_outputs(application, said, volume)
+        findings = replace(said, remarks=(*remarks, *said.remarks))
         took_s = {"assemble": assembled - began, "infer": time.monotonic() - assembled}
         return Inferred(volume=volume, findings=findings, model_digest=digest, took_s=took_s)
 

@@ -32,7 +32,7 @@ class SeriesView:
     @property
     def slices(self) -> int:
         """Images in the series: frames of a multi-frame series, instances of any other."""
-        frames = [int(value) for value in self.header.get("NumberOfFrames", ()) if isinstance(value, int | float)]
+        frames = [value for value in self.header.get("NumberOfFrames", ()) if isinstance(value, int)]
         return max(self.instances, *frames) if frames else self.instances
 
 
