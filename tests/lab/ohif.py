@@ -214,6 +214,17 @@ class Opened:
         thumbnail.wait_for(timeout=timeout_s * 1000)
         thumbnail.dblclick()
 
+    def scroll_to(self, fraction: float) -> None:
+        """Scroll to a slice, as the wheel would: 0 is the first, 0.5 the middle, 1 the last."""
+        self.page.evaluate(
+            """async (fraction) => {
+                const { viewport } = cornerstone.getEnabledElements()[0];
+                const imageIndex = Math.round(fraction * (viewport.getNumberOfSlices() - 1));
+                await cornerstone.utilities.jumpToSlice(viewport.element, { imageIndex });
+            }""",
+            fraction,
+        )
+
     def wait_for_overlay(self, least: int, timeout_s: float = 120) -> int:
         """Wait until more than `least` pixels of the viewport are coloured; how many there are."""
         self._until(lambda: self.coloured() > least, timeout_s, f"an overlay of more than {least} pixels")

@@ -1,0 +1,69 @@
+"""A small hospital: a PACS and a node that know each other, and what came back into the PACS."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.lab.loopback import free_port
+from tests.lab.node import Node, configuration
+from tests.lab.orthanc import Orthanc, Study
+
+RESULTS = ("SEG", "SR", "OT")
+"""Modalities of what an application's job gives: segmentation, report, and the summary page for people (a Secondary Capture)."""
+
+HEAD_MR: dict[str, object] = {"name": "head MR", "from": ["pacs"], "when": {"Modality": "MR"}, "run": ["mr-brain"], "send": ["archive"]}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hospital:
+    """The two programs. The node's peer and sink are called `pacs` and `archive`."""
+
+    pacs: Orthanc
+    node: Node
+
+    def results(self, study_uid: str, timeout_s: float = 240) -> Study:
+        """The study as it stands in the archive once a job's results are there; AssertionError with the jobs if they never come."""
+        try:
+            self.pacs.wait_for(lambda studies: _complete(studies, study_uid), timeout_s, f"results of {study_uid}")
+        except AssertionError as late:
+            said = self.node.log.read_text(errors="replace")[-3000:]
+            raise AssertionError(
+                f"{late}; jobs {self.node.jobs()}; studies {self.node.studies()}; the end of the events:\n{said}"
+            ) from late
+        return self.pacs.study(study_uid)
+
+
+def _complete(studies: Sequence[Study], study_uid: str) -> bool:
+    return any(study.uid == study_uid and all(study.of(modality) for modality in RESULTS) for study in studies)
+
+
+@contextmanager
+def hospital(
+    folder: Path,
+    repository: Path,
+    *,
+    routes: Sequence[Mapping[str, object]] = (HEAD_MR,),
+    forwards: bool = True,
+    pacs_runs: bool = True,
+    quiet: str = "2s",
+    may: Sequence[str] = ("store", "echo"),
+) -> Iterator[Hospital]:
+    """Start both, the node first; `forwards`: the PACS sends stable studies by itself; `pacs_runs` False leaves its start to the test."""
+    port = free_port()
+    pacs = Orthanc(folder / "pacs", node_port=port, forwards=forwards)
+    peer = {
+        "ae_title": pacs.aet,
+        "address": f"127.0.0.1:{pacs.dicom_port}",
+        "may": list(may),
+        "settle": {"scope": "study", "quiet": quiet},
+    }
+    sink = {"kind": "dimse", "peer": "pacs", "retry": {"first": "1s", "most": "2s"}}
+    written = configuration(folder / "node", port=port, repository=repository, peers={"pacs": peer}, sinks={"archive": sink}, routes=routes)
+    try:
+        with Node(written, folder / "node") as node:
+            if pacs_runs:
+                pacs.start()
+            yield Hospital(pacs=pacs, node=node)
+    finally:
+        pacs.stop()

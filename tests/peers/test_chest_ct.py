@@ -1,0 +1,85 @@
+"""The second application, on a real chest: a CT written as a series goes in; the lungs' mask, volume and attenuation come back."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from inference.imaging.write_series import from_nifti, write_series
+from tests.lab import report, source, validators
+from tests.lab.hospital import RESULTS, hospital
+from tests.lab.needs import data
+from tests.lab.node import models
+
+pytestmark = [pytest.mark.slow, pytest.mark.registry, pytest.mark.timeout(600), pytest.mark.xdist_group("ct")]
+
+ROUTE: dict[str, object] = {"name": "chest CT", "when": {"Modality": "CT"}, "run": ["ct-lung"], "send": ["archive"]}
+VOLUME, ATTENUATION = "118565006", "112031"  # SCT, DCM
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Came:
+    """The chest, and what came back for it."""
+
+    chest: source.Source
+    first: Path
+    seg: Path
+    sr: Path
+    sc: Path
+
+
+@pytest.fixture(scope="module")
+def came(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Came]:
+    """A chest CT was stored in the PACS, forwarded by it, and its results came back."""
+    folder = tmp_path_factory.mktemp("chest")
+    voxels, affine = from_nifti(data("labelled", "ct_thorax_pulm", "ct_cropped.nii.gz"))
+    files = write_series(voxels, affine, folder / "ct", modality="CT", extra={"BodyPartExamined": "CHEST", "StudyDescription": "CT CHEST"})
+    weights = data("weights", "unet_small_lung_ct") / "UNet_wdk24.pt"
+    with hospital(folder, models(("ct-lung", "--file", weights)), routes=[ROUTE], quiet="1s") as both:
+        both.pacs.upload(folder / "ct")
+        study = both.results(source.study_uid(folder / "ct"))
+        paths = {}
+        for modality in RESULTS:
+            (series,) = study.of(modality)
+            (paths[modality],) = both.pacs.download(series, folder / "back")
+    yield Came(chest=source.read(folder / "ct"), first=files[0], seg=paths["SEG"], sr=paths["SR"], sc=paths["OT"])
+
+
+def test_validators_find_nothing(came: Came) -> None:
+    """dciodvfy, dsrdump and PixelMed on each object, dcentvfy on the study: nothing beyond the documented false alarms."""
+    faults = validators.faults_of(came.seg) + validators.faults_of(came.sr, report=True) + validators.faults_of(came.sc)
+    faults += validators.dcentvfy([came.first, came.seg, came.sr, came.sc])
+    assert faults == []
+
+
+def test_the_mask_is_the_air_in_the_chest(came: Came) -> None:
+    """Against lungs found by threshold alone: what is below -400 HU within the body. Dice above 0.9."""
+    lungs = np.zeros(came.chest.voxels.shape, dtype=bool)
+    for segment in validators.segimage2itkimage(came.seg):
+        k, row, column = came.chest.index_of(segment.points_mm()).T
+        lungs[k, row, column] = True
+    # stored values are HU + 1024
+    dark = came.chest.voxels - 1024 < -400
+    parts, count = ndimage.label(dark)
+    outside = {int(part) for edge in (parts[:, 0], parts[:, -1], parts[:, :, 0], parts[:, :, -1]) for part in np.unique(edge)}
+    inside = dark & ~np.isin(parts, list(outside))
+    assert count
+    dice = 2 * (lungs & inside).sum() / (lungs.sum() + inside.sum())
+    assert dice > 0.9, dice
+
+
+def test_the_report_says_what_the_mask_measures(came: Came) -> None:
+    """Volume as dcmqi counts it; mean attenuation as the source's own stored values give it, under that mask."""
+    segments = validators.segimage2itkimage(came.seg)
+    volumes = report.numbers(came.sr, VOLUME)
+    assert sum(value for value, _ in volumes) == pytest.approx(sum(segment.volume_ml for segment in segments), rel=0.01)
+    means = report.numbers(came.sr, ATTENUATION)
+    assert len(means) == len(segments)
+    for (value, unit), segment in zip(means, segments, strict=True):
+        k, row, column = came.chest.index_of(segment.points_mm()).T
+        assert unit == "[hnsf'U]"
+        assert value == pytest.approx(came.chest.voxels[k, row, column].mean() - 1024, abs=1)
+        assert -950 < value < -600

@@ -1,0 +1,81 @@
+"""CT series that are no volume are refused with the reason, which stays visible; a compressed CT is received, decoded and routed."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lab import dcmtk, source
+from tests.lab.hospital import Hospital, hospital
+from tests.lab.needs import data
+from tests.lab.node import models
+from tests.lab.series import unpacked
+
+pytestmark = [pytest.mark.slow, pytest.mark.registry, pytest.mark.timeout(600), pytest.mark.xdist_group("ct")]
+
+ROUTES: list[dict[str, object]] = [
+    {"name": "CT", "when": {"Modality": "CT"}, "run": ["ct-lung"], "send": ["archive"]},
+    {"name": "MR", "when": {"Modality": "MR"}, "run": ["mr-brain"], "send": ["archive"]},
+]
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hospital]:
+    """A PACS and a node that sends every CT to ct-lung and every MR to mr-brain."""
+    weights = data("weights", "unet_small_lung_ct") / "UNet_wdk24.pt"
+    repository = models(("mr-brain",), ("ct-lung", "--file", weights))
+    with hospital(tmp_path_factory.mktemp("refused"), repository, routes=ROUTES, forwards=False, quiet="1s") as both:
+        yield both
+
+
+def _ended(house: Hospital, study_uid: str) -> dict[str, Any]:
+    """The one job of a study once it waits for a person or is done."""
+
+    def ended(jobs: list[dict[str, Any]]) -> bool:
+        return any(job["study_uid"] == study_uid and job["state"] in ("parked", "failed", "done") for job in jobs)
+
+    jobs = house.node.wait_for_jobs(ended, 120, f"the job of {study_uid} ended")
+    (job,) = (job for job in jobs if job["study_uid"] == study_uid)
+    return job
+
+
+@pytest.mark.parametrize(
+    ("series", "code", "word"),
+    [
+        ("ct_head_GE_gantrytilt.zip", "HLM-3017", "tilt"),
+        ("bad_geometry/gantrytilting_001.zip", "HLM-3017", "tilt"),
+        ("bad_geometry/sliceincrement_001.zip", "HLM-3019", "missing"),
+        ("bad_geometry/sliceorientation_001.zip", "HLM-3013", "orientation"),
+    ],
+)
+def test_a_series_that_is_no_volume_is_parked_with_the_reason(house: Hospital, tmp_path: Path, series: str, code: str, word: str) -> None:
+    """Every instance is accepted, and the job says which rule of geometry the series breaks."""
+    path = data("dicom", *series.split("/"))
+    sent = dcmtk.dcmsend(house.node.port, *unpacked(path, tmp_path), calling="PACS")
+    assert sent.code == 0, sent.text
+    job = _ended(house, source.study_uid(path))
+    assert (job["state"], job["code"]) == ("parked", code), job
+    assert word in job["reason"].lower()
+
+
+def test_a_compressed_ct_comes_through_the_pacs_and_is_decoded(house: Hospital) -> None:
+    """Twenty slices of JPEG 2000, as the PACS keeps them: stored, routed to ct-lung, and looked at by it."""
+    folder = data("dicom", "ct_abdomen_TotalSeg")
+    house.pacs.upload(folder)
+    uid = source.study_uid(folder)
+    house.pacs.send(house.pacs.study(uid).identifier)
+    job = _ended(house, uid)
+    assert job["application"].startswith("ct-lung")
+    (study,) = (study for study in house.node.studies() if study["study_uid"] == uid)
+    assert study["instances"] == 20
+    # decoded: whatever ct-lung thinks of an abdomen, it is no complaint about reading the images
+    assert not (job["code"] or "").startswith("HLM-30"), job
+
+
+def test_refusals_stay_visible(house: Hospital) -> None:
+    """Each refused study is in `hilum jobs list` with code and reason; `hilum doctor` counts them."""
+    parked = [job for job in house.node.jobs() if job["state"] == "parked"]
+    assert len(parked) >= 4
+    assert all(job["code"] and job["reason"] for job in parked)
+    assert any(finding["subject"] == "jobs" for finding in house.node.doctor()["findings"])
