@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from node.cli.opened import JsonOption
+from node.domain.errors import ConfigError
 
 if TYPE_CHECKING:
-    from node.domain.errors import ConfigError
     from node.settings.config import Config
 
 
@@ -23,7 +23,6 @@ def check(path: Annotated[Path | None, Parameter(name=["PATH", "--config", "-c"]
     as_json
         One JSON object: `good`, `path`, `digest`, `problems` (each with `code` and `message`).
     """
-    from node.domain.errors import ConfigError
     from node.settings.find import find_config
     from node.settings.load import load
 

@@ -42,7 +42,12 @@ def build() -> App:
         ("send", "node.cli.send:send", "Send DICOM files as a PACS would.", _NODE),
         ("pause", "node.cli.pause:pause", "Hold back a route, a sink or an engine while intake goes on.", _MEND),
         ("resume", "node.cli.pause:resume", "Let a paused route, sink or engine go on.", _MEND),
-        ("doctor", "node.cli.doctor:doctor", "Look at disk, journal, node, peers, sinks, engines and models; say what is wrong and what to do.", _MEND),
+        (
+            "doctor",
+            "node.cli.doctor:doctor",
+            "Look at disk, journal, node, peers, sinks, engines and models; say what is wrong and what to do.",
+            _MEND,
+        ),
     )
     for name, target, says, group in verbs:
         app.command(target, name=name, help=says, group=group)

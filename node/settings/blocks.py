@@ -9,7 +9,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from node.settings.errors import BadValue, DuplicateKey, MissingKey, UnknownKey, UnknownName, WrongType
 from node.settings.kinds import Kind, Schema
-from node.settings.source import Here, Refused, child, kind_of, snippet, suggestion
+from node.settings.source import Here, Refused, child, is_empty, kind_of, snippet, suggestion
 
 T = TypeVar("T")
 Values = Mapping[str, Any]
@@ -147,7 +147,7 @@ def _title(item: Node, number: int) -> str:
 
 def pairs(at: Node, here: Here, *, known: list[str] | None) -> tuple[dict[str, tuple[ScalarNode, Node]], bool]:
     """The entries (key, value) of a mapping by key, and whether nothing was wrong with the keys."""
-    if isinstance(at, ScalarNode) and at.style is None and at.value in ("", "~"):
+    if is_empty(at):
         return {}, True  # a key that stands there with nothing under it, as in a file whose entries are commented out
     if not isinstance(at, MappingNode):
         raise here.refuse(WrongType, at, f"{kind_of(at)}, where a mapping (key: value) belongs")
@@ -168,5 +168,7 @@ def pairs(at: Node, here: Here, *, known: list[str] | None) -> tuple[dict[str, t
             )
             sound = False
         else:
+            if is_empty(value):
+                value.start_mark = key.start_mark  # ruamel puts an absent value where the next thing begins, lines below
             found[name] = (key, value)
     return found, sound

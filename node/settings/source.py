@@ -111,6 +111,11 @@ def child(tree: Node, *keys: str) -> Node | None:
     return found
 
 
+def is_empty(node: Node) -> bool:
+    """Whether a key stands there with nothing behind it."""
+    return isinstance(node, ScalarNode) and node.style is None and node.value in ("", "~")
+
+
 def kind_of(node: Node) -> str:
     """What a node is, in words."""
     if isinstance(node, MappingNode):
@@ -133,6 +138,6 @@ def scalar_text(at: Node, here: Here, wants: str) -> str:
     """The text of a single value, as it was written; refuses lists, mappings and a value that is absent."""
     if not isinstance(at, ScalarNode):
         raise here.refuse(WrongType, at, f"{kind_of(at)}, where {wants} belongs")
-    if at.style is None and at.value in ("", "~"):
+    if is_empty(at):
         raise here.refuse(MissingKey, at, f"has no value; {wants} belongs here")
     return str(at.value)

@@ -1,0 +1,61 @@
+"""The DICOM headers under a path: a file, a folder, or a zip of files."""
+
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from inference.errors import InputError
+from node.cli.errors import NothingFound
+from node.domain.header import Header
+
+
+@dataclass(slots=True)
+class Found:
+    """What lies under a path: headers by study and series, files that are no images for a node, and why."""
+
+    series: dict[str, dict[str, dict[str, Header]]] = field(default_factory=dict)
+    """study UID → series UID → SOP Instance UID → header"""
+    passed_over: list[tuple[str, str]] = field(default_factory=list)
+
+
+def read(path: Path) -> Found:
+    """Read every header under `path`, without pixels.
+
+    Raises
+    ------
+    NothingFound
+        There is nothing, or nothing of it is DICOM.
+    """
+    from node.flow.header import read_header
+
+    found = Found()
+    for name, data in _files(path):
+        try:
+            identity, header = read_header(data)
+        except InputError as unreadable:
+            found.passed_over.append((name, f"{unreadable} [{unreadable.code}]"))
+            continue
+        if identity.made_by_hilum:
+            found.passed_over.append((name, "a result of hilum; results are never analysed"))
+            continue
+        study = found.series.setdefault(identity.study_instance_uid, {})
+        study.setdefault(identity.series_instance_uid, {})[identity.sop_instance_uid] = header
+    if not found.series:
+        reason = f"; the first of {len(found.passed_over)} files: {found.passed_over[0][1]}" if found.passed_over else ": no file"
+        raise NothingFound(f"{path} holds no DICOM images{reason}")
+    return found
+
+
+def _files(path: Path) -> Iterator[tuple[str, bytes | Path]]:
+    if path.is_dir():
+        for file in sorted(path.rglob("*")):
+            if file.is_file() and not file.name.startswith(".") and file.name != "DICOMDIR":
+                yield str(file.relative_to(path)), file
+    elif zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                if not member.is_dir():
+                    yield member.filename, archive.read(member)
+    else:
+        yield path.name, path

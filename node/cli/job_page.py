@@ -1,0 +1,132 @@
+"""One job as a page: what `hilum jobs show` prints, and a part of the study's passport."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from node.cli import jobs, screen
+from node.cli.remedies import remedy
+from node.domain.job import Delivery, Job, ResultObject
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from node.journal.port import Event, Journal
+
+
+def page(journal: "Journal", job: Job) -> dict[str, Any]:
+    """Everything that the journal knows of a job, for scripts and for `print_page`."""
+    deliveries = journal.deliveries(job=job.id)
+    content = jobs.record(job, deliveries)
+    content["remedy"] = remedy(content["code"]) if content["code"] else None
+    content["instances"] = len(journal.job_instances(job.id))
+    content["objects"] = [_object(one) for one in journal.objects(job.id)]
+    content["deliveries"] = [_delivery(journal, one) for one in deliveries]
+    content["events"] = [event_record(one) for one in journal.events("job", job.id)]
+    return content
+
+
+def event_record(one: "Event") -> dict[str, Any]:
+    """One line of history for scripts."""
+    return {"at": screen.stamp(one.at), "name": one.name, "detail": one.detail}
+
+
+def _object(one: ResultObject) -> dict[str, Any]:
+    return {
+        "kind": one.kind,
+        "description": one.description,
+        "sop_uid": one.sop_instance_uid,
+        "sop_class_uid": one.sop_class_uid,
+        "series_uid": one.series_instance_uid,
+        "size": one.size,
+        "sha256": one.digest,
+    }
+
+
+def _delivery(journal: "Journal", one: Delivery) -> dict[str, Any]:
+    receipts = [
+        {"kind": item.kind, "sop_uid": item.sop_instance_uid, "accepted": accepted, "status": status, "detail": detail}
+        for item, accepted, status, detail in journal.receipts(one.id)
+    ]
+    return {
+        "sink": one.sink,
+        "state": one.state.value,
+        "attempts": one.attempts,
+        "due_at": screen.stamp(one.due_at),
+        "code": one.code,
+        "reason": one.reason,
+        "remedy": remedy(one.code) if one.code else None,
+        "objects": receipts,
+    }
+
+
+def print_page(console: "Console", content: dict[str, Any]) -> None:
+    """The page for people."""
+    from rich.text import Text
+
+    title = Text.assemble(
+        (f"job {content['id']}", "bold"),
+        "  ",
+        screen.state(content["state"]),
+        f"  {content['application']} {content['application_version']}",
+    )
+    console.print(title)
+    if content["code"] or content["reason"]:
+        console.print(Text.assemble("  ", (content["code"] or "", "bold red"), " ", content["reason"] or ""))
+    if content["remedy"]:
+        console.print(Text.assemble("  ", ("what to do: ", "bold"), content["remedy"]))
+    facts = screen.table("", "")
+    facts.show_header = False
+    for name, value in _facts(content):
+        facts.add_row(Text(f"  {name}", style="dim"), value)
+    console.print(facts)
+    print_objects(console, content)
+    if content["events"]:
+        console.print("\n  history", style="bold")
+        console.print(timeline(content["events"], indent="  "))
+
+
+def _facts(content: dict[str, Any]) -> list[tuple[str, str]]:
+    facts = [
+        ("study", content["study_uid"]),
+        ("series", f"{content['series_uid']} ({screen.plural(content['instances'], 'instance')})"),
+        ("routes", screen.joined(content["routes"])),
+        ("priority", f"{content['priority']}, engine {content['engine']}, {screen.plural(content['attempts'], 'attempt')}"),
+    ]
+    if content["model_digest"]:
+        facts.append(("model", f"sha256 {content['model_digest']}"))
+    if content["predecessor"]:
+        facts.append(("revises", f"job {content['predecessor']}"))
+    return facts
+
+
+def print_objects(console: "Console", content: dict[str, Any]) -> None:
+    """The objects of a job, and what each sink said of each."""
+    from rich.text import Text
+
+    if content["objects"]:
+        console.print("\n  objects", style="bold")
+        table = screen.table("  kind", "size", "description", "SOP Instance UID")
+        for one in content["objects"]:
+            table.add_row(f"  {one['kind'].upper()}", screen.size(one["size"]), one["description"], one["sop_uid"])
+        console.print(table)
+    for delivery in content["deliveries"]:
+        tries = screen.plural(delivery["attempts"], "attempt")
+        console.print(Text.assemble(("\n  to " + delivery["sink"], "bold"), "  ", screen.state(delivery["state"]), f"  {tries}"))
+        if delivery["code"]:
+            console.print(Text.assemble("    ", (delivery["code"], "bold red"), f" {delivery['reason']}"))
+            console.print(Text.assemble("    ", ("what to do: ", "bold"), delivery["remedy"]))
+        for receipt in delivery["objects"]:
+            answered = "no answer" if receipt["status"] is None else f"0x{receipt['status']:04X}"
+            line = (f" {receipt['kind'].upper():4} {answered}", "" if receipt["accepted"] else "red")
+            console.print(Text.assemble("    ", screen.mark(receipt["accepted"]), line, f"  {receipt['detail']}"))
+
+
+def timeline(events: Sequence[dict[str, Any]], indent: str = "") -> Any:
+    """Events under each other, in this machine's time zone."""
+    from datetime import datetime
+
+    table = screen.table("", "", "")
+    table.show_header = False
+    for one in events:
+        table.add_row(indent + screen.when(datetime.fromisoformat(one["at"])), one["name"], one["detail"])
+    return table

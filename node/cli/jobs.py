@@ -1,0 +1,214 @@
+"""`hilum jobs list|show|retry|cancel|resend`: the analyses, why they stand where they stand, and what an operator can do."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from node.cli.errors import NotDone, NothingFound
+from node.cli.opened import ConfigOption, JsonOption, journal
+from node.domain.job import Delivery, Job
+from node.domain.state import DeliveryState, JobState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from node.journal.port import Journal
+
+
+def list_jobs(
+    *,
+    state: Annotated[tuple[JobState, ...], Parameter(negative="")] = (),
+    study: str | None = None,
+    limit: int = 100,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """List jobs, the newest first.
+
+    Parameters
+    ----------
+    state
+        Only jobs in this state; may be given several times. `parked` also lists jobs of which a delivery is parked.
+    study
+        Only jobs of this study (its UID, or the end of it).
+    limit
+        At most so many.
+    """
+    from node.cli import screen
+
+    with journal(config) as (_, opened):
+        found = [(job, _pending(opened, job)) for job in _wanted(opened, state, study, limit)]
+    if as_json:
+        screen.as_json([record(job, deliveries) for job, deliveries in found])
+        return 0
+    console = screen.out()
+    if not found:
+        console.print("no jobs" + (f" that are {screen.joined([str(one) for one in state])}" if state else ""))
+        return 0
+    table = screen.table("job", "state", "application", "created", "study", "why")
+    for job, deliveries in found:
+        code, reason = why(job, deliveries)
+        told = f"{code} {reason}" if code else reason or ""
+        uid = screen.uid(job.study_instance_uid, console.width)
+        table.add_row(str(job.id), screen.state(job.state), job.application, screen.when(job.created_at)[5:16], uid, told)
+    console.print(table)
+    return 0
+
+
+def show(job: int, *, config: ConfigOption = None, as_json: JsonOption = False) -> int:
+    """Show one job: state, reason, what to do, objects, deliveries, history.
+
+    Parameters
+    ----------
+    job
+        Its number, as `hilum jobs list` prints it.
+    """
+    from node.cli import screen
+    from node.cli.job_page import page, print_page
+
+    with journal(config) as (_, opened):
+        content = page(opened, opened.job(job))
+    if as_json:
+        screen.as_json(content)
+    else:
+        print_page(screen.out(), content)
+    return 0
+
+
+def retry(*job: int, afresh: Annotated[bool, Parameter(negative="")] = False, config: ConfigOption = None) -> int:
+    """Go on with a parked, failed or cancelled job from what is already on disk.
+
+    Findings that are journaled are not computed again, objects are never encoded again: a job that has them sends the same bytes.
+
+    Parameters
+    ----------
+    job
+        One or more numbers, as `hilum jobs list` prints them.
+    afresh
+        Forget the findings of a job that has no objects yet, and analyse again.
+    """
+
+    def revive(opened: "Journal", number: int, now: datetime) -> str:
+        state = opened.revive_job(number, now, afresh=afresh)
+        return f"job {number} goes on: {state}"
+
+    return _each(job, config, revive)
+
+
+def cancel(*job: int, config: ConfigOption = None) -> int:
+    """Cancel a job; what was delivered stays where it is.
+
+    Parameters
+    ----------
+    job
+        One or more numbers, as `hilum jobs list` prints them.
+    """
+
+    def end(opened: "Journal", number: int, now: datetime) -> str:
+        before = opened.job(number)
+        if not opened.end_job(number, None, JobState.CANCELLED, before.code or "", "cancelled by the operator", now):
+            raise NotDone(f"job {number} is {opened.job(number).state}: it was not cancelled")
+        return f"job {number} is cancelled"
+
+    return _each(job, config, end)
+
+
+def resend(*job: int, to: str | None = None, config: ConfigOption = None) -> int:
+    """Send a job's frozen objects again: the same bytes.
+
+    Parameters
+    ----------
+    job
+        One or more numbers, as `hilum jobs list` prints them.
+    to
+        The sink to send to (a name under `sinks`); without it, every sink of the job.
+    """
+    from node.settings.source import suggestion
+
+    with journal(config) as (loaded, opened):
+        if to is not None and to not in loaded.sinks:
+            raise NothingFound(f'unknown sink "{to}"{suggestion(to, list(loaded.sinks))}')
+        _numbers(job)
+        for number in job:
+            made = opened.resend(number, to, datetime.now(UTC))
+            print(f"job {number}: {len(made)} {'delivery waits' if len(made) == 1 else 'deliveries wait'} to be sent")
+    return 0
+
+
+def why(job: Job, deliveries: list[Delivery]) -> tuple[str | None, str | None]:
+    """Code and reason of a job: its own, else those of a delivery that did not arrive, the parked first."""
+    if job.code or job.reason:
+        return job.code, job.reason
+    troubled = sorted((one for one in deliveries if one.code), key=lambda one: one.state is not DeliveryState.PARKED)
+    return (troubled[0].code, f"{troubled[0].sink}: {troubled[0].reason}") if troubled else (None, None)
+
+
+def record(job: Job, deliveries: list[Delivery]) -> dict[str, Any]:
+    """One job for scripts."""
+    from node.cli import screen
+
+    code, reason = why(job, deliveries)
+    return {
+        "id": job.id,
+        "study_uid": job.study_instance_uid,
+        "series_uid": job.series_instance_uid,
+        "state": job.state.value,
+        "application": job.application,
+        "application_version": job.application_version,
+        "code": code,
+        "reason": reason,
+        "engine": job.engine,
+        "routes": list(job.routes),
+        "sinks": list(job.sinks),
+        "priority": job.priority.value,
+        "attempts": job.attempts,
+        "created_at": screen.stamp(job.created_at),
+        "due_at": screen.stamp(job.due_at),
+        "inferred_at": screen.stamp(job.inferred_at),
+        "model_digest": job.model_digest,
+        "predecessor": job.predecessor,
+    }
+
+
+def _wanted(opened: "Journal", state: tuple[JobState, ...], study: str | None, limit: int) -> list[Job]:
+    from node.cli.studies import find_study
+
+    uid = None if study is None else find_study(opened, study)
+    found = opened.jobs(states=state, study=uid, limit=limit, newest=True)
+    if JobState.PARKED in state:
+        known = {job.id for job in found}
+        parked = {delivery.job for delivery in opened.deliveries(states=(DeliveryState.PARKED,), limit=limit)}
+        stuck = [opened.job(number) for number in sorted(parked - known)]
+        found = sorted([*found, *(job for job in stuck if uid in (None, job.study_instance_uid))], key=lambda job: -job.id)[:limit]
+    return found
+
+
+def _pending(opened: "Journal", job: Job) -> list[Delivery]:
+    """The deliveries of a job that waits for them; others need no look."""
+    return opened.deliveries(job=job.id) if job.state is JobState.ENCODED else []
+
+
+def _numbers(jobs: tuple[int, ...]) -> None:
+    if not jobs:
+        raise NothingFound("no job was named")
+
+
+def _each(jobs: tuple[int, ...], config: "Path | None", act: "Callable[[Journal, int, datetime], str]") -> int:
+    """Do one thing to each job; one that refuses does not keep the others from being done."""
+    from inference.errors import HilumError
+    from node.cli.main import told
+
+    _numbers(jobs)
+    refused = 0
+    with journal(config) as (_, opened):
+        for number in jobs:
+            try:
+                print(act(opened, number, datetime.now(UTC)))
+            except HilumError as error:
+                if len(jobs) == 1:
+                    raise
+                refused += 1
+                print(told(error))
+    return 1 if refused else 0

@@ -1,0 +1,148 @@
+"""A study's passport: instances, decisions, jobs with model digests, objects, and what every sink said of each."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from node.cli import screen
+from node.cli.job_page import event_record, page, print_objects, timeline
+from node.domain.arrival import Arrival
+from node.domain.header import Header
+from node.domain.instance import Instance, Standing
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from node.journal.port import Journal
+
+
+def passport(journal: "Journal", study: str) -> dict[str, Any]:
+    """Everything that the journal knows of a study, for scripts and for `print_passport`. No patient name and no patient identifier."""
+    arrivals = journal.arrivals(study=study)
+    jobs = [page(journal, job) for job in journal.jobs(study=study)]
+    members = {one.id: one for arrival in arrivals for one in journal.arrival_instances(arrival.id)}
+    lines = [
+        {**event_record(event), "subject": f"{subject} {number}"}
+        for subject, number in [("arrival", one.id) for one in arrivals] + [("job", job["id"]) for job in jobs]
+        for event in journal.events(subject, number)
+    ]
+    for job in jobs:
+        for delivery in journal.deliveries(job=job["id"]):
+            about = f"delivery to {delivery.sink}"
+            lines += [{**event_record(event), "subject": about} for event in journal.events("delivery", delivery.id)]
+    return {
+        "study_uid": study,
+        "arrivals": [_arrival(journal, one) for one in arrivals],
+        "series": _series(list(members.values())),
+        "jobs": jobs,
+        "events": sorted(lines, key=lambda line: str(line["at"])),
+    }
+
+
+def _arrival(journal: "Journal", one: Arrival) -> dict[str, Any]:
+    decisions = [
+        {
+            "route": decision.route,
+            "series_uid": decision.series_instance_uid,
+            "matched": decision.matched,
+            "chosen": decision.chosen,
+            "reason": decision.reason,
+            "conditions": [{"key": t.key, "expected": t.expected, "found": t.found, "held": t.held} for t in decision.tried],
+        }
+        for decision in journal.decisions(one.id)
+    ]
+    return {
+        "id": one.id,
+        "peer": one.peer,
+        "called": one.called_ae,
+        "series_uid": one.series_instance_uid,
+        "state": one.state.value,
+        "revision": one.revision,
+        "supersedes": one.supersedes,
+        "instances": one.instances,
+        "opened_at": screen.stamp(one.opened_at),
+        "last_instance_at": screen.stamp(one.last_instance_at),
+        "completed_at": screen.stamp(one.completed_at),
+        "completed_by": None if one.completed_by is None else one.completed_by.value,
+        "config_digest": journal.config_digest(one.id),
+        "decisions": decisions,
+    }
+
+
+def _series(instances: Sequence[Instance]) -> list[dict[str, Any]]:
+    by_series: dict[str, list[Instance]] = {}
+    for one in instances:
+        by_series.setdefault(one.series_instance_uid, []).append(one)
+    return [
+        {
+            "series_uid": uid,
+            "modality": _first(members[0].header, "Modality"),
+            "number": _first(members[0].header, "SeriesNumber"),
+            "description": _first(members[0].header, "SeriesDescription"),
+            "instances": sum(one.standing is Standing.CURRENT for one in members),
+            "standings": {word.value: count for word in Standing if (count := sum(one.standing is word for one in members))},
+            "bytes": sum(one.size for one in members),
+            "transfer_syntaxes": sorted({one.transfer_syntax_uid for one in members}),
+            "senders": sorted({f"{one.calling_ae}@{one.address}" for one in members}),
+        }
+        for uid, members in by_series.items()
+    ]
+
+
+def _first(header: Header, keyword: str) -> str | None:
+    values = header.get(keyword, ())
+    return f"{values[0]}" if values else None
+
+
+def print_passport(console: "Console", content: dict[str, Any]) -> None:
+    """The passport for people."""
+    console.print(f"study {content['study_uid']}", style="bold")
+    _print_series(console, content["series"])
+    _print_arrivals(console, content)
+    for job in content["jobs"]:
+        _print_job(console, job)
+    console.print("\nwhat happened", style="bold")
+    console.print(timeline([{**one, "name": f"{one['subject']}: {one['name']}"} for one in content["events"]]))
+
+
+def _print_series(console: "Console", series: Sequence[dict[str, Any]]) -> None:
+    console.print("\nwhat came", style="bold")
+    table = screen.table("no.", "modality", "instances", "size", "from", "series")
+    for one in series:
+        other = {word: count for word, count in one["standings"].items() if word != "current"}
+        count = str(one["instances"]) + "".join(f" (+{many} {word})" for word, many in other.items())
+        named = f"{one['description'] or ''}\n{one['series_uid']}".strip()
+        table.add_row(one["number"] or "–", one["modality"] or "–", count, screen.size(one["bytes"]), "\n".join(one["senders"]), named)
+    console.print(table)
+
+
+def _print_arrivals(console: "Console", content: dict[str, Any]) -> None:
+    from rich.text import Text
+
+    numbers = {one["series_uid"]: one["number"] for one in content["series"]}
+    for arrival in content["arrivals"]:
+        scope = "study" if arrival["series_uid"] is None else f"series {numbers.get(arrival['series_uid']) or arrival['series_uid']}"
+        revised = f", revision {arrival['revision']}" if arrival["revision"] > 1 else ""
+        done = f", complete by {arrival['completed_by']}" if arrival["completed_by"] else ", more may come"
+        sender = f"{arrival['peer'] or 'a stranger'} to {arrival['called']}"
+        counted = screen.plural(arrival["instances"], "instance")
+        console.print(f"\narrival {arrival['id']}: {scope} from {sender}{revised}: {counted}{done}", style="bold")
+        for decision in arrival["decisions"]:
+            about = f"series {numbers.get(decision['series_uid']) or decision['series_uid']}"
+            head = Text.assemble("  ", screen.mark(decision["chosen"]), " ", (decision["route"], "bold"), f" on {about}: ")
+            console.print(head + Text(decision["reason"]))
+
+
+def _print_job(console: "Console", job: dict[str, Any]) -> None:
+    from rich.text import Text
+
+    name = f"{job['application']} {job['application_version']}"
+    console.print(Text.assemble((f"\njob {job['id']}: {name}", "bold"), "  ", screen.state(job["state"])))
+    if job["code"] or job["reason"]:
+        console.print(Text.assemble("  ", (job["code"] or "", "bold red"), " ", job["reason"] or ""))
+    if job["remedy"]:
+        console.print(Text.assemble("  ", ("what to do: ", "bold"), job["remedy"]))
+    if job["model_digest"]:
+        console.print(f"  model sha256 {job['model_digest']}", style="dim")
+    if job["predecessor"]:
+        console.print(f"  revises job {job['predecessor']}")
+    print_objects(console, job)

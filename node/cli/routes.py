@@ -1,0 +1,237 @@
+"""`hilum routes explain`: why each route did, or would, or would not take each series, condition by condition."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from node.cli.opened import ConfigOption, JsonOption, configuration, journal
+from node.domain.route import Decision, Route, Tried
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from node.flow.routing import SeriesView
+    from node.settings.config import Config
+
+_TITLE = ("Modality", "SeriesDescription", "BodyPartExamined")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explained:
+    """The decisions about one study. `views` has the series that were looked at."""
+
+    study_instance_uid: str
+    views: tuple["SeriesView", ...]
+    decisions: tuple[Decision, ...]
+
+
+def explain(
+    what: str,
+    *,
+    config: ConfigOption = None,
+    sender: Annotated[str | None, Parameter(name="--from")] = None,
+    called: Annotated[str | None, Parameter(name="--to")] = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Say of every route and series why it did, or would, or would not match.
+
+    Parameters
+    ----------
+    what
+        A file, folder or zip of DICOM files; or the UID (or its end) of a study that was received: then also what was decided at the time.
+    sender
+        The peer that sends it (a name under `peers`). Without it, `from` is taken to hold for files.
+    called
+        The called AE title. Without it, `to` is taken to hold for files.
+    as_json
+        One JSON object: `routes`, each with `route`, `matched`, `conditions` (`key`, `expected`, `found`, `held`) and `series`.
+    """
+    from node.cli import screen
+
+    path = Path(what)
+    if path.exists():
+        loaded = configuration(config)
+        _known(loaded, sender, called)
+        studies, passed_over = _of_files(loaded, path, sender, called)
+        recorded: list[Explained] = []
+    else:
+        loaded, studies, recorded = _of_study(config, what, sender, called)
+        passed_over = []
+    if as_json:
+        answer: dict[str, Any] = {"source": what, "config": str(loaded.path), "config_digest": loaded.digest}
+        answer["routes"] = _routes(loaded, studies)
+        if recorded:
+            answer["recorded"] = _routes(loaded, recorded)
+        if passed_over:
+            answer["passed_over"] = [{"file": name, "reason": reason} for name, reason in passed_over]
+        screen.as_json(answer)
+        return 0
+    console = screen.out()
+    if recorded:
+        console.print("What was decided\n", style="bold underline")
+        _show(console, loaded, recorded)
+        console.print(f"What {loaded.path.name} says now\n", style="bold underline")
+    _show(console, loaded, studies)
+    if passed_over:
+        first = f"{passed_over[0][0]}: {passed_over[0][1]}"
+        console.print(f"{screen.plural(len(passed_over), 'file')} passed over; the first: {first}", style="yellow")
+    return 0
+
+
+def _known(config: "Config", sender: str | None, called: str | None) -> None:
+    """Refuse names that the configuration does not have: they would explain nothing."""
+    from node.cli.errors import NothingFound
+    from node.settings.source import suggestion
+
+    for given, known, noun in ((sender, config.peers, "peer"), (called, config.node.ae_titles, "called AE title")):
+        if given is not None and given not in known:
+            raise NothingFound(f'unknown {noun} "{given}"{suggestion(given, list(known))}')
+
+
+def _of_files(config: "Config", path: Path, sender: str | None, called: str | None) -> tuple[list[Explained], list[tuple[str, str]]]:
+    from node.cli.input_files import read
+    from node.flow.header import merge
+    from node.flow.routing import SeriesView
+
+    found = read(path)
+    explained = []
+    for study, by_series in sorted(found.series.items()):
+        views = tuple(
+            SeriesView(series_instance_uid=series, header=merge(headers.values()), instances=len(headers))
+            for series, headers in sorted(by_series.items())
+        )
+        explained.append(_decided(config, study, views, sender=sender, called=called, assume=True))
+    return explained, found.passed_over
+
+
+def _of_study(given: Path | None, what: str, sender: str | None, called: str | None) -> tuple["Config", list[Explained], list[Explained]]:
+    """What the configuration says now of a received study, and what was decided about its newest arrivals."""
+    from node.cli.studies import find_study
+    from node.flow.route import contents
+
+    now, then = [], []
+    with journal(given) as (config, opened):
+        _known(config, sender, called)
+        study = find_study(opened, what)
+        newest: dict[tuple[str | None, str | None], Any] = {}
+        for arrival in opened.arrivals(study=study):
+            newest[arrival.peer, arrival.series_instance_uid] = arrival
+        for arrival in newest.values():
+            instances = opened.arrival_instances(arrival.id)
+            views = tuple(content.view for content in contents(instances))
+            from_peer, to_title = sender or arrival.peer, called or arrival.called_ae
+            calling = instances[0].calling_ae if instances else ""
+            now.append(_decided(config, study, views, sender=from_peer, called=to_title, calling=calling, assume=False))
+            decisions = tuple(opened.decisions(arrival.id))
+            if decisions:
+                then.append(Explained(study_instance_uid=study, views=views, decisions=decisions))
+    return config, now, then
+
+
+def _decided(
+    config: "Config",
+    study: str,
+    views: tuple["SeriesView", ...],
+    *,
+    sender: str | None,
+    called: str | None,
+    assume: bool,
+    calling: str = "",
+) -> Explained:
+    """Decide with the node's own function. With `assume`, a sender or called AE title that was not named holds, and is shown as assumed."""
+    from node.flow.routing import decide
+
+    routes = [_without_unnamed(route, sender, called) for route in config.routes] if assume else list(config.routes)
+    decisions = decide(routes, views, peer=sender, calling=calling, called=called or "", now=datetime.now(UTC))
+    if assume:
+        whole = {route.name: route for route in config.routes}
+        decisions = [replace(one, tried=(*_assumed(whole[one.route], sender, called), *one.tried)) for one in decisions]
+    return Explained(study_instance_uid=study, views=views, decisions=tuple(decisions))
+
+
+def _without_unnamed(route: Route, sender: str | None, called: str | None) -> Route:
+    return replace(route, peers=() if sender is None else route.peers, called=() if called is None else route.called)
+
+
+def _assumed(route: Route, sender: str | None, called: str | None) -> list[Tried]:
+    tried = []
+    if route.peers and sender is None:
+        tried.append(Tried(key="from", expected=" or ".join(route.peers), found="assumed (--from PEER asks)", held=True))
+    if route.called and called is None:
+        tried.append(Tried(key="to", expected=" or ".join(route.called), found="assumed (--to AET asks)", held=True))
+    return tried
+
+
+def _routes(config: "Config", studies: Sequence[Explained]) -> list[dict[str, Any]]:
+    """By route, for scripts. A route's own `conditions` are those of the series that it would run on, else of the first."""
+    configured = {route.name: route for route in config.routes}
+    by_route: dict[str, list[dict[str, Any]]] = {name: [] for name in configured}
+    for study in studies:
+        for decision in study.decisions:
+            series = {
+                "study_uid": study.study_instance_uid,
+                "series_uid": decision.series_instance_uid,
+                "matched": decision.matched,
+                "chosen": decision.chosen,
+                "reason": decision.reason,
+                "conditions": [{"key": one.key, "expected": one.expected, "found": one.found, "held": one.held} for one in decision.tried],
+            }
+            by_route.setdefault(decision.route, []).append(series)
+    routes = []
+    for name, tried_on in by_route.items():
+        # the chosen one first, then one that matched
+        telling = max(tried_on, key=lambda one: (one["chosen"], one["matched"]), default=None)
+        route = configured.get(name)
+        routes.append(
+            {
+                "route": name,
+                "matched": any(one["matched"] for one in tried_on),
+                "reason": telling["reason"] if telling else "",
+                "run": list(route.run) if route else [],
+                "send": list(route.send) if route else [],
+                "conditions": telling["conditions"] if telling else [],
+                "series": tried_on,
+            }
+        )
+    return routes
+
+
+def _show(console: "Console", config: "Config", studies: Sequence[Explained]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from node.cli import screen
+
+    configured = {route.name: route for route in config.routes}
+    for study in studies:
+        console.print(f"study {study.study_instance_uid}", style="bold")
+        for view in study.views:
+            title = " · ".join(str(value) for keyword in _TITLE for value in view.header.get(keyword, ())[:1] if value)
+            number = next((f"{value} " for value in view.header.get("SeriesNumber", ())), "")
+            console.print(f"\n  series {number}· {title} · {screen.plural(view.slices, 'image')}", style="bold")
+            console.print(f"  {view.series_instance_uid}", style="dim")
+            for decision in study.decisions:
+                if decision.series_instance_uid != view.series_instance_uid:
+                    continue
+                route = configured.get(decision.route)
+                goes = f" → {screen.joined(route.run)} → {screen.joined(route.send)}" if route is not None and decision.chosen else ""
+                verdict = "" if decision.chosen or not decision.matched else f"  fits, not run: {decision.reason}"
+                line = Text.assemble("  ", screen.mark(decision.chosen), " ", (decision.route, "bold"), goes, (verdict, "yellow"))
+                console.print(line)
+                if not decision.tried:
+                    console.print("      no conditions: every series fits", style="dim")
+                    continue
+                conditions = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+                for width in (5, None, None, None):
+                    conditions.add_column(width=width, overflow="fold")
+                for one in decision.tried:
+                    found = Text(f"found {one.found}", style="" if one.held else "red")
+                    conditions.add_row(Text("    ") + screen.mark(one.held), one.key, one.expected, found)
+                console.print(conditions)
+        console.print()
+    if not config.routes:
+        console.print("the configuration has no routes", style="yellow")

@@ -1,0 +1,232 @@
+"""`hilum studies list|show|complete`: what was received, and what became of it."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from node.cli.errors import Ambiguous, NotDone, NothingFound
+from node.cli.opened import ConfigOption, JsonOption, journal
+from node.domain.arrival import Arrival, Completeness
+from node.domain.job import Job
+from node.domain.state import ArrivalState, JobState
+
+if TYPE_CHECKING:
+    from node.journal.port import Aside, Journal
+
+_WORST = (
+    JobState.PARKED,
+    JobState.FAILED,
+    JobState.QUEUED,
+    JobState.INFERRED,
+    JobState.ENCODED,
+    JobState.CANCELLED,
+    JobState.DONE,
+    JobState.SUPERSEDED,
+)
+"""A study is in the first of these states that one of its jobs is in."""
+
+_SEARCHED = ("PatientName", "PatientID", "AccessionNumber", "StudyDescription", "StudyDate", "Modality")
+_MOST = 10_000
+
+
+def list_studies(*, search: str | None = None, limit: int = 100, config: ConfigOption = None, as_json: JsonOption = False) -> int:
+    """List the studies that were received, the newest first.
+
+    Files that could not be read as DICOM instances stand below, with the reason.
+
+    Parameters
+    ----------
+    search
+        Only studies with this text in their UID, sender, applications, patient name or ID, accession number, description, date or modality.
+    limit
+        At most so many.
+    """
+    from node.cli import screen
+
+    with journal(config) as (_, opened):
+        studies = _found(opened, search, limit)
+        asides = opened.asides(limit=limit) if search is None else []
+    if as_json:
+        screen.as_json([*studies, *(_aside(one) for one in asides)])
+        return 0
+    console = screen.out()
+    if not studies and not asides:
+        console.print("no studies" + (f' with "{search}"' if search else " yet; `hilum send PATH --to AET@HOST:PORT` sends one"))
+        return 0
+    if studies:
+        table = screen.table("received", "from", "instances", "state", "study", "what became of it")
+        for one in studies:
+            uid = screen.uid(one["study_uid"], console.width)
+            received = screen.when(datetime.fromisoformat(one["received_at"]))[5:16]
+            sender = one["peer"] or "a stranger"
+            table.add_row(received, sender, str(one["instances"]), screen.state(one["state"]), uid, _became(one))
+        console.print(table)
+    if asides:
+        console.print(f"\n{screen.plural(len(asides), 'file')} set aside: received, and no readable DICOM instance", style="bold")
+        table = screen.table("received", "from", "code", "why, and where the bytes are")
+        for aside in asides:
+            table.add_row(screen.when(aside.at)[5:16], aside.sender or "–", aside.code, f"{aside.reason}\n{aside.entry}")
+        console.print(table)
+    return 0
+
+
+def show(study: str, *, config: ConfigOption = None, as_json: JsonOption = False) -> int:
+    """Show a study's passport: what came, what was decided, what ran, what left.
+
+    Parameters
+    ----------
+    study
+        Its UID, or the end of it.
+    """
+    from node.cli import screen
+    from node.cli.passport import passport, print_passport
+
+    with journal(config) as (_, opened):
+        content = passport(opened, find_study(opened, study))
+    if as_json:
+        screen.as_json(content)
+    else:
+        print_passport(screen.out(), content)
+    return 0
+
+
+def complete(study: str, *, config: ConfigOption = None) -> int:
+    """Declare a study complete, without waiting for the quiet window.
+
+    Parameters
+    ----------
+    study
+        Its UID, or the end of it.
+    """
+    with journal(config) as (_, opened):
+        uid = find_study(opened, study)
+        waiting = opened.arrivals(states=(ArrivalState.RECEIVED,), study=uid)
+        done = [one for one in waiting if opened.complete(one.id, Completeness.OPERATOR, datetime.now(UTC))]
+        if not done:
+            raise NotDone(f"study {uid} is complete already: nothing more was expected")
+    total = sum(one.instances for one in done)
+    print(f"study {uid} is complete with {total} {'instance' if total == 1 else 'instances'}; it is routed next")
+    return 0
+
+
+def find_study(opened: "Journal", text: str) -> str:
+    """The UID of the study that is called so, or whose UID ends so.
+
+    Raises
+    ------
+    NothingFound, Ambiguous
+        No study does, or several do.
+    """
+    if opened.arrivals(study=text, limit=1):
+        return text
+    ending = text.lstrip("…")
+    known = dict.fromkeys(one.study_instance_uid for one in opened.arrivals(limit=_MOST, newest=True))
+    found = [uid for uid in known if ending and uid.endswith(ending)]
+    if not found:
+        raise NothingFound(f'no study (and no file or folder) is called "{text}"')
+    if len(found) > 1:
+        raise Ambiguous(f'{len(found)} studies end with "{ending}": {", ".join(found[:3])}{", …" if len(found) > 3 else ""}')
+    return found[0]
+
+
+def _found(opened: "Journal", search: str | None, limit: int) -> list[dict[str, Any]]:
+    """The newest studies, each from all of its arrivals."""
+    by_study: dict[str, list[Arrival]] = {}
+    for arrival in opened.arrivals(limit=_MOST, newest=True):
+        by_study.setdefault(arrival.study_instance_uid, []).append(arrival)
+    found: list[dict[str, Any]] = []
+    for uid, arrivals in by_study.items():
+        if len(found) == limit:
+            break
+        one = _record(opened, uid, arrivals)
+        if search is None or _matches(opened, one, arrivals[0], search):
+            found.append(one)
+    return found
+
+
+def _record(opened: "Journal", uid: str, arrivals: Sequence[Arrival]) -> dict[str, Any]:
+    """One study for scripts; `arrivals` are its own, newest first."""
+    from node.cli import screen
+    from node.cli.jobs import why
+
+    newest = arrivals[0]
+    jobs = [job for job in opened.jobs(study=uid) if job.state is not JobState.SUPERSEDED]
+    worst = min(jobs, key=lambda job: _WORST.index(job.state), default=None)
+    open_states = [one.state for one in arrivals if one.state is not ArrivalState.ROUTED]
+    state: str = open_states[0].value if open_states else worst.state.value if worst is not None else newest.state.value
+    code, reason = (None, None) if worst is None else why(worst, opened.deliveries(job=worst.id))
+    if not jobs and newest.state is ArrivalState.ROUTED:
+        reason = _why_nothing_ran(opened, newest)
+    return {
+        "study_uid": uid,
+        "state": state,
+        "application": ", ".join(dict.fromkeys(job.application for job in jobs)) or None,
+        "code": code,
+        "reason": reason,
+        "peer": newest.peer,
+        "called": newest.called_ae,
+        "instances": newest.instances if newest.series_instance_uid is None else sum(_latest_by_series(arrivals)),
+        "revision": newest.revision,
+        "received_at": screen.stamp(newest.last_instance_at),
+        "due_at": screen.stamp(newest.due_at) if newest.state is ArrivalState.RECEIVED else None,
+        "jobs": [_brief(job) for job in jobs],
+    }
+
+
+def _latest_by_series(arrivals: Sequence[Arrival]) -> list[int]:
+    latest: dict[str | None, int] = {}
+    for one in arrivals:
+        latest.setdefault(one.series_instance_uid, one.instances)
+    return list(latest.values())
+
+
+def _brief(job: Job) -> dict[str, Any]:
+    return {"id": job.id, "application": job.application, "state": job.state.value, "code": job.code, "reason": job.reason}
+
+
+def _why_nothing_ran(opened: "Journal", arrival: Arrival) -> str:
+    decisions = opened.decisions(arrival.id)
+    if not decisions:
+        return "no routes are configured"
+    # every route says why of every series; the nearest miss tells most
+    nearest = min(decisions, key=lambda one: sum(not tried.held for tried in one.tried))
+    return f"no route took it; nearest: {nearest.route}: {nearest.reason}"
+
+
+def _matches(opened: "Journal", one: dict[str, Any], arrival: Arrival, search: str) -> bool:
+    wanted = search.lower()
+    texts = [one["study_uid"], one["peer"] or "", one["application"] or "", one["state"]]
+    if any(wanted in text.lower() for text in texts):
+        return True
+    return any(
+        wanted in str(value).lower()
+        for instance in opened.arrival_instances(arrival.id)
+        for keyword in _SEARCHED
+        for value in instance.header.get(keyword, ())
+    )
+
+
+def _became(one: dict[str, Any]) -> str:
+    said = [f"{job['application']} {job['state']}" for job in one["jobs"]]
+    if one["code"]:
+        said.append(f"{one['code']} {one['reason']}")
+    elif one["reason"]:
+        said.append(one["reason"])
+    elif not said and one["due_at"]:
+        said.append("waits until nothing more comes")
+    return "; ".join(said)
+
+
+def _aside(one: "Aside") -> dict[str, Any]:
+    from node.cli import screen
+
+    return {
+        "study_uid": None,
+        "state": "set-aside",
+        "application": None,
+        "code": one.code,
+        "reason": one.reason,
+        "peer": one.sender,
+        "entry": one.entry,
+        "received_at": screen.stamp(one.at),
+    }

@@ -1,0 +1,219 @@
+"""hilum.yaml becomes the Config that it says: text stays text, defaults are the documented ones, the digest follows the meaning."""
+
+import json
+import textwrap
+from dataclasses import fields
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from node.domain.job import Priority
+from node.domain.route import Condition, Operator
+from node.settings.config import ApplicationSettings, Config, EngineSettings, Limits, May, Node, Peer, Scope, Settle, Sink, SinkKind, Store
+from node.settings.errors import ConfigMissing
+from node.settings.find import find_config
+from node.settings.load import load, schema
+
+ROOT = Path(__file__).parents[3]
+APPLICATIONS = ("mr-brain", "ct-lung")
+
+SMALL = """\
+    peers: {pacs: {ae_title: PACS, address: "10.0.0.5:104"}}
+    sinks: {archive: {kind: dimse, peer: pacs}}
+    routes:
+      - name: head MR
+        run: mr-brain
+        send: archive
+"""
+
+
+def read(folder: Path, text: str) -> Config:
+    """The configuration that `text` means in `folder`."""
+    path = folder / "hilum.yaml"
+    path.write_text(textwrap.dedent(text), encoding="utf-8")
+    return load(path, applications=APPLICATIONS)
+
+
+def test_the_example_of_the_design_reads_as_it_is_meant(tmp_path: Path) -> None:
+    """Every noun of the file arrives in its class, conditions in the order in which they were written."""
+    config = read(
+        tmp_path,
+        """\
+        node:    {ae_title: [HILUM, HILUM_STAT], listen: "0.0.0.0:11112"}
+        peers:   {pacs: {ae_title: PACS, address: "10.0.0.5:104", may: [store, echo, find], settle: {scope: series, quiet: 90s}}}
+        store:   {journal: "sqlite:var/hilum.db", blobs: "file:/data/blobs", keep: 3d, keep_headers: 400d, min_free: 1.5GB}
+        engines: {default: {kind: embedded}, wide: {kind: embedded, threads: 8}}
+        sinks:   {archive: {kind: dimse, peer: pacs, retry: {first: 1s, most: 2m}}, copies: {kind: folder, path: out}}
+        applications: {ct-lung: {engine: wide, attempts: 5, timeout: 1h}}
+        routes:
+          - name: abdominal CT
+            from: [pacs]
+            to: HILUM_STAT
+            when:
+              StudyDate: {within: 7d}
+              Modality: CT
+              BodyPartExamined: {in: [ABDOMEN, LIVER]}
+              SliceThickness: {max: 5, min: 0.5}
+              SeriesDescription: {matches: "(?i)portal|venous"}
+              ContrastBolusAgent: {exists: true}
+              ImageType: {not: LOCALIZER}
+            run:  [ct-lung, mr-brain]
+            priority: urgent
+            send: [archive, copies]
+            each: true
+        """,
+    )
+    assert config.path == tmp_path / "hilum.yaml"
+    assert config.node == Node(ae_titles=("HILUM", "HILUM_STAT"), host="0.0.0.0", port=11112)
+    settle = Settle(scope=Scope.SERIES, quiet=timedelta(seconds=90))
+    may = frozenset({May.STORE, May.ECHO, May.FIND})
+    assert config.peers == {"pacs": Peer(name="pacs", ae_title="PACS", host="10.0.0.5", port=104, may=may, settle=settle)}
+    assert config.store.journal == f"sqlite:{tmp_path}/var/hilum.db"
+    assert config.store.blobs == Path("/data/blobs")
+    assert (config.store.keep, config.store.min_free_bytes) == (timedelta(days=3), 1_500_000_000)
+    assert config.engines["wide"] == EngineSettings(name="wide", threads=8)
+    assert config.sinks["archive"].retry_most == timedelta(minutes=2)
+    assert config.sinks["copies"].path == tmp_path / "out"
+    assert config.applications["ct-lung"] == ApplicationSettings(name="ct-lung", engine="wide", attempts=5, timeout=timedelta(hours=1))
+    (route,) = config.routes
+    assert route.when == (
+        Condition(keyword="StudyDate", operator=Operator.WITHIN, expected=(7 * 86400,)),
+        Condition(keyword="Modality", operator=Operator.EQUALS, expected=("CT",)),
+        Condition(keyword="BodyPartExamined", operator=Operator.EQUALS, expected=("ABDOMEN", "LIVER")),
+        Condition(keyword="SliceThickness", operator=Operator.MAX, expected=(5,)),
+        Condition(keyword="SliceThickness", operator=Operator.MIN, expected=(0.5,)),
+        Condition(keyword="SeriesDescription", operator=Operator.MATCHES, expected=("(?i)portal|venous",)),
+        Condition(keyword="ContrastBolusAgent", operator=Operator.EXISTS, expected=(True,)),
+        Condition(keyword="ImageType", operator=Operator.EQUALS, expected=("LOCALIZER",), negated=True),
+    )
+    assert (route.peers, route.called, route.run, route.send) == (
+        ("pacs",),
+        ("HILUM_STAT",),
+        ("ct-lung", "mr-brain"),
+        ("archive", "copies"),
+    )
+    assert (route.priority, route.each) == (Priority.URGENT, True)
+
+
+@pytest.mark.parametrize("text", ["NO", "0123", "22:30", "on", "1e3", "null", "2024-05-01", "0x1F"])
+def test_what_yaml_likes_to_turn_into_something_else_stays_text(tmp_path: Path, text: str) -> None:
+    """A Norwegian AE title, a time and an octal number reach the routes as they were written (a YAML 1.1 reader makes False, 1350, 83)."""
+    config = read(
+        tmp_path,
+        f"""\
+        peers: {{pacs: {{ae_title: {text}, address: "10.0.0.5:104"}}}}
+        sinks: {{archive: {{kind: dimse, peer: pacs}}}}
+        routes: [{{name: {text}, when: {{AccessionNumber: {text}, StationName: {{in: [{text}]}}}}, run: mr-brain, send: archive}}]
+        """,
+    )
+    assert config.peers["pacs"].ae_title == text
+    assert config.routes[0].name == text
+    assert [condition.expected for condition in config.routes[0].when] == [(text,), (text,)]
+
+
+def test_a_number_is_a_number_where_dicom_has_one(tmp_path: Path) -> None:
+    """DS and IS values compare as numbers, so that 5, 5.0 and 0.5e1 are one threshold."""
+    config = read(tmp_path, SMALL + "        when: {SliceThickness: 5.0, EchoTime: 0.5e1, NumberOfFrames: {in: [1, 020]}}\n")
+    assert [condition.expected for condition in config.routes[0].when] == [(5,), (5,), (1, 20)]
+
+
+def test_the_documented_defaults_are_those_of_the_classes(tmp_path: Path) -> None:
+    """What the YAML leaves out is what a test that builds the class by hand gets."""
+    config = read(tmp_path, SMALL)
+    assert config.node == Node()
+    assert config.peers["pacs"] == Peer(name="pacs", ae_title="PACS", host="10.0.0.5", port=104)
+    assert config.peers["pacs"].limits == Limits()
+    assert config.store == Store(journal=f"sqlite:{tmp_path}/var/hilum.db", blobs=tmp_path / "var/blobs")
+    assert config.sinks["archive"] == Sink(name="archive", kind=SinkKind.DIMSE, peer="pacs")
+    assert read(tmp_path, "engines: {default: }\napplications: {ct-lung: }").applications["ct-lung"] == ApplicationSettings(name="ct-lung")
+    assert config.models == tmp_path / "models"
+
+
+def test_a_file_of_comments_and_headings_is_a_whole_configuration(tmp_path: Path) -> None:
+    """A block whose entries are all commented out is an empty one, not a mistake."""
+    config = read(tmp_path, "node:\npeers:\n  # pacs: …\nroutes: []\n")
+    assert (config.peers, config.routes) == ({}, ())
+
+
+def test_the_digest_follows_the_meaning_and_nothing_else(tmp_path: Path) -> None:
+    """Comments, key order, quotes and time-outs leave it; a threshold, a sender, a sink or a called AE title change it."""
+    same = [
+        SMALL,
+        "# a comment\n" + textwrap.dedent(SMALL),
+        textwrap.dedent(SMALL) + "node: {idle_timeout: 5s, workers: 3}\nstore: {keep: 1d}\n",
+        (
+            'sinks: {archive: {peer: "pacs", kind: dimse}}\n'
+            'routes: [{send: [archive], name: head MR, run: ["mr-brain"]}]\n'
+            "peers: {pacs: {address: 10.0.0.5:104, ae_title: PACS}}\n"
+        ),
+    ]
+    others = [
+        SMALL.replace("head MR", "head"),
+        SMALL.replace("10.0.0.5", "10.0.0.6"),
+        textwrap.dedent(SMALL) + "node: {ae_title: OTHER}\n",
+        SMALL + "        when: {Modality: MR}\n",
+        SMALL + "        when: {Modality: {not: MR}}\n",
+        SMALL + "        when: {SliceThickness: {max: 5}}\n",
+        SMALL + "        when: {SliceThickness: {max: 6}}\n",
+    ]
+    (digest,) = {read(tmp_path, text).digest for text in same}
+    assert len(digest) == 64
+    assert len({digest, *(read(tmp_path, text).digest for text in others)}) == len(others) + 1
+
+
+def test_the_same_conditions_in_another_order_are_the_same_meaning(tmp_path: Path) -> None:
+    """All conditions of a route must hold: their order decides nothing."""
+    first = read(tmp_path, SMALL + "        when: {Modality: MR, SliceThickness: {max: 5, min: 1}}\n")
+    second = read(tmp_path, SMALL + "        when: {SliceThickness: {min: 1, max: 5}, Modality: MR}\n")
+    assert first.digest == second.digest
+
+
+@pytest.mark.parametrize(
+    "path", [ROOT / "config/hilum.yaml", *sorted((ROOT / "config/examples").glob("*.yaml"))], ids=lambda path: path.stem
+)
+def test_every_configuration_that_comes_with_hilum_is_good(path: Path) -> None:
+    """What a newcomer copies starts."""
+    assert load(path, applications=APPLICATIONS).routes
+
+
+def test_the_default_configuration_is_reached_from_this_machine_only() -> None:
+    """It admits strangers, so it must not listen on a network."""
+    node = load(ROOT / "config/hilum.yaml", applications=APPLICATIONS).node
+    assert (node.host, node.strangers) == ("127.0.0.1", True)
+
+
+def test_the_catalog_names_the_applications(tmp_path: Path) -> None:
+    """Without a list of names the built-in applications are known, and so are those in the file's own folders."""
+    (tmp_path / "mine" / "ct_bright").mkdir(parents=True)
+    (tmp_path / "mine" / "ct_bright" / "__init__.py").write_text('"""An application."""\n')
+    path = tmp_path / "hilum.yaml"
+    path.write_text(textwrap.dedent(SMALL).replace("mr-brain", "[mr-brain, ct-bright]") + "models: {applications: [mine]}\n")
+    assert load(path).routes[0].run == ("mr-brain", "ct-bright")
+
+
+def test_a_configuration_is_found_where_the_command_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is named wins, then ./hilum.yaml, then ./config/hilum.yaml; nothing at all is an error that says where was looked."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigMissing, match=r"neither hilum\.yaml nor config/hilum\.yaml"):
+        find_config(None)
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/hilum.yaml").touch()
+    assert find_config(None) == Path("config/hilum.yaml")
+    (tmp_path / "hilum.yaml").touch()
+    assert find_config(None) == Path("hilum.yaml")
+    with pytest.raises(ConfigMissing, match=r"other\.yaml: there is no such file"):
+        find_config(Path("other.yaml"))
+
+
+def test_the_schema_names_every_key_of_every_class(tmp_path: Path) -> None:
+    """JSON Schema is made from the declarations that decode; what a class can hold, an editor can complete."""
+    made = schema()
+    json.dumps(made)
+    assert made["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert set(made["properties"]) == {"node", "peers", "store", "engines", "models", "sinks", "applications", "routes"}
+    spelt = {"ae_titles": "ae_title", "host": "listen", "port": "listen", "min_free_bytes": "min_free"}
+    assert {spelt.get(one.name, one.name) for one in fields(Node)} == set(made["properties"]["node"]["properties"])
+    assert {spelt.get(one.name, one.name) for one in fields(Store)} == set(made["properties"]["store"]["properties"])
+    condition = made["$defs"]["condition"]["properties"]
+    assert set(condition) == {"in", "matches", "min", "max", "exists", "within", "not"}
