@@ -1,0 +1,55 @@
+"""Writing a file so that a power loss leaves all of it or nothing, and private to the user that the node runs as."""
+
+import contextlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+Bytes: TypeAlias = bytes | memoryview
+
+FOLDER_MODE = 0o700
+_FILE_MODE = 0o600
+_MOST_AT_ONCE = 1 << 30  # one write takes no more than 2 GiB
+
+
+def write_flushed(path: Path, parts: Sequence[Bytes]) -> None:
+    """Create `path` with these bytes, on disk when it returns; its name is not durable yet. Leaves nothing behind when it fails."""
+    fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, _FILE_MODE)
+    try:
+        try:
+            for part in parts:
+                _write(fd, part)
+            os.fdatasync(fd)
+        finally:
+            os.close(fd)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        raise
+
+
+def _write(fd: int, data: Bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[os.write(fd, left[:_MOST_AT_ONCE]) :]
+
+
+def flush_folder(folder: Path) -> None:
+    """Make the names in `folder` durable."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def make_folder(folder: Path) -> None:
+    """Make `folder` and what is missing above it, private and durable."""
+    missing = []
+    while not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    for one in reversed(missing):
+        one.mkdir(mode=FOLDER_MODE, exist_ok=True)
+        flush_folder(one.parent)

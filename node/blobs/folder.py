@@ -1,0 +1,116 @@
+"""Blobs in a local folder: a name is a path below it."""
+
+import contextlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from node.blobs.errors import BlobDiffers, BlobsFailed
+from node.blobs.files import flush_folder, make_folder, write_flushed
+
+INBOX = "inbox"
+ASIDE = "aside"
+_PARTIAL = ".part"
+_CHUNK_BYTES = 1 << 20
+
+
+class FolderBlobs:
+    """The blobs port on a folder. `inbox` and `aside` in it belong to the receiver's spool and are no blobs."""
+
+    def __init__(self, root: Path) -> None:
+        make_folder(root)
+        self._root = root
+
+    def put(self, name: str, data: bytes | memoryview) -> None:
+        """Write beside the name, flush, link, flush the folder.
+
+        Raises
+        ------
+        BlobDiffers
+            Other bytes lie under this name.
+        BlobsFailed
+            The disk is full or broken.
+        """
+        path = self.path(name)
+        try:
+            if not path.exists():
+                self._put(path, data)
+        except OSError as failed:
+            raise BlobsFailed(f"blob {name} cannot be written: {failed.strerror}") from failed
+        if not _holds(path, memoryview(data)):
+            raise BlobDiffers(f"blob {name} holds other bytes than the {len(data)} that were to be put there")
+
+    def _put(self, path: Path, data: bytes | memoryview) -> None:
+        for last in (False, True):
+            make_folder(path.parent)
+            partial = path.with_name(f".{uuid.uuid4().hex}{_PARTIAL}")
+            try:
+                write_flushed(partial, [data])
+                # a link, where a rename would replace what another process put there in the meantime
+                with contextlib.suppress(FileExistsError):
+                    os.link(partial, path)
+                flush_folder(path.parent)
+            except FileNotFoundError:
+                # `delete` took the emptied folder away in between
+                if last:
+                    raise
+                continue
+            finally:
+                partial.unlink(missing_ok=True)
+            return
+
+    def path(self, name: str) -> Path:
+        """The file of a blob, whether it is there or not."""
+        parts = PurePosixPath(name).parts
+        assert parts, "a blob has a name"
+        assert not name.startswith("/"), f"{name!r} is no relative path"
+        assert ".." not in parts, f"{name!r} leaves the folder"
+        assert parts[0] not in (INBOX, ASIDE), f"{name!r} lies in the receiver's spool"
+        return self._root.joinpath(*parts)
+
+    def delete(self, name: str) -> None:
+        """Unlink, and remove folders that this emptied. Not flushed: whoever deletes has a tombstone and may delete again."""
+        path = self.path(name)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as failed:
+            raise BlobsFailed(f"blob {name} cannot be deleted: {failed.strerror}") from failed
+        for folder in path.parents:
+            if folder == self._root:
+                return
+            try:
+                folder.rmdir()
+            except OSError:
+                return  # something else lies in it
+
+    def names(self, prefix: str = "") -> Iterator[str]:
+        """The names of all blobs that begin with `prefix`, in no order."""
+        for folder, folders, files in os.walk(self._root):
+            here = Path(folder).relative_to(self._root)
+            if here == Path():
+                folders[:] = [one for one in folders if one not in (INBOX, ASIDE)]
+            for file in files:
+                name = (here / file).as_posix()
+                if name.startswith(prefix) and not file.endswith(_PARTIAL):
+                    yield name
+
+    def free_bytes(self) -> int:
+        """What the node's user may still write to this file system."""
+        return shutil.disk_usage(self._root).free
+
+    def used_share(self) -> float:
+        """How full the file system is, 0 to 1, of what the node's user may write at all."""
+        usage = shutil.disk_usage(self._root)
+        return usage.used / (usage.used + usage.free)
+
+
+def _holds(path: Path, data: memoryview) -> bool:
+    try:
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_size != len(data):
+                return False
+            return all(file.read(_CHUNK_BYTES) == data[at : at + _CHUNK_BYTES] for at in range(0, len(data), _CHUNK_BYTES))
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,130 @@
+"""The receiver's durable spool in a local folder: one Part 10 file an instance, which is its own journal entry (ADR-0002, ADR-0003)."""
+
+import errno
+import heapq
+import itertools
+import os
+import re
+import shutil
+import time
+from pathlib import Path, PurePosixPath
+
+from node.blobs.errors import BlobsFailed, DiskFailed, NoRoom
+from node.blobs.files import flush_folder, make_folder, write_flushed
+from node.blobs.folder import ASIDE, INBOX
+from node.blobs.part10 import part10
+from node.dimse.port import Reception
+from node.observe.events import alarm
+
+__all__ = ["FolderInbox", "part10"]
+
+_COMPLETE = ".dcm"
+_PARTIAL = ".part"
+_UNSAFE = re.compile(r"[^0-9A-Za-z-]")
+
+
+class FolderInbox:
+    """`inbox` in the folder of the blobs, so that settling an entry is a rename. One process keeps, any may empty it.
+
+    Names are times and counters of ours; nothing that a sender says is ever part of a path.
+    """
+
+    def __init__(self, root: Path, *, min_free_bytes: int) -> None:
+        self._root = root
+        self._folder = root / INBOX
+        self._min_free_bytes = min_free_bytes
+        self._counter = itertools.count()
+        make_folder(self._folder)
+
+    def sweep(self) -> int:
+        """Delete what a killed receiver left half-written, none of which was acknowledged; how many. For the process that keeps,
+        before it does."""
+        partial = [Path(one) for one in os.scandir(self._folder) if one.name.endswith(_PARTIAL)]
+        for path in partial:
+            path.unlink(missing_ok=True)
+        return len(partial)
+
+    # ---- the listener's side
+    def keep(self, reception: Reception) -> None:
+        """Write under another name, flush, rename, flush the folder; then 0x0000 may be answered.
+
+        Raises
+        ------
+        NoRoom, DiskFailed
+            Nothing is kept, nothing is left behind.
+        """
+        # the preamble and the meta information of a file are far below a page or two
+        needed = len(reception.dataset) + 8192
+        partial = self._folder / f"{self._name(reception)}{_PARTIAL}"
+        try:
+            free = shutil.disk_usage(self._folder).free
+            if free - needed < self._min_free_bytes:
+                raise NoRoom(f"an instance of {len(reception.dataset)} bytes would leave less than {self._min_free_bytes} of {free} bytes")
+            write_flushed(partial, [part10(reception), reception.dataset])
+            partial.rename(entry := partial.with_suffix(_COMPLETE))
+        except OSError as failed:
+            raise _refusal(failed) from failed
+        try:
+            flush_folder(self._folder)
+        except OSError as failed:
+            # not durable, so not acknowledged, so it must not stay
+            entry.unlink(missing_ok=True)
+            raise _refusal(failed) from failed
+
+    def _name(self, reception: Reception) -> str:
+        association = _UNSAFE.sub("", reception.association)[:32]
+        return f"{time.time_ns():020d}-{association}-{os.getpid()}-{next(self._counter):09d}"
+
+    # ---- the index's side
+    def waiting(self, limit: int) -> list[Path]:
+        """Complete entries, the oldest first."""
+        with os.scandir(self._folder) as entries:
+            names = heapq.nsmallest(limit, (one.name for one in entries if one.name.endswith(_COMPLETE)))
+        return [self._folder / name for name in names]
+
+    def settle(self, entry: Path, name: str) -> None:
+        """Rename an entry to its blob. Not flushed: should a power loss undo it, the entry is back and its row knows the name."""
+        target = self._root.joinpath(*PurePosixPath(name).parts)
+        for last in (False, True):
+            try:
+                make_folder(target.parent)
+                os.rename(entry, target)
+            except FileNotFoundError as absent:
+                if not entry.exists() and target.exists():
+                    return  # settled before
+                if last or not entry.exists():
+                    raise BlobsFailed(f"inbox entry {entry.name} is gone, and {name} is not there") from absent
+                continue  # a blob was deleted and its emptied folder with it
+            except OSError as failed:
+                raise BlobsFailed(f"inbox entry {entry.name} cannot become {name}: {failed.strerror}") from failed
+            return
+
+    def set_aside(self, entry: Path, reason: str) -> Path:
+        """Move an entry to `aside`, its reason beside it as text; the reason first, so that nothing lies there unexplained."""
+        folder = self._root / ASIDE
+        kept = folder / entry.name
+        note = kept.with_suffix(".txt")
+        try:
+            make_folder(folder)
+            note.unlink(missing_ok=True)
+            write_flushed(note, [f"{reason}\n".encode()])
+            if entry.exists() or not kept.exists():
+                os.rename(entry, kept)
+            flush_folder(folder)
+        except OSError as failed:
+            raise BlobsFailed(f"inbox entry {entry.name} cannot be set aside: {failed.strerror}") from failed
+        return kept
+
+    def drop(self, entry: Path) -> None:
+        """Delete an entry; an absent one is no error."""
+        try:
+            entry.unlink(missing_ok=True)
+        except OSError as failed:
+            raise BlobsFailed(f"inbox entry {entry.name} cannot be deleted: {failed.strerror}") from failed
+
+
+def _refusal(failed: OSError) -> NoRoom | DiskFailed:
+    alarm("inbox.failed", errno=errno.errorcode.get(failed.errno or 0, "?"), reason=failed.strerror)
+    if failed.errno in (errno.ENOSPC, errno.EDQUOT):
+        return NoRoom("the disk is full")
+    return DiskFailed(f"the disk did not take the instance: {failed.strerror}")
