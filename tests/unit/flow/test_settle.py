@@ -1,0 +1,254 @@
+"""When a study counts as complete: the quiet window, the sender's own count, the operator's word."""
+
+from concurrent.futures import Executor, Future
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from node.domain.arrival import Completeness
+from node.domain.errors import DeliveryError
+from node.domain.state import ArrivalState
+from node.flow.settle import Settle, complete_now
+from node.settings.config import May, Scope
+from node.settings.config import Settle as Rule
+from tests.unit.flow.mini import CT1, START, CountingPeer, MiniNode
+
+
+class AtOnce(Executor):
+    """Runs what it is given before it returns."""
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:  # noqa: BLE001  (an executor hands on whatever was raised)
+            future.set_exception(error)
+        return future
+
+
+class Never(Executor):
+    """Takes questions and leaves them without an answer, as a PACS that hangs does."""
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        return Future()
+
+
+def settle_of(node: MiniNode, peer: CountingPeer | None = None, **options: Any) -> Settle:
+    return Settle(node.journal, node.config, node.clock, lambda _: peer or CountingPeer(), executor=AtOnce(), **options)
+
+
+def with_rule(node: MiniNode, rule: Rule, *, find: bool = False) -> None:
+    may = CT1.may | {May.FIND} if find else CT1.may
+    node.configure(peers={"ct1": replace(CT1, settle=rule, may=may)})
+
+
+def test_a_study_is_complete_after_its_quiet_window_and_not_before(node: MiniNode) -> None:
+    """Ten seconds after the last instance, by default."""
+    node.receive("1.1", "1.1.1")
+    settle = settle_of(node)
+    node.clock.advance(9.9)
+    assert settle.step() == 0
+    node.clock.advance(0.2)
+    assert settle.step() == 1
+    (arrival,) = node.arrivals()
+    assert (arrival.state, arrival.completed_by, arrival.instances) == (ArrivalState.COMPLETE, Completeness.QUIET, 4)
+    assert settle.step() == 0
+
+
+def test_a_second_series_within_the_window_restarts_it(node: MiniNode) -> None:
+    """Three associations three seconds apart are one study when the window is five seconds."""
+    with_rule(node, Rule(quiet=timedelta(seconds=5)))
+    settle = settle_of(node)
+    for series in ("1.1.1", "1.1.2", "1.1.3"):
+        node.receive("1.1", series)
+        node.clock.advance(3)
+        assert settle.step() == 0
+    node.clock.advance(2.1)
+    assert settle.step() == 1
+    assert [(arrival.instances, arrival.revision) for arrival in node.arrivals()] == [(12, 1)]
+
+
+def test_instances_after_the_window_open_a_revision_that_names_its_predecessor(node: MiniNode) -> None:
+    """Six seconds apart with a window of five: never a silent split, the second revision has everything."""
+    with_rule(node, Rule(quiet=timedelta(seconds=5)))
+    settle = settle_of(node)
+    node.receive("1.1", "1.1.1")
+    node.clock.advance(6)
+    assert settle.step() == 1
+    node.receive("1.1", "1.1.2")
+    node.clock.advance(6)
+    assert settle.step() == 1
+    first, second = node.arrivals()
+    assert (second.revision, second.supersedes, second.instances) == (2, first.id, 8)
+
+
+def test_interleaved_studies_settle_apart(node: MiniNode) -> None:
+    """Each has its own clock and its own instances."""
+    for number in range(1, 5):
+        node.receive("1.1", "1.1.1", [number])
+        node.receive("2.2", "2.2.1", [number])
+        node.clock.advance(1)
+    node.clock.advance(4)
+    node.receive("2.2", "2.2.1", [5])
+    node.clock.advance(6)
+    assert settle_of(node).step() == 1
+    assert [(arrival.study_instance_uid, arrival.state.value, arrival.instances) for arrival in node.arrivals()] == [
+        ("1.1", "complete", 4),
+        ("2.2", "received", 5),
+    ]
+
+
+def test_series_settle_one_by_one_where_the_peer_says_so(node: MiniNode) -> None:
+    """Three mammography series of one study are three arrivals."""
+    with_rule(node, Rule(scope=Scope.SERIES, quiet=timedelta(seconds=5)))
+    for series in ("1.1.1", "1.1.2", "1.1.3"):
+        node.receive("1.1", series)
+    node.clock.advance(5.1)
+    assert settle_of(node).step() == 3
+    assert {arrival.series_instance_uid for arrival in node.arrivals(ArrivalState.COMPLETE)} == {"1.1.1", "1.1.2", "1.1.3"}
+
+
+def test_an_instance_that_arrives_at_that_very_moment_keeps_the_arrival_open(node: MiniNode) -> None:
+    """Between reading what is due and completing it, an instance is journaled: the manifest must not freeze without it."""
+    node.receive("1.1", "1.1.1")
+    node.clock.advance(11)
+
+    journal = node.journal
+    original = journal.complete
+
+    def complete(*given: Any, **options: Any) -> bool:
+        node.receive("1.1", "1.1.1", [99])
+        return original(*given, **options)
+
+    journal.complete = complete  # type: ignore[method-assign]
+    assert settle_of(node).step() == 0
+    journal.complete = original  # type: ignore[method-assign]
+    assert [arrival.state for arrival in node.arrivals()] == [ArrivalState.RECEIVED]
+    node.clock.advance(11)
+    assert settle_of(node).step() == 1
+    assert node.arrivals()[0].instances == 5
+
+
+def test_what_waits_in_the_inbox_holds_completion_back(node: MiniNode) -> None:
+    """An arrival is judged only up to the moment that the index has reached: its next instance may already be received."""
+    node.receive("1.1", "1.1.1")
+    node.clock.advance(11)
+    assert settle_of(node, horizon=lambda: START + timedelta(seconds=9)).step() == 0
+    assert settle_of(node, horizon=lambda: START + timedelta(seconds=10.5)).step() == 1
+
+
+def test_the_senders_count_shortens_the_window(node: MiniNode) -> None:
+    """All four that the sender has are here: complete two seconds after the last one, by count."""
+    with_rule(node, Rule(quiet=timedelta(seconds=60)), find=True)
+    peer = CountingPeer()
+    peer.counts = 4
+    settle = settle_of(node, peer)
+    node.receive("1.1", "1.1.1")
+    node.clock.advance(0.1)
+    settle.step()
+    assert peer.asked == []  # instances still stream in
+    node.clock.advance(0.5)
+    settle.step()  # asks
+    assert peer.asked == [("1.1", None)]
+    settle.step()  # reads the answer
+    node.clock.advance(1.3)
+    assert settle.step() == 0
+    node.clock.advance(0.2)
+    assert settle.step() == 1
+    assert node.arrivals()[0].completed_by is Completeness.COUNT
+
+
+@pytest.mark.parametrize("counts", [5, 0, None])
+def test_a_count_that_is_not_reached_changes_nothing(node: MiniNode, counts: int | None) -> None:
+    """More at the sender, nothing there, or no answer: the quiet window decides."""
+    with_rule(node, Rule(quiet=timedelta(seconds=20)), find=True)
+    peer = CountingPeer()
+    peer.counts = counts
+    settle = settle_of(node, peer)
+    node.receive("1.1", "1.1.1")
+    for _ in range(19):
+        node.clock.advance(1)
+        assert settle.step() == 0
+    node.clock.advance(1.1)
+    assert settle.step() == 1
+    assert node.arrivals()[0].completed_by is Completeness.QUIET
+    assert len(peer.asked) <= 10  # every two seconds at most
+
+
+def test_an_instance_after_the_count_makes_it_void(node: MiniNode) -> None:
+    """Counts grow while a scan runs: a fifth instance starts the long window again."""
+    with_rule(node, Rule(quiet=timedelta(seconds=60)), find=True)
+    peer = CountingPeer()
+    peer.counts = 4
+    settle = settle_of(node, peer)
+    node.receive("1.1", "1.1.1")
+    node.clock.advance(0.6)
+    settle.step()
+    settle.step()
+    peer.counts = 9
+    node.clock.advance(0.4)
+    node.receive("1.1", "1.1.1", [5])
+    node.clock.advance(30)
+    assert settle.step() == 0
+    node.clock.advance(31)
+    assert settle.step() == 1
+    arrival = node.arrivals()[0]
+    assert (arrival.completed_by, arrival.instances) == (Completeness.QUIET, 5)
+
+
+def test_a_count_never_lengthens_a_short_window(node: MiniNode) -> None:
+    """Quiet of one second stays one second, and the sender is not even asked."""
+    with_rule(node, Rule(quiet=timedelta(seconds=1)), find=True)
+    peer = CountingPeer()
+    settle = settle_of(node, peer)
+    node.receive("1.1", "1.1.1")
+    node.clock.advance(1.1)
+    assert settle.step() == 1
+    assert peer.asked == []
+
+
+@pytest.mark.parametrize("error", [DeliveryError("association rejected"), RuntimeError("a defect of the requestor")])
+def test_a_sender_that_cannot_be_asked_delays_nothing(node: MiniNode, error: Exception) -> None:
+    """Errors of the question are events, no more."""
+    with_rule(node, Rule(quiet=timedelta(seconds=10)), find=True)
+    peer = CountingPeer()
+    peer.fails = error
+    settle = settle_of(node, peer)
+    node.receive("1.1", "1.1.1")
+    node.clock.advance(1)
+    settle.step()
+    node.clock.advance(9.1)
+    assert settle.step() == 1
+
+
+def test_a_sender_that_never_answers_delays_nothing(node: MiniNode) -> None:
+    """One question hangs; it is not asked twice, and the quiet window runs."""
+    with_rule(node, Rule(quiet=timedelta(seconds=10)), find=True)
+    settle = Settle(node.journal, node.config, node.clock, lambda _: CountingPeer(), executor=Never())
+    node.receive("1.1", "1.1.1")
+    for _ in range(9):
+        node.clock.advance(1)
+        assert settle.step() == 0
+    node.clock.advance(1.1)
+    assert settle.step() == 1
+    settle.close()
+
+
+def test_only_peers_with_find_are_asked(node: MiniNode) -> None:
+    """`may` without find: nobody opens an association to them."""
+    peer = CountingPeer()
+    node.receive("1.1", "1.1.1")
+    node.clock.advance(5)
+    settle_of(node, peer).step()
+    assert peer.asked == []
+
+
+def test_the_operator_completes_by_hand(node: MiniNode) -> None:
+    """`hilum studies complete`: at once, with the reason kept; a second time is no longer possible."""
+    node.receive("1.1", "1.1.1")
+    (arrival,) = node.arrivals()
+    assert complete_now(node.journal, arrival, node.clock())
+    assert not complete_now(node.journal, arrival, node.clock())
+    assert node.arrivals()[0].completed_by is Completeness.OPERATOR
