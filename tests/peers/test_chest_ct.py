@@ -1,6 +1,5 @@
 """The second application, on a real chest: a CT written as a series goes in; the lungs' mask, volume and attenuation come back."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +31,7 @@ class Came:
 
 
 @pytest.fixture(scope="module")
-def came(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Came]:
+def came(tmp_path_factory: pytest.TempPathFactory) -> Came:
     """A chest CT was stored in the PACS, forwarded by it, and its results came back."""
     folder = tmp_path_factory.mktemp("chest")
     voxels, affine = from_nifti(data("labelled", "ct_thorax_pulm", "ct_cropped.nii.gz"))
@@ -45,7 +44,7 @@ def came(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Came]:
         for modality in RESULTS:
             (series,) = study.of(modality)
             (paths[modality],) = both.pacs.download(series, folder / "back")
-    yield Came(chest=source.read(folder / "ct"), first=files[0], seg=paths["SEG"], sr=paths["SR"], sc=paths["OT"])
+    return Came(chest=source.read(folder / "ct"), first=files[0], seg=paths["SEG"], sr=paths["SR"], sc=paths["OT"])
 
 
 def test_validators_find_nothing(came: Came) -> None:
