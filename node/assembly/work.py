@@ -1,0 +1,57 @@
+"""The work process: claims jobs, infers, encodes; one job at a time, as many processes as `node: {workers: …}` says."""
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from inference.applications.port import Application
+from inference.imaging.assemble import assemble
+from node.assembly import compose
+from node.assembly.family import owner_of
+from node.assembly.stages import Beat, Ringing
+from node.flow.clock import Clock, Tick, turn
+from node.flow.infer import Analyst, Engines
+from node.flow.runner import Runner
+from node.results.encode import encode
+from node.settings.config import Config
+
+_BEAT_EVERY = timedelta(seconds=10)
+_NICENESS = 5  # the listener and the flow come first on a busy machine
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def work(config: Config, stop: threading.Event, *, ready: Callable[..., None]) -> None:
+    """Work off jobs until `stop`; the job under way is finished."""
+    os.nice(_NICENESS)
+    engines = Engines(config, lambda name: compose.open_engine(config, name))
+
+    def application_of(name: str) -> Application:
+        return compose.application(config, name)
+
+    with contextlib.closing(compose.open_journal(config)) as journal, contextlib.closing(engines):
+        runner = Runner(
+            journal,
+            compose.open_blobs(config),
+            config,
+            _now,
+            owner_of(os.getpid()),
+            Analyst(config, application_of, engines.of),
+            encode,
+            assemble=assemble,
+            application_of=application_of,
+            away=engines.away,
+        )
+        beat = Beat(journal, f"work:{os.getpid()}", _now)
+        beat.step()
+        clock = Clock([Tick(stage=beat, every=_BEAT_EVERY)])
+        clock.start()
+        ready()
+        try:
+            turn([Ringing(runner, compose.bell(config, "flow"))], compose.bell(config, "work").wait, stop)
+        finally:
+            clock.stop()
