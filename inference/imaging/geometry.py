@@ -231,7 +231,8 @@ def _even_spacing(stack: Sequence[Plane], depth: Reals) -> float:
     if bool(np.all(regular & (multiples >= 1))) and bool(np.any(multiples > 1)):
         missing = int((multiples - 1).sum())
         where = [f"{stack[i].name} and {stack[i + 1].name} ({gaps[i]:.2f} mm)" for i in map(int, np.flatnonzero(multiples > 1))]
-        raise Gap(f"{missing} slices are missing at a spacing of {usual:.2f} mm: between {naming(where)}")
+        lost = "1 slice is" if missing == 1 else f"{missing} slices are"
+        raise Gap(f"{lost} missing at a spacing of {usual:.2f} mm: between {naming(where)}")
     worst = int(np.argmax(np.abs(gaps - usual)))
     raise IrregularSpacing(
         f"the distance between slices varies from {gaps.min():.2f} to {gaps.max():.2f} mm (mostly {usual:.2f} mm); "

@@ -63,7 +63,8 @@ def one_instance(pixels: NDArray[Any], number: int = 1, *, syntax: UID = Explici
             delattr(dataset, keyword)
         else:
             setattr(dataset, keyword, value)
-    dataset["PixelData"].VR = "OB" if syntax.is_encapsulated else "OW"
+    if "PixelData" in dataset:
+        dataset["PixelData"].VR = "OB" if syntax.is_encapsulated else "OW"
     return dataset
 
 
