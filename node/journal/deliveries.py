@@ -24,7 +24,7 @@ _CLAIMABLE = text("delivery.state = 'waiting'")  # the very words of ix_delivery
 class Deliveries(Database):
     """The part of the journal that knows deliveries."""
 
-    def claim_delivery(self, owner: str, now: datetime, lease: timedelta) -> Delivery | None:
+    def claim_delivery(self, owner: str, now: datetime, lease: timedelta, *, busy_sinks: Collection[str] = ()) -> Delivery | None:
         """See the port."""
         at = micros(now)
         candidate = (
@@ -34,6 +34,7 @@ class Deliveries(Database):
                 _delivery.due_at <= at,
                 or_(_delivery.lease.is_(None), _delivery.lease_until < at),
                 _delivery.sink.not_in(paused_names(Pausable.SINK)),
+                _delivery.sink.not_in(sorted(busy_sinks)),
             )
             .order_by(_delivery.due_at, _delivery.id)
             .limit(1)
