@@ -1,0 +1,222 @@
+"""From complete arrivals to jobs: one job for each application and series, reasons kept, nothing twice."""
+
+import hashlib
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from inference.applications.errors import UnknownApplication
+from inference.applications.port import Application
+from node.domain.instance import Standing
+from node.domain.job import Priority
+from node.domain.route import Condition, Operator, Route
+from node.domain.state import ArrivalState, JobState
+from node.domain.uid import derive_uid
+from node.flow.route import RouteStage
+from node.flow.settle import Settle
+from tests.unit.flow.mini import APPLICATION, CountingPeer, MiniNode
+
+
+def application_of(name: str) -> Application:
+    if name == "absent":
+        raise UnknownApplication('there is no application "absent"')
+    return replace(APPLICATION, name=name)
+
+
+def route(node: MiniNode, *routes: Route, **options: Any) -> int:
+    """Let the quiet window pass and route what is complete."""
+    if routes:
+        node.configure(routes=routes)
+    node.clock.advance(60)
+    Settle(node.journal, node.config, node.clock, lambda _: CountingPeer()).step()
+    return RouteStage(node.journal, node.config, node.clock, lambda name: f"engine of {name}", application_of).step()
+
+
+def purge(node: MiniNode, instances: list[int]) -> None:
+    """End the job on them, as retention waits for, and delete their pixels."""
+    (job,) = node.jobs()
+    node.journal.end_job(job.id, None, JobState.CANCELLED, "HLM-0000", "by the operator", node.clock())
+    node.journal.tombstone(instances, node.clock())
+    assert {instance.standing for instance in node.journal.job_instances(job.id)} == {Standing.PURGED}
+
+
+def is_modality(*values: str) -> tuple[Condition, ...]:
+    return (Condition(keyword="Modality", operator=Operator.EQUALS, expected=values),)
+
+
+def test_a_complete_study_becomes_one_job_with_all_of_its_instances(node: MiniNode) -> None:
+    """One CT → one job that uses every SOP instance, under the digest that arithmetic by hand gives."""
+    node.receive("1.1", "1.1.1", range(1, 25))
+    assert route(node) == 1
+    (job,) = node.jobs()
+    assert (job.state, job.application, job.application_version, job.engine) == (
+        JobState.QUEUED,
+        "threshold",
+        "1.0.0",
+        "engine of threshold",
+    )
+    assert (job.routes, job.sinks, job.priority) == (("all",), ("archive",), Priority.ROUTINE)
+    used = node.journal.job_instances(job.id)
+    assert {instance.sop_instance_uid for instance in used} == {derive_uid("1.1", "1.1.1", str(n)) for n in range(1, 25)}
+    lines = "".join(sorted(f"{instance.sop_instance_uid} {instance.digest}\n" for instance in used))
+    assert job.input_digest == hashlib.sha256(lines.encode()).hexdigest()
+    assert node.arrivals()[0].state is ArrivalState.ROUTED
+    assert route(node) == 0
+
+
+def test_two_routes_that_ask_for_the_same_share_one_job(node: MiniNode) -> None:
+    """Two matching routes, two sinks: each sink gets everything once; the more urgent route decides."""
+    node.receive("1.1", "1.1.1")
+    route(
+        node,
+        Route(name="day", run=("threshold",), send=("archive", "second"), priority=Priority.ROUTINE),
+        Route(name="stroke", run=("threshold", "other"), send=("second", "third"), priority=Priority.URGENT),
+    )
+    shared, other = node.jobs()
+    assert (shared.routes, shared.sinks, shared.priority) == (("day", "stroke"), ("archive", "second", "third"), Priority.URGENT)
+    assert (other.application, other.routes, other.sinks) == ("other", ("stroke",), ("second", "third"))
+
+
+def test_each_series_is_a_job_of_its_own_where_the_route_says_so(node: MiniNode) -> None:
+    """Four mammography views in three series, per series → three jobs."""
+    for series in ("1.1.1", "1.1.2", "1.1.3"):
+        node.receive("1.1", series, Modality="MG")
+    route(node, Route(name="mg", run=("threshold",), send=("archive",), each=True))
+    assert [job.series_instance_uid for job in node.jobs()] == ["1.1.1", "1.1.2", "1.1.3"]
+
+
+def test_no_match_is_kept_and_visible_with_the_reason(node: MiniNode) -> None:
+    """The study stays, routed to nothing, and says why."""
+    node.receive("1.1", "1.1.1", Modality="US")
+    assert route(node, Route(name="ct only", when=is_modality("CT"), run=("threshold",))) == 1
+    (arrival,) = node.arrivals(ArrivalState.ROUTED)
+    (decision,) = node.journal.decisions(arrival.id)
+    assert (decision.route, decision.matched, decision.reason) == ("ct only", False, "Modality is US, expected CT")
+    assert node.jobs() == []
+
+
+def test_a_keyword_that_only_some_instances_have_counts_for_the_series(node: MiniNode) -> None:
+    """Conditions look at the series: some value of some instance is enough to be equal."""
+    node.receive("1.1", "1.1.1", [1], ImageType=("ORIGINAL", "PRIMARY"))
+    node.receive("1.1", "1.1.1", [2], ImageType=("DERIVED", "SECONDARY", "MPR"))
+    mpr = Condition(keyword="ImageType", operator=Operator.EQUALS, expected=("MPR",))
+    route(node, Route(name="mpr", when=(mpr,), run=("threshold",)), Route(name="no mpr", when=(replace(mpr, negated=True),), run=("x",)))
+    assert [job.application for job in node.jobs()] == ["threshold"]
+
+
+def test_a_late_series_runs_only_what_is_new(node: MiniNode) -> None:
+    """A revision re-runs only the jobs whose own series changed."""
+    each = Route(name="each", run=("threshold",), send=("archive",), each=True)
+    node.receive("1.1", "1.1.1")
+    route(node, each)
+    node.receive("1.1", "1.1.2")
+    route(node)
+    assert [(job.series_instance_uid, job.state, job.predecessor) for job in node.jobs()] == [
+        ("1.1.1", JobState.QUEUED, None),
+        ("1.1.2", JobState.QUEUED, None),
+    ]
+
+
+def test_late_instances_of_a_series_supersede_its_job(node: MiniNode) -> None:
+    """The new job names the one that it replaces."""
+    node.receive("1.1", "1.1.1")
+    route(node)
+    node.receive("1.1", "1.1.1", [5])
+    route(node)
+    old, new = node.jobs()
+    assert (old.state, new.state, new.predecessor) == (JobState.SUPERSEDED, JobState.QUEUED, old.id)
+    assert len(node.journal.job_instances(new.id)) == 5
+
+
+def test_pixels_that_retention_deleted_change_no_digest(node: MiniNode) -> None:
+    """The first series' pixels are long gone when a second one comes: the first job stands, and is not run again."""
+    each = Route(name="each", run=("threshold",), send=("archive",), each=True)
+    first = node.receive("1.1", "1.1.1")
+    route(node, each)
+    purge(node, first)
+    node.receive("1.1", "1.1.2")
+    route(node)
+    assert [(job.series_instance_uid, job.state) for job in node.jobs()] == [("1.1.1", JobState.CANCELLED), ("1.1.2", JobState.QUEUED)]
+
+
+def test_a_series_whose_pixels_are_partly_gone_is_parked_with_the_reason(node: MiniNode) -> None:
+    """Late slices of a series of which the rest was deleted: no volume can be made, and a person is told."""
+    ids = node.receive("1.1", "1.1.1")
+    route(node)
+    purge(node, ids)
+    node.receive("1.1", "1.1.1", [5])
+    route(node)
+    parked = node.jobs()[-1]
+    assert (parked.state, parked.code) == (JobState.PARKED, "HLM-3081")
+    assert parked.reason is not None
+    assert parked.reason.startswith("the pixels of 4 instances were deleted by retention: 2.25.")
+
+
+def test_a_conflict_parks_the_job_and_names_the_instance(node: MiniNode) -> None:
+    """Two different images under one UID: neither is used until a person has decided."""
+    node.receive("1.1", "1.1.1")
+    node.receive("1.1", "1.1.1", [2], standing=Standing.CONFLICT, changed="other pixels")
+    route(node)
+    (job,) = node.jobs()
+    assert (job.state, job.code) == (JobState.PARKED, "HLM-3080")
+    assert job.reason == f"two different images came under one SOP Instance UID: {derive_uid('1.1', '1.1.1', '2')}"
+    assert len(node.journal.job_instances(job.id)) == 4
+
+
+def test_a_corrected_instance_replaces_the_old_one_in_the_job(node: MiniNode) -> None:
+    """Corrected demographics: the job uses the new bytes, and each SOP instance once."""
+    ids = node.receive("1.1", "1.1.1")
+    corrected = node.receive("1.1", "1.1.1", [1], replaces=ids[0], changed="corrected name")
+    route(node)
+    (job,) = node.jobs()
+    assert {instance.id for instance in node.journal.job_instances(job.id)} == {*ids[1:], *corrected}
+
+
+def test_an_application_that_cannot_be_loaded_parks_its_jobs_and_no_others(node: MiniNode) -> None:
+    """The route's other application runs."""
+    node.receive("1.1", "1.1.1")
+    route(node, Route(name="both", run=("absent", "threshold"), send=("archive",)))
+    broken, fine = node.jobs()
+    assert (broken.state, broken.code, broken.reason) == (JobState.PARKED, "HLM-2801", 'there is no application "absent"')
+    assert fine.state is JobState.QUEUED
+
+
+def test_a_configuration_edited_between_studies_is_used_from_then_on(node: MiniNode) -> None:
+    """The old study keeps the decision of its day; the new one is decided by the new routes, never the old."""
+    node.receive("1.1", "1.1.1")
+    route(node, Route(name="old", run=("threshold",), send=("archive",)))
+    before = node.config.digest
+    node.receive("2.2", "2.2.1")
+    route(node, Route(name="new", run=("other",), send=("second",)))
+    assert [(job.study_instance_uid, job.routes) for job in node.jobs()] == [("1.1", ("old",)), ("2.2", ("new",))]
+    assert [node.journal.config_digest(arrival.id) for arrival in node.arrivals()] == [before, node.config.digest]
+    assert before != node.config.digest
+
+
+def test_the_sender_and_the_called_title_decide(node: MiniNode) -> None:
+    """`from` and `to` of the route against what the association said."""
+    node.receive("1.1", "1.1.1", called="HILUM_STAT")
+    node.receive("2.2", "2.2.1", peer=None)
+    route(
+        node,
+        Route(name="stat", called=("HILUM_STAT",), run=("threshold",), send=("archive",)),
+        Route(name="known", peers=("ct1",), run=("other",), send=("archive",)),
+    )
+    assert [(job.study_instance_uid, job.application) for job in node.jobs()] == [("1.1", "threshold"), ("1.1", "other")]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)])
+def test_urgent_before_routine_before_offpeak_in_every_order_of_arrival(node: MiniNode, order: tuple[int, int, int]) -> None:
+    """Claims follow the priority, not the order in which studies came."""
+    priorities = (Priority.URGENT, Priority.ROUTINE, Priority.OFFPEAK)
+    node.configure(
+        routes=tuple(Route(name=p.value, called=(p.value,), run=("threshold",), send=("archive",), priority=p) for p in priorities)
+    )
+    for place in order:
+        node.receive(f"1.{place}", f"1.{place}.1", called=priorities[place].value)
+        node.clock.advance(1)
+    route(node)
+    claimed = [node.journal.claim_job("test", node.clock(), timedelta(minutes=1)) for _ in order]
+    assert [job.priority for job in claimed if job is not None] == list(priorities)
