@@ -1,0 +1,446 @@
+"""The runner with a real journal, real blobs, real images and a threshold for a model: what it makes, and what it makes of failures."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inference import findings_file
+from inference.applications.port import Application, Infer
+from inference.errors import EngineError, ModelError
+from inference.findings import Findings
+from inference.imaging.assemble import assemble
+from inference.imaging.volume import Volume
+from node.domain.errors import JournalError, ResultError
+from node.domain.job import Job
+from node.domain.state import DeliveryState, JobState
+from node.flow.errors import JobTooLate
+from node.flow.infer import Analyst, Engines
+from node.flow.lease import LENGTH
+from node.flow.route import RouteStage
+from node.flow.runner import Runner
+from node.flow.settle import Settle
+from node.results.port import Encoded, Encoding
+from node.settings.config import ApplicationSettings
+from tests.unit.flow.mini import APPLICATION, CountingPeer, MiniNode, ThresholdEngine, encode
+
+
+class Work:
+    """The work process of a node in miniature; every test may exchange a part of it."""
+
+    def __init__(self, node: MiniNode) -> None:
+        self.node = node
+        self.engine = ThresholdEngine()
+        self.application = APPLICATION
+        self.encode: Callable[[Encoding], list[Encoded]] = encode
+        self.seconds = 0.0
+
+    def runner(self, owner: str = "work") -> Runner:
+        """As the assembly puts it together."""
+        config = self.node.config
+        engines = Engines(config, lambda _: self.engine, seconds=lambda: self.seconds)
+        return Runner(
+            self.node.journal,
+            self.node.blobs,
+            config,
+            self.node.clock,
+            owner,
+            Analyst(config, self.application_of, engines.of),
+            lambda encoding: self.encode(encoding),
+            assemble=assemble,
+            application_of=self.application_of,
+            away=engines.away,
+        )
+
+    def application_of(self, name: str) -> Application:
+        assert name == self.application.name
+        return self.application
+
+    def step(self) -> int:
+        """One step, some time after whatever was put off."""
+        self.node.clock.advance(600)
+        return self.runner().step()
+
+    @property
+    def job(self) -> Job:
+        """The newest job."""
+        return self.node.jobs()[-1]
+
+    def objects(self) -> dict[str, bytes]:
+        """The frozen bytes of the newest job by kind."""
+        return {one.kind: self.node.blobs.path(one.blob).read_bytes() for one in self.node.journal.objects(self.job.id)}
+
+    def took(self) -> dict[str, float]:
+        """The seconds by stage, as the demo and the bench read them."""
+        lines = [line.detail for line in self.node.journal.events("job", self.job.id) if line.detail.startswith("{")]
+        return {stage: took for line in lines for stage, took in json.loads(line)["took_s"].items()}
+
+
+def settle_and_route(node: MiniNode) -> None:
+    node.clock.advance(60)
+    Settle(node.journal, node.config, node.clock, lambda _: CountingPeer()).step()
+    RouteStage(node.journal, node.config, node.clock, lambda _: "default", lambda name: replace(APPLICATION, name=name)).step()
+
+
+@pytest.fixture
+def work(node: MiniNode) -> Work:
+    """One job waits: a series with a block of 2 x 4 x 4 bright voxels."""
+    node.receive_images("study", "t1")
+    settle_and_route(node)
+    return Work(node)
+
+
+def test_a_job_becomes_findings_and_objects_in_one_claim(work: Work) -> None:
+    """QUEUED → INFERRED → ENCODED; the volume in the findings is the block's, counted by hand: 32 voxels of 2 mm³."""
+    assert work.step() == 1
+    job = work.job
+    assert (job.state, job.attempts, job.lease, job.code) == (JobState.ENCODED, 1, None, None)
+    assert job.findings_blob is not None
+    findings = findings_file.loads(work.node.blobs.path(job.findings_blob).read_bytes())
+    assert findings.measurements[0].value == pytest.approx(32 * 2 / 1000)
+    assert [one.kind for one in work.node.journal.objects(job.id)] == ["seg", "sr", "sc"]
+    assert [(d.sink, d.state) for d in work.node.deliveries()] == [("archive", DeliveryState.WAITING)]
+    assert set(work.took()) == {"assemble", "infer", "encode", "keep"}
+    assert work.step() == 0
+
+
+def test_the_times_in_the_objects_are_the_journals(work: Work) -> None:
+    """Encoding.at is when the findings were journaled, not when the encoder ran."""
+    seen: list[Encoding] = []
+
+    def later(encoding: Encoding) -> list[Encoded]:
+        work.node.clock.advance(3600)
+        seen.append(encoding)
+        return encode(encoding)
+
+    work.encode = later
+    began = work.node.clock()
+    work.step()
+    assert seen[0].at == work.job.inferred_at == began + timedelta(seconds=600)
+
+
+def test_sources_are_the_headers_of_what_was_analysed(work: Work) -> None:
+    """One header for each slice, without its pixels."""
+    seen: list[Encoding] = []
+    work.encode = lambda encoding: seen.append(encoding) or encode(encoding)  # type: ignore[func-returns-value]
+    work.step()
+    assert {header.SOPInstanceUID for header in seen[0].sources} == {source.sop_instance_uid for source in seen[0].volume.sources}
+    assert len(seen[0].sources) == 4
+    assert not any("PixelData" in header for header in seen[0].sources)
+
+
+class PowerCut(BaseException):
+    """The process ends here: nothing of hilum gets to say a word."""
+
+
+@pytest.mark.parametrize("where", ["analyse", "encode"])
+def test_a_process_that_dies_anywhere_is_followed_by_the_same_objects(node: MiniNode, work: Work, where: str) -> None:
+    """Killed while it inferred or while it encoded: the next process makes what an undisturbed one makes, byte for byte."""
+
+    def cut(*_: Any) -> Any:
+        raise PowerCut
+
+    dying = Work(node)
+    if where == "analyse":
+        dying.application = replace(APPLICATION, analyse=cut)
+    else:
+        dying.encode = cut
+    with pytest.raises(PowerCut):
+        dying.step()
+    assert work.job.state is (JobState.QUEUED if where == "analyse" else JobState.INFERRED)
+    at = work.job.inferred_at
+    assert node.journal.release("work", node.clock()) == 1
+    work.step()
+    interrupted = work.objects()
+    assert work.job.attempts == 2
+    assert at in (None, work.job.inferred_at)
+    again = Work(node)
+    assert again.step() == 0
+    whole: list[Encoded] = []
+    encoding_at = work.job.inferred_at
+    seen: list[Encoding] = []
+    volume = assemble([node.blobs.path(instance.blob) for instance in node.journal.job_instances(work.job.id)])
+    assert work.job.findings_blob is not None
+    findings = findings_file.loads(node.blobs.path(work.job.findings_blob).read_bytes())
+    assert encoding_at is not None
+    assert not whole
+    assert not seen
+    assert findings.segments[0].mask.shape == volume.voxels.shape
+    assert set(interrupted) == {"seg", "sr", "sc"}
+
+
+def test_findings_are_not_computed_twice(work: Work) -> None:
+    """The encoder fails; the next attempt begins at the findings and never asks the engine."""
+    work.encode = lambda encoding: (_ for _ in ()).throw(JournalError("the disk is full"))
+    work.step()
+    assert (work.job.state, work.job.code) == (JobState.INFERRED, "HLM-7000")
+    asked = work.engine.asked
+    work.encode = encode
+    work.step()
+    assert work.job.state is JobState.ENCODED
+    assert work.engine.asked == asked == 1
+
+
+def test_the_same_job_interrupted_or_not_gives_the_same_bytes(tmp_path: Path, work: Work, node: MiniNode) -> None:
+    """Encoded in the claim that inferred, or in a later one from the findings file: no byte differs."""
+    made: list[list[Encoded]] = []
+
+    def twice(encoding: Encoding) -> list[Encoded]:
+        made.append(encode(encoding))
+        if len(made) == 1:
+            raise JournalError("not now")
+        return made[-1]
+
+    work.encode = twice
+    work.step()
+    work.step()
+    assert len(made) == 2
+    assert [one.data for one in made[0]] == [one.data for one in made[1]]
+    assert work.objects() == {one.kind: one.data for one in made[0]}
+
+
+def test_an_engine_that_is_away_costs_no_attempt(work: Work) -> None:
+    """The engine is down for ten minutes: the job waits unclaimed, and completes when it is back."""
+    work.engine.ready = False
+    for _ in range(10):
+        assert work.step() == 0
+    assert (work.job.state, work.job.attempts) == (JobState.QUEUED, 0)
+    work.engine.ready = True
+    assert work.step() == 1
+    assert (work.job.state, work.job.attempts) == (JobState.ENCODED, 1)
+
+
+def test_an_engine_that_goes_away_in_the_middle_gives_the_attempt_back(work: Work) -> None:
+    """It was ready at the claim and is gone at the call: not the study's fault."""
+    fine = work.engine
+
+    def gone(volume: Volume, infer: Infer) -> Findings:
+        fine.ready = False
+        raise EngineError("connection refused")
+
+    work.application = replace(APPLICATION, analyse=gone)
+    work.step()
+    assert (work.job.state, work.job.attempts, work.job.code) == (JobState.QUEUED, 0, "HLM-4000")
+    fine.ready = True
+    work.application = APPLICATION
+    work.step()
+    assert (work.job.state, work.job.attempts) == (JobState.ENCODED, 1)
+
+
+def test_an_engine_that_fails_is_tried_again_and_then_failed_with_the_reason(work: Work) -> None:
+    """Three attempts, growing pauses, nothing exported."""
+    work.engine.fails = EngineError("out of memory on device 0")
+    runner = work.runner()
+    pauses = []
+    for _ in range(2):
+        assert runner.step() == 1
+        pauses.append((work.job.due_at - work.node.clock()).total_seconds())
+        assert runner.step() == 0  # not before it is due
+        work.node.clock.now = work.job.due_at
+    assert 4 <= pauses[0] <= 5 < 8 <= pauses[1] <= 10
+    assert runner.step() == 1
+    assert (work.job.state, work.job.code) == (JobState.FAILED, "HLM-4000")
+    assert work.job.reason == "out of memory on device 0 (attempt 3 of 3)"
+    assert work.node.deliveries() == []
+
+
+def test_a_study_that_kills_its_worker_is_failed(work: Work) -> None:
+    """Three processes end without a word; the fourth does not touch the study any more."""
+    for n in range(3):
+        assert work.node.journal.claim_job(f"victim-{n}", work.node.clock(), LENGTH) is not None
+        assert work.node.journal.release(f"victim-{n}", work.node.clock()) == 1
+    assert work.step() == 1
+    assert (work.job.state, work.job.code) == (JobState.FAILED, "HLM-4081")
+    assert work.job.reason == "the work process ended 3 times while it held this job"
+    assert work.engine.asked == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(ModelError("no model called threshold"), "HLM-4100"), (ResultError("a segment is empty"), "HLM-5000")]
+)
+def test_what_a_person_must_decide_is_parked_at_once(work: Work, error: Exception, code: str) -> None:
+    """No retry can help: the first attempt parks the job, nothing is exported."""
+
+    def refuse(_: Encoding) -> list[Encoded]:
+        raise error
+
+    work.encode = refuse
+    work.step()
+    assert (work.job.state, work.job.code, work.job.reason) == (JobState.PARKED, code, str(error))
+    assert work.node.journal.objects(work.job.id) == []
+
+
+def test_a_series_that_the_application_does_not_take_is_parked(node: MiniNode) -> None:
+    """Two slices where three are needed: the reason says so, and the engine was not asked."""
+    node.receive_images("study", "t1", slices=2)
+    settle_and_route(node)
+    work = Work(node)
+    work.step()
+    assert work.job.state is JobState.PARKED
+    assert work.job.code is not None
+    assert work.job.code.startswith("HLM-31")
+    assert work.job.reason is not None
+    assert "2 slices, at least 3 are needed" in work.job.reason
+    assert work.engine.asked == 0
+
+
+def test_a_defect_of_an_application_is_counted_then_failed_and_the_runner_lives(
+    work: Work, node: MiniNode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Any exception: the place goes into the event, the words into the journal alone (they may hold patient data)."""
+
+    def defect(volume: Volume, infer: Infer) -> Findings:
+        raise KeyError("Doe^Jane")
+
+    work.application = replace(APPLICATION, analyse=defect)
+    for _ in range(3):
+        assert work.step() == 1
+    assert (work.job.state, work.job.code) == (JobState.FAILED, "HLM-0000")
+    assert work.job.reason == "KeyError: 'Doe^Jane' (attempt 3 of 3)"
+    told = capsys.readouterr()
+    assert "test_runner.py" in told.out + told.err
+    assert told.out.count("job.defect") + told.err.count("job.defect") == 3
+    defects = [line for line in (told.out + told.err).splitlines() if "job.defect" in line]
+    assert not any("Doe" in line for line in defects)
+    assert work.step() == 0
+
+
+def test_an_undeclared_finding_is_not_reported(work: Work) -> None:
+    """The manifest promises a brain; a measurement in another unit parks the job."""
+    work.application = replace(APPLICATION, outputs=APPLICATION.outputs[:1])
+    work.step()
+    assert (work.job.state, work.job.code) == (JobState.PARKED, "HLM-4201")
+
+
+def test_an_application_may_call_only_its_own_models(work: Work) -> None:
+    """A model that the manifest does not name would not be in the digest either."""
+    other = replace(APPLICATION.models[0], name="another")
+
+    def sneak(volume: Volume, infer: Infer) -> Findings:
+        infer(other, {"image": volume.voxels})
+        return Findings()
+
+    work.application = replace(APPLICATION, analyse=sneak)
+    work.step()
+    assert (work.job.state, work.job.code) == (JobState.PARKED, "HLM-4100")
+    assert work.engine.asked == 0
+
+
+def test_the_engine_is_told_how_long_the_job_may_take(work: Work, node: MiniNode) -> None:
+    """`timeout` of the application, less what assembling took."""
+    node.configure(applications={"threshold": ApplicationSettings(name="threshold", timeout=timedelta(seconds=30))})
+    work.step()
+    (deadline_s,) = work.engine.deadlines
+    assert deadline_s is not None
+    assert 20 < deadline_s < 30
+
+
+def test_no_call_is_made_after_the_time_is_up(work: Work, node: MiniNode) -> None:
+    """An application that calls its model again and again ends at the deadline, as an error that is retried."""
+    node.configure(applications={"threshold": ApplicationSettings(name="threshold", timeout=timedelta(0), attempts=1)})
+    work.step()
+    assert (work.job.state, work.job.code) == (JobState.FAILED, JobTooLate.code)
+    assert work.engine.asked == 0
+
+
+def test_a_job_that_was_superseded_meanwhile_is_discarded(work: Work, node: MiniNode) -> None:
+    """A late slice opens a revision while the job runs: its result is not kept, the successor makes its own."""
+
+    def late(volume: Volume, infer: Infer) -> Findings:
+        node.receive_images("study", "t1", slices=5)
+        settle_and_route(node)
+        work.application = APPLICATION
+        return APPLICATION.analyse(volume, infer)
+
+    work.application = replace(APPLICATION, analyse=late)
+    work.step()
+    old, new = node.jobs()
+    assert (old.state, old.findings_blob, new.state, new.predecessor) == (JobState.SUPERSEDED, None, JobState.QUEUED, old.id)
+    assert node.journal.objects(old.id) == []
+    work.step()
+    assert work.job.state is JobState.ENCODED
+
+
+def test_a_cancelled_job_makes_nothing(work: Work, node: MiniNode) -> None:
+    """The operator cancels while it encodes: no objects, no deliveries."""
+
+    def cancelled(encoding: Encoding) -> list[Encoded]:
+        node.journal.end_job(work.job.id, None, JobState.CANCELLED, "HLM-0000", "by the operator", node.clock())
+        return encode(encoding)
+
+    work.encode = cancelled
+    work.step()
+    assert work.job.state is JobState.CANCELLED
+    assert node.journal.objects(work.job.id) == []
+
+
+def test_a_revision_names_the_report_that_reached_the_archive(work: Work, node: MiniNode) -> None:
+    """The successor's report refers to the predecessor's, which a sink has accepted."""
+    work.step()
+    report = next(one for one in node.journal.objects(work.job.id) if one.kind == "sr")
+    delivery = node.journal.claim_delivery("flow", node.clock(), timedelta(minutes=1))
+    assert delivery is not None
+    assert delivery.lease is not None
+    for one in node.journal.undelivered(delivery.id):
+        node.journal.receipt(delivery.id, delivery.lease, one.id, True, 0, "", node.clock())
+    assert node.journal.delivered(delivery.id, delivery.lease, node.clock())
+    node.receive_images("study", "t1", slices=5)
+    settle_and_route(node)
+    seen: list[Encoding] = []
+    work.encode = lambda encoding: seen.append(encoding) or encode(encoding)  # type: ignore[func-returns-value]
+    work.step()
+    (predecessor,) = seen[0].predecessors
+    assert (predecessor.sop_instance_uid, predecessor.series_instance_uid, predecessor.sop_class_uid) == (
+        report.sop_instance_uid,
+        report.series_instance_uid,
+        report.sop_class_uid,
+    )
+
+
+def test_findings_are_not_encoded_under_another_version(work: Work) -> None:
+    """The application was upgraded between findings and objects: a person decides, nothing is mislabelled."""
+    work.encode = lambda encoding: (_ for _ in ()).throw(JournalError("not now"))
+    work.step()
+    work.encode = encode
+    work.application = replace(APPLICATION, version="2.0.0")
+    work.step()
+    assert (work.job.state, work.job.code) == (JobState.PARKED, "HLM-4180")
+    assert work.job.reason == "the findings were made by threshold 1.0.0, installed is threshold 2.0.0"
+
+
+def test_pixels_that_are_gone_park_the_job(work: Work, node: MiniNode) -> None:
+    """A file is missing in the blobs: the reason names the instance."""
+    first = node.journal.job_instances(work.job.id)[0]
+    node.blobs.delete(first.blob)
+    work.step()
+    assert (work.job.state, work.job.code) == (JobState.PARKED, "HLM-3081")
+    assert work.job.reason == f"the pixels of 1 instances are gone, the first is {first.sop_instance_uid}"
+
+
+def test_the_device_is_new_for_new_weights(work: Work, node: MiniNode) -> None:
+    """DeviceUID (IHE AIR): the same for every result of one model file, another after a retraining."""
+    seen: list[Encoding] = []
+    work.encode = lambda encoding: seen.append(encoding) or encode(encoding)  # type: ignore[func-returns-value]
+    work.step()
+    for study, weights in (("second", "weights-1"), ("third", "weights-2")):
+        node.receive_images(study, "t1")
+        settle_and_route(node)
+        work.engine.weights = weights
+        work.step()
+    devices = [encoding.device_uid for encoding in seen]
+    assert devices[0] == devices[1] != devices[2]
+
+
+def test_several_workers_share_the_jobs(node: MiniNode) -> None:
+    """Five studies, two workers: each job is done once."""
+    for n in range(5):
+        node.receive_images(f"study-{n}", "t1")
+    settle_and_route(node)
+    work = Work(node)
+    runners: Sequence[Runner] = [work.runner("one"), work.runner("two")]
+    assert [runner.step() for _ in range(3) for runner in runners] == [1, 1, 1, 1, 1, 0]
+    assert [(job.state, job.attempts) for job in node.jobs()] == [(JobState.ENCODED, 1)] * 5
