@@ -13,6 +13,8 @@ from pynetdicom import AE
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.presentation import build_context
 
+from tests.lab.program import wait_until
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
@@ -68,8 +70,14 @@ class Sender:
         request.AffectedSOPInstanceUID = UID(offer.sop_instance_uid)
         request.Priority = 2
         request.DataSet = io.BytesIO(offer.data_set)
-        self.association.dimse.send_msg(request, context)
-        _, answer = self.association.dimse.get_msg(block=True)
+        # as pynetdicom's own send_c_store does: else its reactor may take the answer for itself
+        self.association._reactor_checkpoint.clear()
+        wait_until(lambda: self.association._is_paused, 5, "the reactor pauses", every_s=0.002)
+        try:
+            self.association.dimse.send_msg(request, context)
+            _, answer = self.association.dimse.get_msg(block=True)
+        finally:
+            self.association._reactor_checkpoint.set()
         return int(answer.Status) if answer is not None else None
 
     def abort_in_the_middle(self, offer: Offer) -> None:
@@ -78,7 +86,7 @@ class Sender:
         assert context is not None, "the node takes such objects"
         connection = self.association.dul.socket.socket
         command = _command(offer)
-        half = offer.data_set[: len(offer.data_set) // 2]
+        half = offer.data_set[: len(offer.data_set) // 4 * 2]
         for header, fragment in ((0x03, command), (0x00, half)):
             item = struct.pack(">IBB", len(fragment) + 2, context, header) + fragment
             connection.sendall(struct.pack(">BBI", 0x04, 0, len(item)) + item)
