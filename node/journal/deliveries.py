@@ -18,7 +18,7 @@ from node.journal.transitions import DELIVERY, held, move, note
 _delivery = schema.delivery.c
 _receipt = schema.receipt.c
 _object = schema.result_object.c
-_CLAIMABLE = text("delivery.state = 'waiting'")  # the very words of ix_delivery_claim
+_CLAIMABLE = text("delivery.state || '' = 'waiting'")  # the very words of ix_delivery_claim
 
 
 class Deliveries(Database):

@@ -18,7 +18,7 @@ from node.journal.sending import cancel_deliveries, insert_deliveries
 from node.journal.transitions import JOB, held, move, note
 
 _job = schema.job.c
-_CLAIMABLE = text("job.state IN ('queued', 'inferred')")  # the very words of ix_job_claim, or SQLite would not use it
+_CLAIMABLE = text("job.state || '' IN ('queued', 'inferred')")  # the very words of ix_job_claim, or SQLite would not use it
 _ENDED_BY_HAND = (JobState.PARKED, JobState.FAILED, JobState.CANCELLED)
 
 

@@ -167,13 +167,14 @@ job = Table(
     Column("reason", Text, nullable=True, comment="the sentence of the last failure"),
     comment="One application on one series; routes that ask for the same share it.",
 )
+# an expression, not the bare column: SQLite's planner would take ix_job_state for a claim and sort every job that waits
 Index(
     "ix_job_claim",
     job.c.rank,
     job.c.due_at,
     job.c.id,
-    sqlite_where=text("state IN ('queued', 'inferred')"),
-    postgresql_where=text("state IN ('queued', 'inferred')"),
+    sqlite_where=text("state || '' IN ('queued', 'inferred')"),
+    postgresql_where=text("state || '' IN ('queued', 'inferred')"),
 )
 Index("ix_job_same", job.c.study_instance_uid, job.c.series_instance_uid, job.c.application, job.c.id)
 Index("ix_job_arrival_id", job.c.arrival_id)
@@ -252,8 +253,8 @@ Index(
     "ix_delivery_claim",
     delivery.c.due_at,
     delivery.c.id,
-    sqlite_where=text("state = 'waiting'"),
-    postgresql_where=text("state = 'waiting'"),
+    sqlite_where=text("state || '' = 'waiting'"),
+    postgresql_where=text("state || '' = 'waiting'"),
 )
 Index("ix_delivery_state", delivery.c.state)
 

@@ -239,8 +239,8 @@ def upgrade() -> None:
         "job",
         ["rank", "due_at", "id"],
         unique=False,
-        sqlite_where=sa.text("state IN ('queued', 'inferred')"),
-        postgresql_where=sa.text("state IN ('queued', 'inferred')"),
+        sqlite_where=sa.text("state || '' IN ('queued', 'inferred')"),
+        postgresql_where=sa.text("state || '' IN ('queued', 'inferred')"),
     )
     op.create_index("ix_job_same", "job", ["study_instance_uid", "series_instance_uid", "application", "id"], unique=False)
     op.create_index("ix_job_state", "job", ["state", "moved_at"], unique=False)
@@ -286,8 +286,8 @@ def upgrade() -> None:
         "delivery",
         ["due_at", "id"],
         unique=False,
-        sqlite_where=sa.text("state = 'waiting'"),
-        postgresql_where=sa.text("state = 'waiting'"),
+        sqlite_where=sa.text("state || '' = 'waiting'"),
+        postgresql_where=sa.text("state || '' = 'waiting'"),
     )
     op.create_index("ix_delivery_state", "delivery", ["state"], unique=False)
     op.create_index("uq_delivery_job_sink", "delivery", ["job_id", "sink"], unique=True)

@@ -1,0 +1,111 @@
+"""The contract of node.journal.port, for every journal: what routing inserts, joins and supersedes."""
+
+from datetime import timedelta
+
+import pytest
+
+from node.domain.arrival import Completeness
+from node.domain.job import Priority
+from node.domain.state import DeliveryState, JobState
+from node.journal.errors import TransitionRefused
+from tests.unit.journal.story import DECISION, START, Story
+
+SECOND = timedelta(seconds=1)
+
+
+def test_routing_keeps_every_decision_and_the_configuration(story: Story) -> None:
+    """COMPLETE → ROUTED with the reasons, condition by condition, and the digest of the configuration; only once."""
+    story.receive(1)
+    arrival = story.arrival().id
+    with pytest.raises(TransitionRefused):
+        story.journal.route(arrival, [], [], "config 1", START)
+    assert story.journal.config_digest(arrival) is None
+    (job,) = story.route(story.job_asked())
+    assert story.journal.decisions(arrival) == [DECISION]
+    assert story.journal.config_digest(arrival) == "config 1"
+    assert [i.sop_instance_uid for i in story.journal.job_instances(job)] == ["1.1.1.1"]
+    assert story.names("arrival", arrival) == ["arrival.received", "arrival.complete", "arrival.routed"]
+    with pytest.raises(TransitionRefused):
+        story.journal.route(arrival, [], [], "config 1", START)
+
+
+def test_routes_that_ask_for_the_same_share_one_job(story: Story) -> None:
+    """Sinks and routes are the union, in order; the more urgent priority counts."""
+    story.receive(1)
+    again = story.job_asked(routes=("stroke",), sinks=("archive", "viewer"), priority=Priority.URGENT)
+    ids = story.route(story.job_asked(), again)
+    job = story.journal.job(ids[0])
+    assert ids == [job.id, job.id]
+    assert (job.routes, job.sinks, job.priority) == (("abdomen", "stroke"), ("archive", "viewer"), Priority.URGENT)
+
+
+def test_a_job_that_is_done_delivers_to_a_sink_that_it_gains(story: Story) -> None:
+    """The same inputs again, for another sink: no second job, one more delivery, and the job is done when that has arrived."""
+    job = story.done()
+    assert story.queued(sinks=("archive", "viewer")) == job
+    assert [(d.sink, d.state) for d in story.journal.deliveries(job=job)] == [
+        ("archive", DeliveryState.COMMITTED),
+        ("viewer", DeliveryState.WAITING),
+    ]
+    assert story.journal.job(job).state is JobState.ENCODED
+    story.deliver()
+    assert story.journal.job(job).state is JobState.DONE
+
+
+def test_other_inputs_supersede_a_job(story: Story) -> None:
+    """The new job names its predecessor, whose lease is worth nothing any more and whose waiting delivery does not leave."""
+    first = story.encoded()
+    second = story.queued(input_digest="inputs 2")
+    assert story.journal.job(second).predecessor == first
+    assert story.journal.job(first).state is JobState.SUPERSEDED
+    assert [d.state for d in story.journal.deliveries(job=first)] == [DeliveryState.CANCELLED]
+    assert story.journal.predecessor_objects(second) == []
+
+
+def test_superseding_takes_the_lease_of_a_job_at_work(story: Story) -> None:
+    """What a worker finishes for inputs that are no longer right touches nothing."""
+    story.queued()
+    running = story.claim()
+    story.queued(input_digest="inputs 2")
+    assert running.lease is not None
+    assert not story.journal.inferred(running.id, running.lease, "findings", "model", START)
+
+
+def test_what_has_begun_to_leave_is_finished_for_a_superseded_job(story: Story) -> None:
+    """One object accepted, then instances came late: the other follows, so that no segmentation stands without its report; and these
+    are the objects that the successor's report names."""
+    first = story.encoded()
+    delivery = story.take()
+    assert delivery.lease is not None
+    objects = story.journal.objects(first)
+    assert story.journal.receipt(delivery.id, delivery.lease, objects[0].id, True, 0, "", START)
+    assert story.journal.retry_delivery(delivery.id, delivery.lease, START, "HLM-6000", "away", START)
+    second = story.queued(input_digest="inputs 2")
+    assert story.journal.undelivered(story.deliver().id) == []
+    assert story.journal.job(first).state is JobState.SUPERSEDED
+    assert story.journal.predecessor_objects(second) == objects
+    story.now += SECOND
+    third = story.queued(input_digest="inputs 3")
+    assert story.journal.predecessor_objects(third) == objects, "the second left nothing, so the first is what stands"
+
+
+def test_a_job_refused_from_the_start_is_parked_with_the_reason(story: Story) -> None:
+    """An application that refuses the series leaves a job that people see; a newer version of it gets its chance."""
+    job = story.journal.job(story.queued(parked=("HLM-3017", "the gantry was tilted")))
+    assert (job.state, job.code, job.reason) == (JobState.PARKED, "HLM-3017", "the gantry was tilted")
+    assert story.names("job", job.id) == ["job.queued", "job.parked"]
+    assert story.queued() == job.id
+    assert story.journal.job(job.id).state is JobState.PARKED
+    newer = story.queued(application_version="1.1.0")
+    assert story.journal.job(newer).predecessor == job.id
+
+
+def test_a_revision_that_was_overtaken_inserts_no_jobs(story: Story) -> None:
+    """Two flow processes may route two revisions in either order: the earlier one's jobs would know less."""
+    story.receive(1)
+    first = story.arrival()
+    assert story.journal.complete(first.id, Completeness.QUIET, START)
+    story.receive(2)
+    (job,) = story.route(story.job_asked(input_digest="inputs 2"))
+    assert story.journal.route(first.id, [DECISION], [story.job_asked()], "config 1", START) == []
+    assert story.journal.job(job).state is JobState.QUEUED

@@ -1,0 +1,129 @@
+"""The schema: what the migrations build is what the tables say; old, new and foreign files; every part is explained."""
+
+import re
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, event
+
+from node.journal import schema
+from node.journal.errors import JournalCorrupt, JournalUnreachable, NewerJournal
+from node.journal.sql import SqlJournal
+from tests.unit.journal.story import LEASE, START
+
+
+def _statements(database: Path) -> dict[str, str]:
+    """Every table and index as SQLite has it, without spaces and quotes."""
+    with sqlite3.connect(database) as connection:
+        rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'alembic%'").fetchall()
+    return {name: re.sub(r"[\s\"]+", "", sql).removesuffix(")") for name, sql in rows}
+
+
+def _parts(statement: str) -> list[str]:
+    """Columns and constraints in an order of no importance."""
+    return sorted(re.split(r",(?![^()]*\))", statement))
+
+
+def test_the_migrations_build_the_schema(tmp_path: Path) -> None:
+    """An upgraded empty database has the tables, columns, constraints and (partial) indices that node.journal.schema describes."""
+    SqlJournal.open(f"sqlite:{tmp_path / 'migrated.db'}").close()
+    engine = create_engine(f"sqlite:///{tmp_path / 'described.db'}")
+    schema.metadata.create_all(engine)
+    engine.dispose()
+    migrated, described = _statements(tmp_path / "migrated.db"), _statements(tmp_path / "described.db")
+    assert migrated.keys() == described.keys()
+    for name in described:
+        assert _parts(migrated[name]) == _parts(described[name]), name
+
+
+def test_head_is_the_last_migration() -> None:
+    """`HEAD` and the newest file in versions/ are one revision."""
+    files = sorted(Path(schema.__file__).with_name("migrations").glob("versions/0*.py"))
+    assert files[-1].name.partition("_")[0] == schema.HEAD
+
+
+def test_opening_again_changes_nothing(tmp_path: Path) -> None:
+    """The second open finds the revision and runs no migration (alembic is not even loaded)."""
+    path = tmp_path / "journal.db"
+    SqlJournal.open(f"sqlite:{path}").close()
+    before = _statements(path)
+    program = "import sys; from node.journal.sql import SqlJournal; SqlJournal.open(sys.argv[1]).close(); print('alembic' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", program, f"sqlite:{path}"], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "False"
+    assert _statements(path) == before
+
+
+def test_a_journal_of_a_newer_hilum_is_refused(tmp_path: Path) -> None:
+    """Nobody may write a schema that it does not know."""
+    path = tmp_path / "journal.db"
+    SqlJournal.open(f"sqlite:{path}").close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(NewerJournal, match=r"journal\.db: schema revision 9999 is newer"):
+        SqlJournal.open(f"sqlite:{path}")
+
+
+def test_a_file_that_is_no_journal_is_named(tmp_path: Path) -> None:
+    """A wrong path must not be overwritten."""
+    path = tmp_path / "hilum.yaml"
+    path.write_text("node: {ae_title: HILUM}\n" * 100)
+    with pytest.raises(JournalCorrupt, match=r"hilum\.yaml"):
+        SqlJournal.open(f"sqlite:{path}")
+    assert path.read_text() == "node: {ae_title: HILUM}\n" * 100
+
+
+def test_a_path_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    """A folder where the file should be."""
+    with pytest.raises(JournalUnreachable, match=re.escape(str(tmp_path))):
+        SqlJournal.open(f"sqlite:{tmp_path}")
+
+
+def test_nobody_else_may_read_the_journal(tmp_path: Path) -> None:
+    """It holds patient data: the file and its companions are the owner's alone."""
+    journal = SqlJournal.open(f"sqlite:{tmp_path / 'var' / 'journal.db'}")
+    modes = {path.name: oct(path.stat().st_mode & 0o777) for path in (tmp_path / "var").iterdir()}
+    journal.close()
+    assert set(modes) >= {"journal.db", "journal.db-wal"}
+    assert set(modes.values()) == {"0o600"}
+
+
+def test_connections_are_as_durable_as_promised(tmp_path: Path) -> None:
+    """WAL, full synchronisation and foreign keys, as SQLite itself reports them on a connection of the journal."""
+    journal = SqlJournal.open(f"sqlite:{tmp_path / 'journal.db'}")
+    with journal._reading() as connection:
+        asked = {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous", "foreign_keys")}
+    journal.close()
+    assert asked == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+
+
+def test_everything_is_explained() -> None:
+    """Every table and every column has a comment; every state is named in the comment of its column."""
+    for table in schema.metadata.tables.values():
+        assert table.comment, table.name
+        assert [column.name for column in table.columns if not column.comment] == [], table.name
+    for subject, states in [
+        ("job", "queued inferred encoded done parked failed cancelled superseded"),
+        ("arrival", "received complete routed"),
+    ]:
+        comment = schema.metadata.tables[subject].c.state.comment or ""
+        assert [state for state in states.split() if f"{state}:" not in comment] == []
+
+
+def test_the_claims_use_their_indices(tmp_path: Path) -> None:
+    """A claim reads the partial index of what can be claimed, in its order: not the history of all jobs, and nothing is sorted."""
+    journal = SqlJournal.open(f"sqlite:{tmp_path / 'journal.db'}")
+    asked: list[tuple[str, Any]] = []
+    event.listen(journal._reader, "before_cursor_execute", lambda *told: asked.append((told[2], told[3])))
+    journal.claim_job("host:1", START, LEASE, away_engines=["gpu"])
+    journal.claim_delivery("host:1", START, LEASE)
+    claims = [(sql, values) for sql, values in asked if sql.startswith("UPDATE")]
+    with journal._reading() as connection:
+        plans = [" ".join(row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values)) for sql, values in claims]
+    journal.close()
+    for plan, index in zip(plans, ("ix_job_claim", "ix_delivery_claim"), strict=True):
+        assert index in plan
+        assert "TEMP B-TREE" not in plan
