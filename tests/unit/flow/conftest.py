@@ -1,6 +1,8 @@
 """The fixtures of the stages' tests: one clock, one node in miniature."""
 
-from collections.abc import Iterator
+import contextlib
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,25 +14,41 @@ from node.settings.config import ApplicationSettings, Config, Node, Sink, SinkKi
 from tests.unit.flow.mini import CT1, FakeClock, MiniNode
 
 
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
+@pytest.fixture(scope="session")
+def empty_journal(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A journal at the present schema, made once and copied."""
+    path = tmp_path_factory.mktemp("journal") / "empty.db"
+    SqlJournal.open(f"sqlite:{path}").close()
+    return path
 
 
 @pytest.fixture
-def node(tmp_path: Path, clock: FakeClock) -> Iterator[MiniNode]:
-    """A node with one peer, one application, two sinks and one route to the first of them."""
-    config = Config(
-        path=tmp_path / "hilum.yaml",
-        digest="0" * 64,
-        node=Node(),
-        store=Store(journal=f"sqlite:{tmp_path}/hilum.db", blobs=tmp_path / "blobs"),
-        models=tmp_path / "models",
-        peers={"ct1": CT1},
-        sinks={name: Sink(name=name, kind=SinkKind.FOLDER, path=tmp_path / name) for name in ("archive", "second")},
-        applications={"threshold": ApplicationSettings(name="threshold")},
-        routes=(Route(name="all", run=("threshold",), send=("archive",)),),
-    )
-    journal = SqlJournal.open(config.store.journal)
-    yield MiniNode(journal=journal, blobs=FolderBlobs(config.store.blobs), config=config, clock=clock, folder=tmp_path)
-    journal.close()
+def make_node(empty_journal: Path) -> Iterator[Callable[[Path], MiniNode]]:
+    """Makes nodes with one peer, one application, two sinks and one route to the first of them."""
+    with contextlib.ExitStack() as opened:
+
+        def make(folder: Path) -> MiniNode:
+            folder.mkdir(exist_ok=True)
+            shutil.copy(empty_journal, folder / "hilum.db")
+            config = Config(
+                path=folder / "hilum.yaml",
+                digest="0" * 64,
+                node=Node(),
+                store=Store(journal=f"sqlite:{folder}/hilum.db", blobs=folder / "blobs"),
+                models=folder / "models",
+                peers={"ct1": CT1},
+                sinks={name: Sink(name=name, kind=SinkKind.FOLDER, path=folder / name) for name in ("archive", "second")},
+                applications={"threshold": ApplicationSettings(name="threshold")},
+                routes=(Route(name="all", run=("threshold",), send=("archive",)),),
+            )
+            journal = SqlJournal.open(config.store.journal)
+            opened.callback(journal.close)
+            return MiniNode(journal=journal, blobs=FolderBlobs(config.store.blobs), config=config, clock=FakeClock(), folder=folder)
+
+        yield make
+
+
+@pytest.fixture
+def node(tmp_path: Path, make_node: Callable[[Path], MiniNode]) -> MiniNode:
+    """One such node."""
+    return make_node(tmp_path)
