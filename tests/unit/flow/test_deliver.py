@@ -1,0 +1,350 @@
+"""Deliveries: every sink gets everything once, whatever the others do; nothing short of all is a success."""
+
+import hashlib
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+
+from node.domain.errors import JournalError
+from node.domain.job import Delivery, Priority, ResultObject
+from node.domain.route import Decision
+from node.domain.state import DeliveryState, JobState
+from node.flow.deliver import LEASE, Deliver
+from node.flow.settle import complete_now
+from node.journal.port import NewJob, Pausable
+from node.sinks.folder import FolderSink
+from node.sinks.port import Parcel, Receipt, Sink
+from tests.unit.flow.mini import ListSink, MiniNode
+
+KINDS = ("seg", "sr", "sc")
+
+
+def encoded_job(node: MiniNode, study: str = "1.1", sinks: Sequence[str] = ("archive",)) -> int:
+    """A job with three frozen objects that waits for delivery to `sinks`."""
+    node.receive(study, f"{study}.1")
+    (arrival,) = [one for one in node.arrivals() if one.study_instance_uid == study]
+    complete_now(node.journal, arrival, node.clock())
+    new = NewJob(
+        series_instance_uid=f"{study}.1",
+        application="threshold",
+        application_version="1.0.0",
+        engine="default",
+        routes=("all",),
+        sinks=tuple(sinks),
+        priority=Priority.ROUTINE,
+        input_digest=study,
+        instances=(),
+    )
+    decisions: list[Decision] = []
+    (job,) = node.journal.route(arrival.id, decisions, [new], node.config.digest, node.clock())
+    claimed = node.journal.claim_job("test", node.clock(), timedelta(minutes=1))
+    assert claimed is not None
+    assert claimed.lease is not None
+    node.journal.inferred(job, claimed.lease, "findings", "model", node.clock())
+    objects = []
+    for kind in KINDS:
+        data = f"{kind} of {study}".encode()
+        node.blobs.put(f"results/{job}-{kind}.dcm", data)
+        objects.append(
+            ResultObject(
+                job=job,
+                kind=kind,
+                sop_instance_uid=f"{study}.9.{KINDS.index(kind)}",
+                sop_class_uid="1.2.3",
+                series_instance_uid=f"{study}.9",
+                description=kind,
+                blob=f"results/{job}-{kind}.dcm",
+                size=len(data),
+                digest=hashlib.sha256(data).hexdigest(),
+            )
+        )
+    assert node.journal.encoded(job, claimed.lease, objects, node.clock())
+    return job
+
+
+class Delivering:
+    """The stage over a node in miniature, with list sinks; `until_idle` is what the flow process does."""
+
+    def __init__(self, node: MiniNode) -> None:
+        self.node = node
+        self.archive, self.second = ListSink(), ListSink()
+        self.stage = self.fresh()
+
+    def fresh(self, **sinks: Sink) -> Deliver:
+        """The stage of a new process."""
+        every: Mapping[str, Sink] = sinks or {"archive": self.archive, "second": self.second}
+        self.stage = Deliver(self.node.journal, self.node.blobs, every, self.node.config, self.node.clock, "flow")
+        return self.stage
+
+    def until_idle(self) -> None:
+        while self.stage.step():
+            assert self.stage.wait(30)
+
+    def states(self) -> dict[str, DeliveryState]:
+        return {one.sink: one.state for one in self.node.deliveries()}
+
+    def only(self) -> Delivery:
+        (delivery,) = self.node.deliveries()
+        return delivery
+
+
+@pytest.fixture
+def delivering(node: MiniNode) -> Iterator[Delivering]:
+    made = Delivering(node)
+    yield made
+    made.stage.close()
+
+
+def test_the_frozen_bytes_reach_the_sink_and_the_job_is_done(node: MiniNode, delivering: Delivering) -> None:
+    """Exactly the journaled objects, a receipt for each, then COMMITTED and DONE."""
+    job = encoded_job(node)
+    delivering.until_idle()
+    assert delivering.archive.has == {one.sop_instance_uid: node.blobs.path(one.blob).read_bytes() for one in node.journal.objects(job)}
+    assert delivering.only().state is DeliveryState.COMMITTED
+    assert node.journal.job(job).state is JobState.DONE
+    receipts = node.journal.receipts(delivering.only().id)
+    assert [(one.kind, accepted, status) for one, accepted, status, _ in receipts] == [(kind, True, 0) for kind in KINDS]
+    assert any('"deliver"' in line.detail for line in node.journal.events("job", job))
+    delivering.until_idle()
+    assert len(delivering.archive.sent) == 3
+
+
+def test_a_sink_that_is_down_does_not_hold_up_the_other(node: MiniNode, delivering: Delivering) -> None:
+    """Two sinks, one down: the other gets everything once; the first when it is back; what was delivered is not sent again."""
+    job = encoded_job(node, sinks=("archive", "second"))
+    delivering.archive.away = True
+    delivering.until_idle()
+    assert delivering.states() == {"archive": DeliveryState.WAITING, "second": DeliveryState.COMMITTED}
+    waiting = next(one for one in node.deliveries() if one.sink == "archive")
+    assert (waiting.code, waiting.reason) == ("HLM-6000", "nobody answers")
+    delivering.archive.away = False
+    delivering.until_idle()
+    assert delivering.archive.sent == []  # it is not due yet
+    node.clock.now = waiting.due_at
+    delivering.fresh()  # also after a restart
+    delivering.until_idle()
+    assert delivering.states() == {"archive": DeliveryState.COMMITTED, "second": DeliveryState.COMMITTED}
+    assert node.journal.job(job).state is JobState.DONE
+    assert len(delivering.archive.sent) == len(delivering.second.sent) == 3
+
+
+def test_a_slow_sink_does_not_hold_up_the_other(node: MiniNode, delivering: Delivering) -> None:
+    """One sink hangs in the middle of an object; the other is served meanwhile, and then everything ends well."""
+    go_on = threading.Event()
+
+    class Slow(ListSink):
+        def send(self, parcels: Sequence[Parcel]) -> list[Receipt]:
+            assert go_on.wait(30)
+            return ListSink.send(self, parcels)
+
+    slow = Slow()
+    delivering.fresh(archive=slow, second=delivering.second)
+    for study in ("1.1", "2.2", "3.3"):
+        encoded_job(node, study, sinks=("archive", "second"))
+    served = 0
+    while served < 3:
+        delivering.stage.step()
+        served = sum(one.state is DeliveryState.COMMITTED for one in node.deliveries())
+    assert len(delivering.second.sent) == 9
+    assert slow.sent == []
+    go_on.set()
+    delivering.until_idle()
+    assert len(slow.sent) == 9
+    assert set(delivering.states().values()) == {DeliveryState.COMMITTED}
+
+
+def test_nine_of_ten_is_no_success(node: MiniNode, delivering: Delivering) -> None:
+    """The sink has no room for one object: the rest is sent again alone, without duplicates, until all are there."""
+    encoded_job(node)
+    delivering.archive.answers["sr"] = (False, False, 0xA700)
+    delivering.until_idle()
+    delivery = delivering.only()
+    assert (delivery.state, delivery.code) == (DeliveryState.WAITING, "HLM-6080")
+    assert delivery.reason == "archive accepted 2 of 3 objects, not yet sr 1.1.9.1 (status 0xA700)"
+    delivering.archive.answers.clear()
+    node.clock.now = delivery.due_at
+    delivering.until_idle()
+    assert delivering.only().state is DeliveryState.COMMITTED
+    assert [kind for kind, _ in delivering.archive.sent] == ["seg", "sr", "sc", "sr"]
+
+
+def test_an_unknown_outcome_is_sent_again(node: MiniNode, delivering: Delivering) -> None:
+    """No status came: the sink may have the object or not; sending it again is harmless."""
+    encoded_job(node)
+    delivering.archive.answers["seg"] = (False, False, None)
+    delivering.until_idle()
+    assert delivering.only().reason == "archive accepted 2 of 3 objects, not yet seg 1.1.9.0 (no answer)"
+
+
+def test_a_refusal_for_good_parks_the_delivery_with_status_and_object(node: MiniNode, delivering: Delivering) -> None:
+    """0x0122: the archive does not take such objects; a person decides, nothing is retried."""
+    job = encoded_job(node)
+    delivering.archive.answers["seg"] = (False, True, 0x0122)
+    delivering.until_idle()
+    delivery = delivering.only()
+    assert (delivery.state, delivery.code) == (DeliveryState.PARKED, "HLM-6100")
+    assert delivery.reason == "archive refused seg 1.1.9.0 (status 0x0122)"
+    node.clock.advance(10_000)
+    delivering.until_idle()
+    assert len(delivering.archive.sent) == 3
+    delivering.archive.answers.clear()
+    node.journal.resend(job, None, node.clock())
+    delivering.until_idle()
+    assert delivering.only().state is DeliveryState.COMMITTED
+
+
+def test_pauses_double_up_to_the_longest_and_then_it_gives_up(node: MiniNode, delivering: Delivering) -> None:
+    """5 s, 10 s, 20 s, … at most 60 s, each up to a fifth shorter; parked after `give_up` of trying."""
+    sink = node.config.sinks["archive"]
+    patient = replace(sink, retry_first=timedelta(seconds=5), retry_most=timedelta(seconds=60), give_up=timedelta(minutes=10))
+    node.configure(sinks={**node.config.sinks, "archive": patient})
+    delivering.fresh()
+    delivering.archive.away = True
+    encoded_job(node)
+    began = node.clock()
+    pauses = []
+    while (delivery := delivering.only()).state is DeliveryState.WAITING:
+        pauses.append((delivery.due_at - node.clock()).total_seconds())
+        node.clock.now = delivery.due_at
+        delivering.until_idle()
+    longest = [0.0, 5, 10, 20, 40, 60, 60, 60]
+    assert all(0.8 * most <= pause <= most for pause, most in zip(pauses, longest, strict=False))
+    assert timedelta(minutes=10) <= node.clock() - began <= timedelta(minutes=11)
+    assert delivery.state is DeliveryState.PARKED
+    assert delivery.code == "HLM-6181"
+    assert delivery.reason is not None
+    assert delivery.reason.endswith("UTC; the last time: nobody answers")
+
+
+def test_a_sink_without_summary_pages_is_complete_without_them(node: MiniNode, delivering: Delivering) -> None:
+    """`summary: false`: the page is left out, the delivery completes, and the receipt says why."""
+    node.configure(sinks={**node.config.sinks, "archive": replace(node.config.sinks["archive"], summary=False)})
+    delivering.fresh()
+    job = encoded_job(node, sinks=("archive", "second"))
+    delivering.until_idle()
+    assert [kind for kind, _ in delivering.archive.sent] == ["seg", "sr"]
+    assert [kind for kind, _ in delivering.second.sent] == ["seg", "sr", "sc"]
+    assert node.journal.job(job).state is JobState.DONE
+    archive = next(one for one in node.deliveries() if one.sink == "archive")
+    details = {one.kind: detail for one, _, _, detail in node.journal.receipts(archive.id)}
+    assert details["sc"] == "left out: this sink takes no summary page"
+
+
+def test_a_sink_that_left_the_configuration_parks_its_deliveries(node: MiniNode, delivering: Delivering) -> None:
+    """The others go on."""
+    encoded_job(node, sinks=("archive", "removed"))
+    delivering.until_idle()
+    assert delivering.states() == {"archive": DeliveryState.COMMITTED, "removed": DeliveryState.PARKED}
+    assert next(one.code for one in node.deliveries() if one.sink == "removed") == "HLM-6180"
+
+
+def test_bytes_that_are_gone_park_the_delivery(node: MiniNode, delivering: Delivering) -> None:
+    """A file is missing in the blobs: named, not retried for a week."""
+    encoded_job(node)
+    node.blobs.delete("results/1-seg.dcm")
+    delivering.until_idle()
+    assert (delivering.only().state, delivering.only().code) == (DeliveryState.PARKED, "HLM-6182")
+
+
+def test_a_paused_sink_gets_nothing(node: MiniNode, delivering: Delivering) -> None:
+    """`hilum pause SINK`; after `resume` everything comes."""
+    node.journal.pause(Pausable.SINK, "archive", node.clock())
+    encoded_job(node)
+    delivering.until_idle()
+    assert delivering.archive.sent == []
+    node.journal.resume(Pausable.SINK, "archive", node.clock())
+    delivering.until_idle()
+    assert len(delivering.archive.sent) == 3
+
+
+def test_a_process_that_dies_after_the_last_answer_sends_again_the_same_bytes(node: MiniNode, delivering: Delivering) -> None:
+    """At least once on the wire: the receipts were not written, so all is sent again under the same UIDs, one set in the archive."""
+    encoded_job(node)
+    claimed = node.journal.claim_delivery("dead", node.clock(), LEASE)
+    assert claimed is not None
+    delivering.archive.send(
+        [
+            Parcel(sop_instance_uid=one.sop_instance_uid, sop_class_uid="1.2.3", kind=one.kind, path=node.blobs.path(one.blob))
+            for one in node.journal.undelivered(claimed.id)
+        ]
+    )
+    before = dict(delivering.archive.has)
+    delivering.until_idle()
+    assert delivering.only().state is DeliveryState.WAITING  # the lease is still held
+    assert node.journal.release("dead", node.clock()) == 1
+    delivering.until_idle()
+    assert delivering.only().state is DeliveryState.COMMITTED
+    assert delivering.archive.has == before
+
+
+def test_what_the_journal_could_not_record_is_put_off_not_lost(node: MiniNode, delivering: Delivering) -> None:
+    """The journal fails at the receipt: the delivery is tried again by the same process, long before its lease runs out."""
+    encoded_job(node)
+    original = node.journal.receipt
+
+    def full(*_: Any, **__: Any) -> bool:
+        raise JournalError("the disk is full")
+
+    node.journal.receipt = full  # type: ignore[method-assign]
+    delivering.until_idle()
+    node.journal.receipt = original  # type: ignore[method-assign]
+    delivery = delivering.only()
+    assert (delivery.state, delivery.code) == (DeliveryState.WAITING, "HLM-7000")
+    assert delivery.due_at - node.clock() <= timedelta(seconds=5)
+    node.clock.now = delivery.due_at
+    delivering.until_idle()
+    assert delivering.only().state is DeliveryState.COMMITTED
+
+
+def test_closing_lets_what_is_under_way_end_and_claims_nothing_more(node: MiniNode, delivering: Delivering) -> None:
+    """SIGTERM drains: the object on its way arrives, the next delivery waits for the next process."""
+    entered, go_on = threading.Event(), threading.Event()
+
+    class Slow(ListSink):
+        def send(self, parcels: Sequence[Parcel]) -> list[Receipt]:
+            entered.set()
+            assert go_on.wait(30)
+            return ListSink.send(self, parcels)
+
+    stage = delivering.fresh(archive=Slow())
+    encoded_job(node, "1.1")
+    encoded_job(node, "2.2")
+    stage.step()
+    assert entered.wait(30)
+    stage.close(timeout_s=0)
+    go_on.set()
+    assert stage.wait(30)
+    stage.step()
+    assert sorted(one.state.value for one in node.deliveries()) == ["committed", "waiting"]
+
+
+def small_object(uid: str) -> bytes:
+    """A Part 10 file with this SOP Instance UID in study 1.1."""
+    dataset = Dataset()
+    dataset.SOPClassUID, dataset.SOPInstanceUID, dataset.StudyInstanceUID = SecondaryCaptureImageStorage, uid, "1.1"
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.save_as(out := BytesIO(), enforce_file_format=True)
+    return out.getvalue()
+
+
+def test_objects_are_delivered_to_a_folder_too(node: MiniNode, tmp_path: Path) -> None:
+    """The whole way with a real sink: the files lie in the folder, byte for byte."""
+    job = encoded_job(node)
+    for one in node.journal.objects(job):
+        node.blobs.delete(one.blob)
+        node.blobs.put(one.blob, small_object(one.sop_instance_uid))
+    stage = Deliver(node.journal, node.blobs, {"archive": FolderSink(tmp_path / "out")}, node.config, node.clock, "flow")
+    while stage.step():
+        assert stage.wait(30)
+    stage.close()
+    written = {path.name: path.read_bytes() for path in (tmp_path / "out").rglob("*.dcm")}
+    assert written == {f"1.1.9.{n}.dcm": small_object(f"1.1.9.{n}") for n in range(3)}
