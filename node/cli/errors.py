@@ -6,19 +6,19 @@ from node.domain.errors import ConfigError
 class NothingFound(ConfigError):
     """Nothing bears the name, identifier or path that the command was given."""
 
-    code = "HLM-2090"
+    code = "HLM-2060"
     remedy = "Look at what there is: `hilum studies list`, `hilum jobs list`, `hilum config check`."
 
 
 class Ambiguous(ConfigError):
     """Several things end like the UID that the command was given."""
 
-    code = "HLM-2091"
+    code = "HLM-2061"
     remedy = "Give more of the UID; `--json` prints them whole."
 
 
 class NotDone(ConfigError):
     """The command was understood, and could not be carried out for some of what it was given."""
 
-    code = "HLM-2092"
+    code = "HLM-2062"
     remedy = "Look at the present state with `hilum jobs show JOB` or `hilum studies show STUDY`."

@@ -1,6 +1,7 @@
 """One job as a page: what `hilum jobs show` prints, and a part of the study's passport."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from node.cli import jobs, screen
@@ -70,10 +71,7 @@ def print_page(console: "Console", content: dict[str, Any]) -> None:
         f"  {content['application']} {content['application_version']}",
     )
     console.print(title)
-    if content["code"] or content["reason"]:
-        console.print(Text.assemble("  ", (content["code"] or "", "bold red"), " ", content["reason"] or ""))
-    if content["remedy"]:
-        console.print(Text.assemble("  ", ("what to do: ", "bold"), content["remedy"]))
+    print_trouble(console, content, indent=2)
     facts = screen.table("", "")
     facts.show_header = False
     for name, value in _facts(content):
@@ -105,28 +103,37 @@ def print_objects(console: "Console", content: dict[str, Any]) -> None:
 
     if content["objects"]:
         console.print("\n  objects", style="bold")
-        table = screen.table("  kind", "size", "description", "SOP Instance UID")
-        for one in content["objects"]:
-            table.add_row(f"  {one['kind'].upper()}", screen.size(one["size"]), one["description"], one["sop_uid"])
-        console.print(table)
+    for one in content["objects"]:
+        console.print(screen.hanging(f"{one['description']}, {screen.size(one['size'])}", 3, Text(f"{one['kind'].upper():4}")))
+        console.print(screen.hanging(Text(one["sop_uid"], style="dim"), 8))
     for delivery in content["deliveries"]:
         tries = screen.plural(delivery["attempts"], "attempt")
         console.print(Text.assemble(("\n  to " + delivery["sink"], "bold"), "  ", screen.state(delivery["state"]), f"  {tries}"))
-        if delivery["code"]:
-            console.print(Text.assemble("    ", (delivery["code"], "bold red"), f" {delivery['reason']}"))
-            console.print(Text.assemble("    ", ("what to do: ", "bold"), delivery["remedy"]))
+        print_trouble(console, delivery, indent=4)
         for receipt in delivery["objects"]:
             answered = "no answer" if receipt["status"] is None else f"0x{receipt['status']:04X}"
-            line = (f" {receipt['kind'].upper():4} {answered}", "" if receipt["accepted"] else "red")
-            console.print(Text.assemble("    ", screen.mark(receipt["accepted"]), line, f"  {receipt['detail']}"))
+            line = Text(f"{receipt['kind'].upper():4} {answered}  {receipt['detail']}".rstrip(), style="" if receipt["accepted"] else "red")
+            console.print(screen.hanging(line, 4, screen.mark(receipt["accepted"])))
+
+
+def print_trouble(console: "Console", content: dict[str, Any], indent: int) -> None:
+    """Code, reason and what to do, of a job or a delivery that has them."""
+    from rich.text import Text
+
+    if content["code"] or content["reason"]:
+        said = Text.assemble((f"{content['code']} " if content["code"] else "", "bold red"), content["reason"] or "")
+        console.print(screen.hanging(said, indent))
+    if content["remedy"]:
+        console.print(screen.hanging(Text.assemble(("what to do: ", "bold"), content["remedy"]), indent))
 
 
 def timeline(events: Sequence[dict[str, Any]], indent: str = "") -> Any:
-    """Events under each other, in this machine's time zone."""
-    from datetime import datetime
-
-    table = screen.table("", "", "")
+    """Events under each other, in this machine's time zone. `subject` stands where the lines have one."""
+    several = any("subject" in one for one in events)
+    table = screen.table("", *([""] if several else []), "", "")
     table.show_header = False
     for one in events:
-        table.add_row(indent + screen.when(datetime.fromisoformat(one["at"])), one["name"], one["detail"])
+        at = indent + screen.when(datetime.fromisoformat(one["at"]))
+        subject = [one["subject"]] if several else []
+        table.add_row(at, *subject, one["name"].rpartition(".")[2].replace("_", " "), one["detail"])
     return table

@@ -50,7 +50,7 @@ def list_jobs(
     table = screen.table("job", "state", "application", "created", "study", "why")
     for job, deliveries in found:
         code, reason = why(job, deliveries)
-        told = f"{code} {reason}" if code else reason or ""
+        told = screen.brief(f"{code} {reason}" if code else reason or "", console.width)
         uid = screen.uid(job.study_instance_uid, console.width)
         table.add_row(str(job.id), screen.state(job.state), job.application, screen.when(job.created_at)[5:16], uid, told)
     console.print(table)
@@ -142,7 +142,10 @@ def why(job: Job, deliveries: list[Delivery]) -> tuple[str | None, str | None]:
     if job.code or job.reason:
         return job.code, job.reason
     troubled = sorted((one for one in deliveries if one.code), key=lambda one: one.state is not DeliveryState.PARKED)
-    return (troubled[0].code, f"{troubled[0].sink}: {troubled[0].reason}") if troubled else (None, None)
+    if not troubled:
+        return None, None
+    said, sink = troubled[0].reason or "", troubled[0].sink
+    return troubled[0].code, said if sink in said else f"to {sink}: {said}"
 
 
 def record(job: Job, deliveries: list[Delivery]) -> dict[str, Any]:

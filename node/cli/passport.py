@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from node.cli import screen
-from node.cli.job_page import event_record, page, print_objects, timeline
+from node.cli.job_page import event_record, page, print_objects, print_trouble, timeline
 from node.domain.arrival import Arrival
 from node.domain.header import Header
 from node.domain.instance import Instance, Standing
@@ -27,7 +27,7 @@ def passport(journal: "Journal", study: str) -> dict[str, Any]:
     ]
     for job in jobs:
         for delivery in journal.deliveries(job=job["id"]):
-            about = f"delivery to {delivery.sink}"
+            about = f"to {delivery.sink}"
             lines += [{**event_record(event), "subject": about} for event in journal.events("delivery", delivery.id)]
     return {
         "study_uid": study,
@@ -101,18 +101,17 @@ def print_passport(console: "Console", content: dict[str, Any]) -> None:
     for job in content["jobs"]:
         _print_job(console, job)
     console.print("\nwhat happened", style="bold")
-    console.print(timeline([{**one, "name": f"{one['subject']}: {one['name']}"} for one in content["events"]]))
+    console.print(timeline(content["events"], indent="  "))
 
 
 def _print_series(console: "Console", series: Sequence[dict[str, Any]]) -> None:
     console.print("\nwhat came", style="bold")
-    table = screen.table("no.", "modality", "instances", "size", "from", "series")
     for one in series:
-        other = {word: count for word, count in one["standings"].items() if word != "current"}
-        count = str(one["instances"]) + "".join(f" (+{many} {word})" for word, many in other.items())
-        named = f"{one['description'] or ''}\n{one['series_uid']}".strip()
-        table.add_row(one["number"] or "–", one["modality"] or "–", count, screen.size(one["bytes"]), "\n".join(one["senders"]), named)
-    console.print(table)
+        counts = [screen.plural(one["instances"], "instance")]
+        counts += [f"{count} {word}" for word, count in one["standings"].items() if word != "current"]
+        said = [one["modality"], one["description"], ", ".join(counts), screen.size(one["bytes"]), f"from {', '.join(one['senders'])}"]
+        console.print(screen.hanging(f"series {one['number'] or '–'} · " + " · ".join(word for word in said if word)))
+        console.print(f"  {one['series_uid']}", style="dim")
 
 
 def _print_arrivals(console: "Console", content: dict[str, Any]) -> None:
@@ -128,8 +127,8 @@ def _print_arrivals(console: "Console", content: dict[str, Any]) -> None:
         console.print(f"\narrival {arrival['id']}: {scope} from {sender}{revised}: {counted}{done}", style="bold")
         for decision in arrival["decisions"]:
             about = f"series {numbers.get(decision['series_uid']) or decision['series_uid']}"
-            head = Text.assemble("  ", screen.mark(decision["chosen"]), " ", (decision["route"], "bold"), f" on {about}: ")
-            console.print(head + Text(decision["reason"]))
+            said = Text.assemble((decision["route"], "bold"), f" on {about}: {decision['reason']}")
+            console.print(screen.hanging(said, head=screen.mark(decision["chosen"])))
 
 
 def _print_job(console: "Console", job: dict[str, Any]) -> None:
@@ -137,10 +136,7 @@ def _print_job(console: "Console", job: dict[str, Any]) -> None:
 
     name = f"{job['application']} {job['application_version']}"
     console.print(Text.assemble((f"\njob {job['id']}: {name}", "bold"), "  ", screen.state(job["state"])))
-    if job["code"] or job["reason"]:
-        console.print(Text.assemble("  ", (job["code"] or "", "bold red"), " ", job["reason"] or ""))
-    if job["remedy"]:
-        console.print(Text.assemble("  ", ("what to do: ", "bold"), job["remedy"]))
+    print_trouble(console, job, indent=2)
     if job["model_digest"]:
         console.print(f"  model sha256 {job['model_digest']}", style="dim")
     if job["predecessor"]:

@@ -71,8 +71,10 @@ def explain(
         screen.as_json(answer)
         return 0
     console = screen.out()
-    if recorded:
-        console.print("What was decided\n", style="bold underline")
+    if recorded and _verdicts(recorded) == _verdicts(studies):
+        console.print(f"Decided so when it came, and {loaded.path.name} still says so\n", style="bold")
+    elif recorded:
+        console.print("Decided when it came\n", style="bold underline")
         _show(console, loaded, recorded)
         console.print(f"What {loaded.path.name} says now\n", style="bold underline")
     _show(console, loaded, studies)
@@ -164,6 +166,15 @@ def _assumed(route: Route, sender: str | None, called: str | None) -> list[Tried
     if route.called and called is None:
         tried.append(Tried(key="to", expected=" or ".join(route.called), found="assumed (--to AET asks)", held=True))
     return tried
+
+
+def _verdicts(studies: Sequence[Explained]) -> list[tuple[str, str, bool, bool, tuple[tuple[str, str, bool], ...]]]:
+    """What was decided, without the texts that change by themselves."""
+    return [
+        (one.route, one.series_instance_uid, one.matched, one.chosen, tuple((t.key, t.expected, t.held) for t in one.tried))
+        for study in studies
+        for one in study.decisions
+    ]
 
 
 def _routes(config: "Config", studies: Sequence[Explained]) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """What verbs print: JSON for scripts, tables for people. Colours appear on a terminal only."""
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _FULL_UID_WIDTH = 140
+_SHORT_UID = 16
+_UID = re.compile(r"[0-9]+(\.[0-9]+){5,}")
 _COLOURS = {
     "done": "green",
     "committed": "green",
@@ -77,7 +80,25 @@ def mark(held: bool) -> Any:
 
 def uid(value: str, width: int) -> str:
     """A UID: whole on a wide screen, else its end, which every verb that takes a UID accepts."""
-    return value if width >= _FULL_UID_WIDTH or len(value) <= 26 else f"…{value[-25:]}"
+    return value if width >= _FULL_UID_WIDTH or len(value) <= _SHORT_UID else f"…{value[-_SHORT_UID + 1 :]}"
+
+
+def brief(sentence: str, width: int) -> str:
+    """A sentence for a list: the UIDs in it are shortened; the page about the thing itself has them whole."""
+    return _UID.sub(lambda found: uid(found[0], width), sentence)
+
+
+def hanging(content: Any, indent: int = 2, head: Any = "") -> "Table":
+    """Text that stays indented where it wraps; `head` (a mark) stands before its first line."""
+    from rich.table import Table
+
+    made = Table.grid(padding=(0, 1, 0, 0))
+    made.add_column(width=max(0, indent - 1))
+    if head:
+        made.add_column(no_wrap=True)
+    made.add_column(overflow="fold")
+    made.add_row("", *([head] if head else []), content)
+    return made
 
 
 def when(at: datetime | None) -> str:

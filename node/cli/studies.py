@@ -8,7 +8,7 @@ from node.cli.errors import Ambiguous, NotDone, NothingFound
 from node.cli.opened import ConfigOption, JsonOption, journal
 from node.domain.arrival import Arrival, Completeness
 from node.domain.job import Job
-from node.domain.state import ArrivalState, JobState
+from node.domain.state import ArrivalState, DeliveryState, JobState
 
 if TYPE_CHECKING:
     from node.journal.port import Aside, Journal
@@ -59,7 +59,9 @@ def list_studies(*, search: str | None = None, limit: int = 100, config: ConfigO
             uid = screen.uid(one["study_uid"], console.width)
             received = screen.when(datetime.fromisoformat(one["received_at"]))[5:16]
             sender = one["peer"] or "a stranger"
-            table.add_row(received, sender, str(one["instances"]), screen.state(one["state"]), uid, _became(one))
+            table.add_row(
+                received, sender, str(one["instances"]), screen.state(one["state"]), uid, screen.brief(_became(one), console.width)
+            )
         console.print(table)
     if asides:
         console.print(f"\n{screen.plural(len(asides), 'file')} set aside: received, and no readable DICOM instance", style="bold")
@@ -152,9 +154,12 @@ def _record(opened: "Journal", uid: str, arrivals: Sequence[Arrival]) -> dict[st
     newest = arrivals[0]
     jobs = [job for job in opened.jobs(study=uid) if job.state is not JobState.SUPERSEDED]
     worst = min(jobs, key=lambda job: _WORST.index(job.state), default=None)
+    deliveries = [] if worst is None else opened.deliveries(job=worst.id)
     open_states = [one.state for one in arrivals if one.state is not ArrivalState.ROUTED]
     state: str = open_states[0].value if open_states else worst.state.value if worst is not None else newest.state.value
-    code, reason = (None, None) if worst is None else why(worst, opened.deliveries(job=worst.id))
+    if any(one.state is DeliveryState.PARKED for one in deliveries):
+        state = DeliveryState.PARKED.value  # a person decides, as about a parked job
+    code, reason = (None, None) if worst is None else why(worst, deliveries)
     if not jobs and newest.state is ArrivalState.ROUTED:
         reason = _why_nothing_ran(opened, newest)
     return {
@@ -188,9 +193,10 @@ def _why_nothing_ran(opened: "Journal", arrival: Arrival) -> str:
     decisions = opened.decisions(arrival.id)
     if not decisions:
         return "no routes are configured"
-    # every route says why of every series; the nearest miss tells most
+    # every route says why of every series; the nearest miss tells most, its first unmet condition enough for a list
     nearest = min(decisions, key=lambda one: sum(not tried.held for tried in one.tried))
-    return f"no route took it; nearest: {nearest.route}: {nearest.reason}"
+    unmet = next((f"{one.key} is {one.found}, expected {one.expected}" for one in nearest.tried if not one.held), nearest.reason)
+    return f"no route took it; nearest: {nearest.route} ({unmet})"
 
 
 def _matches(opened: "Journal", one: dict[str, Any], arrival: Arrival, search: str) -> bool:

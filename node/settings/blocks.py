@@ -63,7 +63,7 @@ class Block(Generic[T]):
 
     def schema(self) -> Schema:
         form: Schema = {
-            "type": "object",
+            "type": ["object", "null"],
             "additionalProperties": False,
             "properties": {key.name: {**key.kind.schema(), "description": _described(key)} for key in self.keys},
         }
@@ -108,7 +108,7 @@ class Named(Generic[T]):
             raise here.refuse(BadValue, at, "a name has letters, digits, dots, hyphens and underscores")
 
     def schema(self) -> Schema:
-        return {"type": "object", "additionalProperties": self.of.schema()}
+        return {"type": ["object", "null"], "additionalProperties": self.of.schema()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +123,8 @@ class Items(Generic[T]):
         return f"a list of {self.noun}s"
 
     def read(self, at: Node, here: Here) -> tuple[T, ...]:
+        if is_empty(at):
+            return ()
         if not isinstance(at, SequenceNode):
             raise here.refuse(WrongType, at, f"{kind_of(at)}, where {self.wants} belongs; begin each with a hyphen")
         found: list[T] = []
@@ -137,7 +139,7 @@ class Items(Generic[T]):
         return tuple(found)
 
     def schema(self) -> Schema:
-        return {"type": "array", "items": self.of.schema()}
+        return {"type": ["array", "null"], "items": self.of.schema()}
 
 
 def _title(item: Node, number: int) -> str:

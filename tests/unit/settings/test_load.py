@@ -132,7 +132,7 @@ def test_the_documented_defaults_are_those_of_the_classes(tmp_path: Path) -> Non
 
 def test_a_file_of_comments_and_headings_is_a_whole_configuration(tmp_path: Path) -> None:
     """A block whose entries are all commented out is an empty one, not a mistake."""
-    config = read(tmp_path, "node:\npeers:\n  # pacs: …\nroutes: []\n")
+    config = read(tmp_path, "node:\npeers:\n  # pacs: …\nroutes:\n")
     assert (config.peers, config.routes) == ({}, ())
 
 

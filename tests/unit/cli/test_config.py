@@ -1,0 +1,47 @@
+"""`hilum config check|schema`."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from .conftest import Run
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_a_good_configuration_is_told_in_a_few_lines(place: Path, run: Run) -> None:
+    """Who may send, which route runs what and sends where."""
+    answer = run("config", "check")
+    assert answer.code == 0
+    assert "hilum.yaml is good" in answer.out
+    assert "head MR" in answer.out
+
+
+def test_every_mistake_is_one_entry_for_scripts(place: Path, run: Run) -> None:
+    """Exit code 1, and code and message of each."""
+    (place / "bad.yaml").write_text("node: {workers: 0}\nroutes: [{name: x}]\n")
+    answer = run("config", "check", "bad.yaml", "--json")
+    assert answer.code == 1
+    assert answer.json["good"] is False
+    assert [one["code"] for one in answer.json["problems"]] == ["HLM-2006", "HLM-2007", "HLM-2007"]
+    assert run("config", "check", "--json").json["good"] is True
+
+
+def test_the_schema_accepts_what_is_good_and_refuses_what_is_not(run: Run) -> None:
+    """Judged by another program's JSON Schema validator, on the files that come with hilum as a YAML 1.2 reader of an editor reads them."""
+    jsonschema = pytest.importorskip("jsonschema", reason="the JSON Schema validator (pip install jsonschema) is absent: schema not judged")
+    from ruamel.yaml import YAML
+
+    schema = json.loads(run("config", "schema").out)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    for path in (ROOT / "config/hilum.yaml", *sorted((ROOT / "config/examples").glob("*.yaml"))):
+        assert [error.message for error in validator.iter_errors(_plain(YAML(typ="safe").load(path)))] == [], path
+    for bad in ("unknown_key", "unknown_condition", "unknown_choice", "missing_key", "number_out_of_range", "duration_without_unit"):
+        content = _plain(YAML(typ="safe").load(ROOT / f"tests/bad_configs/{bad}.yaml"))
+        assert list(validator.iter_errors(content)), bad
+
+
+def _plain(content: object) -> object:
+    return json.loads(json.dumps(content))

@@ -1,0 +1,117 @@
+"""`hilum routes explain`: condition by condition, of files and of studies that were received."""
+
+import zipfile
+from pathlib import Path
+
+import pytest
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+from .conftest import CONFIG, HEAD, Hospital, Run
+
+STUDY = "1.2.3.4"
+
+
+def write(folder: Path, series: int, count: int, **header: object) -> None:
+    """A series of `count` small Part 10 files, written by pydicom."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        dataset = Dataset()
+        dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.2"
+        dataset.SOPInstanceUID = f"{STUDY}.{series}.{number + 1}"
+        dataset.StudyInstanceUID = STUDY
+        dataset.SeriesInstanceUID = f"{STUDY}.{series}"
+        dataset.SeriesNumber = series
+        for keyword, value in header.items():
+            setattr(dataset, keyword, value)
+        dataset.file_meta = FileMetaDataset()
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+        dataset.file_meta.ImplementationClassUID = generate_uid(entropy_srcs=["hilum tests"])
+        dataset.save_as(folder / f"{series}-{number}.dcm", enforce_file_format=True)
+
+
+@pytest.fixture
+def chest(place: Path) -> Path:
+    """A chest CT of two series, and a file that is no DICOM."""
+    write(place / "study", 1, 3, Modality="CT", BodyPartExamined="CHEST", SliceThickness="1.25")
+    write(place / "study", 2, 1, Modality="CT", BodyPartExamined="CHEST", SliceThickness="8")
+    (place / "study/notes.txt").write_text("not DICOM")
+    return place / "study"
+
+
+def test_an_explanation_for_scripts_has_every_condition(chest: Path, run: Run) -> None:
+    """Per route `matched`, per condition `key`, `expected`, `found`, `held`; what was passed over is named with the reason."""
+    answer = run("routes", "explain", chest, "--from", "ct1", "--to", "HILUM_STAT", "--json").json
+    assert [(one["route"], one["matched"]) for one in answer["routes"]] == [("head MR", False), ("chest CT", True)]
+    head, ct = answer["routes"]
+    assert head["conditions"][0] == {"key": "Modality", "expected": "MR", "found": "CT", "held": False}
+    assert ct["conditions"] == [
+        {"key": "from", "expected": "ct1", "found": "ct1", "held": True},
+        {"key": "to", "expected": "HILUM_STAT", "found": "HILUM_STAT", "held": True},
+        {"key": "Modality", "expected": "CT", "found": "CT", "held": True},
+        {"key": "BodyPartExamined", "expected": "one of CHEST, THORAX", "found": "CHEST", "held": True},
+        {"key": "SliceThickness", "expected": "at most 5", "found": "1.25", "held": True},
+    ]
+    assert [(one["series_uid"], one["matched"], one["chosen"]) for one in ct["series"]] == [
+        (f"{STUDY}.1", True, True),
+        (f"{STUDY}.2", False, False),
+    ]
+    assert [one["file"] for one in answer["passed_over"]] == ["notes.txt"]
+
+
+def test_a_sender_that_is_not_named_is_taken_to_be_the_right_one(chest: Path, run: Run) -> None:
+    """Files have no sender: what their headers decide is answered, and the assumption is visible. Another sender is really tried."""
+    answer = run("routes", "explain", chest, "--json").json
+    ct = answer["routes"][1]
+    assert ct["matched"] is True
+    assert ct["conditions"][0]["found"] == "assumed (--from PEER asks)"
+    assert run("routes", "explain", chest, "--from", "pacs", "--json").json["routes"][1]["matched"] is False
+    unknown = run("routes", "explain", chest, "--from", "ct9")
+    assert (unknown.code, 'unknown peer "ct9"; did you mean "ct1"?' in unknown.err) == (1, True)
+
+
+def test_a_zip_is_explained_as_the_folder_in_it(chest: Path, run: Run) -> None:
+    """What a colleague sends by mail needs no unpacking."""
+    packed = chest.parent / "study.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        for path in chest.iterdir():
+            archive.write(path, f"deep/{path.name}")
+    from_zip = run("routes", "explain", packed, "--json").json["routes"]
+    assert from_zip == run("routes", "explain", chest, "--json").json["routes"]
+
+
+def test_one_file_is_explained_and_something_else_is_refused(chest: Path, run: Run) -> None:
+    """A file that is no DICOM is an error with the reason, not an empty answer."""
+    assert run("routes", "explain", chest / "2-0.dcm", "--json").json["routes"][1]["matched"] is False
+    refused = run("routes", "explain", chest / "notes.txt")
+    assert (refused.code, "holds no DICOM images" in refused.err, "[HLM-2060]" in refused.err) == (1, True, True)
+
+
+def test_people_see_marks_and_what_was_found(chest: Path, run: Run) -> None:
+    """The condition that did not hold stands there with what was found, on a screen of 100 columns."""
+    shown = run("routes", "explain", chest).out
+    lines = [" ".join(line.split()) for line in shown.splitlines()]
+    assert "✗ SliceThickness at most 5 found 8" in lines
+    assert "✓ SliceThickness at most 5 found 1.25" in lines
+    assert any(line.startswith("✓ chest CT → ct-lung → archive, copies") for line in lines)
+    assert all(len(line) <= 100 for line in shown.splitlines())
+    assert "1 file passed over" in shown
+
+
+def test_a_received_study_shows_what_was_decided_and_what_an_edited_configuration_says(hospital: Hospital, run: Run, place: Path) -> None:
+    """The recorded decision stays what it was; the edited route would no longer take the series."""
+    (place / "hilum.yaml").write_text(CONFIG.replace("{min: 3}", "{min: 300}"), encoding="utf-8")
+    answer = run("routes", "explain", HEAD, "--json").json
+    assert (answer["recorded"][0]["matched"], answer["routes"][0]["matched"]) == (True, False)
+    shown = run("routes", "explain", HEAD).out
+    assert "Decided when it came" in shown
+    assert "What hilum.yaml says now" in shown
+
+
+def test_a_study_whose_routes_did_not_change_is_explained_once(hospital: Hospital, run: Run) -> None:
+    """Nobody compares two equal pages."""
+    shown = run("routes", "explain", HEAD).out
+    assert shown.count("✓ head MR") == 1
+    assert "still says so" in shown

@@ -1,0 +1,160 @@
+"""What the reading verbs say of a day in a hospital, and what an operator's verbs change in the journal."""
+
+from node.domain.state import ArrivalState, DeliveryState, JobState
+
+from .conftest import HEAD, OPEN, REFUSED, TILTED, UNTAKEN, Hospital, Run
+
+PROMISED = ("study_uid", "state", "application", "code", "reason")
+
+
+def test_studies_are_listed_for_scripts_newest_first(hospital: Hospital, run: Run) -> None:
+    """One object each with the promised keys; a file that is no DICOM is listed too, so that nothing received is invisible."""
+    listed = run("studies", "list", "--json").json
+    assert [tuple(one[key] for key in PROMISED[:4]) for one in listed] == [
+        (OPEN, "received", None, None),
+        (UNTAKEN, "routed", None, None),
+        (REFUSED, "parked", "ct-lung", "HLM-6100"),
+        (TILTED, "parked", "ct-lung", "HLM-3017"),
+        (HEAD, "done", "mr-brain", None),
+        (None, "set-aside", None, "HLM-3001"),
+    ]
+    reasons = [one["reason"] for one in listed]
+    assert reasons[1] == "no route took it; nearest: head MR (Modality is US, expected MR)"
+    assert "0x0122" in reasons[2]
+    assert "tilted by 12.5°" in reasons[3]
+
+
+def test_studies_are_listed_for_people_within_100_columns(hospital: Hospital, run: Run) -> None:
+    """Every line fits, and every study can be found by the end of its UID that is shown."""
+    answer = run("studies", "list")
+    assert all(len(line) <= 100 for line in answer.out.splitlines())
+    for uid in (HEAD, TILTED, REFUSED, UNTAKEN, OPEN):
+        assert f"…{uid[-15:]}" in answer.out
+    assert "1 file set aside" in answer.out
+
+
+def test_an_empty_journal_says_what_to_do_next(empty: Hospital, run: Run) -> None:
+    """The first look of a newcomer."""
+    assert "hilum send" in run("studies", "list").out
+    assert run("studies", "list", "--json").json == []
+    assert run("jobs", "list", "--json").json == []
+
+
+def test_studies_are_found_by_what_their_headers_say(hospital: Hospital, run: Run) -> None:
+    """--search looks at patient, accession number, description, date, modality, and at sender, application and state."""
+    assert [one["study_uid"] for one in run("studies", "list", "--search", "doe^jane", "--json").json] == [
+        OPEN,
+        UNTAKEN,
+        REFUSED,
+        TILTED,
+        HEAD,
+    ]
+    assert [one["study_uid"] for one in run("studies", "list", "--search", "mr-brain", "--json").json] == [HEAD]
+    assert run("studies", "list", "--search", "nobody", "--json").json == []
+
+
+def test_the_passport_tells_the_whole_story(hospital: Hospital, run: Run) -> None:
+    """Instances by series, the decisions with their conditions, model digest, objects, and what the sink said of each object."""
+    content = run("studies", "show", HEAD, "--json").json
+    assert [(one["description"], one["instances"], one["senders"]) for one in content["series"]] == [
+        ("T1 MPRAGE sag", 5, ["PACS@127.0.0.1"]),
+        ("FLAIR tra", 3, ["PACS@127.0.0.1"]),
+    ]
+    (arrival,) = content["arrivals"]
+    assert (arrival["completed_by"], arrival["config_digest"]) == ("quiet", hospital.config.digest)
+    assert [(one["route"], one["chosen"]) for one in arrival["decisions"]] == [
+        ("head MR", True),
+        ("head MR", False),
+        ("chest CT", False),
+        ("chest CT", False),
+    ]
+    (job,) = content["jobs"]
+    assert job["model_digest"] == "ab" * 32
+    assert [one["kind"] for one in job["objects"]] == ["seg", "sr"]
+    assert [(one["accepted"], one["status"]) for one in job["deliveries"][0]["objects"]] == [(True, 0), (True, 0)]
+    names = [one["name"] for one in content["events"]]
+    assert names.index("arrival.routed") < names.index("job.inferred") < names.index("delivery.committed")
+    assert "Doe" not in run("studies", "show", HEAD).out + run("studies", "show", HEAD, "--json").out
+
+
+def test_a_study_is_called_by_the_end_of_its_uid(hospital: Hospital, run: Run) -> None:
+    """As lists show it, with or without the dots before it; an ending that several share is refused."""
+    assert run("studies", "show", f"…{TILTED[-15:]}", "--json").json["study_uid"] == TILTED
+    ambiguous = run("studies", "show", "1")  # HEAD and TILTED both end with 1
+    assert (ambiguous.code, "[HLM-2061]" in ambiguous.err) == (1, True)
+    unknown = run("studies", "show", "999999")
+    assert (unknown.code, "[HLM-2060]" in unknown.err) == (1, True)
+
+
+def test_an_operator_completes_a_study_by_hand(hospital: Hospital, run: Run) -> None:
+    """The manifest freezes with the reason that a person said so; a study that is complete already is refused."""
+    assert run("studies", "complete", OPEN).code == 0
+    (arrival,) = hospital.journal.arrivals(study=OPEN)
+    assert (arrival.state, arrival.completed_by) == (ArrivalState.COMPLETE, "operator")
+    again = run("studies", "complete", OPEN)
+    assert (again.code, "[HLM-2062]" in again.err) == (1, True)
+
+
+def test_jobs_are_listed_for_scripts(hospital: Hospital, run: Run) -> None:
+    """The promised keys; the reason of a delivery that is stuck is the reason of its job."""
+    listed = run("jobs", "list", "--json").json
+    assert [tuple(one[key] for key in PROMISED[:4]) for one in listed] == [
+        (REFUSED, "encoded", "ct-lung", "HLM-6100"),
+        (TILTED, "parked", "ct-lung", "HLM-3017"),
+        (HEAD, "done", "mr-brain", None),
+    ]
+    assert {"reason", "id", "attempts", "routes", "sinks"} <= set(listed[0])
+
+
+def test_a_list_of_parked_jobs_has_those_with_a_parked_delivery(hospital: Hospital, run: Run) -> None:
+    """Whatever waits for a person is in one list."""
+    assert [one["study_uid"] for one in run("jobs", "list", "--state", "parked", "--json").json] == [REFUSED, TILTED]
+    assert [one["study_uid"] for one in run("jobs", "list", "--state", "done", "--json").json] == [HEAD]
+    assert [one["study_uid"] for one in run("jobs", "list", "--study", TILTED[-9:], "--json").json] == [TILTED]
+
+
+def test_a_job_page_says_what_to_do(hospital: Hospital, run: Run) -> None:
+    """The remedy of the journaled code stands under the reason."""
+    from inference.imaging.errors import GantryTilt
+
+    assert run("jobs", "show", "2", "--json").json["remedy"] == GantryTilt.remedy
+    shown = run("jobs", "show", "2").out
+    assert "HLM-3017" in shown
+    assert "what to do:" in shown
+
+
+def test_a_parked_job_is_retried_and_cancelled(hospital: Hospital, run: Run) -> None:
+    """Retry takes it to the furthest state whose facts are on disk; cancel ends it; both leave the operator's mark in the history."""
+    assert run("jobs", "retry", "2").code == 0
+    assert hospital.journal.job(2).state is JobState.QUEUED
+    assert run("jobs", "cancel", "2").code == 0
+    job = hospital.journal.job(2)
+    assert (job.state, job.reason) == (JobState.CANCELLED, "cancelled by the operator")
+
+
+def test_one_job_that_refuses_does_not_stop_the_others(hospital: Hospital, run: Run) -> None:
+    """Exit code 1 says that something was refused; what could be done is done."""
+    answer = run("jobs", "cancel", "99", "2")
+    assert answer.code == 1
+    assert "HLM-7008" in answer.out
+    assert hospital.journal.job(2).state is JobState.CANCELLED
+
+
+def test_objects_are_sent_again_to_one_sink_or_to_all(hospital: Hospital, run: Run) -> None:
+    """A delivery waits again for every object; a sink that the configuration does not name is refused with a suggestion."""
+    assert run("jobs", "resend", "1", "--to", "copies").code == 0
+    states = {one.sink: one.state for one in hospital.journal.deliveries(job=1)}
+    assert states == {"archive": DeliveryState.COMMITTED, "copies": DeliveryState.WAITING}
+    refused = run("jobs", "resend", "1", "--to", "archiv")
+    assert (refused.code, 'did you mean "archive"?' in refused.err) == (1, True)
+
+
+def test_a_pause_is_kept_until_it_is_ended(hospital: Hospital, run: Run) -> None:
+    """Only what the configuration names can be paused: a misspelt name would hold back nothing."""
+    assert run("pause", "sink", "archive").code == 0
+    assert [(str(kind), name) for kind, name, _ in hospital.journal.paused()] == [("sink", "archive")]
+    assert run("resume", "sink", "archive").code == 0
+    assert hospital.journal.paused() == []
+    assert run("resume", "sink", "archive").code == 1
+    misspelt = run("pause", "route", "head MRI")
+    assert (misspelt.code, 'did you mean "head MR"?' in misspelt.err) == (1, True)
