@@ -1,6 +1,7 @@
 """Writing a file so that a power loss leaves all of it or nothing, and private to the user that the node runs as."""
 
 import contextlib
+import fcntl
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,8 @@ def write_flushed(path: Path, parts: Sequence[Bytes]) -> None:
     fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, _FILE_MODE)
     try:
         try:
+            # while it is held, `sweep` knows that somebody writes here
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             for part in parts:
                 _write(fd, part)
             os.fdatasync(fd)
@@ -33,6 +36,22 @@ def _write(fd: int, data: Bytes) -> None:
     left = memoryview(data)
     while left:
         left = left[os.write(fd, left[:_MOST_AT_ONCE]) :]
+
+
+def sweep(folder: Path, suffix: str) -> int:
+    """Delete the files of this suffix that nobody is writing: a process was killed over them. How many."""
+    swept = 0
+    for path in [Path(one) for one in os.scandir(folder) if one.name.endswith(suffix)]:
+        # a writer that has not locked its file yet loses it, notices at the rename, and refuses the instance
+        with contextlib.suppress(FileNotFoundError, BlockingIOError):
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+                swept += 1
+            finally:
+                os.close(fd)
+    return swept
 
 
 def flush_folder(folder: Path) -> None:

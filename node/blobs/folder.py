@@ -8,23 +8,29 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from node.blobs.errors import BlobDiffers, BlobsFailed
-from node.blobs.files import flush_folder, make_folder, write_flushed
+from node.blobs.files import flush_folder, make_folder, sweep, write_flushed
 
 INBOX = "inbox"
 ASIDE = "aside"
-_PARTIAL = ".part"
+PARTIAL = "partial"
+_OURS = (INBOX, ASIDE, PARTIAL)
 _CHUNK_BYTES = 1 << 20
 
 
 class FolderBlobs:
-    """The blobs port on a folder. `inbox` and `aside` in it belong to the receiver's spool and are no blobs."""
+    """The blobs port on a folder. `inbox` and `aside` in it belong to the receiver's spool, `partial` holds what is being written."""
 
     def __init__(self, root: Path) -> None:
-        make_folder(root)
         self._root = root
+        self._partial = root / PARTIAL
+        try:
+            make_folder(self._partial)
+            sweep(self._partial, "")
+        except OSError as failed:
+            raise BlobsFailed(f"the folder of the blobs, {root}, cannot be used: {failed.strerror}") from failed
 
     def put(self, name: str, data: bytes | memoryview) -> None:
-        """Write beside the name, flush, link, flush the folder.
+        """Write elsewhere, flush, link, flush the folder.
 
         Raises
         ------
@@ -45,7 +51,7 @@ class FolderBlobs:
     def _put(self, path: Path, data: bytes | memoryview) -> None:
         for last in (False, True):
             make_folder(path.parent)
-            partial = path.with_name(f".{uuid.uuid4().hex}{_PARTIAL}")
+            partial = self._partial / uuid.uuid4().hex
             try:
                 write_flushed(partial, [data])
                 # a link, where a rename would replace what another process put there in the meantime
@@ -67,7 +73,7 @@ class FolderBlobs:
         assert parts, "a blob has a name"
         assert not name.startswith("/"), f"{name!r} is no relative path"
         assert ".." not in parts, f"{name!r} leaves the folder"
-        assert parts[0] not in (INBOX, ASIDE), f"{name!r} lies in the receiver's spool"
+        assert parts[0] not in _OURS, f"{name!r} lies where no blob does"
         return self._root.joinpath(*parts)
 
     def delete(self, name: str) -> None:
@@ -90,10 +96,10 @@ class FolderBlobs:
         for folder, folders, files in os.walk(self._root):
             here = Path(folder).relative_to(self._root)
             if here == Path():
-                folders[:] = [one for one in folders if one not in (INBOX, ASIDE)]
+                folders[:] = [one for one in folders if one not in _OURS]
             for file in files:
                 name = (here / file).as_posix()
-                if name.startswith(prefix) and not file.endswith(_PARTIAL):
+                if name.startswith(prefix):
                     yield name
 
     def free_bytes(self) -> int:

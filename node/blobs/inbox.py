@@ -10,11 +10,11 @@ import time
 from pathlib import Path, PurePosixPath
 
 from node.blobs.errors import BlobsFailed, DiskFailed, NoRoom
-from node.blobs.files import flush_folder, make_folder, write_flushed
+from node.blobs.files import flush_folder, make_folder, sweep, write_flushed
 from node.blobs.folder import ASIDE, INBOX
 from node.blobs.part10 import part10
 from node.dimse.port import Reception
-from node.observe.events import alarm
+from node.observe.events import alarm, event
 
 __all__ = ["FolderInbox", "part10"]
 
@@ -24,7 +24,9 @@ _UNSAFE = re.compile(r"[^0-9A-Za-z-]")
 
 
 class FolderInbox:
-    """`inbox` in the folder of the blobs, so that settling an entry is a rename. One process keeps, any may empty it.
+    """`inbox` in the folder of the blobs, so that settling an entry is a rename. Several processes may keep and empty it at once.
+
+    What a killed receiver left half-written, none of it acknowledged, is swept when an inbox is opened.
 
     Names are times and counters of ours; nothing that a sender says is ever part of a path.
     """
@@ -34,15 +36,13 @@ class FolderInbox:
         self._folder = root / INBOX
         self._min_free_bytes = min_free_bytes
         self._counter = itertools.count()
-        make_folder(self._folder)
-
-    def sweep(self) -> int:
-        """Delete what a killed receiver left half-written, none of which was acknowledged; how many. For the process that keeps,
-        before it does."""
-        partial = [Path(one) for one in os.scandir(self._folder) if one.name.endswith(_PARTIAL)]
-        for path in partial:
-            path.unlink(missing_ok=True)
-        return len(partial)
+        try:
+            make_folder(self._folder)
+            swept = sweep(self._folder, _PARTIAL)
+        except OSError as failed:
+            raise BlobsFailed(f"the inbox in {root} cannot be used: {failed.strerror}") from failed
+        if swept:
+            event("inbox.swept", half_written=swept)
 
     # ---- the listener's side
     def keep(self, reception: Reception) -> None:

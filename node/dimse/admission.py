@@ -1,0 +1,96 @@
+"""Who may associate: called and calling AE titles, source addresses, and how many at once; no network here, only the decision."""
+
+import socket
+import threading
+from collections import Counter
+from dataclasses import dataclass
+from enum import Enum
+from ipaddress import ip_address
+
+from node.settings.config import Config, Limits, May, Peer
+
+
+class Rejection(Enum):
+    """Result, source and reason of an A-ASSOCIATE-RJ (PS3.8 table 9-21)."""
+
+    CALLED = (1, 1, 7)  # permanent, service user, called AE title not recognised
+    CALLING = (1, 1, 3)  # permanent, service user, calling AE title not recognised
+    BUSY = (2, 3, 2)  # transient, service provider (presentation), local limit exceeded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """An association that is not admitted. `why` is for the operator: the sender learns the rejection alone."""
+
+    rejection: Rejection
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
+    """An association that is admitted. `peer` None is a stranger's; `key` is what `leave` is called with."""
+
+    peer: Peer | None
+    key: str
+    may: frozenset[May]
+    limits: Limits
+
+
+class Admission:
+    """Decides on associations and counts those that stand. Called from many threads at once."""
+
+    def __init__(self, config: Config) -> None:
+        self._node = config.node
+        self._peers = tuple(config.peers.values())
+        self._lock = threading.Lock()
+        self._standing: Counter[str] = Counter()
+
+    def enter(self, *, called: str, calling: str, address: str) -> Admitted | Refusal:
+        """Admit or refuse one association; who is admitted must `leave`."""
+        if called not in self._node.ae_titles:
+            return Refusal(rejection=Rejection.CALLED, why=f'called AE title "{called}" is none of this node')
+        titled = [peer for peer in self._peers if peer.ae_title == calling]
+        if not titled and not self._node.strangers:
+            return Refusal(rejection=Rejection.CALLING, why=f'calling AE title "{calling}" is no peer')
+        # a peer's title from another address is not a stranger's, but somebody else's
+        peer = next((peer for peer in titled if _is_at(peer.host, address)), None)
+        if titled and peer is None:
+            return Refusal(rejection=Rejection.CALLING, why=f'peer "{titled[0].name}" is not at {address} but at {titled[0].host}')
+        admitted = (
+            Admitted(peer=None, key=f"stranger {calling}", may=frozenset({May.STORE, May.ECHO}), limits=Limits())
+            if peer is None
+            else Admitted(peer=peer, key=peer.name, may=peer.may, limits=peer.limits)
+        )
+        with self._lock:
+            if self._standing.total() >= self._node.max_associations:
+                return Refusal(rejection=Rejection.BUSY, why=f"{self._node.max_associations} associations stand already")
+            if self._standing[admitted.key] >= admitted.limits.associations:
+                return Refusal(rejection=Rejection.BUSY, why=f"{admitted.limits.associations} associations of {admitted.key} stand already")
+            self._standing[admitted.key] += 1
+        return admitted
+
+    def leave(self, admitted: Admitted) -> None:
+        """One association has ended."""
+        with self._lock:
+            self._standing[admitted.key] -= 1
+
+
+def _is_at(host: str, address: str) -> bool:
+    """Whether `host`, a name or an address, is where `address` is; a name that cannot be resolved now is nowhere."""
+    if _plain(host) == _plain(address):
+        return True
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return False
+    return _plain(address) in {_plain(str(one[4][0])) for one in found}
+
+
+def _plain(host: str) -> str:
+    """An IPv4 address as such, also where a socket for both families reports it as IPv6; names as they are."""
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return host.lower()
+    mapped = getattr(address, "ipv4_mapped", None)
+    return str(mapped or address)

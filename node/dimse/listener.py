@@ -1,0 +1,276 @@
+"""The listener: C-ECHO and C-STORE over pynetdicom; bytes go to the intake as they came, and 0x0000 is answered once they are kept."""
+
+import logging
+import re
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from pydicom.dataset import Dataset
+from pynetdicom import AE, _config, evt
+from pynetdicom.association import Association
+from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
+
+from node.dimse.admission import Admission, Admitted, Refusal, Rejection
+from node.dimse.contexts import accepted_contexts, register_retired_classes
+from node.dimse.errors import NotADataset, NotAUid, WrongContext
+from node.dimse.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
+from node.dimse.peek import check
+from node.dimse.port import Intake, Reception
+from node.dimse.prompt import ServingDimse, make_prompt
+from node.domain.errors import RefusedError
+from node.observe.events import alarm, event
+from node.settings.config import Config, May
+
+_PROCESSING_FAILURE = 0x0110
+_LARGEST_DATASET = 2 << 30
+_PDU_SLACK_BYTES = 1024  # some senders count the header of a PDU out, some in
+_HALF_OPEN = 64
+_KEEPALIVE_S = 30
+# leading zeros in a component break PS3.5 9.1, but old devices write them and nothing here minds
+_UID = re.compile(r"[0-9.]{1,64}")
+_TO_DRAIN_S = 0.02
+
+
+class Listener:
+    """Listens under the AE titles of `config.node` and hands every instance to `intake`.
+
+    `on_kept` is called after each instance that was kept, from the thread of its association.
+    """
+
+    def __init__(self, config: Config, intake: Intake, *, on_kept: Callable[[], None] = lambda: None) -> None:
+        self._config = config
+        self._intake = intake
+        self._on_kept = on_kept
+        self._admission = Admission(config)
+        self._server: _Server | None = None
+
+    def start(self) -> None:
+        """Bind and accept associations; returns at once. OSError when the port is taken."""
+        _quieten()
+        register_retired_classes()
+        node = self._config.node
+        ae = AE(node.ae_titles[0])
+        ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+        ae.implementation_version_name = IMPLEMENTATION_VERSION
+        ae.acse_timeout = node.acse_timeout.total_seconds()
+        ae.dimse_timeout = node.dimse_timeout.total_seconds()
+        ae.network_timeout = node.idle_timeout.total_seconds()
+        ae.maximum_associations = node.max_associations + _HALF_OPEN  # admission counts those that matter
+        # each association gets its own contexts once its peer is known
+        ae.supported_contexts = list(accepted_contexts(store=False, echo=True, syntaxes=None))
+        handlers = [
+            (evt.EVT_REQUESTED, self._requested),
+            (evt.EVT_ESTABLISHED, _established),
+            (evt.EVT_C_ECHO, lambda _: 0x0000),
+            (evt.EVT_C_STORE, self._stored),
+        ]
+        address: Any = (node.host, node.port)
+        self._server = ae.make_server(address, evt_handlers=handlers, server_class=_Server, request_handler=_Handler)
+        self._server.on_end = self._ended
+        ae._servers.append(self._server)  # where its shutdown takes it from
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, name="listener", daemon=True).start()
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on, also when the configuration leaves the choice to the system."""
+        assert self._server is not None, "it was started"
+        return int(self._server.server_address[1])
+
+    def stop(self, drain_s: float) -> None:
+        """Accept nothing new, let open associations end for `drain_s`, then abort them."""
+        server, self._server = self._server, None
+        if server is None:
+            return
+        server.shutdown()
+        deadline = time.monotonic() + drain_s
+        while server.active_associations and time.monotonic() < deadline:
+            time.sleep(_TO_DRAIN_S)
+        for association in server.active_associations:
+            association.abort()
+
+    # ---- what pynetdicom calls, each from the thread of its association
+    def _requested(self, asked: evt.Event) -> None:
+        association = asked.assoc
+        request = association.requestor.primitive
+        if not hasattr(request, "called_ae_title"):
+            return  # it was aborted before it was asked for
+        called, calling = request.called_ae_title.strip(), request.calling_ae_title.strip()
+        address = association.requestor.address
+        decided = self._admission.enter(called=called, calling=calling, address=address)
+        if isinstance(decided, Refusal):
+            event(
+                "association.rejected",
+                calling_ae=calling,
+                called_ae=called,
+                address=address,
+                rejection=decided.rejection.name.lower(),
+                reason=decided.why,
+            )
+            _reject(association, decided.rejection)
+            return
+        association.visit = _Visit(admitted=decided, calling_ae=calling, called_ae=called, address=address)
+        association.acceptor.maximum_length = decided.limits.max_pdu
+        association.dul.socket.most_bytes = decided.limits.max_pdu + _PDU_SLACK_BYTES
+        association.acceptor.supported_contexts = accepted_contexts(
+            store=May.STORE in decided.may, echo=May.ECHO in decided.may, syntaxes=decided.limits.syntaxes
+        )
+
+    def _stored(self, asked: evt.Event) -> int | Dataset:
+        visit: _Visit = asked.assoc.visit
+        try:
+            self._keep(asked, visit)
+        except RefusedError as refused:
+            visit.refused += 1
+            event("instance.refused", association=visit.id, code=refused.code, status=f"{refused.status:04X}", reason=str(refused))
+            return _answer(refused.status, f"{refused.code} {refused}")
+        except Exception as broken:  # noqa: BLE001
+            # whatever it is, the sender must learn that this instance stays with it
+            visit.refused += 1
+            alarm("instance.failed", association=visit.id, error=type(broken).__name__, reason=str(broken))
+            return _answer(_PROCESSING_FAILURE, "processing failure")
+        visit.kept += 1
+        self._on_kept()
+        return 0x0000
+
+    def _keep(self, asked: evt.Event, visit: "_Visit") -> None:
+        request = asked.request
+        sop_class, sop_instance = str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID)
+        syntax = str(asked.context.transfer_syntax)
+        if not _UID.fullmatch(sop_instance):
+            raise NotAUid(f"{sop_instance[:64]!a} is no UID")
+        if sop_class != str(asked.context.abstract_syntax):
+            raise WrongContext(f"SOP class {sop_class} came in a context for {asked.context.abstract_syntax}")
+        with request.DataSet.getbuffer() as dataset:
+            if not dataset:
+                raise NotADataset("the data set is empty")
+            check(dataset, syntax=syntax, sop_class=sop_class, sop_instance=sop_instance)
+            self._intake.keep(
+                Reception(
+                    sop_instance_uid=sop_instance,
+                    sop_class_uid=sop_class,
+                    transfer_syntax_uid=syntax,
+                    calling_ae=visit.calling_ae,
+                    called_ae=visit.called_ae,
+                    address=visit.address,
+                    association=visit.id,
+                    received_at=datetime.now(UTC),
+                    dataset=dataset,
+                )
+            )
+
+    def _ended(self, association: Association) -> None:
+        visit: _Visit | None = association.visit
+        if visit is None:
+            return
+        self._admission.leave(visit.admitted)
+        how = "released" if association.is_released else "aborted" if association.is_aborted else "lost"
+        event(
+            "association.ended",
+            association=visit.id,
+            how=how,
+            kept=visit.kept,
+            refused=visit.refused,
+            took_s=round(time.monotonic() - visit.began, 3),
+        )
+
+
+class _Visit:
+    """What the listener knows of one association that it admitted."""
+
+    def __init__(self, *, admitted: Admitted, calling_ae: str, called_ae: str, address: str) -> None:
+        self.id = uuid.uuid4().hex[:12]
+        self.admitted = admitted
+        self.calling_ae = calling_ae
+        self.called_ae = called_ae
+        self.address = address
+        self.kept = 0
+        self.refused = 0
+        self.began = time.monotonic()
+
+
+class _Handler(RequestHandler):  # type: ignore[misc]  # pynetdicom has no types
+    """Serves one connection in a thread of its own: a prompt association, and somebody told when it has ended."""
+
+    def handle(self) -> None:
+        association = self._create_association()
+        evt.trigger(association, evt.EVT_CONN_OPEN, {"address": self.client_address})
+        association.start()
+        association.join()
+        self.server.on_end(association)
+
+    def _create_association(self) -> Association:
+        association = super()._create_association()
+        association.visit = None
+        association.dimse = ServingDimse(association, most_bytes=_LARGEST_DATASET)
+        # aborting waits for the reactor to end, which would wait for itself where it serves a request
+        association.abort = association._abort_nonblocking
+        association.set_socket(make_prompt(association, pdu_timeout_s=self.server.ae.acse_timeout, client_socket=self.request))
+        return association
+
+
+class _Server(ThreadedAssociationServer):  # type: ignore[misc]
+    """Accepts connections, and no more of them than could become associations."""
+
+    request_queue_size = 128
+    daemon_threads = True
+    block_on_close = False
+    on_end: Callable[[Association], None]
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = super().get_request()
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # a peer that lost its power says nothing; the kernel asks
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if hasattr(socket, "TCP_KEEPIDLE"):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_S)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _KEEPALIVE_S // 3)
+        return connection, address
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        """Whether there is room for one more connection, admitted or half-open."""
+        if len(self.active_associations) < self.ae.maximum_associations:
+            return True
+        alarm("association.too_many_connections", address=str(client_address[0]))
+        return False
+
+
+def _established(asked: evt.Event) -> None:
+    association = asked.assoc
+    association.dul.socket.pdu_timeout_s = association.dimse_timeout
+    association.dimse.established.set()
+    visit: _Visit = association.visit
+    event(
+        "association.accepted",
+        association=visit.id,
+        calling_ae=visit.calling_ae,
+        called_ae=visit.called_ae,
+        address=visit.address,
+        peer=visit.admitted.peer and visit.admitted.peer.name,
+        contexts=len(association.accepted_contexts),
+        contexts_rejected=len(association.rejected_contexts),
+    )
+
+
+def _reject(association: Association, rejection: Rejection) -> None:
+    association.acse.send_reject(*rejection.value)
+    association.is_rejected = True
+    association.kill()
+
+
+def _answer(status: int, comment: str) -> Dataset:
+    """A status with an Error Comment (0000,0902), LO: 64 characters at most, of the default repertoire."""
+    answer = Dataset()
+    answer.Status = status
+    answer.ErrorComment = comment.encode("ascii", "replace").decode("ascii").replace("\\", "/")[:64]
+    return answer
+
+
+def _quieten() -> None:
+    """No logging of pynetdicom: it formats patient data, and every PDU, whether anybody reads it or not."""
+    _config.LOG_HANDLER_LEVEL = "none"
+    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)

@@ -1,0 +1,258 @@
+"""pynetdicom's reactors without their sleeps and with limits: PDUs are capped, bounded in time, and served by the thread that read them.
+
+Stock pynetdicom hands each message from a thread that polls every millisecond to another one that does so too, reads 4 KiB at a time,
+and believes whatever length a PDU claims. What stands here replaces the waiting and the reading, and nothing of the protocol: state
+machine, codecs, negotiation and service classes stay pynetdicom's.
+"""
+
+import contextlib
+import queue
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from pynetdicom.association import Association
+from pynetdicom.dimse import DIMSEServiceProvider
+from pynetdicom.dul import DULServiceProvider
+from pynetdicom.pdu import A_ABORT_RQ
+from pynetdicom.pdu_primitives import P_DATA
+from pynetdicom.transport import AssociationSocket
+
+from node.observe.events import alarm
+
+ASSOCIATE_PDU_BYTES: Final = 1 << 20
+"""More than 128 presentation contexts with every transfer syntax there is; the cap until the association stands."""
+_LOOK_UP_S = 0.05  # how late a time-out may be noticed, and how long a lost wake-up may last
+_MOST_QUEUED = 16
+_INVALID_PARAMETER = 6  # PS3.8 9.3.8, reason of an abort by the service provider
+
+
+class Wake:
+    """A bell that `poll` can wait for beside a socket; ringing one that is closed does nothing."""
+
+    def __init__(self) -> None:
+        self._bell, self._rope = socket.socketpair()
+        self._bell.setblocking(False)
+        self._rope.setblocking(False)
+        self.fileno = self._bell.fileno
+
+    def ring(self) -> None:
+        """Wake whoever waits; more often than it is heard is as good as once."""
+        with contextlib.suppress(OSError):
+            self._rope.send(b"!")
+
+    def heard(self) -> None:
+        """Forget the rings so far."""
+        with contextlib.suppress(OSError):
+            self._bell.recv(4096)
+
+    def close(self) -> None:
+        self._bell.close()
+        self._rope.close()
+
+
+class PromptSocket(AssociationSocket):  # type: ignore[misc]  # pynetdicom has no types
+    """Reads a whole PDU at once, within a time, and none that is longer than `most_bytes`."""
+
+    def __init__(self, assoc: Association, *, pdu_timeout_s: float, wake: Wake, **given: Any) -> None:
+        super().__init__(assoc, **given)
+        self.most_bytes = ASSOCIATE_PDU_BYTES
+        self.pdu_timeout_s = pdu_timeout_s
+        self._wake = wake
+        self._deadline = 0.0
+
+    @property
+    def ready(self) -> bool:
+        """Wait until there is something to read, something to send, or nothing for a while; whether there is something to read."""
+        poll = select.poll()
+        poll.register(self._wake.fileno(), select.POLLIN)
+        connected = self.socket if self._is_connected else None
+        if connected is not None:
+            try:
+                poll.register(connected.fileno(), select.POLLIN)
+            except (OSError, ValueError):
+                self.event_queue.put("Evt17")
+                return False
+        # the reactor reads before it looks at its events: it must not wait while there are any
+        heard = {fd for fd, _ in poll.poll(_LOOK_UP_S * 1000 if self.event_queue.empty() else 0)}
+        if self._wake.fileno() in heard:
+            self._wake.heard()
+        return bool(heard - {self._wake.fileno()})
+
+    def recv(self, nr_bytes: int) -> bytearray:
+        """Exactly `nr_bytes`, or what came before the peer closed the connection.
+
+        Raises
+        ------
+        TimeoutError
+            The PDU did not come as a whole in time.
+        ConnectionAbortedError
+            The PDU claims to be longer than was negotiated; the association is aborted.
+        """
+        if nr_bytes == 6:  # the head of a PDU (a body of six bytes only starts the clock again)
+            self._deadline = time.monotonic() + self.pdu_timeout_s
+            if hasattr(socket, "TCP_QUICKACK"):
+                # the kernel falls back to delayed acknowledgements; a sender with Nagle's algorithm on would wait for each of them
+                self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        elif nr_bytes > self.most_bytes:
+            self._refuse(nr_bytes)
+        data = bytearray(nr_bytes)
+        left = memoryview(data)
+        while left:
+            remaining_s = self._deadline - time.monotonic()
+            if remaining_s <= 0:
+                raise TimeoutError("the PDU did not come as a whole in time")
+            self.socket.settimeout(remaining_s)
+            count = self.socket.recv_into(left)
+            if count == 0:
+                break
+            left = left[count:]
+        missing = len(left)
+        left.release()
+        if missing:
+            del data[nr_bytes - missing :]
+        return data
+
+    def send(self, bytestream: bytes) -> None:
+        """Send all; a peer that does not read is given as long as one that does not write."""
+        if self.socket is not None:
+            self.socket.settimeout(self.pdu_timeout_s)
+        super().send(bytestream)
+
+    def _refuse(self, claimed: int) -> None:
+        alarm("association.pdu_too_long", claimed_bytes=claimed, most_bytes=self.most_bytes)
+        abort = A_ABORT_RQ()
+        abort.source, abort.reason_diagnostic = 2, _INVALID_PARAMETER
+        self.send(abort.encode())
+        raise ConnectionAbortedError(f"a PDU of {claimed} bytes, where {self.most_bytes} were negotiated")
+
+
+class _Announcing(queue.Queue[Any]):
+    """A queue that tells somebody of each item."""
+
+    def __init__(self, tell: Callable[[], object]) -> None:
+        super().__init__()
+        self._tell = tell
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        super().put(item, block, timeout)
+        self._tell()
+
+
+class PromptDul(DULServiceProvider):  # type: ignore[misc]
+    """The upper layer's reactor: it waits on the socket and a bell, where the stock one sleeps and looks again.
+
+    `news` is set whenever something lies ready for the association's own reactor.
+    """
+
+    def __init__(self, assoc: Association) -> None:
+        super().__init__(assoc)
+        self._run_loop_delay = 0  # `PromptSocket.ready` does the waiting
+        self.daemon = True
+        self.wake = Wake()
+        self.news = threading.Event()
+        self.to_user_queue = _Announcing(self.news.set)
+
+    def send_pdu(self, primitive: Any) -> None:
+        """Queue a primitive; waits while many fragments are queued, so that no object is in memory as a whole."""
+        if isinstance(primitive, P_DATA) and threading.current_thread() is not self:
+            while self.to_provider_queue.qsize() >= _MOST_QUEUED and self.is_alive():
+                time.sleep(0.0005)
+        super().send_pdu(primitive)
+        self.wake.ring()
+
+    def kill_dul(self) -> None:
+        """Stop the reactor now."""
+        super().kill_dul()
+        self.wake.ring()
+
+    def stop_dul(self) -> bool:
+        """Stop the reactor if its state machine is idle."""
+        if self.state_machine.current_state != "Sta1":
+            return False
+        self.kill_dul()
+        if threading.current_thread() is not self:
+            self.join()
+        return True
+
+    def run_reactor(self) -> None:
+        """Run until killed; then nobody is left to hear the bell."""
+        try:
+            super().run_reactor()
+        finally:
+            self.wake.close()
+            self.news.set()
+
+
+class PromptDimse(DIMSEServiceProvider):  # type: ignore[misc]
+    """The DIMSE service provider of a requestor: answers go to whoever waits for them, never to the association's reactor.
+
+    The stock reactor takes any message that it sees first, an awaited answer now and then among them; that one is lost.
+    """
+
+    def get_msg(self, block: bool = False) -> Any:
+        """The next message for a caller that waits; for the reactor never one, only the next moment at which it should look around."""
+        if block:
+            return super().get_msg(block=True)
+        self.dul.news.wait(_LOOK_UP_S)
+        self.dul.news.clear()
+        return None, None
+
+
+class ServingDimse(PromptDimse):
+    """The DIMSE service provider of an acceptor: requests are served by the thread that read them.
+
+    Nothing else can come in meanwhile: asynchronous operations are never negotiated. A data set that is larger than `most_bytes` aborts
+    the association.
+    """
+
+    def __init__(self, assoc: Association, *, most_bytes: int) -> None:
+        super().__init__(assoc)
+        self.established = threading.Event()
+        self.msg_queue = _Served(self)
+        self._most_bytes = most_bytes
+        self._message_bytes = 0
+
+    def receive_primitive(self, primitive: Any) -> None:
+        """Take in fragments; serve the message when it is whole."""
+        self._message_bytes += sum(len(fragment) for _, fragment in primitive.presentation_data_value_list)
+        if self._message_bytes > self._most_bytes:
+            alarm("association.message_too_long", most_bytes=self._most_bytes)
+            self.dul.event_queue.put("Evt19")
+            return
+        super().receive_primitive(primitive)
+        if self.message is None:
+            self._message_bytes = 0
+
+
+class _Served(queue.Queue[Any]):
+    """Where the DIMSE service provider puts a message: it is served at once."""
+
+    def __init__(self, dimse: ServingDimse) -> None:
+        super().__init__()
+        self._dimse = dimse
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        context_id, message = item
+        assoc = self._dimse.assoc
+        # the peer may speak before the thread that accepted it has noted so
+        if not self._dimse.established.wait(assoc.acse_timeout):
+            return
+        if not message.is_valid_request:
+            # neither a request that can be answered nor an answer that anybody waits for
+            assoc.abort(block=False)
+            return
+        assoc._serve_request(message, context_id)
+
+
+def make_prompt(assoc: Association, *, pdu_timeout_s: float, **given: Any) -> PromptSocket:
+    """Give a new association a prompt reactor; the socket for it: `client_socket` accepted, or to connect from `address`."""
+    dul = PromptDul(assoc)
+    assoc.dul = dul
+    # the time-outs were set on the reactor that this one replaces
+    assoc.acse_timeout = assoc.acse_timeout
+    assoc.network_timeout = assoc.network_timeout
+    return PromptSocket(assoc, pdu_timeout_s=pdu_timeout_s, wake=dul.wake, **given)
