@@ -5,13 +5,19 @@ import sys
 from typing import Any
 
 import structlog
+from structlog.typing import EventDict
 
 
 def start_events(process: str, level: int = logging.INFO) -> None:
     """Write this process's events to stderr; call once at the start of every process."""
+
+    def name_process(_logger: object, _method: str, fields: EventDict) -> EventDict:
+        # not a context variable: the listener's threads would not have it
+        return {"process": process, **fields}
+
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
+            name_process,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
@@ -21,7 +27,6 @@ def start_events(process: str, level: int = logging.INFO) -> None:
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(process=process)
 
 
 def event(name: str, **fields: Any) -> None:
