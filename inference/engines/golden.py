@@ -12,19 +12,19 @@ from inference.engines.repository import Repository
 _STEP = 2654435761  # Knuth's multiplicative hash: neighbouring indices land far apart
 
 
-def golden_input(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """The golden input: noise in [0, 1), made by integer arithmetic, so that it is the same everywhere."""
+def golden_input(shape: tuple[int, ...], dtype: np.dtype[Any], scale: float = 1.0) -> NDArray[Any]:
+    """The golden input: noise from 0 to `scale`, made by integer arithmetic, so that it is the same everywhere."""
     steps = np.arange(int(np.prod(shape)), dtype=np.uint64) * np.uint64(_STEP) % np.uint64(2**32)
-    return (steps / 2**32).astype(dtype).reshape(shape)
+    return (steps / 2**32 * scale).astype(dtype).reshape(shape)
 
 
-def golden_run(engine: Engine, repository: Repository, model: ModelRef, shape: tuple[int, ...]) -> tuple[float, float]:
-    """Mean and standard deviation of the last channel (axis 1) of the model's first output, for the golden input of `shape`.
+def golden_run(engine: Engine, repository: Repository, model: ModelRef, golden: Golden) -> tuple[float, float]:
+    """Mean and standard deviation of the last channel (axis 1) of the model's first output, for the golden input.
 
     One channel: over all channels of a softmax the mean says nothing.
     """
     config = repository.config(model)
-    outputs = engine.infer(model, {tensor.name: golden_input(shape, tensor.dtype) for tensor in config.inputs})
+    outputs = engine.infer(model, {tensor.name: golden_input(golden.shape, tensor.dtype, golden.scale) for tensor in config.inputs})
     first = outputs[config.outputs[0].name]
     channel = first[:, -1] if first.ndim > 1 else first
     return float(channel.mean(dtype=np.float64)), float(channel.std(dtype=np.float64))
@@ -37,7 +37,7 @@ def check_golden(engine: Engine, repository: Repository, model: ModelRef, golden
     ------
     GoldenMismatch
     """
-    mean, deviation = golden_run(engine, repository, model, golden.shape)
+    mean, deviation = golden_run(engine, repository, model, golden)
     if abs(mean - golden.mean) > golden.tolerance or abs(deviation - golden.deviation) > golden.tolerance:
         raise GoldenMismatch(
             f'model "{model.name}" version {model.version}: the golden input gives mean {mean:.5f}, deviation {deviation:.5f}; '

@@ -20,7 +20,7 @@ class ModelRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Golden:
-    """What a model answers to the golden input (`inference.engines.golden`) of `shape`: mean and standard deviation of
+    """What a model answers to the golden input (`inference.engines.golden`) of `shape`, from 0 to `scale`: mean and standard deviation of
     the last channel of its first output.
 
     Both are compared within `tolerance`: engines and processors may differ in the last bits, other weights differ in the first.
@@ -29,6 +29,7 @@ class Golden:
     shape: tuple[int, ...]
     mean: float
     deviation: float
+    scale: float = 1.0
     tolerance: float = 1e-3
 
 

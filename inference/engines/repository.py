@@ -11,7 +11,7 @@ This file reads; `importing` writes.
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -194,7 +194,7 @@ def entry_to_json(entry: Entry) -> dict[str, Any]:
     }
     if entry.golden is not None:
         golden = entry.golden
-        fields["golden"] = {"shape": list(golden.shape), "mean": golden.mean, "deviation": golden.deviation, "tolerance": golden.tolerance}
+        fields["golden"] = {**asdict(golden), "shape": list(golden.shape)}
     return fields
 
 
@@ -205,8 +205,6 @@ def entry_from_json(fields: dict[str, Any]) -> Entry:
     if golden is not None:
         golden = Golden(
             shape=tuple(int(side) for side in golden["shape"]),
-            mean=float(golden["mean"]),
-            deviation=float(golden["deviation"]),
-            tolerance=float(golden["tolerance"]),
+            **{name: float(golden[name]) for name in ("mean", "deviation", "scale", "tolerance")},
         )
     return Entry(golden=golden, **given)

@@ -1,0 +1,97 @@
+"""The manifest of ct-lung, and what it says of the masks; how they are computed stands in `segmentation`."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference import codes
+from inference.applications.ct_lung.anatomy import Side
+from inference.applications.ct_lung.network import to_onnx
+from inference.applications.ct_lung.segmentation import MODEL, segment
+from inference.applications.port import Accepts, Application, Golden, Infer, MeasurementOutput, ModelSource, SegmentOutput
+from inference.codes import Code
+from inference.findings import Findings, Measurement, Segment
+from inference.imaging.volume import Volume
+
+_LABELS = {Side.LEFT: "lung left", Side.RIGHT: "lung right", Side.BOTH: "lungs"}
+_TYPES = {Side.LEFT: codes.LUNG, Side.RIGHT: codes.LUNG, Side.BOTH: codes.LUNGS}
+_LATERALITY: dict[Side, Code | None] = {Side.LEFT: codes.LEFT, Side.RIGHT: codes.RIGHT, Side.BOTH: None}
+_COLOURS = {Side.LEFT: (90, 170, 230), Side.RIGHT: (240, 150, 110), Side.BOTH: (150, 200, 120)}
+
+
+def analyse(volume: Volume, infer: Infer) -> Findings:
+    """Segment the lungs; measure volume and mean attenuation of each. Without lungs: a volume of 0 and no segment."""
+    masks = segment(volume, infer)
+    if not masks:
+        nothing = Measurement(name=codes.VOLUME, value=0.0, unit=codes.CUBIC_CENTIMETRE)
+        return Findings(measurements=(nothing,), remarks=("No lung was found in these images.",))
+    return Findings(
+        segments=tuple(_segment(side, mask) for side, mask in masks.items()),
+        measurements=tuple(each for side, mask in masks.items() for each in _measurements(volume, side, mask)),
+        remarks=_remarks(masks),
+    )
+
+
+def _segment(side: Side, mask: NDArray[np.bool_]) -> Segment:
+    return Segment(
+        label=_LABELS[side],
+        mask=mask,
+        category=codes.ANATOMICAL_STRUCTURE,
+        type=_TYPES[side],
+        rgb=_COLOURS[side],
+        finding_site=_TYPES[side],
+        laterality=_LATERALITY[side],
+    )
+
+
+def _measurements(volume: Volume, side: Side, mask: NDArray[np.bool_]) -> tuple[Measurement, Measurement]:
+    volume_cm3 = int(mask.sum()) * volume.voxel_volume_mm3 / 1000
+    mean_hu = float(volume.voxels[mask].mean(dtype=np.float64))
+    return (
+        Measurement(name=codes.VOLUME, value=volume_cm3, unit=codes.CUBIC_CENTIMETRE, segment=_LABELS[side]),
+        Measurement(
+            name=codes.ATTENUATION_COEFFICIENT,
+            value=mean_hu,
+            unit=codes.HOUNSFIELD_UNIT,
+            segment=_LABELS[side],
+            derivation=codes.MEAN,
+        ),
+    )
+
+
+def _remarks(masks: dict[Side, NDArray[np.bool_]]) -> tuple[str, ...]:
+    remarks = []
+    if any(mask[0].any() or mask[-1].any() for mask in masks.values()):
+        remarks.append("Lung reaches the first or last slice: volumes are those of the imaged part.")
+    if Side.BOTH in masks:
+        remarks.append("Left and right lung could not be told apart: they are one segment.")
+    return tuple(remarks)
+
+
+APPLICATION = Application(
+    name="ct-lung",
+    version="1.0.0",
+    title="Lung volume and attenuation on chest CT",
+    accepts=Accepts(modality=("CT",), min_slices=8, max_spacing_mm=10.0, min_extent_mm=40, orientation="axial"),
+    models=(MODEL,),
+    outputs=(
+        *(SegmentOutput(label=_LABELS[side], type=_TYPES[side]) for side in _LABELS),
+        MeasurementOutput(name=codes.VOLUME, unit=codes.CUBIC_CENTIMETRE),
+        MeasurementOutput(name=codes.ATTENUATION_COEFFICIENT, unit=codes.HOUNSFIELD_UNIT, derivation=codes.MEAN),
+    ),
+    analyse=analyse,
+    sources=(
+        ModelSource(
+            model=MODEL,
+            sha256="2d9356d7a7766aecfa02b7d40ecebc4daba0b151d3705e2b77b1a389e7588b07",
+            licence="MIT",
+            attribution="UNet-Small, William Knottenbelt; trained on the Lung CT Segmentation Challenge 2017 (LCTSC)",
+            config=(Path(__file__).parent / "models" / f"{MODEL.name}.pbtxt").read_text(encoding="utf-8"),
+            file="model.onnx",
+            published="knottwill/UNet-Small on GitHub, Models/UNet_wdk24.pt",
+            convert=to_onnx,
+            golden=Golden(shape=(1, 1, 64, 64), mean=0.0, deviation=0.0, scale=2000),
+        ),
+    ),
+)

@@ -1,0 +1,119 @@
+"""The masks of the lungs on the source grid: body first, then the network slice by slice inside it, then left and right."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.applications.ct_lung.anatomy import Side, body_mask, sides
+from inference.applications.port import Infer, ModelRef
+from inference.imaging.resample import Grid, Interpolation, Shape, reorientation, resample
+from inference.imaging.volume import Volume
+
+MODEL = ModelRef(name="unet_small_lung_ct")
+
+AIR_HU = -400
+COARSE_MM = 3.0
+PIXEL_MM = 1.0
+"""Pixel spacing that the network sees: the middle of what it was trained on."""
+
+BATCH = 8
+MULTIPLE = 8
+MARGIN = 16
+"""Pixels around the body's box, beyond the image by repeating its edge: at a bare border the network misses lung."""
+
+LOST = 0.1
+"""When the body mask takes more than this share from what the network marks, the body mask is wrong (a chest wall too thin)."""
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Box:
+    """Indices on the turned grid: slices z, and rows and columns to look at."""
+
+    start: Shape
+    stop: Shape
+
+    @property
+    def inside(self) -> tuple[slice, slice, slice]:
+        z, y, x = (slice(first, last) for first, last in zip(self.start, self.stop, strict=True))
+        return z, y, x
+
+
+def segment(volume: Volume, infer: Infer) -> dict[Side, Mask]:
+    """Masks (Z, Y, X) on the grid of `volume`: LEFT and RIGHT, or BOTH where they cannot be told apart; empty without lungs."""
+    source = Grid.of(volume)
+    turn = reorientation(source, "SPL")
+    hu, grid = turn.apply(volume.voxels), turn.grid(source)
+    coarse = grid.resized(_coarse_shape(grid))
+    coarse_hu = resample(hu, grid, coarse, by=Interpolation.NEAREST)
+    body = body_mask(coarse_hu)
+    box = _box(body & (coarse_hu < AIR_HU), body, grid)
+    if box is None:
+        return {}
+    lungs = np.zeros(grid.shape, dtype=np.bool_)
+    lungs[box.inside] = _marked(hu[box.inside], grid.cropped(box.start, box.stop), infer)
+    _keep_inside(lungs, resample(body, coarse, grid, by=Interpolation.NEAREST))
+    owner = sides(resample(lungs, grid, coarse, by=Interpolation.NEAREST), coarse.spacing_mm[2])
+    fine_owner = resample(owner, coarse, grid, by=Interpolation.NEAREST)
+    masks = {side: lungs & (fine_owner == side) for side in (Side.LEFT, Side.RIGHT, Side.BOTH) if (owner == side).any()}
+    return {side: np.ascontiguousarray(turn.undo(mask)) for side, mask in masks.items() if mask.any()}
+
+
+def _coarse_shape(grid: Grid) -> Shape:
+    z, y, x = (min(count, max(1, round(count * step / COARSE_MM))) for count, step in zip(grid.shape, grid.spacing_mm, strict=True))
+    return z, y, x
+
+
+def _box(air: Mask, body: Mask, grid: Grid) -> _Box | None:
+    """The slices in which the body holds air, and the rows and columns that the body takes in them; None without any air."""
+    heights = np.flatnonzero(air.any(axis=(1, 2)))
+    if heights.size == 0:
+        return None
+    first, last = int(heights[0]), int(heights[-1]) + 1
+    rows, columns = (np.flatnonzero(body[first:last].any(axis=axes)) for axes in ((0, 2), (0, 1)))
+    coarse = ((first, last), (int(rows[0]), int(rows[-1]) + 1), (int(columns[0]), int(columns[-1]) + 1))
+    start, stop = [], []
+    for (low, high), fine, of in zip(coarse, grid.shape, body.shape, strict=True):
+        start.append(max(0, int(np.floor(low * fine / of)) - 1))
+        stop.append(min(fine, int(np.ceil(high * fine / of)) + 1))
+    return _Box(start=(start[0], start[1], start[2]), stop=(stop[0], stop[1], stop[2]))
+
+
+def _marked(hu: NDArray[Any], grid: Grid, infer: Infer) -> Mask:
+    """What the network marks, in batches of slices, each brought to its pixel spacing and back."""
+    marked = np.zeros(grid.shape, dtype=np.bool_)
+    _, rows, columns = grid.shape
+    pixels = tuple(max(1, round(count * step / PIXEL_MM)) for count, step in zip(grid.shape[1:], grid.spacing_mm[1:], strict=True))
+    for part in _batches(grid.shape[0]):
+        depth = part.stop - part.start
+        here = grid.cropped((part.start, 0, 0), (part.stop, rows, columns))
+        there = here.resized((depth, pixels[0], pixels[1]))
+        image = resample(hu[part].astype(np.float32), here, there, by=Interpolation.LINEAR)
+        image += 1024
+        # scanners fill what they did not see with values below air
+        np.maximum(image, 0, out=image)
+        padded = np.pad(image, ((0, 0), *(_padding(side) for side in pixels)), mode="edge")
+        probability = infer(MODEL, {"IMAGE": padded[:, None]})["LUNG"][:, 0]
+        inner = probability[:, MARGIN : MARGIN + pixels[0], MARGIN : MARGIN + pixels[1]]
+        marked[part] = resample(inner, there, here, by=Interpolation.LINEAR) > 0.5
+    return marked
+
+
+def _batches(count: int) -> Iterator[slice]:
+    for start in range(0, count, BATCH):
+        yield slice(start, min(start + BATCH, count))
+
+
+def _padding(side: int) -> tuple[int, int]:
+    return MARGIN, MARGIN + -(side + 2 * MARGIN) % MULTIPLE
+
+
+def _keep_inside(lungs: Mask, body: Mask) -> None:
+    """Take away what lies outside the body; in place."""
+    before = int(lungs.sum())
+    if int((lungs & body).sum()) >= (1 - LOST) * before:
+        lungs &= body
