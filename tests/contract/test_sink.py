@@ -1,0 +1,294 @@
+"""Every sink against the contract of node/sinks/port.py, with a real storage SCP and a real folder behind them; and DIMSE statuses."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import Comprehensive3DSRStorage, ExplicitVRLittleEndian, SecondaryCaptureImageStorage, SegmentationStorage
+from pynetdicom import AE, evt
+from pynetdicom.sop_class import Verification
+
+from node.dimse.port import StoreStatus
+from node.dimse.requestor import PeerRequestor
+from node.domain.errors import DeliveryError
+from node.settings import config as settings
+from node.sinks.dimse import DimseSink, Verdict, verdict
+from node.sinks.folder import FolderSink
+from node.sinks.port import Parcel, Sink
+
+CLASSES = {"seg": SegmentationStorage, "sr": Comprehensive3DSRStorage, "sc": SecondaryCaptureImageStorage}
+
+
+def object_bytes(kind: str, uid: str, text: str = "") -> bytes:
+    """A small Part 10 object of study 1.2.3."""
+    dataset = Dataset()
+    dataset.SOPClassUID, dataset.SOPInstanceUID = CLASSES[kind], uid
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.ImageComments = "1.2.3", "1.2.3.4", text
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.save_as(out := BytesIO(), enforce_file_format=True)
+    return out.getvalue()
+
+
+def parcels(folder: Path, *kinds: str, text: str = "") -> list[Parcel]:
+    """One object a kind, under UIDs 1.2.3.5.0, 1.2.3.5.1, …"""
+    made = []
+    for number, kind in enumerate(kinds):
+        uid = f"1.2.3.5.{number}"
+        path = folder / f"{uid}{text}.bin"
+        path.write_bytes(object_bytes(kind, uid, text))
+        made.append(Parcel(sop_instance_uid=uid, sop_class_uid=CLASSES[kind], kind=kind, path=path))
+    return made
+
+
+class Archive:
+    """A storage SCP on loopback that keeps what it accepts and answers each SOP class as told."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, int] = {}
+        self.kept: dict[str, list[bytes]] = {}
+        ae = AE(ae_title="ARCHIVE")
+        for uid in CLASSES.values():
+            ae.add_supported_context(uid, ExplicitVRLittleEndian)
+        ae.add_supported_context(Verification)
+        self._server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, self._store)])
+        self.port = int(self._server.socket.getsockname()[1])
+
+    def _store(self, event: Any) -> int:
+        status = self.answers.get(event.request.AffectedSOPClassUID, 0x0000)
+        if status in (0x0000, 0xB000, 0xB006, 0xB007):
+            self.kept.setdefault(str(event.request.AffectedSOPInstanceUID), []).append(event.request.DataSet.getvalue())
+        return status
+
+    def close(self) -> None:
+        self._server.shutdown()
+
+
+@pytest.fixture
+def archive() -> Iterator[Archive]:
+    made = Archive()
+    yield made
+    made.close()
+
+
+def dimse_sink(port: int) -> DimseSink:
+    """The sink as the assembly puts it together."""
+    peer = settings.Peer(name="archive", ae_title="ARCHIVE", host="127.0.0.1", port=port)
+    sink = settings.Sink(name="archive", kind=settings.SinkKind.DIMSE, peer="archive")
+    return DimseSink(sink, PeerRequestor(peer, calling_ae="HILUM"))
+
+
+class Bench:
+    """One plug-in under test: the sink, and where what it delivered can be seen."""
+
+    def __init__(self, sink: Sink, away: Sink, arrived: Callable[[], dict[str, list[bytes]]]) -> None:
+        self.sink = sink
+        self.away = away
+        self.arrived = arrived
+
+
+@pytest.fixture(params=["dimse", "folder"])
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
+    """Every sink, working, and the same kind of sink with nobody behind it."""
+    if request.param == "folder":
+        blocked = tmp_path / "a file, no folder"
+        blocked.touch()
+        root = tmp_path / "sink"
+        return Bench(
+            FolderSink(root),
+            FolderSink(blocked / "below"),
+            lambda: {path.stem: [data_set(path.read_bytes())] for path in root.rglob("*.dcm")},
+        )
+    scp: Archive = request.getfixturevalue("archive")
+    gone = Archive()
+    gone.close()
+    return Bench(dimse_sink(scp.port), dimse_sink(gone.port), lambda: scp.kept)
+
+
+def data_set(part10: bytes) -> bytes:
+    """The bytes behind the file meta information, whose length stands in (0002,0000)."""
+    return part10[132 + 12 + int.from_bytes(part10[140:144], "little") :]
+
+
+def test_one_receipt_for_each_parcel_in_order(bench: Bench, tmp_path: Path) -> None:
+    """Three objects, three acceptances, and the data sets arrived unchanged."""
+    sent = parcels(tmp_path, "seg", "sr", "sc")
+    receipts = bench.sink.send(sent)
+    assert [(one.sop_instance_uid, one.accepted, one.refused) for one in receipts] == [(p.sop_instance_uid, True, False) for p in sent]
+    assert bench.arrived() == {p.sop_instance_uid: [data_set(p.path.read_bytes())] for p in sent}
+
+
+def test_sending_again_is_harmless(bench: Bench, tmp_path: Path) -> None:
+    """An accepted object is accepted again, and stands there with the same bytes."""
+    sent = parcels(tmp_path, "seg", "sr")
+    bench.sink.send(sent)
+    assert all(one.accepted for one in bench.sink.send(sent))
+    assert {uid: set(copies) for uid, copies in bench.arrived().items()} == {
+        p.sop_instance_uid: {data_set(p.path.read_bytes())} for p in sent
+    }
+
+
+def test_nobody_there_is_a_delivery_error_that_is_retried(bench: Bench, tmp_path: Path) -> None:
+    """Nothing could be sent at all: no receipts, and a retry helps."""
+    with pytest.raises(DeliveryError) as caught:
+        bench.away.send(parcels(tmp_path, "seg"))
+    assert caught.value.retry
+
+
+def test_health_says_whether_the_sink_would_take_something(bench: Bench) -> None:
+    """For `hilum doctor`: a sentence either way, never an exception."""
+    ready, sentence = bench.sink.health()
+    assert ready
+    assert sentence
+    ready, sentence = bench.away.health()
+    assert not ready
+    assert sentence
+
+
+def test_nothing_to_send_is_no_error(bench: Bench) -> None:
+    """A delivery of which everything was accepted before."""
+    assert bench.sink.send([]) == []
+
+
+# ---- DIMSE
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (0x0000, Verdict.ACCEPTED),
+        (0xB000, Verdict.ACCEPTED),  # coercion of data elements
+        (0xB006, Verdict.ACCEPTED),  # elements discarded
+        (0xB007, Verdict.ACCEPTED),  # data set does not match SOP class (warning)
+        (0x0111, Verdict.ACCEPTED),  # duplicate SOP instance
+        (0xA700, Verdict.UNCLEAR),  # out of resources
+        (0xA7FF, Verdict.UNCLEAR),
+        (0x0110, Verdict.UNCLEAR),  # processing failure
+        (0x0213, Verdict.UNCLEAR),  # resource limitation
+        (0xA900, Verdict.REFUSED),  # data set does not match SOP class
+        (0xA9FF, Verdict.REFUSED),
+        (0xC000, Verdict.REFUSED),  # cannot understand
+        (0xCFFF, Verdict.REFUSED),
+        (0x0122, Verdict.REFUSED),  # SOP class not supported
+        (0x0124, Verdict.REFUSED),  # not authorised
+        (0x0117, Verdict.REFUSED),  # invalid object instance
+        (None, Verdict.UNCLEAR),
+        (0xFF00, Verdict.UNCLEAR),  # pending: no answer to a C-STORE
+        (0x1234, Verdict.UNCLEAR),
+    ],
+)
+def test_what_a_status_means(status: int | None, expected: Verdict) -> None:
+    """PS3.4 table B.2-1 and PS3.7 annex C, read by hand."""
+    assert verdict(status) is expected
+
+
+def test_each_object_has_its_own_status(archive: Archive, tmp_path: Path) -> None:
+    """One accepted with a warning, one refused for good, one for which there is no room: partial acceptance is understood."""
+    archive.answers = {SegmentationStorage: 0xB000, Comprehensive3DSRStorage: 0xC000, SecondaryCaptureImageStorage: 0xA700}
+    receipts = dimse_sink(archive.port).send(parcels(tmp_path, "seg", "sr", "sc"))
+    assert [(one.accepted, one.refused, one.status) for one in receipts] == [
+        (True, False, 0xB000),
+        (False, True, 0xC000),
+        (False, False, 0xA700),
+    ]
+
+
+def test_an_object_without_an_answer_is_neither_accepted_nor_refused(tmp_path: Path) -> None:
+    """The association ended before: the requestor has nothing to say about the last object."""
+
+    class Cut:
+        """A requestor whose association ended after the first object."""
+
+        def echo(self) -> float:
+            return 0.0
+
+        def store(self, files: Sequence[str]) -> list[StoreStatus]:
+            return [StoreStatus(sop_instance_uid="1.2.3.5.0", status=0x0000)]
+
+        def count(self, study_instance_uid: str, series_instance_uid: str | None) -> int | None:
+            return None
+
+    sink = DimseSink(settings.Sink(name="archive", kind=settings.SinkKind.DIMSE, peer="archive"), Cut())
+    receipts = sink.send(parcels(tmp_path, "seg", "sr"))
+    assert [(one.accepted, one.refused, one.status) for one in receipts] == [(True, False, 0x0000), (False, False, None)]
+
+
+def test_an_archive_that_does_not_take_a_sop_class_refuses_it_for_good(tmp_path: Path) -> None:
+    """The presentation context is rejected (as Orthanc does with what it does not know): the others arrive, this one is refused."""
+    kept: list[str] = []
+
+    def store(event: Any) -> int:
+        kept.append(str(event.request.AffectedSOPInstanceUID))
+        return 0x0000
+
+    ae = AE(ae_title="ARCHIVE")
+    ae.add_supported_context(SegmentationStorage, ExplicitVRLittleEndian)
+    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, store)])
+    try:
+        receipts = dimse_sink(int(server.socket.getsockname()[1])).send(parcels(tmp_path, "seg", "sr"))
+    finally:
+        server.shutdown()
+    assert kept == ["1.2.3.5.0"]
+    assert [(one.accepted, one.refused) for one in receipts] == [(True, False), (False, True)]
+
+
+# ---- folder
+
+
+def test_other_bytes_under_the_same_uid_are_refused_not_overwritten(tmp_path: Path) -> None:
+    """What stands in the folder stays; a person decides."""
+    sink = FolderSink(tmp_path / "sink")
+    sink.send(parcels(tmp_path, "seg"))
+    (receipt,) = sink.send(parcels(tmp_path, "seg", text="changed"))
+    assert (receipt.accepted, receipt.refused) == (False, True)
+    assert (tmp_path / "sink/1.2.3/1.2.3.5.0.dcm").read_bytes() == object_bytes("seg", "1.2.3.5.0")
+
+
+def test_a_uid_that_is_none_names_no_file(tmp_path: Path) -> None:
+    """`../` in a UID leads nowhere."""
+    (good,) = parcels(tmp_path, "seg")
+    (receipt,) = FolderSink(tmp_path / "sink").send(
+        [Parcel(sop_instance_uid="../../evil", sop_class_uid=good.sop_class_uid, kind="seg", path=good.path)]
+    )
+    assert (receipt.accepted, receipt.refused) == (False, True)
+    assert not list(tmp_path.rglob("*evil*"))
+
+
+def test_a_reader_of_the_folder_never_sees_half_a_file(tmp_path: Path) -> None:
+    """While 40 objects are written, whoever looks finds every `.dcm` complete."""
+    sink = FolderSink(tmp_path / "sink")
+    sent = []
+    for number in range(40):
+        uid = f"1.2.3.5.{number}"
+        path = tmp_path / f"{uid}.bin"
+        path.write_bytes(object_bytes("sc", uid, "x" * 10_000))
+        sent.append(Parcel(sop_instance_uid=uid, sop_class_uid=CLASSES["sc"], kind="sc", path=path))
+    whole = {parcel.path.stat().st_size for parcel in sent}
+    sizes: set[int] = set()
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.is_set():
+            sizes.update(path.stat().st_size for path in tmp_path.glob("sink/*/*.dcm"))
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    receipts = sink.send(sent)
+    done.set()
+    looking.join()
+    sizes.update(path.stat().st_size for path in tmp_path.glob("sink/*/*.dcm"))
+    assert all(receipt.accepted for receipt in receipts)
+    assert sizes <= whole
+    assert not [path for path in (tmp_path / "sink").rglob("*") if path.is_file() and path.suffix != ".dcm"]
+
+
+def test_a_folder_that_cannot_be_written_is_away(tmp_path: Path) -> None:
+    """Something stands where the study's folder should be: nothing could be written, which is no verdict on the object."""
+    (tmp_path / "sink").mkdir()
+    (tmp_path / "sink/1.2.3").touch()
+    with pytest.raises(DeliveryError, match=r"1\.2\.3\.5\.0\.dcm"):
+        FolderSink(tmp_path / "sink").send(parcels(tmp_path, "seg"))
