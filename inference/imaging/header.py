@@ -19,10 +19,16 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from inference.imaging import tags
-from inference.imaging.errors import MissingAttribute, NoPixelData, NotDicom, Truncated
+from inference.imaging.errors import MissingAttribute, NoPixelData, NotDicom, Truncated, UnsupportedSyntax
 from inference.imaging.geometry import Plane
 
 UNDEFINED_LENGTH = 0xFFFFFFFF
+PARSE_ERRORS = (
+    *(InvalidDicomError, BytesLengthException, EOFError, ValueError, KeyError, AttributeError, NotImplementedError),
+    *(RecursionError, struct.error, zlib.error, OverflowError, TypeError),
+)
+"""What pydicom raises on damaged files, by fuzzing; RecursionError: sequences nested too deep."""
+
 LONG_VRS = frozenset({b"OB", b"OW", b"OF", b"OD", b"UN"})
 
 
@@ -92,6 +98,8 @@ def read_instance(path: Path) -> Instance:
     ------
     NotDicom
         Not a Part 10 file, or a data set that cannot be parsed (cut off in the header, nested too deep).
+    UnsupportedSyntax
+        A transfer syntax that nobody here has heard of, whose packing is therefore not known.
     Truncated
         The file ends before its uncompressed pixel data does.
     NoPixelData, MissingAttribute
@@ -143,11 +151,17 @@ def _parse(file: BinaryIO, path: Path) -> tuple[FileDataset, int, int, int | Non
     try:
         dataset = dcmread(file, stop_before_pixels=True)
         syntax = dataset.file_meta.TransferSyntaxUID
+        known = syntax.is_transfer_syntax
         implicit, little = dataset.original_encoding
-    except (InvalidDicomError, BytesLengthException, EOFError, ValueError, KeyError, AttributeError, NotImplementedError) as broken:
+    except OSError as broken:
+        # pydicom's own "no tag to read" carries no error number; a disk that cannot be read is no fault of the file
+        if broken.errno is not None:
+            raise
         raise NotDicom(f"{path.name} cannot be read as DICOM: {broken}") from broken
-    except (RecursionError, struct.error, zlib.error, OverflowError, TypeError) as broken:
+    except PARSE_ERRORS as broken:
         raise NotDicom(f"{path.name} cannot be read as DICOM: {type(broken).__name__} ({broken})") from broken
+    if not known:
+        raise UnsupportedSyntax(f"{path.name} is in transfer syntax {syntax}, which is not known here")
     if syntax == DeflatedExplicitVRLittleEndian:
         return dataset, *_deflated_pixels(path)
     return dataset, *_pixel_element(file, implicit=bool(implicit), little=bool(little))

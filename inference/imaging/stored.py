@@ -45,6 +45,9 @@ PREFERRED = {
 """The fastest plug-in where several decode a syntax, measured on CT (ms per 512 x 512 slice: JPEG 2000 gdcm 15, openjpeg 22; JPEG-LS
 pyjpegls 4, gdcm 5; RLE pylibjpeg 1, pydicom 3); the others are asked when it fails. None of them releases the interpreter lock."""
 
+CODEC_ERRORS = (RuntimeError, ValueError, TypeError, AttributeError, NotImplementedError)
+"""What pydicom and its plug-ins raise on damaged streams, by fuzzing."""
+
 ITEM, SEQUENCE_END = 0xFFFEE000, 0xFFFEE0DD
 
 
@@ -132,13 +135,16 @@ class StoredFrames:
         decoder = _decoder(pixels.transfer_syntax, uid)
         value = encapsulate([self._encoded[frame]], has_bot=False)
         preferred = PREFERRED.get(pixels.transfer_syntax, "")
-        reason: Exception | None = None
+        reason: BaseException | None = None
         for plugin in dict.fromkeys((preferred, "")):
             try:
                 return decoder.as_array(value, index=0, raw=raw, decoding_plugin=plugin, **_options(pixels))[0]
-            except (RuntimeError, ValueError, TypeError, AttributeError, NotImplementedError) as broken:
+            except BaseException as broken:
+                # the RLE codec is written in Rust: its panic on a damaged stream is no Exception, and has no name to import
+                if not isinstance(broken, CODEC_ERRORS) and type(broken).__name__ != "PanicException":
+                    raise
                 reason = broken
-        last = str(reason).strip().splitlines()[-1].strip()
+        last = (str(reason).strip().splitlines() or [type(reason).__name__])[-1].strip()
         raise UndecodablePixels(f"frame {frame + 1} of {uid} cannot be decoded: {last}") from reason
 
 

@@ -1,12 +1,14 @@
 """Stored bytes become modality values as PS3.5 8 and PS3.3 C.7.6.3 and C.11.1 say; expected values are worked out by hand."""
 
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
+from pydicom.encaps import encapsulate
 from pydicom.uid import (
     JPEG2000,
     MPEG4HP41,
@@ -232,6 +234,16 @@ class TestBrokenFiles:
         with pytest.raises((UndecodablePixels, Truncated)):
             decode(save(image, tmp_path / "x"))
 
+    def test_a_panic_of_the_rle_codec_is_an_error_of_this_file(self, tmp_path):
+        """Segments that unpack to more bytes than the frame has make the codec panic, which is no Exception: the worker outlives it."""
+        image = one_instance(self.good)
+        image.compress(RLELossless, generate_instance_uid=False)
+        # header: two segments, at bytes 64 and 84; each repeats a byte 128 times, ten times over, for a frame of 32 pixels
+        frame = struct.pack("<16I", 2, 64, 84, *[0] * 13) + b"\x81\x05" * 20
+        image.PixelData = encapsulate([frame])
+        with pytest.raises(UndecodablePixels, match="frame 1 of 1"):
+            decode(save(image, tmp_path / "x"))
+
     def test_video_cannot_be_decoded(self, tmp_path):
         """The syntax is named in words."""
         image = one_instance(self.good)
@@ -239,6 +251,13 @@ class TestBrokenFiles:
         image.file_meta.TransferSyntaxUID = MPEG4HP41
         with pytest.raises(UnsupportedSyntax, match="MPEG-4"):
             decode(save(image, tmp_path / "x"))
+
+    def test_a_transfer_syntax_nobody_has_heard_of(self, tmp_path):
+        """A private one: how its pixels are packed is not known, so nothing is guessed."""
+        path = save(one_instance(self.good), tmp_path / "x")
+        path.write_bytes(path.read_bytes().replace(b"1.2.840.10008.1.2.1\0", b"1.2.3.99".ljust(20, b"\0"), 1))
+        with pytest.raises(UnsupportedSyntax, match=r"1\.2\.3\.99"):
+            decode(path)
 
     @pytest.mark.parametrize(
         ("attributes", "said"),
