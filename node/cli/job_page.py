@@ -1,5 +1,6 @@
 """One job as a page: what `hilum jobs show` prints, and a part of the study's passport."""
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -135,5 +136,18 @@ def timeline(events: Sequence[dict[str, Any]], indent: str = "") -> Any:
     for one in events:
         at = indent + screen.when(datetime.fromisoformat(one["at"]))
         subject = [one["subject"]] if several else []
-        table.add_row(at, *subject, one["name"].rpartition(".")[2].replace("_", " "), one["detail"])
+        table.add_row(at, *subject, one["name"].rpartition(".")[2].replace("_", " "), _in_words(one["detail"]))
     return table
+
+
+def _in_words(detail: str) -> str:
+    """A detail that the stages wrote for programs (seconds by stage, as JSON), in words; any other as it is."""
+    try:
+        said = json.loads(detail)
+    except ValueError:
+        return detail
+    if not isinstance(said, dict):
+        return detail
+    took = said.pop("took_s", {})
+    words = [f"{stage} {seconds:.2f} s" for stage, seconds in took.items()] if isinstance(took, dict) else [f"{took} s"]
+    return ", ".join(words + [f"{key} {value}" for key, value in said.items()])

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def list_jobs(
     *,
-    state: Annotated[tuple[JobState, ...], Parameter(negative="")] = (),
+    state: Annotated[tuple[JobState, ...], Parameter(negative="", show_default=False)] = (),
     study: str | None = None,
     limit: int = 100,
     config: ConfigOption = None,
@@ -57,7 +57,7 @@ def list_jobs(
     return 0
 
 
-def show(job: int, *, config: ConfigOption = None, as_json: JsonOption = False) -> int:
+def show(job: int, /, *, config: ConfigOption = None, as_json: JsonOption = False) -> int:
     """Show one job: state, reason, what to do, objects, deliveries, history.
 
     Parameters
@@ -77,7 +77,7 @@ def show(job: int, *, config: ConfigOption = None, as_json: JsonOption = False) 
     return 0
 
 
-def retry(*job: int, afresh: Annotated[bool, Parameter(negative="")] = False, config: ConfigOption = None) -> int:
+def retry(*job: int, afresh: Annotated[bool, Parameter(negative="", show_default=False)] = False, config: ConfigOption = None) -> int:
     """Go on with a parked, failed or cancelled job from what is already on disk.
 
     Findings that are journaled are not computed again, objects are never encoded again: a job that has them sends the same bytes.

@@ -28,8 +28,12 @@ def configuration(given: Path | None) -> "Config":
 @contextlib.contextmanager
 def journal(given: Path | None) -> Iterator["tuple[Config, Journal]"]:
     """The configuration and its journal, closed afterwards."""
-    from node.assembly.compose import open_journal
+    import logging
 
+    from node.assembly.compose import open_journal
+    from node.observe.events import start_events
+
+    start_events("command", logging.WARNING)  # the node's own events are not what an operator asked for
     config = configuration(given)
     opened = open_journal(config)
     try:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 Kind: TypeAlias = Literal["route", "sink", "engine"]
 
 
-def pause(kind: Kind, name: str, *, config: ConfigOption = None) -> None:
+def pause(kind: Kind, name: str, /, *, config: ConfigOption = None) -> None:
     """Hold back a route, a sink or an engine while intake goes on.
 
     What is at work is finished; nothing new is begun until `hilum resume`. The pause outlives a restart.
@@ -32,7 +32,7 @@ def pause(kind: Kind, name: str, *, config: ConfigOption = None) -> None:
     print(f'{kind} "{name}" is paused; `hilum resume {kind} {_quoted(name)}` lets it go on')
 
 
-def resume(kind: Kind, name: str, *, config: ConfigOption = None) -> None:
+def resume(kind: Kind, name: str, /, *, config: ConfigOption = None) -> None:
     """Let a paused route, sink or engine go on.
 
     Parameters

@@ -31,6 +31,7 @@ class Explained:
 
 def explain(
     what: str,
+    /,
     *,
     config: ConfigOption = None,
     sender: Annotated[str | None, Parameter(name="--from")] = None,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from node.cli.errors import Ambiguous, NotDone, NothingFound
 from node.cli.opened import ConfigOption, JsonOption, journal
-from node.domain.arrival import Arrival, Completeness
+from node.domain.arrival import Arrival
 from node.domain.job import Job
 from node.domain.state import ArrivalState, DeliveryState, JobState
 
@@ -72,7 +72,7 @@ def list_studies(*, search: str | None = None, limit: int = 100, config: ConfigO
     return 0
 
 
-def show(study: str, *, config: ConfigOption = None, as_json: JsonOption = False) -> int:
+def show(study: str, /, *, config: ConfigOption = None, as_json: JsonOption = False) -> int:
     """Show a study's passport: what came, what was decided, what ran, what left.
 
     Parameters
@@ -92,7 +92,7 @@ def show(study: str, *, config: ConfigOption = None, as_json: JsonOption = False
     return 0
 
 
-def complete(study: str, *, config: ConfigOption = None) -> int:
+def complete(study: str, /, *, config: ConfigOption = None) -> int:
     """Declare a study complete, without waiting for the quiet window.
 
     Parameters
@@ -100,10 +100,12 @@ def complete(study: str, *, config: ConfigOption = None) -> int:
     study
         Its UID, or the end of it.
     """
+    from node.flow.settle import complete_now
+
     with journal(config) as (_, opened):
         uid = find_study(opened, study)
         waiting = opened.arrivals(states=(ArrivalState.RECEIVED,), study=uid)
-        done = [one for one in waiting if opened.complete(one.id, Completeness.OPERATOR, datetime.now(UTC))]
+        done = [one for one in waiting if complete_now(opened, one, datetime.now(UTC))]
         if not done:
             raise NotDone(f"study {uid} is complete already: nothing more was expected")
     total = sum(one.instances for one in done)

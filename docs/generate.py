@@ -1,0 +1,184 @@
+"""Writes docs/reference/ from the source: `python -m docs.generate`. Tests compare the pages with what this would write."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from docs.event_meanings import HISTORY, LOGGED
+
+ROOT = Path(__file__).parent.parent
+FOLDER = ROOT / "docs" / "reference"
+_MADE = "<!-- Made by `python -m docs.generate` (make docs); edit the source, not this page. -->\n\n"
+_ROOMS = {
+    "0": "The root",
+    "1": "Intake: an instance or association is refused",
+    "2": "Configuration and command",
+    "3": "Input: the series cannot be analysed as it is",
+    "4": "Engine and model",
+    "5": "Results",
+    "6": "Delivery",
+    "7": "Journal and storage",
+}
+
+
+def pages() -> dict[str, str]:
+    """Every page by its file name."""
+    return {"configuration.md": configuration(), "commands.md": commands(), "errors.md": errors(), "events.md": events()}
+
+
+# ---- hilum.yaml
+
+
+def configuration() -> str:
+    """Every key of hilum.yaml, from the declarations that decode it."""
+    from node.settings.conditions import QUESTIONS
+    from node.settings.load import HILUM
+
+    text = [
+        "# hilum.yaml, every key\n\n",
+        _MADE,
+        "One file says what the node is. [config/hilum.yaml](../../config/hilum.yaml) is the annotated default; ",
+        "[config/examples/](../../config/examples/) has more. `hilum config check` names every mistake with file, line, column and ",
+        "what was meant; `hilum config schema` prints the JSON Schema for editors. Without `--config`, `./hilum.yaml` is read, else ",
+        "`./config/hilum.yaml`. Relative paths count from the file's folder. A running node reads the file when it starts.\n\n",
+        "Text is never turned into something else: `NO` is an AE title, `0123` an accession number. An unknown key, a key that stands ",
+        "twice, and a name that nothing bears (a peer, sink, engine or application) refuse to start.\n\n",
+    ]
+    for key in HILUM.keys:
+        text.append(f"## {key.name}\n\n{key.says}\n\n")
+        text += _block_tables(key.name, key.kind)
+    text += [
+        "## when: conditions\n\n",
+        "Keys are DICOM keywords of the data dictionary. All conditions of a route must hold. `Modality: CT` asks for equality; otherwise ",
+        "a mapping, of which every entry must hold. A keyword that is absent or empty holds only `{exists: false}` and what `not` turns ",
+        "around. A keyword with several values holds when one of them does; `min` and `max` ask for all. Text compares exactly.\n\n",
+        "| condition | example | holds when | fits |\n|---|---|---|---|\n",
+        "| a value | `Modality: CT` | Some value equals it. | text, dates, numbers |\n",
+    ]
+    for question in QUESTIONS:
+        fits = ", ".join(sorted(_SORTS[sort.name] for sort in question.fits))
+        text.append(f"| `{question.key}` | `{_cell(question.example)}` | {question.says} | {fits} |\n")
+    text += [
+        "| `not` | `{not: LOCALIZER}`, `{not: {in: [US, XA]}}` | The one condition in it does not hold. | text, dates, numbers |\n\n",
+        "Numbers are the keywords with VR DS, IS, FL, FD, SS, US, SL, UL, SV, UV; dates those with DA; text all others but sequences and ",
+        "binary ones, on which there are no conditions. Three keywords count what was received: `NumberOfSeriesRelatedInstances`, ",
+        "`NumberOfStudyRelatedInstances`, `NumberOfStudyRelatedSeries`. Of enhanced multi-frame images, PixelSpacing, SliceThickness and ",
+        "ImageOrientationPatient are taken from the shared functional groups.\n",
+    ]
+    return "".join(text)
+
+
+_SORTS = {"NUMBER": "numbers", "DATE": "dates", "TEXT": "text"}
+
+
+def _block_tables(path: str, kind: Any) -> Iterator[str]:
+    """The keys of a block as a table; blocks inside it follow under their own headings."""
+    block = getattr(kind, "of", kind)
+    if hasattr(kind, "noun"):
+        path = f"{path}[]" if type(kind).__name__ == "Items" else f"{path}.NAME"
+    yield f"| key of `{path}` | what it does | takes | default |\n|---|---|---|---|\n"
+    inner = []
+    for key in block.keys:
+        nested = hasattr(key.kind, "keys")
+        default = "required" if key.required else "" if key.default in (None, "{}", "[]") else f"`{key.default}`"
+        takes = "a mapping, below" if nested else key.kind.wants
+        yield f"| `{key.name}` | {_cell(key.says)} | {_cell(takes)} | {default} |\n"
+        if nested:
+            inner.append((f"{path}.{key.name}", key))
+    yield "\n"
+    for name, key in inner:
+        yield from _block_tables(name, key.kind)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+# ---- the command
+
+
+def commands() -> str:
+    """Every verb with its options, from the verbs' own signatures and docstrings."""
+    from node.cli.main import EPILOGUE, build
+
+    app = build()
+    made = app.generate_docs(output_format="markdown", recursive=True, include_hidden=False, heading_level=1)
+    _, _, after = made.partition("\n")
+    return f"# The command `hilum`\n\n{_MADE}{EPILOGUE}\n{after.replace(EPILOGUE, '')}".rstrip() + "\n"
+
+
+# ---- errors
+
+
+def errors() -> str:
+    """Every error code with what it means and what to do."""
+    from node.cli.remedies import every_error
+
+    text = [
+        "# Error codes\n\n",
+        _MADE,
+        "A code never changes its meaning. It stands in the command's messages, in `hilum jobs show`, in events and in the journal. ",
+        "*Tried again* says whether the node does so by itself.\n\n",
+    ]
+    room = ""
+    for code, error in every_error().items():
+        if code[4] != room:
+            room = code[4]
+            text.append(f"## {_ROOMS[room]}\n\n| code | what happened | what to do | tried again |\n|---|---|---|---|\n")
+        happened = " ".join((error.__doc__ or "").split("\n\n")[0].split())
+        text.append(f"| {code} | {_cell(happened)} | {_cell(error.remedy)} | {'yes' if error.retry else 'no'} |\n")
+        if code == max(one for one in every_error() if one[4] == room):
+            text.append("\n")
+    return "".join(text).rstrip() + "\n"
+
+
+# ---- events
+
+
+def logged_events() -> dict[str, tuple[str, list[str]]]:
+    """Event name → (level, fields), from the calls of `event` and `alarm` in the source."""
+    found: dict[str, tuple[str, set[str]]] = {}
+    for path in sorted((ROOT / "node").rglob("*.py")):
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in ("event", "alarm") and call.args:
+                name = call.args[0]
+                if isinstance(name, ast.Constant):
+                    fields = found.setdefault(str(name.value), (call.func.id, set()))[1]
+                    fields |= {word.arg for word in call.keywords if word.arg is not None}
+    return {name: (level, sorted(fields)) for name, (level, fields) in sorted(found.items())}
+
+
+def events() -> str:
+    """The events of the log and of the journal."""
+    text = [
+        "# Events\n\n",
+        _MADE,
+        "## On stdout\n\n",
+        "`hilum serve` prints one JSON line when it accepts associations: `event` (`node.ready`), `port`, `ae_title`, `pid`.\n\n",
+        "## The log\n\n",
+        "One JSON line each on stderr, with `event`, `level`, `timestamp` (UTC) and `process`, and these fields. Names are stable. There is ",
+        "no patient data in them unless `node: {patient_data_in_logs: true}`.\n\n",
+        "| event | level | means | fields |\n|---|---|---|---|\n",
+    ]
+    for name, (level, fields) in logged_events().items():
+        said = "warning" if level == "alarm" else "info"
+        text.append(f"| `{name}` | {said} | {_cell(LOGGED.get(name, '(no sentence)'))} | {', '.join(f'`{one}`' for one in fields)} |\n")
+    text += [
+        "\n## The history\n\n",
+        "Written in the same transaction as the change that it tells; `hilum studies show` and `hilum jobs show` print it.\n\n",
+        "| event | means |\n|---|---|\n",
+    ]
+    text += [f"| `{name}` | {_cell(sentence)} |\n" for name, sentence in HISTORY.items()]
+    return "".join(text)
+
+
+def main() -> None:
+    """Write every page."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name, text in pages().items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""The reference is complete and not stale: every key, command, error code and event is in it, and nothing else."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from docs.event_meanings import HISTORY, LOGGED
+from docs.generate import FOLDER, logged_events, pages
+from node.domain.state import ArrivalState, DeliveryState, JobState
+from node.settings.load import schema
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.mark.parametrize("name", ["configuration.md", "commands.md", "errors.md", "events.md"])
+def test_a_page_is_what_the_source_says_now(name: str) -> None:
+    """Run `make docs` when this fails, and read the difference."""
+    assert (FOLDER / name).read_text(encoding="utf-8") == pages()[name]
+
+
+def _keys(form: dict[str, object], path: str = "") -> set[str]:
+    """Every key of a JSON Schema by its path; a name that the operator chooses is NAME."""
+    found: set[str] = set()
+    for name, inner in form.get("properties", {}).items():  # type: ignore[attr-defined]
+        here = f"{path}.{name}" if path else name
+        found |= {here} | _keys(inner, here)
+    if isinstance(form.get("additionalProperties"), dict) and not path.endswith(".when"):
+        found |= _keys(form["additionalProperties"], f"{path}.NAME")  # type: ignore[arg-type]
+    if isinstance(form.get("items"), dict):
+        found |= _keys(form["items"], f"{path}[]")  # type: ignore[arg-type]
+    return found
+
+
+def test_every_key_is_documented_and_every_documented_key_exists() -> None:
+    """The page is read as a person reads it (headings and tables) and compared with the JSON Schema."""
+    page = (FOLDER / "configuration.md").read_text(encoding="utf-8")
+    documented = {heading for heading in re.findall(r"^## (\w+)$", page, re.MULTILINE)}
+    block = ""
+    for line in page.split("## when: conditions")[0].splitlines():
+        if heading := re.match(r"\| key of `([^`]+)` ", line):
+            block = heading[1]
+        elif row := re.match(r"\| `(\w+)` \|", line):
+            documented.add(f"{block}.{row[1]}")
+    assert documented == _keys(schema())
+
+
+def test_every_condition_is_documented() -> None:
+    """What `when` takes beside a plain value."""
+    _, _, section = (FOLDER / "configuration.md").read_text(encoding="utf-8").partition("## when: conditions")
+    assert set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == set(schema()["$defs"]["condition"]["properties"])
+
+
+def test_every_event_has_a_sentence_and_every_sentence_an_event() -> None:
+    """An operator who meets an event in the log finds what it means."""
+    assert set(LOGGED) == set(logged_events())
+
+
+def test_the_history_has_every_state_and_every_name_that_is_written() -> None:
+    """Names are searched for in the source of the journal and of the stages."""
+    written = {f"arrival.{one}" for one in ArrivalState} | {f"job.{one}" for one in JobState} | {f"delivery.{one}" for one in DeliveryState}
+    for path in (ROOT / "node/journal").rglob("*.py"):
+        for found in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(found, ast.Constant) and re.fullmatch(r"(arrival|job|delivery|instance)\.[a-z_]+", str(found.value)):
+                written.add(str(found.value))
+    columns = {f"{table}.id" for table in ("arrival", "job", "delivery", "instance")}
+    assert written - columns <= set(HISTORY)
