@@ -69,8 +69,7 @@ class EmbeddedEngine:
         """Ready when at least one of the libraries that compute is installed."""
         found = {name: importlib.metadata.version(name) for name in _LIBRARIES if importlib.util.find_spec(name)}
         detail = ", ".join(f"{name} {version}" for name, version in found.items()) or "neither torch nor onnxruntime is installed"
-        models = sum(1 for each in self._repository.list() if not each.problem)
-        return EngineHealth(ready=bool(found), detail=f"{detail}; {models} models in {self._repository.path}; {self._threads} threads")
+        return EngineHealth(ready=bool(found), detail=f"{detail}; models in {self._repository.path}; {self._threads} threads")
 
     def close(self) -> None:
         """Let go of the loaded models."""

@@ -115,7 +115,7 @@ def _from_files(source: ModelSource, files: Sequence[Path]) -> tuple[bytes, str]
         if digest == source.sha256:
             return file.read_bytes(), file.name
         seen.append(f"{file.name} has {digest}")
-    raise WrongWeights(f'the weights of "{source.model.name}" have SHA-256 {source.sha256}; {", ".join(seen)}')
+    raise WrongWeights(f'the weights of "{source.model.name}" are expected to have SHA-256 {source.sha256}; {", ".join(seen)}')
 
 
 def _write(application: Importable, source: ModelSource, repository: Repository, weights: bytes, entry: Entry) -> None:
