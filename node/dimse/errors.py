@@ -12,11 +12,11 @@ class NotAUid(RefusedError):
 
 
 class WrongContext(RefusedError):
-    """The SOP class of the command is not the one that its presentation context was negotiated for."""
+    """The SOP class of the command is not the one that its presentation context was negotiated for (PS3.4 B.2.3)."""
 
     code = "HLM-1012"
     remedy = "Report this to the sender's vendor: its presentation contexts are mixed up."
-    status = 0x0122
+    status = 0xA900
 
 
 class OtherInstance(RefusedError):
@@ -33,14 +33,6 @@ class NotADataset(RefusedError):
     code = "HLM-1014"
     remedy = "Send the instance again; if it is refused again, the file is damaged where it comes from."
     status = 0xC000
-
-
-class TooLarge(RefusedError):
-    """The data set is larger than the listener takes into memory."""
-
-    code = "HLM-1015"
-    remedy = "Send it as several instances (concatenations, PS3.3 C.7.6.16)."
-    status = 0xA700
 
 
 class PeerAway(DeliveryError):

@@ -18,7 +18,6 @@ from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.pdu import A_ABORT_RQ
-from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.transport import AssociationSocket
 
 from node.observe.events import alarm
@@ -142,6 +141,23 @@ class _Announcing(queue.Queue[Any]):
         self._tell()
 
 
+class _Bounded(queue.Queue[Any]):
+    """What a requestor has queued for the peer: few fragments at a time, so that no object is in memory as a whole, and the time-out
+    for an answer counts from when the last of them left."""
+
+    def __init__(self, dul: "PromptDul") -> None:
+        super().__init__(_MOST_QUEUED)
+        self._dul = dul
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        while True:
+            try:
+                return super().put(item, timeout=_LOOK_UP_S)
+            except queue.Full:
+                if not self._dul.is_alive():
+                    return None  # nobody will take it: the association has ended
+
+
 class PromptDul(DULServiceProvider):  # type: ignore[misc]
     """The upper layer's reactor: it waits on the socket and a bell, where the stock one sleeps and looks again.
 
@@ -157,10 +173,7 @@ class PromptDul(DULServiceProvider):  # type: ignore[misc]
         self.to_user_queue = _Announcing(self.news.set)
 
     def send_pdu(self, primitive: Any) -> None:
-        """Queue a primitive; waits while many fragments are queued, so that no object is in memory as a whole."""
-        if isinstance(primitive, P_DATA) and threading.current_thread() is not self:
-            while self.to_provider_queue.qsize() >= _MOST_QUEUED and self.is_alive():
-                time.sleep(0.0005)
+        """Queue a primitive for the peer."""
         super().send_pdu(primitive)
         self.wake.ring()
 
@@ -251,6 +264,8 @@ class _Served(queue.Queue[Any]):
 def make_prompt(assoc: Association, *, pdu_timeout_s: float, **given: Any) -> PromptSocket:
     """Give a new association a prompt reactor; the socket for it: `client_socket` accepted, or to connect from `address`."""
     dul = PromptDul(assoc)
+    if assoc.is_requestor:
+        dul.to_provider_queue = _Bounded(dul)
     assoc.dul = dul
     # the time-outs were set on the reactor that this one replaces
     assoc.acse_timeout = assoc.acse_timeout
