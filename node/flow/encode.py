@@ -10,7 +10,6 @@ from typing import TypeAlias
 from pydicom import dcmread
 from pydicom.dataset import FileDataset
 
-from inference import findings_file
 from inference.applications.port import Application
 from inference.findings import Findings
 from inference.imaging.volume import Volume
@@ -27,7 +26,13 @@ _WRITERS = ("hilum", "highdicom", "pydicom")
 
 
 def encoding_of(
-    job: Job, application: Application, findings: Findings, volume: Volume, files: Sequence[Path], predecessors: Sequence[Predecessor]
+    job: Job,
+    application: Application,
+    findings: Findings,
+    findings_digest: str,
+    volume: Volume,
+    files: Sequence[Path],
+    predecessors: Sequence[Predecessor],
 ) -> Encoding:
     """Everything that the objects depend on; all of it is in the journal, in the blobs, or in the installed software.
 
@@ -48,7 +53,7 @@ def encoding_of(
         at=job.inferred_at,
         input_digest=job.input_digest,
         model_digest=job.model_digest,
-        findings_digest=findings_file.digest(findings),
+        findings_digest=findings_digest,
         parameters=_parameters(),
         device_uid=derive_uid("device", application.name, job.model_digest),
         predecessors=predecessors,

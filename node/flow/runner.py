@@ -4,6 +4,7 @@ import json
 import time
 import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -106,35 +107,44 @@ class Runner:
         application = self._application_of(job.application)
         files = self._files(job)
         if job.state is JobState.QUEUED:
-            volume, blob = self._infer(job, application, lease, files)
+            volume, findings, digest = self._infer(job, application, lease, files)
         else:
             self._refuse_another_version(job, application)
             assert job.findings_blob is not None, "an inferred job has findings"
-            volume, blob = self._assemble(files), job.findings_blob
+            findings = findings_file.loads(self._blobs.path(job.findings_blob).read_bytes())
+            volume, digest = self._assemble(files), findings_file.digest(findings)
         lease.check()
-        # read back even when they were written a moment ago: with or without a crash in between the objects are the same
-        findings = findings_file.loads(self._blobs.path(blob).read_bytes())
-        self._freeze(job, application, lease, files, volume, findings)
+        self._freeze(job, application, lease, files, volume, findings, digest)
 
-    def _infer(self, job: Job, application: Application, lease: JobLease, files: Sequence[Path]) -> tuple[Volume, str]:
-        """The volume, and the name of the findings, which are durable."""
+    def _infer(self, job: Job, application: Application, lease: JobLease, files: Sequence[Path]) -> tuple[Volume, Findings, str]:
+        """The volume, the findings, which are durable, and their digest."""
         inferred = self._analyse(job, files)
         lease.check()
-        blob = f"findings/{job.id}-{findings_file.digest(inferred.findings)}.bin"
-        self._blobs.put(blob, findings_file.dumps(inferred.findings))
+        findings = _as_stored(inferred.findings)
+        digest = findings_file.digest(findings)
+        blob = f"findings/{job.id}-{digest}.bin"
+        self._blobs.put(blob, findings_file.dumps(findings))
         # before the state, so that whoever waits for it finds the figures
         self._note(job, _ANALYSED, took_s=inferred.took_s, application=f"{application.name} {application.version}")
         if not self._journal.inferred(job.id, lease.token, blob, inferred.model_digest, self._clock()):
             raise LeaseLost
         event("job.inferred", job=job.id, application=job.application, took_s=_rounded(inferred.took_s))
-        return inferred.volume, blob
+        return inferred.volume, findings, digest
 
     def _freeze(
-        self, job: Job, application: Application, lease: JobLease, files: Sequence[Path], volume: Volume, findings: Findings
+        self,
+        job: Job,
+        application: Application,
+        lease: JobLease,
+        files: Sequence[Path],
+        volume: Volume,
+        findings: Findings,
+        digest: str,
     ) -> None:
         began = time.monotonic()
         journaled = self._journal.job(job.id)  # with the time at which the findings were journaled: it goes into the objects
-        encoding = encoding_of(journaled, application, findings, volume, files, predecessors_of(self._journal, journaled))
+        before = predecessors_of(self._journal, journaled)
+        encoding = encoding_of(journaled, application, findings, digest, volume, files, before)
         encoded = self._encode(encoding)
         lease.check()
         took = {"encode": time.monotonic() - began}
@@ -198,6 +208,13 @@ class Runner:
         words = {"words": str(defect)} if self._config.node.patient_data_in_logs else {}
         alarm("job.defect", job=job.id, application=job.application, error=type(defect).__name__, trace=place, **words)
         return HilumError(f"{type(defect).__name__}: {defect}")
+
+
+def _as_stored(findings: Findings) -> Findings:
+    """The findings as their file gives them back, so that the objects are the same with or without a crash before the encoder; the
+    masks, which the file keeps bit by bit, are not unpacked for it."""
+    rest = findings_file.loads(findings_file.dumps(replace(findings, segments=())))
+    return replace(rest, segments=findings.segments)
 
 
 def _last_words(job: Job) -> str:

@@ -71,8 +71,8 @@ class Settle:
         """Complete what is due; ask senders about what is open and read what they answered."""
         self._read_answers()
         self._ask()
-        horizon = self._horizon()  # before `now`: what comes in between is not missed
         now = self._clock()
+        horizon = self._horizon()  # after `now`: the inbox is looked at for all that came before
         until = now if horizon is None else min(now, horizon)
         return sum(self._complete(arrival, now) for arrival in self._journal.arrivals(states=(ArrivalState.RECEIVED,), due_before=until))
 
