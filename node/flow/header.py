@@ -236,7 +236,10 @@ def _uid(header: dict[str, tuple[Value, ...]], keyword: str, otherwise: str) -> 
 
 
 def _derived_study(header: Header, instance: str) -> str:
-    """For a data set whose study was blanked (de-identified in haste): what shares its frame of reference, which never spans patients."""
+    """For a data set whose study was blanked (de-identified in haste): what shares its frame of reference, which never spans patients.
+    One that lacks the very element is damaged, or none at all."""
+    if "StudyInstanceUID" not in header or "SeriesInstanceUID" not in header:
+        return ""
     return derive_uid("study without a UID", *map(str, header.get("FrameOfReferenceUID") or (instance,)))
 
 

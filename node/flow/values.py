@@ -27,7 +27,12 @@ _DEFAULT_REPERTOIRE = ("iso8859",)
 def encodings(character_set: bytes) -> tuple[str, ...]:
     """Python's names for a Specific Character Set (0008,0005); unknown ones count as the default repertoire."""
     names = [name.strip() for name in character_set.decode("ascii", "replace").rstrip("\0 ").split("\\")]
-    return tuple(convert_encodings(names)) if any(names) else _DEFAULT_REPERTOIRE
+    if not any(names):
+        return _DEFAULT_REPERTOIRE
+    try:
+        return tuple(convert_encodings(names))
+    except (LookupError, ValueError):  # a damaged name
+        return _DEFAULT_REPERTOIRE
 
 
 def plain(vr: bytes, raw: Buffer, order: str, character_set: Sequence[str]) -> tuple[Value, ...] | None:

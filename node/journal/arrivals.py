@@ -108,14 +108,16 @@ def admit(connection: Connection, news: Iterable[tuple[int, NewInstance]], now: 
 def came_again(connection: Connection, again: Sequence[CameAgain], config_digest: str, now: datetime) -> None:
     """Extend, join or revise the arrivals of known instances; see the port."""
     table = schema.instance
-    wanted = select(table.c.id, table.c.study_instance_uid, table.c.series_instance_uid).where(table.c.id.in_([a.instance for a in again]))
-    rows = {row.id: row for row in connection.execute(wanted)}
+    columns = (table.c.id, table.c.study_instance_uid, table.c.series_instance_uid, table.c.standing)
+    rows = {row.id: row for row in connection.execute(select(*columns).where(table.c.id.in_([one.instance for one in again])))}
     groups: dict[_Key, list[CameAgain]] = {}
     for one in again:
         row = rows[one.instance]
+        note(connection, "instance", one.instance, "instance.duplicate", f"from {one.peer or 'a stranger'}", now)
+        if row.standing != Standing.CURRENT:
+            continue  # what was replaced, or is in conflict, stays out of arrivals however often it comes
         key = _Key(row.study_instance_uid, row.series_instance_uid if one.scope_series else "", one.peer or "")
         groups.setdefault(key, []).append(one)
-        note(connection, "instance", one.instance, "instance.duplicate", f"from {one.peer or 'a stranger'}", now)
     for key, members in groups.items():
         latest = _latest(connection, key)
         due = max(micros(one.due_at) for one in members)

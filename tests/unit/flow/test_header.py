@@ -223,6 +223,14 @@ def test_a_blanked_study_is_told_by_its_frame_of_reference() -> None:
     assert identity(number=5)[0] != identity(number=6)[0], "nothing says that they belong together"
 
 
+def test_a_data_set_without_a_study_is_none() -> None:
+    """Blank is one thing, absent another: bytes that happen to walk as elements must not become an instance."""
+    with pytest.raises(MissingAttribute, match="StudyInstanceUID is absent"):
+        read_header(by_hand(UIDS))
+    with pytest.raises(MissingAttribute, match="SOPInstanceUID is absent"):
+        read_header(by_hand(b"this is no data set at all, whatever the sender says"))
+
+
 @pytest.mark.parametrize("uid", ["../../etc/passwd", "1.2.3\\1.2.4", "1." * 33, "eins.zwei"])
 def test_what_is_no_uid_is_refused_by_name(uid: str) -> None:
     """Digits and dots, 64 at most, one value; it would stand in every result's references."""

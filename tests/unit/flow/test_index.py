@@ -1,0 +1,416 @@
+"""The index stage on the real inbox, blobs and journal: what each instance is to the ones before it, and a crash at every step."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+from pydicom.uid import ImplicitVRLittleEndian
+
+from node.blobs.folder import FolderBlobs
+from node.blobs.inbox import FolderInbox
+from node.dimse.port import Reception
+from node.domain.arrival import Completeness
+from node.domain.instance import Instance, Standing
+from node.domain.job import Priority, ResultObject
+from node.flow.index import Index
+from node.flow.senders import Senders
+from node.journal.port import NewJob
+from node.journal.sql import SqlJournal
+from node.settings.config import Config, Node, Peer, Scope, Settle, Store
+from tests.unit.flow.files import data_set, slice_of
+
+START = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
+QUIET = timedelta(seconds=7)
+
+
+def _config(folder: Path) -> Config:
+    peers = (
+        Peer(name="ct1", ae_title="CT1", host="127.0.0.1", port=0, settle=Settle(quiet=QUIET)),
+        Peer(name="mr1", ae_title="MR1", host="localhost", port=0, settle=Settle(scope=Scope.SERIES, quiet=QUIET)),
+    )
+    store = Store(journal=f"sqlite:{folder}/hilum.db", blobs=folder / "blobs")
+    return Config(path=folder / "hilum.yaml", digest="config 1", node=Node(), store=store, models=folder, peers={p.name: p for p in peers})
+
+
+@dataclass
+class Receiver:
+    """Puts what senders send into the inbox, and indexes it."""
+
+    folder: Path
+    now: datetime = START
+    config: Config = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.config = _config(self.folder)
+        self.journal = SqlJournal.open(self.config.store.journal)
+        self.inbox = FolderInbox(self.config.store.blobs, min_free_bytes=0)
+        self.blobs = FolderBlobs(self.config.store.blobs)
+
+    def send(self, dataset: Dataset | bytes, *, calling: str = "CT1", called: str = "HILUM", syntax: str = "1.2.840.10008.1.2.1") -> None:
+        """One C-STORE that was acknowledged."""
+        uid = "1.2.3.4.99" if isinstance(dataset, bytes) else str(dataset.SOPInstanceUID)
+        content = dataset if isinstance(dataset, bytes) else data_set(dataset, syntax)
+        self.inbox.keep(
+            Reception(
+                sop_instance_uid=uid,
+                sop_class_uid="1.2.840.10008.5.1.4.1.1.2",
+                transfer_syntax_uid=syntax,
+                calling_ae=calling,
+                called_ae=called,
+                address="127.0.0.1",
+                association="1",
+                received_at=self.now,
+                dataset=content,
+            )
+        )
+
+    def index(self, journal: Any = None, inbox: Any = None) -> int:
+        """Step until nothing waits; how many entries left the inbox."""
+        stage = Index(journal or self.journal, inbox or self.inbox, self.blobs, self.config, lambda: self.now)
+        total = 0
+        while moved := stage.step():
+            total += moved
+        return total
+
+    def rows(self, number: int = 1) -> list[Instance]:
+        """All that came under the UID of one slice."""
+        return self.journal.instances_of(f"1.2.3.4.{number}")
+
+    def standings(self, number: int = 1) -> list[Standing]:
+        return [row.standing for row in self.rows(number)]
+
+    def complete_and_route(self) -> None:
+        """The study settled and was routed to nothing."""
+        arrival = self.journal.arrivals(newest=True)[0]
+        assert self.journal.complete(arrival.id, Completeness.QUIET, self.now)
+        self.journal.route(arrival.id, [], [], self.config.digest, self.now)
+
+    def state(self) -> dict[str, Any]:
+        """All that a crash must not change in the end."""
+        arrivals = self.journal.arrivals()
+        return {
+            "instances": {(i.sop_instance_uid, i.standing, i.blob) for n in range(1, 7) for i in self.rows(n)},
+            "arrivals": [(a.study_instance_uid, a.revision, a.instances) for a in arrivals],
+            "manifests": [sorted(i.blob for i in self.journal.arrival_instances(a.id)) for a in arrivals],
+            "blobs": sorted(self.blobs.names()),
+            "waiting": self.inbox.waiting(10),
+            "asides": [(one.code, one.sender) for one in self.journal.asides()],
+            "aside files": len(list((self.config.store.blobs / "aside").glob("*.dcm"))),
+        }
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Receiver]:
+    """An empty receiver."""
+    receiver = Receiver(tmp_path)
+    yield receiver
+    receiver.journal.close()
+
+
+def test_an_instance_is_journaled_with_all_that_is_known_of_it(node: Receiver) -> None:
+    """Who sent it to whom, its UIDs, digest and header; its file is the blob; the arrival is due after the peer's quiet window."""
+    node.send(slice_of(1))
+    content = node.inbox.waiting(1)[0].read_bytes()
+    assert node.index() == 1
+    (row,) = node.rows()
+    assert (row.calling_ae, row.called_ae, row.address, row.peer) == ("CT1", "HILUM", "dicom://127.0.0.1", "ct1")
+    assert (row.study_instance_uid, row.series_instance_uid, row.standing) == ("1.2.3", "1.2.3.4", Standing.CURRENT)
+    assert row.header["PatientName"] == ("Doe^Jane",)
+    assert node.blobs.path(row.blob).read_bytes() == content
+    assert row.size == len(content)
+    assert node.inbox.waiting(1) == []
+    (arrival,) = node.journal.arrivals()
+    assert (arrival.peer, arrival.instances, arrival.due_at) == ("ct1", 1, START + QUIET)
+
+
+def test_the_digest_is_of_the_bytes_that_were_sent(node: Receiver) -> None:
+    """SHA-256 of the data set alone, as another program computes it from what went over the wire."""
+    import hashlib
+
+    sent = data_set(slice_of(1))
+    node.send(sent)
+    node.index()
+    assert [row.digest for row in node.rows()] == [hashlib.sha256(sent).hexdigest()]
+
+
+def test_peers_settle_as_they_are_configured(node: Receiver) -> None:
+    """A peer by series, a stranger by study with the default window; the same title from elsewhere is a stranger."""
+    node.send(slice_of(1), calling="MR1")
+    node.send(slice_of(2, StudyInstanceUID="1.2.9"), calling="WHO")
+    node.index()
+    by_study = {arrival.study_instance_uid: arrival for arrival in node.journal.arrivals()}
+    assert (by_study["1.2.3"].peer, by_study["1.2.3"].series_instance_uid) == ("mr1", "1.2.3.4")
+    assert (by_study["1.2.9"].peer, by_study["1.2.9"].series_instance_uid) == (None, None)
+    assert by_study["1.2.9"].due_at == START + Settle().quiet
+
+
+@pytest.mark.parametrize(
+    ("title", "address", "peer"),
+    [
+        ("CT1", "127.0.0.1", "ct1"),
+        ("CT1", "dicom://127.0.0.1:40123", "ct1"),
+        ("CT1", "dicom://[::ffff:127.0.0.1]", "ct1"),
+        ("CT1", "10.0.0.9", None),
+        ("MR1", "dicom://127.0.0.1", "mr1"),
+        ("CT2", "127.0.0.1", None),
+    ],
+)
+def test_a_sender_is_its_title_at_its_address(tmp_path: Path, title: str, address: str, peer: str | None) -> None:
+    """With or without scheme and port, IPv4 in IPv6, host names resolved."""
+    found = Senders(_config(tmp_path)).peer(title, address)
+    assert (found and found.name) == peer
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_the_same_instance_twice_is_one(node: Receiver, together: bool) -> None:
+    """Accepted both times, kept once, with an event; whether both wait in the inbox or the first is indexed."""
+    node.send(slice_of(1))
+    if not together:
+        node.index()
+    node.send(slice_of(1))
+    node.index()
+    assert node.standings() == [Standing.CURRENT]
+    assert [event.name for event in node.journal.events("instance", node.rows()[0].id)] == ["instance.duplicate"]
+    assert len(list(node.blobs.names())) == 1
+    assert node.inbox.waiting(1) == []
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize(
+    ("other", "syntax"),
+    [(slice_of(1, PatientName="Roe^Jane"), "1.2.840.10008.1.2.1"), (slice_of(1), ImplicitVRLittleEndian)],
+    ids=["demographics", "syntax"],
+)
+def test_other_bytes_of_the_same_image_are_an_update(node: Receiver, other: Dataset, syntax: str, together: bool) -> None:
+    """Corrected demographics or another transfer syntax: the later one counts, both are kept."""
+    node.send(slice_of(1))
+    if not together:
+        node.index()
+    node.send(other, syntax=syntax)
+    node.index()
+    assert node.standings() == [Standing.REPLACED, Standing.CURRENT]
+    (arrival,) = node.journal.arrivals()
+    assert [i.id for i in node.journal.arrival_instances(arrival.id)] == [node.rows()[1].id]
+    assert len(list(node.blobs.names())) == 2
+
+
+def test_an_update_of_a_routed_study_opens_a_revision(node: Receiver) -> None:
+    """The series is analysed again with the corrected instance in the place of the old one."""
+    node.send(slice_of(1))
+    node.send(slice_of(2))
+    node.index()
+    node.complete_and_route()
+    node.send(slice_of(1, PatientName="Roe^Jane"))
+    node.index()
+    latest = node.journal.arrivals(newest=True)[0]
+    names = sorted(str(i.header["PatientName"][0]) for i in node.journal.arrival_instances(latest.id))
+    assert (latest.revision, names) == (2, ["Doe^Jane", "Roe^Jane"])
+
+
+@pytest.mark.parametrize("other", [slice_of(1, pixel=5), slice_of(1, ImagePositionPatient=[0, 0, 9])], ids=["pixels", "geometry"])
+def test_other_pixels_or_geometry_are_a_conflict(node: Receiver, other: Dataset) -> None:
+    """Kept, told, never used: the first stays current, the arrival as it was; and the same again is no second conflict."""
+    node.send(slice_of(1))
+    node.index()
+    for _ in range(2):
+        node.send(other)
+        node.index()
+    assert node.standings() == [Standing.CURRENT, Standing.CONFLICT]
+    assert node.journal.arrivals()[0].instances == 1
+    events = [event.name for event in node.journal.events("instance", node.rows()[1].id)]
+    assert events[0] == "instance.conflict"
+
+
+def test_a_whole_copy_mends_one_that_was_cut_off(node: Receiver) -> None:
+    """ "Send the instance again" is the remedy for a truncated one: the whole one takes its place, and is not displaced by the other."""
+    cut = slice_of(1)
+    whole = data_set(cut)
+    node.send(whole[:-8])
+    node.index()
+    node.send(whole)
+    node.index()
+    assert node.standings() == [Standing.REPLACED, Standing.CURRENT]
+    node.send(whole[:-16])
+    node.index()
+    assert node.standings() == [Standing.REPLACED, Standing.CURRENT, Standing.CONFLICT]
+
+
+def test_own_results_never_open_an_arrival(node: Receiver) -> None:
+    """By the journal, which knows what it made, and by the equipment that the object names; nothing is kept of them."""
+    node.send(slice_of(1))
+    node.index()
+    arrival = node.journal.arrivals()[0]
+    node.journal.complete(arrival.id, Completeness.QUIET, START)
+    asked = NewJob(
+        series_instance_uid="1.2.3.4",
+        application="a",
+        application_version="1",
+        engine="e",
+        routes=("r",),
+        sinks=(),
+        priority=Priority.ROUTINE,
+        input_digest="i",
+        instances=(),
+    )
+    node.journal.route(arrival.id, [], [asked], "config 1", START)
+    job = node.journal.claim_job("host:1", START, QUIET)
+    assert job is not None
+    assert job.lease is not None
+    node.journal.inferred(job.id, job.lease, "f", "m", START)
+    made = ResultObject(
+        job=job.id,
+        kind="sc",
+        sop_instance_uid="1.2.3.4.2",
+        sop_class_uid="1.2",
+        series_instance_uid="1.2",
+        description="",
+        blob="r",
+        size=1,
+        digest="d",
+    )
+    node.journal.encoded(job.id, job.lease, [made], START)
+    equipment, code = Dataset(), Dataset()
+    code.CodeValue, code.CodingSchemeDesignator = "109102", "DCM"
+    equipment.Manufacturer, equipment.PurposeOfReferenceCodeSequence = "hilum", Sequence([code])
+    node.send(slice_of(2))
+    node.send(slice_of(3, ContributingEquipmentSequence=Sequence([equipment])))
+    assert node.index() == 2
+    assert (node.rows(2), node.rows(3), len(node.journal.arrivals())) == ([], [], 1)
+    assert [event.name for event in node.journal.events("instance", 0)] == ["instance.own_result"] * 2
+    assert len(list(node.blobs.names())) == 1
+
+
+@pytest.mark.parametrize(
+    ("broken", "code"),
+    [
+        (b"this is no data set at all, whatever the sender says", "HLM-3006"),
+        (data_set(slice_of(1))[:40], "HLM-3001"),
+        (data_set(slice_of(1, StudyInstanceUID="../../evil")), "HLM-3006"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
+def test_what_cannot_be_read_is_set_aside_and_stays_visible(node: Receiver, broken: bytes, code: str) -> None:
+    """It was acknowledged, so it is kept, with the reason beside it and in the journal; the others of its batch go on."""
+    node.send(broken)
+    node.send(slice_of(2))
+    assert node.index() == 2
+    (aside,) = node.journal.asides()
+    kept = node.config.store.blobs / "aside" / aside.entry
+    assert (aside.code, aside.sender, aside.at) == (code, "CT1@dicom://127.0.0.1", START)
+    assert kept.read_bytes().endswith(broken)
+    assert code in kept.with_suffix(".txt").read_text()
+    assert node.standings(2) == [Standing.CURRENT]
+
+
+def test_a_study_sent_again_after_the_routes_changed_is_routed_again(node: Receiver) -> None:
+    """All of it is known, so only the configuration can make a difference: one revision if that changed, none if not."""
+    for number in (1, 2):
+        node.send(slice_of(number))
+    node.index()
+    node.complete_and_route()
+    for digest, revisions in [("config 1", 1), ("config 2", 2), ("config 2", 2)]:
+        node.config = replace(node.config, digest=digest)
+        for number in (1, 2):
+            node.send(slice_of(number))
+        node.index()
+        latest = node.journal.arrivals(newest=True)[0]
+        assert (latest.revision, latest.instances) == (revisions, 2)
+        if latest.state == "received":
+            node.complete_and_route()
+
+
+def test_purged_pixels_that_come_again_stand_again(node: Receiver) -> None:
+    """The blob is back under a name of its own, before and after the old one is swept; no new arrival."""
+    node.send(slice_of(1))
+    node.index()
+    node.complete_and_route()
+    old = node.rows()[0]
+    node.journal.tombstone([old.id], START)
+    node.send(slice_of(1))
+    node.index()
+    for blob in node.journal.purged_blobs().values():
+        node.blobs.delete(blob)
+    (row,) = node.rows()
+    assert (row.id, row.standing) == (old.id, Standing.CURRENT)
+    assert row.blob != old.blob
+    assert list(node.blobs.names()) == [row.blob]
+    assert len(node.journal.arrivals()) == 1
+
+
+class Crash(Exception):
+    """The process dies here."""
+
+
+class Dying:
+    """A journal or inbox that dies at the n-th change made through any of them, before or after doing it."""
+
+    def __init__(self, of: Any, verbs: set[str], left: list[int], after: bool) -> None:
+        self._of, self._verbs, self._left, self._after = of, verbs, left, after
+
+    def __getattr__(self, name: str) -> Any:
+        method: Callable[..., Any] = getattr(self._of, name)
+        if name not in self._verbs:
+            return method
+
+        def dying(*arguments: Any) -> Any:
+            self._left[0] -= 1
+            if self._left[0] == 0 and not self._after:
+                raise Crash
+            answer = method(*arguments)
+            if self._left[0] == 0:
+                raise Crash
+            return answer
+
+        return dying
+
+
+def _eventful(node: Receiver) -> None:
+    """A bit of everything waits in the inbox, on top of a study that was routed, and one instance of it purged."""
+    for number in (1, 2, 3):
+        node.send(slice_of(number))
+    node.index()
+    node.complete_and_route()
+    node.journal.tombstone([node.rows(3)[0].id], START)
+    node.send(slice_of(1, PatientName="Roe^Jane"))  # an update
+    node.send(slice_of(2, pixel=5))  # a conflict
+    node.send(slice_of(3))  # purged, and here again
+    node.send(slice_of(4))  # new
+    node.send(slice_of(4))  # and again
+    node.send(slice_of(5, StudyInstanceUID="1.2.9", SeriesInstanceUID="1.2.9.1"))  # another study
+    node.send(b"no data set")
+    node.send(slice_of(2))  # a duplicate, behind a conflict of the same instance
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_a_crash_anywhere_changes_nothing_in_the_end(tmp_path: Path, after: bool) -> None:
+    """Killed before or after each single change of journal and files: a fresh start ends in the same place as no crash at all."""
+    calm = Receiver(tmp_path / "calm")
+    _eventful(calm)
+    calm.index()
+    expected = calm.state()
+    calm.journal.close()
+    assert expected["waiting"] == []
+    assert len(expected["asides"]) == expected["aside files"] == 1
+    crashes = 0
+    while True:
+        node = Receiver(tmp_path / f"crash {crashes}")
+        _eventful(node)
+        left = [crashes + 1]
+        journal = Dying(node.journal, {"record", "restore", "came_again", "note", "set_aside"}, left, after)
+        inbox = Dying(node.inbox, {"settle", "drop", "set_aside"}, left, after)
+        try:
+            node.index(journal, inbox)
+        except Crash:
+            crashes += 1
+            node.index()
+            assert node.state() == expected, f"crashed at change {crashes}"
+            node.journal.close()
+        else:
+            node.journal.close()
+            break
+    assert crashes >= 12
