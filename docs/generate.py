@@ -157,8 +157,8 @@ def events() -> str:
         "## On stdout\n\n",
         "`hilum serve` prints one JSON line when it accepts associations: `event` (`node.ready`), `port`, `ae_title`, `pid`.\n\n",
         "## The log\n\n",
-        "One JSON line each on stderr, with `event`, `level`, `timestamp` (UTC) and `process`, and these fields. Names are stable. There is ",
-        "no patient data in them unless `node: {patient_data_in_logs: true}`.\n\n",
+        "One JSON line each on stderr, with `event`, `level`, `timestamp` (UTC) and `process`, and these fields. Names are stable. ",
+        "There is no patient data in them unless `node: {patient_data_in_logs: true}`.\n\n",
         "| event | level | means | fields |\n|---|---|---|---|\n",
     ]
     for name, (level, fields) in logged_events().items():

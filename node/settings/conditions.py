@@ -77,7 +77,7 @@ class Keyword:
     @property
     def sort(self) -> Sort:
         """The first VR decides where the dictionary names several."""
-        return next(sort for sort in Sort if self.vr[:2] in sort.value)
+        return next((sort for sort in Sort if self.vr[:2] in sort.value), Sort.OTHER)  # delimitation items have VR "NONE"
 
 
 class Conditions:

@@ -173,7 +173,7 @@ _NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9]
 
 def duration(text: str) -> timedelta:
     """`500ms`, `10s`, `5m`, `2h`, `14d`."""
-    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)", text)
+    found = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)(ms|s|m|h|d)", text)
     if not found:
         raise ValueError(f'"{text}" is no duration; write a number and a unit: 10s, 5m, 2h, 14d')
     try:
@@ -184,7 +184,7 @@ def duration(text: str) -> timedelta:
 
 def size(text: str) -> int:
     """Bytes of `200MB`, `2GiB`, `131072B`."""
-    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(B|[kMGT]B|[KMGT]iB)", text)
+    found = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)(B|[kMGT]B|[KMGT]iB)", text)
     if not found:
         raise ValueError(f'"{text}" is no size; write a number and a unit: 200MB, 2GiB')
     return int(float(found[1]) * _BYTES[found[2]])
@@ -235,7 +235,7 @@ def whole(least: int, most: int) -> Scalar[int]:
     """A whole number within bounds."""
 
     def parse(text: str) -> int:
-        if not re.fullmatch(r"[0-9]+", text) or not least <= int(text) <= most:
+        if not re.fullmatch(r"[0-9]{1,15}", text) or not least <= int(text) <= most:
             raise ValueError(f'"{text}" is no whole number from {least} to {most}')
         return int(text)
 

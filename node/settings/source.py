@@ -73,9 +73,34 @@ def parse(path: Path) -> Node:
         raise ConfigSyntax(f"{place}: {_syntax_sentence(broken)}") from broken
     except YAMLError as broken:  # a character that YAML forbids has a position, but no mark
         raise ConfigSyntax(f"{path}:1:1: {' '.join(str(broken).split())}") from broken
+    except RecursionError as deep:
+        raise ConfigSyntax(f"{path}:1:1: brackets nested hundreds deep") from deep
     if tree is None:
         raise ConfigSyntax(f"{path}:1:1: the file holds no configuration")
+    _refuse_tags(tree, path)
     return tree
+
+
+def _refuse_tags(tree: Node, path: Path) -> None:
+    """Refuse `!secret name` and its like, which would otherwise be read as the text `name`."""
+    waiting, seen = [tree], set()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:  # an alias
+            continue
+        seen.add(id(node))
+        if str(node.tag) not in _TAGS:
+            place = f"{path}:{node.start_mark.line + 1}:{node.start_mark.column + 1}"
+            raise ConfigSyntax(f'{place}: the tag "{node.tag}" means nothing here')
+        if isinstance(node, MappingNode):
+            waiting.extend(part for pair in node.value for part in pair)
+        elif isinstance(node, SequenceNode):
+            waiting.extend(node.value)
+
+
+_TAGS = frozenset(
+    f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "map", "seq", "timestamp", "merge", "value")
+)
 
 
 def _compose(text: str) -> Node | None:
