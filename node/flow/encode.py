@@ -100,7 +100,8 @@ def predecessors_of(journal: Journal, job: Job) -> list[Predecessor]:
 
 def _headers(files: Sequence[Path], used: set[str]) -> list[FileDataset]:
     headers = (dcmread(path, stop_before_pixels=True) for path in files)
-    return [header for header in headers if header.SOPInstanceUID in used]
+    # careless de-identification empties the data set's own UID: the assembling room then reads the file meta information's
+    return [header for header in headers if (header.get("SOPInstanceUID") or header.file_meta.MediaStorageSOPInstanceUID) in used]
 
 
 def _parameters() -> str:
