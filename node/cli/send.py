@@ -1,0 +1,147 @@
+"""`hilum send`: send DICOM files as a PACS would, and say of each instance what the peer answered."""
+
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+from cyclopts.types import ExistingPath
+
+from node.cli.errors import NothingFound
+from node.cli.opened import ConfigOption, JsonOption, configuration
+
+if TYPE_CHECKING:
+    from node.cli.sendable import Sendable
+    from node.dimse.port import StoreStatus
+    from node.settings.config import Peer
+
+_DESTINATION = re.compile(r"(?P<ae_title>[^@\\]{1,16})@(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<host>[^:@\[\]]+)):(?P<port>[0-9]{1,5})")
+_CALLING = "HILUM-SEND"
+_MOST_TOLD = 20
+
+
+def _is_destination(_: type, value: str) -> None:
+    if "@" in value and not ((parts := _DESTINATION.fullmatch(value)) and 0 < int(parts["port"]) < 65536):
+        raise ValueError(f'"{value}" is not AET@HOST:PORT')
+
+
+def _is_title(_: type, value: str | None) -> None:
+    if value is not None and not (0 < len(value.strip()) <= 16 and value.isascii() and value.isprintable() and "\\" not in value):
+        raise ValueError(f'"{value}" is no AE title: 1 to 16 characters, no backslash')
+
+
+def send(
+    *paths: ExistingPath,
+    to: Annotated[str, Parameter(validator=_is_destination)],
+    calling: Annotated[str | None, Parameter(validator=_is_title)] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Send DICOM files as a PACS would. Ends with 0 only if there were instances and the peer accepted every one.
+
+    Data sets go out as they lie in the files, in their own transfer syntax where the peer takes it. Files that are not DICOM are
+    skipped and counted.
+
+    Parameters
+    ----------
+    paths
+        Files, folders, zips (also a zip in a zip).
+    to
+        AET@HOST:PORT, or the name of a peer in the configuration.
+    calling
+        The AE title to call under (HILUM-SEND, or the node's own when `to` names a peer).
+    """
+    from node.cli.sendable import collect
+    from node.dimse.requestor import PeerRequestor
+
+    if not paths:
+        raise NothingFound("no path was given")
+    peer, own_title = _peer(to, config)
+    requestor = PeerRequestor(peer, calling_ae=calling or own_title)
+    with tempfile.TemporaryDirectory(prefix="hilum-send-") as unpacked:
+        found = collect(paths, Path(unpacked))
+        if not found.files:
+            reason = f"; {found.skipped[0][0]} is {found.skipped[0][1]}" if found.skipped else ""
+            raise NothingFound(f"nothing to send: none of {len(found.skipped)} files is a DICOM instance{reason}")
+        with _progress(len(found.files), quiet=as_json) as advance:
+            statuses = requestor.store([str(path) for _, path in found.files], on_status=lambda _: advance())
+    if as_json:
+        _print_json(peer, found, statuses)
+    else:
+        _tell(peer, found, statuses)
+    return 0 if all(status.accepted for status in statuses) else 1
+
+
+def _peer(to: str, config: Path | None) -> "tuple[Peer, str]":
+    """The peer, and the AE title to call it under."""
+    from node.settings.config import Peer
+
+    if parts := _DESTINATION.fullmatch(to):
+        host = parts["ipv6"] or parts["host"]
+        return Peer(name=to, ae_title=parts["ae_title"].strip(), host=host, port=int(parts["port"])), _CALLING
+    loaded = configuration(config)
+    if to not in loaded.peers:
+        from node.settings.source import suggestion
+
+        raise NothingFound(f'no peer "{to}" in {loaded.path}{suggestion(to, loaded.peers)}')
+    peer = loaded.peers[to]
+    if not peer.port:
+        raise NothingFound(f'peer "{to}" does not listen: its port is 0')
+    return peer, loaded.node.ae_titles[0]
+
+
+@contextmanager
+def _progress(total: int, *, quiet: bool) -> Iterator[Callable[[], None]]:
+    """A bar on a terminal's stderr; nothing elsewhere."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("Sending"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("send", total=total)
+        yield lambda: bar.advance(task)
+
+
+def _print_json(peer: "Peer", found: "Sendable", statuses: "list[StoreStatus]") -> None:
+    from node.cli import screen
+
+    instances: list[dict[str, Any]] = [
+        {
+            "path": name,
+            "sop_instance_uid": status.sop_instance_uid,
+            "status": None if status.status is None else f"{status.status:04X}",
+            "accepted": status.accepted,
+            "detail": status.detail,
+        }
+        for (name, _), status in zip(found.files, statuses, strict=True)
+    ]
+    screen.as_json(
+        {
+            "to": f"{peer.ae_title}@{peer.host}:{peer.port}",
+            "accepted": sum(status.accepted for status in statuses),
+            "not_accepted": sum(not status.accepted for status in statuses),
+            "skipped": [{"path": name, "reason": reason} for name, reason in found.skipped],
+            "instances": instances,
+        }
+    )
+
+
+def _tell(peer: "Peer", found: "Sendable", statuses: "list[StoreStatus]") -> None:
+    from node.cli import screen
+
+    failed = [(name, status) for (name, _), status in zip(found.files, statuses, strict=True) if not status.accepted]
+    for name, status in failed[:_MOST_TOLD]:
+        answer = "no answer" if status.status is None else f"{status.status:04X}"
+        screen.say(f"{name}: {answer} {status.detail}".rstrip())
+    if len(failed) > _MOST_TOLD:
+        screen.say(f"… and {len(failed) - _MOST_TOLD} more (--json lists all)")
+    screen.say(f"{len(statuses) - len(failed)} of {len(statuses)} instances were accepted by {peer.ae_title} at {peer.host}:{peer.port}")
+    if found.skipped:
+        screen.say(f"{len(found.skipped)} files were skipped; the first: {found.skipped[0][0]}: {found.skipped[0][1]}")
