@@ -105,13 +105,13 @@ def _flush_folder(folder: Path) -> None:
 
 
 FORMS: dict[str, Form] = {
-    "floor: raw sequential, one flush": floor,
-    "file: write, fsync, rename, fsync folder": file_fsync,
-    "file: write, fdatasync, rename, fsync folder": file_fdatasync,
-    "file: write, fdatasync, rename": file_without_folder,
-    "file: O_TMPFILE, fdatasync, linkat, fsync folder": file_tmpfile,
-    "pack: append, fdatasync": pack_fdatasync,
-    "pack: preallocated, fdatasync": pack_preallocated,
+    "floor": floor,
+    "file, fsync": file_fsync,
+    "file, fdatasync": file_fdatasync,
+    "file, folder not flushed": file_without_folder,
+    "file, O_TMPFILE": file_tmpfile,
+    "pack": pack_fdatasync,
+    "pack, preallocated": pack_preallocated,
 }
 
 
@@ -128,7 +128,7 @@ def measure(folder: Path | None = None) -> list[Row]:
                 took_s[name].append(time.perf_counter() - began)
     rates = {name: _INSTANCES / statistics.median(times) for name, times in took_s.items()}
     baseline = rates[next(iter(FORMS))]
-    return [Row(name=f"spool {name}", value=rate, unit="instances/s", baseline=baseline) for name, rate in rates.items()]
+    return [Row(name=f"spool: {name}", value=rate, unit="instances/s", baseline=baseline) for name, rate in rates.items()]
 
 
 def main() -> None:
