@@ -11,6 +11,8 @@ from node.observe.events import alarm, event
 from node.settings.config import Config
 
 _BATCH = 500
+_AT_ONCE = 50
+"""Instances that go before the disk is looked at again: some ten megabytes, so that hardly more is deleted than need be."""
 
 
 class Retention:
@@ -41,14 +43,13 @@ class Retention:
         """Delete the oldest pixels that nothing needs while the disk is fuller than it may be."""
         swept = 0
         while (used := self._blobs.used_share()) > self._store.high_water:
-            oldest = self._journal.purgeable(now, _BATCH)
+            oldest = self._journal.purgeable(now, _AT_ONCE)
             if not oldest:
                 if not self._alarmed:
                     alarm("retention.disk_full", used_share=round(used, 3), high_water=self._store.high_water)
                 self._alarmed = True
                 return swept
-            # a few at a time: the share is looked at again before more is deleted than need be
-            self._bury(oldest[: max(1, _BATCH // 10)], "the disk is full", now)
+            self._bury(oldest, "the disk is full", now)
             swept += self._sweep()
         self._alarmed = False
         return swept
