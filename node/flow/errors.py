@@ -34,10 +34,10 @@ class WorkerDied(EngineError):
 
 
 class ApplicationChanged(ModelError):
-    """The installed version of the application is not the one that the job was made for."""
+    """The findings were made by another version of the application than the one installed."""
 
     code = "HLM-4180"
-    remedy = "Put the version back that the reason names and `hilum jobs retry JOB`, or cancel the job."
+    remedy = "Put the version back that the reason names and `hilum jobs retry JOB`; or `hilum jobs retry JOB --afresh` with the new one."
 
 
 class SinkBusy(DeliveryError):
