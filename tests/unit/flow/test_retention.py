@@ -109,6 +109,7 @@ def test_a_filling_disk_loses_its_oldest_pixels_first(kept: Kept) -> None:
     kept.blobs.room -= 1
     assert kept.retention.step() == 50
     assert set(kept.blobs.names()) == set(old[50:] + young)
+    kept.story.now += timedelta(seconds=1)
     kept.blobs.room = 2 * 30
     assert kept.retention.step() == 30, "the other ten and all of the young study"
     assert not any(name.startswith("instances/") for name in kept.blobs.names())
