@@ -100,9 +100,13 @@ def _cell(text: str) -> str:
 
 def commands() -> str:
     """Every verb with its options, from the verbs' own signatures and docstrings."""
-    from node.cli.main import EPILOGUE, build
+    from node.cli.main import EPILOGUE, build, tell_all
 
     app = build()
+    for name in app.resolved_commands():
+        for verb in app[name].resolved_commands() if not name.startswith("-") else ():
+            tell_all(app, (name, verb))
+        tell_all(app, (name,))
     made = app.generate_docs(output_format="markdown", recursive=True, include_hidden=False, heading_level=1)
     _, _, after = made.partition("\n")
     return f"# The command `hilum`\n\n{_MADE}{EPILOGUE}\n{after.replace(EPILOGUE, '')}".rstrip() + "\n"

@@ -2,42 +2,40 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from cyclopts import Parameter
-
-from node.cli.opened import JsonOption
+from node.cli.opened import ConfigOption, JsonOption
 from node.domain.errors import ConfigError
 
 if TYPE_CHECKING:
     from node.settings.config import Config
 
 
-def check(path: Annotated[Path | None, Parameter(name=["PATH", "--config", "-c"])] = None, *, as_json: JsonOption = False) -> int:
+def check(path: Path | None = None, /, *, config: ConfigOption = None, as_json: JsonOption = False) -> int:
     """Refuse a bad configuration before it runs, with every mistake in it.
 
     Parameters
     ----------
     path
-        The configuration (default: ./hilum.yaml, else ./config/hilum.yaml).
+        The configuration, as with --config.
     as_json
         One JSON object: `good`, `path`, `digest`, `problems` (each with `code` and `message`).
     """
     from node.settings.find import find_config
     from node.settings.load import load
 
-    found = find_config(path)
+    found = find_config(path or config)
     if not as_json:
         _show(load(found))
         return 0
-    config: Config | None = None
+    loaded: Config | None = None
     problems: tuple[ConfigError, ...] = ()
     try:
-        config = load(found)
+        loaded = load(found)
     except ConfigError as refused:
         problems = getattr(refused, "problems", (refused,))
     told = [{"code": problem.code, "message": str(problem)} for problem in problems]
-    digest = config.digest if config is not None else None
+    digest = loaded.digest if loaded is not None else None
     print(json.dumps({"good": not told, "path": str(found), "digest": digest, "problems": told}, indent=1))
     return 1 if told else 0
 

@@ -55,7 +55,7 @@ def build() -> App:
     app.command(_routes())
     app.command(_studies())
     app.command(_jobs())
-    app.command("node.cli.models:app", name="models", help="List, verify and import models.", group=_MEND)
+    app.command(_models())
     return app
 
 
@@ -90,6 +90,37 @@ def _jobs() -> App:
     return app
 
 
+def _models() -> App:
+    app = App(name="models", help="List, verify and import models.", group=_MEND)
+    app.command(
+        "node.cli.models:list_models",
+        name="list",
+        help="List the models of the repository: version, backend, digest, licence, where they came from.",
+    )
+    app.command(
+        "node.cli.models:verify",
+        name="verify",
+        help="Recompute the digests, and run a known input through each model; exit code 1 when anything differs.",
+    )
+    app.command(
+        "node.cli.models:import_",
+        name="import",
+        help="Bring an application's published weights into the repository: fetched or from a file, compared by digest, entered whole.",
+    )
+    return app
+
+
+def tell_all(app: App, path: Sequence[str]) -> None:
+    """Let the verb at `path` speak with its whole docstring where others speak of it with the first line; imports that verb alone."""
+    verb = app
+    for word in path:
+        if word.startswith("-") or word not in verb:
+            break
+        verb = verb[word]
+    if verb.default_command is not None:
+        verb.help = None
+
+
 def told(error: HilumError) -> str:
     """What the user reads: the sentence with its code, and what to do."""
     from node.settings.errors import ConfigRefused
@@ -101,8 +132,11 @@ def told(error: HilumError) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code. Usage errors leave with 2 from within."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    app = build()
     try:
-        code = build()(arguments, result_action="return_value")
+        tell_all(app, given)
+        code = app(given, result_action="return_value")
     except HilumError as error:
         print(told(error), file=sys.stderr)
         return BAD
