@@ -4,19 +4,14 @@ import contextlib
 import errno
 import os
 import select
-import time
 from pathlib import Path
 
 
 class Bell:
-    """A named pipe that many may ring and one waits at; ringing nobody, or a bell that rings already, does nothing.
+    """A named pipe that many may ring and one waits at; ringing nobody, or a bell that rings already, does nothing."""
 
-    `gather_s` is how long a woken waiter lets more come, so that a stream of rings is worked off in a few batches.
-    """
-
-    def __init__(self, folder: Path, name: str, *, gather_s: float = 0.0) -> None:
+    def __init__(self, folder: Path, name: str) -> None:
         self._path = folder / name
-        self._gather_s = gather_s
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with contextlib.suppress(FileExistsError):
             os.mkfifo(self._path, 0o600)
@@ -46,8 +41,6 @@ class Bell:
             self._reader = os.open(self._path, os.O_RDWR | os.O_NONBLOCK)
         ready, _, _ = select.select([self._reader], [], [], timeout_s)
         if ready:
-            if self._gather_s:
-                time.sleep(self._gather_s)
             with contextlib.suppress(BlockingIOError):
                 os.read(self._reader, 65536)
 

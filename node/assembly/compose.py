@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from node.sinks.port import Sink as SinkPort
 
 
-_GATHER_S = {"flow": 0.05}  # a row for each of 400 instances would be 400 flushes of the journal
-
-
 def run_folder(config: Config) -> Path:
     """Where the processes of one node leave their bells and their lock."""
     return config.store.blobs.with_name(config.store.blobs.name + ".run")
@@ -29,7 +26,7 @@ def bell(config: Config, name: str) -> "Bell":
     """The bell at which the processes of stage `name` ("flow", "work") wait."""
     from node.assembly.bell import Bell
 
-    return Bell(run_folder(config), f"{name}.bell", gather_s=_GATHER_S.get(name, 0.0))
+    return Bell(run_folder(config), f"{name}.bell")
 
 
 def open_journal(config: Config) -> "SqlJournal":

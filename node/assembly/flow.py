@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from node.assembly import compose
 from node.assembly.family import owner_of
-from node.assembly.stages import Beat, Ringing
+from node.assembly.stages import Beat, Paced, Ringing
 from node.blobs.port import Inbox
 from node.flow.clock import Clock, Tick, turn
 from node.flow.deliver import Deliver
@@ -20,6 +20,7 @@ from node.settings.config import Config
 
 _BEAT_EVERY = timedelta(seconds=10)
 _RETAIN_EVERY = timedelta(seconds=30)
+_INDEX_EVERY_S = 0.1
 
 
 def _now() -> datetime:
@@ -37,7 +38,7 @@ def flow(config: Config, stop: threading.Event, *, ready: Callable[..., None]) -
         route = RouteStage(
             journal, config, _now, lambda name: compose.engine_of(config, name), lambda name: compose.application(config, name)
         )
-        index = Index(journal, inbox, blobs, config, _now)
+        index = Paced(Index(journal, inbox, blobs, config, _now), every_s=_INDEX_EVERY_S)
         beat = Beat(journal, f"flow:{os.getpid()}", _now)
         beat.step()
         clock = Clock(

@@ -1,4 +1,6 @@
-"""Small stages that belong to processes rather than to a study's way: ringing the next process's bell, and signs of life."""
+"""Small stages that belong to processes rather than to a study's way: ringing the next process's bell, pace, signs of life."""
+
+import time
 
 from node.assembly.bell import Bell
 from node.flow.port import Clock, Stage
@@ -18,6 +20,30 @@ class Ringing:
         moved = self._stage.step()
         if moved:
             self._bell.ring()
+        return moved
+
+
+class Paced:
+    """A stage that lets work gather: a step that follows a busy one waits until `every_s` have passed since that began.
+
+    A journal commit costs a flush however many instances it holds, and the receiver wants the disk too.
+    """
+
+    def __init__(self, stage: Stage, *, every_s: float) -> None:
+        self.name = stage.name
+        self._stage = stage
+        self._every_s = every_s
+        self._busy_since = float("-inf")
+
+    def step(self) -> int:
+        """Step the stage, not sooner than its pace allows."""
+        early_s = self._busy_since + self._every_s - time.monotonic()
+        if early_s > 0:
+            time.sleep(early_s)
+        began = time.monotonic()
+        moved = self._stage.step()
+        if moved:
+            self._busy_since = began
         return moved
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import signal
 import subprocess
 import sys
@@ -79,7 +80,9 @@ def demo(
     from rich.console import Console
 
     from node.cli.demo_input import demo_series, ensure_models
+    from node.observe.events import start_events
 
+    start_events("demo", logging.ERROR)  # the archive's own events are nobody's business here
     console = Console(stderr=as_json, highlight=False)
     out = out.resolve()
     _clear(out)
