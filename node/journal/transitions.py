@@ -52,7 +52,8 @@ def state_of(connection: Connection, subject: Subject[S], row: int) -> S:
     NoSuchRow
         There is no such row.
     """
-    found = connection.execute(select(subject.table.c.state).where(subject.table.c.id == row)).scalar()
+    # the row stays as it is read until the transaction ends: on PostgreSQL by its lock, on SQLite because there is one writer
+    found = connection.execute(select(subject.table.c.state).where(subject.table.c.id == row).with_for_update()).scalar()
     if found is None:
         raise NoSuchRow(f"there is no {subject.name} {row}")
     return subject.states(found)
@@ -60,7 +61,7 @@ def state_of(connection: Connection, subject: Subject[S], row: int) -> S:
 
 def held(connection: Connection, table: Table, row: int, lease: str) -> bool:
     """Whether `lease` still fences the row: nobody claimed or ended it since."""
-    return connection.execute(select(table.c.id).where(table.c.id == row, table.c.lease == lease)).scalar() is not None
+    return connection.execute(select(table.c.id).where(table.c.id == row, table.c.lease == lease).with_for_update()).scalar() is not None
 
 
 def move(connection: Connection, subject: Subject[S], row: int, after: S, now: datetime, detail: str = "", **values: Any) -> S:

@@ -117,6 +117,15 @@ def test_a_paused_sink_holds_deliveries_back(story: Story) -> None:
     assert story.journal.claim_delivery("host:2", START, LEASE) is None
 
 
+def test_a_sink_that_is_being_sent_to_holds_up_nobody(story: Story) -> None:
+    """The caller names the sinks that it is busy with; the next claim is for another one, or none."""
+    story.encoded(sinks=("archive", "viewer"))
+    taken = story.journal.claim_delivery("host:2", START, LEASE, busy_sinks=["archive"])
+    assert taken is not None
+    assert taken.sink == "viewer"
+    assert story.journal.claim_delivery("host:2", START, LEASE, busy_sinks=["archive", "viewer"]) is None
+
+
 def test_what_a_dead_process_held_is_free_at_once(story: Story) -> None:
     """Its jobs and deliveries, not those of a process whose number begins alike; attempts stay counted."""
     story.encoded()
