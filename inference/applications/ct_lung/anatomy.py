@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 Mask = NDArray[np.bool_]
 Labels = NDArray[np.int32]
@@ -48,6 +47,8 @@ def body_mask(hu: NDArray[Any]) -> Mask:
     hu
         (Z, Y, X) on a grid of about 3 mm: the opening takes away what is thinner than about 9 mm.
     """
+    from scipy import ndimage
+
     tissue = hu > TISSUE_HU
     opened = ndimage.binary_opening(tissue, structure=np.ones((1, 3, 3), dtype=np.int8))
     largest = _largest(opened)
@@ -71,6 +72,8 @@ def sides(lungs: Mask, spacing_x_mm: float) -> NDArray[np.uint8]:
 
     The left lung is the one with the larger x (LPS). Parts that are too small to be a lung own their surroundings as NONE.
     """
+    from scipy import ndimage
+
     labels, found = ndimage.label(lungs, structure=_TOUCHING)
     if found == 0:
         return np.zeros(lungs.shape, dtype=np.uint8)
@@ -94,6 +97,8 @@ def sides(lungs: Mask, spacing_x_mm: float) -> NDArray[np.uint8]:
 
 def _two_lungs(lungs: Mask) -> tuple[Mask, Mask] | None:
     """The cores of both lungs: two large parts, if need be after wearing away the bridge between them."""
+    from scipy import ndimage
+
     worn = lungs
     for _ in range(EROSIONS + 1):
         labels, found = ndimage.label(worn)
@@ -108,12 +113,16 @@ def _two_lungs(lungs: Mask) -> tuple[Mask, Mask] | None:
 
 def _spread(owner: NDArray[np.uint8], known: Mask) -> NDArray[np.uint8]:
     """Give every voxel the owner of the nearest one that is known."""
+    from scipy import ndimage
+
     nearest = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
     spread: NDArray[np.uint8] = owner[tuple(nearest)]
     return spread
 
 
 def _largest(mask: Mask) -> Mask:
+    from scipy import ndimage
+
     labels, found = ndimage.label(mask)
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0

