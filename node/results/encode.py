@@ -1,0 +1,65 @@
+"""The one entrance of the room: findings in, checked Part 10 objects out."""
+
+import warnings
+from collections.abc import Sequence
+
+from pydicom.dataset import Dataset
+
+from node.results.identity import Identity, identify, to_bytes
+from node.results.planes import read_sources
+from node.results.port import Encoded, Encoding
+from node.results.seg import segmentation
+from node.results.segments import empty, numbered
+from node.results.sr import report, segment_groups, study_groups
+
+SEG, SR, SC = "seg", "sr", "sc"
+
+
+def encode(encoding: Encoding) -> list[Encoded]:
+    """Make every result object of one job and check each by reading it back.
+
+    A segmentation and its report when any segment has a voxel; a report about the series for what has no mask (evaluations,
+    measurements of the series, segments of which nothing was found); the summary page always. Equal encodings give equal bytes.
+
+    Raises
+    ------
+    ResultError
+        Headers and volume do not belong together, or an object did not pass its check.
+    """
+    with warnings.catch_warnings():
+        # the libraries warn of the senders' ways of writing names and long texts, which are kept on purpose; the check judges the result
+        warnings.simplefilter("ignore", UserWarning)
+        return _encode(encoding)
+
+
+def _encode(encoding: Encoding) -> list[Encoded]:
+    sources = read_sources(encoding)
+    found = numbered(encoding.findings)
+    made: list[Encoded] = []
+    if found:
+        seg_identity = identify(encoding, sources, "seg", "segmentation")
+        seg = segmentation(encoding, sources, found, seg_identity)
+        made.append(_encoded(SEG, seg, seg_identity))
+        sr_identity = identify(encoding, sources, "sr", "measurements", *_predecessors(encoding))
+        groups = segment_groups(encoding, found, seg_identity.sop_instance_uid)
+        made.append(_encoded(SR, report(encoding, sources, groups, sr_identity, seg), sr_identity))
+    groups = study_groups(encoding, empty(encoding.findings))
+    if groups:
+        study_identity = identify(encoding, sources, "sr-study", "findings", *_predecessors(encoding))
+        made.append(_encoded(SR, report(encoding, sources, groups, study_identity, None), study_identity))
+    return made
+
+
+def _predecessors(encoding: Encoding) -> Sequence[str]:
+    return [one.sop_instance_uid for one in encoding.predecessors]
+
+
+def _encoded(kind: str, dataset: Dataset, identity: Identity) -> Encoded:
+    return Encoded(
+        kind=kind,
+        sop_instance_uid=identity.sop_instance_uid,
+        sop_class_uid=str(dataset.SOPClassUID),
+        series_instance_uid=identity.series_instance_uid,
+        description=identity.description,
+        data=to_bytes(dataset),
+    )

@@ -1,0 +1,46 @@
+"""Why a result object was not made, or did not pass its check; nothing of it has left the node."""
+
+from node.domain.errors import ResultError
+
+
+class ResultMalformed(ResultError):
+    """A result object cannot be read back, or lacks what its information object definition demands."""
+
+    code = "HLM-5001"
+
+
+class ResultMisidentified(ResultError):
+    """A result object carries another patient, study, series or instance than it was made for."""
+
+    code = "HLM-5002"
+
+
+class MaskDiffers(ResultError):
+    """The mask read back from a segmentation is not the mask that was found."""
+
+    code = "HLM-5003"
+
+
+class ValuesDiffer(ResultError):
+    """A number, unit, code or tracking identifier read back from a report is not what was found."""
+
+    code = "HLM-5004"
+
+
+class ReferencesDiffer(ResultError):
+    """A result object refers to an instance that is no source of it, or its evidence is not complete."""
+
+    code = "HLM-5005"
+
+
+class PageDiffers(ResultError):
+    """The pixels read back from a summary page are not the page that was drawn."""
+
+    code = "HLM-5006"
+
+
+class SourcesUnfit(ResultError):
+    """The headers of the sources and the volume that was analysed do not belong together."""
+
+    code = "HLM-5010"
+    remedy = "Run `hilum jobs retry JOB`: the series is analysed again. If it stays, report this as a defect."

@@ -1,0 +1,155 @@
+"""Who a result object is: UIDs, series, equipment, dates and times; everything from the encoding, nothing from the clock or the dice."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from importlib.metadata import version
+from io import BytesIO
+
+from pydicom import dcmwrite
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import UID, ExplicitVRLittleEndian
+
+from inference.codes import Code
+from node.dimse.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
+from node.domain.uid import derive_uid
+from node.results.codes import item
+from node.results.normalise import CHARACTER_SET, text
+from node.results.planes import Sources
+from node.results.port import Encoding
+
+MANUFACTURER = "hilum"
+"""The index stage knows the node's own results by it, beside the purpose (109102, DCM) of the contributing equipment."""
+
+PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")
+LONGEST_LO = 64
+
+_SERIES_OF_KIND = {"seg": 1, "sr": 2, "sr-study": 3, "sc": 4}
+_OFFSET = re.compile(r"([+-])(\d{2})(\d{2})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """What tells one result object from all others. One object makes one series: viewers show the last of several only."""
+
+    sop_instance_uid: str
+    series_instance_uid: str
+    series_number: int
+    description: str
+
+
+def identify(encoding: Encoding, sources: Sources, kind: str, noun: str, *also: str) -> Identity:
+    """Derive the identity of one object.
+
+    Parameters
+    ----------
+    kind
+        "seg", "sr", "sr-study" (a report without segments) or "sc".
+    noun
+        What the object is to people; ends the series description.
+    also
+        Whatever else the bytes of this kind depend on.
+    """
+    return Identity(
+        sop_instance_uid=derive_uid("instance", *_inputs(encoding), kind, *also),
+        series_instance_uid=derive_uid("series", *_inputs(encoding), kind, *also),
+        series_number=_series_number(sources, encoding.application.name, kind),
+        description=f"{encoding.application.name} {encoding.application.version} {noun}"[:LONGEST_LO],
+    )
+
+
+def tracking(encoding: Encoding, what: str) -> tuple[str, str]:
+    """Tracking Identifier and Tracking Unique Identifier of a finding; the same in every object that speaks of it."""
+    return f"{encoding.application.name} {what}", derive_uid("tracking", *_inputs(encoding), what)
+
+
+def stamp(dataset: Dataset, encoding: Encoding, sources: Sources, identity: Identity) -> None:
+    """Write the attributes that every result has in common, over whatever the library put there."""
+    at = encoding.at.astimezone(_zone(sources))
+    date, time = at.strftime("%Y%m%d"), at.strftime("%H%M%S.%f")
+    dataset.SpecificCharacterSet = CHARACTER_SET
+    for keyword in ("InstanceCreation", "Series", "Content"):
+        setattr(dataset, f"{keyword}Date", date)
+        setattr(dataset, f"{keyword}Time", time)
+    dataset.InstanceCreatorUID = encoding.device_uid
+    dataset.SeriesDescription = identity.description
+    dataset.ContentQualification = encoding.application.qualification
+    dataset.ContributingEquipmentSequence = [_equipment(encoding, at)]
+    # patient and study as the source has them: not every class of the library copies all of it
+    dataset.update(sources.entities)
+    if (offset := text(sources.first, "TimezoneOffsetFromUTC")) and _OFFSET.fullmatch(offset):
+        dataset.TimezoneOffsetFromUTC = offset
+
+
+def to_bytes(dataset: Dataset) -> bytes:
+    """The object as a Part 10 file in Explicit VR Little Endian, its meta information naming this implementation."""
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
+    meta.ImplementationVersionName = IMPLEMENTATION_VERSION
+    dataset.file_meta = meta
+    file = BytesIO()
+    dcmwrite(file, dataset, enforce_file_format=True)
+    return file.getvalue()
+
+
+def software_versions(encoding: Encoding) -> list[str]:
+    """The application with its version, and the node's."""
+    return [f"{encoding.application.name} {encoding.application.version}", f"hilum {version('hilum')}"]
+
+
+def model_names(encoding: Encoding) -> str:
+    """The models that the application calls, with the beginning of their digest: "mr_brain v1 (sha256 0123456789ab)"."""
+    names = ", ".join(f"{model.name} v{model.version}" for model in encoding.application.models) or "no model"
+    return f"{names} (sha256 {encoding.model_digest[:12]})"
+
+
+def _inputs(encoding: Encoding) -> tuple[str, ...]:
+    return (
+        encoding.input_digest,
+        encoding.model_digest,
+        encoding.application.name,
+        encoding.application.version,
+        encoding.parameters,
+        encoding.findings_digest,
+    )
+
+
+def _series_number(sources: Sources, application: str, kind: str) -> int:
+    """Beside its source where people sort by number: series 4 gives 4xxx; two applications on one series rarely meet."""
+    stated = text(sources.first, "SeriesNumber")
+    source = int(stated) if re.fullmatch(r"\d{1,6}", stated) else 0
+    slot = int.from_bytes(hashlib.sha256(application.encode()).digest()[:4], "big") % 99
+    return source * 1000 + (slot + 1) * 10 + _SERIES_OF_KIND[kind]
+
+
+def _zone(sources: Sources) -> tzinfo:
+    """The zone in which DA and TM are written.
+
+    TimezoneOffsetFromUTC (0008,0201) holds for every DA and TM of an object, those of the study too, which are the source's. So where
+    the source states its offset, that one is taken over and the result's own times are written in it. Where it does not, none may be
+    invented: the study's times stay as they are, the result's own are in UTC, and every DT carries its offset itself.
+    """
+    found = _OFFSET.fullmatch(text(sources.first, "TimezoneOffsetFromUTC"))
+    if not found:
+        return UTC
+    sign, hours, minutes = found.groups()
+    offset = timedelta(hours=int(hours), minutes=int(minutes))
+    return timezone(-offset if sign == "-" else offset) if offset < timedelta(hours=24) else UTC
+
+
+def _equipment(encoding: Encoding, at: datetime) -> Dataset:
+    """The item that IHE AIR asks for: who made this, with which model (a DeviceUID of its own for every one)."""
+    equipment = Dataset()
+    equipment.Manufacturer = MANUFACTURER
+    equipment.ManufacturerModelName = encoding.application.name
+    equipment.SoftwareVersions = software_versions(encoding)
+    equipment.DeviceUID = encoding.device_uid
+    equipment.DeviceSerialNumber = encoding.model_digest[:16]
+    equipment.ContributionDateTime = at.strftime("%Y%m%d%H%M%S.%f%z")
+    equipment.ContributionDescription = "Analysis of the source images; not verified by a person"
+    equipment.PurposeOfReferenceCodeSequence = [item(PROCESSING_EQUIPMENT)]
+    return equipment

@@ -1,0 +1,188 @@
+"""Source headers made safe to build on: Unicode text, absent Type 2 attributes there but empty, malformed values mended or left out.
+
+Geometry is not looked at here (planes.py). Identifiers and names are never shortened: an archive matches on them.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from pydicom.datadict import dictionary_VM, dictionary_VR
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence
+from pydicom.tag import Tag
+from pydicom.valuerep import PersonName, format_number_as_ds
+
+from node.domain.uid import is_uid
+
+CHARACTER_SET = "ISO_IR 192"
+
+TYPE_2 = (
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyDate",
+    "StudyTime",
+    "ReferringPhysicianName",
+    "StudyID",
+    "AccessionNumber",
+)
+"""Of the Patient and General Study modules (PS3.3 C.7.1.1, C.7.2.1): present in every object, empty when nobody knows."""
+
+KEPT = (
+    *TYPE_2,
+    # Patient (PS3.3 C.7.1.1)
+    *("IssuerOfPatientID", "TypeOfPatientID", "IssuerOfPatientIDQualifiersSequence", "PatientBirthTime", "QualityControlSubject"),
+    *("OtherPatientIDsSequence", "OtherPatientNames", "EthnicGroupCodeSequence", "PatientComments", "PatientSpeciesDescription"),
+    *("PatientSpeciesCodeSequence", "PatientBreedDescription", "PatientBreedCodeSequence", "BreedRegistrationSequence"),
+    *("StrainDescription", "StrainNomenclature", "ResponsiblePerson", "ResponsiblePersonRole", "ResponsibleOrganization"),
+    *("PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence"),
+    # Clinical Trial Subject and Study (PS3.3 C.7.1.3, C.7.2.3)
+    *("ClinicalTrialSponsorName", "ClinicalTrialProtocolID", "ClinicalTrialProtocolName", "ClinicalTrialSiteID"),
+    *("ClinicalTrialSiteName", "ClinicalTrialSubjectID", "ClinicalTrialSubjectReadingID", "ClinicalTrialTimePointID"),
+    "ClinicalTrialTimePointDescription",
+    # General Study (PS3.3 C.7.2.1)
+    *("StudyInstanceUID", "IssuerOfAccessionNumberSequence", "StudyDescription", "ProcedureCodeSequence", "PhysiciansOfRecord"),
+    *("ConsultingPhysicianName", "NameOfPhysiciansReadingStudy", "ReferencedStudySequence", "RequestingService"),
+    *("RequestingServiceCodeSequence", "ReasonForPerformedProcedureCodeSequence", "ReferringPhysicianIdentificationSequence"),
+    # Patient Study (PS3.3 C.7.2.2)
+    *("AdmittingDiagnosesDescription", "AdmittingDiagnosesCodeSequence", "PatientAge", "PatientSize", "PatientWeight"),
+    *("PatientBodyMassIndex", "MedicalAlerts", "Allergies", "Occupation", "SmokingStatus", "AdditionalPatientHistory"),
+    *("PregnancyStatus", "LastMenstrualDate", "PatientSexNeutered", "ReasonForVisit", "AdmissionID", "ServiceEpisodeID"),
+    *("ServiceEpisodeDescription", "PatientState"),
+)
+"""What a result takes over from its source: the Patient and Study entities (PS3.3 A.1.4: equal in all instances of a study)."""
+
+_UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, NotImplementedError, ArithmeticError, LookupError, EOFError, RecursionError)
+"""What pydicom's conversion of a malformed element can raise."""
+
+_TEXT = {"LO", "SH", "LT", "ST", "UT", "UC", "PN"}
+_SEVERAL_LINES = {"LT", "ST", "UT"}
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL_BUT_LINES = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")
+_DATE = re.compile(r"(\d{4})[.\-/]?(0[1-9]|1[0-2])[.\-/]?(0[1-9]|[12]\d|3[01])")
+_TIME = re.compile(r"([01]\d|2[0-3])(?::?([0-5]\d)(?::?([0-5]\d|60)(\.\d{1,6})?)?)?")
+_AGE = re.compile(r"\d{3}[DWMY]")
+_CODE_STRING = re.compile(r"[A-Z0-9_ ]{1,16}")
+_SEXES = ("M", "F", "O")
+
+
+def patient_and_study(source: Dataset) -> Dataset:
+    """The Patient and Study entities of a source, in Unicode, ready to be copied into a result.
+
+    Every Type 2 attribute is present. What cannot be read, or has no place in DICOM (a date that is none), is left out, or empty
+    where the attribute is Type 2.
+    """
+    header = Dataset()
+    header.SpecificCharacterSet = CHARACTER_SET
+    for keyword in KEPT:
+        element = cleaned(source, keyword)
+        if element is not None:
+            header.add(element)
+        elif keyword in TYPE_2:
+            setattr(header, keyword, "")
+    if header.PatientSex not in _SEXES:
+        header.PatientSex = ""
+    return header
+
+
+def cleaned(source: Dataset, keyword: str) -> DataElement | None:
+    """One attribute of a source as this node may write it; None when it is absent, empty, or beyond mending."""
+    tag = Tag(keyword)
+    if tag not in source:
+        return None
+    try:
+        element = source[tag]
+        value = element.value
+    except _UNREADABLE:
+        return None
+    return _element(element.tag, dictionary_VR(tag), value)
+
+
+def text(source: Dataset, keyword: str) -> str:
+    """The value of one attribute as a line of text; "" when absent or unreadable."""
+    element = cleaned(source, keyword)
+    if element is None:
+        return ""
+    value = element.value
+    return ", ".join(str(each) for each in value) if isinstance(value, MultiValue) else str(value)
+
+
+def decimal(value: Any) -> str:
+    """A number as a decimal string of 16 characters at most (PS3.5 6.2), exactly as it was sent where that fits."""
+    sent = str(getattr(value, "original_string", value)).strip()
+    if len(sent) <= 16 and re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", sent):
+        return sent
+    return format_number_as_ds(float(value))
+
+
+def _element(tag: Any, vr: str, value: Any) -> DataElement | None:
+    if vr == "SQ":
+        items = [_item(item) for item in value or ()]
+        kept = Sequence([item for item in items if len(item)])
+        return DataElement(tag, "SQ", kept) if len(kept) else None
+    values = [mended for each in _each(value) if (mended := _value(vr, each)) is not None]
+    if not values:
+        return None
+    return DataElement(tag, vr, values if len(values) > 1 and dictionary_VM(tag) != "1" else values[0])
+
+
+def _item(item: Dataset) -> Dataset:
+    """An item of a sequence; elements that no dictionary knows (private ones) stay behind."""
+    mended = Dataset()
+    for tag in sorted(item.keys()):
+        try:
+            element = item[tag]
+            found = None if tag.is_private else _element(element.tag, dictionary_VR(tag), element.value)
+        except _UNREADABLE:
+            continue
+        if found is not None:
+            mended.add(found)
+    return mended
+
+
+def _each(value: Any) -> Iterable[Any]:
+    if value is None:
+        return ()
+    return value if isinstance(value, (MultiValue, list, tuple)) else (value,)
+
+
+def _value(vr: str, value: Any) -> Any:
+    """One value of this VR, mended; None when nothing of it can be written."""
+    if vr in _TEXT:
+        return _text(vr, str(value))
+    plain = _CONTROL.sub("", str(value)).strip() if not isinstance(value, (int, float)) else str(value)
+    if vr == "DA":
+        return "".join(found.groups()) if (found := _DATE.fullmatch(plain)) else None
+    if vr == "TM":
+        return "".join(part for part in found.groups() if part) if (found := _TIME.fullmatch(plain)) else None
+    if vr in ("DS", "IS"):
+        return _number(vr, value)
+    if vr == "UI":
+        return plain if is_uid(plain) else None
+    if vr == "AS":
+        return plain if _AGE.fullmatch(plain) else None
+    if vr == "CS":
+        return plain.upper() if _CODE_STRING.fullmatch(plain.upper()) else None
+    return value if vr in ("US", "SS", "UL", "SL", "FL", "FD") else (plain or None)
+
+
+def _text(vr: str, value: str) -> Any:
+    stripped = (_CONTROL_BUT_LINES if vr in _SEVERAL_LINES else _CONTROL).sub("", value).strip(" ")
+    if vr not in _SEVERAL_LINES and vr != "PN":
+        # a backslash that decoding brought to light would part the value in two
+        stripped = stripped.replace("\\", "/")
+    if not stripped:
+        return None
+    # a fresh name: the one that was read keeps the bytes and the character set of its source
+    return PersonName(stripped) if vr == "PN" else stripped
+
+
+def _number(vr: str, value: Any) -> str | None:
+    try:
+        return decimal(value) if vr == "DS" else str(int(value))
+    except (ValueError, TypeError, OverflowError):
+        return None
