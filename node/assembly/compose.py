@@ -50,11 +50,12 @@ def open_inbox(config: Config) -> "FolderInbox":
     return FolderInbox(config.store.blobs, min_free_bytes=config.store.min_free_bytes)
 
 
-def requestor(config: Config, peer: Peer) -> "PeerRequestor":
-    """What asks `peer` for things, calling under the node's first AE title."""
-    from node.dimse.requestor import PeerRequestor
+def requestor(config: Config, peer: Peer, *, brisk: bool = False) -> "PeerRequestor":
+    """What asks `peer` for things, calling under the node's first AE title; `brisk` gives up soon, for questions that may go unanswered."""
+    from node.dimse.requestor import PeerRequestor, Timeouts
 
-    return PeerRequestor(peer, calling_ae=config.node.ae_titles[0])
+    timeouts = Timeouts(connect_s=3.0, acse_s=3.0, dimse_s=5.0) if brisk else Timeouts()
+    return PeerRequestor(peer, calling_ae=config.node.ae_titles[0], timeouts=timeouts)
 
 
 def open_sink(config: Config, sink: Sink) -> "SinkPort":

@@ -34,7 +34,9 @@ def flow(config: Config, stop: threading.Event, *, ready: Callable[..., None]) -
     with contextlib.closing(compose.open_journal(config)) as journal:
         sinks = {name: compose.open_sink(config, sink) for name, sink in config.sinks.items()}
         deliver = Deliver(journal, blobs, sinks, config, _now, owner_of(os.getpid()))
-        settle = Settle(journal, config, _now, lambda peer: compose.requestor(config, peer), horizon=lambda: _journaled_until(inbox))
+        settle = Settle(
+            journal, config, _now, lambda peer: compose.requestor(config, peer, brisk=True), horizon=lambda: _journaled_until(inbox)
+        )
         route = RouteStage(
             journal, config, _now, lambda name: compose.engine_of(config, name), lambda name: compose.application(config, name)
         )

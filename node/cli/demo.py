@@ -6,7 +6,6 @@ import logging
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -152,7 +151,7 @@ def _configure(out: Path, application: str, archive_port: int) -> "Config":
 @contextlib.contextmanager
 def _node(config: "Config", log: Path) -> Iterator[int]:
     """The real node, as `hilum serve` runs it; its events go to a file."""
-    with log.open("w", encoding="utf-8") as events, tempfile.TemporaryFile("w+", encoding="utf-8"):
+    with log.open("w", encoding="utf-8") as events:
         process = subprocess.Popen(
             [sys.executable, "-m", "node.cli.main", "serve", "--config", str(config.path)],
             stdout=subprocess.PIPE,
@@ -181,8 +180,7 @@ def _send(console: "Console", files: list[Path], port: int) -> float:
     columns = (TextColumn("[bold]3[/] Sending as a PACS would"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("send", total=len(files))
-        statuses = requestor.store([str(path) for path in files])
-        bar.update(task, completed=len(statuses))
+        statuses = requestor.store([str(path) for path in files], on_status=lambda _: bar.advance(task))
     refused = [status for status in statuses if not status.accepted]
     if refused:
         raise DemoFailed(f"{len(refused)} of {len(files)} instances were not accepted; the first: {refused[0]}")

@@ -120,7 +120,7 @@ def _peers(config: Config) -> Iterator[Finding]:
             yield Finding(subject=subject, level="good", detail=f"{peer.ae_title} only calls; nothing to ask")
             continue
         try:
-            took_s = requestor(config, peer).echo()
+            took_s = requestor(config, peer, brisk=True).echo()
         except HilumError as away:
             allowed = "" if May.ECHO in peer.may else " (it may refuse C-ECHO)"
             fix = f"Is {peer.ae_title} running at {peer.host}:{peer.port}, and does it know the node's AE title?{allowed}"
