@@ -1,7 +1,7 @@
 """`hilum jobs list|show|retry|cancel|resend`: the analyses, why they stand where they stand, and what an operator can do."""
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from cyclopts import Parameter
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from node.journal.port import Journal
+
+Numbers: TypeAlias = Annotated[int, Parameter(required=True)]
 
 
 def list_jobs(
@@ -77,7 +79,7 @@ def show(job: int, /, *, config: ConfigOption = None, as_json: JsonOption = Fals
     return 0
 
 
-def retry(*job: int, afresh: Annotated[bool, Parameter(negative="", show_default=False)] = False, config: ConfigOption = None) -> int:
+def retry(*job: Numbers, afresh: Annotated[bool, Parameter(negative="", show_default=False)] = False, config: ConfigOption = None) -> int:
     """Go on with a parked, failed or cancelled job from what is already on disk.
 
     Findings that are journaled are not computed again, objects are never encoded again: a job that has them sends the same bytes.
@@ -97,7 +99,7 @@ def retry(*job: int, afresh: Annotated[bool, Parameter(negative="", show_default
     return _each(job, config, revive)
 
 
-def cancel(*job: int, config: ConfigOption = None) -> int:
+def cancel(*job: Numbers, config: ConfigOption = None) -> int:
     """Cancel a job; what was delivered stays where it is.
 
     Parameters
@@ -115,7 +117,7 @@ def cancel(*job: int, config: ConfigOption = None) -> int:
     return _each(job, config, end)
 
 
-def resend(*job: int, to: str | None = None, config: ConfigOption = None) -> int:
+def resend(*job: Numbers, to: str | None = None, config: ConfigOption = None) -> int:
     """Send a job's frozen objects again: the same bytes.
 
     Parameters
@@ -130,7 +132,6 @@ def resend(*job: int, to: str | None = None, config: ConfigOption = None) -> int
     with journal(config) as (loaded, opened):
         if to is not None and to not in loaded.sinks:
             raise NothingFound(f'unknown sink "{to}"{suggestion(to, list(loaded.sinks))}')
-        _numbers(job)
         for number in job:
             made = opened.resend(number, to, datetime.now(UTC))
             print(f"job {number}: {len(made)} {'delivery waits' if len(made) == 1 else 'deliveries wait'} to be sent")
@@ -193,17 +194,11 @@ def _pending(opened: "Journal", job: Job) -> list[Delivery]:
     return opened.deliveries(job=job.id) if job.state is JobState.ENCODED else []
 
 
-def _numbers(jobs: tuple[int, ...]) -> None:
-    if not jobs:
-        raise NothingFound("no job was named")
-
-
 def _each(jobs: tuple[int, ...], config: "Path | None", act: "Callable[[Journal, int, datetime], str]") -> int:
     """Do one thing to each job; one that refuses does not keep the others from being done."""
     from inference.errors import HilumError
     from node.cli.main import told
 
-    _numbers(jobs)
     refused = 0
     with journal(config) as (_, opened):
         for number in jobs:

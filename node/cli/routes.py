@@ -119,7 +119,7 @@ def _of_study(given: Path | None, what: str, sender: str | None, called: str | N
     now, then = [], []
     with journal(given) as (config, opened):
         _known(config, sender, called)
-        study = find_study(opened, what)
+        study = find_study(opened, what, besides="; nor is there such a file or folder")
         newest: dict[tuple[str | None, str | None], Any] = {}
         for arrival in opened.arrivals(study=study):
             newest[arrival.peer, arrival.series_instance_uid] = arrival

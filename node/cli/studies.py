@@ -113,8 +113,8 @@ def complete(study: str, /, *, config: ConfigOption = None) -> int:
     return 0
 
 
-def find_study(opened: "Journal", text: str) -> str:
-    """The UID of the study that is called so, or whose UID ends so.
+def find_study(opened: "Journal", text: str, *, besides: str = "") -> str:
+    """The UID of the study that is called so, or whose UID ends so. `besides` says what else was looked for.
 
     Raises
     ------
@@ -127,7 +127,7 @@ def find_study(opened: "Journal", text: str) -> str:
     known = dict.fromkeys(one.study_instance_uid for one in opened.arrivals(limit=_MOST, newest=True))
     found = [uid for uid in known if ending and uid.endswith(ending)]
     if not found:
-        raise NothingFound(f'no study (and no file or folder) is called "{text}"')
+        raise NothingFound(f'no study that was received has the UID "{text}", or one that ends so{besides}')
     if len(found) > 1:
         raise Ambiguous(f'{len(found)} studies end with "{ending}": {", ".join(found[:3])}{", …" if len(found) > 3 else ""}')
     return found[0]

@@ -1,6 +1,7 @@
 """hilum.yaml becomes the Config that it says: text stays text, defaults are the documented ones, the digest follows the meaning."""
 
 import json
+import re
 import textwrap
 from dataclasses import fields
 from datetime import timedelta
@@ -217,3 +218,10 @@ def test_the_schema_names_every_key_of_every_class(tmp_path: Path) -> None:
     assert {spelt.get(one.name, one.name) for one in fields(Store)} == set(made["properties"]["store"]["properties"])
     condition = made["$defs"]["condition"]["properties"]
     assert set(condition) == {"in", "matches", "min", "max", "exists", "within", "not"}
+
+
+def test_the_configuration_that_the_readme_builds_up_is_good(tmp_path: Path) -> None:
+    """The blocks of the first hour, put together as a reader does, are one good file."""
+    blocks = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    config = read(tmp_path, "".join(blocks))
+    assert (list(config.peers), list(config.sinks), [route.run for route in config.routes]) == (["pacs"], ["archive"], [("mr-brain",)])
