@@ -167,7 +167,7 @@ class Family:
 
     def _drain(self) -> int:
         """Stop the listener first, so that nothing new comes, then the rest; kill what does not end in time."""
-        late = 0
+        late: list[int] = []
         for stages in (("receive",), ("flow", "work")):
             going = [m.process for m in self._members if m.stage in stages and m.process is not None]
             for process in going:
@@ -181,8 +181,13 @@ class Family:
                     alarm("process.killed", pid=process.pid, after_s=_DRAIN_S)
                     process.kill()
                     process.wait()
-                    late += 1
-        event("node.stopped", killed=late)
+                    late.append(process.pid)
+        if late:
+            with contextlib.closing(compose.open_journal(self._config)) as journal:
+                for pid in late:
+                    # stopped on purpose: no study is to blame
+                    journal.release(owner_of(pid), datetime.now(UTC), count_attempt=False)
+        event("node.stopped", killed=len(late))
         return 0
 
 

@@ -47,10 +47,10 @@ class Operator(Database):
                 raise TransitionRefused(f"job {job} is {state}: only objects that stand can be sent again")
             return send_again(connection, job, None if sink is None else [sink], now)
 
-    def release(self, owner: str, now: datetime) -> int:
+    def release(self, owner: str, now: datetime, *, count_attempt: bool = True) -> int:
         """See the port."""
         with self._writing() as connection:
-            return sum(_release(connection, subject, owner, now) for subject in (JOB, DELIVERY))
+            return sum(_release(connection, subject, owner, now, count_attempt) for subject in (JOB, DELIVERY))
 
     def pause(self, kind: Pausable, name: str, now: datetime) -> None:
         """Pause it; again is no error and keeps the first time."""
@@ -118,11 +118,14 @@ def _revive_encoded(connection: Connection, job: int, state: JobState, now: date
     return state_of(connection, JOB, job)
 
 
-def _release(connection: Connection, subject: Subject[JobState] | Subject[DeliveryState], owner: str, now: datetime) -> int:
+def _release(
+    connection: Connection, subject: Subject[JobState] | Subject[DeliveryState], owner: str, now: datetime, count_attempt: bool
+) -> int:
     table = subject.table
+    attempts = table.c.attempts - (0 if count_attempt else 1)
     mine = table.c.lease.is_not(None) if owner == "" else table.c.lease.startswith(f"{owner}/", autoescape=True)
     rows = connection.execute(select(table.c.id, table.c.lease).where(mine)).all()
     for row in rows:
-        connection.execute(update(table).where(table.c.id == row.id).values(lease=None, lease_until=None))
+        connection.execute(update(table).where(table.c.id == row.id).values(lease=None, lease_until=None, attempts=attempts))
         note(connection, subject.name, row.id, f"{subject.name}.released", f"{row.lease.rpartition('/')[0]} is gone", now)
     return len(rows)
