@@ -34,6 +34,7 @@ _KEEPALIVE_S = 30
 # leading zeros in a component break PS3.5 9.1, but old devices write them and nothing here minds
 _UID = re.compile(r"[0-9.]{1,64}")
 _TO_DRAIN_S = 0.02
+_TO_ABORT_S = 1.0
 
 
 class Listener:
@@ -66,6 +67,7 @@ class Listener:
         handlers = [
             (evt.EVT_REQUESTED, self._requested),
             (evt.EVT_ESTABLISHED, _established),
+            (evt.EVT_CONN_CLOSE, _closed),
             (evt.EVT_C_ECHO, lambda _: 0x0000),
             (evt.EVT_C_STORE, self._stored),
         ]
@@ -88,10 +90,16 @@ class Listener:
             return
         server.shutdown()
         deadline = time.monotonic() + drain_s
-        while server.active_associations and time.monotonic() < deadline:
+        while any(one.is_established for one in server.active_associations) and time.monotonic() < deadline:
             time.sleep(_TO_DRAIN_S)
-        for association in server.active_associations:
-            association.abort()
+        left = server.active_associations
+        for association in left:
+            if association.is_established:
+                association.abort()
+            else:
+                association.dul.socket._shutdown_socket()
+        for association in left:
+            association.join(_TO_ABORT_S)
 
     # ---- what pynetdicom calls, each from the thread of its association
     def _requested(self, asked: evt.Event) -> None:
@@ -254,6 +262,13 @@ def _established(asked: evt.Event) -> None:
         contexts=len(association.accepted_contexts),
         contexts_rejected=len(association.rejected_contexts),
     )
+
+
+def _closed(asked: evt.Event) -> None:
+    association = asked.assoc
+    if association.requestor.primitive is None:
+        # its thread would wait for a request until the ACSE time-out; nothing is how it learns of that time-out
+        association.dul.to_user_queue.put(None)
 
 
 def _reject(association: Association, rejection: Rejection) -> None:

@@ -250,6 +250,8 @@ class _Served(queue.Queue[Any]):
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
         context_id, message = item
+        if message is None:
+            return  # how the state machine wakes those that wait for an answer when the association ends
         assoc = self._dimse.assoc
         # the peer may speak before the thread that accepted it has noted so
         if not self._dimse.established.wait(assoc.acse_timeout):

@@ -1,0 +1,249 @@
+"""Peers that stall, lie about lengths, or never say what they want: none of them holds up anybody else."""
+
+import socket
+import struct
+import threading
+import time
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from pydicom.uid import MRImageStorage
+from pynetdicom.pdu import A_ASSOCIATE_RQ
+from pynetdicom.pdu_primitives import A_ASSOCIATE, ImplementationClassUIDNotification, MaximumLengthNotification
+from pynetdicom.presentation import build_context
+
+from node.settings.config import Limits, Node
+from tests.dimse.conftest import PACS, Listen, Listening, instance, offer
+from tests.lab.program import wait_until
+from tests.lab.wire import Sender
+
+_IMPATIENT = Node(port=0, acse_timeout=timedelta(seconds=0.4), dimse_timeout=timedelta(seconds=0.4), idle_timeout=timedelta(seconds=0.4))
+
+
+def _request() -> bytes:
+    """An A-ASSOCIATE-RQ of PACS to HILUM for MR images."""
+    asked = A_ASSOCIATE()
+    asked.application_context_name = "1.2.840.10008.3.1.1.1"
+    asked.calling_ae_title, asked.called_ae_title = "PACS", "HILUM"
+    length, implementation = MaximumLengthNotification(), ImplementationClassUIDNotification()
+    length.maximum_length_received, implementation.implementation_class_uid = 16384, "1.2.3"
+    asked.user_information = [length, implementation]
+    context = build_context(MRImageStorage)
+    context.context_id = 1
+    asked.presentation_context_definition_list = [context]
+    return A_ASSOCIATE_RQ(asked).encode()
+
+
+def _connect(running: Listening) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", running.port), timeout=10)
+
+
+def _associated(running: Listening) -> socket.socket:
+    connection = _connect(running)
+    connection.sendall(_request())
+    assert _read_pdu(connection)[0] == 0x02
+    return connection
+
+
+def _read_pdu(connection: socket.socket) -> bytes:
+    """One PDU; empty when the node closed the connection."""
+    with connection.makefile("rb") as stream:
+        head = stream.read(6)
+        return head + stream.read(int.from_bytes(head[2:6], "big")) if len(head) == 6 else b""
+
+
+def _served(running: Listening) -> bool:
+    one = offer()
+    with Sender(running.port, [one]) as sender:
+        return sender.store(one) == 0x0000
+
+
+def test_a_pdu_longer_than_negotiated_is_not_read(listen: Listen) -> None:
+    """A PDU that claims 600 MB: an abort by the service provider, reason 6 (invalid parameter), at once and before its bytes come."""
+    running = listen(peers=(replace(PACS, limits=Limits(max_pdu=16384)),))
+    with _associated(running) as connection:
+        connection.sendall(struct.pack(">BBL", 0x04, 0, 600 * 2**20) + b"x" * 4096)
+        assert _read_pdu(connection) == bytes.fromhex("07 00 00000004 00 00 02 06")
+    assert running.said("association.pdu_too_long")
+    assert _served(running)
+
+
+def test_an_association_request_of_any_length_is_not_read(listen: Listen) -> None:
+    """The cap holds before anybody is known."""
+    running = listen()
+    with _connect(running) as connection:
+        connection.sendall(struct.pack(">BBL", 0x01, 0, 600 * 2**20))
+        assert _read_pdu(connection)[:1] in (b"", b"\x07")
+    assert _served(running)
+
+
+def test_a_pdu_as_long_as_negotiated_is_read(listen: Listen) -> None:
+    """The cap lets pass what the node itself announced: a sender that fills its PDUs to the byte."""
+    running = listen(peers=(replace(PACS, limits=Limits(max_pdu=4096)),))
+    big = offer(instance(pixels=b"\3" * 64_000))
+    with Sender(running.port, [big]) as sender:
+        assert sender.store(big) == 0x0000
+
+
+@pytest.mark.parametrize("sent", [b"", _request()[:30], b"GET / HTTP/1.1\r\nHost: hilum\r\n\r\n"], ids=["silent", "half a request", "HTTP"])
+def test_who_never_associates_is_dropped(listen: Listen, sent: bytes) -> None:
+    """Silence, half a request, another protocol: the connection is closed after the ACSE time-out."""
+    running = listen(node=_IMPATIENT)
+    with _connect(running) as connection:
+        connection.sendall(sent)
+        assert _read_pdu(connection)[:1] in (b"", b"\x07")
+    assert _served(running)
+
+
+def test_who_stalls_in_a_pdu_is_dropped(listen: Listen) -> None:
+    """Half a PDU and then nothing: the slot is free again after the time-out."""
+    running = listen(node=_IMPATIENT)
+    with _associated(running) as connection:
+        connection.sendall(struct.pack(">BBL", 0x04, 0, 1000) + b"x" * 10)
+        wait_until(lambda: running.said("association.ended"), 10, "it is dropped", every_s=0.01)
+    assert running.left() == []
+
+
+def test_who_drips_a_pdu_byte_by_byte_is_dropped(listen: Listen) -> None:
+    """A byte now and then does not start the clock again: a PDU has its time as a whole."""
+    running = listen(node=_IMPATIENT)
+    over = threading.Event()
+    with _associated(running) as connection:
+        connection.sendall(struct.pack(">BBL", 0x04, 0, 1000))
+
+        def drip() -> None:
+            try:
+                while not over.wait(0.05):
+                    connection.send(b"x")
+            except OSError:
+                return
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        try:
+            wait_until(lambda: running.said("association.ended"), 10, "it is dropped", every_s=0.01)
+        finally:
+            over.set()
+            thread.join()
+
+
+def test_an_idle_association_is_aborted(listen: Listen) -> None:
+    """Established, then silent: aborted after the idle time-out, and the peer is told so."""
+    running = listen(node=_IMPATIENT)
+    with _associated(running) as connection:
+        assert _read_pdu(connection)[:1] == b"\x07"
+    wait_until(lambda: running.said("association.ended"), 10, "it ends", every_s=0.005)
+
+
+def test_ten_stalled_peers_lock_nobody_out(listen: Listen) -> None:
+    """Ten associations and thirty half-sent requests stand still; another peer is served all the same."""
+    running = listen(peers=(PACS, replace(PACS, name="ct", ae_title="CT")))
+    with ExitStack() as stack:
+        for _ in range(10):
+            stack.enter_context(_associated(running)).sendall(struct.pack(">BBL", 0x04, 0, 1000))
+        for _ in range(30):
+            stack.enter_context(_connect(running)).sendall(_request()[:20])
+        one = offer()
+        began = time.monotonic()
+        with Sender(running.port, [one], calling="CT") as sender:
+            assert sender.store(one) == 0x0000
+        assert time.monotonic() - began < 5
+
+
+def test_connections_are_bounded(listen: Listen) -> None:
+    """Far more connections than could become associations: the surplus is closed, those that are left are served."""
+    running = listen(node=Node(port=0, max_associations=2))
+    with ExitStack() as stack:
+        connections = [stack.enter_context(_connect(running)) for _ in range(2 + 64 + 5)]
+        wait_until(lambda: len(running.said("association.too_many_connections")) >= 5, 10, "the surplus is closed", every_s=0.01)
+        assert _read_pdu(connections[-1]) == b""
+        connections[0].sendall(_request())
+        assert _read_pdu(connections[0])[:1] == b"\x02"
+
+
+def _store_command(data_set_type: int) -> bytes:
+    """A C-STORE-RQ in context 1 (PS3.7 9.3.1.1, implicit little endian); type 0x0101 says that there is no data set."""
+
+    def element(number: int, value: bytes) -> bytes:
+        return struct.pack("<HHL", 0x0000, number, len(value)) + value
+
+    body = (
+        element(0x0002, MRImageStorage.encode() + b"\0" * (len(MRImageStorage) % 2))
+        + element(0x0100, struct.pack("<H", 1))
+        + element(0x0110, struct.pack("<H", 7))
+        + element(0x0700, struct.pack("<H", 2))
+        + element(0x0800, struct.pack("<H", data_set_type))
+        + element(0x1000, b"1.2.3.4\0")
+    )
+    return _fragment(0x03, element(0x0000, struct.pack("<L", len(body))) + body)
+
+
+def _fragment(control: int, data: bytes) -> bytes:
+    item = struct.pack(">LBB", len(data) + 2, 1, control) + data
+    return struct.pack(">BBL", 0x04, 0, len(item)) + item
+
+
+@pytest.mark.parametrize("sent", [_store_command(0x0101), _store_command(0x0001) + _fragment(0x02, b"")], ids=["absent", "empty"])
+def test_a_store_without_a_data_set_keeps_nothing(listen: Listen, sent: bytes) -> None:
+    """Absent: no request that could be answered, so the association is aborted. Empty: 0xC000, cannot understand. The node goes on."""
+    running = listen()
+    with _associated(running) as connection:
+        connection.sendall(sent)
+        answer = _read_pdu(connection)
+    if answer[0] == 0x04:
+        status = answer[answer.index(struct.pack("<HHL", 0x0000, 0x0900, 2)) + 8 :][:2]
+        assert status == struct.pack("<H", 0xC000)
+    else:
+        assert answer[0] == 0x07
+    assert running.left() == []
+    assert _served(running)
+
+
+def test_who_hangs_up_before_a_request_is_forgotten_at_once(listen: Listen) -> None:
+    """A health check that only connects does not hold a slot until the ACSE time-out (10 s here)."""
+    running = listen(node=Node(port=0, max_associations=2))
+    for _ in range(100):
+        _connect(running).close()
+    began = time.monotonic()
+    assert _served(running)
+    assert time.monotonic() - began < 5
+
+
+def test_stopping_lets_an_association_end_and_takes_no_new_one(listen: Listen) -> None:
+    """A drain: what was begun is finished and acknowledged; who comes later is not answered."""
+    running = listen()
+    first, second = offer(), offer()
+    with Sender(running.port, [first, second]) as sender:
+        assert sender.store(first) == 0x0000
+        stopping = threading.Thread(target=running.listener.stop, args=(10,))
+        stopping.start()
+        wait_until(lambda: _refuses(running.port), 5, "it stops listening", every_s=0.01)
+        assert sender.store(second) == 0x0000
+    stopping.join(5)
+    assert not stopping.is_alive()
+    assert len(running.kept()) == 2
+
+
+def _refuses(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            return False
+    except OSError:
+        return True
+
+
+def test_stopping_aborts_who_stays_too_long(listen: Listen) -> None:
+    """After the drain the rest is aborted; the process can end."""
+    running = listen()
+    with _associated(running) as connection:
+        running.listener.stop(0.1)
+        assert _read_pdu(connection)[:1] == b"\x07"
+
+
+def test_a_port_in_use_is_said_at_start(listen: Listen) -> None:
+    """Two nodes on one port: the second one fails, at once."""
+    running = listen()
+    with pytest.raises(OSError):
+        listen(node=Node(port=running.port))
