@@ -16,6 +16,9 @@ OPSET, IR = 17, 8
 INPUT, OUTPUT = "IMAGE", "LUNG"
 EPSILON = 1e-5  # of batch normalisation, where the published code left the default
 
+# what torch's own unpickler raises on bytes that are no state dict
+_UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, AttributeError, LookupError, ValueError, TypeError)
+
 Weights = dict[str, NDArray[Any]]
 
 
@@ -59,7 +62,7 @@ def _state(published: bytes) -> Weights:
         # weights_only: a pickle from elsewhere must not run code here
         state = torch.load(io.BytesIO(published), map_location="cpu", weights_only=True)
         return {name: tensor.numpy() for name, tensor in state.items()}
-    except (pickle.UnpicklingError, RuntimeError, EOFError, AttributeError) as broken:
+    except _UNREADABLE as broken:
         raise WrongWeights(f"the file is not a PyTorch state dict: {broken}") from broken
 
 

@@ -1,0 +1,253 @@
+"""ct-lung: body, sides and the way back on phantoms; the network against a second definition of it; the whole on a real chest."""
+
+import io
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from inference import codes
+from inference.applications.accept import check, check_outputs
+from inference.applications.ct_lung import APPLICATION
+from inference.applications.ct_lung.anatomy import Side, body_mask, sides
+from inference.applications.ct_lung.network import to_onnx
+from inference.applications.ct_lung.segmentation import segment
+from inference.engines.embedded import EmbeddedEngine
+from inference.engines.errors import WrongWeights
+from inference.engines.golden import check_golden
+from inference.engines.importing import import_models
+from inference.engines.port import ModelRef, Tensors
+from inference.engines.repository import Repository
+from inference.imaging.assemble import assemble
+from inference.imaging.write_series import from_nifti, write_series
+from tests.unit.applications.conftest import AXIAL, turned_volume
+
+WEIGHTS = "weights/unet_small_lung_ct/UNet_wdk24.pt"
+THORAX = "labelled/ct_thorax_pulm/ct_cropped.nii.gz"
+STRAIGHT = ((0, 1, 2), (False, False, False))
+
+
+def airy(model: ModelRef, tensors: Tensors) -> dict[str, NDArray[Any]]:
+    """A network that marks everything between -990 and -400 HU, table foam and bowel gas included, as a poor one would."""
+    image = tensors["IMAGE"]
+    assert image.shape[0] <= 8
+    assert all(side % 8 == 0 for side in image.shape[2:])
+    return {"LUNG": ((image > 34) & (image < 624)).astype(np.float32)}
+
+
+def chest(bridge: int = 0) -> tuple[NDArray[np.int16], NDArray[np.bool_], NDArray[np.bool_]]:
+    """A chest of 1 mm voxels on a table of foam, and its left and right lung; `bridge` slices in which the lungs touch."""
+    z, y, x = np.mgrid[:40, :120, :160]
+    hu = np.full(z.shape, -1000, dtype=np.int16)
+    hu[((y - 55) / 45) ** 2 + ((x - 80) / 70) ** 2 < 1] = 40
+    # larger x is the patient's left
+    right = ((z - 20) / 15) ** 2 + ((y - 55) / 28) ** 2 + ((x - 45) / 22) ** 2 < 1
+    left = ((z - 20) / 14) ** 2 + ((y - 55) / 26) ** 2 + ((x - 115) / 19) ** 2 < 1
+    between = (np.abs(z - 20) * 2 < bridge) & (np.abs(y - 50) < 2) & (x > 60) & (x < 100)
+    hu[left | right | between] = -800
+    hu[18:22, 54:58, 78:82] = -900  # a bubble between the lungs
+    hu[:, 104:106, 20:140] = 100
+    hu[:, 106:116, 20:140] = -900
+    hu[:, 116:118, 20:140] = 100
+    return hu, left, right
+
+
+@pytest.mark.parametrize(("axes", "flips"), AXIAL)
+def test_left_is_left_however_the_slices_lie(axes: tuple[int, int, int], flips: tuple[bool, bool, bool]) -> None:
+    """Head or feet first, prone or supine, rows for columns: the same lungs, on the grid that came in, without table and bubble."""
+    hu, left, right = chest()
+    masks = segment(turned_volume(hu, 1.0, axes, flips, "CT"), airy)
+    assert set(masks) == {Side.LEFT, Side.RIGHT}
+    for side, lung in ((Side.LEFT, left), (Side.RIGHT, right)):
+        expected = turned_volume(lung, 1.0, axes, flips, "CT").voxels
+        np.testing.assert_array_equal(masks[side], expected)
+
+
+def test_lungs_that_touch_are_told_apart() -> None:
+    """A bridge between them, as at the anterior junction: each keeps its own side of it."""
+    hu, left, right = chest(bridge=6)
+    masks = segment(turned_volume(hu, 1.0, *STRAIGHT, "CT"), airy)
+    assert set(masks) == {Side.LEFT, Side.RIGHT}
+    assert not (masks[Side.LEFT] & right).any()
+    assert not (masks[Side.RIGHT] & left).any()
+
+
+def test_one_lung_is_not_guessed_to_be_left_or_right() -> None:
+    """A single large part: one segment "lungs", and the reader is told."""
+    hu, left, _ = chest()
+    hu[left] = 40
+    volume = turned_volume(hu, 1.0, *STRAIGHT, "CT")
+    findings = APPLICATION.analyse(volume, airy)
+    check_outputs(APPLICATION, findings, volume)
+    assert [(each.label, each.type) for each in findings.segments] == [("lungs", codes.LUNGS)]
+    assert "Left and right lung could not be told apart: they are one segment." in findings.remarks
+
+
+def test_the_numbers_by_hand() -> None:
+    """1 mm³ a voxel, -800 HU throughout; the labels, codes and sides of each lung."""
+    hu, left, right = chest()
+    volume = turned_volume(hu, 1.0, *STRAIGHT, "CT")
+    findings = APPLICATION.analyse(volume, airy)
+    check_outputs(APPLICATION, findings, volume)
+    told = {(each.segment, each.name): (each.value, each.unit.value) for each in findings.measurements}
+    assert told["lung left", codes.VOLUME] == (pytest.approx(left.sum() * 0.001), "cm3")
+    assert told["lung right", codes.VOLUME] == (pytest.approx(right.sum() * 0.001), "cm3")
+    assert told["lung left", codes.ATTENUATION_COEFFICIENT] == (-800.0, "[hnsf'U]")
+    assert {each.label: each.laterality for each in findings.segments} == {"lung left": codes.LEFT, "lung right": codes.RIGHT}
+
+
+def test_no_lung_is_a_result() -> None:
+    """A body without air: a volume of 0, no segment, a remark; the network is not even asked."""
+    hu, _, _ = chest()
+    hu[(hu < -500) & (np.mgrid[:40, :120, :160][1] < 103)] = 40
+
+    def never(model: ModelRef, tensors: Tensors) -> dict[str, NDArray[Any]]:
+        raise AssertionError("nothing to look at")
+
+    volume = turned_volume(hu, 1.0, *STRAIGHT, "CT")
+    findings = APPLICATION.analyse(volume, never)
+    check_outputs(APPLICATION, findings, volume)
+    assert findings.segments == ()
+    assert [each.value for each in findings.measurements] == [0.0]
+    assert findings.remarks == ("No lung was found in these images.",)
+
+
+def test_the_body_holds_the_lungs_and_not_the_table() -> None:
+    """Also where the image cuts the body, so that lung touches its border."""
+    hu, left, right = chest()
+    body = body_mask(hu)
+    assert body[left | right].all()
+    assert not body[:, 106:116].any()
+    assert not body[:, 2, 2].any()
+    cut = (slice(None), slice(30, 80), slice(40, 120))
+    assert body_mask(hu[cut])[(left | right)[cut]].all()
+
+
+def test_sides_of_nothing() -> None:
+    """No lung, no side."""
+    assert not sides(np.zeros((4, 4, 4), dtype=np.bool_), 3.0).any()
+
+
+def second_definition() -> Any:
+    """The network once more, in torch, with random weights: what the published names and shapes say."""
+    import torch
+    from torch import Tensor, nn
+
+    def block(into: int, out: int) -> nn.Sequential:
+        convolve, normalise = (lambda i: nn.Conv2d(i, out, 3, padding=1)), (lambda: nn.BatchNorm2d(out))
+        return nn.Sequential(convolve(into), normalise(), nn.ReLU(), convolve(out), normalise(), nn.ReLU())
+
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv1, self.conv2, self.conv3, self.middle = block(1, 16), block(16, 32), block(32, 64), block(64, 128)
+            for level, (deep, out) in {3: (128, 64), 2: (64, 32), 1: (32, 16)}.items():
+                setattr(self, f"upsample{level}", nn.ConvTranspose2d(deep, out, 3, stride=2, padding=1, output_padding=1))
+                setattr(self, f"upconv{level}", block(deep, out))
+            self.final = nn.Conv2d(16, 1, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            seen = []
+            for level in (self.conv1, self.conv2, self.conv3):
+                x = level(x)
+                seen.append(x)
+                x = nn.functional.max_pool2d(x, 2)
+            x = self.middle(x)
+            for level in (3, 2, 1):
+                x = getattr(self, f"upconv{level}")(torch.cat([getattr(self, f"upsample{level}")(x), seen.pop()], 1))
+            return torch.sigmoid(self.final(x))
+
+    torch.manual_seed(4)
+    network = Network()
+    for name, buffer in network.named_buffers():
+        if name.endswith("running_mean"):
+            buffer.normal_()
+        elif name.endswith("running_var"):
+            buffer.uniform_(0.5, 2)
+    return network.eval()
+
+
+def saved(state: Any) -> bytes:
+    """As torch writes it."""
+    import torch
+
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+def test_the_graph_computes_what_the_torch_network_computes() -> None:
+    """Random weights, any size that is a multiple of 8, any batch; and the same bytes each time it is converted."""
+    import onnxruntime
+    import torch
+
+    network = second_definition()
+    content = to_onnx(saved(network.state_dict()))
+    session = onnxruntime.InferenceSession(content)
+    image = np.random.default_rng(0).random((3, 1, 40, 56), dtype=np.float32) * 100
+    with torch.no_grad():
+        expected = network(torch.from_numpy(image)).numpy()
+    assert expected.std() > 0.01
+    np.testing.assert_allclose(session.run(None, {"IMAGE": image})[0], expected, atol=1e-5)
+    assert to_onnx(saved(network.state_dict())) == content
+
+
+class Intruder:
+    """A pickle that would run a program when it is loaded."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (print, ("code from the weights file ran",))
+
+
+def test_files_that_are_not_these_weights(capsys: pytest.CaptureFixture[str]) -> None:
+    """A layer absent, a layer too many, no state dict at all, a pickle with code in it: refused, and the code does not run."""
+    state = second_definition().state_dict()
+    short = {name: value for name, value in state.items() if name != "final.bias"}
+    for content, said in (
+        (saved(short), r"no final\.bias"),
+        (saved(state | {"more.weight": state["final.bias"]}), r"more\.weight"),
+        (b"rubbish", "not a PyTorch state dict"),
+        (saved(Intruder()), "not a PyTorch state dict"),
+        (pickle.dumps(Intruder()), "not a PyTorch state dict"),
+    ):
+        with pytest.raises(WrongWeights, match=said):
+            to_onnx(content)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.slow
+def test_a_real_chest(real: Callable[[str], list[Path]], tmp_path: Path) -> None:
+    """Published CT, published weights: lungs where air-filled lung is, on the right sides, at the attenuation of inspired lung."""
+    repository = tmp_path / "models"
+    import_models(APPLICATION, repository, files=real(WEIGHTS))
+    engine = EmbeddedEngine(repository, threads=2)
+    (source,) = APPLICATION.sources
+    assert source.golden is not None
+    check_golden(engine, Repository(repository), source.model, source.golden)
+
+    voxels, affine = from_nifti(real(THORAX)[0])
+    volume = assemble(write_series(voxels, affine, tmp_path / "series", modality="CT"))
+    assert check(APPLICATION, volume) == ()
+    findings = APPLICATION.analyse(volume, engine.infer)
+    check_outputs(APPLICATION, findings, volume)
+    lungs = {each.label: each.mask for each in findings.segments}
+    assert set(lungs) == {"lung left", "lung right"}
+    marked = lungs["lung left"] | lungs["lung right"]
+    # an independent look: the crop holds no air outside the body but a corner, so lung is what lies between -950 and -400 HU
+    air = (volume.voxels > -950) & (volume.voxels < -400)
+    assert (marked & air).sum() > 0.9 * marked.sum()
+    assert (marked & air).sum() > 0.93 * air.sum()
+    assert not (marked & (volume.voxels > 300)).sum() > 0.01 * marked.sum()
+    told = {(each.segment, each.name): each.value for each in findings.measurements}
+    assert all(-900 < told[label, codes.ATTENUATION_COEFFICIENT] < -600 for label in lungs)
+    # the heart label of the same publication: it lies to the left of the middle between the lungs' centres
+    centres = {label: float((volume.affine @ [*np.argwhere(mask).mean(axis=0), 1])[0]) for label, mask in lungs.items()}
+    assert centres["lung left"] > centres["lung right"] + 80
+    heart, _ = from_nifti(real("labelled/ct_thorax_pulm/heart.nii.gz")[0])
+    assert float(np.argwhere(heart > 0).mean(axis=0)[2]) > np.mean([np.argwhere(mask).mean(axis=0)[2] for mask in lungs.values()])
+    again = APPLICATION.analyse(volume, engine.infer)
+    assert all(one.mask.tobytes() == two.mask.tobytes() for one, two in zip(findings.segments, again.segments, strict=True))
