@@ -55,13 +55,13 @@ def slice_orientation(volume: Volume) -> str:
     return _ORIENTATIONS[int(np.argmax(np.abs(normal)))]
 
 
-def check_outputs(application: Application, findings: Findings, volume: Volume | None = None) -> None:
+def check_outputs(application: Application, findings: Findings, volume: Volume) -> None:
     """Refuse findings that the manifest does not declare, or that cannot be true.
 
     Parameters
     ----------
     volume
-        What was analysed: masks have to be on its grid. Without it they have to be on one grid.
+        What was analysed: masks have to be on its grid.
 
     Raises
     ------
@@ -83,9 +83,8 @@ def check_outputs(application: Application, findings: Findings, volume: Volume |
         raise UndeclaredOutput(f"{application.name} {application.version}: evaluation of {said} is not among the outputs of its manifest")
 
 
-def _check_segments(application: Application, findings: Findings, volume: Volume | None) -> None:
+def _check_segments(application: Application, findings: Findings, volume: Volume) -> None:
     declared = {(output.label, output.type) for output in application.outputs if isinstance(output, SegmentOutput)}
-    shape = volume.voxels.shape if volume is not None else findings.segments[0].mask.shape if findings.segments else ()
     seen: set[str] = set()
     for segment in findings.segments:
         what = f'{application.name} {application.version}: segment "{segment.label}"'
@@ -94,7 +93,7 @@ def _check_segments(application: Application, findings: Findings, volume: Volume
         if segment.label in seen:
             raise InvalidOutput(f"{what} is there twice")
         seen.add(segment.label)
-        _check_mask(what, segment, shape)
+        _check_mask(what, segment, volume.voxels.shape)
 
 
 def _check_mask(what: str, segment: Segment, shape: tuple[int, ...]) -> None:
