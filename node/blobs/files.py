@@ -3,7 +3,7 @@
 import contextlib
 import fcntl
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -11,6 +11,7 @@ Bytes: TypeAlias = bytes | memoryview
 
 FOLDER_MODE = 0o700
 _FILE_MODE = 0o600
+_TRIES = 20
 _MOST_AT_ONCE = 1 << 30  # one write takes no more than 2 GiB
 
 
@@ -72,3 +73,16 @@ def make_folder(folder: Path) -> None:
     for one in reversed(missing):
         one.mkdir(mode=FOLDER_MODE, exist_ok=True)
         flush_folder(one.parent)
+
+
+def in_folder(folder: Path, act: Callable[[], object]) -> None:
+    """Do something that needs `folder`, making it first, and again should whoever deletes its last file take it away in between."""
+    for last in [False] * _TRIES + [True]:
+        try:
+            make_folder(folder)
+            act()
+        except FileNotFoundError:
+            if last:
+                raise
+            continue
+        return

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from node.blobs.errors import BlobDiffers, BlobsFailed
-from node.blobs.files import flush_folder, make_folder, sweep, write_flushed
+from node.blobs.files import flush_folder, in_folder, make_folder, sweep, write_flushed
 
 INBOX = "inbox"
 ASIDE = "aside"
@@ -49,23 +49,15 @@ class FolderBlobs:
             raise BlobDiffers(f"blob {name} holds other bytes than the {len(data)} that were to be put there")
 
     def _put(self, path: Path, data: bytes | memoryview) -> None:
-        for last in (False, True):
-            make_folder(path.parent)
-            partial = self._partial / uuid.uuid4().hex
-            try:
-                write_flushed(partial, [data])
-                # a link, where a rename would replace what another process put there in the meantime
-                with contextlib.suppress(FileExistsError):
-                    os.link(partial, path)
-                flush_folder(path.parent)
-            except FileNotFoundError:
-                # `delete` took the emptied folder away in between
-                if last:
-                    raise
-                continue
-            finally:
-                partial.unlink(missing_ok=True)
-            return
+        partial = self._partial / uuid.uuid4().hex
+        try:
+            write_flushed(partial, [data])
+            # a link, where a rename would replace what another process put there in the meantime
+            with contextlib.suppress(FileExistsError):
+                in_folder(path.parent, lambda: os.link(partial, path))
+            flush_folder(path.parent)
+        finally:
+            partial.unlink(missing_ok=True)
 
     def path(self, name: str) -> Path:
         """The file of a blob, whether it is there or not."""

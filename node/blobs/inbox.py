@@ -1,5 +1,6 @@
 """The receiver's durable spool in a local folder: one Part 10 file an instance, which is its own journal entry (ADR-0002, ADR-0003)."""
 
+import contextlib
 import errno
 import heapq
 import itertools
@@ -10,7 +11,7 @@ import time
 from pathlib import Path, PurePosixPath
 
 from node.blobs.errors import BlobsFailed, DiskFailed, NoRoom
-from node.blobs.files import flush_folder, make_folder, sweep, write_flushed
+from node.blobs.files import flush_folder, in_folder, make_folder, sweep, write_flushed
 from node.blobs.folder import ASIDE, INBOX
 from node.blobs.part10 import part10
 from node.dimse.port import Reception
@@ -55,20 +56,20 @@ class FolderInbox:
         """
         # the preamble and the meta information of a file are far below a page or two
         needed = len(reception.dataset) + 8192
-        partial = self._folder / f"{self._name(reception)}{_PARTIAL}"
+        name = self._name(reception)
+        partial, entry = self._folder / f"{name}{_PARTIAL}", self._folder / f"{name}{_COMPLETE}"
         try:
             free = shutil.disk_usage(self._folder).free
             if free - needed < self._min_free_bytes:
                 raise NoRoom(f"an instance of {len(reception.dataset)} bytes would leave less than {self._min_free_bytes} of {free} bytes")
             write_flushed(partial, [part10(reception), reception.dataset])
-            partial.rename(entry := partial.with_suffix(_COMPLETE))
-        except OSError as failed:
-            raise _refusal(failed) from failed
-        try:
+            partial.rename(entry)
             flush_folder(self._folder)
         except OSError as failed:
             # not durable, so not acknowledged, so it must not stay
-            entry.unlink(missing_ok=True)
+            for path in (partial, entry):
+                with contextlib.suppress(OSError):
+                    path.unlink()
             raise _refusal(failed) from failed
 
     def _name(self, reception: Reception) -> str:
@@ -85,19 +86,14 @@ class FolderInbox:
     def settle(self, entry: Path, name: str) -> None:
         """Rename an entry to its blob. Not flushed: should a power loss undo it, the entry is back and its row knows the name."""
         target = self._root.joinpath(*PurePosixPath(name).parts)
-        for last in (False, True):
-            try:
-                make_folder(target.parent)
-                os.rename(entry, target)
-            except FileNotFoundError as absent:
-                if not entry.exists() and target.exists():
-                    return  # settled before
-                if last or not entry.exists():
-                    raise BlobsFailed(f"inbox entry {entry.name} is gone, and {name} is not there") from absent
-                continue  # a blob was deleted and its emptied folder with it
-            except OSError as failed:
-                raise BlobsFailed(f"inbox entry {entry.name} cannot become {name}: {failed.strerror}") from failed
-            return
+        try:
+            if not entry.exists() and target.exists():
+                return  # settled before
+            in_folder(target.parent, lambda: os.rename(entry, target))
+        except FileNotFoundError as absent:
+            raise BlobsFailed(f"inbox entry {entry.name} is gone, and {name} is not there") from absent
+        except OSError as failed:
+            raise BlobsFailed(f"inbox entry {entry.name} cannot become {name}: {failed.strerror}") from failed
 
     def set_aside(self, entry: Path, reason: str) -> Path:
         """Move an entry to `aside`, its reason beside it as text; the reason first, so that nothing lies there unexplained."""

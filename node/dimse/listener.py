@@ -205,11 +205,14 @@ class _Handler(RequestHandler):  # type: ignore[misc]  # pynetdicom has no types
     """Serves one connection in a thread of its own: a prompt association, and somebody told when it has ended."""
 
     def handle(self) -> None:
-        association = self._create_association()
-        evt.trigger(association, evt.EVT_CONN_OPEN, {"address": self.client_address})
-        association.start()
-        association.join()
-        self.server.on_end(association)
+        try:
+            association = self._create_association()
+            evt.trigger(association, evt.EVT_CONN_OPEN, {"address": self.client_address})
+            association.start()
+            association.join()
+            self.server.on_end(association)
+        finally:
+            self.server.closed()
 
     def _create_association(self) -> Association:
         association = super()._create_association()
@@ -229,6 +232,11 @@ class _Server(ThreadedAssociationServer):  # type: ignore[misc]
     block_on_close = False
     on_end: Callable[[Association], None]
 
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._lock = threading.Lock()
+        self._open = 0
+
     def get_request(self) -> tuple[socket.socket, Any]:
         connection, address = super().get_request()
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -241,10 +249,17 @@ class _Server(ThreadedAssociationServer):  # type: ignore[misc]
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
         """Whether there is room for one more connection, admitted or half-open."""
-        if len(self.active_associations) < self.ae.maximum_associations:
-            return True
+        with self._lock:
+            if self._open < self.ae.maximum_associations:
+                self._open += 1
+                return True
         alarm("association.too_many_connections", address=str(client_address[0]))
         return False
+
+    def closed(self) -> None:
+        """One connection that was verified has ended."""
+        with self._lock:
+            self._open -= 1
 
 
 def _established(asked: evt.Event) -> None:

@@ -96,7 +96,7 @@ def test_a_peer_gets_no_more_associations_than_its_limit(listen: Listen) -> None
     second.release()
     third.abort()
     _until_ended(running, 3)
-    assert [one["how"] for one in running.said("association.ended")] == ["released", "released", "aborted"]
+    assert sorted(str(one["how"]) for one in running.said("association.ended")) == ["aborted", "released", "released"]
 
 
 def test_the_node_takes_no_more_associations_than_its_limit(listen: Listen) -> None:

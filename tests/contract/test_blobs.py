@@ -1,0 +1,325 @@
+"""What every plug-in behind the blobs port, and the inbox beside it, promises."""
+
+import errno
+import fcntl
+import os
+import subprocess
+import sys
+import threading
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+from pydicom.uid import ImplicitVRLittleEndian, MRImageStorage
+
+from node.blobs.folder import FolderBlobs
+from node.blobs.inbox import FolderInbox, part10
+from node.blobs.port import Blobs
+from node.dimse.port import Reception
+from node.domain.errors import JournalError, RefusedError
+
+
+@pytest.fixture(params=["folder"])
+def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
+    """One of every kind of blobs."""
+    return FolderBlobs(tmp_path / "blobs")
+
+
+@pytest.fixture
+def inbox(tmp_path: Path) -> FolderInbox:
+    """An inbox that any disk has room for."""
+    return FolderInbox(tmp_path / "blobs", min_free_bytes=0)
+
+
+def reception(dataset: bytes = b"the bytes", **other: object) -> Reception:
+    """What a listener would hand over."""
+    given = {
+        "sop_instance_uid": "1.2.3",
+        "sop_class_uid": str(MRImageStorage),
+        "transfer_syntax_uid": str(ImplicitVRLittleEndian),
+        "calling_ae": "PACS",
+        "called_ae": "HILUM",
+        "address": "192.0.2.1",
+        "association": "a1",
+        "received_at": datetime(2026, 1, 1, tzinfo=UTC),
+        "dataset": dataset,
+    }
+    return Reception(**{**given, **other})  # type: ignore[arg-type]
+
+
+# ---- blobs
+def test_what_is_put_is_there(blobs: Blobs) -> None:
+    """Bytes and memory views, at any depth."""
+    blobs.put("results/1/a.dcm", b"abc")
+    blobs.put("b", memoryview(b"xyz"))
+    assert blobs.path("results/1/a.dcm").read_bytes() == b"abc"
+    assert blobs.path("b").read_bytes() == b"xyz"
+
+
+def test_equal_bytes_may_be_put_again_and_others_not(blobs: Blobs) -> None:
+    """A name is made from what it holds: the same again is a retry, something else a defect; the first bytes stay."""
+    blobs.put("a", b"abc")
+    blobs.put("a", b"abc")
+    for other in (b"abd", b"abcd", b""):
+        with pytest.raises(JournalError):
+            blobs.put("a", other)
+    assert blobs.path("a").read_bytes() == b"abc"
+
+
+def test_an_absent_blob_has_a_path_and_can_be_deleted(blobs: Blobs) -> None:
+    """Deleting is idempotent, and `path` asks no disk."""
+    assert not blobs.path("x/y").exists()
+    blobs.delete("x/y")
+    blobs.put("x/y", b"1")
+    blobs.delete("x/y")
+    blobs.delete("x/y")
+    assert not blobs.path("x/y").exists()
+
+
+def test_names_are_listed_by_prefix(blobs: Blobs) -> None:
+    """Every blob once, none of the spool's files."""
+    for name in ("a/1", "a/2", "ab", "b/c/d"):
+        blobs.put(name, b"")
+    assert sorted(blobs.names()) == ["a/1", "a/2", "ab", "b/c/d"]
+    assert sorted(blobs.names("a")) == ["a/1", "a/2", "ab"]
+    assert list(blobs.names("z")) == []
+
+
+@pytest.mark.parametrize("name", ["", "/etc/passwd", "../up", "a/../../up", "inbox/x", "aside/x", "partial/x"])
+def test_names_that_are_none_of_ours_are_defects(blobs: Blobs, name: str) -> None:
+    """No name leaves the folder or reaches into the spool."""
+    with pytest.raises(AssertionError):
+        blobs.path(name)
+
+
+def test_deleting_and_putting_in_one_folder_at_once(blobs: Blobs) -> None:
+    """Emptied folders go, and whoever is about to write into one makes it again."""
+    stop = threading.Event()
+
+    def delete() -> None:
+        while not stop.is_set():
+            blobs.put("series/other", b"")
+            blobs.delete("series/other")
+
+    thread = threading.Thread(target=delete)
+    thread.start()
+    try:
+        for number in range(100):
+            blobs.put(f"series/{number}", b"1")
+            blobs.delete(f"series/{number}")
+    finally:
+        stop.set()
+        thread.join()
+    assert list(blobs.names()) == []
+
+
+def test_many_processes_may_put_the_same(blobs: Blobs) -> None:
+    """Two jobs with one result: both succeed, one file stands."""
+    threads = [threading.Thread(target=blobs.put, args=("same", b"x" * 100_000)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert list(blobs.names()) == ["same"]
+    assert blobs.path("same").stat().st_size == 100_000
+
+
+def test_the_disk_is_measured_as_df_does(blobs: Blobs) -> None:
+    """Free bytes and share, against the program that operators ask."""
+    said = (
+        subprocess.run(["df", "-P", "-B1", blobs.path("x").parent], capture_output=True, text=True, check=True)
+        .stdout.splitlines()[1]
+        .split()
+    )
+    assert blobs.free_bytes() == pytest.approx(int(said[3]), abs=2**30)
+    assert blobs.used_share() == pytest.approx(int(said[4].rstrip("%")) / 100, abs=0.02)
+
+
+def test_blobs_are_private(blobs: Blobs) -> None:
+    """For the user that the node runs as, alone."""
+    blobs.put("a/b", b"1")
+    assert blobs.path("a/b").stat().st_mode & 0o777 == 0o600
+    assert blobs.path("a/b").parent.stat().st_mode & 0o777 == 0o700
+
+
+# ---- inbox
+def test_what_is_kept_waits_oldest_first(inbox: FolderInbox) -> None:
+    """In the order in which it came, whichever association brought it; `limit` takes the oldest."""
+    for number in range(5):
+        inbox.keep(reception(bytes([number]), association=f"z{5 - number}"))
+    waiting = inbox.waiting(10)
+    assert [path.read_bytes()[-1] for path in waiting] == [0, 1, 2, 3, 4]
+    assert inbox.waiting(2) == waiting[:2]
+
+
+def test_a_kept_file_is_read_by_others(inbox: FolderInbox) -> None:
+    """pydicom reads who sent what, from where; the data set's bytes stand behind the meta information as they came."""
+    inbox.keep(reception(b"\x10\x00\x20\x00\x02\x00\x00\x0042", address="2001:db8::1", calling_ae="ÄE"))
+    content = inbox.waiting(1)[0].read_bytes()
+    assert content.endswith(b"\x10\x00\x20\x00\x02\x00\x00\x0042")
+    dataset = dcmread(BytesIO(content))
+    assert dataset.PatientID == "42"
+    assert dataset.file_meta.MediaStorageSOPInstanceUID == "1.2.3"
+    assert dataset.file_meta.SourcePresentationAddress == "dicom://[2001:db8::1]"
+    assert dataset.file_meta.FileMetaInformationGroupLength == len(part10(reception(address="2001:db8::1", calling_ae="ÄE"))) - 144
+
+
+def test_no_name_is_the_senders(inbox: FolderInbox, tmp_path: Path) -> None:
+    """Whatever a sender calls its instance or itself, the file lies in the inbox under a name of ours."""
+    inbox.keep(reception(sop_instance_uid="../../../x", association="../../y", calling_ae="../z"))
+    (entry,) = inbox.waiting(10)
+    assert entry.parent == tmp_path / "blobs" / "inbox"
+    assert ".." not in entry.name
+    assert "/" not in entry.name
+
+
+def test_settling_is_a_rename_and_can_be_repeated(inbox: FolderInbox, tmp_path: Path) -> None:
+    """The same file, under the blob's name; again after a crash is no error, a blob that nobody has is."""
+    inbox.keep(reception())
+    (entry,) = inbox.waiting(1)
+    inode = entry.stat().st_ino
+    inbox.settle(entry, "instances/1/a.dcm")
+    settled = FolderBlobs(tmp_path / "blobs").path("instances/1/a.dcm")
+    assert settled.stat().st_ino == inode
+    inbox.settle(entry, "instances/1/a.dcm")
+    with pytest.raises(JournalError):
+        inbox.settle(entry, "instances/1/b.dcm")
+    assert inbox.waiting(1) == []
+
+
+def test_setting_aside_keeps_the_file_and_the_reason(inbox: FolderInbox, tmp_path: Path) -> None:
+    """Out of the way, not lost; no blob; repeatable."""
+    inbox.keep(reception())
+    (entry,) = inbox.waiting(1)
+    content = entry.read_bytes()
+    for _ in range(2):
+        kept = inbox.set_aside(entry, "cut off [HLM-3002]")
+    assert kept.read_bytes() == content
+    assert kept.with_suffix(".txt").read_text() == "cut off [HLM-3002]\n"
+    assert inbox.waiting(1) == []
+    assert list(FolderBlobs(tmp_path / "blobs").names()) == []
+
+
+def test_dropping_is_idempotent(inbox: FolderInbox) -> None:
+    """The same instance again is deleted; once is enough."""
+    inbox.keep(reception())
+    (entry,) = inbox.waiting(1)
+    inbox.drop(entry)
+    inbox.drop(entry)
+    assert inbox.waiting(1) == []
+
+
+def test_no_room_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    """0xA700 before a byte is written, when less than `min_free_bytes` would be left."""
+    inbox = FolderInbox(tmp_path, min_free_bytes=1 << 62)
+    with pytest.raises(RefusedError) as refused:
+        inbox.keep(reception())
+    assert refused.value.status == 0xA700
+    assert list((tmp_path / "inbox").iterdir()) == []
+
+
+@pytest.mark.parametrize("call", ["write", "fdatasync", "rename", "fsync"])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
+def test_a_disk_that_fails_at_any_step_leaves_nothing(
+    inbox: FolderInbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int
+) -> None:
+    """Fault injection at every system call: 0xA700, no file, and the next instance is kept."""
+
+    def fails(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        if call == "rename":
+            patch.setattr(Path, "rename", fails)
+        else:
+            patch.setattr(os, call, fails)
+        with pytest.raises(RefusedError) as refused:
+            inbox.keep(reception())
+    assert refused.value.status == 0xA700
+    assert list((tmp_path / "blobs" / "inbox").iterdir()) == []
+    inbox.keep(reception())
+    assert len(inbox.waiting(10)) == 1
+
+
+def test_a_real_full_disk_refuses(tmp_path: Path) -> None:
+    """A write beyond the file size limit of the process: the kernel's own error, not a pretended one."""
+    program = """
+import resource, signal, sys
+from pathlib import Path
+from node.blobs.inbox import FolderInbox
+from node.domain.errors import RefusedError
+from tests.contract.test_blobs import reception
+inbox = FolderInbox(Path(sys.argv[1]), min_free_bytes=0)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
+try:
+    inbox.keep(reception(b"x" * 100_000))
+except RefusedError as refused:
+    print(f"{refused.status:04X}")
+inbox.keep(reception(b"x" * 1000))
+"""
+    done = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "A700"
+    assert [path.suffix for path in (tmp_path / "inbox").iterdir()] == [".dcm"]
+
+
+def test_a_killed_writer_leaves_nothing_that_waits(tmp_path: Path) -> None:
+    """SIGKILL in the middle of an instance: its half is no entry, and is swept when the inbox is opened again; whole ones stay."""
+    program = """
+import os, signal, sys
+from pathlib import Path
+from node.blobs.inbox import FolderInbox
+from tests.contract.test_blobs import reception
+inbox = FolderInbox(Path(sys.argv[1]), min_free_bytes=0)
+inbox.keep(reception(b"whole"))
+os.fdatasync = lambda _: os.kill(os.getpid(), signal.SIGKILL)
+inbox.keep(reception(b"half"))
+"""
+    done = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, check=False)
+    assert done.returncode == -9
+    names = [path.name for path in (tmp_path / "inbox").iterdir()]
+    assert sorted(Path(name).suffix for name in names) == [".dcm", ".part"]
+    inbox = FolderInbox(tmp_path, min_free_bytes=0)
+    assert [path.suffix for path in (tmp_path / "inbox").iterdir()] == [".dcm"]
+    assert inbox.waiting(10)[0].read_bytes().endswith(b"whole")
+
+
+def test_the_sweep_spares_what_is_being_written(tmp_path: Path) -> None:
+    """Another process opens the same inbox while an instance is written: the lock on the file says so."""
+    FolderInbox(tmp_path, min_free_bytes=0)
+    busy = tmp_path / "inbox" / "1.part"
+    with busy.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        FolderInbox(tmp_path, min_free_bytes=0)
+        assert busy.exists()
+    FolderInbox(tmp_path, min_free_bytes=0)
+    assert not busy.exists()
+
+
+def test_keeping_flushes_file_then_name(inbox: FolderInbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The order of the promise: the bytes, their name, the folder; only then does `keep` return."""
+    calls: list[str] = []
+    for name in ("fdatasync", "fsync"):
+        real = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda fd, real=real, name=name: (calls.append(name), real(fd))[1])
+    rename = Path.rename
+    monkeypatch.setattr(Path, "rename", lambda self, to: (calls.append("rename"), rename(self, to))[1])
+    inbox.keep(reception())
+    assert calls == ["fdatasync", "rename", "fsync"]
+
+
+def test_many_threads_keep_at_once(inbox: FolderInbox) -> None:
+    """Called from many threads: nothing is lost, nothing shares a name."""
+
+    def keep(association: str) -> None:
+        for number in range(20):
+            inbox.keep(reception(f"{association}-{number}".encode(), association=association))
+
+    threads = [threading.Thread(target=keep, args=(f"a{number}",)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({path.read_bytes()[-6:] for path in inbox.waiting(1000)}) == len(inbox.waiting(1000)) == 160
