@@ -11,6 +11,7 @@ from node.results.port import Encoded, Encoding
 from node.results.seg import segmentation
 from node.results.segments import empty, numbered
 from node.results.sr import report, segment_groups, study_groups
+from node.results.summary import summary, summary_identity
 
 SEG, SR, SC = "seg", "sr", "sc"
 
@@ -47,6 +48,8 @@ def _encode(encoding: Encoding) -> list[Encoded]:
     if groups:
         study_identity = identify(encoding, sources, "sr-study", "findings", *_predecessors(encoding))
         made.append(_encoded(SR, report(encoding, sources, groups, study_identity, None), study_identity))
+    page_identity = summary_identity(encoding, sources)
+    made.append(_encoded(SC, summary(encoding, sources, page_identity), page_identity))
     return made
 
 

@@ -107,6 +107,13 @@ def model_names(encoding: Encoding) -> str:
     return f"{names} (sha256 {encoding.model_digest[:12]})"
 
 
+def local_time(encoding: Encoding, sources: Sources) -> str:
+    """When the findings were made, for people, with the zone."""
+    at = encoding.at.astimezone(_zone(sources))
+    offset = at.strftime("%z")
+    return f"{at:%Y-%m-%d %H:%M} UTC{'' if offset == '+0000' else f'{offset[:3]}:{offset[3:]}'}"
+
+
 def _inputs(encoding: Encoding) -> tuple[str, ...]:
     return (
         encoding.input_digest,

@@ -1,0 +1,190 @@
+"""Key slices as a radiologist looks at them: which ones, which way up, in which window, with the segments as contours."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from inference.findings import Segment
+from inference.imaging.volume import Volume
+
+Mask = NDArray[np.bool_]
+
+KEY_SLICES = 6
+LUNG, SOFT_TISSUE, BONE = (-600.0, 1500.0), (40.0, 400.0), (450.0, 1800.0)
+"""Centre and width in HU."""
+
+# where the viewer's right and down lie in the patient (LPS) when slices are sagittal, coronal, axial
+_CONVENTION = (((0, 1, 0), (0, 0, -1)), ((1, 0, 0), (0, 0, -1)), ((1, 0, 0), (0, 1, 0)))
+_ENDS = (("R", "L"), ("A", "P"), ("F", "H"))
+_OBLIQUE = 0.26
+"""From 15 degrees on an edge gets its second letter."""
+_MARGIN = 0.03
+_FINER = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """How slices are turned for display.
+
+    Attributes
+    ----------
+    transpose, flip_down, flip_right
+        What is done to a (Y, X) slice, in this order; turning and mirroring only, no resampling.
+    spacing_mm
+        Between pixels of the turned slice, down and to the right.
+    left, right, top, bottom
+        The letters at its edges (R, L, A, P, H, F).
+    """
+
+    transpose: bool
+    flip_down: bool
+    flip_right: bool
+    spacing_mm: tuple[float, float]
+    left: str
+    right: str
+    top: str
+    bottom: str
+
+    def turn(self, plane: NDArray[Any]) -> NDArray[Any]:
+        """A (Y, X) slice as it is shown."""
+        turned = plane.T if self.transpose else plane
+        return turned[:: -1 if self.flip_down else 1, :: -1 if self.flip_right else 1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """Grey from `low` (black) to `high` (white), and how people call it."""
+
+    low: float
+    high: float
+    name: str
+
+
+def view_of(volume: Volume) -> View:
+    """Axial: patient's right at the viewer's left, front on top. Coronal: right at the left, head on top. Sagittal: front at the left, head
+    on top. Decided by the affine alone, so that a patient who lies prone or feet first is shown the same way."""
+    down, right = (volume.affine[:3, axis] / np.linalg.norm(volume.affine[:3, axis]) for axis in (1, 2))
+    kind = int(np.argmax(np.abs(np.cross(right, down))))
+    want_right, want_down = (np.array(vector, dtype=np.float64) for vector in _CONVENTION[kind])
+    transpose = bool(abs(down @ want_right) > abs(right @ want_right))
+    if transpose:
+        down, right = right, down
+    flip_down, flip_right = bool(down @ want_down < 0), bool(right @ want_right < 0)
+    down, right = (-down if flip_down else down), (-right if flip_right else right)
+    _, y, x = volume.spacing_mm
+    return View(
+        transpose=transpose,
+        flip_down=flip_down,
+        flip_right=flip_right,
+        spacing_mm=(x, y) if transpose else (y, x),
+        left=_letters(-right),
+        right=_letters(right),
+        top=_letters(-down),
+        bottom=_letters(down),
+    )
+
+
+def key_slices(volume: Volume, segments: Sequence[Segment], most: int = KEY_SLICES) -> list[int]:
+    """Up to `most` slices that show what was found, from head to feet, from front to back, or from right to left.
+
+    They lie where equal shares of all voxels found lie; a small segment that they miss gets its largest slice in the place of the
+    nearest of them. Without any voxel they are spread evenly over the volume.
+    """
+    depth = len(volume.sources)
+    areas = [segment.mask.sum(axis=(1, 2)) for segment in segments]
+    whole = np.sum(areas, axis=0) if any(area.any() for area in areas) else np.ones(depth)
+    count = min(most, depth)
+    shares = np.cumsum(whole) / whole.sum()
+    chosen = {int(index) for index in np.searchsorted(shares, (np.arange(count) + 0.5) / count)}
+    for area in areas:
+        if area.any() and not any(area[z] for z in chosen):
+            largest = int(area.argmax())
+            chosen.discard(min(chosen, key=lambda z: abs(z - largest)))
+            chosen.add(largest)
+    # what was found is thinner than the page has places: its neighbours, from near to far
+    middle = sum(chosen) / len(chosen)
+    for z in sorted(range(depth), key=lambda z: abs(z - middle)):
+        if len(chosen) < count:
+            chosen.add(z)
+    along = volume.affine[:3, 0]
+    axis = int(np.argmax(np.abs(along)))
+    # x and y grow to the left and to the back, z towards the head
+    ascending = along[axis] > 0 if axis < 2 else along[axis] < 0
+    return sorted(chosen, reverse=not ascending)
+
+
+def window_of(volume: Volume, segments: Sequence[Segment]) -> Window:
+    """CT: the window of the tissue that was found, by its mean HU. Others: from the darkest to nearly the brightest of what is no air."""
+    if volume.modality == "CT":
+        centre, width, name = *SOFT_TISSUE, "soft tissue"
+        sums = [(float(volume.voxels[segment.mask].sum(dtype=np.float64)), int(segment.mask.sum())) for segment in segments]
+        count = sum(each for _, each in sums)
+        mean = sum(total for total, _ in sums) / count if count else 0.0
+        if mean < -300:
+            centre, width, name = *LUNG, "lung"
+        elif mean > 250:
+            centre, width, name = *BONE, "bone"
+        return Window(low=centre - width / 2, high=centre + width / 2, name=f"{name} C {centre:.0f} W {width:.0f}")
+    sample = volume.voxels[:, ::3, ::3].astype(np.float32)
+    foreground = sample[sample > _air(sample)]
+    low = float(np.percentile(sample, 1))
+    high = float(np.percentile(foreground, 99.5)) if foreground.size else low + 1
+    return Window(low=low, high=max(high, low + 1e-6), name="")
+
+
+def crop_of(volume: Volume, segments: Sequence[Segment], view: View, slices: Sequence[int]) -> tuple[slice, slice]:
+    """Rows and columns of the turned slices that hold the body and everything found; one crop for all, so that sizes compare."""
+    planes = np.stack([view.turn(volume.voxels[z]) for z in slices]).astype(np.float32)
+    body = planes > (-500 if volume.modality == "CT" else _air(planes))
+    for segment in segments:
+        body |= np.stack([view.turn(segment.mask[z]) for z in slices])
+    return _extent(body.any(axis=0).mean(axis=1)), _extent(body.any(axis=0).mean(axis=0))
+
+
+def panel(
+    volume: Volume, segments: Sequence[Segment], view: View, window: Window, crop: tuple[slice, slice], z: int, size: tuple[int, int]
+) -> Image.Image:
+    """One slice of (width, height) `size` in pixels, in RGB, with a contour around each segment."""
+    values = view.turn(volume.voxels[z])[crop].astype(np.float32)
+    grey = np.clip((values - window.low) / (window.high - window.low), 0, 1) * 255
+    image = Image.fromarray(np.ascontiguousarray(grey.astype(np.uint8))).resize(size, Image.Resampling.BICUBIC).convert("RGB")
+    for segment in segments:
+        mask = np.ascontiguousarray(view.turn(segment.mask[z])[crop])
+        if mask.any():
+            _contour(image, mask, segment.rgb)
+    return image
+
+
+def _contour(image: Image.Image, mask: Mask, rgb: tuple[int, int, int]) -> None:
+    """Draw the border of a mask along its inner edge, on a dark seam that keeps it visible on bright tissue."""
+    fine = (image.width * _FINER, image.height * _FINER)
+    smooth = Image.fromarray(mask.astype(np.uint8) * 255).resize(fine, Image.Resampling.BILINEAR)
+    solid = smooth.point([0] * 128 + [255] * 128)
+    outer, inner = solid.filter(ImageFilter.MaxFilter(5)), solid.filter(ImageFilter.MinFilter(9))
+    for edge, colour, strength in ((outer, (0, 0, 0), 0.55), (solid, rgb, 1.0)):
+        ring = np.asarray(edge, dtype=np.int16) - np.asarray(inner, dtype=np.int16)
+        alpha = Image.fromarray((ring * strength).astype(np.uint8)).resize(image.size, Image.Resampling.BOX)
+        image.paste(colour, (0, 0), alpha)
+
+
+def _air(values: NDArray[Any]) -> float:
+    return float(np.percentile(values, 99.9)) * 0.1
+
+
+def _extent(share: NDArray[Any]) -> slice:
+    """From the first to the last line of which some is body, with a margin."""
+    lines = np.flatnonzero(share > 0.01)
+    if not lines.size:
+        return slice(0, len(share))
+    margin = round(len(share) * _MARGIN)
+    return slice(max(int(lines[0]) - margin, 0), min(int(lines[-1]) + 1 + margin, len(share)))
+
+
+def _letters(direction: NDArray[np.float64]) -> str:
+    """Where a direction points in the patient: its main letter, and the second when it is oblique."""
+    axes = sorted(range(3), key=lambda axis: -abs(float(direction[axis])))[:2]
+    return "".join(_ENDS[axis][int(direction[axis] > 0)] for rank, axis in enumerate(axes) if rank == 0 or abs(direction[axis]) > _OBLIQUE)
