@@ -36,7 +36,7 @@ def _keys(form: dict[str, object], path: str = "") -> set[str]:
 def test_every_key_is_documented_and_every_documented_key_exists() -> None:
     """The page is read as a person reads it (headings and tables) and compared with the JSON Schema."""
     page = (FOLDER / "configuration.md").read_text(encoding="utf-8")
-    documented = {heading for heading in re.findall(r"^## (\w+)$", page, re.MULTILINE)}
+    documented = set(re.findall(r"^## (\w+)$", page, re.MULTILINE))
     block = ""
     for line in page.split("## when: conditions")[0].splitlines():
         if heading := re.match(r"\| key of `([^`]+)` ", line):
