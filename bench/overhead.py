@@ -1,158 +1,159 @@
-"""What the node adds: from the last C-STORE's answer to the first result's C-STORE, without quiet window and model time, by stage."""
+"""What the node adds: from the last C-STORE's answer to the results' C-STORE, without quiet window and model time, by stage."""
 
 import contextlib
 import json
+import logging
 import shutil
-import subprocess
-import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from statistics import median
 
-import numpy as np
-
-from bench.rows import Row
+from bench.made import series
+from bench.rows import Row, say
+from bench.running import ARCHIVE, CALLED, CALLING, configuration, serve
 from node.dimse.port import Reception
+from node.domain.state import JobState
+from node.journal.port import Journal
+from node.settings.config import Config, Node, Peer, Store
 
-_SLICES = (24, 200, 400)
-_ROUNDS = 3
-_QUIET_S = 1.0
-_PATIENCE_S = 180.0
-_OBJECTS = 3
-_CONFIG = """\
-node: {{ae_title: HILUM, listen: "127.0.0.1:0"}}
-peers:
-  modality: {{ae_title: BENCHSCU, address: "127.0.0.1:0", may: [store], settle: {{scope: study, quiet: {quiet}s}}}}
-  archive: {{ae_title: ARCHIVE, address: "127.0.0.1:{archive_port}", may: [store, echo]}}
-store: {{journal: "sqlite:hilum.db", blobs: "file:blobs", min_free: 100MB}}
-models: {{repository: models, applications: ["{applications}"]}}
-sinks: {{archive: {{kind: dimse, peer: archive}}}}
-routes: [{{name: bench, from: [modality], run: [bench-threshold], send: [archive]}}]
-"""
+SLICES = (24, 200, 400)
+ROUNDS = 2
+QUIET_S = 0.5
+_PATIENCE_S = 120.0
+_LOOK_EVERY_S = 0.1
+
+STAGES = {
+    "settle": "from the answer to `complete`, beyond the quiet window",
+    "route": "`complete` to jobs",
+    "claim": "job queued to job claimed",
+    "assemble": "files to volume",
+    "findings": "findings durable and journaled",
+    "encode": "headers, SEG, SR and summary page, each checked",
+    "keep": "objects durable",
+    "journal": "objects and deliveries journaled",
+    "wake": "delivery waiting to claimed",
+    "first": "delivery claimed to the first object's C-STORE",
+    "deliver": "first object to the last object's C-STORE",
+}
 
 
-class _Archive:
-    """An archive that remembers when each object came."""
+class Archive:
+    """An archive that remembers when each object came, and keeps none."""
 
     def __init__(self) -> None:
         self.came: list[float] = []
-        self.all_came = threading.Event()
 
     def keep(self, reception: Reception) -> None:
+        """Note the moment."""
         self.came.append(time.time())
-        if len(self.came) >= _OBJECTS:
-            self.all_came.set()
-
-
-def _series(folder: Path, slices: int, round_number: int) -> list[Path]:
-    """A made thorax-like CT of 512 × 512: a bright ellipsoid in air, noise in every voxel, so that nothing compresses away."""
-    from inference.imaging.write_series import write_series
-
-    rng = np.random.default_rng(slices * 10 + round_number)
-    y, x = np.ogrid[-1:1:512j, -1:1:512j]
-    voxels = np.empty((slices, 512, 512), np.int16)
-    for index, z in enumerate(np.linspace(-1, 1, slices)):
-        body = (x / 0.8) ** 2 + (y / 0.6) ** 2 + (z / 1.2) ** 2 < 1
-        voxels[index] = np.where(body, 60, -1000) + rng.integers(-20, 20, (512, 512))
-    affine = np.array([[0, 0, 0.7, -179], [0, 0.7, 0, -179], [1.0, 0, 0, 0], [0, 0, 0, 1]])
-    # axes (z, y, x) → LPS: z steps along S, rows along P, columns along L
-    return write_series(voxels, affine, folder, modality="CT", patient_id=f"BENCH-{slices}-{round_number}")
 
 
 @contextlib.contextmanager
-def _node(folder: Path, archive_port: int) -> Iterator[int]:
-    config = folder / "hilum.yaml"
-    applications = Path(__file__).with_name("applications")
-    config.write_text(_CONFIG.format(quiet=_QUIET_S, archive_port=archive_port, applications=applications), encoding="utf-8")
-    with (folder / "events.log").open("w") as events:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "node.cli.main", "serve", "--config", str(config)], stdout=subprocess.PIPE, stderr=events, text=True
-        )
-        try:
-            assert process.stdout is not None
-            yield int(json.loads(process.stdout.readline())["port"])
-        finally:
-            process.terminate()
-            process.wait(60)
-
-
-def _round(files: list[Path], folder: Path) -> dict[str, float]:
-    """Seconds by stage of one study through a fresh node."""
-    from node.assembly.compose import open_journal
+def _archive(folder: Path) -> Iterator[tuple[Archive, int]]:
+    """The archive and its port."""
     from node.dimse.listener import Listener
-    from node.dimse.requestor import PeerRequestor
-    from node.settings.config import Config, Node, Peer, Store
-    from node.settings.load import load
+    from node.observe.events import start_events
 
-    folder.mkdir(parents=True)
-    archive = _Archive()
-    settings = Config(
-        path=folder,
-        digest="",
-        node=Node(ae_titles=("ARCHIVE",), port=0, strangers=True),
-        store=Store(journal="", blobs=folder),
-        models=folder,
-    )
-    listener = Listener(settings, archive)
+    start_events("archive", logging.ERROR)
+    archive = Archive()
+    node = Node(ae_titles=(ARCHIVE,), port=0, strangers=True)
+    listener = Listener(Config(path=folder, digest="", node=node, store=Store(journal="", blobs=folder), models=folder), archive)
     listener.start()
     try:
-        with _node(folder, listener.port) as port:
-            peer = Peer(name="node", ae_title="HILUM", host="127.0.0.1", port=port)
-            began = time.time()
-            statuses = PeerRequestor(peer, calling_ae="BENCHSCU").store([str(path) for path in files])
-            answered = time.time()
-            assert all(status.accepted for status in statuses), statuses[0]
-            assert archive.all_came.wait(_PATIENCE_S), f"no results; see {folder / 'events.log'}"
-            with contextlib.closing(open_journal(load(folder / "hilum.yaml"))) as journal:
-                job = journal.jobs()[0]
-                arrival = journal.arrivals()[0]
-                took = {
-                    stage: float(value)
-                    for line in journal.events("job", job.id)
-                    if line.detail.startswith("{")
-                    for stage, value in json.loads(line.detail).get("took_s", {}).items()
-                }
+        yield archive, listener.port
     finally:
         listener.stop(1.0)
-    assert arrival.completed_at is not None
+
+
+def _study(files: Sequence[Path], port: int, journal: Journal, archive: Archive) -> dict[str, float]:
+    """Send one study; seconds by stage until the archive has its results."""
+    from node.dimse.requestor import PeerRequestor
+
+    archive.came.clear()
+    before = {job.id for job in journal.jobs()}
+    peer = Peer(name="node", ae_title=CALLED, host="127.0.0.1", port=port)
+    statuses = PeerRequestor(peer, calling_ae=CALLING).store([str(path) for path in files])
+    answered = time.time()
+    assert all(status.accepted for status in statuses), statuses[0]
+    deadline = time.monotonic() + _PATIENCE_S
+    while not (done := [job for job in journal.jobs(states=(JobState.DONE,)) if job.id not in before]):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"no results: {[(job.state, job.reason) for job in journal.jobs() if job.id not in before]}")
+        time.sleep(_LOOK_EVERY_S)
+    (job,) = done
+    (arrival,) = [arrival for arrival in journal.arrivals() if arrival.id == job.arrival]
+    (delivery,) = journal.deliveries(job=job.id)
+    at: dict[str, float] = {}
+    took: dict[str, float] = {}
+    for subject, number in (("job", job.id), ("delivery", delivery.id)):
+        for line in journal.events(subject, number):
+            at[line.name] = line.at.timestamp()
+            if line.detail.startswith("{"):
+                took |= json.loads(line.detail).get("took_s", {})
+    assert arrival.completed_at is not None, "a routed arrival is complete"
     complete = arrival.completed_at.timestamp()
-    total = min(archive.came) - answered - _QUIET_S - took.pop("analyse", 0.0)
-    settle = max(0.0, complete - answered - _QUIET_S)
-    route = job.created_at.timestamp() - complete
-    rest = total - settle - route - sum(took.values())
-    return {"total": total, "send": answered - began, "settle": settle, "route": route, **took, "wake and deliver": rest}
+    claimed, inferred, encoded = at["job.claimed"], at["job.inferred"], at["job.encoded"]
+    first, last = min(archive.came), max(archive.came)
+    return {
+        "total": last - answered - QUIET_S - took["infer"],
+        "settle": complete - answered - QUIET_S,
+        "route": at["job.queued"] - complete,
+        "claim": claimed - at["job.queued"],
+        "assemble": took["assemble"],
+        "findings": inferred - claimed - took["assemble"] - took["infer"],
+        "encode": took["encode"],
+        "keep": took["keep"],
+        "journal": encoded - inferred - took["encode"] - took["keep"],
+        "wake": at["delivery.claimed"] - encoded,
+        "first": first - at["delivery.claimed"],
+        "deliver": last - first,
+    }
 
 
-def _direct(files: list[Path]) -> float:
-    """The floor in the same run: read, assemble and threshold in this process, without network, journal or encoding."""
+def _direct(files: Sequence[Path]) -> float:
+    """The floor: read, assemble and encode a plain segmentation in this process; no report, no picture, no journal, no flush."""
     from bench.applications.bench_threshold import analyse
+    from bench.plain import no_model, plain_seg
     from inference.imaging.assemble import assemble
 
     began = time.perf_counter()
-    analyse(assemble(files), lambda model, tensors: {})
-    return time.perf_counter() - began
+    volume = assemble(files)
+    assembled = time.perf_counter()
+    mask = analyse(volume, no_model).segments[0].mask
+    judged = time.perf_counter()
+    plain_seg(files, volume, mask)
+    return time.perf_counter() - judged + assembled - began
 
 
 def measure() -> list[Row]:
-    """Medians over rounds of a fresh node each."""
+    """Medians over studies through one node; a study before them is not counted, but shown as the first after a start."""
+    from node.assembly.compose import open_journal
+    from node.settings.load import load
+
     rows: list[Row] = []
-    folder = Path(tempfile.mkdtemp(prefix="hilum-bench-"))
-    try:
-        for slices in _SLICES:
-            rounds = []
-            floors = []
-            for number in range(_ROUNDS):
-                files = _series(folder / f"in-{slices}-{number}", slices, number)
-                rounds.append(_round(files, folder / f"node-{slices}-{number}"))
-                floors.append(_direct(files))
-                shutil.rmtree(folder / f"in-{slices}-{number}")
-            floor = float(np.median(floors))
-            for stage in rounds[0]:
-                value = float(np.median([one[stage] for one in rounds]))
-                baseline = floor if stage == "total" else None
-                rows.append(Row(name=f"overhead {slices} slices: {stage}", value=value, unit="s", baseline=baseline))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hilum-bench-")))
+        archive, archive_port = stack.enter_context(_archive(folder / "archive"))
+        config = configuration(folder / "node", quiet_s=QUIET_S, archive_port=archive_port)
+        running = stack.enter_context(serve(config))
+        journal = stack.enter_context(contextlib.closing(open_journal(load(config))))
+
+        def through(slices: int, number: int) -> tuple[dict[str, float], float]:
+            files = series(folder / "in", slices, number)
+            took = _study(files, running.port, journal, archive)
+            floor = _direct(files)
+            shutil.rmtree(folder / "in")
+            return took, floor
+
+        first, _ = through(SLICES[0], 0)
+        rows.append(Row(name=f"overhead, {SLICES[0]} slices, first study after the start: total", value=first["total"], unit="s"))
+        for slices in SLICES:
+            say(f"{slices} slices, {ROUNDS} studies")
+            rounds = [through(slices, number) for number in range(1, ROUNDS + 1)]
+            for stage in ("total", *STAGES):
+                value = median(took[stage] for took, _ in rounds)
+                baseline = median(floor for _, floor in rounds) if stage == "total" else None
+                rows.append(Row(name=f"overhead, {slices} slices: {stage}", value=value, unit="s", baseline=baseline))
     return rows

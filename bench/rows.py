@@ -23,6 +23,11 @@ class Row:
         return None if not self.baseline else self.value / self.baseline
 
 
+def say(doing: str) -> None:
+    """What goes on now, for whoever watches."""
+    print(f"   … {doing}", flush=True)
+
+
 def show(rows: Iterable[Row]) -> None:
     """Print figures as a table."""
     from rich.console import Console

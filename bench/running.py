@@ -1,0 +1,85 @@
+"""A real node for the benchmarks: `hilum serve` on loopback with a store of its own, and the CPU time of each of its processes."""
+
+import contextlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from bench.made import SIDE
+
+READY_S = 60.0
+CALLING, CALLED, ARCHIVE = "BENCHSCU", "HILUM", "ARCHIVE"
+SLICE_BYTES = SIDE * SIDE * 2
+
+_CONFIG = """\
+node: {{ae_title: HILUM, listen: "127.0.0.1:0", max_associations: 16}}
+peers:
+  modality: {{ae_title: BENCHSCU, address: "127.0.0.1:104", may: [store, echo], settle: {{scope: study, quiet: {quiet_s}s}}}}
+  archive: {{ae_title: ARCHIVE, address: "127.0.0.1:{archive_port}", may: [store, echo]}}
+store: {{journal: "sqlite:hilum.db", blobs: "file:blobs", min_free: 100MB, durability: each}}
+models: {{repository: models, applications: ["{applications}"]}}
+sinks: {{archive: {{kind: dimse, peer: archive}}}}
+routes: [{{name: bench, from: [modality], run: [bench-threshold], send: [archive]}}]
+"""
+
+
+def configuration(folder: Path, *, quiet_s: float, archive_port: int = 104) -> Path:
+    """Write a configuration whose one route runs the threshold application on whatever comes from the sender."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "models").mkdir(exist_ok=True)
+    path = folder / "hilum.yaml"
+    applications = Path(__file__).with_name("applications")
+    path.write_text(_CONFIG.format(quiet_s=quiet_s, archive_port=archive_port, applications=applications), encoding="utf-8")
+    return path
+
+
+class Running:
+    """A node, or one of its processes alone, that accepts associations on `port`."""
+
+    def __init__(self, process: "subprocess.Popen[str]", port: int, events: Path) -> None:
+        self.port = port
+        self.events = events
+        self._process = psutil.Process(process.pid)
+
+    def cpu_s(self, stage: str) -> float:
+        """CPU seconds that the process of a stage ("receive", "flow", "work") has used so far."""
+        for process in (self._process, *self._process.children()):
+            if stage in process.cmdline():
+                times = process.cpu_times()
+                return float(times.user + times.system)
+        raise LookupError(f"no process runs {stage}")
+
+
+@contextlib.contextmanager
+def serve(config: Path) -> Iterator[Running]:
+    """The whole family: receive, flow and work."""
+    with _running([sys.executable, "-m", "node.cli.main", "serve", "--config", str(config)], config.parent) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def receive_alone(config: Path) -> Iterator[Running]:
+    """The receive process without the others: nobody indexes what it keeps."""
+    with _running([sys.executable, "-m", "node.assembly.process", str(config), "receive"], config.parent) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def _running(command: list[str], folder: Path) -> Iterator[Running]:
+    events = folder / "events.log"
+    with events.open("a") as said:
+        # stdin stays open: a process whose parent's end of it closes drains and ends
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True)
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            if not line:
+                raise RuntimeError(f"the node did not start: {events.read_text()[-2000:]}")
+            yield Running(process, int(json.loads(line)["port"]), events)
+        finally:
+            process.terminate()
+            process.communicate(timeout=READY_S)
