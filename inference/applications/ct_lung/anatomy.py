@@ -19,6 +19,12 @@ CUT = 0.2
 SATELLITE = 0.03
 """Parts smaller than this share of all that is marked are dropped: gas in the bowel, foam in the table."""
 
+GAS_HU = -950
+"""Parts that are as light as gas on average are no lung: airways, bowel, air under a blanket."""
+
+WALL = 3
+"""Voxels (of about 3 mm) by which thick tissue reaches into thin tissue that it hangs together with."""
+
 MINOR = 0.15
 """The smaller lung has at least this share; below, one of them is collapsed, absent or merged with the other."""
 
@@ -27,6 +33,7 @@ APART_MM = 40.0
 
 EROSIONS = 4
 _IN_PLANE = np.array([[[0, 0, 0]] * 3, [[0, 1, 0], [1, 1, 1], [0, 1, 0]], [[0, 0, 0]] * 3], dtype=np.int8)
+_SQUARE = np.ones((1, 3, 3), dtype=np.int8)
 _TOUCHING = np.ones((3, 3, 3), dtype=np.int8)
 
 
@@ -39,19 +46,25 @@ class Side(IntEnum):
     BOTH = 3
 
 
-def body_mask(hu: NDArray[Any]) -> Mask:
-    """The patient with the air inside, without table and clothes, slice by slice.
+def body_mask(hu: NDArray[Any], *, opened: bool = True) -> Mask:
+    """The patient with the air inside, slice by slice.
 
     Parameters
     ----------
     hu
-        (Z, Y, X) on a grid of about 3 mm: the opening takes away what is thinner than about 9 mm.
+        (Z, Y, X) on a grid of about 3 mm.
+    opened
+        Without table and clothes: what is thinner than about 9 mm and stands off the body is taken away. A chest wall that is as
+        thin over a long way goes, too, and the lung behind it with it; False keeps both.
     """
     from scipy import ndimage
 
     tissue = hu > TISSUE_HU
-    opened = ndimage.binary_opening(tissue, structure=np.ones((1, 3, 3), dtype=np.int8))
-    largest = _largest(opened)
+    if opened:
+        thick = _largest(ndimage.binary_opening(tissue, structure=_SQUARE))
+        largest = tissue & ndimage.binary_dilation(thick, structure=_SQUARE, iterations=WALL)
+    else:
+        largest = _largest(tissue)
     # a side that cuts the body is a wall: the lung at it is not outside
     walls = [(False, False)] + [(bool(tissue.take(0, axis).mean() > CUT), bool(tissue.take(-1, axis).mean() > CUT)) for axis in (1, 2)]
     padding = [(int(first), int(last)) for first, last in walls]
@@ -67,10 +80,15 @@ def body_mask(hu: NDArray[Any]) -> Mask:
     return body
 
 
-def sides(lungs: Mask, spacing_x_mm: float) -> NDArray[np.uint8]:
+def sides(lungs: Mask, hu: NDArray[Any], spacing_x_mm: float) -> NDArray[np.uint8]:
     """For every voxel of the grid, the `Side` of the part of the lungs that is nearest.
 
-    The left lung is the one with the larger x (LPS). Parts that are too small to be a lung own their surroundings as NONE.
+    The left lung is the one with the larger x (LPS). Parts that are too small or too light to be lung own their surroundings as NONE.
+
+    Parameters
+    ----------
+    lungs, hu
+        (Z, Y, X) on a grid of about 3 mm.
     """
     from scipy import ndimage
 
@@ -78,7 +96,8 @@ def sides(lungs: Mask, spacing_x_mm: float) -> NDArray[np.uint8]:
     if found == 0:
         return np.zeros(lungs.shape, dtype=np.uint8)
     sizes = np.bincount(labels.ravel(), minlength=found + 1)
-    kept = [label for label in range(1, found + 1) if sizes[label] >= SATELLITE * sizes[1:].sum()]
+    means = ndimage.mean(hu, labels, range(found + 1))
+    kept = [label for label in range(1, found + 1) if sizes[label] >= SATELLITE * sizes[1:].sum() and means[label] > GAS_HU]
     dropped: Mask = lungs & ~np.isin(labels, kept)
     lungs = lungs & ~dropped
     seeds = _two_lungs(lungs)

@@ -24,8 +24,11 @@ MULTIPLE = 8
 MARGIN = 16
 """Pixels around the body's box, beyond the image by repeating its edge: at a bare border the network misses lung."""
 
-LOST = 0.1
-"""When the body mask takes more than this share from what the network marks, the body mask is wrong (a chest wall too thin)."""
+MOST = 0.9
+"""A body mask that keeps this share of what the network marks is right; one that keeps less may have lost a thin chest wall."""
+
+LEAST_CM3 = 30.0
+"""Less than this is no lung, not even of one that is only just in the images: gas, partial volume at the skin."""
 
 Mask = NDArray[np.bool_]
 
@@ -50,16 +53,20 @@ def segment(volume: Volume, infer: Infer) -> dict[Side, Mask]:
     hu, grid = turn.apply(volume.voxels), turn.grid(source)
     coarse = grid.resized(_coarse_shape(grid))
     coarse_hu = resample(hu, grid, coarse, by=Interpolation.NEAREST)
-    body = body_mask(coarse_hu)
-    box = _box(body & (coarse_hu < AIR_HU), body, grid)
+    body, wide = body_mask(coarse_hu), body_mask(coarse_hu, opened=False)
+    box = _box(wide & (coarse_hu < AIR_HU), wide, grid)
     if box is None:
         return {}
     lungs = np.zeros(grid.shape, dtype=np.bool_)
     lungs[box.inside] = _marked(hu[box.inside], grid.cropped(box.start, box.stop), infer)
-    _keep_inside(lungs, resample(body, coarse, grid, by=Interpolation.NEAREST))
-    owner = sides(resample(lungs, grid, coarse, by=Interpolation.NEAREST), coarse.spacing_mm[2])
+    marked = resample(lungs, grid, coarse, by=Interpolation.NEAREST)
+    body = _trusted(marked, body, wide)
+    lungs &= resample(body, coarse, grid, by=Interpolation.NEAREST)
+    owner = sides(marked & body, coarse_hu, coarse.spacing_mm[2])
     fine_owner = resample(owner, coarse, grid, by=Interpolation.NEAREST)
     masks = {side: lungs & (fine_owner == side) for side in (Side.LEFT, Side.RIGHT, Side.BOTH) if (owner == side).any()}
+    if sum(int(mask.sum()) for mask in masks.values()) * volume.voxel_volume_mm3 / 1000 < LEAST_CM3:
+        return {}
     return {side: np.ascontiguousarray(turn.undo(mask)) for side, mask in masks.items() if mask.any()}
 
 
@@ -112,8 +119,9 @@ def _padding(side: int) -> tuple[int, int]:
     return MARGIN, MARGIN + -(side + 2 * MARGIN) % MULTIPLE
 
 
-def _keep_inside(lungs: Mask, body: Mask) -> None:
-    """Take away what lies outside the body; in place."""
-    before = int(lungs.sum())
-    if int((lungs & body).sum()) >= (1 - LOST) * before:
-        lungs &= body
+def _trusted(marked: Mask, body: Mask, wide: Mask) -> Mask:
+    """`body`, unless only `wide` (with table and clothes, but with a thin chest wall, too) holds most of what the network marks."""
+    most = MOST * int(marked.sum())
+    if int((marked & body).sum()) < most <= int((marked & wide).sum()):
+        return wide
+    return body

@@ -53,7 +53,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[Path]
         if not source.exists():
             pytest.skip(f"{name} is absent: HILUM_DATA names the folder of the real images and weights")
         if source.suffix != ".zip":
-            return [source]
+            return sorted(path for path in source.rglob("*") if path.is_file()) if source.is_dir() else [source]
         if name not in unpacked:
             folder = tmp_path_factory.mktemp(source.stem)
             with zipfile.ZipFile(source) as archive:
