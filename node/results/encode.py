@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from pydicom.dataset import Dataset
 
+from node.results.check import check
 from node.results.identity import Identity, identify, to_bytes
 from node.results.planes import read_sources
 from node.results.port import Encoded, Encoding
@@ -50,6 +51,7 @@ def _encode(encoding: Encoding) -> list[Encoded]:
         made.append(_encoded(SR, report(encoding, sources, groups, study_identity, None), study_identity))
     page_identity = summary_identity(encoding, sources)
     made.append(_encoded(SC, summary(encoding, sources, page_identity), page_identity))
+    check(made, encoding, sources)
     return made
 
 

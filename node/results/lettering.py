@@ -56,7 +56,15 @@ def write(
     for run in _runs(line):
         raised = run in _RAISED
         font = _font(_size(run, size))
-        draw.text((x, baseline - (_RAISED_BY * size if raised else 0)), _shown(run), font=font, fill=colour, anchor="ls", stroke_width=seam, stroke_fill=(0, 0, 0))
+        draw.text(
+            (x, baseline - (_RAISED_BY * size if raised else 0)),
+            _shown(run),
+            font=font,
+            fill=colour,
+            anchor="ls",
+            stroke_width=seam,
+            stroke_fill=(0, 0, 0),
+        )
         x += font.getlength(_shown(run))
     return total
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
+from PIL import Image
 
 from inference.findings import Segment
 from inference.imaging.volume import Volume
@@ -14,7 +14,7 @@ from inference.imaging.volume import Volume
 Mask = NDArray[np.bool_]
 
 KEY_SLICES = 6
-LUNG, SOFT_TISSUE, BONE = (-600.0, 1500.0), (40.0, 400.0), (450.0, 1800.0)
+LUNG, SOFT_TISSUE, VESSELS, BONE = (-600.0, 1500.0), (40.0, 400.0), (200.0, 700.0), (450.0, 1800.0)
 """Centre and width in HU."""
 
 # where the viewer's right and down lie in the patient (LPS) when slices are sagittal, coronal, axial
@@ -23,7 +23,8 @@ _ENDS = (("R", "L"), ("A", "P"), ("F", "H"))
 _OBLIQUE = 0.26
 """From 15 degrees on an edge gets its second letter."""
 _MARGIN = 0.03
-_FINER = 2
+_FINER, _LINE, _SEAM = 2, 4, 2
+"""Contours are drawn this many times finer, and this wide in the finer pixels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +119,7 @@ def key_slices(volume: Volume, segments: Sequence[Segment], most: int = KEY_SLIC
 
 
 def window_of(volume: Volume, segments: Sequence[Segment]) -> Window:
-    """CT: the window of the tissue that was found, by its mean HU. Others: from the darkest to nearly the brightest of what is no air."""
+    """CT: the window of the tissue that was found, by its mean HU. Others: from the darkest to nearly the brightest of it."""
     if volume.modality == "CT":
         centre, width, name = *SOFT_TISSUE, "soft tissue"
         sums = [(float(volume.voxels[segment.mask].sum(dtype=np.float64)), int(segment.mask.sum())) for segment in segments]
@@ -126,13 +127,19 @@ def window_of(volume: Volume, segments: Sequence[Segment]) -> Window:
         mean = sum(total for total, _ in sums) / count if count else 0.0
         if mean < -300:
             centre, width, name = *LUNG, "lung"
-        elif mean > 250:
+        elif mean > 400:
             centre, width, name = *BONE, "bone"
+        elif mean > 150:
+            centre, width, name = *VESSELS, "vessels"
         return Window(low=centre - width / 2, high=centre + width / 2, name=f"{name} C {centre:.0f} W {width:.0f}")
     sample = volume.voxels[:, ::3, ::3].astype(np.float32)
-    foreground = sample[sample > _air(sample)]
+    found = np.zeros(sample.shape, dtype=np.bool_)
+    for segment in segments:
+        found |= segment.mask[:, ::3, ::3]
+    # fat near a coil outshines all else: what was found sets the window where anything was
+    bright = sample[found] if found.any() else sample[sample > _air(sample)]
     low = float(np.percentile(sample, 1))
-    high = float(np.percentile(foreground, 99.5)) if foreground.size else low + 1
+    high = 1.1 * float(np.percentile(bright, 99.5)) if bright.size else low + 1
     return Window(low=low, high=max(high, low + 1e-6), name="")
 
 
@@ -163,12 +170,23 @@ def _contour(image: Image.Image, mask: Mask, rgb: tuple[int, int, int]) -> None:
     """Draw the border of a mask along its inner edge, on a dark seam that keeps it visible on bright tissue."""
     fine = (image.width * _FINER, image.height * _FINER)
     smooth = Image.fromarray(mask.astype(np.uint8) * 255).resize(fine, Image.Resampling.BILINEAR)
-    solid = smooth.point([0] * 128 + [255] * 128)
-    outer, inner = solid.filter(ImageFilter.MaxFilter(5)), solid.filter(ImageFilter.MinFilter(9))
-    for edge, colour, strength in ((outer, (0, 0, 0), 0.55), (solid, rgb, 1.0)):
-        ring = np.asarray(edge, dtype=np.int16) - np.asarray(inner, dtype=np.int16)
-        alpha = Image.fromarray((ring * strength).astype(np.uint8)).resize(image.size, Image.Resampling.BOX)
-        image.paste(colour, (0, 0), alpha)
+    solid = np.asarray(smooth) >= 128
+    inner = ~_grown(~solid, _LINE)
+    for edge, colour, strength in ((_grown(solid, _SEAM), (0, 0, 0), 140), (solid, rgb, 255)):
+        ring = Image.fromarray((edge & ~inner).astype(np.uint8) * np.uint8(strength))
+        image.paste(colour, (0, 0), ring.resize(image.size, Image.Resampling.BOX))
+
+
+def _grown(mask: Mask, steps: int) -> Mask:
+    """The mask, wider by `steps` pixels on all sides."""
+    grown = mask.copy()
+    for axis in (0, 1):
+        lines = np.moveaxis(grown, axis, 0)
+        before = lines.copy()
+        for step in range(1, steps + 1):
+            lines[step:] |= before[:-step]
+            lines[:-step] |= before[step:]
+    return grown
 
 
 def _air(values: NDArray[Any]) -> float:

@@ -81,16 +81,14 @@ def _header(draw: ImageDraw.ImageDraw, page: Page) -> None:
     room = WIDTH - 2 * _MARGIN - 480
     write(draw, (_MARGIN, 28), fitted(page.title, 40, room), 40, _WHITE)
     write(draw, (_MARGIN, 80), fitted(page.subtitle, 20, room), 20, _SOFT)
-    y = 32.0
-    for number, line in enumerate(page.source[:3]):
-        size = 24 if number == 0 else 19
+    y = 36.0
+    for number, line in enumerate(page.source[:2]):
+        size = 26 if number == 0 else 20
         write(draw, (WIDTH - _MARGIN, y), fitted(line, size, 460), size, _WHITE if number == 0 else _SOFT, align=1)
         y += height(size)
 
 
-def _slices(
-    image: Image.Image, draw: ImageDraw.ImageDraw, volume: Volume, segments: Sequence[Segment], window: Window, page: Page
-) -> None:
+def _slices(image: Image.Image, draw: ImageDraw.ImageDraw, volume: Volume, segments: Sequence[Segment], window: Window, page: Page) -> None:
     """The key slices in a grid, all in one scale, as large as the page allows."""
     view, chosen = view_of(volume), key_slices(volume, segments)
     crop = crop_of(volume, segments, view, chosen)
@@ -105,9 +103,10 @@ def _slices(
         left = _MARGIN + (place % columns) * (cell[0] + _GAP)
         top = _HEADER + (place // columns) * (cell[1] + _GAP)
         box = (round(left), round(top), round(left + cell[0]), round(top + cell[1]))
-        draw.rectangle(box, fill=_BLACK, outline=_FRAME)
+        draw.rectangle(box, fill=_BLACK)
         at = (round(left + (cell[0] - size[0]) / 2), round(top + (cell[1] - size[1]) / 2))
         image.paste(panel(volume, segments, view, window, crop, z, size), at)
+        draw.rectangle(box, outline=_FRAME)
         name = page.image_names[z] if page.image_names else f"slice {z + 1} of {len(volume.sources)}"
         _mark(draw, box, view, name, scale)
 

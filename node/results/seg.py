@@ -105,9 +105,11 @@ def _description(encoding: Encoding, one: Numbered) -> SegmentDescription:
 
 def _refer(made: Dataset, sources: Sources) -> None:
     """Replace the stand-ins by what they stand for."""
-    for frame in made.PerFrameFunctionalGroupsSequence:
-        (image,) = frame.DerivationImageSequence[0].SourceImageSequence
-        image.update(reference(sources.slices[slice_of_stand_in(image.ReferencedSOPInstanceUID)]))
+    images = [frame.DerivationImageSequence[0].SourceImageSequence[0] for frame in made.PerFrameFunctionalGroupsSequence]
+    # two passes: the library shares one item among the frames of all segments on a slice
+    slices = [slice_of_stand_in(image.ReferencedSOPInstanceUID) for image in images]
+    for image, z in zip(images, slices, strict=True):
+        image.update(reference(sources.slices[z]))
     made.SourceImageSequence = [_instance(*each) for each in sources.instances]
     series = Dataset()
     series.SeriesInstanceUID = sources.planes[0].SeriesInstanceUID

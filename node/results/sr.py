@@ -90,10 +90,9 @@ def report(encoding: Encoding, sources: Sources, groups: Groups, identity: Ident
     segmentation
         What TID 1411 groups refer to; None for a report about the series.
     """
-    patient = sources.planes[0]
     made: Dataset = sr.Comprehensive3DSR(
-        # the library wants to see what the content refers to; the evidence is written below, from the true sources
-        evidence=[patient, *([segmentation] if segmentation is not None else [])],
+        # the library takes the patient from the first, and wants to see what the content refers to; the evidence is written below
+        evidence=[sources.planes[0], *_sources(encoding, sources), *([segmentation] if segmentation is not None else [])],
         content=_content(encoding, sources, groups, library=segmentation is None),
         series_instance_uid=identity.series_instance_uid,
         series_number=identity.series_number,
@@ -211,6 +210,17 @@ def _measurements(measurements: Sequence[Measurement]) -> list[Any]:
         )
         for one in measurements
     ]
+
+
+def _sources(encoding: Encoding, sources: Sources) -> list[Dataset]:
+    """The source instances, as far as the library looks at them."""
+    seen = []
+    for sop_class_uid, sop_instance_uid in sources.instances:
+        instance = Dataset()
+        instance.SOPClassUID, instance.SOPInstanceUID = sop_class_uid, sop_instance_uid
+        instance.StudyInstanceUID, instance.SeriesInstanceUID = encoding.volume.study_instance_uid, encoding.volume.series_instance_uid
+        seen.append(instance)
+    return seen
 
 
 def _evidence(encoding: Encoding, sources: Sources, segmentation: Dataset | None) -> Dataset:

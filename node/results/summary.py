@@ -70,11 +70,11 @@ def page_of(encoding: Encoding, sources: Sources) -> Page:
     dz, dy, dx = volume.spacing_mm
     number, date = text(first, "SeriesNumber"), text(first, "SeriesDate") or text(first, "StudyDate")
     description = plain(text(first, "SeriesDescription") or text(first, "ProtocolName")) or "(series without description)"
-    about = [f"series {number}" if number else "", volume.modality, f"{date[:4]}-{date[4:6]}-{date[6:]}" if date else ""]
+    about = [f"series {number}" if number else "", volume.modality, f"{date[:4]}-{date[4:6]}-{date[6:]}" if date else "", f"{z} slices"]
     return Page(
         title=application.title,
         subtitle=f"{application.name} {application.version} · {application.manufacturer}",
-        source=(description, " · ".join(part for part in about if part), f"{z} slices"),
+        source=(description, " · ".join(part for part in about if part)),
         provenance=(
             ("model", model_names(encoding)),
             ("software", ", ".join(software_versions(encoding)[1:])),

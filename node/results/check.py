@@ -1,0 +1,157 @@
+"""The last look: every object is read back from its bytes and compared with what it was made from, before it may leave.
+
+Nothing of the writing code is used here: the bytes are parsed by pydicom and taken apart by hand.
+"""
+
+from collections.abc import Callable, Sequence
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+from pydicom.multival import MultiValue
+from pydicom.uid import Comprehensive3DSRStorage, ExplicitVRLittleEndian, SecondaryCaptureImageStorage, SegmentationStorage
+
+from node.domain.uid import is_uid
+from node.results.check_report import check_report
+from node.results.check_segmentation import check_segmentation
+from node.results.errors import PageDiffers, ReferencesDiffer, ResultMalformed, ResultMisidentified
+from node.results.planes import Sources
+from node.results.port import Encoded, Encoding
+
+_CLASSES = {"seg": SegmentationStorage, "sr": Comprehensive3DSRStorage, "sc": SecondaryCaptureImageStorage}
+
+_COMMON = (
+    *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "InstanceNumber", "Modality"),
+    *("InstanceCreationDate", "InstanceCreationTime", "SeriesDate", "SeriesTime", "ContentDate", "ContentTime", "SeriesDescription"),
+    *("Manufacturer", "ManufacturerModelName", "SoftwareVersions", "DeviceSerialNumber", "ContentQualification"),
+    "ContributingEquipmentSequence",
+)
+"""Present with a value in every result."""
+
+_TYPE_2 = (
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "AccessionNumber", "StudyID"),
+    "ReferringPhysicianName",
+)
+_UNREADABLE = (InvalidDicomError, ValueError, TypeError, KeyError, AttributeError, NotImplementedError, IndexError, EOFError)
+
+
+def check(encoded: Sequence[Encoded], encoding: Encoding, sources: Sources) -> None:
+    """Read back all objects of a job; they also have to agree with each other.
+
+    Raises
+    ------
+    ResultError
+        What differs, and in which object; none of them may leave.
+    """
+    read = [(one, _read(one)) for one in encoded]
+    for one, dataset in read:
+        _common(one, dataset, encoding, sources)
+    segmentations = [dataset for one, dataset in read if one.kind == "seg"]
+    if len(segmentations) > 1:
+        raise ResultMalformed(f"{len(segmentations)} segmentations of one job")
+    for one, dataset in read:
+        _contents(one, dataset, encoding, sources, segmentations)
+    for uids in ([one.sop_instance_uid for one in encoded], [one.series_instance_uid for one in encoded]):
+        if len(set(uids)) != len(uids):
+            raise ResultMisidentified(f"two objects of one job share the UID {uids[0]}")
+
+
+def _read(one: Encoded) -> Dataset:
+    def parse() -> Dataset:
+        dataset = dcmread(BytesIO(one.data))
+        # elements are parsed when they are looked at: look at all
+        for _ in dataset.iterall():
+            pass
+        return dataset
+
+    return _parsed(one, parse)
+
+
+def _parsed(one: Encoded, parse: Callable[[], Dataset]) -> Dataset:
+    try:
+        return parse()
+    except _UNREADABLE as broken:
+        raise ResultMalformed(f"{_name(one)} cannot be read back: {broken}") from broken
+
+
+def _contents(one: Encoded, dataset: Dataset, encoding: Encoding, sources: Sources, segmentations: Sequence[Dataset]) -> None:
+    try:
+        if one.kind == "seg":
+            check_segmentation(dataset, encoding, sources)
+        elif one.kind == "sr":
+            check_report(dataset, encoding, sources, segmentations)
+        else:
+            _check_page(dataset, sources)
+    except _UNREADABLE as absent:
+        raise ResultMalformed(f"{_name(one)} lacks what its check looks at: {absent}") from absent
+
+
+def _common(one: Encoded, dataset: Dataset, encoding: Encoding, sources: Sources) -> None:
+    """Modules that all results share: patient, study, series, equipment, SOP common (PS3.3 C.7, C.12.1)."""
+    absent = [keyword for keyword in _COMMON if not dataset.get(keyword) and dataset.get(keyword) != 0]
+    absent += [keyword for keyword in _TYPE_2 if keyword not in dataset]
+    if absent:
+        raise ResultMalformed(f"{_name(one)} lacks {', '.join(absent)}")
+    meta = dataset.file_meta
+    expected = {
+        "SOP Class UID": (dataset.SOPClassUID, one.sop_class_uid),
+        "kind": (dataset.SOPClassUID, _CLASSES[one.kind]),
+        "SOP Instance UID": (dataset.SOPInstanceUID, one.sop_instance_uid),
+        "series": (dataset.SeriesInstanceUID, one.series_instance_uid),
+        "study": (dataset.StudyInstanceUID, encoding.volume.study_instance_uid),
+        "class in the meta information": (meta.MediaStorageSOPClassUID, one.sop_class_uid),
+        "instance in the meta information": (meta.MediaStorageSOPInstanceUID, one.sop_instance_uid),
+        "transfer syntax": (meta.TransferSyntaxUID, ExplicitVRLittleEndian),
+        "character set": (dataset.SpecificCharacterSet, "ISO_IR 192"),
+        "patient's name": (str(dataset.PatientName), str(sources.entities.PatientName)),
+        "patient ID": (dataset.PatientID, sources.entities.PatientID),
+        "accession number": (dataset.AccessionNumber, sources.entities.AccessionNumber),
+        "content qualification": (dataset.ContentQualification, encoding.application.qualification),
+        "device": (dataset.ContributingEquipmentSequence[0].get("DeviceUID"), encoding.device_uid),
+    }
+    for what, (found, meant) in expected.items():
+        if (found or "") != (meant or ""):
+            raise ResultMisidentified(f"{_name(one)}: the {what} is {found!r}, not {meant!r}")
+    if dataset.SeriesInstanceUID == encoding.volume.series_instance_uid or dataset.SOPInstanceUID in sources.headers:
+        raise ResultMisidentified(f"{_name(one)} has a UID of its source")
+    _values(one, dataset)
+
+
+def _values(one: Encoded, dataset: Dataset) -> None:
+    """What holds for single values wherever they stand: UIDs are UIDs, decimal strings fit 16 characters (PS3.5 6.2)."""
+    for element in dataset.iterall():
+        if element.VR == "UI":
+            for uid in _each(element.value):
+                if uid and not is_uid(uid):
+                    raise ResultMalformed(f"{_name(one)}: {element.keyword} {uid!r} is no UID")
+        elif element.VR == "DS":
+            for value in _each(element.value):
+                if len(value) > 16:
+                    raise ResultMalformed(f"{_name(one)}: {element.keyword} {value} is longer than 16 characters")
+
+
+def _each(value: Any) -> list[str]:
+    """The values of an element, one or many."""
+    several = value if isinstance(value, (MultiValue, list, tuple)) else [value]
+    return [str(each) for each in several if each is not None]
+
+
+def _check_page(dataset: Dataset, sources: Sources) -> None:
+    """An RGB picture that is not empty, about source images of this job."""
+    size = dataset.Rows * dataset.Columns * 3
+    if dataset.PhotometricInterpretation != "RGB" or (dataset.BitsAllocated, dataset.SamplesPerPixel) != (8, 3):
+        raise PageDiffers("the summary page is not 8-bit RGB")
+    pixels = np.frombuffer(dataset.PixelData, dtype=np.uint8)
+    if pixels.size != size + size % 2 or not np.ptp(pixels):
+        raise PageDiffers(f"the summary page has {pixels.size} bytes of pixels, where {size} are meant, or is blank")
+    known = {uid for _, uid in sources.instances}
+    strangers = [item.ReferencedSOPInstanceUID for item in dataset.SourceImageSequence if item.ReferencedSOPInstanceUID not in known]
+    if strangers:
+        raise ReferencesDiffer(f"the summary page refers to {strangers[0]}, which is no source")
+
+
+def _name(one: Encoded) -> str:
+    return f"{one.kind} {one.sop_instance_uid}"
