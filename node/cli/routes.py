@@ -114,7 +114,7 @@ def _of_files(config: "Config", path: Path, sender: str | None, called: str | No
 def _of_study(given: Path | None, what: str, sender: str | None, called: str | None) -> tuple["Config", list[Explained], list[Explained]]:
     """What the configuration says now of a received study, and what was decided about its newest arrivals."""
     from node.cli.studies import find_study
-    from node.flow.route import contents
+    from node.flow.route import series_of
 
     now, then = [], []
     with journal(given) as (config, opened):
@@ -125,7 +125,7 @@ def _of_study(given: Path | None, what: str, sender: str | None, called: str | N
             newest[arrival.peer, arrival.series_instance_uid] = arrival
         for arrival in newest.values():
             instances = opened.arrival_instances(arrival.id)
-            views = tuple(content.view for content in contents(instances))
+            views = tuple(content.view for content in series_of(opened, arrival, instances))
             from_peer, to_title = sender or arrival.peer, called or arrival.called_ae
             calling = instances[0].calling_ae if instances else ""
             now.append(_decided(config, study, views, sender=from_peer, called=to_title, calling=calling, assume=False))

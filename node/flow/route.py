@@ -75,6 +75,16 @@ def contents(instances: Sequence[Instance]) -> list[SeriesContent]:
     return [_content(series, members) for series, members in sorted(by_series.items())]
 
 
+def series_of(journal: Journal, arrival: Arrival, manifest: Sequence[Instance]) -> list[SeriesContent]:
+    """The series of an arrival's manifest as they stand now: with what other peers sent of them, and what has replaced an instance since.
+
+    An arrival tells when to look; what is there to be analysed is the same for every sender. Otherwise an archive that forwards what the
+    scanner sends too, with its own headers or in part, would have jobs run on a part of a series.
+    """
+    came = {instance.series_instance_uid for instance in manifest}
+    return [content for content in contents(journal.study_instances(arrival.study_instance_uid)) if content.series_instance_uid in came]
+
+
 def _content(series: str, members: Sequence[Instance]) -> SeriesContent:
     current = {member.sop_instance_uid: member for member in members if member.standing is Standing.CURRENT}
     # a purged row may be one that a current one replaced before; of several purged ones the newest counts
@@ -137,14 +147,14 @@ class RouteStage:
         return len(complete)
 
     def _route(self, arrival: Arrival) -> None:
-        instances = self._journal.arrival_instances(arrival.id)
-        series = {content.series_instance_uid: content for content in contents(instances)}
+        manifest = self._journal.arrival_instances(arrival.id)
+        series = {content.series_instance_uid: content for content in series_of(self._journal, arrival, manifest)}
         now = self._clock()
         decisions = decide(
             self._config.routes,
             [content.view for content in series.values()],
             peer=arrival.peer,
-            calling=instances[0].calling_ae if instances else "",
+            calling=manifest[0].calling_ae if manifest else "",
             called=arrival.called_ae,
             now=now,
         )

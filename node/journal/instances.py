@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, exists, insert, select, update
+from sqlalchemy import Connection, Row, Select, exists, func, insert, select, update
 
 from node.domain.header import Header
 from node.domain.instance import Instance, Standing
@@ -101,6 +101,15 @@ class Instances(Database):
         with self._reading() as connection:
             joined = select(schema.instance).join(schema.arrival_instance, member.instance_id == _instance.id)
             return read_instances(connection, joined.where(member.arrival_id == arrival).order_by(_instance.id))
+
+    def study_instances(self, study_instance_uid: str) -> list[Instance]:
+        """See the port."""
+        member, arrival = schema.arrival_instance.c, schema.arrival.c
+        came = select(member.instance_id).join(schema.arrival, member.arrival_id == arrival.id)
+        came = came.where(arrival.study_instance_uid == study_instance_uid)
+        replaced = func.coalesce(_instance.standing_kept, _instance.standing) == Standing.REPLACED.value
+        with self._reading() as connection:
+            return read_instances(connection, select(schema.instance).where(_instance.id.in_(came), ~replaced).order_by(_instance.id))
 
     def job_instances(self, job: int) -> list[Instance]:
         """Exactly what a job uses, purged instances included."""

@@ -16,7 +16,8 @@ from node.domain.state import ArrivalState, JobState
 from node.domain.uid import derive_uid
 from node.flow.route import RouteStage
 from node.flow.settle import Settle
-from tests.unit.flow.mini import APPLICATION, CountingPeer, MiniNode
+from node.settings.config import Settle as Rule
+from tests.unit.flow.mini import APPLICATION, CT1, CountingPeer, MiniNode
 
 
 def application_of(name: str) -> Application:
@@ -124,6 +125,35 @@ def test_late_instances_of_a_series_supersede_its_job(node: MiniNode) -> None:
     node.receive("1.1", "1.1.1")
     route(node)
     node.receive("1.1", "1.1.1", [5])
+    route(node)
+    old, new = node.jobs()
+    assert (old.state, new.state, new.predecessor) == (JobState.SUPERSEDED, JobState.QUEUED, old.id)
+    assert len(node.journal.job_instances(new.id)) == 5
+
+
+def test_a_study_that_an_archive_forwards_too_with_its_own_headers_makes_one_job_on_whole_series(node: MiniNode) -> None:
+    """The scanner sends four slices, the archive all four again with its own headers, before the scanner's window is over: whichever
+    arrival settles first, nobody analyses a part of the series or an empty one."""
+    node.configure(peers={**node.config.peers, "pacs": replace(CT1, name="pacs", settle=Rule(quiet=timedelta(seconds=2)))})
+    ids = node.receive("1.1", "1.1.1")
+    for number, old in enumerate(ids, start=1):
+        node.receive("1.1", "1.1.1", [number], peer="pacs", replaces=old, changed="coerced")
+        if number == 2:
+            route(node)
+    route(node)
+    route(node)
+    used = [{(i.sop_instance_uid, i.peer) for i in node.journal.job_instances(job.id)} for job in node.jobs()]
+    assert all(len(members) == 4 for members in used), used
+    (current,) = [job for job in node.jobs() if job.state is not JobState.SUPERSEDED]
+    assert {i.peer for i in node.journal.job_instances(current.id)} == {"pacs"}
+
+
+def test_one_late_slice_by_way_of_another_peer_does_not_leave_the_others_out(node: MiniNode) -> None:
+    """Four slices from the scanner are analysed; a fifth comes through the archive: the new job has five, not one."""
+    node.configure(peers={**node.config.peers, "pacs": replace(CT1, name="pacs")})
+    node.receive("1.1", "1.1.1")
+    route(node)
+    node.receive("1.1", "1.1.1", [5], peer="pacs")
     route(node)
     old, new = node.jobs()
     assert (old.state, new.state, new.predecessor) == (JobState.SUPERSEDED, JobState.QUEUED, old.id)
