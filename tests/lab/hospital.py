@@ -1,5 +1,6 @@
 """A small hospital: a PACS and a node that know each other, and what came back into the PACS."""
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,14 +24,16 @@ class Hospital:
     node: Node
 
     def results(self, study_uid: str, timeout_s: float = 240) -> Study:
-        """The study as it stands in the archive once a job's results are there; AssertionError with the jobs if they never come."""
-        try:
-            self.pacs.wait_for(lambda studies: _complete(studies, study_uid), timeout_s, f"results of {study_uid}")
-        except AssertionError as late:
-            said = self.node.log.read_text(errors="replace")[-3000:]
-            raise AssertionError(
-                f"{late}; jobs {self.node.jobs()}; studies {self.node.studies()}; the end of the events:\n{said}"
-            ) from late
+        """The study as it stands in the archive once a job's results are there; AssertionError as soon as they cannot come any more."""
+        deadline = time.monotonic() + timeout_s
+        while not _complete(self.pacs.studies(), study_uid):
+            jobs = [job for job in self.node.jobs() if job["study_uid"] == study_uid]
+            ended = bool(jobs) and all(job["state"] in ("done", "parked", "failed") for job in jobs)
+            if (ended and not _complete(self.pacs.studies(), study_uid)) or time.monotonic() > deadline:
+                there = [series.modality for study in self.pacs.studies() for series in study.series if study.uid == study_uid]
+                said = self.node.log.read_text(errors="replace")[-3000:]
+                raise AssertionError(f"no results of {study_uid}, only {there}; its jobs: {jobs}; the end of the events:\n{said}")
+            time.sleep(0.5)
         return self.pacs.study(study_uid)
 
 

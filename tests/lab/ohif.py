@@ -130,7 +130,8 @@ def _handler(root: Path, archive: str) -> type[http.server.BaseHTTPRequestHandle
             with contextlib.closing(connection):
                 # the archive writes absolute addresses into its answers: they must lead back here
                 headers = {"Accept": self.headers.get("Accept", "*/*"), "Host": self.headers["Host"]}
-                connection.request("GET", self.path, headers=headers)
+                # Debian's DICOMweb plug-in does not decode the at sign, and finds no study of a patient whose ID has one
+                connection.request("GET", self.path.replace("%40", "@"), headers=headers)
                 answer = connection.getresponse()
                 self._answer(answer.status, answer.getheader("Content-Type", "application/octet-stream"), answer.read())
 
