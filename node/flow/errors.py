@@ -15,7 +15,7 @@ class PixelsGone(InputError):
     """Pixels that the job needs were deleted by retention."""
 
     code = "HLM-3081"
-    remedy = "Send the study again (or keep pixels longer: `store: {keep: …}`)."
+    remedy = "Send the study again and `hilum jobs retry JOB` (or keep pixels longer: `store: {keep: …}`)."
 
 
 class JobTooLate(EngineError):

@@ -127,15 +127,16 @@ class Index:
         return batch
 
     def _known_bytes(self, one: _Arrived, row: Instance, batch: _Batch, now: datetime) -> None:
-        if row.standing is not Standing.PURGED and not self._blobs.path(row.blob).exists():
-            batch.moves.append((one.entry, row.blob))  # a crash came between the row and the move
-            return
+        restored = True
         if row.standing is Standing.PURGED:
             blob = _blob_after(row.blob)
             batch.restored.append((row.id, blob, one.header))
             batch.moves.append((one.entry, blob))
+        elif not self._blobs.path(row.blob).exists():
+            batch.moves.append((one.entry, row.blob))  # a crash came between the row and the move, maybe before its arrival knew
         else:
             batch.drops.append(one.entry)
+            restored = False
         batch.again.append(
             CameAgain(
                 instance=row.id,
@@ -143,6 +144,7 @@ class Index:
                 called_ae=one.identity.called_ae,
                 scope_series=one.settle.scope is Scope.SERIES,
                 due_at=now + one.settle.quiet,
+                restored=restored,
             )
         )
 

@@ -126,7 +126,7 @@ def came_again(connection: Connection, again: Sequence[CameAgain], config_digest
             missing = [one.instance for one in members if one.instance not in inside]
             if latest.state != ArrivalState.RECEIVED:
                 routed = latest.state == ArrivalState.ROUTED
-                elsewhere = any(one.called_ae != latest.called_ae for one in members)
+                elsewhere = any(one.called_ae != latest.called_ae or one.restored for one in members)
                 if not (missing or elsewhere or (routed and latest.config_digest != config_digest)):
                     continue
             elif not missing:

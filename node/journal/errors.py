@@ -71,7 +71,7 @@ class BytesForgotten(JournalError):
     """Retention has deleted the bytes that this needs."""
 
     code = "HLM-7009"
-    remedy = "Send the study again; `store: {keep: …}` says for how long bytes are kept."
+    remedy = "Take the results from where they were delivered to; `store: {keep: …}` says for how long hilum keeps its own copy."
     retry = False
 
 

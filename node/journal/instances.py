@@ -70,7 +70,8 @@ class Instances(Database):
                 if row.blob == blob:
                     return
                 raise TransitionRefused(f"instance {instance} is {row.standing}: its bytes lie under {row.blob} already")
-            values = {"standing": row.standing_kept, "standing_kept": None, "blob": blob}
+            # its age counts anew: retention would take it again before anybody could use it
+            values = {"standing": row.standing_kept, "standing_kept": None, "blob": blob, "received_at": micros(now)}
             if row.header_base is None:  # forgotten meanwhile
                 values |= Bases(connection, {row.series_instance_uid}).columns(row.series_instance_uid, header)
             connection.execute(update(schema.instance).where(_instance.id == instance).values(**values))

@@ -26,6 +26,10 @@ class Operator(Database):
         with self._writing() as connection:
             state = state_of(connection, JOB, job)
             row = connection.execute(select(_job.findings_blob).where(_job.id == job)).one()
+            successor = connection.execute(select(_job.id).where(_job.predecessor == job)).scalar()
+            if successor is not None:
+                # it was cancelled before its inputs changed: its results would stand beside those of the newer ones
+                raise TransitionRefused(f"job {job} is {state}, and job {successor} has taken its place with newer inputs")
             fresh = {"attempts": 0, "due_at": micros(now), "code": None, "reason": None}
             if _has_objects(connection, job):
                 return _revive_encoded(connection, job, state, now)

@@ -54,13 +54,15 @@ class NewInstance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CameAgain:
-    """A known instance (`instance` is its row) that was received once more, with the bytes that the journal knows."""
+    """A known instance (`instance` is its row) that was received once more, with the bytes that the journal knows; `restored` when
+    the blobs no longer had these."""
 
     instance: int
     peer: str | None
     called_ae: str
     scope_series: bool
     due_at: datetime
+    restored: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +80,8 @@ class Aside:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
     """A job that routing asks for. A live or finished job with the same (study, series, application) and equal `input_digest`
-    gains the routes and missing sinks instead of a twin; one with another digest is superseded and named as `predecessor`."""
+    gains the routes and missing sinks instead of a twin, and is queued if it was parked from the start for a reason that is gone; one
+    with another digest is superseded and named as `predecessor`."""
 
     series_instance_uid: str
     application: str
@@ -108,11 +111,12 @@ class Journal(Protocol):
     def came_again(self, again: Sequence[CameAgain], config_digest: str, now: datetime) -> None:
         """Known instances came once more: an event each, in one transaction. An open arrival of theirs waits longer. They join the
         open arrival of their study and peer, or open a revision, when that peer had not sent them yet, when the arrival was routed
-        under another configuration than `config_digest`, or when they came for another called AE title; else nothing moves."""
+        under another configuration than `config_digest`, when they came for another called AE title, or were restored; else nothing
+        moves."""
         ...
 
     def restore(self, instance: int, blob: str, header: Header, now: datetime) -> None:
-        """PURGED → the standing before, the bytes lying under the new name `blob`: they were received again, and with them their
+        """PURGED → the standing before, the bytes lying under the new name `blob`: they were received again `now`, and with them their
         header. Idempotent by `blob`."""
         ...
 

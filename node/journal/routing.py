@@ -129,6 +129,9 @@ def _join(connection: Connection, job: Row[Any], new: NewJob, now: datetime) -> 
     rank = RANKS[new.priority]
     if rank < job.rank:
         connection.execute(update(schema.job).where(_job.id == job.id).values(rank=rank))
+    if JobState(job.state) is JobState.PARKED and job.attempts == 0 and new.parked is None:
+        # nobody has tried it yet: it was refused when it was made, for pixels or an application that are there now
+        move(connection, JOB, job.id, JobState.QUEUED, now, "what it was parked for is mended", code=None, reason=None, due_at=micros(now))
     if routes or sinks:
         note(connection, JOB.name, job.id, "job.joined", f"routes {', '.join(routes) or '-'}; sinks {', '.join(sinks) or '-'}", now)
     if sinks and JobState(job.state) in (JobState.ENCODED, JobState.DONE):

@@ -90,14 +90,38 @@ def test_what_has_begun_to_leave_is_finished_for_a_superseded_job(story: Story) 
 
 
 def test_a_job_refused_from_the_start_is_parked_with_the_reason(story: Story) -> None:
-    """An application that refuses the series leaves a job that people see; a newer version of it gets its chance."""
-    job = story.journal.job(story.queued(parked=("HLM-3017", "the gantry was tilted")))
+    """A series that cannot be given to an application leaves a job that people see; a newer version of it gets its chance."""
+    refused = ("HLM-3017", "the gantry was tilted")
+    job = story.journal.job(story.queued(parked=refused))
     assert (job.state, job.code, job.reason) == (JobState.PARKED, "HLM-3017", "the gantry was tilted")
     assert story.names("job", job.id) == ["job.queued", "job.parked"]
-    assert story.queued() == job.id
+    assert story.queued(parked=refused) == job.id
     assert story.journal.job(job.id).state is JobState.PARKED
     newer = story.queued(application_version="1.1.0")
     assert story.journal.job(newer).predecessor == job.id
+
+
+def test_a_job_parked_from_the_start_is_queued_once_nothing_stands_in_its_way(story: Story) -> None:
+    """Its pixels came again, or its application was installed: routing asks for the same without a reason to park it. What a worker
+    has tried and refused stays with the person who decides."""
+    job = story.queued(parked=("HLM-3081", "the pixels of 2 instances were deleted"))
+    assert story.queued() == job
+    assert (story.journal.job(job).state, story.journal.job(job).code) == (JobState.QUEUED, None)
+    tried = story.claim()
+    assert story.journal.end_job(job, tried.lease, JobState.PARKED, "HLM-3017", "the gantry was tilted", START)
+    assert story.queued() == job
+    assert story.journal.job(job).state is JobState.PARKED
+
+
+def test_a_cancelled_job_whose_inputs_have_changed_since_is_not_revived(story: Story) -> None:
+    """Its results would stand beside those of the newer inputs, as if they were right."""
+    first = story.queued()
+    assert story.journal.end_job(first, None, JobState.CANCELLED, "HLM-0000", "by the operator", START)
+    second = story.queued(input_digest="inputs 2")
+    assert (story.journal.job(first).state, story.journal.job(second).predecessor) == (JobState.CANCELLED, first)
+    with pytest.raises(TransitionRefused, match=f"job {second} has taken its place"):
+        story.journal.revive_job(first, START)
+    assert story.claim().id == second
 
 
 def test_a_revision_that_was_overtaken_inserts_no_jobs(story: Story) -> None:

@@ -325,21 +325,26 @@ def test_a_study_sent_again_after_the_routes_changed_is_routed_again(node: Recei
 
 
 def test_purged_pixels_that_come_again_stand_again(node: Receiver) -> None:
-    """The blob is back under a name of its own, before and after the old one is swept; no new arrival."""
+    """The blob is back under a name of its own, before and after the old one is swept, as young as any other instance that came now;
+    and a revision asks whether any job waits for it."""
     node.send(slice_of(1))
     node.index()
     node.complete_and_route()
     old = node.rows()[0]
     node.journal.tombstone([old.id], START)
+    node.now += timedelta(days=30)
     node.send(slice_of(1))
     node.index()
+    assert node.journal.arrivals()[-1].revision == 2
+    node.complete_and_route()
+    assert node.journal.purgeable(node.now) == []
     for blob in node.journal.purged_blobs().values():
         node.blobs.delete(blob)
     (row,) = node.rows()
     assert (row.id, row.standing) == (old.id, Standing.CURRENT)
     assert row.blob != old.blob
     assert list(node.blobs.names()) == [row.blob]
-    assert len(node.journal.arrivals()) == 1
+    assert len(node.journal.arrivals()) == 2
 
 
 class Crash(Exception):
