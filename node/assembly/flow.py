@@ -13,6 +13,7 @@ from node.blobs.port import Inbox
 from node.flow.clock import Clock, Tick, turn
 from node.flow.deliver import Deliver
 from node.flow.index import Index
+from node.flow.port import Stage
 from node.flow.retention import Retention
 from node.flow.route import RouteStage
 from node.flow.settle import Settle
@@ -53,7 +54,9 @@ def flow(config: Config, stop: threading.Event, *, ready: Callable[..., None]) -
         ready()
         bell = compose.bell(config, "flow")
         try:
-            turn([index, settle, Ringing(route, compose.bell(config, "work")), deliver], bell.wait, stop)
+            stages: list[Stage] = [index, settle, Ringing(route, compose.bell(config, "work")), deliver]
+            # no sweep too early, none late: a quiet window that ends between two sweeps would cost half a second on average
+            turn(stages, lambda timeout_s: bell.wait(settle.due_in_s(timeout_s)), stop)
         finally:
             clock.stop()
             settle.close()

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from node.dimse.port import Requestor
 from node.domain.arrival import Arrival, Completeness
+from node.domain.errors import JournalError
 from node.domain.state import ArrivalState
 from node.flow.port import Clock
 from node.journal.port import Journal
@@ -66,15 +67,30 @@ class Settle:
         self._executor = executor or ThreadPoolExecutor(max_workers=_ASKERS, thread_name_prefix="count")
         self._asking: dict[str, _Asked] = {}  # by peer: one question at a time
         self._asked_at: dict[int, datetime] = {}  # by arrival
+        self._looked_at: datetime | None = None
 
     def step(self) -> int:
         """Complete what is due; ask senders about what is open and read what they answered."""
         self._read_answers()
         self._ask()
-        now = self._clock()
+        self._looked_at = now = self._clock()
         horizon = self._horizon()  # after `now`: the inbox is looked at for all that came before
         until = now if horizon is None else min(now, horizon)
         return sum(self._complete(arrival, now) for arrival in self._journal.arrivals(states=(ArrivalState.RECEIVED,), due_before=until))
+
+    def due_in_s(self, most_s: float) -> float:
+        """How long a loop may sleep, `most_s` at most, before an arrival becomes due that was not yet at the last step.
+
+        One that was due then, and is still open, waits for an instance in the inbox or for the sender's count: it is looked at in the
+        ordinary sweep, not again and again.
+        """
+        now = self._clock()
+        try:
+            soon = self._journal.arrivals(states=(ArrivalState.RECEIVED,), due_before=now + timedelta(seconds=most_s))
+        except JournalError:
+            return most_s  # the next step meets the same error, and says so
+        next_due = next((arrival.due_at for arrival in soon if self._looked_at is None or arrival.due_at > self._looked_at), None)
+        return most_s if next_due is None else max(0.0, (next_due - now).total_seconds())
 
     def close(self) -> None:
         """Ask nothing more; questions under way are left to their time-outs."""

@@ -57,6 +57,20 @@ def test_a_study_is_complete_after_its_quiet_window_and_not_before(node: MiniNod
     assert settle.step() == 0
 
 
+def test_the_loop_sleeps_until_the_window_ends(node: MiniNode) -> None:
+    """Neither a second longer, as a sweep may, nor again and again while an arrival that is due must wait for the inbox."""
+    node.receive("1.1", "1.1.1")
+    settle = settle_of(node, horizon=lambda: START)
+    assert settle.due_in_s(1.0) == 1.0
+    node.clock.advance(9.75)
+    assert settle.step() == 0
+    assert settle.due_in_s(1.0) == pytest.approx(0.25)
+    node.clock.advance(0.5)
+    assert settle.due_in_s(1.0) == 0.0
+    assert settle.step() == 0  # an instance that was received before lies in the inbox
+    assert settle.due_in_s(1.0) == 1.0
+
+
 def test_a_second_series_within_the_window_restarts_it(node: MiniNode) -> None:
     """Three associations three seconds apart are one study when the window is five seconds."""
     with_rule(node, Rule(quiet=timedelta(seconds=5)))
