@@ -1,4 +1,4 @@
-"""The series that the benchmarks send: a made thorax-like CT, 512 x 512, int16, with noise in every voxel so that nothing compresses away."""
+"""The series that the benchmarks send: a made thorax-like CT, 512 x 512, int16, with noise so that nothing compresses away."""
 
 from pathlib import Path
 
