@@ -87,7 +87,9 @@ def _walk(data: memoryview, *, big_endian: bool, implicit: bool, whole: bool) ->
         start, length, vr = _head(data, at, size, big_endian, implicit=level.implicit or tag == _ITEM)
         if start < 0:
             if number == 0:
-                raise NotADataset("the first element has no value representation")
+                _implicit_after_all(data, size, big_endian)
+                level.implicit = True
+                continue
             return named  # a VR that the standard does not know: nobody can say where its value ends
         if length == _UNDEFINED:
             if len(levels) > _DEEPEST:
@@ -104,6 +106,13 @@ def _walk(data: memoryview, *, big_endian: bool, implicit: bool, whole: bool) ->
             named[tag] = bytes(data[start : start + length]).decode("ascii", "replace").strip("\0 ")
         at = start + length
     return named
+
+
+def _implicit_after_all(data: memoryview, size: int, big_endian: bool) -> None:
+    """Some senders write implicit VR whatever was negotiated; readers understand it, and the index may judge it."""
+    _, length, _ = _head(data, 0, size, big_endian, implicit=True)
+    if length > size - 8:
+        raise NotADataset("the first element has no value representation")
 
 
 def _head(data: memoryview, at: int, size: int, big_endian: bool, *, implicit: bool) -> tuple[int, int, bytes]:
