@@ -1,0 +1,1 @@
+"""The result objects, judged by what others read in them."""
