@@ -22,10 +22,10 @@ DECODABLE: tuple[str, ...] = (
     uid.HTJ2KLossless,
     uid.HTJ2KLosslessRPCL,
     uid.JPEGBaseline8Bit,
-    uid.JPEGExtended12Bit,
     uid.JPEGLSNearLossless,
     uid.JPEG2000,
     uid.HTJ2K,
+    uid.JPEGExtended12Bit,  # last: 8 bits a sample are decoded, 12 only where a plug-in for pydicom can
 )
 """Transfer syntaxes that the node can decode: without loss before lossy ones, so that a sender that offers both loses nothing."""
 
