@@ -113,7 +113,7 @@ def test_long_decimal_strings_of_a_careless_sender_are_shortened(tmp_path: Path)
     files = made.series(tmp_path)
     for path in files:
         dataset = pydicom.dcmread(path)
-        with pytest.warns(UserWarning):
+        with pytest.warns(UserWarning, match="DS"):
             dataset.add(pydicom.DataElement("PixelSpacing", "DS", ["2.00000000000000004441", "1.50000000000000000001"]))
         dataset.save_as(path)
     seg = seg_of(files, made.one_segment(made.AXIAL))
