@@ -14,13 +14,13 @@ Labels = NDArray[np.int32]
 
 TISSUE_HU = -500
 CUT = 0.2
-"""An image side of which more than this share is tissue cuts through the body; the air at it is no air outside."""
+"""Where more than this share of the border of what was seen is tissue, the border cuts the body."""
 
 SATELLITE = 0.03
 """Parts smaller than this share of all that is marked are dropped: gas in the bowel, foam in the table."""
 
 GAS_HU = -950
-"""Parts that are as light as gas on average are no lung: airways, bowel, air under a blanket."""
+"""What is as light as that is free gas and no lung: air outside, airways, bowel, air under a blanket."""
 
 WALL = 3
 """Voxels (of about 3 mm) by which thick tissue reaches into thin tissue that it hangs together with."""
@@ -65,19 +65,44 @@ def body_mask(hu: NDArray[Any], *, opened: bool = True) -> Mask:
         largest = tissue & ndimage.binary_dilation(thick, structure=_SQUARE, iterations=WALL)
     else:
         largest = _largest(tissue)
-    # a side that cuts the body is a wall: the lung at it is not outside
-    walls = [(False, False)] + [(bool(tissue.take(0, axis).mean() > CUT), bool(tissue.take(-1, axis).mean() > CUT)) for axis in (1, 2)]
-    padding = [(int(first), int(last)) for first, last in walls]
-    walled = np.pad(largest, padding, constant_values=True)
-    labels, found = ndimage.label(~walled, structure=_IN_PLANE)
-    outside = np.zeros(found + 1, dtype=np.bool_)
-    for axis in (1, 2):
-        for end in (0, -1):
-            outside[np.unique(labels.take(end, axis))] = True
-    outside[0] = False  # label 0 is the body's tissue
-    inner = tuple(slice(first, length - last) for (first, last), length in zip(padding, walled.shape, strict=True))
-    body: Mask = ~outside[labels[inner]]
+    unseen = _unseen(hu)
+    labels, found = ndimage.label(~(largest | unseen), structure=_IN_PLANE)
+    body: Mask = ~_outside(labels, found, hu, unseen)[labels] & ~unseen
     return body
+
+
+def _outside(labels: Labels, found: int, hu: NDArray[Any], unseen: Mask) -> NDArray[np.bool_]:
+    """Which parts around the body's tissue are outside: those that reach the border of what was seen.
+
+    Where that border cuts the body, lung reaches it, too: then what is heavier than free air is inside.
+    """
+    from scipy import ndimage
+
+    edge = ndimage.binary_dilation(unseen, structure=_SQUARE)
+    for axis in (1, 2):
+        edge.swapaxes(0, axis)[[0, -1]] = True
+    outside = np.zeros(found + 1, dtype=np.bool_)
+    bordering = np.setdiff1d(np.unique(labels[edge]), [0])  # label 0 is the body's tissue
+    outside[bordering] = True
+    if bordering.size and (hu[edge & ~unseen] > TISSUE_HU).mean() > CUT:
+        air = np.where(hu < TISSUE_HU, labels, 0)
+        # arms and clothes lie out there as well: of the air alone, and its median
+        medians = np.array(ndimage.median(hu, air, bordering), dtype=np.float64)
+        airless = ~np.isin(bordering, air)
+        outside[bordering] = airless | (medians <= GAS_HU)
+    return outside
+
+
+def _unseen(hu: NDArray[Any]) -> Mask:
+    """What the scanner did not see and filled with one value: around a round field of view, to the corners of every slice."""
+    from scipy import ndimage
+
+    corners = hu[:, [0, 0, -1, -1], [0, -1, 0, -1]]
+    if corners.min() != corners.max():
+        return np.zeros(hu.shape, dtype=np.bool_)
+    labels, _ = ndimage.label(hu == corners.flat[0], structure=_IN_PLANE)
+    unseen: Mask = np.isin(labels, np.unique(labels[:, [0, 0, -1, -1], [0, -1, 0, -1]]))
+    return unseen
 
 
 def sides(lungs: Mask, hu: NDArray[Any], spacing_x_mm: float) -> NDArray[np.uint8]:

@@ -32,17 +32,18 @@ STRAIGHT = ((0, 1, 2), (False, False, False))
 
 
 def airy(model: ModelRef, tensors: Tensors) -> dict[str, NDArray[Any]]:
-    """A network that marks everything between -990 and -400 HU, table foam and bowel gas included, as a poor one would."""
+    """A network that marks everything between -984 and -400 HU, table foam and bowel gas included, as a poor one would."""
     image = tensors["IMAGE"]
     assert image.shape[0] <= 8
     assert all(side % 8 == 0 for side in image.shape[2:])
-    return {"LUNG": ((image > 34) & (image < 624)).astype(np.float32)}
+    return {"LUNG": ((image > 40) & (image < 624)).astype(np.float32)}
 
 
 def chest(bridge: int = 0) -> tuple[NDArray[np.int16], NDArray[np.bool_], NDArray[np.bool_]]:
     """A chest of 1 mm voxels on a table of foam, and its left and right lung; `bridge` slices in which the lungs touch."""
     z, y, x = np.mgrid[:40, :120, :160]
-    hu = np.full(z.shape, -1000, dtype=np.int16)
+    # air is never even: only what lies outside a round field of view is
+    hu = np.random.default_rng(0).integers(-1010, -990, z.shape, dtype=np.int16)
     hu[((y - 55) / 45) ** 2 + ((x - 80) / 70) ** 2 < 1] = 40
     # larger x is the patient's left
     right = ((z - 20) / 15) ** 2 + ((y - 55) / 28) ** 2 + ((x - 45) / 22) ** 2 < 1
@@ -132,12 +133,26 @@ def test_a_thin_chest_wall_is_kept_when_the_lungs_say_so() -> None:
     hu, left, right = chest()
     _, y, x = np.mgrid[:40, :120, :160]
     wall = ((y - 55) / 38) ** 2 + ((x - 80) / 66) ** 2
-    hu[(wall > 1) & (y < 103)] = -1000
+    outside = (wall > 1) & (y < 103)
+    hu[outside] = np.random.default_rng(1).integers(-1010, -990, int(outside.sum()), dtype=np.int16)
     assert not body_mask(hu[::3, ::3, ::3])[left[::3, ::3, ::3]].all(), "or the phantom's wall is too thick to prove anything"
     masks = segment(turned_volume(hu, 1.0, *STRAIGHT, "CT"), airy)
     assert set(masks) == {Side.LEFT, Side.RIGHT}
     assert (masks[Side.LEFT] & left).sum() > 0.99 * left.sum()
     assert (masks[Side.RIGHT] & right).sum() > 0.99 * right.sum()
+
+
+def test_lungs_that_the_field_of_view_cuts() -> None:
+    """A cardiac scan: round, smaller than the chest, the rest filled with one value. The lungs reach its edge and are still lungs."""
+    hu, left, right = chest()
+    _, y, x = np.mgrid[:40, :120, :160]
+    seen = (y - 55) ** 2 + (x - 80) ** 2 < 48**2
+    hu[~seen] = -2000
+    masks = segment(turned_volume(hu, 1.0, *STRAIGHT, "CT"), airy)
+    assert set(masks) == {Side.LEFT, Side.RIGHT}
+    assert (masks[Side.LEFT] & left & seen).sum() > 0.97 * (left & seen).sum()
+    assert (masks[Side.RIGHT] & right & seen).sum() > 0.97 * (right & seen).sum()
+    assert not (masks[Side.LEFT] & ~seen).any()
 
 
 def test_sides_of_nothing() -> None:
