@@ -1,10 +1,19 @@
 """What all tests share: marks follow folders, and what was skipped for want of a program or of images is said loudly at the end."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 _PEERS = Path(__file__).parent / "peers"
+
+
+@pytest.fixture(autouse=True)
+def _events_as_at_start() -> Iterator[None]:
+    """A command run inside a test sets up events for its own process; the next test begins without."""
+    yield
+    structlog.reset_defaults()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
