@@ -2,7 +2,6 @@
 
 import logging
 import re
-import socket
 import threading
 import time
 import uuid
@@ -13,7 +12,6 @@ from typing import Any
 from pydicom.dataset import Dataset
 from pynetdicom import AE, _config, evt
 from pynetdicom.association import Association
-from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from node.dimse.admission import Admission, Admitted, Refusal, Rejection
 from node.dimse.contexts import accepted_contexts, register_retired_classes
@@ -21,16 +19,14 @@ from node.dimse.errors import NotADataset, NotAUid, WrongContext
 from node.dimse.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from node.dimse.peek import check
 from node.dimse.port import Intake, Reception
-from node.dimse.prompt import ServingDimse, make_prompt
+from node.dimse.server import Handler, Server
 from node.domain.errors import RefusedError
 from node.observe.events import alarm, event
 from node.settings.config import Config, May
 
 _PROCESSING_FAILURE = 0x0110
-_LARGEST_DATASET = 2 << 30
 _PDU_SLACK_BYTES = 1024  # some senders count the header of a PDU out, some in
 _HALF_OPEN = 64
-_KEEPALIVE_S = 30
 # leading zeros in a component break PS3.5 9.1, but old devices write them and nothing here minds
 _UID = re.compile(r"[0-9.]{1,64}")
 _TO_DRAIN_S = 0.02
@@ -48,7 +44,7 @@ class Listener:
         self._intake = intake
         self._on_kept = on_kept
         self._admission = Admission(config)
-        self._server: _Server | None = None
+        self._server: Server | None = None
 
     def start(self) -> None:
         """Bind and accept associations; returns at once. OSError when the port is taken."""
@@ -72,7 +68,7 @@ class Listener:
             (evt.EVT_C_STORE, self._stored),
         ]
         address: Any = (node.host, node.port)
-        self._server = ae.make_server(address, evt_handlers=handlers, server_class=_Server, request_handler=_Handler)
+        self._server = ae.make_server(address, evt_handlers=handlers, server_class=Server, request_handler=Handler)
         self._server.on_end = self._ended
         ae._servers.append(self._server)  # where its shutdown takes it from
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, name="listener", daemon=True).start()
@@ -199,67 +195,6 @@ class _Visit:
         self.kept = 0
         self.refused = 0
         self.began = time.monotonic()
-
-
-class _Handler(RequestHandler):  # type: ignore[misc]  # pynetdicom has no types
-    """Serves one connection in a thread of its own: a prompt association, and somebody told when it has ended."""
-
-    def handle(self) -> None:
-        try:
-            association = self._create_association()
-            evt.trigger(association, evt.EVT_CONN_OPEN, {"address": self.client_address})
-            association.start()
-            association.join()
-            self.server.on_end(association)
-        finally:
-            self.server.closed()
-
-    def _create_association(self) -> Association:
-        association = super()._create_association()
-        association.visit = None
-        association.dimse = ServingDimse(association, most_bytes=_LARGEST_DATASET)
-        # aborting waits for the reactor to end, which would wait for itself where it serves a request
-        association.abort = association._abort_nonblocking
-        association.set_socket(make_prompt(association, pdu_timeout_s=self.server.ae.acse_timeout, client_socket=self.request))
-        return association
-
-
-class _Server(ThreadedAssociationServer):  # type: ignore[misc]
-    """Accepts connections, and no more of them than could become associations."""
-
-    request_queue_size = 128
-    daemon_threads = True
-    block_on_close = False
-    on_end: Callable[[Association], None]
-
-    def __init__(self, *given: Any, **named: Any) -> None:
-        super().__init__(*given, **named)
-        self._lock = threading.Lock()
-        self._open = 0
-
-    def get_request(self) -> tuple[socket.socket, Any]:
-        connection, address = super().get_request()
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # a peer that lost its power says nothing; the kernel asks
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        if hasattr(socket, "TCP_KEEPIDLE"):
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_S)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _KEEPALIVE_S // 3)
-        return connection, address
-
-    def verify_request(self, request: Any, client_address: Any) -> bool:
-        """Whether there is room for one more connection, admitted or half-open."""
-        with self._lock:
-            if self._open < self.ae.maximum_associations:
-                self._open += 1
-                return True
-        alarm("association.too_many_connections", address=str(client_address[0]))
-        return False
-
-    def closed(self) -> None:
-        """One connection that was verified has ended."""
-        with self._lock:
-            self._open -= 1
 
 
 def _established(asked: evt.Event) -> None:
