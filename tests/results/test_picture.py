@@ -1,0 +1,165 @@
+"""The page for people: right way up, right slices, every word in signs that the font has."""
+
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from PIL import Image
+
+from inference import codes
+from inference.findings import Findings, Measurement
+from inference.imaging.assemble import assemble
+from inference.imaging.volume import SliceSource, Volume
+from node.results.encode import encode
+from node.results.lettering import GLYPHS, fitted, plain, width, wrapped
+from node.results.panels import crop_of, key_slices, panel, view_of, window_of
+from node.results.picture import overlay_png
+from tests.results import made
+
+
+def volume_on(affine: np.ndarray, modality: str = "CT", shape: tuple[int, int, int] = made.SHAPE) -> Volume:
+    """A volume that no file stands for."""
+    sources = tuple(SliceSource(sop_instance_uid=f"1.2.{z}", sop_class_uid="1.2.3") for z in range(shape[0]))
+    return Volume(
+        voxels=made.voxels(shape),
+        affine=affine,
+        sources=sources,
+        modality=modality,
+        study_instance_uid="1.2",
+        series_instance_uid="1.2.3",
+        frame_of_reference_uid="1.2.4",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "letters"),
+    [
+        # left, right, top, bottom of the picture, as radiologists hang images
+        ("axial", ("R", "L", "A", "P")),
+        ("axial, prone", ("R", "L", "A", "P")),
+        ("axial, feet first", ("R", "L", "A", "P")),
+        ("coronal", ("R", "L", "H", "F")),
+        ("sagittal", ("A", "P", "H", "F")),
+        ("oblique", ("R", "L", "AF", "PH")),
+    ],
+)
+def test_slices_hang_as_radiologists_hang_them(name: str, letters: tuple[str, str, str, str]) -> None:
+    """A marker at a known place in the patient lands at the matching side of the picture, however the scanner stored it."""
+    affine = made.ORIENTATIONS[name]
+    view = view_of(volume_on(affine))
+    assert (view.left, view.right, view.top, view.bottom) == letters
+    # grow along the letter on the right, and the one at the bottom: the marker must move that way
+    corner = np.zeros(made.SHAPE[1:])
+    corner[0, 0] = 1
+    row, column = np.argwhere(view.turn(corner))[0]
+    directions = {"L": (1, 0, 0), "P": (0, 1, 0), "H": (0, 0, 1), "R": (-1, 0, 0), "A": (0, -1, 0), "F": (0, 0, -1)}
+    centre = affine[:3] @ (0, (made.SHAPE[1] - 1) / 2, (made.SHAPE[2] - 1) / 2, 1)
+    offset = affine[:3, 3] - centre
+    height, breadth = view.turn(corner).shape
+    assert (column > breadth / 2) == (offset @ directions[letters[1][0]] > 0)
+    assert (row > height / 2) == (offset @ directions[letters[3][0]] > 0)
+
+
+def test_a_transposed_slice_keeps_its_aspect() -> None:
+    """Rows that run from left to right are turned upright, and the spacing with them."""
+    affine = made.axes((0, 1.5, 0), (2.0, 0, 0), (0, 0, -2.5))
+    view = view_of(volume_on(affine))
+    assert view.transpose
+    assert view.spacing_mm == pytest.approx((1.5, 2.0))
+    assert (view.left, view.top) == ("R", "A")
+
+
+def test_key_slices_show_every_segment_from_head_to_feet() -> None:
+    """Six slices within what was found, the smallest segment among them, the highest first; few slices give few."""
+    shape = (60, 8, 8)
+    large, small = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
+    large[10:50], small[3, 4, 4] = True, True
+    volume = volume_on(made.AXIAL, shape=shape)
+    chosen = key_slices(volume, [made.segment("a", large), made.segment("b", small)])
+    assert len(chosen) == 6
+    assert chosen == sorted(chosen, reverse=True)
+    assert 3 in chosen
+    assert all(10 <= z < 50 for z in chosen if z != 3)
+    thin = np.zeros(shape, dtype=bool)
+    thin[20] = True
+    assert set(key_slices(volume, [made.segment("a", thin)])) >= {19, 20, 21}
+    assert len(key_slices(volume_on(made.AXIAL, shape=(3, 8, 8)), [])) == 3
+
+
+def test_the_window_is_that_of_the_tissue() -> None:
+    """Lung by its mean HU, soft tissue otherwise; MR by its own values."""
+    volume = volume_on(made.AXIAL)
+    assert (window_of(volume, []).low, window_of(volume, []).high) == (-160, 240)
+    air = made.segment("lung", volume.voxels < -500)
+    assert (window_of(volume, [air]).low, window_of(volume, [air]).high) == (-1350, 150)
+    mr = replace(volume, modality="MR", voxels=np.abs(volume.voxels))
+    assert window_of(mr, []).high > window_of(mr, []).low
+
+
+def test_the_contour_is_on_the_border_and_nowhere_else() -> None:
+    """Colour within three pixels of the mask's edge, grey everywhere else: the anatomy stays visible inside."""
+    shape = (3, 40, 40)
+    volume = volume_on(made.axes((1, 0, 0), (0, 1, 0), (0, 0, 1)), shape=shape)
+    mask = np.zeros(shape, dtype=bool)
+    mask[1, 10:30, 12:28] = True
+    view, found = view_of(volume), [made.segment("a", mask, rgb=(255, 0, 0))]
+    whole = (slice(0, 40), slice(0, 40))
+    drawn = np.asarray(panel(volume, found, view, window_of(volume, []), whole, 1, (400, 400))).astype(int)
+    red = drawn[..., 0] - drawn[..., 1] > 60
+    rows, columns = np.nonzero(red)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == pytest.approx((100, 299, 120, 279), abs=3)
+    assert not red[105:295, 125:275].any()
+    assert crop_of(volume, found, view, [1])[0].stop <= 40
+
+
+def test_the_page_is_the_same_every_time_and_coloured() -> None:
+    """overlay_png is a PNG whose bytes depend on its arguments alone."""
+    volume = volume_on(made.AXIAL)
+    findings = made.one_segment(made.AXIAL)
+    first = overlay_png(volume, findings, title="Brain · mr-brain 1.2.3")
+    assert first == overlay_png(volume, findings, title="Brain · mr-brain 1.2.3")
+    image = np.asarray(Image.open(BytesIO(first))).astype(int)
+    assert image.shape == (1200, 1600, 3)
+    above = image[130:1120, 30:1120]
+    assert (above.max(axis=2) - above.min(axis=2) > 40).sum() > 500
+
+
+@pytest.mark.parametrize("count", [0, 1, 12])
+def test_any_number_of_findings_fits(count: int) -> None:
+    """None, one, or more than the column holds: drawn, and what is left out is counted."""
+    mask = made.blob()
+    segments = tuple(made.segment(f"structure {number}", mask) for number in range(count))
+    findings = replace(made.measured(*segments, affine=made.AXIAL), remarks=("Slices are 5.0 mm apart: volumes are approximate.",) * 2)
+    assert overlay_png(volume_on(made.AXIAL), findings, title="x" * 200)
+
+
+def test_words_are_written_in_signs_that_the_font_has() -> None:
+    """Accents are dropped, dashes simple, other scripts a question mark; raised digits stay."""
+    assert plain("Schädel – 3×5 µm ³, Łódź, 山田") == "Schadel - 3x5 um ³, Lodz, ??"
+    assert set(plain("Schädel–ñ×²山")) <= GLYPHS | {"²"}
+    assert width("cm³", 20) < width("cm3", 20)
+    assert width(fitted("a long line of words that does not fit", 20, 120), 20) <= 120
+    assert list(wrapped("one two three four five six", 20, 90, 2)) == ["one two", fitted("three four five six", 20, 90)]
+
+
+def test_the_page_in_the_archive_names_its_images_and_burns_in_no_patient(tmp_path: Path) -> None:
+    """RGB, no palette, no patient in the pixels: another patient's page of the same images has the same pixels."""
+    files = made.series(tmp_path)
+    heat = Measurement(name=codes.VOLUME, value=1.0, unit=codes.CUBIC_CENTIMETRE)
+    findings = Findings(measurements=(heat,))
+    volume = assemble(files)
+    pages = []
+    for name in ("Doe^Jane", "Other^Name"):
+        for path in files:
+            dataset = pydicom.dcmread(path)
+            dataset.PatientName, dataset.PatientID = name, name
+            dataset.save_as(path)
+        pages.append(pydicom.dcmread(BytesIO(encode(made.encoding(files, findings, volume=volume))[-1].data)))
+    first, second = pages
+    assert (first.PhotometricInterpretation, first.BurnedInAnnotation, first.ConversionType) == ("RGB", "NO", "WSD")
+    assert first.PatientName != second.PatientName
+    assert first.PixelData == second.PixelData
+    assert {item.ReferencedSOPInstanceUID for item in first.SourceImageSequence} <= {source.sop_instance_uid for source in volume.sources}
