@@ -2,24 +2,36 @@
 
 import argparse
 import importlib
+import time
 from pathlib import Path
 
-from bench.rows import Row, show, write
+from bench.rows import Row, say, show, write
 
-_BENCHMARKS = ("spool", "receive", "overhead", "encode")
+_BENCHMARKS = ("start", "spool", "receive", "send", "assemble", "encode", "overhead")
+
+RESULTS = Path(__file__).with_name("results.json")
 
 
 def main() -> None:
     """Run the benchmarks one after another; each prints its table as soon as it is done."""
     parser = argparse.ArgumentParser(prog="python -m bench")
-    parser.add_argument("names", nargs="*", default=list(_BENCHMARKS), help=f"some of {', '.join(_BENCHMARKS)}")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(_BENCHMARKS)}; all when none is named")
+    named = parser.parse_args().names
+    unknown = sorted(set(named) - set(_BENCHMARKS))
+    if unknown:
+        parser.error(f"no benchmark is called {', '.join(unknown)}; there are {', '.join(_BENCHMARKS)}")
     rows: list[Row] = []
-    for name in parser.parse_args().names:
+    for name in named or _BENCHMARKS:
         print(f"\n== {name}", flush=True)
+        began = time.monotonic()
         measured = importlib.import_module(f"bench.{name}").measure()
         show(measured)
+        say(f"{name} took {time.monotonic() - began:.0f} s")
         rows += measured
-    write(rows, Path(__file__).with_name("results.json"))
+    if named:
+        return  # some figures are no set of results
+    write(rows, RESULTS)
+    say(f"written to {RESULTS}")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,9 @@ class Row:
         return None if not self.baseline else self.value / self.baseline
 
 
+_WIDTH = 150
+
+
 def say(doing: str) -> None:
     """What goes on now, for whoever watches."""
     print(f"   … {doing}", flush=True)
@@ -33,7 +36,7 @@ def show(rows: Iterable[Row]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=None)
+    table = Table(box=None, pad_edge=False)
     for column, side in (
         ("figure", "left"),
         ("value", "right"),
@@ -42,13 +45,13 @@ def show(rows: Iterable[Row]) -> None:
         ("ratio", "right"),
         ("goal", "left"),
     ):
-        table.add_column(column, justify="right" if side == "right" else "left")
+        table.add_column(column, justify="right" if side == "right" else "left", no_wrap=column == "figure")
     for row in rows:
         mark = {None: "", True: " ✓", False: " ✗"}[row.met]
         baseline = "" if row.baseline is None else f"{row.baseline:.3g}"
         ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
         table.add_row(row.name, f"{row.value:.3g}", row.unit, baseline, ratio, row.goal + mark)
-    Console(highlight=False).print(table)
+    Console(highlight=False, width=_WIDTH).print(table)
 
 
 def write(rows: Iterable[Row], path: Path) -> None:
