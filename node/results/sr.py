@@ -201,15 +201,17 @@ def _sites(site: Code | None, laterality: Code | None) -> list[Any] | None:
 
 
 def _measurements(measurements: Sequence[Measurement]) -> list[Any]:
-    return [
-        sr.Measurement(
-            name=item(one.name),
-            value=float(one.value),
-            unit=item(one.unit),
-            derivation=item(one.derivation) if one.derivation else None,
-        )
-        for one in measurements
-    ]
+    return [_measurement(one) for one in measurements]
+
+
+def _measurement(one: Measurement) -> Any:
+    """A number twice: exactly as a float (FloatingPointValue), and in seven significant digits for people, whom viewers show the text."""
+    value = float(one.value)
+    made = sr.Measurement(
+        name=item(one.name), value=value, unit=item(one.unit), derivation=item(one.derivation) if one.derivation else None
+    )
+    made[0].MeasuredValueSequence[0].NumericValue = f"{float(f'{value:.7g}'):.10g}"
+    return made
 
 
 def _sources(encoding: Encoding, sources: Sources) -> list[Dataset]:
