@@ -25,6 +25,7 @@ LOGGED = {
     "instance.conflict": "The same SOP Instance UID came with other pixels; both are kept, neither is analysed.",
     "instance.failed": "A defect kept an instance from being stored; the sender was told so and keeps it.",
     "instance.refused": "An instance was refused with a DIMSE status; nothing of it is kept.",
+    "index.defect": "A defect: an instance broke its reader. It is set aside, or kept as a conflict beside the one it was compared with.",
     "instance.set_aside": "A received file is no readable instance; it is kept with the reason (`hilum studies list`).",
     "job.claimed": "A work process began, or went on with, a job.",
     "job.defect": "A defect of hilum or of an application stopped a job; it is parked with the place in the code.",

@@ -19,6 +19,7 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from inference.imaging import tags
+from inference.imaging.deflated import refuse_bomb
 from inference.imaging.errors import MissingAttribute, NoPixelData, NotDicom, Truncated, UnsupportedSyntax
 from inference.imaging.geometry import Plane
 
@@ -149,6 +150,7 @@ def read_instance(path: Path) -> Instance:
 def _parse(file: BinaryIO, path: Path) -> tuple[FileDataset, int, int, int | None]:
     """The data set before the pixels, where their value begins, its length and its tag."""
     try:
+        refuse_bomb(file, path.name)
         dataset = dcmread(file, stop_before_pixels=True)
         syntax = dataset.file_meta.TransferSyntaxUID
         known = syntax.is_transfer_syntax

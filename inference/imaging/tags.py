@@ -128,7 +128,10 @@ def _raw(dataset: Dataset, tag: int) -> str | tuple[float, ...] | None:
     """Text, or binary numbers; pydicom's own conversion is asked only for elements that it has parsed already."""
     if tag not in dataset:
         return None
-    element: Any = dataset.get_item(tag)
+    try:
+        element: Any = dataset.get_item(tag)
+    except (NotImplementedError, ValueError, TypeError, KeyError, AttributeError, EOFError, OverflowError):
+        return None  # a VR that does not exist: nobody can say what stands there
     value: Any = element.value
     if value is None:
         return None

@@ -11,6 +11,13 @@ class ConflictingInstances(InputError):
     remedy = "Find out at the sender which of the two is right, send the corrected series under new UIDs, and cancel this job."
 
 
+class NotUnderstood(InputError):
+    """An instance that hilum stumbles over."""
+
+    code = "HLM-3082"
+    remedy = "Report this as a defect, with the event `index.defect`; the instance is kept where set-aside files are."
+
+
 class PixelsGone(InputError):
     """Pixels that the job needs were deleted by retention."""
 

@@ -5,6 +5,7 @@ stands and whose blob does not is moved, one whose blob stands is a duplicate.
 """
 
 import hashlib
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from node.blobs.port import Blobs, Inbox
 from node.domain.header import Header
 from node.domain.instance import Instance, Standing
 from node.flow.elements import Buffer, take_apart
+from node.flow.errors import NotUnderstood
 from node.flow.header import Identity, mapped, parse, sender
 from node.flow.port import Clock
 from node.flow.senders import Senders
@@ -81,6 +83,13 @@ class Index:
                 continue  # another process had it first
             except InputError as unreadable:
                 self._set_aside(entry, unreadable, now)
+                done += 1
+                continue
+            except (OSError, MemoryError):
+                raise  # the machine's fault: the same file may be read later
+            except Exception as defect:  # noqa: BLE001  (a file that breaks its reader would break it again after every restart)
+                _tell(entry, defect)
+                self._set_aside(entry, NotUnderstood(f"it cannot be understood: {type(defect).__name__}"), now)
                 done += 1
                 continue
             # the second copy of an instance waits for the next step, where the first has its row
@@ -176,6 +185,11 @@ class Index:
         except InputError:
             # a copy that can be read mends one that cannot; otherwise nobody can say, and both are kept
             return _readable(one.entry) and not _readable(path)
+        except OSError:
+            raise
+        except Exception as defect:  # noqa: BLE001  (as in `step`: nobody can say, and both are kept)
+            _tell(one.entry, defect)
+            return False
 
     def _commit(self, batch: _Batch, now: datetime) -> None:
         if batch.news:
@@ -250,10 +264,15 @@ def _readable(path: Path) -> bool:
         return False
 
 
+def _tell(entry: Path, defect: Exception) -> None:
+    place = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(defect.__traceback__)]
+    alarm("index.defect", entry=entry.name, error=type(defect).__name__, trace=place)
+
+
 def _sender(entry: Path) -> str:
     try:
         with mapped(entry) as content:
             told = sender(take_apart(content))
-    except InputError:
+    except (InputError, ValueError, LookupError, ArithmeticError, TypeError):  # it is set aside for not being readable
         return ""
     return f"{told['calling_ae']}@{told['address']}"

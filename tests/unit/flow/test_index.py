@@ -347,6 +347,44 @@ def test_purged_pixels_that_come_again_stand_again(node: Receiver) -> None:
     assert len(node.journal.arrivals()) == 2
 
 
+def _nonsense_vr(dataset: Dataset) -> bytes:
+    """The data set with a VR that does not exist on its Modality; pydicom raises NotImplementedError at it."""
+    good = data_set(dataset)
+    assert good.count(b"\x08\x00\x60\x00CS\x02\x00CT") == 1
+    return good.replace(b"\x08\x00\x60\x00CS\x02\x00CT", b"\x08\x00\x60\x00ZZ\x00\x00\x02\x00\x00\x00CT")
+
+
+def test_a_representation_that_does_not_exist_stops_nothing(node: Receiver) -> None:
+    """An instance comes twice, its second copy with a VR that nobody knows: it is compared, kept, and the next one is indexed."""
+    node.send(slice_of(99))
+    node.index()
+    node.send(_nonsense_vr(slice_of(99)))
+    node.send(slice_of(2))
+    node.index()
+    assert node.inbox.waiting(1) == []
+    assert len(node.rows(99)) == 2
+    assert node.standings(2) == [Standing.CURRENT]
+
+
+@pytest.mark.parametrize("reader", ["parse", "same_image"])
+def test_an_instance_that_breaks_its_reader_stops_no_other(node: Receiver, monkeypatch: pytest.MonkeyPatch, reader: str) -> None:
+    """A defect of a reader, whatever it is: the instance is set aside or kept as a conflict, never met again after a restart."""
+    node.send(slice_of(1))
+    node.index()
+
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(f"node.flow.index.{reader}", broken)
+    node.send(slice_of(1, pixel=7))
+    node.index()
+    assert node.inbox.waiting(1) == []
+    assert ([one.code for one in node.journal.asides()], node.standings()) == {
+        "parse": (["HLM-3082"], [Standing.CURRENT]),
+        "same_image": ([], [Standing.CURRENT, Standing.CONFLICT]),
+    }[reader]
+
+
 class Crash(Exception):
     """The process dies here."""
 

@@ -1,8 +1,10 @@
 """Stored bytes become modality values as PS3.5 8 and PS3.3 C.7.6.3 and C.11.1 say; expected values are worked out by hand."""
 
+import resource
 import shutil
 import struct
 import subprocess
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -297,6 +299,23 @@ class TestBrokenFiles:
         path.write_bytes(whole[:at] + nest + whole[at:])
         with pytest.raises(NotDicom):
             decode(path)
+
+    def test_a_deflated_bomb_is_not_inflated(self, tmp_path, monkeypatch):
+        """Kilobytes that would be many megabytes: refused by their length, measured in pieces, before anything holds them."""
+        monkeypatch.setattr("inference.imaging.deflated.MOST_BYTES", 256 << 20)
+        path = save(one_instance(self.good, syntax=DeflatedExplicitVRLittleEndian), tmp_path / "bomb")
+        whole = path.read_bytes()
+        start = 144 + struct.unpack_from("<I", whole, 140)[0]
+        deflate = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+        zeros = bytes(1 << 24)
+        head = zlib.decompress(whole[start:], -zlib.MAX_WBITS)
+        stream = [deflate.compress(head), *(deflate.compress(zeros) for _ in range(17)), deflate.flush()]
+        path.write_bytes(whole[:start] + b"".join(stream))
+        assert path.stat().st_size < 1 << 20
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        with pytest.raises(UnsupportedSyntax, match="inflates to more than 256 MiB"):
+            decode(path)
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000, "kilobytes"
 
     def test_a_deflated_stream_that_does_not_inflate(self, tmp_path):
         """zlib's own error does not escape."""

@@ -1,0 +1,38 @@
+"""Deflated data sets: how large they become, before anybody holds them in memory."""
+
+import struct
+import zlib
+from typing import BinaryIO
+
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+from inference.imaging.errors import UnsupportedSyntax
+
+MOST_BYTES = 1 << 30
+"""What a deflated data set may inflate to; it is held in memory as a whole, and a few kilobytes can claim all there is."""
+_CHUNK = 1 << 20
+_HEAD = 1024
+
+
+def refuse_bomb(file: BinaryIO, name: str) -> None:
+    """Inflate a deflated data set for its length alone; the file stands at its beginning afterwards. Of others only the head is read.
+
+    Raises
+    ------
+    UnsupportedSyntax
+        It inflates to more than `MOST_BYTES`.
+    zlib.error
+        The stream is damaged.
+    """
+    head = file.read(_HEAD)
+    if DeflatedExplicitVRLittleEndian.encode() in head and len(head) > 144:
+        # behind the meta information, which begins with its own length (PS3.10 7.1)
+        file.seek(144 + struct.unpack_from("<I", head, 140)[0])
+        inflate, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
+        deflated = file.read(_CHUNK)
+        while deflated and not inflate.eof:
+            size += len(inflate.decompress(deflated, _CHUNK))
+            if size > MOST_BYTES:
+                raise UnsupportedSyntax(f"{name} is deflated, and inflates to more than {MOST_BYTES >> 20} MiB")
+            deflated = inflate.unconsumed_tail or file.read(_CHUNK)
+    file.seek(0)
