@@ -18,6 +18,7 @@ LOGGED = {
     "delivery.retry": "A sink was away or took only some objects; the rest is sent again by itself.",
     "engine.away": "An engine does not answer; its jobs wait, and no attempt is counted.",
     "engine.back": "The engine answers again.",
+    "family.leases_stand": "A process died and the journal cannot be written now: its work is claimed again when its leases run out.",
     "family.leases_released": "Work of an earlier run that was killed is claimable again.",
     "inbox.failed": "The disk refused a write; the sender was told so and keeps the instance.",
     "inbox.swept": "Files that were half-written when the node was killed were removed; none of them had been acknowledged.",

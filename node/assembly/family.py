@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from node.assembly import compose
-from node.domain.errors import ConfigError
+from node.domain.errors import ConfigError, JournalError
 from node.observe.events import alarm, event
 from node.settings.config import Config
 
@@ -157,13 +157,21 @@ class Family:
         code = member.process.poll()
         if code is None:
             return
-        with contextlib.closing(compose.open_journal(self._config)) as journal:
-            freed = journal.release(member.owner, datetime.now(UTC))
+        freed = self._release(member.owner)
         member.failures = 0 if time.monotonic() - member.started > _STEADY_S else member.failures + 1
         wait_s = min(_RESTART_MOST_S, _RESTART_FIRST_S * 2 ** max(0, member.failures - 1)) if member.failures else 0.0
         alarm("process.died", stage=member.stage, pid=member.process.pid, exit_code=code, leases_released=freed, restart_in_s=wait_s)
         member.restart_at = time.monotonic() + wait_s
         member.process = None
+
+    def _release(self, owner: str, *, count_attempt: bool = True) -> int:
+        """Make what a dead process held claimable at once; where the journal cannot be written now, its leases run out by themselves."""
+        try:
+            with contextlib.closing(compose.open_journal(self._config)) as journal:
+                return journal.release(owner, datetime.now(UTC), count_attempt=count_attempt)
+        except JournalError as unwritable:
+            alarm("family.leases_stand", owner=owner, code=unwritable.code, reason=str(unwritable))
+            return 0
 
     def _drain(self) -> int:
         """Stop the listener first, so that nothing new comes, then the rest; kill what does not end in time."""
@@ -182,11 +190,8 @@ class Family:
                     process.kill()
                     process.wait()
                     late.append(process.pid)
-        if late:
-            with contextlib.closing(compose.open_journal(self._config)) as journal:
-                for pid in late:
-                    # stopped on purpose: no study is to blame
-                    journal.release(owner_of(pid), datetime.now(UTC), count_attempt=False)
+        for pid in late:
+            self._release(owner_of(pid), count_attempt=False)  # stopped on purpose: no study is to blame
         event("node.stopped", killed=len(late))
         return 0
 

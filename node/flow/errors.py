@@ -33,7 +33,7 @@ class JobTooLate(EngineError):
 
 
 class WorkerDied(EngineError):
-    """The work process ended in the middle of the job as often as a job may be tried; mostly it ran out of memory."""
+    """The work process ended in the middle of the job as often as a job may be tried; it ran out of memory, mostly, or hung."""
 
     code = "HLM-4081"
     remedy = "Look for `process.died` in the event log and at the memory of the host; `hilum jobs retry JOB` tries again."

@@ -30,6 +30,8 @@ from node.settings import config as settings
 
 _RETRY_FIRST = timedelta(seconds=5)
 _RETRY_MOST = timedelta(minutes=5)
+_GRACE = timedelta(minutes=10)
+"""What a job may take beyond its analysis' time-out, to be assembled and encoded; after that it hangs."""
 _LONGEST_REASON = 1000
 _ANALYSED = "job.analysed"
 _MADE = "job.made"
@@ -89,7 +91,8 @@ class Runner:
             return 0
         assert job.lease is not None, "a claimed job has a lease"
         event("job.claimed", job=job.id, application=job.application, state=job.state.value, attempt=job.attempts)
-        with JobLease(self._journal, self._clock, job.id, job.lease) as lease:
+        stuck = settings_of(self._config, job.application).timeout + _GRACE
+        with JobLease(self._journal, self._clock, job.id, job.lease, stuck=stuck) as lease:
             try:
                 self._work(job, lease)
             except LeaseLost:
