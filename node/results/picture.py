@@ -17,7 +17,7 @@ NOTICE = "RESEARCH - NOT FOR DIAGNOSIS"
 STANDING = "preliminary · not verified by a person"
 
 _MARGIN, _GAP = 36, 12
-_HEADER, _FOOTER, _COLUMN = 124, 64, 424
+_HEADER, _FOOTER, _COLUMN, _CORNER = 132, 64, 424, 320
 _PAPER, _BLACK, _FRAME = (16, 18, 22), (0, 0, 0), (44, 48, 56)
 _WHITE, _SOFT, _FAINT = (240, 242, 245), (176, 182, 192), (120, 127, 138)
 _AMBER, _LETTERS = (255, 179, 48), (214, 222, 235)
@@ -34,7 +34,7 @@ class Page:
     title, subtitle
         What was analysed, and by what.
     source
-        Lines at the right of the header: which images.
+        Which images, in one line.
     provenance
         (name, value) lines below the findings.
     image_names
@@ -45,7 +45,7 @@ class Page:
 
     title: str
     subtitle: str = ""
-    source: Sequence[str] = ()
+    source: str = ""
     provenance: Sequence[tuple[str, str]] = ()
     image_names: Sequence[str] = ()
     notice: str = NOTICE
@@ -57,7 +57,7 @@ def overlay_png(volume: Volume, findings: Findings, *, title: str) -> bytes:
     dz, dy, dx = volume.spacing_mm
     page = Page(
         title=title,
-        source=(f"{volume.modality} · {z} slices",),
+        source=f"{volume.modality} · {z} slices",
         provenance=(("images", f"{x} × {y} × {z} voxels of {dx:.2f} × {dy:.2f} × {dz:.2f} mm"),),
     )
     file = BytesIO()
@@ -78,14 +78,11 @@ def draw_page(volume: Volume, findings: Findings, page: Page) -> Image.Image:
 
 
 def _header(draw: ImageDraw.ImageDraw, page: Page) -> None:
-    room = WIDTH - 2 * _MARGIN - 480
-    write(draw, (_MARGIN, 28), fitted(page.title, 40, room), 40, _WHITE)
-    write(draw, (_MARGIN, 80), fitted(page.subtitle, 20, room), 20, _SOFT)
-    y = 36.0
-    for number, line in enumerate(page.source[:2]):
-        size = 26 if number == 0 else 20
-        write(draw, (WIDTH - _MARGIN, y), fitted(line, size, 460), size, _WHITE if number == 0 else _SOFT, align=1)
-        y += height(size)
+    """In the middle: viewers write over all four corners."""
+    room, middle = WIDTH - 2 * _CORNER, WIDTH / 2
+    write(draw, (middle, 18), fitted(page.title, 38, room), 38, _WHITE, align=0.5)
+    write(draw, (middle, 66), fitted(page.source, 21, room), 21, _SOFT, align=0.5)
+    write(draw, (middle, 94), fitted(page.subtitle, 18, room), 18, _FAINT, align=0.5)
 
 
 def _slices(image: Image.Image, draw: ImageDraw.ImageDraw, volume: Volume, segments: Sequence[Segment], window: Window, page: Page) -> None:

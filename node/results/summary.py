@@ -74,7 +74,7 @@ def page_of(encoding: Encoding, sources: Sources) -> Page:
     return Page(
         title=application.title,
         subtitle=f"{application.name} {application.version} · {application.manufacturer}",
-        source=(description, " · ".join(part for part in about if part)),
+        source=" · ".join(part for part in (description, *about) if part),
         provenance=(
             ("model", model_names(encoding)),
             ("software", ", ".join(software_versions(encoding)[1:])),
