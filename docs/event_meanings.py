@@ -14,6 +14,7 @@ LOGGED = {
     "association.too_many_connections": "More connections were open than the node takes; the newest was closed.",
     "delivery.delivered": "A sink accepted every object of a job.",
     "delivery.lease_lost": "Another process had taken the delivery over; this one's answer was not recorded.",
+    "delivery.defect": "A defect: sending broke in a way that nobody foresaw; it is tried again, and other sinks are served meanwhile.",
     "delivery.parked": "A sink refused for good, or took nothing for too long: a person decides.",
     "delivery.retry": "A sink was away or took only some objects; the rest is sent again by itself.",
     "engine.away": "An engine does not answer; its jobs wait, and no attempt is counted.",

@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -13,7 +14,7 @@ from node.blobs.port import Blobs
 from node.domain.errors import DeliveryError, DeliveryRefused, JournalError
 from node.domain.job import Delivery, ResultObject
 from node.flow.backoff import back_off
-from node.flow.errors import GaveUp, ObjectGone, SinkBusy, SinkUnknown
+from node.flow.errors import GaveUp, ObjectGone, SinkBusy, SinkDefect, SinkUnknown
 from node.flow.lease import LeaseLost
 from node.flow.port import Clock
 from node.journal.port import Journal
@@ -51,7 +52,8 @@ class Deliver:
         self._owner = owner
         self._threads = ThreadPoolExecutor(max_workers=max(1, len(sinks)), thread_name_prefix="deliver")
         self._serving: dict[str, Future[int]] = {}
-        self._unrecorded: deque[tuple[Delivery, JournalError]] = deque()
+        self._under_way: dict[str, Delivery] = {}
+        self._unrecorded: deque[tuple[Delivery, HilumError]] = deque()
         self._guard = threading.Lock()
         self._closing = threading.Event()
 
@@ -90,7 +92,14 @@ class Deliver:
             ended = {sink: future for sink, future in self._serving.items() if future.done()}
             for sink in ended:
                 del self._serving[sink]
-        served = sum(future.result() for future in ended.values())
+        served = 0
+        for sink, future in ended.items():
+            defect = future.exception()
+            if defect is None or isinstance(defect, HilumError):
+                served += future.result()
+            else:
+                # what a peer answers must not end the process that indexes, settles and routes, and again after every restart
+                self._unrecorded.append((self._under_way[sink], _told(self._under_way[sink], defect)))
         while self._unrecorded:
             delivery, error = self._unrecorded[0]
             self._put_off(delivery, error)
@@ -108,6 +117,7 @@ class Deliver:
         others = [name for name in self._sinks if name != delivery.sink]
         following: Delivery | None = delivery
         while following is not None:
+            self._under_way[delivery.sink] = following
             try:
                 self._deliver(following)
             except JournalError as error:
@@ -197,6 +207,12 @@ class Deliver:
     def _park(self, delivery: Delivery, error: DeliveryError) -> None:
         if self._journal.park_delivery(delivery.id, _token(delivery), error.code, str(error), self._clock()):
             alarm("delivery.parked", delivery=delivery.id, job=delivery.job, sink=delivery.sink, code=error.code, reason=str(error))
+
+
+def _told(delivery: Delivery, defect: BaseException) -> SinkDefect:
+    place = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(defect.__traceback__)]
+    alarm("delivery.defect", delivery=delivery.id, job=delivery.job, sink=delivery.sink, error=type(defect).__name__, trace=place)
+    return SinkDefect(f"{delivery.sink}: {type(defect).__name__}: {defect}")
 
 
 def _token(delivery: Delivery) -> str:

@@ -54,6 +54,13 @@ class SinkBusy(DeliveryError):
     remedy = "The rest is sent again by itself; the reason has the sink's status."
 
 
+class SinkDefect(DeliveryError):
+    """Sending broke in a way that nobody foresaw."""
+
+    code = "HLM-6081"
+    remedy = "Report this as a defect, with the event `delivery.defect`; the delivery is tried again by itself."
+
+
 class SinkUnknown(DeliveryError):
     """The configuration no longer names the sink."""
 

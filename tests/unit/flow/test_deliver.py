@@ -348,3 +348,31 @@ def test_objects_are_delivered_to_a_folder_too(node: MiniNode, tmp_path: Path) -
     stage.close()
     written = {path.name: path.read_bytes() for path in (tmp_path / "out").rglob("*.dcm")}
     assert written == {f"1.1.9.{n}.dcm": small_object(f"1.1.9.{n}") for n in range(3)}
+
+
+class Broken(ListSink):
+    """A sink whose answer breaks the sender, until it is mended."""
+
+    mended = False
+
+    def send(self, parcels: Sequence[Parcel]) -> list[Receipt]:
+        if not self.mended:
+            raise ValueError("a reply that nobody foresaw")
+        return super().send(parcels)
+
+
+def test_a_sink_that_breaks_its_sender_ends_nothing_else(node: MiniNode, delivering: Delivering) -> None:
+    """A defect in sending puts the delivery off like a sink that is away: the process goes on, the other sink is served, and when the
+    defect is gone everything arrives once."""
+    job = encoded_job(node, sinks=("archive", "second"))
+    broken = Broken()
+    delivering.fresh(archive=broken, second=delivering.second)
+    delivering.until_idle()
+    assert delivering.states() == {"archive": DeliveryState.WAITING, "second": DeliveryState.COMMITTED}
+    waiting = next(one for one in node.deliveries() if one.sink == "archive")
+    assert (waiting.code, waiting.lease, waiting.attempts) == ("HLM-6081", None, 1)
+    broken.mended = True
+    node.clock.advance(60)
+    delivering.until_idle()
+    assert len(broken.sent) == 3
+    assert node.journal.job(job).state is JobState.DONE
