@@ -100,7 +100,8 @@ class Runner:
             except HilumError as error:
                 self._ended(job, job.lease, error, retry=error.retry)
             except Exception as defect:  # noqa: BLE001  (one of the two places: whatever an application does, the node goes on)
-                self._ended(job, job.lease, self._defect(job, defect), retry=True)
+                words = "" if self._config.node.patient_data_in_logs else type(defect).__name__
+                self._ended(job, job.lease, self._defect(job, defect), retry=True, told=words)
         return 1
 
     def _work(self, job: Job, lease: JobLease) -> None:
@@ -183,8 +184,8 @@ class Runner:
 
     # ---- what goes wrong
 
-    def _ended(self, job: Job, lease: str, error: HilumError, *, retry: bool) -> None:
-        """Try again later, or end the job with the reason."""
+    def _ended(self, job: Job, lease: str, error: HilumError, *, retry: bool, told: str = "") -> None:
+        """Try again later, or end the job with the reason; events say `told` in its place where that may hold patient data."""
         reason = str(error)[:_LONGEST_REASON]
         now = self._clock()
         if not retry:
@@ -195,15 +196,16 @@ class Runner:
         counts = not isinstance(error, JournalError) and not (isinstance(error, EngineError) and job.engine in self._away(True))
         attempts = settings_of(self._config, job.application).attempts
         if counts and job.attempts >= attempts:
-            self._end(job, lease, JobState.FAILED, error.code, f"{reason} (attempt {job.attempts} of {attempts})")
+            self._end(job, lease, JobState.FAILED, error.code, f"{reason} (attempt {job.attempts} of {attempts})", told=told)
             return
         pause = back_off(job.attempts, _RETRY_FIRST, _RETRY_MOST, salt=f"job {job.id}") if counts else _RETRY_FIRST
         if self._journal.retry_job(job.id, lease, now + pause, error.code, reason, now, count_attempt=counts):
-            event("job.retry", job=job.id, code=error.code, reason=reason, counted=counts, again_in_s=round(pause.total_seconds(), 1))
+            again_in_s = round(pause.total_seconds(), 1)
+            event("job.retry", job=job.id, code=error.code, reason=told or reason, counted=counts, again_in_s=again_in_s)
 
-    def _end(self, job: Job, lease: str, state: JobState, code: str, reason: str) -> None:
+    def _end(self, job: Job, lease: str, state: JobState, code: str, reason: str, *, told: str = "") -> None:
         if self._journal.end_job(job.id, lease, state, code, reason, self._clock()):
-            alarm(f"job.{state.value}", job=job.id, application=job.application, code=code, reason=reason)
+            alarm(f"job.{state.value}", job=job.id, application=job.application, code=code, reason=told or reason)
 
     def _defect(self, job: Job, defect: Exception) -> HilumError:
         """A defect of hilum or of an application: the event has the place, and the words only if patient data may stand in events."""
