@@ -36,6 +36,9 @@ def _same(configured: str, host: str) -> bool:
     if not host:
         return True
     known = _addresses(configured)
+    if known and _plain(host) not in known:
+        _addresses.cache_clear()  # admission, which asks every time, let it in: the name has moved
+        known = _addresses(configured)
     return not known or _plain(host) in known
 
 

@@ -166,6 +166,18 @@ def test_a_sender_is_its_title_at_its_address(tmp_path: Path, title: str, addres
     assert (found and found.name) == peer
 
 
+def test_a_peer_whose_host_name_moves_stays_that_peer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scanner gets another address while the node runs, under the same name: it is no stranger, and its routes still take it."""
+    resolver = {"ct.example": "10.0.0.5"}
+    monkeypatch.setattr("node.flow.senders.socket.getaddrinfo", lambda host, _: [(0, 0, 0, "", (resolver.get(host, host), 0))])
+    config = _config(tmp_path)
+    senders = Senders(replace(config, peers={"ct": Peer(name="ct", ae_title="CT", host="ct.example", port=0)}))
+    assert senders.peer("CT", "10.0.0.5") is not None
+    assert senders.peer("CT", "10.0.0.6") is None
+    resolver["ct.example"] = "10.0.0.6"
+    assert senders.peer("CT", "10.0.0.6") is not None
+
+
 @pytest.mark.parametrize("together", [True, False])
 def test_the_same_instance_twice_is_one(node: Receiver, together: bool) -> None:
     """Accepted both times, kept once, with an event; whether both wait in the inbox or the first is indexed."""
