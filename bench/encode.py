@@ -18,7 +18,7 @@ from bench.made import series
 from bench.rows import Row, say
 
 SLICES = 400
-ROUNDS = 3
+ROUNDS = 2
 REPEATS = 2
 KINDS = ("hilum", "highdicom")
 

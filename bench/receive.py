@@ -103,11 +103,12 @@ def send(files: Sequence[Path], port: int, associations: int, log: Path) -> floa
     for sender, text in zip(senders, said, strict=True):
         if sender.returncode != 0 or not re.search(rf"with status SUCCESS *: *{len(files[::associations])}\b", text):
             raise RuntimeError(f"dcmsend ended with {sender.returncode}: {text[-1000:]}")
-    began = min(_moment(text, "Requesting Association") for text in said)
-    return max(_moment(text, "Releasing Association") for text in said) - began
+    began = min(moment(text, "Requesting Association") for text in said)
+    return max(moment(text, "Releasing Association") for text in said) - began
 
 
-def _moment(text: str, what: str) -> float:
+def moment(text: str, what: str) -> float:
+    """When the sender's log last says `what`, in seconds."""
     found = re.findall(rf"^(\d+\.\d+) .*{what}", text, re.MULTILINE)
     if not found:
         raise RuntimeError(f"dcmsend does not say when it was {what}: {text[-1000:]}")
@@ -129,16 +130,22 @@ def storescp(folder: Path) -> Iterator[Receiver]:
             if time.monotonic() > deadline:
                 raise RuntimeError("storescp does not answer")
 
-        def cpu_s() -> float:
-            times = psutil.Process(process.pid).cpu_times()
-            children = psutil.Process(process.pid).children()
-            alive = sum(sum(child.cpu_times()[:2]) for child in children)
-            return float(times.user + times.system + times.children_user + times.children_system + alive)
-
-        yield Receiver(port=port, cpu_s=cpu_s)
+        yield Receiver(port=port, cpu_s=lambda: _of_family(psutil.Process(process.pid)))
     finally:
         process.kill()
         process.wait()
+
+
+def _of_family(parent: psutil.Process) -> float:
+    """CPU seconds of a process that forks: its own, of children that it has waited for, and of those that it has not."""
+    while True:
+        try:
+            children = sum(sum(child.cpu_times()[:2]) for child in parent.children())
+            return float(sum(parent.cpu_times()[:4]) + children)
+        except psutil.NoSuchProcess:
+            if not parent.is_running():
+                raise
+            # a child was waited for between the two looks: look again
 
 
 @contextlib.contextmanager
