@@ -118,7 +118,8 @@ def test_a_phantom_keeps_its_place_on_the_way_there_and_back(source):
 @settings(deadline=None, max_examples=20)
 @given(st.floats(-3, 3), st.floats(-1.5, 1.5), st.floats(-3, 3))
 def test_an_oblique_phantom_keeps_its_place(a, b, c):
-    """Any rotation against the model's grid: the centroid stays within a tenth of a voxel, there and back."""
+    """Any rotation against the model's grid: the centroid stays within a tenth of a voxel, there and back; by the nearest voxel, which
+    may lie half a voxel (1 mm of the 2 mm here) away, within a third of one."""
     grid = grid_towards("SPL", shape=(36, 40, 46), spacing=(2.0, 1.8, 1.6), turn=rotation(a, b, c))
     model = grid_towards("RAS", shape=(60, 60, 60), spacing=(1.2, 1.2, 1.2))
     image = phantom(grid)
@@ -128,7 +129,7 @@ def test_an_oblique_phantom_keeps_its_place(a, b, c):
     back = resample(there, model, grid, by=Interpolation.LINEAR)
     assert np.abs(centroid(back, grid) - CENTROID).max() < 0.16
     there = resample(image, grid, model, by=Interpolation.NEAREST)
-    assert np.abs(centroid(there, model) - CENTROID).max() < 0.5
+    assert np.abs(centroid(there, model) - CENTROID).max() < 2.0 / 3
 
 
 @settings(deadline=None, max_examples=60)
