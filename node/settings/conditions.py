@@ -12,6 +12,7 @@ from node.domain.route import Condition, Operator
 from node.settings.blocks import pairs
 from node.settings.errors import BadPattern, BadValue, MissingKey, UnfitCondition, UnknownKey, WrongType
 from node.settings.kinds import DURATION, SWITCH, Schema
+from node.settings.patterns import may_run_away
 from node.settings.source import Here, Refused, scalar_text, suggestion
 
 
@@ -210,8 +211,12 @@ def _value(keyword: Keyword, at: Node, here: Here) -> Value:
 def _pattern(at: Node, here: Here) -> str:
     text = scalar_text(at, here, "a regular expression")
     try:
-        re.compile(text)
+        endless = may_run_away(text)
     except re.error as broken:
         where = "" if broken.pos is None else f" at character {broken.pos + 1}"
         raise here.refuse(BadPattern, at, f"{broken.msg}{where} of {text!r}") from broken
+    if endless:
+        raise here.refuse(
+            BadPattern, at, f"a repetition inside a repetition in {text!r} may take for ever; make the inner one `++` or `*+`"
+        )
     return text
