@@ -250,4 +250,5 @@ def _derived_series(header: Header, study: str) -> str:
 
 def _meta_text(file: Part10, tag: int) -> str:
     """An element of the file meta information, as text; empty when it is absent."""
-    return file.meta.get(tag, b"")[:LONGEST].decode("utf-8", "replace").replace("\0", "").strip()
+    text = file.meta.get(tag, b"")[:LONGEST].decode("utf-8", "replace")
+    return "".join(character for character in text if character.isprintable()).strip()

@@ -21,6 +21,7 @@ _DECIMAL = frozenset("0123456789+-.eE")
 _DELIMITERS = {ord(c) for c in "\\^=\n\r\t\f"}
 """What ends a code extension in a value (PS3.5 6.1.2.5.3)."""
 _DEFAULT_REPERTOIRE = ("iso8859",)
+_NO_CONTROLS = dict.fromkeys(code for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\r\t\f")
 
 
 @lru_cache(maxsize=256)
@@ -55,7 +56,8 @@ def plain(vr: bytes, raw: Buffer, order: str, character_set: Sequence[str]) -> t
 
 
 def _texts(vr: bytes, raw: bytes, character_set: Sequence[str]) -> tuple[str, ...]:
-    text = _decoded(raw, character_set).replace("\0", "")
+    # what is left of control characters would speak to the terminal or the log of whoever looks at the value
+    text = _decoded(raw, character_set).translate(_NO_CONTROLS)
     if vr in _ONE_VALUE:
         whole = text.rstrip(" ")
         return (whole,) if whole else ()

@@ -355,3 +355,13 @@ def test_merging_thousands_of_instances_takes_milliseconds() -> None:
     began = time.perf_counter()
     assert merge(headers)["InstanceNumber"] == tuple(range(5000))
     assert time.perf_counter() - began < 1
+
+
+def test_control_characters_do_not_reach_whoever_looks() -> None:
+    """A description that would clear the operator's screen and name its window; and a calling AE title that would."""
+    described = element(0x0008103E, b"LO", b"T1\x1b[2J\x1b]0;mine\x07 SAG")
+    called = element(0x00020016, b"AE", b"CT\x1b[2J ")
+    whole = by_hand(UIDS[: UIDS.index(b"\x08\x00\x60\x00")] + described + UIDS[UIDS.index(b"\x08\x00\x60\x00") :] + PLACE)
+    identity, header = read_header(whole[:144] + called + whole[144:])
+    assert header["SeriesDescription"] == ("T1[2J]0;mine SAG",)
+    assert identity.calling_ae == "CT[2J"
