@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import warnings
 from typing import Any
 
 import structlog
@@ -9,7 +10,9 @@ from structlog.typing import EventDict
 
 
 def start_events(process: str, level: int = logging.INFO) -> None:
-    """Write this process's events to stderr; call once at the start of every process."""
+    """Write this process's events to stderr; call once at the start of every process. Libraries' warnings are not shown any more."""
+    # they quote the values that they complain of, patients' names among them, and are no JSON
+    warnings.simplefilter("ignore")
 
     def name_process(_logger: object, _method: str, fields: EventDict) -> EventDict:
         # not a context variable: the listener's threads would not have it
