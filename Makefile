@@ -25,7 +25,7 @@ test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 2 --dist loadgroup --durations 15
+	$(BIN)/pytest -n 2 --dist loadfile --durations 15
 
 bench: $(READY)
 	$(BIN)/python -m bench

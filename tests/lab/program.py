@@ -46,7 +46,7 @@ class Program:
                 stdin=subprocess.DEVNULL,
                 stdout=printed,
                 stderr=said,
-                env={**os.environ, **(environment or {})},
+                env={**os.environ, "PYTHONFAULTHANDLER": "1", **(environment or {})},
                 start_new_session=True,
             )
 
@@ -72,6 +72,11 @@ class Program:
             self.process.terminate()
         try:
             return self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            # Python's fault handler writes into the log where every thread stands
+            self.signal(signal.SIGABRT)
+            self.process.wait(10)
+            raise AssertionError(f"SIGTERM did not end it within {timeout_s:g} s; it stood at:\n{self.said()}") from None
         finally:
             self.kill()
 

@@ -10,7 +10,7 @@ from tests.lab.needs import data
 from tests.lab.node import models
 from tests.lab.series import another_study
 
-pytestmark = [pytest.mark.slow, pytest.mark.registry, pytest.mark.timeout(600), pytest.mark.xdist_group("crash")]
+pytestmark = [pytest.mark.slow, pytest.mark.registry, pytest.mark.timeout(600)]
 
 
 def test_an_archive_that_is_away_loses_nothing(tmp_path: Path) -> None:

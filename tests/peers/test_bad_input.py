@@ -17,7 +17,7 @@ from tests.lab.program import wait_until
 from tests.lab.series import another_study
 from tests.lab.wire import Offer, Sender
 
-pytestmark = [pytest.mark.slow, pytest.mark.registry, pytest.mark.timeout(600), pytest.mark.xdist_group("bad")]
+pytestmark = [pytest.mark.slow, pytest.mark.registry, pytest.mark.timeout(600)]
 
 UNDEFINED = 0xFFFFFFFF
 

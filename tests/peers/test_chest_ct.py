@@ -12,7 +12,7 @@ from tests.lab.hospital import RESULTS, hospital
 from tests.lab.needs import data
 from tests.lab.node import models
 
-pytestmark = [pytest.mark.slow, pytest.mark.registry, pytest.mark.timeout(600), pytest.mark.xdist_group("ct")]
+pytestmark = [pytest.mark.slow, pytest.mark.registry, pytest.mark.timeout(600)]
 
 ROUTE: dict[str, object] = {"name": "chest CT", "when": {"Modality": "CT"}, "run": ["ct-lung"], "send": ["archive"]}
 VOLUME, ATTENUATION = "118565006", "112031"  # SCT, DCM

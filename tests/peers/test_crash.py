@@ -17,7 +17,7 @@ from tests.lab.node import Node, configuration, models
 from tests.lab.program import wait_until
 from tests.lab.series import another_study
 
-pytestmark = [pytest.mark.slow, pytest.mark.registry, pytest.mark.timeout(600), pytest.mark.xdist_group("crash")]
+pytestmark = [pytest.mark.slow, pytest.mark.registry, pytest.mark.timeout(600)]
 
 NAMES = {
     "after the last answer": ("\\ISO 2022 IR 87", "Yamada^Tarou=山田^太郎=やまだ^たろう"),

@@ -10,7 +10,7 @@ from tests.lab import report, validators
 from tests.lab.loopback import outside
 from tests.lab.node import hilum
 
-pytestmark = [pytest.mark.slow, pytest.mark.registry, pytest.mark.timeout(900), pytest.mark.xdist_group("crash")]
+pytestmark = [pytest.mark.slow, pytest.mark.registry, pytest.mark.timeout(900)]
 
 
 def test_the_demo_ends_with_results_and_a_picture(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from tests.lab.orthanc import Study
 from tests.lab.program import wait_until
 from tests.lab.series import unpacked
 
-pytestmark = [pytest.mark.slow, pytest.mark.registry, pytest.mark.timeout(900), pytest.mark.xdist_group("head")]
+pytestmark = [pytest.mark.slow, pytest.mark.registry, pytest.mark.timeout(900)]
 
 # how the heads were acquired: 384 transverse slices, defaced; 35 sagittal slices; one enhanced multi-frame object of 96 sagittal frames
 HEADS = ("mr_t1_3d_brain_datalad", "mr_t1_sag_HFS_decubitus", "mr_enhanced_xa30_T1")

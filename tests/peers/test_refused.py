@@ -12,7 +12,7 @@ from tests.lab.needs import data
 from tests.lab.node import models
 from tests.lab.series import unpacked
 
-pytestmark = [pytest.mark.slow, pytest.mark.registry, pytest.mark.timeout(600), pytest.mark.xdist_group("ct")]
+pytestmark = [pytest.mark.slow, pytest.mark.registry, pytest.mark.timeout(600)]
 
 ROUTES: list[dict[str, object]] = [
     {"name": "CT", "when": {"Modality": "CT"}, "run": ["ct-lung"], "send": ["archive"]},
