@@ -1,11 +1,14 @@
 """What all tests share: marks follow folders, and what was skipped for want of a program or of images is said loudly at the end."""
 
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
+
+from tests.lab import needs
 
 # how fast examples come says something about the machine, not about the code
 settings.register_profile("hilum", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -19,6 +22,25 @@ def _events_as_at_start() -> Iterator[None]:
     """A command run inside a test sets up events for its own process; the next test begins without."""
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture(scope="session")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[Path]]:
+    """`real("dicom/x.zip")`, `real("dicom/folder")` or `real("labelled/x.nii.gz")`: published files, or a loud skip."""
+    unpacked: dict[str, list[Path]] = {}
+
+    def files(name: str) -> list[Path]:
+        source = needs.data(name)
+        if source.suffix != ".zip":
+            return sorted(path for path in source.rglob("*") if path.is_file()) if source.is_dir() else [source]
+        if name not in unpacked:
+            folder = tmp_path_factory.mktemp(source.stem)
+            with zipfile.ZipFile(source) as archive:
+                archive.extractall(folder)
+            unpacked[name] = sorted(path for path in folder.rglob("*") if path.is_file())
+        return unpacked[name]
+
+    return files
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

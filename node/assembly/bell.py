@@ -26,11 +26,9 @@ class Bell:
                 return
             raise
         try:
-            os.write(writer, b"!")
-        except BlockingIOError:
-            pass  # it rings already
-        except BrokenPipeError:
-            pass  # the listener has just gone: its successor sweeps
+            # blocking: it rings already; broken: the listener has just gone, and its successor sweeps
+            with contextlib.suppress(BlockingIOError, BrokenPipeError):
+                os.write(writer, b"!")
         finally:
             os.close(writer)
 

@@ -1,19 +1,12 @@
 """Volumes made by hand, in any orientation, and real ones where they are present."""
 
 import itertools
-import os
-import zipfile
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
 from inference.imaging.volume import SliceSource, Volume
-
-DATA = Path(os.environ.get("HILUM_DATA", Path(__file__).resolve().parents[3] / "../shared/data"))
 
 
 def turned_volume(voxels: NDArray[Any], spacing_mm: float, axes: tuple[int, int, int], flips: tuple[bool, ...], modality: str) -> Volume:
@@ -41,24 +34,3 @@ def turned_volume(voxels: NDArray[Any], spacing_mm: float, axes: tuple[int, int,
 
 ORIENTATIONS = [(axes, flips) for axes in itertools.permutations(range(3)) for flips in ((False, False, False), (True, False, True))]
 AXIAL = [((0, 1, 2), flips) for flips in itertools.product((False, True), repeat=3)] + [((0, 2, 1), (False, True, False))]
-
-
-@pytest.fixture(scope="session")
-def real(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[Path]]:
-    """`real("dicom/x.zip")` or `real("labelled/x.nii.gz")`: published files, or a loud skip."""
-    unpacked: dict[str, list[Path]] = {}
-
-    def files(name: str) -> list[Path]:
-        source = DATA / name
-        if not source.exists():
-            pytest.skip(f"{name} is absent: HILUM_DATA names the folder of the real images and weights")
-        if source.suffix != ".zip":
-            return sorted(path for path in source.rglob("*") if path.is_file()) if source.is_dir() else [source]
-        if name not in unpacked:
-            folder = tmp_path_factory.mktemp(source.stem)
-            with zipfile.ZipFile(source) as archive:
-                archive.extractall(folder)
-            unpacked[name] = sorted(path for path in folder.rglob("*") if path.is_file())
-        return unpacked[name]
-
-    return files

@@ -1,40 +1,13 @@
 """Real images where they are present, and instances made by hand, byte for byte, without the code under test."""
 
-import os
-import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import UID, EnhancedMRImageStorage, ExplicitVRLittleEndian, MRImageStorage
-
-DATA = Path(os.environ.get("HILUM_DATA", Path(__file__).resolve().parents[3] / "../shared/data"))
-
-
-@pytest.fixture(scope="session")
-def real(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[Path]]:
-    """`real("dicom/x.zip")` or `real("dicom/folder")`: the files of a published series, or a loud skip."""
-    unpacked: dict[str, list[Path]] = {}
-
-    def files(name: str) -> list[Path]:
-        source = DATA / name
-        if not source.exists():
-            pytest.skip(f"{name} is not present (HILUM_DATA names the folder of the real images)")
-        if source.suffix != ".zip":
-            return sorted(path for path in source.rglob("*") if path.is_file()) if source.is_dir() else [source]
-        if name not in unpacked:
-            folder = tmp_path_factory.mktemp(source.stem)
-            with zipfile.ZipFile(source) as archive:
-                archive.extractall(folder)
-            unpacked[name] = sorted(path for path in folder.rglob("*") if path.is_file())
-        return unpacked[name]
-
-    return files
 
 
 def one_instance(pixels: NDArray[Any], number: int = 1, *, syntax: UID = ExplicitVRLittleEndian, **attributes: Any) -> Dataset:
