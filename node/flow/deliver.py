@@ -95,7 +95,7 @@ class Deliver:
         served = 0
         for sink, future in ended.items():
             defect = future.exception()
-            if defect is None or isinstance(defect, HilumError):
+            if isinstance(defect, HilumError) or not isinstance(defect, Exception):
                 served += future.result()
             else:
                 # what a peer answers must not end the process that indexes, settles and routes, and again after every restart
@@ -209,7 +209,7 @@ class Deliver:
             alarm("delivery.parked", delivery=delivery.id, job=delivery.job, sink=delivery.sink, code=error.code, reason=str(error))
 
 
-def _told(delivery: Delivery, defect: BaseException) -> SinkDefect:
+def _told(delivery: Delivery, defect: Exception) -> SinkDefect:
     place = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(defect.__traceback__)]
     alarm("delivery.defect", delivery=delivery.id, job=delivery.job, sink=delivery.sink, error=type(defect).__name__, trace=place)
     return SinkDefect(f"{delivery.sink}: {type(defect).__name__}: {defect}")
