@@ -42,7 +42,7 @@ def flow(config: Config, stop: threading.Event, *, ready: Callable[..., None]) -
             journal, config, _now, lambda name: compose.engine_of(config, name), lambda name: compose.application(config, name)
         )
         index = Paced(Index(journal, inbox, blobs, config, _now), every_s=_INDEX_EVERY_S)
-        beat = Beat(journal, f"flow:{os.getpid()}", _now)
+        beat = Beat(journal, f"flow {owner_of(os.getpid())}", _now)
         beat.step()
         clock = Clock(
             [

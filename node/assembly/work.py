@@ -46,7 +46,7 @@ def work(config: Config, stop: threading.Event, *, ready: Callable[..., None]) -
             application_of=application_of,
             away=engines.away,
         )
-        beat = Beat(journal, f"work:{os.getpid()}", _now)
+        beat = Beat(journal, f"work {owner_of(os.getpid())}", _now)
         beat.step()
         clock = Clock([Tick(stage=beat, every=_BEAT_EVERY)])
         clock.start()

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, exists, insert, select, update
+from sqlalchemy import Connection, delete, exists, insert, select, true, update
 
 from node.domain.state import DeliveryState, JobState
 from node.journal import schema
@@ -54,6 +54,9 @@ class Operator(Database):
     def release(self, owner: str, now: datetime, *, count_attempt: bool = True) -> int:
         """See the port."""
         with self._writing() as connection:
+            # nobody shall miss the signs of life of the dead
+            process = schema.beat.c.process
+            connection.execute(delete(schema.beat).where(true() if owner == "" else process.endswith(f" {owner}", autoescape=True)))
             return sum(_release(connection, subject, owner, now, count_attempt) for subject in (JOB, DELIVERY))
 
     def pause(self, kind: Pausable, name: str, now: datetime) -> None:

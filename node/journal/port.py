@@ -182,8 +182,8 @@ class Journal(Protocol):
     def renew(self, job: int, lease: str, until: datetime) -> bool: ...
     def release(self, owner: str, now: datetime, *, count_attempt: bool = True) -> int:
         """Make what a dead process holds (jobs and deliveries whose lease begins with `owner`; "" means all) claimable at once.
-        A lease token is `<owner>/<random>`. Attempts stay counted, so that a study that kills its worker ends parked; a process that
-        was stopped on purpose gives the attempt back (`count_attempt` False)."""
+        A lease token is `<owner>/<random>`. Its signs of life (`<stage> <owner>`) are forgotten. Attempts stay counted, so that a study
+        that kills its worker ends parked; a process that was stopped on purpose gives the attempt back (`count_attempt` False)."""
         ...
 
     def inferred(self, job: int, lease: str, findings_blob: str, model_digest: str, now: datetime) -> bool: ...

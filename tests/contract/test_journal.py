@@ -216,6 +216,12 @@ def test_signs_of_life_are_the_last_ones(story: Story) -> None:
     story.journal.beat("flow", "settle", START)
     story.journal.beat("flow", "idle", START + SECOND)
     assert story.journal.beats() == {"flow": (START + SECOND, "idle")}
+    for process in ("work host:1", "work host:11", "flow host:2"):
+        story.journal.beat(process, "running", START)
+    story.journal.release("host:1", START)
+    assert set(story.journal.beats()) == {"flow", "work host:11", "flow host:2"}, "the dead are not missed"
+    story.journal.release("", START)
+    assert story.journal.beats() == {}
 
 
 def test_files_set_aside_are_remembered_once(story: Story) -> None:
