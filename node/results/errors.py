@@ -44,3 +44,10 @@ class SourcesUnfit(ResultError):
 
     code = "HLM-5010"
     remedy = "Run `hilum jobs retry JOB`: the series is analysed again. If it stays, report this as a defect."
+
+
+class SourcesNameless(SourcesUnfit):
+    """The sources say to no study, or to no series, that they belong."""
+
+    code = "HLM-5011"
+    remedy = "Send the series again with the study and series UIDs that were taken from it, or cancel the job."

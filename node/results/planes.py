@@ -13,7 +13,7 @@ from pydicom.uid import MRImageStorage
 
 from inference.imaging.volume import SliceSource
 from node.domain.uid import is_uid
-from node.results.errors import SourcesUnfit
+from node.results.errors import SourcesNameless, SourcesUnfit
 from node.results.normalise import CHARACTER_SET, cleaned, decimal, patient_and_study, text
 from node.results.port import Encoding
 
@@ -68,7 +68,7 @@ def read_sources(encoding: Encoding) -> Sources:
     if absent:
         raise SourcesUnfit(f"{len(absent)} source instances have no header, {absent[0]} among them")
     if not (is_uid(encoding.volume.study_instance_uid) and is_uid(encoding.volume.series_instance_uid)):
-        raise SourcesUnfit("the source images name no study or no series: a result would have no place in the archive")
+        raise SourcesNameless("the source images name no study or no series: a result would have no place in the archive")
     first = headers[slices[0].sop_instance_uid]
     entities = patient_and_study(first)
     entities.StudyInstanceUID = encoding.volume.study_instance_uid
