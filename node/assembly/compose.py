@@ -81,9 +81,9 @@ def open_engine(config: Config, name: str) -> "Engine":
 
 @cache
 def _application(name: str, folders: tuple[Path, ...]) -> "Application":
-    from inference.applications import catalog
+    from inference.applications.catalog import load
 
-    return catalog.load(name, folders)
+    return load(name, folders)
 
 
 def application(config: Config, name: str) -> "Application":

@@ -24,6 +24,7 @@ _RESTART_MOST_S = 30.0
 _STEADY_S = 60.0  # a process that lived this long starts again at once
 _READY_S = 60.0
 _DRAIN_S = 30.0
+_WATCH_EVERY_S = 0.2
 
 
 class AlreadyRunning(ConfigError):
@@ -77,7 +78,7 @@ class Family:
     def __init__(self, config: Config, *, announce: Callable[[dict[str, object]], None]) -> None:
         self._config = config
         self._announce = announce
-        self._stopping = threading.Event()
+        self._stopping = False  # a plain name: an Event that a signal handler sets can meet its own lock
         folder = compose.run_folder(config)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = (folder / "lock").open("w", encoding="ascii")
@@ -93,7 +94,7 @@ class Family:
 
     def stop(self) -> None:
         """Drain and end; safe to call from a signal handler."""
-        self._stopping.set()
+        self._stopping = True
 
     def run(self) -> int:
         """Serve until `stop`; 0 when everything drained in time.
@@ -114,14 +115,15 @@ class Family:
         deadline = time.monotonic() + _READY_S
         while not receive.ready.wait(0.1):
             assert receive.process is not None
-            if self._stopping.is_set():
+            if self._stopping:
                 return self._drain()
             if receive.process.poll() is not None or time.monotonic() > deadline:
                 self._drain()
                 raise NotReady(f"the listener on {self._config.node.host}:{self._config.node.port} did not come up")
         receive.arguments = ["receive", "--port", str(receive.port)]  # a restarted listener keeps its port
         self._announce({"event": "node.ready", "port": receive.port, "ae_title": self._config.node.ae_titles[0], "pid": os.getpid()})
-        while not self._stopping.wait(0.2):
+        while not self._stopping:
+            time.sleep(_WATCH_EVERY_S)
             for member in self._members:
                 self._watch(member)
         return self._drain()

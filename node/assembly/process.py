@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import json
 import os
+import select
 import signal
 import sys
 import threading
@@ -15,14 +16,18 @@ from node.observe.events import event, start_events
 
 
 def _until_told(stop: threading.Event) -> None:
-    """Set `stop` on SIGTERM, and when the life line (stdin) breaks because the parent is gone."""
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    """Set `stop` on SIGTERM, and when the life line (stdin) breaks because the parent is gone.
+
+    The handler only writes into a pipe: an Event that is set inside a signal handler deadlocks when the signal meets its own lock.
+    """
+    told, tell = os.pipe()
+    os.set_blocking(tell, False)
+    signal.signal(signal.SIGTERM, lambda *_: os.write(tell, b"!"))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's ^C reaches the parent too, which drains in order
 
     def watch() -> None:
         with contextlib.suppress(OSError, ValueError):
-            while os.read(sys.stdin.fileno(), 1):
-                continue
+            select.select([told, sys.stdin.fileno()], [], [])  # nobody writes to stdin: readable means end-of-file
         stop.set()
 
     threading.Thread(target=watch, name="life-line", daemon=True).start()

@@ -60,12 +60,12 @@ def _published_head(folder: Path) -> list[Path]:
 
 def ensure_models(application: str, repository: Path) -> None:
     """Import what the application needs into `repository`, unless it is there already."""
-    from inference.applications import catalog
+    from inference.applications.catalog import load
     from inference.engines.importing import import_models
     from inference.engines.repository import Repository
     from inference.errors import ModelError
 
-    chosen = catalog.load(application)
+    chosen = load(application)
     try:
         for model in chosen.models:
             Repository(repository).verify(model)

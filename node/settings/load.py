@@ -97,7 +97,7 @@ def schema() -> dict[str, Any]:
 
 
 def _catalog(tree: YamlNode, here: Here) -> Collection[str]:
-    from inference.applications import catalog
+    from inference.applications.catalog import names
 
     at = child(tree, "models")
     quiet = Here(file=here.file, folder=here.folder)  # what is wrong with `models:` is told when the whole file is read
@@ -105,7 +105,7 @@ def _catalog(tree: YamlNode, here: Here) -> Collection[str]:
         folders = MODELS.read(at, quiet).applications if at is not None else ()
     except Refused:
         folders = ()
-    return catalog.names(folders)
+    return names(folders)
 
 
 def _names(tree: YamlNode, applications: Collection[str]) -> dict[str, Collection[str]]:
