@@ -104,6 +104,11 @@ def _journal(config: Config) -> Iterator[Finding]:
         if stuck:
             fix = "`hilum jobs list --state parked`, then `hilum jobs show JOB` says what each needs."
             yield Finding(subject="jobs", level="warning", detail=f"{len(stuck)} parked or failed", fix=fix)
+        conflicts = journal.conflicts()
+        if conflicts:
+            studies = len({one.study_instance_uid for one in conflicts})
+            fix = "`hilum studies show STUDY` names them and their sender: two different images bear one UID. The first is used."
+            yield Finding(subject="conflicts", level="warning", detail=f"{len(conflicts)} kept, studies concerned: {studies}", fix=fix)
         refused = journal.deliveries(states=(DeliveryState.PARKED,))
         if refused:
             fix = "`hilum jobs show JOB` names the sink and its status; then `hilum jobs resend JOB`."

@@ -33,6 +33,7 @@ def passport(journal: "Journal", study: str) -> dict[str, Any]:
         "study_uid": study,
         "arrivals": [_arrival(journal, one) for one in arrivals],
         "series": _series(list(members.values())),
+        "conflicts": [_conflict(one) for one in journal.conflicts(study=study)],
         "jobs": jobs,
         "events": sorted(lines, key=lambda line: str(line["at"])),
     }
@@ -68,6 +69,16 @@ def _arrival(journal: "Journal", one: Arrival) -> dict[str, Any]:
     }
 
 
+def _conflict(one: Instance) -> dict[str, Any]:
+    return {
+        "sop_instance_uid": one.sop_instance_uid,
+        "series_uid": one.series_instance_uid,
+        "sender": f"{one.calling_ae}@{one.address}",
+        "received_at": screen.stamp(one.received_at),
+        "blob": one.blob,
+    }
+
+
 def _series(instances: Sequence[Instance]) -> list[dict[str, Any]]:
     by_series: dict[str, list[Instance]] = {}
     for one in instances:
@@ -97,6 +108,7 @@ def print_passport(console: "Console", content: dict[str, Any]) -> None:
     """The passport for people."""
     console.print(f"study {content['study_uid']}", style="bold")
     _print_series(console, content["series"])
+    _print_conflicts(console, content["conflicts"])
     _print_arrivals(console, content)
     for job in content["jobs"]:
         _print_job(console, job)
@@ -112,6 +124,15 @@ def _print_series(console: "Console", series: Sequence[dict[str, Any]]) -> None:
         said = [one["modality"], one["description"], ", ".join(counts), screen.size(one["bytes"]), f"from {', '.join(one['senders'])}"]
         console.print(screen.hanging(f"series {one['number'] or '–'} · " + " · ".join(word for word in said if word)))
         console.print(f"  {one['series_uid']}", style="dim")
+
+
+def _print_conflicts(console: "Console", conflicts: Sequence[dict[str, Any]]) -> None:
+    if not conflicts:
+        return
+    console.print("\nin conflict: other pixels under a UID that was known; kept, never analysed", style="bold")
+    for one in conflicts:
+        console.print(screen.hanging(f"{one['sop_instance_uid']} from {one['sender']} at {one['received_at']}"))
+        console.print(f"  {one['blob']}", style="dim")
 
 
 def _print_arrivals(console: "Console", content: dict[str, Any]) -> None:

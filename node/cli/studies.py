@@ -173,6 +173,7 @@ def _record(opened: "Journal", uid: str, arrivals: Sequence[Arrival]) -> dict[st
         "peer": newest.peer,
         "called": newest.called_ae,
         "instances": newest.instances if newest.series_instance_uid is None else sum(_latest_by_series(arrivals)),
+        "conflicts": len(opened.conflicts(study=uid)),
         "revision": newest.revision,
         "received_at": screen.stamp(newest.last_instance_at),
         "due_at": screen.stamp(newest.due_at) if newest.state is ArrivalState.RECEIVED else None,
@@ -222,6 +223,8 @@ def _became(one: dict[str, Any]) -> str:
         said.append(one["reason"])
     elif not said and one["due_at"]:
         said.append("waits until nothing more comes")
+    if one["conflicts"]:
+        said.append(f"{one['conflicts']} in conflict")
     return "; ".join(said)
 
 

@@ -110,7 +110,17 @@ class Instances(Database):
         came = came.where(arrival.study_instance_uid == study_instance_uid)
         replaced = func.coalesce(_instance.standing_kept, _instance.standing) == Standing.REPLACED.value
         with self._reading() as connection:
-            return read_instances(connection, select(schema.instance).where(_instance.id.in_(came), ~replaced).order_by(_instance.id))
+            held = _instance.id.in_(came) & ~replaced
+            conflict = (_instance.study_instance_uid == study_instance_uid) & (_instance.standing == Standing.CONFLICT.value)
+            return read_instances(connection, select(schema.instance).where(held | conflict).order_by(_instance.id))
+
+    def conflicts(self, *, study: str | None = None, limit: int = 1000) -> list[Instance]:
+        """See the port."""
+        statement = select(schema.instance).where(_instance.standing == Standing.CONFLICT.value).order_by(_instance.id.desc()).limit(limit)
+        if study is not None:
+            statement = statement.where(_instance.study_instance_uid == study)
+        with self._reading() as connection:
+            return read_instances(connection, statement)
 
     def job_instances(self, job: int) -> list[Instance]:
         """Exactly what a job uses, purged instances included."""

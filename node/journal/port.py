@@ -138,7 +138,12 @@ class Journal(Protocol):
 
     def arrival_instances(self, arrival: int) -> list[Instance]: ...
     def study_instances(self, study_instance_uid: str) -> list[Instance]:
-        """What the arrivals of a study hold now, whoever sent it, purged instances included: each once, none that was replaced."""
+        """What the arrivals of a study hold now, whoever sent it, purged instances included: each once, none that was replaced; and the
+        study's conflicts, which belong to no arrival."""
+        ...
+
+    def conflicts(self, *, study: str | None = None, limit: int = 1000) -> list[Instance]:
+        """Instances that came with other pixels under a known UID: kept, never analysed. The newest first."""
         ...
 
     def job_instances(self, job: int) -> list[Instance]: ...

@@ -257,7 +257,7 @@ def test_time_that_is_not_utc_is_understood_and_naive_time_refused(story: Story)
 
 
 def test_a_study_is_what_all_of_its_senders_sent_but_what_was_replaced(story: Story) -> None:
-    """Two peers, an update, a conflict, a purged instance: each SOP instance once, as it stands now; no other study's."""
+    """Two peers, an update, a purged instance: each SOP instance once, as it stands now, and the conflict beside it; no other study's."""
     first, second, third = story.receive(1, 2, 3)
     story.receive(4, peer="pacs")
     story.receive(5, study_instance_uid="1.2")
@@ -270,4 +270,13 @@ def test_a_study_is_what_all_of_its_senders_sent_but_what_was_replaced(story: St
     story.journal.tombstone([first, second], story.now)
     assert story.journal.instances_of("1.1.1.2")[0].standing is Standing.PURGED
     found = {i.id: i.standing for i in story.journal.study_instances("1.1")}
-    assert found == {second: Standing.PURGED, third: Standing.CURRENT, 4: Standing.CURRENT, corrected: Standing.CURRENT}
+    (conflict,) = story.journal.conflicts()
+    assert found == {
+        second: Standing.PURGED,
+        third: Standing.CURRENT,
+        4: Standing.CURRENT,
+        corrected: Standing.CURRENT,
+        conflict.id: Standing.CONFLICT,
+    }
+    assert [one.id for one in story.journal.conflicts(study="1.1")] == [conflict.id]
+    assert story.journal.conflicts(study="1.2") == []

@@ -215,6 +215,8 @@ def test_one_identifier_two_images_is_a_conflict(node: Node, image: Dataset) -> 
     wait_until(lambda: _conflicts(node) == [str(image.SOPInstanceUID)], 30, "the conflict is reported, once")
     for offer in (first, second):
         assert any(offer.data_set in path.read_bytes() for path in node.folder.rglob("*") if path.is_file())
+    shown = node.hilum("studies", "show", image.StudyInstanceUID, "--json").json
+    assert [one["sop_instance_uid"] for one in shown["conflicts"]] == [str(image.SOPInstanceUID)]
 
 
 def _conflicts(node: Node) -> list[str]:

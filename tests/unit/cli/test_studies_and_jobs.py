@@ -1,6 +1,10 @@
 """What the reading verbs say of a day in a hospital, and what an operator's verbs change in the journal."""
 
+from dataclasses import replace
+
+from node.domain.instance import Standing
 from node.domain.state import ArrivalState, DeliveryState, JobState
+from node.journal.port import NewInstance
 
 from .conftest import HEAD, OPEN, REFUSED, TILTED, UNTAKEN, Hospital, Run
 
@@ -158,3 +162,19 @@ def test_a_pause_is_kept_until_it_is_ended(hospital: Hospital, run: Run) -> None
     assert run("resume", "sink", "archive").code == 1
     misspelt = run("pause", "route", "head MRI")
     assert (misspelt.code, 'did you mean "head MR"?' in misspelt.err) == (1, True)
+
+
+def test_an_instance_in_conflict_is_seen_in_list_passport_and_doctor(hospital: Hospital, run: Run) -> None:
+    """Other pixels under a known UID belong to no arrival and no job; they are visible all the same, with the place of their bytes."""
+    known = hospital.journal.study_instances(HEAD)[0]
+    other = replace(known, id=0, blob="conflict.dcm", digest="f" * 64, standing=Standing.CONFLICT)
+    hospital.journal.record([NewInstance(instance=other, opens=False, scope_series=False, due_at=hospital.now)], hospital.now)
+    listed = {one["study_uid"]: one.get("conflicts") for one in run("studies", "list", "--json").json}
+    assert listed[HEAD] == 1
+    assert listed[TILTED] == 0
+    assert "1 in conflict" in run("studies", "list", "--search", "mr-brain").out
+    (conflict,) = run("studies", "show", HEAD, "--json").json["conflicts"]
+    assert (conflict["sop_instance_uid"], conflict["blob"]) == (known.sop_instance_uid, "conflict.dcm")
+    assert "conflict.dcm" in run("studies", "show", HEAD).out
+    findings = run("doctor", "--json").json["findings"]
+    assert [one["detail"] for one in findings if one["subject"] == "conflicts"] == ["1 kept, studies concerned: 1"]
