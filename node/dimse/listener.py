@@ -21,7 +21,7 @@ from node.dimse.peek import check
 from node.dimse.port import Intake, Reception
 from node.dimse.server import Handler, Server
 from node.domain.errors import RefusedError
-from node.observe.events import alarm, event
+from node.observe.events import alarm, event, trace
 from node.settings.config import Config, May
 
 _PROCESSING_FAILURE = 0x0110
@@ -133,9 +133,9 @@ class Listener:
             event("instance.refused", association=visit.id, code=refused.code, status=f"{refused.status:04X}", reason=str(refused))
             return _answer(refused.status, f"{refused.code} {refused}")
         except Exception as broken:  # noqa: BLE001
-            # whatever it is, the sender must learn that this instance stays with it
+            # whatever it is, the sender must learn that this instance stays with it; its words may quote the patient, its place does not
             visit.refused += 1
-            alarm("instance.failed", association=visit.id, error=type(broken).__name__, reason=str(broken))
+            alarm("instance.failed", association=visit.id, error=type(broken).__name__, trace=trace(broken))
             return _answer(_PROCESSING_FAILURE, "processing failure")
         visit.kept += 1
         self._on_kept()

@@ -3,7 +3,6 @@
 import logging
 import threading
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,7 +14,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from inference.errors import HilumError
 from node.flow.port import Stage
-from node.observe.events import alarm
+from node.observe.events import alarm, trace
 
 _SWEEP_S = 1.0
 _BURST = 50  # steps of one stage before the others have their turn
@@ -117,5 +116,4 @@ def _failed(failure: JobExecutionEvent) -> None:
     if isinstance(error, HilumError):
         alarm("stage.failed", stage=failure.job_id, code=error.code, reason=str(error))
     else:
-        place = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
-        alarm("stage.defect", stage=failure.job_id, error=type(error).__name__, trace=place)
+        alarm("stage.defect", stage=failure.job_id, error=type(error).__name__, trace=trace(error))

@@ -3,7 +3,6 @@
 import json
 import threading
 import time
-import traceback
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -18,7 +17,7 @@ from node.flow.errors import GaveUp, ObjectGone, SinkBusy, SinkDefect, SinkUnkno
 from node.flow.lease import LeaseLost
 from node.flow.port import Clock
 from node.journal.port import Journal
-from node.observe.events import alarm, event
+from node.observe.events import alarm, event, trace
 from node.settings import config as settings
 from node.sinks.port import Parcel, Receipt, Sink
 
@@ -210,8 +209,7 @@ class Deliver:
 
 
 def _told(delivery: Delivery, defect: Exception) -> SinkDefect:
-    place = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(defect.__traceback__)]
-    alarm("delivery.defect", delivery=delivery.id, job=delivery.job, sink=delivery.sink, error=type(defect).__name__, trace=place)
+    alarm("delivery.defect", delivery=delivery.id, job=delivery.job, sink=delivery.sink, error=type(defect).__name__, trace=trace(defect))
     return SinkDefect(f"{delivery.sink}: {type(defect).__name__}: {defect}")
 
 

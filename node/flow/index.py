@@ -5,7 +5,6 @@ stands and whose blob does not is moved, one whose blob stands is a duplicate.
 """
 
 import hashlib
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -22,7 +21,7 @@ from node.flow.header import Identity, mapped, parse, sender
 from node.flow.port import Clock
 from node.flow.senders import Senders
 from node.journal.port import Aside, CameAgain, Journal, NewInstance
-from node.observe.events import alarm, event
+from node.observe.events import alarm, event, trace
 from node.settings.config import Config, Peer, Scope, Settle
 
 _BATCH = 200
@@ -265,8 +264,7 @@ def _readable(path: Path) -> bool:
 
 
 def _tell(entry: Path, defect: Exception) -> None:
-    place = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(defect.__traceback__)]
-    alarm("index.defect", entry=entry.name, error=type(defect).__name__, trace=place)
+    alarm("index.defect", entry=entry.name, error=type(defect).__name__, trace=trace(defect))
 
 
 def _sender(entry: Path) -> str:

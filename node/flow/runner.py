@@ -2,7 +2,6 @@
 
 import json
 import time
-import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -25,7 +24,7 @@ from node.flow.infer import Inferred, settings_of
 from node.flow.lease import LENGTH, JobLease, LeaseLost
 from node.flow.port import Clock
 from node.journal.port import Journal
-from node.observe.events import alarm, event
+from node.observe.events import alarm, event, trace
 from node.settings import config as settings
 
 _RETRY_FIRST = timedelta(seconds=5)
@@ -209,9 +208,8 @@ class Runner:
 
     def _defect(self, job: Job, defect: Exception) -> HilumError:
         """A defect of hilum or of an application: the event has the place, and the words only if patient data may stand in events."""
-        place = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(defect.__traceback__)]
         words = {"words": str(defect)} if self._config.node.patient_data_in_logs else {}
-        alarm("job.defect", job=job.id, application=job.application, error=type(defect).__name__, trace=place, **words)
+        alarm("job.defect", job=job.id, application=job.application, error=type(defect).__name__, trace=trace(defect), **words)
         return HilumError(f"{type(defect).__name__}: {defect}")
 
 

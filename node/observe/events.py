@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import traceback
 import warnings
 from typing import Any
 
@@ -39,3 +40,8 @@ def event(name: str, **fields: Any) -> None:
 def alarm(name: str, **fields: Any) -> None:
     """Something happened that an operator must look at."""
     structlog.get_logger().warning(name, **fields)
+
+
+def trace(defect: BaseException) -> list[str]:
+    """Where an unforeseen exception came from, frame by frame, for an event; not its words, which may quote the patient."""
+    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(defect.__traceback__)]
