@@ -85,6 +85,7 @@ class Delivering:
         return self.stage
 
     def until_idle(self) -> None:
+        assert self.stage.wait(30)  # what is under way already; a step may find nothing else to do meanwhile
         while self.stage.step():
             assert self.stage.wait(30)
 
