@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import shutil
 import signal
 import subprocess
 import sys
@@ -109,8 +110,6 @@ def demo(
 
 
 def _clear(out: Path) -> None:
-    import shutil
-
     for part in ("archive", "input", "node/blobs", "node/blobs.run"):
         shutil.rmtree(out / part, ignore_errors=True)
     for old in [*out.glob("*.dcm"), *out.glob("overlay.png"), *(out / "node").glob("hilum.db*")]:
@@ -291,6 +290,16 @@ def _tell(console: "Console", summary: dict[str, object], out: Path) -> None:
     console.print(f"\n   Picture: {summary['overlay']}")
     console.print("   Research, preliminary, unverified: not for diagnosis.\n")
     console.print("[bold]Next[/]")
-    console.print(f"   your own series    hilum demo --input PATH --out {out.name}")
-    console.print("   a node of your own copy config/hilum.yaml, name your PACS, then  hilum config check  and  hilum serve")
-    console.print("   is all well?       hilum doctor")
+    command = _command()
+    console.print(f"   your own series     {command} demo --input PATH --out {out.name}")
+    console.print("   a node of your own  copy config/hilum.yaml and name your PACS, then")
+    console.print(f"                       {command} config check && {command} serve")
+    console.print(f"   is all well?        {command} doctor")
+
+
+def _command() -> str:
+    """How this very command is called from here: by its name when the environment is active, else by its path."""
+    own = Path(sys.executable).with_name("hilum")
+    if shutil.which("hilum") == str(own):
+        return "hilum"
+    return str(own.relative_to(Path.cwd())) if own.is_relative_to(Path.cwd()) else str(own)
