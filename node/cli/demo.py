@@ -80,6 +80,7 @@ def demo(
     from rich.console import Console
 
     from node.cli.demo_input import demo_series, ensure_models
+    from node.cli.demo_page import tell
     from node.observe.events import start_events
 
     start_events("demo", logging.ERROR)  # the archive's own events are nobody's business here
@@ -105,7 +106,7 @@ def demo(
     if as_json:
         print(json.dumps(summary, indent=1))
     else:
-        _tell(console, summary, out)
+        tell(console, summary, out)
     return 0
 
 
@@ -266,40 +267,3 @@ def _stage_seconds(detail: str) -> dict[str, float]:
         said = json.loads(detail).get("took_s", {})
         return {str(stage): float(took) for stage, took in said.items()}
     return {}
-
-
-def _tell(console: "Console", summary: dict[str, object], out: Path) -> None:
-    from rich.table import Table
-
-    objects = summary["objects"]
-    measurements = summary["measurements"]
-    assert isinstance(objects, list)
-    assert isinstance(measurements, list)
-    table = Table(title="What stands in the archive now", title_justify="left", box=None)
-    for column in ("object", "series", "file"):
-        table.add_column(column)
-    for item in objects:
-        table.add_row(str(item["kind"]).upper(), item["series_description"], Path(item["path"]).name)
-    console.print("[bold]4[/] Results came back by C-STORE\n")
-    console.print(table)
-    for measurement in measurements:
-        about = f" of {measurement['segment']}" if measurement["segment"] else ""
-        console.print(f"\n   {measurement['name']}{about}: [bold]{measurement['value']:.1f} {measurement['unit']}[/]")
-    took = "  ".join(f"{stage} {value:.1f} s" for stage, value in summary["seconds"].items())  # type: ignore[attr-defined]
-    console.print(f"\n   [dim]{took}[/]")
-    console.print(f"\n   Picture: {summary['overlay']}")
-    console.print("   Research, preliminary, unverified: not for diagnosis.\n")
-    console.print("[bold]Next[/]")
-    command = _command()
-    console.print(f"   your own series     {command} demo --input PATH --out {out.name}")
-    console.print("   a node of your own  copy config/hilum.yaml and name your PACS, then")
-    console.print(f"                       {command} config check && {command} serve")
-    console.print(f"   is all well?        {command} doctor")
-
-
-def _command() -> str:
-    """How this very command is called from here: by its name when the environment is active, else by its path."""
-    own = Path(sys.executable).with_name("hilum")
-    if shutil.which("hilum") == str(own):
-        return "hilum"
-    return str(own.relative_to(Path.cwd())) if own.is_relative_to(Path.cwd()) else str(own)
