@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from node.cli.opened import ConfigOption, JsonOption
 
@@ -11,14 +11,11 @@ if TYPE_CHECKING:
     from inference.engines.port import Engine
     from inference.engines.repository import Listed, Repository
 
-app = App(name="models", help="List, verify and import models.")
-
 RepositoryOption: TypeAlias = Annotated[
     Path | None, Parameter(name="--repository", help="The model repository's folder (default: the configuration's `models: repository`).")
 ]
 
 
-@app.command(name="list")
 def list_models(*, repository: RepositoryOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> int:
     """List the models of the repository: version, backend, digest, licence, where they came from."""
     from node.cli import screen
@@ -42,7 +39,6 @@ def list_models(*, repository: RepositoryOption = None, config: ConfigOption = N
     return 0
 
 
-@app.command
 def verify(
     *model: str,
     run: Annotated[bool, Parameter(negative="--no-run")] = True,
@@ -83,7 +79,6 @@ def verify(
     return 0 if all(verdict["good"] for verdict in verdicts) else 1
 
 
-@app.command(name="import")
 def import_(
     application: str,
     *,
