@@ -94,10 +94,6 @@ class FolderBlobs:
                 if name.startswith(prefix):
                     yield name
 
-    def free_bytes(self) -> int:
-        """What the node's user may still write to this file system."""
-        return shutil.disk_usage(self._root).free
-
     def used_share(self) -> float:
         """How full the file system is, 0 to 1, of what the node's user may write at all."""
         usage = shutil.disk_usage(self._root)
