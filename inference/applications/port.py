@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 from numpy.typing import NDArray
 
@@ -24,7 +24,17 @@ __all__ = [
     "Tensors",
 ]
 
-Infer: TypeAlias = Callable[[ModelRef, Tensors], dict[str, NDArray[Any]]]
+
+class Infer(Protocol):
+    """How an application calls a model: its tensors in, the model's outputs back. Many threads may call at once."""
+
+    def __call__(self, model: ModelRef, tensors: Tensors, /) -> dict[str, NDArray[Any]]: ...
+
+    def at_once(self, model: ModelRef) -> int:
+        """How many calls are worth having under way at the same time: what the engine computes at once."""
+        ...
+
+
 Analyse: TypeAlias = Callable[[Volume, Infer], Findings]
 
 

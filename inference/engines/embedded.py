@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from inference.engines.errors import EngineNotInstalled, EngineTimeout
 from inference.engines.modelconfig import ModelConfig
-from inference.engines.port import EngineHealth, ModelRef, Tensors
+from inference.engines.port import EngineHealth, Load, ModelRef, Tensors, Urgency
 from inference.engines.repository import Repository
 
 Arrays: TypeAlias = dict[str, NDArray[Any]]
@@ -48,8 +48,8 @@ class EmbeddedEngine:
         self._loaded: dict[ModelRef, _Loaded] = {}
         self._lock = threading.Lock()
 
-    def infer(self, model: ModelRef, inputs: Tensors, *, deadline_s: float | None = None) -> Arrays:
-        """Compute the outputs of a model; see the port's contract."""
+    def infer(self, model: ModelRef, inputs: Tensors, *, deadline_s: float | None = None, urgency: Urgency = Urgency.ROUTINE) -> Arrays:
+        """Compute the outputs of a model; see the port's contract. Nothing queues here: `urgency` changes nothing."""
         if deadline_s is not None and deadline_s <= 0:
             raise EngineTimeout(f'model "{model.name}": the deadline passed {-deadline_s:.1f} s before the computation began')
         known = self._loaded.get(model)
@@ -66,6 +66,18 @@ class EmbeddedEngine:
             if model in self._loaded:
                 return self._loaded[model].digest
         return self._repository.read(model)[2]
+
+    def check(self, model: ModelRef) -> None:
+        """Compare the digest of the weights with the entry's, unless they are loaded, and read config.pbtxt."""
+        with self._lock:
+            if model in self._loaded:
+                return
+        self._repository.config(model)
+        self._repository.verify(model)
+
+    def load(self, model: ModelRef) -> Load:
+        """One computation at a time takes all threads."""
+        return Load()
 
     def health(self) -> EngineHealth:
         """Ready when at least one of the libraries that compute is installed."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any, Protocol, TypeAlias
 
 from numpy.typing import NDArray
@@ -16,6 +17,22 @@ class ModelRef:
 
     name: str
     version: int = 1
+
+
+class Urgency(IntEnum):
+    """Which calls an engine that queues takes first; the numbers are Triton's priority levels (1 is the highest)."""
+
+    URGENT = 1
+    ROUTINE = 2
+    OFFPEAK = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """How busy an engine is with one model: calls that it computes at the same time, and how long (s) recent calls waited in its queue."""
+
+    at_once: int = 1
+    queue_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,13 +97,21 @@ class Engine(Protocol):
     Contract (tests/contract/test_engine.py holds every engine to it): `infer` checks names, dtypes and shapes of the inputs against
     config.pbtxt before it computes (`ModelError` says what differs); raises `ModelError` when the model is not there or its
     digest differs from the repository entry's, `EngineError` when the engine is away or late (a retry helps); never modifies its
-    inputs; returns all outputs that config.pbtxt names; the same inputs give the same bytes again on the same machine.
-    `digest` is stable for the same model file: it goes into the results' UIDs. A deadline of 0 or less has passed (`EngineTimeout`).
+    inputs; returns all outputs that config.pbtxt names; the same inputs give the same bytes again on the same machine. It may be called
+    by many threads at once. `digest` is stable for the same model file: it goes into the results' UIDs. A deadline of 0 or less has
+    passed (`EngineTimeout`). `check` computes nothing: it raises the `ModelError` that `infer` would meet (a model that is not served,
+    other tensors than the repository's config.pbtxt says, another digest), so that a study need not find out.
     """
 
-    def infer(self, model: ModelRef, inputs: Tensors, *, deadline_s: float | None = None) -> dict[str, NDArray[Any]]: ...
+    def infer(
+        self, model: ModelRef, inputs: Tensors, *, deadline_s: float | None = None, urgency: Urgency = Urgency.ROUTINE
+    ) -> dict[str, NDArray[Any]]: ...
 
     def digest(self, model: ModelRef) -> str: ...
+
+    def check(self, model: ModelRef) -> None: ...
+
+    def load(self, model: ModelRef) -> Load: ...
 
     def health(self) -> EngineHealth: ...
 

@@ -10,18 +10,19 @@ from typing import Any
 from numpy.typing import NDArray
 
 from inference.applications.accept import check, check_outputs
-from inference.applications.port import Application, Infer
-from inference.engines.port import Engine, ModelRef, Tensors
+from inference.applications.port import Application
+from inference.engines.port import Engine, ModelRef, Tensors, Urgency
 from inference.errors import HilumError, ModelError
 from inference.findings import Findings
 from inference.imaging.assemble import assemble
 from inference.imaging.volume import Volume
-from node.domain.job import Job
+from node.domain.job import Job, Priority
 from node.flow.errors import JobTooLate
 from node.observe.events import alarm, event
 from node.settings import config as settings
 
 _HEALTH_EVERY_S = 5.0
+_URGENCY = {Priority.URGENT: Urgency.URGENT, Priority.ROUTINE: Urgency.ROUTINE, Priority.OFFPEAK: Urgency.OFFPEAK}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -132,7 +133,7 @@ class Analyst:
         volume = assemble(files)
         remarks = check(application, volume)
         assembled = time.monotonic()
-        said = application.analyse(volume, _bounded(engine, application, deadline))
+        said = application.analyse(volume, _Bounded(engine, application, deadline, _URGENCY[job.priority]))
         check_outputs(application, said, volume)
         findings = replace(said, remarks=(*remarks, *said.remarks))
         took_s = {"assemble": assembled - began, "infer": time.monotonic() - assembled}
@@ -158,15 +159,27 @@ def model_digest(engine: Engine, models: Sequence[ModelRef]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def _bounded(engine: Engine, application: Application, deadline: float) -> Infer:
+class _Bounded:
     """The engine as the application sees it: its own models only, and no longer than the job may take."""
 
-    def infer(model: ModelRef, tensors: Tensors) -> dict[str, NDArray[Any]]:
-        if model not in application.models:
-            raise ModelError(f"{application.name} calls {model.name} version {model.version}, which its manifest does not name")
-        left_s = deadline - time.monotonic()
-        if left_s <= 0:
-            raise JobTooLate(f"{application.name} did not end in the time that it may take")
-        return engine.infer(model, tensors, deadline_s=left_s)
+    def __init__(self, engine: Engine, application: Application, deadline: float, urgency: Urgency) -> None:
+        self._engine = engine
+        self._application = application
+        self._deadline = deadline
+        self._urgency = urgency
 
-    return infer
+    def __call__(self, model: ModelRef, tensors: Tensors, /) -> dict[str, NDArray[Any]]:
+        self._admit(model)
+        left_s = self._deadline - time.monotonic()
+        if left_s <= 0:
+            raise JobTooLate(f"{self._application.name} did not end in the time that it may take")
+        return self._engine.infer(model, tensors, deadline_s=left_s, urgency=self._urgency)
+
+    def at_once(self, model: ModelRef) -> int:
+        self._admit(model)
+        return self._engine.load(model).at_once
+
+    def _admit(self, model: ModelRef) -> None:
+        name = self._application.name
+        if model not in self._application.models:
+            raise ModelError(f"{name} calls {model.name} version {model.version}, which its manifest does not name")

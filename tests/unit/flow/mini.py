@@ -16,7 +16,7 @@ from pydicom.uid import Comprehensive3DSRStorage, ExplicitVRLittleEndian, Second
 
 from inference import codes
 from inference.applications.port import Accepts, Application, Infer, MeasurementOutput, ModelRef, SegmentOutput, Tensors
-from inference.engines.port import EngineHealth
+from inference.engines.port import EngineHealth, Load, Urgency
 from inference.findings import Findings, Measurement, Segment
 from inference.imaging.volume import Volume
 from inference.imaging.write_series import write_series
@@ -64,7 +64,15 @@ class ThresholdEngine:
     asked: int = 0
     deadlines: list[float | None] = field(default_factory=list)
 
-    def infer(self, model: ModelRef, inputs: Tensors, *, deadline_s: float | None = None) -> dict[str, NDArray[Any]]:
+    def check(self, model: ModelRef) -> None:
+        pass
+
+    def load(self, model: ModelRef) -> Load:
+        return Load()
+
+    def infer(
+        self, model: ModelRef, inputs: Tensors, *, deadline_s: float | None = None, urgency: Urgency = Urgency.ROUTINE
+    ) -> dict[str, NDArray[Any]]:
         self.asked += 1
         self.deadlines.append(deadline_s)
         if self.fails is not None:
