@@ -1,22 +1,29 @@
 """Sliding window: a model that takes small volumes, run over a large one by any engine, its outputs blended where windows overlap."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from functools import lru_cache, partial
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.engines.errors import WrongTensors
 from inference.engines.port import ModelRef, Tensors
+from inference.engines.under_way import in_order
 
-Floats = NDArray[np.float32]
+Array: TypeAlias = NDArray[Any]
+Floats: TypeAlias = NDArray[np.float32]
+Place: TypeAlias = tuple[int, ...]
 SIGMA = 0.125
 """Width of the blending Gaussian as a share of the window's side: at the middle of a face its weight is e⁻⁸."""
 
 
 def infer_tiled(
-    infer: Callable[[ModelRef, Tensors], dict[str, NDArray[np.float32]]],
+    infer: Callable[[ModelRef, Tensors], dict[str, Array]],
     model: ModelRef,
-    image: Floats,
+    image: Array,
     *,
     input: str,
     output: str,
@@ -24,53 +31,66 @@ def infer_tiled(
     overlap: float = 0.5,
     batch: int = 1,
     fill: float = 0.0,
-) -> Floats:
+    beside: Mapping[str, Array] | None = None,
+    at_once: int | None = None,
+    finish: Callable[[Floats], Array] | None = None,
+) -> Array:
     """A model's output for an image that is larger than what the model takes.
+
+    Windows are cut as they are asked for and blended as they come back, in the order of the windows, so that the bytes of the result do
+    not depend on `at_once` or on which window came first. Blended sums are kept for as many slices as windows still reach (a window's
+    depth) and for all channels; what lies before them is finished and let go.
 
     Parameters
     ----------
     infer
-        As an application gets it, or an engine's method.
+        As an application gets it, or an engine's method. Its first error ends the whole, and so does its deadline.
     image
-        (C, …) with as many spatial axes as `window`. Where it is smaller than the window it is padded evenly with `fill`.
+        (C, …) with as many spatial axes as `window`, in the dtype that the model takes. Where it is smaller than the window it is padded
+        evenly with `fill`.
     input, output
-        Names of the model's one input and of the output that is wanted; with a leading batch axis.
+        Names of the model's input for the image and of the output that is wanted; with a leading batch axis.
     overlap
         Share of the window that neighbours have in common, 0 to below 1.
     batch
         Windows to a call; the model's max_batch_size at most.
+    beside
+        Further inputs, the same for every window, without the batch axis.
+    at_once
+        Calls under way at a time; None: as many as `infer` says are worth it, one where it says nothing.
+    finish
+        Makes what is kept of blended values: (channels, slices, …) float32 to (…, slices, …), voxel by voxel, such as the largest
+        channel's number. It must not keep what it is given. None keeps the values.
 
     Returns
     -------
     numpy.ndarray
-        (channels of the output, …) on the image's grid, weighted by a Gaussian around each window's centre.
+        (channels of the output, …) float32 on the image's grid, weighted by a Gaussian around each window's centre; or what `finish` makes.
+
+    Raises
+    ------
+    WrongTensors
+        The output is not of the window's size, or is no floating-point tensor.
     """
     if not 0 <= overlap < 1:
         raise ValueError(f"an overlap of {overlap:g} of a window; from 0 to below 1 makes sense")
     if image.ndim != len(window) + 1:
         raise ValueError(f"an image of shape {image.shape} is not channels and {len(window)} axes for a window of {window}")
-    short = [max(0, side - length) for side, length in zip(window, image.shape[1:], strict=True)]
-    before = [missing // 2 for missing in short]
-    padded = np.pad(
-        image, [(0, 0), *((first, missing - first) for first, missing in zip(before, short, strict=True))], constant_values=fill
-    )
-    places = list(itertools.product(*(window_starts(n, side, overlap) for n, side in zip(padded.shape[1:], window, strict=True))))
-    weight = gaussian(window)
-    total: Floats | None = None
-    weights = np.zeros(padded.shape[1:], dtype=np.float32)
-    for group in _groups(places, batch):
-        tiles = np.stack([padded[(slice(None), *_window(place, window))] for place in group])
-        outputs = infer(model, {input: tiles})[output]
-        if total is None:
-            total = np.zeros((outputs.shape[1], *padded.shape[1:]), dtype=np.float32)
-        for place, values in zip(group, outputs, strict=True):
-            where = _window(place, window)
-            total[(slice(None), *where)] += values * weight
-            weights[where] += weight
-    assert total is not None, "there is always one window"
-    total /= weights
-    inner = tuple(slice(first, first + length) for first, length in zip(before, image.shape[1:], strict=True))
-    return np.ascontiguousarray(total[(slice(None), *inner)])
+    shape = image.shape[1:]
+    starts = [_starts(length, side, overlap) for length, side in zip(shape, window, strict=True)]
+    groups = _groups(list(itertools.product(*starts)), batch)
+
+    def call(group: Sequence[Place]) -> Array:
+        further = {name: np.repeat(array[None], len(group), axis=0) for name, array in (beside or {}).items()}
+        return infer(model, {input: _cut(image, group, window, fill), **further})[output]
+
+    blend = _Blend(shape, window, starts, finish or _as_it_is)
+    with closing(in_order((partial(call, group) for group in groups), _calls_at_once(infer, model, at_once))) as answers:
+        for group, values in zip(groups, answers, strict=True):
+            _check_output(model, output, values, (len(group), *window))
+            for place, tile in zip(group, values, strict=True):
+                blend.add(place, tile)
+    return blend.result()
 
 
 def window_starts(length: int, side: int, overlap: float) -> list[int]:
@@ -81,18 +101,151 @@ def window_starts(length: int, side: int, overlap: float) -> list[int]:
 
 
 def gaussian(window: Sequence[int]) -> Floats:
-    """The weight of each voxel of a window, largest at its centre."""
-    weight = np.ones(tuple(window))
-    for axis, side in enumerate(window):
-        at = (np.arange(side) - (side - 1) / 2) / (SIGMA * side)
-        weight *= np.exp(-(at**2) / 2).reshape([-1 if each == axis else 1 for each in range(len(window))])
+    """The weight of each voxel of a window, largest at its centre; read-only."""
+    return _gaussian(tuple(window), SIGMA)
+
+
+class _Blend:
+    """The weighted sum, for as many slices (axis 1 of the output) as windows still reach; windows come ordered by their first axis.
+
+    Slice z of the image is kept at z modulo the window's depth: a window fills the ring, and the next row of windows finds the slices
+    that it shares where they are.
+    """
+
+    def __init__(self, shape: Place, window: Place, starts: Sequence[Sequence[int]], finish: Callable[[Floats], Array]) -> None:
+        self._shape = shape
+        self._window = window
+        self._finish = finish
+        self._weight = gaussian(window)
+        # windows lie on a product of axes, and so do the sums of their weights: no volume of weights is kept
+        profiles = [_profile(side, SIGMA) for side in window]
+        sums = [_summed(profile, length, begins) for profile, length, begins in zip(profiles, shape, starts, strict=True)]
+        self._sum_of_slice = sums[0]
+        self._sum_in_plane = _outer(sums[1:])
+        self._scratch = np.empty(window, dtype=np.float32)
+        self._depth = min(window[0], shape[0])
+        self._ring: Floats | None = None
+        self._finished = 0
+        self._out: Array | None = None
+
+    def add(self, place: Place, tile: Array) -> None:
+        """Blend one window's output (channels, …) in; slices before it are finished."""
+        if self._ring is None:
+            self._ring = np.zeros((tile.shape[0], self._depth, *self._shape[1:]), dtype=np.float32)
+        self._finish_until(max(place[0], 0))
+        where, inside = _overlap(place, self._window, self._shape)
+        for at, piece in self._pieces(where[0].start, where[0].stop):
+            first = piece.start + inside[0].start - where[0].start
+            part = (slice(first, first + piece.stop - piece.start), *inside[1:])
+            for channel, values in enumerate(tile):
+                weighted = np.multiply(values[part], self._weight[part], out=self._scratch[part], dtype=np.float32)
+                self._ring[channel][(at, *where[1:])] += weighted
+
+    def result(self) -> Array:
+        """All slices, finished."""
+        self._finish_until(self._shape[0])
+        assert self._out is not None, "there is always one window"
+        return self._out
+
+    def _finish_until(self, stop: int) -> None:
+        assert self._ring is not None
+        for at, piece in self._pieces(self._finished, stop):
+            slab = self._ring[:, at]
+            slab /= np.multiply.outer(self._sum_of_slice[piece], self._sum_in_plane).astype(np.float32)
+            finished = self._finish(slab)
+            lead = (slice(None),) * (finished.ndim - len(self._shape))
+            if self._out is None:
+                self._out = np.empty((*finished.shape[: len(lead)], *self._shape), dtype=finished.dtype)
+            self._out[(*lead, piece)] = finished
+            slab[...] = 0
+        self._finished = stop
+
+    def _pieces(self, start: int, stop: int) -> Iterator[tuple[slice, slice]]:
+        """Slices `start` to before `stop` of the image in runs that hang together in the ring: where in the ring, which of the image."""
+        while start < stop:
+            at = start % self._depth
+            count = min(stop - start, self._depth - at)
+            yield slice(at, at + count), slice(start, start + count)
+            start += count
+
+
+def _as_it_is(values: Floats) -> Floats:
+    return values
+
+
+def _calls_at_once(infer: Callable[..., Any], model: ModelRef, asked: int | None) -> int:
+    if asked is not None:
+        return asked
+    worth: Callable[[ModelRef], int] | None = getattr(infer, "at_once", None)
+    return 1 if worth is None else worth(model)
+
+
+def _starts(length: int, side: int, overlap: float) -> list[int]:
+    """As `window_starts`; below zero where the image is smaller than the window, which then reaches beyond it on both sides."""
+    return [-((side - length) // 2)] if length < side else window_starts(length, side, overlap)
+
+
+def _overlap(place: Place, window: Place, shape: Place) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """The part that a window and the image have in common: where in the image, where in the window."""
+    where: list[slice] = []
+    inside: list[slice] = []
+    for start, side, length in zip(place, window, shape, strict=True):
+        first, last = max(start, 0), min(start + side, length)
+        where.append(slice(first, last))
+        inside.append(slice(first - start, last - start))
+    return tuple(where), tuple(inside)
+
+
+def _cut(image: Array, group: Sequence[Place], window: Place, fill: float) -> Array:
+    """The windows at these places, (N, C, …), padded with `fill` where they reach beyond the image."""
+    tiles = np.empty((len(group), image.shape[0], *window), dtype=image.dtype)
+    for tile, place in zip(tiles, group, strict=True):
+        where, inside = _overlap(place, window, image.shape[1:])
+        if any(part.stop - part.start < side for part, side in zip(inside, window, strict=True)):
+            tile[...] = fill
+        tile[(slice(None), *inside)] = image[(slice(None), *where)]
+    return tiles
+
+
+def _check_output(model: ModelRef, output: str, values: Array, expected: Place) -> None:
+    shape = (*values.shape[:1], *values.shape[2:])
+    if shape != expected or values.dtype.kind != "f":
+        raise WrongTensors(
+            f'model "{model.name}": output {output} is {values.dtype} of shape {values.shape}; '
+            f"tiles are blended when it is floating-point, ({expected[0]}, channels, {', '.join(str(side) for side in expected[1:])})"
+        )
+
+
+def _profile(side: int, sigma: float) -> NDArray[np.float64]:
+    """The Gaussian along one axis of a window."""
+    at = (np.arange(side) - (side - 1) / 2) / (sigma * side)
+    weight: NDArray[np.float64] = np.exp(-(at**2) / 2)
+    return weight
+
+
+def _summed(profile: NDArray[np.float64], length: int, starts: Sequence[int]) -> NDArray[np.float64]:
+    """What the windows of one axis add up to at each index."""
+    total = np.zeros(length)
+    for start in starts:
+        (where,), (inside,) = _overlap((start,), profile.shape, (length,))
+        total[where] += profile[inside]
+    return total
+
+
+def _outer(profiles: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    product = np.ones(())
+    for profile in profiles:
+        product = np.multiply.outer(product, profile)
+    return product
+
+
+@lru_cache(maxsize=8)
+def _gaussian(window: Place, sigma: float) -> Floats:
     # e⁻²⁴ in a corner is far from the smallest float32: where one window alone covers a corner, it still divides well
-    return weight.astype(np.float32)
+    weight: Floats = _outer([_profile(side, sigma) for side in window]).astype(np.float32)
+    weight.setflags(write=False)
+    return weight
 
 
-def _window(place: Sequence[int], window: Sequence[int]) -> tuple[slice, ...]:
-    return tuple(slice(start, start + side) for start, side in zip(place, window, strict=True))
-
-
-def _groups(places: Sequence[tuple[int, ...]], size: int) -> list[Sequence[tuple[int, ...]]]:
+def _groups(places: Sequence[Place], size: int) -> list[Sequence[Place]]:
     return [places[start : start + size] for start in range(0, len(places), size)]

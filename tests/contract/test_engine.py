@@ -182,6 +182,28 @@ def test_tiles_of_a_model_that_changes_nothing_give_the_image_back(engine: Engin
         np.testing.assert_allclose(tiled / 2, image, rtol=1e-6)
 
 
+def test_tiles_under_way_do_not_change_the_bytes(engine: Engine) -> None:
+    """1, 2, 4 and 8 calls under way at a time, of one window each and of two: the blended sums are made in one order."""
+    image = np.random.default_rng(9).random((1, 26, 20, 18), dtype=np.float32)
+    for batch in (1, 2):
+        digests = {
+            hashlib.sha256(
+                infer_tiled(
+                    engine.infer,
+                    ModelRef(name="conv"),
+                    image,
+                    input="INPUT__0",
+                    output="OUTPUT__0",
+                    window=(12, 12, 12),
+                    batch=batch,
+                    at_once=at_once,
+                ).tobytes()
+            ).hexdigest()
+            for at_once in (1, 2, 4, 8)
+        }
+        assert len(digests) == 1, f"windows of {batch}"
+
+
 def test_tiles_of_a_convolution_agree_with_the_whole(engine: Engine) -> None:
     """Two 3 × 3 × 3 convolutions see two voxels far: further than that from every window's border nothing may differ."""
     image = np.random.default_rng(5).random((1, 40, 36, 32), dtype=np.float32)
