@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from node.domain.arrival import Arrival, Completeness
+from node.domain.census import Census
 from node.domain.header import Header
 from node.domain.instance import Instance
 from node.domain.job import Delivery, Job, Priority, ResultObject
@@ -284,4 +285,8 @@ class Journal(Protocol):
     # ---- health
     def beat(self, process: str, state: str, now: datetime) -> None: ...
     def beats(self) -> dict[str, tuple[datetime, str]]: ...
+    def census(self, now: datetime) -> Census:
+        """How much waits, is held, or ended badly, in one moment; as quick with a long history as with a short one."""
+        ...
+
     def close(self) -> None: ...

@@ -3,6 +3,7 @@
 from typing import Self
 
 from node.journal.arrivals import Arrivals
+from node.journal.census import Counted
 from node.journal.database import connect
 from node.journal.deliveries import Deliveries
 from node.journal.instances import Instances
@@ -12,7 +13,7 @@ from node.journal.retention import Retained
 from node.journal.routing import Routing
 
 
-class SqlJournal(Instances, Arrivals, Routing, Jobs, Deliveries, Operator, Retained):
+class SqlJournal(Instances, Arrivals, Routing, Jobs, Deliveries, Operator, Retained, Counted):
     """The Journal of node.journal.port on SQLite or PostgreSQL; safe in many threads and many processes at once."""
 
     @classmethod

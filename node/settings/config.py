@@ -72,7 +72,8 @@ class Peer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """The listener. `strangers` True admits calling AE titles that are no peer (a laboratory's setting; settle and limits default)."""
+    """The listener. `strangers` True admits calling AE titles that are no peer (a laboratory's setting; settle and limits default).
+    `metrics_host` None: no page for Prometheus."""
 
     ae_titles: tuple[str, ...] = ("HILUM",)
     host: str = "127.0.0.1"
@@ -84,6 +85,8 @@ class Node:
     idle_timeout: timedelta = timedelta(seconds=60)
     workers: int = 1
     patient_data_in_logs: bool = False
+    metrics_host: str | None = None
+    metrics_port: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,9 +2,11 @@
 
 from datetime import timedelta
 
-from node.settings.blocks import Block, Key
+from node.settings.blocks import Block, Key, Nodes, Values
 from node.settings.config import Node
+from node.settings.errors import BadValue
 from node.settings.kinds import ADDRESS, AE_TITLE, DURATION, SWITCH, Address, Several, whole
+from node.settings.source import Here
 
 
 def _node(
@@ -18,6 +20,7 @@ def _node(
     idle_timeout: timedelta,
     workers: int,
     patient_data_in_logs: bool,
+    metrics: Address | None,
 ) -> Node:
     return Node(
         ae_titles=ae_title,
@@ -30,11 +33,20 @@ def _node(
         idle_timeout=idle_timeout,
         workers=workers,
         patient_data_in_logs=patient_data_in_logs,
+        metrics_host=None if metrics is None else metrics.host,
+        metrics_port=0 if metrics is None else metrics.port,
     )
+
+
+def _check(values: Values, nodes: Nodes, here: Here) -> None:
+    metrics, listen = values["metrics"], values["listen"]
+    if metrics is not None and metrics.port and metrics.port == listen.port:
+        raise here.about("metrics").refuse(BadValue, nodes["metrics"], f"port {metrics.port} is the one that associations are accepted on")
 
 
 NODE = Block(
     build=_node,
+    check=_check,
     keys=(
         Key(
             name="ae_title",
@@ -64,6 +76,12 @@ NODE = Block(
             kind=SWITCH,
             default="false",
             says="Let patient names and identifiers into the events. Leave it off unless your log store may hold them.",
+        ),
+        Key(
+            name="metrics",
+            kind=ADDRESS,
+            says="Where Prometheus finds `/metrics`, and others `/health/live` and `/health/ready`, such as `127.0.0.1:9464`; without it, "
+            "nowhere. Nobody is asked who they are: open it to your monitoring only. There is no patient data in it.",
         ),
     ),
 )

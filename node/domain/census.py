@@ -1,0 +1,49 @@
+"""The census: how much of what stands where, counted by the journal for whoever watches the node."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from node.domain.job import Priority
+from node.domain.state import ArrivalState, DeliveryState, JobState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobsIn:
+    """Jobs of one application and priority in one state; `since` is when the oldest of them came into it."""
+
+    state: JobState
+    priority: Priority
+    application: str
+    count: int
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArrivalsIn:
+    """Arrivals in one state; `since` is when the oldest of them was opened."""
+
+    state: ArrivalState
+    count: int
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveriesIn:
+    """Deliveries to one sink in one state; `since` is when the oldest of them began to wait."""
+
+    sink: str
+    state: DeliveryState
+    count: int
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Census:
+    """What has not ended, and what ended badly; `held` counts live leases of jobs and of deliveries. What went well is not counted."""
+
+    jobs: tuple[JobsIn, ...]
+    arrivals: tuple[ArrivalsIn, ...]
+    deliveries: tuple[DeliveriesIn, ...]
+    jobs_held: int
+    deliveries_held: int
+    size_bytes: int
