@@ -89,7 +89,7 @@ def _journal(config: Config) -> Iterator[Finding]:
         yield Finding(subject="journal", level="bad", detail=f"{broken} [{broken.code}]", fix=broken.remedy)
         return
     with contextlib.closing(journal):
-        yield Finding(subject="journal", level="good", detail=config.store.journal)
+        yield Finding(subject="journal", level="good", detail=journal.name)
         if node_runs(config):
             silent = [name for name, (at, _) in journal.beats().items() if datetime.now(UTC) - at > _SILENT]
             fix = "Look at its events; the supervisor starts it again when it dies." if silent else ""

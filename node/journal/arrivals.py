@@ -12,6 +12,7 @@ from node.domain.instance import Standing
 from node.domain.state import ArrivalState
 from node.journal import schema
 from node.journal.database import Database
+from node.journal.errors import NoSuchRow
 from node.journal.port import CameAgain, NewInstance
 from node.journal.rows import micros, to_arrival
 from node.journal.transitions import ARRIVAL, move, note, state_of
@@ -83,8 +84,10 @@ class Arrivals(Database):
     def config_digest(self, arrival: int) -> str | None:
         """The configuration under which the arrival was routed; None before."""
         with self._reading() as connection:
-            state_of(connection, ARRIVAL, arrival)
-            return connection.execute(select(_arrival.config_digest).where(_arrival.id == arrival)).scalar()
+            row = connection.execute(select(_arrival.config_digest).where(_arrival.id == arrival)).one_or_none()
+            if row is None:
+                raise NoSuchRow(f"there is no arrival {arrival}")
+            return None if row.config_digest is None else str(row.config_digest)
 
 
 def admit(connection: Connection, news: Iterable[tuple[int, NewInstance]], now: datetime) -> None:

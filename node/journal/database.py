@@ -1,51 +1,129 @@
 """Opens the database, keeps it at the present schema, and hands out reading and writing transactions."""
 
 import contextlib
+import functools
 import os
 import sqlite3
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from node.journal.errors import JournalUnreachable, NewerJournal, translated
+from node.domain.errors import JournalError
+from node.journal.errors import JournalAway, JournalBusy, JournalRace, JournalUnreachable, NewerJournal, translated
 from node.journal.schema import HEAD
+from node.journal.server import creator, server
+
+P = ParamSpec("P")
+R = TypeVar("R")
+D = TypeVar("D", bound="Database")
 
 _BUSY_S = 30.0
 """How long a writer waits for another one's transaction; SQLite has one writer at a time, and ours last milliseconds."""
 
 
+_POOL_WAIT_S = 10.0
+# errors quote no values: these may be patient data
+_POOL: dict[str, Any] = {"pool_size": 5, "max_overflow": 20, "pool_timeout": _POOL_WAIT_S, "hide_parameters": True}
+_RERUNS = 8
+_PATIENCE_S = 20.0
+"""For how long a change that may be made twice is tried again while the server is away: a restart takes less."""
+_LOOK_AGAIN_S = 0.5
+
+
 class Database:
-    """One connection pool; safe to share by threads, opened anew by every process."""
+    """One connection pool; safe to share by threads, opened anew by every process.
+
+    On SQLite a writing transaction has the one write lock from its first statement on. On PostgreSQL it has the rows that it locks
+    (`with_for_update`) and the studies that it locks (`lock_study`); each statement sees what was committed before it began.
+    """
 
     def __init__(self, engine: Engine, name: str) -> None:
-        self._reader = engine
+        self._engine = engine
+        self._shared = engine.dialect.name == "postgresql"
+        # a read on PostgreSQL sees one moment, as on SQLite
+        moment: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        self._reader = engine.execution_options(**moment) if self._shared else engine
         self._writer = engine.execution_options(hilum_writes=True)
         self._name = name
+
+    @property
+    def name(self) -> str:
+        """Which journal it is, without a password."""
+        return self._name
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[Connection]:
         """A transaction that sees one moment of the journal and never waits for writers."""
-        try:
-            with self._reader.begin() as connection:
-                yield connection
-        except DBAPIError as error:
-            raise translated(error, self._name) from error
+        with self._told(), self._reader.begin() as connection:
+            yield connection
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[Connection]:
-        """A transaction that holds the write lock from its first statement on, so that what it read is still so when it writes."""
+        """A transaction in which what was read under a lock is still so when it writes."""
+        with self._told(), self._writer.begin() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
         try:
-            with self._writer.begin() as connection:
-                yield connection
+            yield
         except DBAPIError as error:
             raise translated(error, self._name) from error
+        except PoolTimeout as error:
+            raise JournalBusy(f"{self._name}: no connection became free within {_POOL_WAIT_S:g} s") from error
 
     def close(self) -> None:
         """Give back every connection."""
-        self._reader.dispose()
+        self._engine.dispose()
+
+
+def rerun(method: Callable[Concatenate[D, P], R]) -> Callable[Concatenate[D, P], R]:
+    """Make a change again that the server undid for another one's sake: a deadlock's victim, or the second to write one fact."""
+
+    @functools.wraps(method)
+    def run(self: D, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        for turn in range(_RERUNS):
+            try:
+                return method(self, *args, **kwargs)
+            except JournalRace:
+                time.sleep(0.002 * 2**turn)
+        return method(self, *args, **kwargs)
+
+    return run
+
+
+def repeatable(method: Callable[Concatenate[D, P], R]) -> Callable[Concatenate[D, P], R]:
+    """Make a change again also when the connection broke, for as long as a restart of the server takes.
+
+    Nobody knows then whether the commit happened. So this is for changes that know themselves again: they are fenced by a lease, and
+    find by the state that they were made already.
+    """
+    patient = rerun(method)
+
+    @functools.wraps(method)
+    def run(self: D, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        until = time.monotonic() + _PATIENCE_S
+        while True:
+            try:
+                return patient(self, *args, **kwargs)
+            except JournalAway:
+                if time.monotonic() >= until:
+                    raise
+                time.sleep(_LOOK_AGAIN_S)
+
+    return run
+
+
+def lock_study(connection: Connection, *studies: str) -> None:
+    """Let no other process open, close or route arrivals of these studies until the transaction ends; SQLite has one writer anyway."""
+    if connection.dialect.name == "postgresql":
+        for study in sorted(set(studies)):  # everybody in one order: nobody waits for one who waits for him
+            connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:study, 4711203))"), {"study": study})
 
 
 def connect(url: str) -> tuple[Engine, str]:
@@ -53,18 +131,20 @@ def connect(url: str) -> tuple[Engine, str]:
 
     Raises
     ------
-    JournalUnreachable, JournalCorrupt
-        It cannot be opened, or is no journal.
+    JournalUnreachable, JournalAway, JournalCorrupt
+        It cannot be opened or reached, or is no journal.
     NewerJournal
         A newer hilum wrote it.
+    DriverAbsent
+        It is on PostgreSQL, and psycopg is not installed.
     """
-    engine, name = _sqlite(url) if url.startswith("sqlite:") else _server(make_url(url))
+    engine, name = _sqlite(url) if url.startswith("sqlite:") else _server(url)
     try:
         _upgrade(engine, name)
     except DBAPIError as error:
         engine.dispose()
         raise translated(error, name) from error
-    except NewerJournal:
+    except JournalError:
         engine.dispose()
         raise
     return engine, name
@@ -78,7 +158,7 @@ def _sqlite(url: str) -> tuple[Engine, str]:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     except OSError as refused:
         raise JournalUnreachable(f"{path}: {refused.strerror}") from refused
-    engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"timeout": _BUSY_S}, pool_size=5, max_overflow=20)
+    engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"timeout": _BUSY_S}, **_POOL)
 
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _record: object) -> None:
@@ -95,8 +175,10 @@ def _sqlite(url: str) -> tuple[Engine, str]:
     return engine, str(path)
 
 
-def _server(url: URL) -> tuple[Engine, str]:
-    return create_engine(url, pool_pre_ping=True), url.render_as_string(hide_password=True)
+def _server(url: str) -> tuple[Engine, str]:
+    at = server(url)
+    # every connection is asked whether it lives before it is used: those from before a restart of the server do not
+    return create_engine(at.url, creator=creator(at), pool_pre_ping=True, **_POOL), at.name
 
 
 def _revision(connection: Connection) -> str | None:
@@ -124,6 +206,9 @@ def _upgrade(engine: Engine, name: str) -> None:
         raise NewerJournal(f"{name}: schema revision {found} is newer than this hilum, which knows up to {HEAD}")
     with engine.execution_options(hilum_writes=True).begin() as connection:
         if connection.dialect.name == "postgresql":
+            # a new index on a long history takes its time
+            connection.execute(text("SET LOCAL statement_timeout = 0"))
+            connection.execute(text("SET LOCAL lock_timeout = 0"))
             connection.execute(text("SELECT pg_advisory_xact_lock(4711202)"))  # two nodes may start at once
         script.attributes["connection"] = connection
         command.upgrade(script, "head")  # it reads the revision again, under the lock: another process may have been first

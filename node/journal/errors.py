@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from node.domain.errors import JournalError
 
@@ -25,7 +25,7 @@ class JournalUnreachable(JournalError):
     """The journal cannot be opened, read or written."""
 
     code = "HLM-7003"
-    remedy = "Check that the path in `store: {journal: …}` exists, is on a healthy disk, and may be written by this user."
+    remedy = "Check that what `store: {journal: …}` names exists, is on a healthy disk, and may be written by this user."
 
 
 class JournalCorrupt(JournalError):
@@ -75,6 +75,24 @@ class BytesForgotten(JournalError):
     retry = False
 
 
+class JournalAway(JournalError):
+    """The database server cannot be reached, refuses this user, or broke the connection off."""
+
+    code = "HLM-7010"
+    remedy = (
+        "Intake goes on and work waits until the server is back. Check that PostgreSQL runs, that `store: {journal: …}` names it, and that "
+        "it takes this user and password (`psql` with the same address says why not)."
+    )
+
+
+class DriverAbsent(JournalError):
+    """The Python package that speaks to PostgreSQL is not installed."""
+
+    code = "HLM-7011"
+    remedy = "Install it with `pip install 'hilum[postgresql]'`."
+    retry = False
+
+
 _BY_SQLITE_NAME: dict[str, type[JournalError]] = {
     "SQLITE_BUSY": JournalBusy,
     "SQLITE_LOCKED": JournalBusy,
@@ -85,6 +103,27 @@ _BY_SQLITE_NAME: dict[str, type[JournalError]] = {
 }
 
 
+# PostgreSQL's error codes, the longest prefix counts (its manual, appendix A)
+_BY_SQLSTATE: dict[str, type[JournalError]] = {
+    "08": JournalAway,  # the connection failed
+    "23": JournalRace,  # a unique index or a foreign key: another process was first
+    "25P03": JournalAway,  # this session slept inside a transaction and was ended
+    "28": JournalAway,  # user or password
+    "3D000": JournalAway,  # no such database
+    "40001": JournalRace,  # not serialisable
+    "40P01": JournalRace,  # a deadlock, of which this was the victim
+    "42501": JournalUnreachable,  # not permitted
+    "53": JournalAway,  # out of memory, of connections
+    "53100": JournalFull,
+    "55P03": JournalBusy,  # a lock that another session holds
+    "57": JournalAway,  # the server shuts down, crashed, or is starting
+    "57014": JournalBusy,  # longer than the statement time-out
+    "58030": JournalUnreachable,  # the server's disk failed
+    "XX001": JournalCorrupt,
+    "XX002": JournalCorrupt,
+}
+
+
 def translated(error: DBAPIError, where: str) -> JournalError:
     """The JournalError that `error` means; `where` names the journal without its password."""
     original = error.orig
@@ -92,8 +131,13 @@ def translated(error: DBAPIError, where: str) -> JournalError:
         # extended names begin with the primary one: SQLITE_IOERR_WRITE, SQLITE_BUSY_SNAPSHOT
         name = "_".join(getattr(original, "sqlite_errorname", "").split("_")[:2])
         return _BY_SQLITE_NAME.get(name, JournalUnreachable)(f"{where}: {original}")
-    if isinstance(error, IntegrityError):
-        return JournalRace(f"{where}: {original}")
+    sqlstate = getattr(original, "sqlstate", None)
+    # the first line: those that follow may quote values
+    said = str(original).partition("\n")[0]
+    if sqlstate is not None:
+        known = [prefix for prefix in _BY_SQLSTATE if sqlstate.startswith(prefix)]
+        kind = _BY_SQLSTATE[max(known, key=len)] if known else JournalError
+        return kind(f"{where}: {said} ({sqlstate})")
     if isinstance(error, OperationalError):
-        return JournalUnreachable(f"{where}: {original}")
-    return JournalError(f"{where}: {original}")
+        return JournalAway(f"{where}: {said}")
+    return JournalError(f"{where}: {said}")

@@ -3,27 +3,12 @@
 from datetime import timedelta
 from pathlib import Path
 
-from ruamel.yaml.nodes import Node
-
 from node.settings.blocks import Block, Key, Nodes, Values
 from node.settings.config import Durability, Store
 from node.settings.errors import BadValue
-from node.settings.kinds import DURATION, SHARE, SIZE, Choice, FilePath, Schema
+from node.settings.journal_url import JournalUrl
+from node.settings.kinds import DURATION, SHARE, SIZE, Choice, FilePath
 from node.settings.source import Here
-
-
-class JournalUrl:
-    """`sqlite:` and a path; becomes `sqlite:` and the absolute path."""
-
-    def __init__(self) -> None:
-        self.wants = "`sqlite:` and a path"
-        self._path = FilePath("sqlite:")
-
-    def read(self, at: Node, here: Here) -> str:
-        return f"sqlite:{self._path.read(at, here)}"
-
-    def schema(self) -> Schema:
-        return self._path.schema()
 
 
 def _store(
@@ -57,7 +42,13 @@ STORE = Block(
     build=_store,
     check=_check,
     keys=(
-        Key(name="journal", kind=JournalUrl(), default="sqlite:var/hilum.db", says="The database of everything that happened."),
+        Key(
+            name="journal",
+            kind=JournalUrl(),
+            default="sqlite:var/hilum.db",
+            says="The database of everything that happened: a file of SQLite, or `postgresql://user@host/database`, which several hosts "
+            "may share. The password stands in the file that `?password_file=…` names, in the environment (PGPASSWORD), or in the URL.",
+        ),
         Key(name="blobs", kind=FilePath("file:"), default="file:var/blobs", says="The folder for instances, findings and result objects."),
         Key(
             name="keep",

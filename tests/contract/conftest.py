@@ -1,17 +1,46 @@
 """The journals that the contract suite is run over."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from node.journal.sql import SqlJournal
+from tests.lab.postgres import Postgres
 from tests.unit.journal.story import Story
 
 
-@pytest.fixture(params=["sqlite"])
-def story(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Story]:
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """One PostgreSQL server for all tests that ask for it; each has a database of its own."""
+    with Postgres() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.peers)])
+def journal_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a new, empty journal may be made: a file, or a database of a real server."""
+    if request.param == "sqlite":
+        return f"sqlite:{tmp_path / 'journal.db'}"
+    server: Postgres = request.getfixturevalue("postgres")
+    return server.database(socket=True)
+
+
+@pytest.fixture
+def opened() -> Iterator[Callable[[str], SqlJournal]]:
+    """Open journals that are closed at the end of the test."""
+    journals: list[SqlJournal] = []
+
+    def open_(url: str) -> SqlJournal:
+        journals.append(SqlJournal.open(url))
+        return journals[-1]
+
+    yield open_
+    for journal in journals:
+        journal.close()
+
+
+@pytest.fixture
+def story(journal_url: str, opened: Callable[[str], SqlJournal]) -> Story:
     """One story on each journal there is."""
-    journal = SqlJournal.open(f"{request.param}:{tmp_path / 'journal.db'}")
-    yield Story(journal)
-    journal.close()
+    return Story(opened(journal_url))
