@@ -41,13 +41,17 @@ class Postgres:
 
     Parameters
     ----------
+    home
+        Where its log goes; the data lies in a folder of its own, which an unprivileged user may enter.
     durable
         Flush every commit, as in production; without it a commit survives the server, not the machine, which is what tests need.
     """
 
-    def __init__(self, *, durable: bool = False) -> None:
+    def __init__(self, home: Path | None = None, *, durable: bool = False) -> None:
         self._bin = _binaries()
         self.folder = Path(tempfile.mkdtemp(prefix="hilum-postgres-"))
+        self._log = (home or self.folder) / "log"
+        self._log.parent.mkdir(parents=True, exist_ok=True)
         self._as: list[str] = []
         if os.geteuid() == 0:
             user = pwd.getpwnam("postgres")
@@ -58,6 +62,8 @@ class Postgres:
         self._data = self.folder / "data"
         self._durable = durable
         self._databases = 0
+        self.url = ""
+        """The URL of a first database, made at the first start."""
         self._admin = secrets.token_hex(16)
         self._program: Program | None = None
         self._initialise()
@@ -88,13 +94,14 @@ class Postgres:
         }
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         first = self._program is None
-        self._program = Program([*self._as, self._bin / "postgres", "-D", self._data, *options], self.folder / "log")
+        self._program = Program([*self._as, self._bin / "postgres", "-D", self._data, *options], self._log)
         wait_until(self._answers, _READY_S, f"PostgreSQL on port {self.port}")
         if first:
             with self.admin() as connection:
                 connection.execute(
                     sql.SQL("CREATE ROLE {} LOGIN CREATEDB PASSWORD {}").format(sql.Identifier(_ROLE), sql.Literal(PASSWORD))
                 )
+            self.url = self.database()
 
     def _answers(self) -> bool:
         assert self._program is not None
@@ -150,9 +157,9 @@ class Postgres:
         name = f"journal_{self._databases}"
         with self.admin() as connection:
             connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(name), sql.Identifier(_ROLE)))
-        return self.url(name, socket=socket)
+        return self.address(name, socket=socket)
 
-    def url(self, database: str, *, socket: bool = False, password: str | None = PASSWORD) -> str:
+    def address(self, database: str, *, socket: bool = False, password: str | None = PASSWORD) -> str:
         """How the configuration names a database."""
         login = _ROLE if password is None else f"{_ROLE}:{quote(password, safe='')}"
         if socket:
