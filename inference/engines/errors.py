@@ -24,11 +24,94 @@ class OutOfMemory(EngineError):
     remedy = "Give the machine more memory or run fewer workers; the job is tried again by itself."
 
 
+class EngineAway(EngineError):
+    """The inference server does not answer; the call was not begun."""
+
+    code = "HLM-4004"
+    remedy = "Start the server, or mend the network to it (`hilum doctor`). Jobs wait and go on by themselves."
+
+
+class EngineLost(EngineAway):
+    """The inference server went away in the middle of a call."""
+
+    code = "HLM-4005"
+    remedy = "Look at the server's log for why it ended. The job goes on by itself when the server is back."
+
+
+class ModelCrashed(EngineLost):
+    """The process that runs this one model on the inference server died; the server itself answers."""
+
+    code = "HLM-4006"
+    remedy = "Look at the server's log: mostly it ran out of memory. hilum loads the model again; the job is tried again by itself."
+
+
+class EngineBusy(EngineError):
+    """The server's queue for this model is full."""
+
+    code = "HLM-4007"
+    remedy = "The job is tried again by itself; if it stays, raise max_queue_size in the model's config.pbtxt or add instances."
+
+
+class ComputationFailed(EngineError):
+    """The model on the server began to compute and ended with an error of its own."""
+
+    code = "HLM-4008"
+    remedy = "The message holds the model's own words; the server's log has more. The job is tried again by itself."
+
+
+class MessageTooLarge(EngineError):
+    """The tensors of one call are larger than a gRPC message can be (2 GiB)."""
+
+    code = "HLM-4009"
+    remedy = (
+        "Run the server on the same machine and let it share memory (`shared_memory: auto`, a larger `shared_memory_limit` and /dev/shm), "
+        "or give the model smaller tiles. Then `hilum jobs retry`."
+    )
+    retry = False
+
+
+class SharedMemoryRefused(EngineError):
+    """`shared_memory: on` is set, and the server does not see this machine's shared memory."""
+
+    code = "HLM-4030"
+    remedy = "Let the server's container share /dev/shm (`--ipc=host`, or one volume for both), or write `shared_memory: auto`."
+
+
+class Unauthenticated(EngineError):
+    """The files of `tls:` cannot be read, or the server does not accept what they hold."""
+
+    code = "HLM-4031"
+    remedy = "Correct the engine's `tls:` entry, or the rights of the files that it names; jobs wait until then."
+
+
 class RegistryAway(EngineError):
     """The Python package registry did not give the file."""
 
     code = "HLM-4010"
     remedy = "Look at the network and pip's settings (`pip config list`), or name the file: `hilum models import APPLICATION --file PATH`."
+
+
+class ServerUnsupported(EngineError):
+    """A Triton server cannot run on this machine, or under this Python."""
+
+    code = "HLM-4020"
+    remedy = "Run Triton elsewhere (docs/howto/run-on-triton.md) and give its URL, or use the embedded engine."
+    retry = False
+
+
+class ServerNotStarted(EngineError):
+    """The Triton server of this machine did not become ready; the message ends with what it said last."""
+
+    code = "HLM-4021"
+    remedy = "The server's own words say which model or which address; correct that and start again."
+
+
+class WrongServer(EngineError):
+    """The wheel with the Triton server is not the one that hilum was made for."""
+
+    code = "HLM-4022"
+    remedy = "Look at what pip's configured registry serves (`pip config list`); nothing was unpacked."
+    retry = False
 
 
 class ModelMissing(ModelError):
@@ -73,8 +156,22 @@ class NoSource(ModelError):
     remedy = "Get the published weights and name the file: `hilum models import APPLICATION --file PATH`."
 
 
+class ModelNotServed(ModelError):
+    """The inference server is there and does not serve this model, or not this version."""
+
+    code = "HLM-4108"
+    remedy = "Put the model into the server's repository and load it (`hilum models load MODEL`), then `hilum jobs retry`."
+
+
 class GoldenMismatch(ModelError):
     """The model computes, but not the values it computed when the application was written."""
 
     code = "HLM-4107"
     remedy = "Update torch or onnxruntime to the versions in constraints.txt, or import the model again."
+
+
+class BrokenEnsemble(ModelError):
+    """The steps of an ensemble do not fit together: a tensor that nothing makes, two that make it, a cycle, another dtype or shape."""
+
+    code = "HLM-4130"
+    remedy = "Correct the ensemble's config.pbtxt: the message names the step and the tensor. Then `hilum jobs retry`."

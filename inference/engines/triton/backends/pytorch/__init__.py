@@ -1,0 +1,1 @@
+"""The `backend: "pytorch"` of the Triton server on this machine."""

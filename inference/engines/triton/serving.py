@@ -1,0 +1,102 @@
+"""How a python-based backend of the local Triton server answers requests: the same computation as the embedded engine's.
+
+Imported by the server's python stubs only (`backends/<name>/model.py`), which run this interpreter's packages.
+"""
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import triton_python_backend_utils as pb
+from numpy.typing import NDArray
+
+from inference.engines.modelconfig import ModelConfig
+from inference.engines.port import ModelRef
+from inference.engines.repository import Repository
+from inference.errors import HilumError
+
+Arrays: TypeAlias = dict[str, NDArray[Any]]
+Compute: TypeAlias = Callable[[Mapping[str, NDArray[Any]]], Arrays]
+Load: TypeAlias = Callable[[ModelConfig, Path, bytes, int], Compute]
+
+
+class ServedModel:
+    """One instance of a model in its stub; a backend's `TritonPythonModel` says how weights become a computation."""
+
+    def load(self, config: ModelConfig, file: Path, content: bytes, threads: int) -> Compute:
+        """Make a computation of the weights."""
+        raise NotImplementedError
+
+    def initialize(self, args: Mapping[str, str]) -> None:
+        """Load the version that the server names, with as many threads as this instance may take."""
+        folder = Path(args["model_repository"])
+        model = ModelRef(name=args["model_name"], version=int(args["model_version"]))
+        repository = Repository(folder.parent)
+        file, content, _ = repository.read(model)
+        instances = sum(group["count"] for group in json.loads(args["model_config"])["instance_group"])
+        threads = max(1, len(os.sched_getaffinity(0)) // max(1, instances))
+        self._config = repository.config(model)
+        self._compute = self.load(self._config, file, content, threads)
+
+    def execute(self, requests: Sequence[Any]) -> list[Any]:
+        """Answer the requests of one dynamic batch, in their order."""
+        answers: list[Any] = [None] * len(requests)
+        alike: dict[tuple[object, ...], list[int]] = {}
+        inputs: list[Arrays] = []
+        for place, request in enumerate(requests):
+            inputs.append({})
+            if request.is_cancelled():
+                answers[place] = _refused("the caller gave up", pb.TritonError.CANCELLED)
+                continue
+            try:
+                inputs[place] = {tensor.name(): np.from_dlpack(tensor) for tensor in request.inputs()}
+                self._config.check_inputs(inputs[place])
+            except HilumError as wrong:
+                answers[place] = _refused(str(wrong), pb.TritonError.INVALID_ARG)
+                continue
+            shapes = tuple((name, array.shape[1:]) for name, array in sorted(inputs[place].items()))
+            key = shapes if self._config.max_batch_size > 0 else (place,)
+            alike.setdefault(key, []).append(place)
+        for places in alike.values():
+            for place, answer in zip(places, self._together([inputs[place] for place in places]), strict=True):
+                answers[place] = answer
+        return answers
+
+    def _together(self, batch: Sequence[Arrays]) -> list[Any]:
+        """Compute requests of one shape as one batch; where that fails, each by itself: one bad request fails alone."""
+        if len(batch) == 1:
+            return [self._alone(batch[0])]
+        joined = {name: np.concatenate([inputs[name] for inputs in batch]) for name in batch[0]}
+        ends = np.cumsum([next(iter(inputs.values())).shape[0] for inputs in batch])[:-1]
+        try:
+            outputs = self._compute(joined)
+            self._config.check_outputs(outputs)
+        except HilumError:
+            return [self._alone(inputs) for inputs in batch]
+        parts = {name: np.split(array, ends) for name, array in outputs.items()}
+        return [_answer({name: pieces[place] for name, pieces in parts.items()}) for place in range(len(batch))]
+
+    def _alone(self, inputs: Arrays) -> Any:
+        try:
+            outputs = self._compute(inputs)
+            self._config.check_outputs(outputs)
+        except HilumError as failed:
+            return _refused(str(failed), pb.TritonError.INTERNAL)
+        return _answer(outputs)
+
+
+def _answer(outputs: Arrays) -> Any:
+    # numpy 2 and the server's own conversion do not fit: it would send zeros. DLPack carries the memory as it lies.
+    return pb.InferenceResponse([pb.Tensor.from_dlpack(name, _writable(array)) for name, array in outputs.items()])
+
+
+def _writable(array: NDArray[Any]) -> NDArray[Any]:
+    # DLPack hands over writable, contiguous memory only
+    return np.require(array, requirements=["C", "W"])
+
+
+def _refused(reason: str, code: int) -> Any:
+    return pb.InferenceResponse([], pb.TritonError(reason, code))
