@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from node.assembly import compose
+from node.assembly.telemetry import Telemetry, Watched
 from node.domain.errors import ConfigError, JournalError
 from node.observe.events import alarm, event
 from node.settings.config import Config
@@ -47,6 +48,7 @@ class _Member:
 
     stage: str
     arguments: list[str]
+    watched: Watched
     process: subprocess.Popen[str] | None = None
     started: float = 0.0
     failures: int = 0
@@ -87,10 +89,11 @@ class Family:
         except OSError as held:
             raise AlreadyRunning(f"another node serves {config.store.blobs}") from held
         self._members = [
-            _Member(stage="flow", arguments=["flow"]),
-            *(_Member(stage="work", arguments=["work"]) for _ in range(config.node.workers)),
-            _Member(stage="receive", arguments=["receive"]),
+            _Member(stage="flow", arguments=["flow"], watched=Watched(name="flow")),
+            *(_Member(stage="work", arguments=["work"], watched=Watched(name=f"work {n + 1}")) for n in range(config.node.workers)),
+            _Member(stage="receive", arguments=["receive"], watched=Watched(name="receive")),
         ]
+        self._telemetry = Telemetry(config, [member.watched for member in self._members])
 
     def stop(self) -> None:
         """Drain and end; safe to call from a signal handler."""
@@ -114,6 +117,7 @@ class Family:
         receive = self._members[-1]
         deadline = time.monotonic() + _READY_S
         while not receive.ready.wait(0.1):
+            self._telemetry.turn()
             assert receive.process is not None
             if self._stopping:
                 return self._drain()
@@ -121,9 +125,14 @@ class Family:
                 self._drain()
                 raise NotReady(f"the listener on {self._config.node.host}:{self._config.node.port} did not come up")
         receive.arguments = ["receive", "--port", str(receive.port)]  # a restarted listener keeps its port
-        self._announce({"event": "node.ready", "port": receive.port, "ae_title": self._config.node.ae_titles[0], "pid": os.getpid()})
+        self._telemetry.turn()
+        ready: dict[str, object] = {"event": "node.ready", "port": receive.port, "ae_title": self._config.node.ae_titles[0]}
+        if self._telemetry.port is not None:
+            ready["metrics_port"] = self._telemetry.port
+        self._announce({**ready, "pid": os.getpid()})
         while not self._stopping:
             time.sleep(_WATCH_EVERY_S)
+            self._telemetry.turn()
             for member in self._members:
                 self._watch(member)
         return self._drain()
@@ -132,12 +141,15 @@ class Family:
         member.ready.clear()
         member.started = time.monotonic()
         # stdin is a life line: a child whose parent dies reads end-of-file and drains
+        counts = member.watched.cells.descriptor
         member.process = subprocess.Popen(
-            [sys.executable, "-m", "node.assembly.process", str(self._config.path), *member.arguments],
+            [sys.executable, "-m", "node.assembly.process", str(self._config.path), *member.arguments, "--count-in", str(counts)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            pass_fds=(counts,),
         )
+        member.watched.began(member.process.pid, member.owner)
         event("process.started", stage=member.stage, pid=member.process.pid)
         threading.Thread(target=self._listen, args=(member, member.process), daemon=True).start()
 
@@ -149,6 +161,7 @@ class Family:
                 said = json.loads(line)
                 if said.get("event") == "process.ready":
                     member.port = int(said.get("port", 0))
+                    member.watched.ready = process is member.process
                     member.ready.set()
 
     def _watch(self, member: _Member) -> None:
@@ -159,6 +172,7 @@ class Family:
         code = member.process.poll()
         if code is None:
             return
+        member.watched.died(code)
         freed = self._release(member.owner)
         member.failures = 0 if time.monotonic() - member.started > _STEADY_S else member.failures + 1
         wait_s = min(_RESTART_MOST_S, _RESTART_FIRST_S * 2 ** max(0, member.failures - 1)) if member.failures else 0.0
@@ -177,6 +191,7 @@ class Family:
 
     def _drain(self) -> int:
         """Stop the listener first, so that nothing new comes, then the rest; kill what does not end in time."""
+        self._telemetry.drain()
         late: list[int] = []
         for stages in (("receive",), ("flow", "work")):
             going = [m.process for m in self._members if m.stage in stages and m.process is not None]
@@ -194,6 +209,7 @@ class Family:
                     late.append(process.pid)
         for pid in late:
             self._release(owner_of(pid), count_attempt=False)  # stopped on purpose: no study is to blame
+        self._telemetry.close()
         event("node.stopped", killed=len(late))
         return 0
 

@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from node.observe.cells import Cells
 from node.observe.events import event, start_events
+from node.observe.instruments import count_in
 
 
 def _until_told(stop: threading.Event) -> None:
@@ -43,7 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("config", type=Path)
     parser.add_argument("stage", choices=["receive", "flow", "work"])
     parser.add_argument("--port", type=int, default=None)
+    parser.add_argument("--count-in", type=int, default=None)
     given = parser.parse_args(arguments)
+    if given.count_in is not None:
+        count_in(Cells.attach(given.count_in))
 
     from node.settings.load import load
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from structlog.testing import capture_logs
 
 from node.assembly.family import Family, _Member
+from node.assembly.telemetry import Watched
 from node.settings.config import Config, Node, Store
 
 
@@ -19,7 +20,7 @@ def test_a_death_while_the_journal_cannot_be_written_ends_nobody_else(tmp_path: 
     family = Family(config, announce=lambda _: None)
     dead = subprocess.Popen([sys.executable, "-c", ""], text=True)
     dead.wait()
-    member = _Member(stage="work", arguments=["work"], process=dead)
+    member = _Member(stage="work", arguments=["work"], watched=Watched(name="work"), process=dead)
     with capture_logs() as events:
         family._watch(member)
     assert [(one["event"], one.get("code")) for one in events] == [("family.leases_stand", "HLM-7004"), ("process.died", None)]

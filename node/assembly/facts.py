@@ -1,0 +1,161 @@
+"""What the supervisor looks up for whoever watches the node: the journal's census, the disk, the inbox; seldom, and in a thread of its own.
+
+A scrape may come as often as it likes: a journal or a disk that is slow is asked seldom, one that hangs is asked once.
+"""
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from inference.errors import HilumError
+from node.assembly import compose
+from node.blobs.folder import ASIDE, INBOX
+from node.domain.census import Census
+from node.domain.errors import JournalError
+from node.journal.port import Journal
+from node.observe import metrics
+from node.observe.instruments import Sample
+from node.settings.config import Config
+
+_LEAST_S = 5.0
+_SHARE = 20
+"""Looking up takes one twentieth of the time at most."""
+_PATIENCE_S = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What was found, and `at` which moment (of the monotonic clock). `away` says why the journal did not answer, `disk_away` the disk."""
+
+    at: float
+    took_s: float
+    away: str
+    disk_away: str
+    samples: tuple[Sample, ...]
+    beats: Mapping[str, datetime]
+    free_bytes: int
+
+
+class Facts:
+    """Looks up, not oftener than is good for the node, and remembers."""
+
+    def __init__(self, config: Config, *, seconds: Callable[[], float] = time.monotonic) -> None:
+        self._config = config
+        self._seconds = seconds
+        self._journal: Journal | None = None
+        self._found: Found | None = None
+        self._looking: threading.Thread | None = None
+        self._guard = threading.Lock()
+
+    def latest(self) -> Found | None:
+        """What is known; looked up anew when that is old, unless it takes too long. None before anything was ever found."""
+        with self._guard:
+            looking = self._looking
+            if (looking is None or not looking.is_alive()) and self._due():
+                looking = self._looking = threading.Thread(target=self._look, name="facts", daemon=True)
+                looking.start()
+        if looking is not None:
+            looking.join(_PATIENCE_S)
+        return self._found
+
+    def age_s(self, found: Found) -> float:
+        """How old it is."""
+        return self._seconds() - found.at
+
+    def _due(self) -> bool:
+        return self._found is None or self.age_s(self._found) >= max(_LEAST_S, _SHARE * self._found.took_s)
+
+    def _look(self) -> None:
+        began = self._seconds()
+        away, census, beats = "", None, {}
+        try:
+            if self._journal is None:
+                self._journal = compose.open_journal(self._config)
+            census = self._journal.census(datetime.now(UTC))
+            beats = {process: at for process, (at, _) in self._journal.beats().items()}
+            paused = [metrics.PAUSED.of(1, kind=kind.value, name=name) for kind, name, _ in self._journal.paused()]
+        except HilumError as error:
+            away, paused = f"{error} [{error.code}]", []
+            journal, self._journal = self._journal, None
+            if journal is not None:
+                with suppress(JournalError):
+                    journal.close()
+        free, disk, disk_away = 0, list[Sample](), ""
+        try:
+            free, disk = _disk(self._config.store.blobs)
+        except OSError as error:
+            disk_away = f"{self._config.store.blobs}: {error.strerror}"
+        self._found = Found(
+            at=began,
+            took_s=self._seconds() - began,
+            away=away,
+            disk_away=disk_away,
+            samples=(*(_counted(census) if census else ()), *paused, *disk),
+            beats=beats,
+            free_bytes=free,
+        )
+
+
+def _counted(census: Census) -> list[Sample]:
+    now = datetime.now(UTC)
+
+    def age_s(since: datetime) -> float:
+        return max(0.0, (now - since).total_seconds())
+
+    samples = [
+        metrics.LEASES.of(census.jobs_held, subject="job"),
+        metrics.LEASES.of(census.deliveries_held, subject="delivery"),
+        metrics.JOURNAL_BYTES.of(census.size_bytes),
+    ]
+    for jobs in census.jobs:
+        state, priority, application = jobs.state.value, jobs.priority.value, jobs.application
+        samples += [
+            metrics.JOBS.of(jobs.count, state=state, priority=priority, application=application),
+            metrics.JOBS_OLDEST.of(age_s(jobs.since), state=state, priority=priority, application=application),
+        ]
+    for arrivals in census.arrivals:
+        state = arrivals.state.value
+        samples += [metrics.ARRIVALS.of(arrivals.count, state=state), metrics.ARRIVALS_OLDEST.of(age_s(arrivals.since), state=state)]
+    for deliveries in census.deliveries:
+        sink, state = deliveries.sink, deliveries.state.value
+        samples += [
+            metrics.WAITING.of(deliveries.count, sink=sink, state=state),
+            metrics.WAITING_OLDEST.of(age_s(deliveries.since), sink=sink, state=state),
+        ]
+    return samples
+
+
+def _disk(blobs: Path) -> tuple[int, list[Sample]]:
+    """Free bytes, and what there is to say of the disk and of the folders that received files wait in."""
+    there = next(folder for folder in (blobs, *blobs.parents) if folder.exists())
+    usage = shutil.disk_usage(there)
+    entries, oldest = _waiting(blobs / INBOX, ".dcm")
+    aside, _ = _waiting(blobs / ASIDE, ".dcm")
+    # an entry's name begins with the time at which it came, in nanoseconds
+    age_s = 0.0
+    if oldest[:20].isdecimal():
+        age_s = max(0.0, (time.time_ns() - int(oldest[:20])) / 1e9)
+    return usage.free, [
+        metrics.BLOBS_USED.of(usage.used / usage.total if usage.total else 0.0),
+        metrics.BLOBS_FREE.of(usage.free),
+        metrics.INBOX.of(entries),
+        metrics.INBOX_OLDEST.of(age_s),
+        metrics.ASIDE.of(aside),
+    ]
+
+
+def _waiting(folder: Path, ending: str) -> tuple[int, str]:
+    """How many files there are, and the first of their names."""
+    count, first = 0, ""
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith(ending):
+                count += 1
+                first = min(first or entry.name, entry.name)
+    return count, first

@@ -1,0 +1,184 @@
+"""What a family says of itself over HTTP: `/metrics` for Prometheus, `/health/live` and `/health/ready` for whoever keeps it running."""
+
+import contextlib
+import math
+import os
+import platform
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from node.assembly.facts import Facts, Found
+from node.observe import exposition, metrics
+from node.observe.cells import Cells
+from node.observe.endpoint import Endpoint, Page, as_json
+from node.observe.events import alarm
+from node.observe.instruments import Sample, end_of_process, samples
+from node.settings.config import Config
+
+_TRY_AGAIN_S = 30.0
+_STUCK_S = 10.0
+_STALE_S = 60.0
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(slots=True)
+class Watched:
+    """One process of the family as it looks from outside; `cells` is where it counts, and its successors after it."""
+
+    name: str
+    cells: Cells = field(default_factory=Cells.make)
+    pid: int | None = None
+    owner: str = ""
+    ready: bool = False
+    ended: int = 0
+    why: str = "not started yet"
+
+    def began(self, pid: int, owner: str) -> None:
+        """It was started."""
+        self.pid, self.owner, self.ready, self.why = pid, owner, False, "starting"
+
+    def died(self, exit_code: int) -> None:
+        """It ended by itself."""
+        self.pid, self.ready, self.why = None, False, f"it ended with {exit_code} and is started again"
+        self.ended += 1
+        end_of_process(self.cells)
+
+
+class Telemetry:
+    """Answers for the family. `turn` is called by the supervisor's loop: that it is called is what "live" means."""
+
+    def __init__(self, config: Config, processes: Sequence[Watched]) -> None:
+        self._config = config
+        self._processes = processes
+        self._facts = Facts(config)
+        self._endpoint: Endpoint | None = None
+        self._open_at = 0.0
+        self._turned = time.monotonic()
+        self._draining = False
+
+    @property
+    def port(self) -> int | None:
+        """The port of the pages; None when they are off, or the port is taken."""
+        return None if self._endpoint is None else self._endpoint.port
+
+    def turn(self) -> None:
+        """A sign of life of the supervisor; opens the pages when they are wanted and not there."""
+        self._turned = time.monotonic()
+        host = self._config.node.metrics_host
+        if host is None or self._endpoint is not None or self._turned < self._open_at:
+            return
+        pages = {"/metrics": self._metrics, "/health/live": self._live, "/health/ready": self._ready}
+        try:
+            self._endpoint = Endpoint(host, self._config.node.metrics_port, pages)
+        except OSError as taken:
+            # studies come first: a node without metrics is better than none
+            self._open_at = self._turned + _TRY_AGAIN_S
+            address = f"{host}:{self._config.node.metrics_port}"
+            alarm("metrics.unavailable", address=address, reason=str(taken.strerror), again_in_s=_TRY_AGAIN_S)
+
+    def drain(self) -> None:
+        """The family ends: not ready any more."""
+        self._draining = True
+
+    def close(self) -> None:
+        """Answer no more."""
+        if self._endpoint is not None:
+            self._endpoint.close()
+            self._endpoint = None
+
+    # ---- the pages, each from a thread of the endpoint
+
+    def _metrics(self) -> Page:
+        found = self._facts.latest()
+        said = [*self._processes_now(found), *self._journal_now(found), _build(self._config)]
+        said.append(metrics.REFUSED.of(sum(one.cells.refused for one in self._processes)))
+        body = exposition.text([one.cells for one in self._processes], said)
+        return Page(status=HTTPStatus.OK, content_type=exposition.CONTENT_TYPE, body=body)
+
+    def _live(self) -> Page:
+        silent_s = time.monotonic() - self._turned
+        live = self._draining or silent_s < _STUCK_S
+        status = HTTPStatus.OK if live else HTTPStatus.SERVICE_UNAVAILABLE
+        return as_json(status, {"live": live} if live else {"live": live, "why": f"the supervisor has not turned for {silent_s:.0f} s"})
+
+    def _ready(self) -> Page:
+        """Ready means that studies are taken in: work that has to wait for an engine, a sink or the journal is kept, and degraded."""
+        intake, rest = self._parts()
+        ready = not self._draining and all(why == "" for why in intake.values())
+        parts = {name: {"ready": why == "", **({"why": why} if why else {})} for name, why in {**intake, **rest}.items()}
+        told: dict[str, object] = {"ready": ready, "degraded": [name for name, why in rest.items() if why], "parts": parts}
+        if self._draining:
+            told["why"] = "the node is ending"
+        return as_json(HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE, told)
+
+    def _parts(self) -> tuple[dict[str, str], dict[str, str]]:
+        """Why each part is not ready ("" when it is): those that intake needs, and the rest."""
+        processes = {one.name: "" if one.ready else one.why for one in self._processes}
+        receives = [name for name in processes if name.startswith("receive")]
+        intake = {name: processes[name] for name in (receives or processes)}
+        rest = {name: why for name, why in processes.items() if name not in intake}
+        found = self._facts.latest()
+        if found is None or self._facts.age_s(found) > _STALE_S:
+            intake["disk"] = rest["journal"] = "no answer"
+        else:
+            intake["disk"] = found.disk_away or self._room(found.free_bytes)
+            rest["journal"] = found.away
+        for name, up in self._engines().items():
+            rest[f"engine {name}"] = "" if up else "it does not answer; its jobs wait"
+        return intake, rest
+
+    def _room(self, free: int) -> str:
+        least = self._config.store.min_free_bytes
+        return "" if free >= least else f"{free} bytes are free, senders are refused below {least}"
+
+    def _engines(self) -> dict[str, bool]:
+        said: dict[str, bool] = {}
+        for one in self._processes:
+            for sample in samples(one.cells):
+                if sample.name == metrics.ENGINE_UP.name and not math.isnan(sample.values[0]):
+                    said[sample.labels[0]] = said.get(sample.labels[0], True) and sample.values[0] > 0
+        return said
+
+    # ---- what is looked up
+
+    def _processes_now(self, found: Found | None) -> Iterator[Sample]:
+        for one in self._processes:
+            yield metrics.PROCESS_UP.of(one.ready, process=one.name)
+            yield metrics.PROCESS_RESTARTS.of(one.ended, process=one.name)
+            if one.pid is None:
+                continue
+            yield from _used(one.name, one.pid)
+            for process, at in found.beats.items() if found is not None else ():
+                if process.endswith(f" {one.owner}"):
+                    yield metrics.PROCESS_BEAT.of(max(0.0, time.time() - at.timestamp()), process=one.name)
+
+    def _journal_now(self, found: Found | None) -> Iterator[Sample]:
+        answers = found is not None and found.away == "" and self._facts.age_s(found) <= _STALE_S
+        yield metrics.JOURNAL_UP.of(answers)
+        if found is not None:
+            yield metrics.FACTS_AGE.of(self._facts.age_s(found))
+            yield metrics.FACTS_TOOK.of(found.took_s)
+            yield from found.samples
+
+
+def _used(name: str, pid: int) -> Iterator[Sample]:
+    """Memory and processor time by the proc file system, where there is one."""
+    with contextlib.suppress(OSError):
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        yield metrics.PROCESS_MEMORY.of(pages * _PAGE_BYTES, process=name)
+        # the second field is the program's name in parentheses, which may hold anything
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        yield metrics.PROCESS_CPU.of((int(fields[11]) + int(fields[12])) / _TICKS_PER_S, process=name)
+
+
+def _build(config: Config) -> Sample:
+    try:
+        installed = version("hilum")
+    except PackageNotFoundError:
+        installed = "unpackaged"
+    return metrics.BUILD.of(1, version=installed, python=platform.python_version(), config=config.digest[:12])
