@@ -22,6 +22,7 @@ from node.settings.config import Config
 
 _RESTART_FIRST_S = 0.5
 _RESTART_MOST_S = 30.0
+_RESTART_USABLE_MOST_S = 2.0  # it had come up: whatever ended it (a study, the kernel) need not keep the next study waiting
 _STEADY_S = 60.0  # a process that lived this long starts again at once
 _READY_S = 60.0
 _DRAIN_S = 30.0
@@ -175,7 +176,8 @@ class Family:
         member.watched.died(code)
         freed = self._release(member.owner)
         member.failures = 0 if time.monotonic() - member.started > _STEADY_S else member.failures + 1
-        wait_s = min(_RESTART_MOST_S, _RESTART_FIRST_S * 2 ** max(0, member.failures - 1)) if member.failures else 0.0
+        most_s = _RESTART_USABLE_MOST_S if member.ready.is_set() else _RESTART_MOST_S
+        wait_s = min(most_s, _RESTART_FIRST_S * 2.0 ** min(member.failures - 1, 10)) if member.failures else 0.0
         alarm("process.died", stage=member.stage, pid=member.process.pid, exit_code=code, leases_released=freed, restart_in_s=wait_s)
         member.restart_at = time.monotonic() + wait_s
         member.process = None
