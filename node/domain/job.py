@@ -20,7 +20,8 @@ class Job:
     """One application on one series; several routes that ask for the same share one job, and its sinks are the union.
 
     `attempts` counts claims. `lease` is the fence: a finish under another lease touches nothing.
-    `input_digest` is SHA-256 over the sorted (SOP Instance UID, digest) pairs of the instances it uses.
+    `input_digest` is SHA-256 over the sorted (SOP Instance UID, digest) pairs of the instances it uses. `deadline_at` is when the results
+    should be there; within a class of priority the earliest goes first.
     """
 
     id: int
@@ -46,6 +47,7 @@ class Job:
     model_digest: str | None
     code: str | None
     reason: str | None
+    deadline_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 
 from node.domain.header import Value
@@ -33,7 +34,8 @@ class Condition:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """One entry of `routes:`. Empty `peers` or `called` take any. `each` runs the applications on every series that fits, else on
-    the best one (most instances per application's acceptance, then thinnest slices, then lowest series number)."""
+    the best one (most instances per application's acceptance, then thinnest slices, then lowest series number). Results should be there
+    within `deadline` of the moment at which the study was complete."""
 
     name: str
     peers: tuple[str, ...] = ()
@@ -43,6 +45,7 @@ class Route:
     priority: Priority = Priority.ROUTINE
     send: tuple[str, ...] = ()
     each: bool = False
+    deadline: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from node.domain.route import Route
+from node.domain.window import Window
 
 
 class Scope(StrEnum):
@@ -90,11 +91,35 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Bucket:
+    """An S3-compatible bucket. `credentials` None: from the environment, or the machine's role. `cache_bytes` bounds each host's copies."""
+
+    name: str
+    prefix: str = ""
+    endpoint: str | None = None
+    region: str = "us-east-1"
+    credentials: Path | None = None
+    ca: Path | None = None
+    cache_bytes: int = 20 * 2**30
+
+    @property
+    def url(self) -> str:
+        """How an operator wrote it; holds no secret."""
+        return f"s3://{self.name}/{self.prefix}".rstrip("/")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Store:
-    """Where the node remembers. Paths are absolute (relative ones in the YAML count from the config file's folder)."""
+    """Where the node remembers. Paths are absolute (relative ones in the YAML count from the config file's folder).
+
+    With `bucket` the folder `blobs` is this host's own and holds copies. `spool` is where this host's receiver keeps what is not yet in the
+    journal; None: in `blobs`.
+    """
 
     journal: str
     blobs: Path
+    bucket: Bucket | None = None
+    spool: Path | None = None
     keep: timedelta = timedelta(days=14)
     keep_headers: timedelta = timedelta(days=400)
     durability: Durability = Durability.EACH
@@ -134,6 +159,14 @@ class ApplicationSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """When off-peak jobs may begin (None: at any time, after the others), and how long a job waits before it moves up one class."""
+
+    offpeak: Window | None = None
+    patience: timedelta = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """All of hilum.yaml. `digest` is SHA-256 (hex) of its meaning: equal digests route equally."""
 
@@ -148,3 +181,4 @@ class Config:
     applications: Mapping[str, ApplicationSettings] = field(default_factory=dict)
     routes: tuple[Route, ...] = ()
     application_folders: tuple[Path, ...] = ()
+    schedule: Schedule = Schedule()

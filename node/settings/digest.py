@@ -34,6 +34,8 @@ def _route(route: Route) -> dict[str, Any]:
         "priority": route.priority.value,
         "send": sorted(route.send),
         "each": route.each,
+        # a route without one means what it meant before there were deadlines
+        **({} if route.deadline is None else {"deadline_s": route.deadline.total_seconds()}),
     }
 
 

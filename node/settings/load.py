@@ -18,6 +18,7 @@ from node.settings.models import MODELS
 from node.settings.node import NODE
 from node.settings.peers import PEERS
 from node.settings.routes import ROUTES
+from node.settings.schedule import SCHEDULE
 from node.settings.sinks import SINKS
 from node.settings.source import Here, Refused, child, entries, parse
 from node.settings.store import STORE
@@ -38,6 +39,7 @@ HILUM: Block[dict[str, Any]] = Block(
             says="How an application runs here; one without an entry has the defaults.",
         ),
         Key(name="routes", kind=ROUTES, default="[]", says="Which series get which applications, and where results go."),
+        Key(name="schedule", kind=SCHEDULE, default="{}", says="When off-peak jobs run, and how long any job is passed over."),
     ),
 )
 """The whole file: the one declaration that decoding, JSON Schema and the reference page are made from."""
@@ -80,6 +82,7 @@ def load(path: Path, *, applications: Collection[str] | None = None) -> Config:
         applications=values["applications"],
         routes=values["routes"],
         application_folders=values["models"].applications,
+        schedule=values["schedule"],
     )
     return digest(config)
 

@@ -1,10 +1,12 @@
 """`routes:` which series get which applications, and where results go."""
 
+from datetime import timedelta
+
 from node.domain.job import Priority
 from node.domain.route import Condition, Route
 from node.settings.blocks import Block, Items, Key
 from node.settings.conditions import Conditions
-from node.settings.kinds import SWITCH, TEXT, Choice, Reference, Several
+from node.settings.kinds import DURATION, SWITCH, TEXT, Choice, Reference, Several
 
 
 def _route(
@@ -17,8 +19,9 @@ def _route(
     priority: Priority,
     send: tuple[str, ...],
     each: bool,
+    deadline: timedelta | None,
 ) -> Route:
-    return Route(name=name, peers=peers, called=called, when=when, run=run, priority=priority, send=send, each=each)
+    return Route(name=name, peers=peers, called=called, when=when, run=run, priority=priority, send=send, each=each, deadline=deadline)
 
 
 ROUTES = Items(
@@ -59,7 +62,17 @@ ROUTES = Items(
                 default="false",
                 says="Run on every series that fits. Else on the best: most images, then thinnest slices, then lowest series number.",
             ),
-            Key(name="priority", kind=Choice(of=Priority), default="routine", says="Which jobs go first."),
+            Key(
+                name="priority",
+                kind=Choice(of=Priority),
+                default="routine",
+                says="Which jobs go first: `urgent` before `routine` before `offpeak`, which begins only in the window of `schedule: {…}`.",
+            ),
+            Key(
+                name="deadline",
+                kind=DURATION,
+                says="How soon after the study was complete its results should be there; of one priority the earliest deadline goes first.",
+            ),
             Key(
                 name="send",
                 kind=Several(of=Reference(to="sinks", noun="sink"), bare=True, least=1),

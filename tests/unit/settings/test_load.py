@@ -212,7 +212,7 @@ def test_the_schema_names_every_key_of_every_class(tmp_path: Path) -> None:
     made = schema()
     json.dumps(made)
     assert made["$schema"] == "https://json-schema.org/draft/2020-12/schema"
-    assert set(made["properties"]) == {"node", "peers", "store", "engines", "models", "sinks", "applications", "routes"}
+    assert set(made["properties"]) == {"node", "peers", "store", "engines", "models", "sinks", "applications", "routes", "schedule"}
     spelt = {"ae_titles": "ae_title", "host": "listen", "port": "listen", "min_free_bytes": "min_free"}
     spelt |= {"metrics_host": "metrics", "metrics_port": "metrics"}
     assert {spelt.get(one.name, one.name) for one in fields(Node)} == set(made["properties"]["node"]["properties"])
