@@ -31,3 +31,33 @@ class BlobsFailed(JournalError):
     """The folder of the blobs cannot be written."""
 
     code = "HLM-7051"
+
+
+class BucketAway(JournalError):
+    """The object store of the bucket does not answer."""
+
+    code = "HLM-7052"
+    remedy = (
+        "See whether the object store of `store: bucket` runs and can be reached (`hilum doctor`); meanwhile instances are kept in the "
+        "spool and work waits, and both go on by themselves."
+    )
+    retry = True
+
+
+class BucketRefused(JournalError):
+    """The object store refuses what the node asks of it: the keys, their rights, or the bucket's name are wrong."""
+
+    code = "HLM-7053"
+    remedy = (
+        "Check `store: bucket` (name, region, credentials) and that its keys may list, read, write and delete below the prefix; "
+        "instances are kept in the spool until then."
+    )
+    retry = True
+
+
+class BlobDamaged(JournalError):
+    """What was fetched is not what was put: the digest that was kept with the blob differs."""
+
+    code = "HLM-7054"
+    remedy = "It is fetched again by itself; should that go on, the object store or the way to it damages data."
+    retry = True

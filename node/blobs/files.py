@@ -3,7 +3,7 @@
 import contextlib
 import fcntl
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeAlias
 
@@ -15,7 +15,7 @@ _TRIES = 20
 _MOST_AT_ONCE = 1 << 30  # one write takes no more than 2 GiB
 
 
-def write_flushed(path: Path, parts: Sequence[Bytes]) -> None:
+def write_flushed(path: Path, parts: Iterable[Bytes]) -> None:
     """Create `path` with these bytes, on disk when it returns; its name is not durable yet. Leaves nothing behind when it fails."""
     fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, _FILE_MODE)
     try:

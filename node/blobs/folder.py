@@ -5,6 +5,8 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 
 from node.blobs.errors import BlobDiffers, BlobsFailed
@@ -13,7 +15,9 @@ from node.blobs.files import flush_folder, in_folder, make_folder, sweep, write_
 INBOX = "inbox"
 ASIDE = "aside"
 PARTIAL = "partial"
-_OURS = (INBOX, ASIDE, PARTIAL)
+CACHE = "cache"
+HOLD = "hold"
+OURS = (INBOX, ASIDE, PARTIAL, CACHE, HOLD)
 _CHUNK_BYTES = 1 << 20
 
 
@@ -41,7 +45,9 @@ class FolderBlobs:
         """
         path = self.path(name)
         try:
-            if not path.exists():
+            try:
+                os.utime(path)  # written now: no sweep may take it for something that was left behind long ago
+            except FileNotFoundError:
                 self._put(path, data)
         except OSError as failed:
             raise BlobsFailed(f"blob {name} cannot be written: {failed.strerror}") from failed
@@ -65,8 +71,16 @@ class FolderBlobs:
         assert parts, "a blob has a name"
         assert not name.startswith("/"), f"{name!r} is no relative path"
         assert ".." not in parts, f"{name!r} leaves the folder"
-        assert parts[0] not in _OURS, f"{name!r} lies where no blob does"
+        assert parts[0] not in OURS, f"{name!r} lies where no blob does"
         return self._root.joinpath(*parts)
+
+    def has(self, name: str) -> bool:
+        """Whether the file is there."""
+        return self.path(name).exists()
+
+    def hold(self) -> AbstractContextManager[None]:
+        """Files stay where they are; nothing to do."""
+        return nullcontext()
 
     def delete(self, name: str) -> None:
         """Unlink, and remove folders that this emptied. Not flushed: whoever deletes has a tombstone and may delete again."""
@@ -83,21 +97,33 @@ class FolderBlobs:
             except OSError:
                 return  # something else lies in it
 
-    def names(self, prefix: str = "") -> Iterator[str]:
-        """The names of all blobs that begin with `prefix`, in no order."""
+    def names(self, prefix: str = "", *, written_before: datetime | None = None) -> Iterator[str]:
+        """Walk the folder."""
         for folder, folders, files in os.walk(self._root):
             here = Path(folder).relative_to(self._root)
             if here == Path():
-                folders[:] = [one for one in folders if one not in _OURS]
+                folders[:] = [one for one in folders if one not in OURS]
             for file in files:
                 name = (here / file).as_posix()
-                if name.startswith(prefix):
+                if name.startswith(prefix) and (written_before is None or _written(Path(folder) / file) < written_before.timestamp()):
                     yield name
 
     def used_share(self) -> float:
         """How full the file system is, 0 to 1, of what the node's user may write at all."""
         usage = shutil.disk_usage(self._root)
         return usage.used / (usage.used + usage.free)
+
+    def sweep(self) -> int:
+        """There are no copies."""
+        return 0
+
+
+def _written(path: Path) -> float:
+    """When a file was written; a file that went meanwhile was written just now."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return float("inf")
 
 
 def _holds(path: Path, data: memoryview) -> bool:

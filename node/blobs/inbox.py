@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from node.blobs.errors import BlobsFailed, DiskFailed, NoRoom
@@ -82,6 +83,9 @@ class FolderInbox:
         with os.scandir(self._folder) as entries:
             names = heapq.nsmallest(limit, (one.name for one in entries if one.name.endswith(_COMPLETE)))
         return [self._folder / name for name in names]
+
+    def publish(self, moves: Sequence[tuple[Path, str]]) -> None:
+        """Nothing to do: settling is a rename."""
 
     def settle(self, entry: Path, name: str) -> None:
         """Rename an entry to its blob. Not flushed: should a power loss undo it, the entry is back and its row knows the name."""

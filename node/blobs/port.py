@@ -1,6 +1,8 @@
 """The blobs port: bytes under opaque names, durable once written."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -9,19 +11,37 @@ class Blobs(Protocol):
     """Contract (tests/contract/test_blobs.py).
 
     A name is a relative POSIX path made by hilum, never by a sender. `put` is atomic and durable: after it returns, a power loss
-    leaves either all of the bytes or, before it, nothing under that name; equal bytes under the same name are accepted, other bytes
-    raise `JournalError`. `path` gives a readable local file. `delete` of an absent name is no error.
+    leaves either all of the bytes or, before it, nothing under that name; equal bytes under the same name are accepted (and count as
+    written now), other bytes raise `JournalError`. `path` gives a readable local file, which does not exist where the blob does not;
+    it stays readable until the `hold` around it ends, or for a minute where there is none. `delete` of an absent name is no error.
+    Where the blobs are away every call raises a `JournalError` that asks for a retry: nothing is ever taken for absent because of that.
     """
 
     def put(self, name: str, data: bytes | memoryview) -> None: ...
 
     def path(self, name: str) -> Path: ...
 
+    def has(self, name: str) -> bool:
+        """Whether the blob is there; fetches nothing."""
+        ...
+
+    def hold(self) -> AbstractContextManager[None]:
+        """Whatever this thread asks a `path` of inside the block stays readable until its end."""
+        ...
+
     def delete(self, name: str) -> None: ...
 
-    def names(self, prefix: str = "") -> Iterator[str]: ...
+    def names(self, prefix: str = "", *, written_before: datetime | None = None) -> Iterator[str]:
+        """The names that begin with `prefix`, in no order; with `written_before` only what was last put before then."""
+        ...
 
-    def used_share(self) -> float: ...
+    def used_share(self) -> float:
+        """How full the place is, 0 to 1; 0 where nobody can say."""
+        ...
+
+    def sweep(self) -> int:
+        """Drop local copies of blobs that were deleted elsewhere; how many."""
+        ...
 
 
 class Inbox(Protocol):
@@ -33,8 +53,13 @@ class Inbox(Protocol):
 
     def waiting(self, limit: int) -> list[Path]: ...
 
+    def publish(self, moves: Sequence[tuple[Path, str]]) -> None:
+        """Bring entries, under their blob names, to where every node reads them, before a row names them; nothing to do where settling
+        is a rename. The entries stay. Idempotent; `JournalError` when the place is away."""
+        ...
+
     def settle(self, entry: Path, name: str) -> None:
-        """Move an indexed entry to blob `name` (a rename on one file system, idempotent); its journal row is committed already."""
+        """Let an indexed entry become blob `name` (idempotent); it was published, and its journal row is committed already."""
         ...
 
     def set_aside(self, entry: Path, reason: str) -> Path:

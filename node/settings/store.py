@@ -4,7 +4,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from node.settings.blocks import Block, Key, Nodes, Values
-from node.settings.config import Durability, Store
+from node.settings.bucket import BUCKET
+from node.settings.config import Bucket, Durability, Store
 from node.settings.errors import BadValue
 from node.settings.journal_url import JournalUrl
 from node.settings.kinds import DURATION, SHARE, SIZE, Choice, FilePath
@@ -15,6 +16,8 @@ def _store(
     *,
     journal: str,
     blobs: Path,
+    bucket: Bucket | None,
+    spool: Path | None,
     keep: timedelta,
     keep_headers: timedelta,
     durability: Durability,
@@ -24,6 +27,8 @@ def _store(
     return Store(
         journal=journal,
         blobs=blobs,
+        bucket=bucket,
+        spool=spool,
         keep=keep,
         keep_headers=keep_headers,
         durability=durability,
@@ -50,6 +55,18 @@ STORE = Block(
             "may share. The password stands in the file that `?password_file=…` names, in the environment (PGPASSWORD), or in the URL.",
         ),
         Key(name="blobs", kind=FilePath("file:"), default="file:var/blobs", says="The folder for instances, findings and result objects."),
+        Key(
+            name="bucket",
+            kind=BUCKET,
+            says="An S3-compatible bucket for instances, findings and result objects, so that several hosts share them. The "
+            "folder `blobs` is then this host's own, for copies.",
+        ),
+        Key(
+            name="spool",
+            kind=FilePath("file:"),
+            says="The folder of this host's own in which received instances are durable before they are in the bucket (or in a "
+            "`blobs` that several hosts share) and in the journal. Default: in `blobs`.",
+        ),
         Key(
             name="keep",
             kind=DURATION,

@@ -1,4 +1,4 @@
-"""The journals that the contract suite is run over."""
+"""The journals and the object store that the contract suites are run over."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,6 +7,7 @@ import pytest
 
 from node.journal.sql import SqlJournal
 from tests.lab.postgres import Postgres
+from tests.lab.s3 import S3
 from tests.unit.journal.story import Story
 
 
@@ -14,6 +15,13 @@ from tests.unit.journal.story import Story
 def postgres() -> Iterator[Postgres]:
     """One PostgreSQL server for all tests that ask for it; each has a database of its own."""
     with Postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
+    """One object store for all tests that ask for it; each has a prefix of its own."""
+    with S3(tmp_path_factory.mktemp("s3") / "swift") as server:
         yield server
 
 

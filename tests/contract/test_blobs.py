@@ -6,7 +6,8 @@ import os
 import subprocess
 import sys
 import threading
-from datetime import UTC, datetime
+import uuid
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 
@@ -19,12 +20,16 @@ from node.blobs.inbox import FolderInbox, part10
 from node.blobs.port import Blobs
 from node.dimse.port import Reception
 from node.domain.errors import JournalError, RefusedError
+from tests.lab.s3 import S3, bucket_blobs
 
 
-@pytest.fixture(params=["folder"])
+@pytest.fixture(params=["folder", pytest.param("bucket", marks=[pytest.mark.slow, pytest.mark.registry])])
 def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
     """One of every kind of blobs."""
-    return FolderBlobs(tmp_path / "blobs")
+    if request.param == "folder":
+        return FolderBlobs(tmp_path / "blobs")
+    server: S3 = request.getfixturevalue("s3")
+    return bucket_blobs(server, tmp_path / "blobs", prefix=uuid.uuid4().hex)
 
 
 @pytest.fixture
@@ -87,7 +92,7 @@ def test_names_are_listed_by_prefix(blobs: Blobs) -> None:
     assert list(blobs.names("z")) == []
 
 
-@pytest.mark.parametrize("name", ["", "/etc/passwd", "../up", "a/../../up", "inbox/x", "aside/x", "partial/x"])
+@pytest.mark.parametrize("name", ["", "/etc/passwd", "../up", "a/../../up", "inbox/x", "aside/x", "partial/x", "cache/x", "hold/x"])
 def test_names_that_are_none_of_ours_are_defects(blobs: Blobs, name: str) -> None:
     """No name leaves the folder or reaches into the spool."""
     with pytest.raises(AssertionError):
@@ -106,7 +111,7 @@ def test_deleting_and_putting_in_one_folder_at_once(blobs: Blobs) -> None:
     thread = threading.Thread(target=delete)
     thread.start()
     try:
-        for number in range(100):
+        for number in range(100 if isinstance(blobs, FolderBlobs) else 20):
             blobs.put(f"series/{number}", b"1")
             blobs.delete(f"series/{number}")
     finally:
@@ -126,8 +131,36 @@ def test_many_processes_may_put_the_same(blobs: Blobs) -> None:
     assert blobs.path("same").stat().st_size == 100_000
 
 
-def test_the_disk_is_measured_as_df_does(blobs: Blobs) -> None:
+def test_what_is_there_is_told_without_being_fetched(blobs: Blobs) -> None:
+    """Before and after it is put, and after it is deleted."""
+    assert not blobs.has("a/b")
+    blobs.put("a/b", b"1")
+    assert blobs.has("a/b")
+    blobs.delete("a/b")
+    assert not blobs.has("a/b")
+
+
+def test_names_are_listed_by_age(blobs: Blobs) -> None:
+    """What was put just now is younger than a moment ago, whatever its sender's clock said."""
+    blobs.put("a/b", b"1")
+    assert list(blobs.names(written_before=datetime.now(UTC) - timedelta(minutes=1))) == []
+    assert list(blobs.names(written_before=datetime.now(UTC) + timedelta(minutes=1))) == ["a/b"]
+
+
+def test_what_is_held_stays_readable(blobs: Blobs) -> None:
+    """Inside a hold a path leads to the bytes; a hold inside a hold ends by itself."""
+    blobs.put("a/b", b"1")
+    with blobs.hold():
+        first = blobs.path("a/b")
+        with blobs.hold():
+            assert blobs.path("a/b").read_bytes() == b"1"
+        assert first.read_bytes() == b"1"
+        assert not blobs.path("a/c").exists()
+
+
+def test_the_disk_is_measured_as_df_does(tmp_path: Path) -> None:
     """The share that is used, against the program that operators ask."""
+    blobs = FolderBlobs(tmp_path)
     said = (
         subprocess.run(["df", "-P", "-B1", blobs.path("x").parent], capture_output=True, text=True, check=True)
         .stdout.splitlines()[1]
