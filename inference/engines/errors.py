@@ -175,3 +175,45 @@ class BrokenEnsemble(ModelError):
 
     code = "HLM-4130"
     remedy = "Correct the ensemble's config.pbtxt: the message names the step and the tensor. Then `hilum jobs retry`."
+
+
+class AlreadyThere(ModelError):
+    """The repository has this version of the model already, and it is another one; nothing was overwritten."""
+
+    code = "HLM-4140"
+    remedy = "Give the next version: `hilum models import … --version N`; `hilum models list` shows what is there."
+
+
+class OtherModel(ModelError):
+    """What was given as a version of a model has other tensors than its other versions."""
+
+    code = "HLM-4141"
+    remedy = "Import it under another `--name`; applications that call it name it in their manifest."
+
+
+class Underivable(ModelError):
+    """The file does not say what config.pbtxt has to: names, types and shapes of the tensors."""
+
+    code = "HLM-4142"
+    remedy = "Write a config.pbtxt (docs/howto/bring-a-model.md shows one) and give it with `--config-pbtxt`, or give `--shape`."
+
+
+class NotServable(ModelError):
+    """A version that is not in the repository cannot be served."""
+
+    code = "HLM-4143"
+    remedy = "`hilum models list` shows the versions that are there; `hilum models import` brings others."
+
+
+class NotConvertible(ModelError):
+    """The model cannot be written in the other format."""
+
+    code = "HLM-4144"
+    remedy = "Serve it in the format that it has, or export it where it was trained (torch.export.save, torch.onnx.export)."
+
+
+class TooDifferent(ModelError):
+    """The converted model computes something else than the original."""
+
+    code = "HLM-4145"
+    remedy = "Look at the difference that the message gives; `--tolerance` accepts a larger one. Nothing was written."

@@ -1,21 +1,20 @@
 """Brings an application's published weights into the model repository: found, compared by digest, converted if need be, entered at once."""
 
 import hashlib
-import json
-import os
-import shutil
-import tempfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+from inference.engines.configtext import digests_in, without_digests
 from inference.engines.errors import DigestMismatch, ModelMissing, NoSource, UnreadableModel, WrongWeights
 from inference.engines.port import ModelSource
 from inference.engines.registry import fetch_member
-from inference.engines.repository import CARD, CONFIG, ENTRY, Entry, Repository, entry_to_json, file_digest
+from inference.engines.repository import CONFIG, Entry, Repository, file_digest
+from inference.engines.writing import NewVersion, add_version
 
-_FORMATS = {"model.pt": "TorchScript", "model.pt2": "torch.export", "model.onnx": "ONNX"}
+FORMATS = {"model.pt": "TorchScript", "model.pt2": "torch.export", "model.onnx": "ONNX"}
+"""What the three files are."""
 
 
 class Importable(Protocol):
@@ -69,10 +68,14 @@ def _import_model(application: Importable, source: ModelSource, repository: Repo
         source=where,
         licence=source.licence,
         attribution=source.attribution,
-        format=_FORMATS[source.file],
+        format=FORMATS[source.file],
         golden=source.golden,
     )
-    _write(application, source, repository, weights, entry)
+    add_version(
+        repository.path,
+        NewVersion(model=source.model, weights=weights, entry=entry, config=source.config, card=model_card(application, source, entry)),
+        replace=True,
+    )
     return entry
 
 
@@ -83,7 +86,9 @@ def _there_already(source: ModelSource, repository: Repository) -> Entry | None:
         config = (repository.path / source.model.name / CONFIG).read_text(encoding="utf-8")
     except (ModelMissing, DigestMismatch, UnreadableModel, UnicodeDecodeError):
         return None
-    same = entry is not None and entry.source_sha256 == source.sha256 and entry.golden == source.golden and config == source.config
+    if entry is None or digests_in(config).get(source.model.version) != entry.sha256:
+        return None
+    same = entry.source_sha256 == source.sha256 and entry.golden == source.golden and without_digests(config) == source.config
     return entry if same else None
 
 
@@ -116,50 +121,6 @@ def _from_files(source: ModelSource, files: Sequence[Path]) -> tuple[bytes, str]
             return file.read_bytes(), file.name
         seen.append(f"{file.name} has {digest}")
     raise WrongWeights(f'the weights of "{source.model.name}" are expected to have SHA-256 {source.sha256}; {", ".join(seen)}')
-
-
-def _write(application: Importable, source: ModelSource, repository: Repository, weights: bytes, entry: Entry) -> None:
-    """Write the model's folder whole, beside its place, then move it there: nobody sees half a model."""
-    repository.path.mkdir(parents=True, exist_ok=True)
-    target = repository.path / source.model.name
-    scratch = Path(tempfile.mkdtemp(dir=repository.path, prefix=".import-"))
-    try:
-        made = scratch / "new"
-        if target.is_dir():
-            shutil.copytree(target, made)
-            shutil.rmtree(made / str(source.model.version), ignore_errors=True)
-        folder = made / str(source.model.version)
-        folder.mkdir(parents=True)
-        _put(folder / source.file, weights)
-        _put(made / CONFIG, source.config.encode())
-        _put(made / ENTRY, _entries(made / ENTRY, source, entry))
-        _put(made / CARD, model_card(application, source, entry).encode())
-        made.chmod(0o755)
-        if target.is_dir():
-            os.replace(target, scratch / "old")
-        os.replace(made, target)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _put(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        # the move makes it visible: what it shows must be on the disk
-        os.fsync(file.fileno())
-
-
-def _entries(file: Path, source: ModelSource, entry: Entry) -> bytes:
-    """hilum.json with this version in it; what it said of other versions stays, when it can be read."""
-    versions: dict[str, Any] = {}
-    if file.is_file():
-        try:
-            versions = dict(json.loads(file.read_text(encoding="utf-8"))["versions"])
-        except (ValueError, KeyError, TypeError):
-            versions = {}
-    versions[str(source.model.version)] = entry_to_json(entry)
-    return (json.dumps({"name": source.model.name, "versions": versions}, indent=2, sort_keys=True) + "\n").encode()
 
 
 def model_card(application: Importable, source: ModelSource, entry: Entry) -> str:

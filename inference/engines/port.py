@@ -11,9 +11,13 @@ Tensors: TypeAlias = Mapping[str, NDArray[Any]]
 """Tensors by the names of the model's config.pbtxt; axes as its `dims` say, with a leading batch axis when max_batch_size > 0."""
 
 
+SERVING = 0
+"""As the version of a manifest's `ModelRef`: the one that the repository serves (`hilum models rollback`); engines never see it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRef:
-    """A model of the repository, by name and version."""
+    """A model of the repository, by name and version; versions count from 1."""
 
     name: str
     version: int = 1

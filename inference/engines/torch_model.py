@@ -23,7 +23,7 @@ def torch_computation(config: ModelConfig, file: Path, content: bytes, threads: 
     UnreadableModel
     """
     torch.set_num_threads(threads)
-    return TorchComputation(config, _exported(file, content) if file.suffix == ".pt2" else _scripted(file, content))
+    return TorchComputation(config, _exported(file, content) if file.suffix == ".pt2" else load_scripted(file, content))
 
 
 class TorchComputation:
@@ -67,7 +67,13 @@ def _failure(model: str, failed: RuntimeError) -> OutOfMemory | WrongTensors:
     return WrongTensors(f'model "{model}" cannot compute these inputs: {text.splitlines()[-1]}')
 
 
-def _scripted(file: Path, content: bytes) -> Any:
+def load_scripted(file: Path, content: bytes) -> Any:
+    """A TorchScript module, frozen for serving.
+
+    Raises
+    ------
+    UnreadableModel
+    """
     try:
         module = torch.jit.load(io.BytesIO(content), map_location="cpu")  # type: ignore[no-untyped-call]
     except (RuntimeError, ValueError) as broken:

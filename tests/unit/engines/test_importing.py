@@ -71,7 +71,8 @@ def test_from_the_registry_as_pip_is_configured(registry: Path, tmp_path: Path) 
     repository = tmp_path / "models"
     (entry,) = import_models(App(sources=(SOURCE,)), repository, cache=tmp_path / "cache")
     assert (repository / "small/2/model.pt").read_bytes() == WEIGHTS
-    assert (repository / "small/config.pbtxt").read_text() == CONFIG
+    parameter = f'parameters {{ key: "hilum.sha256.2" value {{ string_value: "{entry.sha256}" }} }}\n'
+    assert (repository / "small/config.pbtxt").read_text() == CONFIG + parameter
     assert Repository(repository).verify(MODEL) == entry
     assert entry.golden == SOURCE.golden
     card = (repository / "small/README.md").read_text()
