@@ -1,8 +1,8 @@
 """config.pbtxt as far as hilum goes by it: the tensors of a model, and whether given arrays fit them."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from inference.engines.errors import UnreadableModel, WrongTensors
 
-_DTYPES: dict[str, type[np.generic]] = {
+DTYPES: dict[str, type[np.generic]] = {
     "TYPE_BOOL": np.bool_,
     "TYPE_UINT8": np.uint8,
     "TYPE_UINT16": np.uint16,
@@ -25,7 +25,14 @@ _DTYPES: dict[str, type[np.generic]] = {
     "TYPE_FP32": np.float32,
     "TYPE_FP64": np.float64,
 }
+"""What tensors may hold: Triton's names, and numpy's."""
+
 _BACKENDS = {"pytorch_libtorch": "pytorch", "onnxruntime_onnx": "onnxruntime"}
+ENSEMBLE = "ensemble"
+LATEST = -1
+ANY = -1
+"""A length that config.pbtxt leaves open."""
+
 _NUMBERED = re.compile(r".*__(\d+)$")
 
 
@@ -39,8 +46,33 @@ class TensorConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One model of an ensemble; `version` LATEST is the highest that is served.
+
+    `inputs` and `outputs` map the model's own names to the names of the ensemble's tensors.
+    """
+
+    model: str
+    version: int
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelConfig:
-    """The tensors of a model. `weights` is default_model_filename, "" where the backend's own name holds."""
+    """The tensors of a model.
+
+    Attributes
+    ----------
+    weights
+        default_model_filename, "" where the backend's own name holds.
+    parameters
+        By key.
+    steps
+        What an ensemble runs, in the order of config.pbtxt (which need not be that of computing); empty for a model with weights.
+    versions
+        Those that its version_policy names; empty where it names none.
+    """
 
     name: str
     backend: str
@@ -48,6 +80,13 @@ class ModelConfig:
     inputs: tuple[TensorConfig, ...]
     outputs: tuple[TensorConfig, ...]
     weights: str = ""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    steps: tuple[Step, ...] = ()
+    versions: tuple[int, ...] = ()
+
+    def shape(self, tensor: TensorConfig) -> tuple[int, ...]:
+        """The whole shape of a tensor: `dims` behind a batch axis of any length where the model takes batches."""
+        return (ANY, *tensor.dims) if self.max_batch_size > 0 else tensor.dims
 
     def check_inputs(self, given: Mapping[str, NDArray[Any]]) -> None:
         """Refuse inputs whose names, dtypes or shapes config.pbtxt does not describe.
@@ -88,7 +127,8 @@ def parse_config(file: Path, name: str) -> ModelConfig:
     Raises
     ------
     UnreadableModel
-        It is not a model configuration, or it names a tensor type that hilum does not know.
+        It is not a model configuration, or it names a tensor type that hilum does not know, or an ensemble has inputs that a call may
+        leave out.
     """
     from google.protobuf import text_format
     from tritonclient.grpc import model_config_pb2
@@ -99,16 +139,37 @@ def parse_config(file: Path, name: str) -> ModelConfig:
         raise UnreadableModel(f"{file}: {broken}") from broken
     if parsed.name and parsed.name != name:
         raise UnreadableModel(f'{file} is the configuration of "{parsed.name}", in the folder of "{name}"')
+    return read_config(parsed, name, file)
+
+
+def read_config(parsed: Any, name: str, where: object) -> ModelConfig:
+    """The same from a parsed message (model_config_pb2.ModelConfig) that stands at `where`: a file, a server.
+
+    Raises
+    ------
+    UnreadableModel
+    """
+    from tritonclient.grpc import model_config_pb2
+
     if not parsed.input or not parsed.output:
-        raise UnreadableModel(f"{file} names no input or no output")
+        raise UnreadableModel(f"{where} names no input or no output")
     types = model_config_pb2.DataType
 
     def tensor(each: Any) -> TensorConfig:
         kind = types.Name(each.data_type)
-        if kind not in _DTYPES:
-            raise UnreadableModel(f"{file}: tensor {each.name} is {kind}, which no application can give")
-        return TensorConfig(name=each.name, dtype=np.dtype(_DTYPES[kind]), dims=tuple(each.dims))
+        if kind not in DTYPES:
+            raise UnreadableModel(f"{where}: tensor {each.name} is {kind}, which no application can give")
+        return TensorConfig(name=each.name, dtype=np.dtype(DTYPES[kind]), dims=tuple(each.dims))
 
+    steps = tuple(
+        Step(model=each.model_name, version=each.model_version, inputs=dict(each.input_map), outputs=dict(each.output_map))
+        for each in parsed.ensemble_scheduling.step
+    )
+    if (parsed.platform == ENSEMBLE) != bool(steps):
+        raise UnreadableModel(f'{where}: platform "{ENSEMBLE}" and the steps of ensemble_scheduling belong together')
+    optional = [each.name for each in parsed.input if each.optional]
+    if steps and optional:
+        raise UnreadableModel(f"{where}: input {', '.join(optional)} is optional; an ensemble gets all its inputs in every call")
     return ModelConfig(
         name=name,
         backend=parsed.backend or _BACKENDS.get(parsed.platform, parsed.platform),
@@ -116,6 +177,9 @@ def parse_config(file: Path, name: str) -> ModelConfig:
         inputs=tuple(tensor(each) for each in parsed.input),
         outputs=tuple(tensor(each) for each in parsed.output),
         weights=parsed.default_model_filename,
+        steps=steps,
+        versions=tuple(parsed.version_policy.specific.versions),
+        parameters={key: value.string_value for key, value in parsed.parameters.items()},
     )
 
 
@@ -137,5 +201,10 @@ def _check_tensor(config: ModelConfig, kind: str, tensor: TensorConfig, array: N
         if array.ndim == 0 or not 1 <= array.shape[0] <= config.max_batch_size:
             raise WrongTensors(f"{what} has shape {array.shape}; its first axis is the batch of 1 to {config.max_batch_size}")
         dims = (array.shape[0], *dims)
-    if len(dims) != array.ndim or any(expected not in (-1, side) for expected, side in zip(dims, array.shape, strict=True)):
+    if not compatible(dims, array.shape):
         raise WrongTensors(f"{what} has shape {array.shape}, config.pbtxt says {dims}")
+
+
+def compatible(one: Sequence[int], other: Sequence[int]) -> bool:
+    """Whether two shapes can be the same array's, where ANY is any length."""
+    return len(one) == len(other) and all(a == b or ANY in (a, b) for a, b in zip(one, other, strict=True))

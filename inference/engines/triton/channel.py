@@ -1,0 +1,95 @@
+"""The way to a Triton server: its address, TLS, and a gRPC channel that carries messages as large as gRPC allows."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from inference.engines.errors import Unauthenticated
+
+PORT = 8001
+MOST_BYTES = 2**31 - 1
+"""What Triton takes in one message, and what gRPC can count."""
+
+_OPTIONS = (
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    # a server that comes back is found within seconds; gRPC's own longest pause is two minutes
+    ("grpc.initial_reconnect_backoff_ms", 500),
+    ("grpc.min_reconnect_backoff_ms", 500),
+    ("grpc.max_reconnect_backoff_ms", 2000),
+    # No keep-alive pings: a Triton with its default settings takes one in five minutes and answers more by closing the connection under
+    # a long call. Calls under way are watched with ServerLive instead (`calls`), which also finds a server that hangs.
+    # http_proxy is for the world outside; an inference server stands inside
+    ("grpc.enable_http_proxy", 0),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where a server is: "host:port" as gRPC takes it, and whether the way there is encrypted."""
+
+    target: str
+    secure: bool
+
+    def __str__(self) -> str:
+        return f"{'grpcs' if self.secure else 'grpc'}://{self.target}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """PEM files: the authority behind the server's certificate (None: those that gRPC trusts), and the node's own certificate and key."""
+
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+
+
+def parse_url(url: str) -> Address:
+    """Read "grpc://host:port" or "grpcs://host:port"; the port may be left out (8001).
+
+    Raises
+    ------
+    ValueError
+        It is something else, with what is wrong.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("grpc", "grpcs"):
+        raise ValueError(f'"{url}" is no address of a Triton server; write grpc://host:8001 or grpcs://host:8001')
+    extra = parts.path.strip("/") or parts.query or parts.fragment or parts.username
+    if not parts.hostname or extra:
+        raise ValueError(f'"{url}" has to be a host and a port, nothing else: {parts.scheme}://host:8001')
+    try:
+        port = parts.port or PORT
+    except ValueError as unfit:
+        raise ValueError(f'"{url}": the port is no number from 1 to 65535') from unfit
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return Address(target=f"{host}:{port}", secure=parts.scheme == "grpcs")
+
+
+def open_channel(address: Address, tls: Tls) -> Any:
+    """A gRPC channel (grpc.Channel); nothing is sent yet. Certificates are read here: renewed ones hold from the next channel on.
+
+    Raises
+    ------
+    Unauthenticated
+        A file of `tls` cannot be read, or holds no certificate.
+    """
+    import grpc
+
+    if not address.secure:
+        return grpc.insecure_channel(address.target, options=_OPTIONS)
+    credentials = grpc.ssl_channel_credentials(root_certificates=_pem(tls.ca), private_key=_pem(tls.key), certificate_chain=_pem(tls.cert))
+    return grpc.secure_channel(address.target, credentials, options=_OPTIONS)
+
+
+def _pem(file: Path | None) -> bytes | None:
+    if file is None:
+        return None
+    try:
+        content = file.read_bytes()
+    except OSError as unread:
+        raise Unauthenticated(f"{file}: {unread.strerror}") from unread
+    if b"-----BEGIN " not in content:
+        raise Unauthenticated(f"{file} is no PEM file")
+    return content

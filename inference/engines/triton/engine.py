@@ -1,0 +1,305 @@
+"""The Triton engine: models of the repository, computed by a Triton Inference Server over gRPC, large tensors through shared memory."""
+
+import itertools
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.engines.errors import (
+    ComputationFailed,
+    EngineAway,
+    EngineTimeout,
+    MessageTooLarge,
+    ModelCrashed,
+    ModelNotServed,
+    SharedMemoryRefused,
+)
+from inference.engines.modelconfig import ModelConfig
+from inference.engines.port import EngineHealth, Load, ModelRef, Tensors, Urgency
+from inference.engines.repository import Repository
+from inference.engines.triton.breaker import Breaker, State
+from inference.engines.triton.calls import Calls
+from inference.engines.triton.channel import MOST_BYTES, Tls, parse_url
+from inference.engines.triton.loading import Models
+from inference.engines.triton.message import Piece, arrays_of, request_of, serialize
+from inference.engines.triton.sharing import SharedMemory, Sharing, Unshared
+from inference.engines.triton.sizes import OutputSizes
+from inference.engines.triton.statuses import error_of, region_too_small, region_unknown
+from inference.errors import EngineError, HilumError
+
+LIMIT = 4 * 2**30
+"""Bytes of shared memory that one process takes at most, unless told otherwise."""
+
+_HEALTH_S = 3.0
+_HEADROOM = 2**16  # what a message holds besides its tensors
+_ALIGNED = 64
+_ATTEMPTS = 2  # a server that was started again knows no region; one that says so twice has another reason
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Call:
+    """One inference on its way."""
+
+    model: ModelRef
+    config: ModelConfig
+    inputs: Mapping[str, NDArray[Any]]
+    until: float | None
+    urgency: Urgency
+
+    @property
+    def what(self) -> str:
+        return f'model "{self.model.name}" version {self.model.version}'
+
+    def left_s(self) -> float | None:
+        """Seconds until the deadline.
+
+        Raises
+        ------
+        EngineTimeout
+        """
+        if self.until is None:
+            return None
+        left_s = self.until - time.monotonic()
+        if left_s <= 0:
+            raise EngineTimeout(f"{self.what}: the deadline passed {-left_s:.1f} s before the call began")
+        return left_s
+
+
+class TritonEngine:
+    """Asks a Triton server; satisfies the port `Engine`. Nothing is sent before the first question, so that a server may be away at start.
+
+    Parameters
+    ----------
+    url
+        "grpc://host:8001", or "grpcs://host:8001" for TLS.
+    repository
+        The node's copy of the model repository: what the server is checked against.
+    shared_memory
+        "auto" (large tensors where the server sees this machine's), "on" or "off".
+    tls
+        The PEM files for a grpcs:// address.
+    load
+        Have the server load a model that it does not serve (explicit model control), and load it anew when its process died.
+    limit
+        Bytes of shared memory that this process may take.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        repository: Path,
+        *,
+        shared_memory: str = "auto",
+        tls: Tls | None = None,
+        load: bool = True,
+        limit: int = LIMIT,
+        seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._calls = Calls(parse_url(url), tls or Tls())
+        self._models = Models(self._calls, Repository(repository), load=load, seconds=seconds)
+        self._sharing = Sharing(self._calls, SharedMemory(shared_memory), limit=limit, seconds=seconds)
+        self._breaker = Breaker(seconds=seconds)
+        self._sizes = OutputSizes()
+        self._numbers = itertools.count(1)
+
+    # ---- the port
+
+    def infer(
+        self, model: ModelRef, inputs: Tensors, *, deadline_s: float | None = None, urgency: Urgency = Urgency.ROUTINE
+    ) -> dict[str, NDArray[Any]]:
+        """Compute the outputs of a model; see the port's contract."""
+        until = None if deadline_s is None else time.monotonic() + deadline_s
+        config = self._models.config(model)
+        call = _Call(model=model, config=config, inputs=inputs, until=until, urgency=urgency)
+        call.left_s()
+        config.check_inputs(inputs)
+        return self._guarded(lambda: self._served(call))
+
+    def digest(self, model: ModelRef) -> str:
+        """SHA-256 (hex) of the weights by the repository's entry, to which the server's own digest was compared."""
+        return self._models.digest(model)
+
+    def check(self, model: ModelRef) -> None:
+        """Compare what the server serves with the node's repository; loads the model where that is allowed."""
+        self._guarded(lambda: self._models.check(model))
+
+    def load(self, model: ModelRef) -> Load:
+        """Instances on the server, and how long calls waited in its queue over the last seconds."""
+        return self._guarded(lambda: self._models.load(model))
+
+    def health(self) -> EngineHealth:
+        """Ask the server whether it lives, and which way tensors go."""
+        try:
+            self._calls.live(_HEALTH_S)
+            self._breaker.answered()
+            version = self._models.server_version()
+            why_not = self._sharing.why_not()
+            self._sharing.tidy()
+        except EngineError as away:
+            self._lost(away, surely=True)
+            return EngineHealth(ready=False, detail=str(away))
+        at = self._calls.address
+        if why_not and self._sharing.demanded:
+            return EngineHealth(ready=False, detail=f"Triton {version} at {at}: shared_memory is on, but {why_not}")
+        return EngineHealth(ready=True, detail=f"Triton {version} at {at}; tensors through {self._way(why_not)}")
+
+    def close(self) -> None:
+        """Cancel what is under way and let go of the shared memory."""
+        self._sharing.pool.close()
+        self._calls.close()
+
+    def __enter__(self) -> "TritonEngine":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ---- the breaker
+
+    def _guarded(self, do: Callable[[], Answer]) -> Answer:
+        """Do it unless the server is known to be away; learn from how it ends."""
+        state = self._breaker.admit()
+        if state is State.OPEN:
+            raise EngineAway(f"{self._breaker.reason} (asked again in a moment)")
+        try:
+            if state is State.HALF_OPEN:
+                self._calls.live(_HEALTH_S)
+                self._breaker.answered()
+            done = do()
+        except ModelCrashed:
+            self._breaker.answered()
+            raise
+        except EngineAway as away:
+            self._lost(away)
+            raise
+        except EngineTimeout:
+            raise  # of a model, mostly; whether the server lives is not said
+        except HilumError:
+            self._breaker.answered()
+            raise
+        self._breaker.answered()
+        return done
+
+    def _lost(self, away: EngineError, *, surely: bool = False) -> None:
+        """What comes back may be another server: nothing that this one said holds."""
+        self._breaker.away(str(away), surely=surely)
+        self._models.forget()
+        self._sharing.forget()
+
+    def _way(self, why_not: str) -> str:
+        return f"gRPC ({why_not})" if why_not else "shared memory when they are large"
+
+    # ---- one inference
+
+    def _served(self, call: _Call) -> dict[str, NDArray[Any]]:
+        """Compute on a model that was checked; one that the server lost meanwhile is loaded again, once."""
+        self._models.checked(call.model)
+        restarts = self._models.restarts(call.model)
+        try:
+            return self._compute(call)
+        except ModelNotServed:
+            # a server that is about to end says the same: `check` finds out which it is
+            self._models.check(call.model)
+            return self._compute(call)
+        except ModelCrashed:
+            self._models.restart(call.model, restarts)
+            raise
+
+    def _compute(self, call: _Call) -> dict[str, NDArray[Any]]:
+        import grpc
+
+        try:
+            return self._shared(call) or self._plain(call)
+        except grpc.RpcError as failed:
+            raise error_of(failed, call.what, self._calls.address) from failed
+
+    def _shared(self, call: _Call) -> dict[str, NDArray[Any]] | None:
+        """Through shared memory; None where plain gRPC is to be taken."""
+        for _ in range(_ATTEMPTS):
+            sizes = self._sizes.of(call.model, call.config, call.inputs)
+            whole = sum(_aligned(array.nbytes) for array in call.inputs.values()) + sum(_aligned(size) for size in sizes.values())
+            if not self._sharing.wanted(whole):
+                break
+            try:
+                return self._through_memory(call, sizes, whole)
+            except Unshared as unseen:
+                last = str(unseen)
+        else:
+            self._sharing.gave_way(last)
+        if self._sharing.demanded and (why_not := self._sharing.why_not()):
+            raise SharedMemoryRefused(f"{call.what} at {self._calls.address}: {why_not}")
+        return None
+
+    def _plain(self, call: _Call) -> dict[str, NDArray[Any]]:
+        size = sum(array.nbytes for array in call.inputs.values())
+        if size > MOST_BYTES - _HEADROOM:
+            why_not = self._sharing.why_not() or "there is no room in it"
+            raise MessageTooLarge(
+                f"{call.what} at {self._calls.address}: its inputs have {size / 2**30:.1f} GiB, a gRPC message at most 2; "
+                f"only shared memory with a server on the same machine takes more, and {why_not}"
+            )
+        response = self._send(call, {}, list(call.inputs.values()))
+        return self._arrays(call, response, {})
+
+    def _through_memory(self, call: _Call, sizes: Mapping[str, int], whole: int) -> dict[str, NDArray[Any]] | None:
+        """Inputs, and outputs whose size is known, through one region; None where there is no room for it."""
+        import grpc
+
+        with self._sharing.pool.lease(whole) as region:
+            if region is None:
+                return None
+            pieces: dict[str, Piece] = {}
+            offset = 0
+            wanted = [*((f"input:{name}", array.nbytes) for name, array in call.inputs.items())]
+            wanted += [(f"output:{name}", size) for name, size in sizes.items()]
+            for name, size in wanted:
+                pieces[name] = Piece(region=region.name, offset=offset, size=size)
+                offset += _aligned(size)
+            for name, array in call.inputs.items():
+                region.write(pieces[f"input:{name}"].offset, array)
+            try:
+                response = self._send(call, pieces, [])
+            except grpc.RpcError as failed:
+                if region_too_small(failed):
+                    self._sizes.distrust(call.model)
+                elif region_unknown(failed):
+                    self._sharing.pool.forget()  # the server was started again
+                if region_unknown(failed) or region_too_small(failed):
+                    raise Unshared(str(error_of(failed, call.what, self._calls.address))) from failed
+                raise
+            shared = {name: region.bytes(pieces[f"output:{name}"].offset, size) for name, size in sizes.items()}
+            return self._arrays(call, response, shared)
+
+    def _send(self, call: _Call, pieces: Mapping[str, Piece], contents: list[NDArray[Any]]) -> Any:
+        left_s = call.left_s()
+        request = request_of(
+            call.model,
+            call.inputs,
+            call.config.outputs,
+            urgency=call.urgency,
+            identifier=f"hilum-{os.getpid()}-{next(self._numbers)}",
+            deadline_s=left_s,
+            pieces=pieces,
+        )
+        return self._calls.infer(serialize(request, contents), call.what, deadline_s=left_s)
+
+    def _arrays(self, call: _Call, response: Any, shared: Mapping[str, NDArray[np.uint8]]) -> dict[str, NDArray[Any]]:
+        try:
+            arrays = arrays_of(response, call.config.outputs, shared)
+        except ValueError as broken:
+            raise ComputationFailed(f"{call.what} at {self._calls.address}: {broken}") from broken
+        call.config.check_outputs(arrays)
+        self._sizes.learn(call.model, call.inputs, arrays)
+        return arrays
+
+
+def _aligned(size: int) -> int:
+    return -(-size // _ALIGNED) * _ALIGNED
