@@ -4,13 +4,16 @@ import importlib.metadata
 import importlib.util
 import os
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
+from inference.engines.ensemble import Ensemble, ensemble_of
 from inference.engines.errors import EngineNotInstalled, EngineTimeout
 from inference.engines.modelconfig import ModelConfig
 from inference.engines.port import EngineHealth, Load, ModelRef, Tensors, Urgency
@@ -25,7 +28,7 @@ _LIBRARIES = ("torch", "onnxruntime")
 class _Loaded:
     config: ModelConfig
     digest: str
-    compute: Compute
+    compute: Compute | Ensemble
 
 
 class EmbeddedEngine:
@@ -55,8 +58,12 @@ class EmbeddedEngine:
         known = self._loaded.get(model)
         # before a model is loaded: seconds are not spent on a call that cannot be answered
         (known.config if known else self._repository.config(model)).check_inputs(inputs)
+        ends_at = None if deadline_s is None else time.monotonic() + deadline_s
         loaded = known or self._load(model)
-        outputs = loaded.compute(inputs)
+        if isinstance(loaded.compute, Ensemble):
+            outputs = loaded.compute.run(inputs, partial(self._infer_until, ends_at))
+        else:
+            outputs = loaded.compute(inputs)
         loaded.config.check_outputs(outputs)
         return outputs
 
@@ -65,7 +72,7 @@ class EmbeddedEngine:
         with self._lock:
             if model in self._loaded:
                 return self._loaded[model].digest
-        return self._repository.read(model)[2]
+        return self._repository.verified_digest(model)
 
     def check(self, model: ModelRef) -> None:
         """Compare the digest of the weights with the entry's, unless they are loaded, and read config.pbtxt."""
@@ -90,11 +97,19 @@ class EmbeddedEngine:
         with self._lock:
             self._loaded.clear()
 
+    def _infer_until(self, ends_at: float | None, model: ModelRef, inputs: Tensors) -> Arrays:
+        """One step of an ensemble: loaded when the ensemble first comes to it."""
+        return self.infer(model, inputs, deadline_s=None if ends_at is None else ends_at - time.monotonic())
+
     def _load(self, model: ModelRef) -> _Loaded:
         # under the lock: two threads that want one model load it once
         with self._lock:
             if model not in self._loaded:
                 config = self._repository.config(model)
+                if config.steps:
+                    digest = self._repository.verified_digest(model)
+                    self._loaded[model] = _Loaded(config=config, digest=digest, compute=ensemble_of(model, self._repository))
+                    return self._loaded[model]
                 file, content, digest = self._repository.read(model)
                 self._loaded[model] = _Loaded(config=config, digest=digest, compute=self._computation(config, file, content))
             return self._loaded[model]

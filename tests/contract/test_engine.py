@@ -11,6 +11,7 @@ import pytest
 from inference.engines.embedded import EmbeddedEngine
 from inference.engines.errors import DigestMismatch, EngineTimeout, ModelMissing, UnreadableModel, WrongTensors
 from inference.engines.port import Engine, ModelRef
+from inference.engines.repository import Repository
 from inference.engines.tiling import infer_tiled
 from inference.errors import EngineError, ModelError
 from tests.unit.engines.models import fill
@@ -59,6 +60,41 @@ def test_names_with_an_index_decide_over_the_order_in_config_pbtxt(engine: Engin
     answer = engine.infer(ModelRef(name="both"), {"A__0": a, "B__1": b})
     np.testing.assert_array_equal(answer["DIFFERENCE__0"], [4, 5])
     np.testing.assert_array_equal(answer["SUM__1"], [6, 9])
+
+
+STORED = (np.arange(128, dtype=np.int16) - 64).reshape(2, 1, 4, 4, 4) * np.int16(17)
+RESCALED = {"SLOPE": np.array([[0.5], [2]], dtype=np.float32), "INTERCEPT": np.array([[-3], [7]], dtype=np.float32)}
+
+
+def test_an_ensemble_is_one_call(engine: Engine) -> None:
+    """Stored int16 voxels in, two slopes for two volumes; rescaled and clipped by the first model, doubled by the second."""
+    answer = engine.infer(ModelRef(name="prepared"), {"IMAGE": STORED, **RESCALED})
+    values = np.concatenate([STORED[:1] * 0.5 - 3, STORED[1:] * 2.0 + 7]).clip(-1000, 1000).astype(np.float32)
+    assert values.max() == 1000, "or nothing was clipped"
+    assert set(answer) == {"DOUBLED", "values"}
+    np.testing.assert_array_equal(answer["values"], values)
+    np.testing.assert_array_equal(answer["DOUBLED"], values * 2)
+    engine.check(ModelRef(name="prepared"))
+
+
+def test_what_an_ensemble_is_given_is_checked_as_a_models_inputs_are(engine: Engine) -> None:
+    """float32 where int16 voxels are wanted, a slope that is left out, a batch that is too large."""
+    prepared = ModelRef(name="prepared")
+    for inputs, said in (
+        ({"IMAGE": STORED.astype(np.float32), **RESCALED}, "IMAGE is float32, config.pbtxt says int16"),
+        ({"IMAGE": STORED, "INTERCEPT": RESCALED["INTERCEPT"]}, "lacks SLOPE"),
+        ({"IMAGE": np.repeat(STORED, 3, axis=0), **RESCALED}, "batch of 1 to 4"),
+    ):
+        with pytest.raises(WrongTensors, match=said):
+            engine.infer(prepared, inputs)
+
+
+def test_the_digest_of_an_ensemble_is_that_of_its_members_and_steps(engine: Engine, models: Path) -> None:
+    """The same before and after it was computed; another than its members'; what changes it, test_ensemble shows."""
+    digest = engine.digest(ModelRef(name="prepared"))
+    engine.infer(ModelRef(name="prepared"), {"IMAGE": STORED, **RESCALED})
+    assert engine.digest(ModelRef(name="prepared")) == digest == Repository(models).digest(ModelRef(name="prepared"))
+    assert len({digest, engine.digest(ModelRef(name="prepare")), engine.digest(ModelRef(name="double_onnx"))}) == 3
 
 
 @pytest.mark.parametrize(

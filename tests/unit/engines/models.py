@@ -14,6 +14,40 @@ output [ {{ name: "{output}" data_type: TYPE_FP32 dims: [ {dims} ] }} ]
 """
 
 
+PREPARE = """
+backend: "onnxruntime"
+max_batch_size: 4
+input [
+  { name: "STORED" data_type: TYPE_INT16 dims: [ 1, 4, 4, 4 ] },
+  { name: "SLOPE" data_type: TYPE_FP32 dims: [ 1 ] },
+  { name: "INTERCEPT" data_type: TYPE_FP32 dims: [ 1 ] }
+]
+output [ { name: "VALUES" data_type: TYPE_FP32 dims: [ 1, 4, 4, 4 ] } ]
+"""
+
+PREPARED = """
+platform: "ensemble"
+max_batch_size: 4
+input [
+  { name: "IMAGE" data_type: TYPE_INT16 dims: [ 1, 4, 4, 4 ] },
+  { name: "SLOPE" data_type: TYPE_FP32 dims: [ 1 ] },
+  { name: "INTERCEPT" data_type: TYPE_FP32 dims: [ 1 ] }
+]
+output [
+  { name: "DOUBLED" data_type: TYPE_FP32 dims: [ 1, 4, 4, 4 ] },
+  { name: "values" data_type: TYPE_FP32 dims: [ 1, 4, 4, 4 ] }
+]
+ensemble_scheduling { step [
+  { model_name: "double_onnx" model_version: -1
+    input_map { key: "x" value: "values" } output_map { key: "y" value: "DOUBLED" } },
+  { model_name: "prepare" model_version: 1
+    input_map { key: "STORED" value: "IMAGE" } input_map { key: "SLOPE" value: "SLOPE" }
+    input_map { key: "INTERCEPT" value: "INTERCEPT" } output_map { key: "VALUES" value: "values" } }
+] }
+"""
+"""Its steps stand against the order of computing; `values` is an output and what the second step takes."""
+
+
 def put(repository: Path, name: str, file: str, content: bytes, config: str) -> None:
     """Lay a model into the repository as Triton wants it, with nothing of hilum's beside it."""
     folder = repository / name / "1"
@@ -62,8 +96,44 @@ def doubling_onnx() -> bytes:
     return bytes(model.SerializeToString())
 
 
+def preparing_onnx() -> bytes:
+    """VALUES = clip(STORED · SLOPE + INTERCEPT, -1000, 1000): stored int16 voxels rescaled where the model runs."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    axes = ["n", 1, 4, 4, 4]
+    each = {"STORED": (TensorProto.INT16, axes), "SLOPE": (TensorProto.FLOAT, ["n", 1]), "INTERCEPT": (TensorProto.FLOAT, ["n", 1])}
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["STORED"], ["floats"], to=TensorProto.FLOAT),
+            helper.make_node("Unsqueeze", ["SLOPE", "axes"], ["slope"]),
+            helper.make_node("Unsqueeze", ["INTERCEPT", "axes"], ["intercept"]),
+            helper.make_node("Mul", ["floats", "slope"], ["scaled"]),
+            helper.make_node("Add", ["scaled", "intercept"], ["moved"]),
+            helper.make_node("Clip", ["moved", "least", "most"], ["VALUES"]),
+        ],
+        "prepare",
+        [helper.make_tensor_value_info(name, *what) for name, what in each.items()],
+        [helper.make_tensor_value_info("VALUES", TensorProto.FLOAT, axes)],
+        [
+            numpy_helper.from_array(np.array([2, 3, 4], dtype=np.int64), "axes"),
+            numpy_helper.from_array(np.array(-1000, dtype=np.float32), "least"),
+            numpy_helper.from_array(np.array(1000, dtype=np.float32), "most"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return bytes(model.SerializeToString())
+
+
+def put_ensemble(repository: Path, name: str, config: str) -> None:
+    """An ensemble: a configuration beside an empty version folder."""
+    (repository / name / "1").mkdir(parents=True)
+    (repository / name / "config.pbtxt").write_text(config, encoding="utf-8")
+
+
 def fill(repository: Path) -> None:
-    """`double` as TorchScript, torch.export and ONNX, a convolution of 16 channels, and a model of two inputs and outputs."""
+    """`double` as TorchScript, torch.export and ONNX, a convolution of 16 channels, a model of two inputs and outputs,
+    and `prepared`: an ensemble that rescales int16 voxels and doubles them.
+    """
     import torch
     from torch import Tensor, nn
 
@@ -93,3 +163,5 @@ def fill(repository: Path) -> None:
     output [ { name: "SUM__1" data_type: TYPE_FP32 dims: [ 2 ] }, { name: "DIFFERENCE__0" data_type: TYPE_FP32 dims: [ 2 ] } ]
     """
     put(repository, "both", "model.pt", scripted(Both()), both)
+    put(repository, "prepare", "model.onnx", preparing_onnx(), PREPARE)
+    put_ensemble(repository, "prepared", PREPARED)

@@ -55,7 +55,8 @@ def test_list_names_every_model(hilum: Callable[..., tuple[int, str, str]]) -> N
     code, out, _ = hilum("list", "--json")
     assert code == 0
     listed = by_name(out)
-    assert set(listed) == {"both", "conv", "double_onnx", "double_pt", "double_pt2"}
+    assert set(listed) == {"both", "conv", "double_onnx", "double_pt", "double_pt2", "prepare", "prepared"}
+    assert (listed["prepared"]["backend"], listed["prepared"]["problem"]) == ("ensemble", "")
     assert listed["double_pt"]["licence"] == "MIT"
     assert listed["double_onnx"]["backend"] == "onnxruntime"
     assert "by hand" in hilum("list")[1]
