@@ -9,6 +9,7 @@ import structlog
 from hypothesis import HealthCheck, settings
 
 from tests.lab import needs
+from tests.lab.triton import Started, servers
 
 # how fast examples come says something about the machine, not about the code
 settings.register_profile("hilum", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -41,6 +42,13 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[Path]
         return unpacked[name]
 
     return files
+
+
+@pytest.fixture
+def triton() -> Iterator[Started]:
+    """`triton(repository)` starts a real Triton server that ends with the test."""
+    with servers() as start:
+        yield start
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -7,6 +7,7 @@ same repository (docs/howto/run-on-triton.md).
 import contextlib
 import http.client
 import os
+import re
 import shutil
 import signal
 import socket
@@ -31,6 +32,8 @@ _EVERY_S = 0.05
 _TRIES = 5
 _TOLD_LINES = 12
 _TAKEN = ("already in use", "failed to start", "Failed to bind")
+# "I1121 14:03:28.580888 14960 server.cc:336] …", and what it warns of wherever there is no GPU
+_INFORMATION = re.compile(r"I\d{4} |.*(CUDA driver version|CudaDriverHelper)")
 _SHM = Path("/dev/shm")
 _SHM_PREFIX = f"hilum_triton_{os.stat('/proc/self/ns/pid').st_ino if sys.platform == 'linux' else 0}_"
 # runs first in the server's process: dies with its parent, also when that is killed, then becomes the server
@@ -171,8 +174,8 @@ class LocalTriton:
         self._end()
 
     def close(self) -> None:
-        """Stop, and remove what the server wrote."""
-        self.stop()
+        """End the server at once (it keeps nothing; `stop` lets it answer first), and remove what it wrote."""
+        self.kill()
         if self._scratch is not None:
             shutil.rmtree(self._scratch, ignore_errors=True)
             self._scratch = None
@@ -277,9 +280,10 @@ class LocalTriton:
 
 
 def _last(said: str) -> str:
-    """The last lines that say something, without the server's tables of options."""
+    """What the server said last; its warnings and errors alone, where there are any."""
     lines = [line for line in said.splitlines() if line.strip() and not line.startswith(("|", "+"))]
-    return "\n".join(f"  {line}" for line in lines[-_TOLD_LINES:]) or "  (nothing)"
+    grave = [line for line in lines if not _INFORMATION.match(line)]
+    return "\n".join(f"  {line}" for line in (grave or lines)[-_TOLD_LINES:]) or "  (nothing)"
 
 
 def _free_ports() -> tuple[int, int]:

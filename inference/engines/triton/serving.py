@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-import triton_python_backend_utils as pb
+import triton_python_backend_utils as pb  # type: ignore[import-not-found]
 from numpy.typing import NDArray
 
 from inference.engines.modelconfig import ModelConfig
