@@ -6,6 +6,8 @@ import os
 import select
 from pathlib import Path
 
+from node.observe import metrics
+
 
 class Bell:
     """A named pipe that many may ring and one waits at; ringing nobody, or a bell that rings already, does nothing."""
@@ -38,6 +40,7 @@ class Bell:
             # read and write, so that the pipe never reports end-of-file while nobody rings
             self._reader = os.open(self._path, os.O_RDWR | os.O_NONBLOCK)
         ready, _, _ = select.select([self._reader], [], [], timeout_s)
+        metrics.WAKE_UPS.add(bell=self._path.stem, by="ring" if ready else "sweep")
         if ready:
             with contextlib.suppress(BlockingIOError):
                 os.read(self._reader, 65536)

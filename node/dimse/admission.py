@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from ipaddress import ip_address
 
+from node.observe import metrics
 from node.settings.config import Config, Limits, May, Peer
 
 
@@ -20,10 +21,11 @@ class Rejection(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """An association that is not admitted. `why` is for the operator: the sender learns the rejection alone."""
+    """An association that is not admitted. `why` is for the operator: the sender learns the rejection alone; `label` is for metrics."""
 
     rejection: Rejection
     why: str
+    label: str = metrics.STRANGER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +36,11 @@ class Admitted:
     key: str
     may: frozenset[May]
     limits: Limits
+
+    @property
+    def label(self) -> str:
+        """What metrics call the sender: never by a title that anybody may make up."""
+        return metrics.STRANGER if self.peer is None else self.peer.name
 
 
 class Admission:
@@ -47,15 +54,17 @@ class Admission:
 
     def enter(self, *, called: str, calling: str, address: str) -> Admitted | Refusal:
         """Admit or refuse one association; who is admitted must `leave`."""
-        if called not in self._node.ae_titles:
-            return Refusal(rejection=Rejection.CALLED, why=f'called AE title "{called}" is none of this node')
         titled = [peer for peer in self._peers if peer.ae_title == calling]
+        label = titled[0].name if titled else metrics.STRANGER
+        if called not in self._node.ae_titles:
+            return Refusal(rejection=Rejection.CALLED, why=f'called AE title "{called}" is none of this node', label=label)
         if not titled and not self._node.strangers:
             return Refusal(rejection=Rejection.CALLING, why=f'calling AE title "{calling}" is no peer')
         # a peer's title from another address is not a stranger's, but somebody else's
         peer = next((peer for peer in titled if _is_at(peer.host, address)), None)
         if titled and peer is None:
-            return Refusal(rejection=Rejection.CALLING, why=f'peer "{titled[0].name}" is not at {address} but at {titled[0].host}')
+            why = f'peer "{titled[0].name}" is not at {address} but at {titled[0].host}'
+            return Refusal(rejection=Rejection.CALLING, why=why, label=label)
         admitted = (
             Admitted(peer=None, key=f"stranger {calling}", may=frozenset({May.STORE, May.ECHO}), limits=Limits())
             if peer is None
@@ -63,16 +72,19 @@ class Admission:
         )
         with self._lock:
             if self._standing.total() >= self._node.max_associations:
-                return Refusal(rejection=Rejection.BUSY, why=f"{self._node.max_associations} associations stand already")
+                return Refusal(rejection=Rejection.BUSY, why=f"{self._node.max_associations} associations stand already", label=label)
             if self._standing[admitted.key] >= admitted.limits.associations:
-                return Refusal(rejection=Rejection.BUSY, why=f"{admitted.limits.associations} associations of {admitted.key} stand already")
+                why = f"{admitted.limits.associations} associations of {admitted.key} stand already"
+                return Refusal(rejection=Rejection.BUSY, why=why, label=label)
             self._standing[admitted.key] += 1
+        metrics.ASSOCIATIONS_OPEN.add(1, peer=admitted.label)
         return admitted
 
     def leave(self, admitted: Admitted) -> None:
         """One association has ended."""
         with self._lock:
             self._standing[admitted.key] -= 1
+        metrics.ASSOCIATIONS_OPEN.add(-1, peer=admitted.label)
 
 
 def _is_at(host: str, address: str) -> bool:

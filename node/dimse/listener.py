@@ -21,6 +21,7 @@ from node.dimse.peek import check
 from node.dimse.port import Intake, Reception
 from node.dimse.server import Handler, Server
 from node.domain.errors import RefusedError
+from node.observe import metrics
 from node.observe.events import alarm, event, trace
 from node.settings.config import Config, May
 
@@ -115,6 +116,7 @@ class Listener:
                 rejection=decided.rejection.name.lower(),
                 reason=decided.why,
             )
+            metrics.ASSOCIATIONS.add(peer=decided.label, outcome=decided.rejection.name.lower())
             _reject(association, decided.rejection)
             return
         association.visit = _Visit(admitted=decided, calling_ae=calling, called_ae=called, address=address)
@@ -126,18 +128,22 @@ class Listener:
 
     def _stored(self, asked: evt.Event) -> int | Dataset:
         visit: _Visit = asked.assoc.visit
+        began = time.monotonic()
         try:
             self._keep(asked, visit)
         except RefusedError as refused:
             visit.refused += 1
+            visit.tell(refused.status, began)
             event("instance.refused", association=visit.id, code=refused.code, status=f"{refused.status:04X}", reason=str(refused))
             return _answer(refused.status, f"{refused.code} {refused}")
         except Exception as broken:  # noqa: BLE001
             # whatever it is, the sender must learn that this instance stays with it; its words may quote the patient, its place does not
             visit.refused += 1
+            visit.tell(_PROCESSING_FAILURE, began)
             alarm("instance.failed", association=visit.id, error=type(broken).__name__, trace=trace(broken))
             return _answer(_PROCESSING_FAILURE, "processing failure")
         visit.kept += 1
+        visit.tell(0x0000, began)
         self._on_kept()
         return 0x0000
 
@@ -166,6 +172,7 @@ class Listener:
                     dataset=dataset,
                 )
             )
+            metrics.RECEIVED_BYTES.add(len(dataset), peer=visit.admitted.label)
 
     def _ended(self, association: Association) -> None:
         visit: _Visit | None = association.visit
@@ -173,6 +180,7 @@ class Listener:
             return
         self._admission.leave(visit.admitted)
         how = "released" if association.is_released else "aborted" if association.is_aborted else "lost"
+        metrics.ASSOCIATIONS.add(peer=visit.admitted.label, outcome=how)
         event(
             "association.ended",
             association=visit.id,
@@ -195,6 +203,12 @@ class _Visit:
         self.kept = 0
         self.refused = 0
         self.began = time.monotonic()
+
+    def tell(self, status: int, began: float) -> None:
+        """Count one C-STORE request by its answer."""
+        peer = self.admitted.label
+        metrics.RECEIVE.observe(time.monotonic() - began, peer=peer)
+        metrics.INSTANCES.add(peer=peer, status=f"{status:04X}")
 
 
 def _established(asked: evt.Event) -> None:

@@ -14,6 +14,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from inference.errors import HilumError
 from node.flow.port import Stage
+from node.observe import metrics
 from node.observe.events import alarm, trace
 
 _SWEEP_S = 1.0
@@ -60,7 +61,10 @@ def _burst(stage: Stage, pause: _Pause, stop: threading.Event, seconds: Callable
     moved = 0
     try:
         for _ in range(_BURST):
+            began = time.monotonic()
             step = stage.step()
+            if step:
+                metrics.STAGE.observe(time.monotonic() - began, stage=stage.name)
             moved += step
             if step == 0 or stop.is_set():
                 break
@@ -68,6 +72,7 @@ def _burst(stage: Stage, pause: _Pause, stop: threading.Event, seconds: Callable
         pause_s = min(_PAUSE_MOST_S, _PAUSE_FIRST_S * 2.0 ** min(pause.failures, 10))
         pause.failures += 1
         pause.until = seconds() + pause_s
+        metrics.STAGE_FAILURES.add(stage=stage.name, code=error.code)
         alarm("stage.failed", stage=stage.name, code=error.code, reason=str(error), again_in_s=pause_s)
         return 0
     pause.failures = 0
@@ -114,6 +119,7 @@ class Clock:
 def _failed(failure: JobExecutionEvent) -> None:
     error = failure.exception
     if isinstance(error, HilumError):
+        metrics.STAGE_FAILURES.add(stage=failure.job_id, code=error.code)
         alarm("stage.failed", stage=failure.job_id, code=error.code, reason=str(error))
     else:
         alarm("stage.defect", stage=failure.job_id, error=type(error).__name__, trace=trace(error))

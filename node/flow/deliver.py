@@ -15,8 +15,10 @@ from node.domain.job import Delivery, ResultObject
 from node.flow.backoff import back_off
 from node.flow.errors import GaveUp, ObjectGone, SinkBusy, SinkDefect, SinkUnknown
 from node.flow.lease import LeaseLost
+from node.flow.measured import observe_delivered
 from node.flow.port import Clock
 from node.journal.port import Journal
+from node.observe import metrics
 from node.observe.events import alarm, event, trace
 from node.settings import config as settings
 from node.sinks.port import Parcel, Receipt, Sink
@@ -135,6 +137,7 @@ class Deliver:
             else:
                 self._park(delivery, error)
         except LeaseLost:
+            metrics.DELIVERIES.add(sink=delivery.sink, outcome="lost", code="")
             event("delivery.lease_lost", delivery=delivery.id, job=delivery.job, sink=delivery.sink)
 
     def _send_all(self, delivery: Delivery) -> None:
@@ -160,6 +163,9 @@ class Deliver:
             receipts = self._sinks[delivery.sink].send([self._parcel(one) for one in sent])
             for one, receipt in zip(sent, receipts, strict=True):
                 self._record(delivery, one, receipt)
+                if receipt.accepted:
+                    metrics.DELIVERED_OBJECTS.add(sink=delivery.sink)
+                    metrics.DELIVERED_BYTES.add(one.size, sink=delivery.sink)
             _judge(delivery, sent, receipts)
         took_s = round(time.monotonic() - began, 4)
         now = self._clock()
@@ -167,6 +173,8 @@ class Deliver:
         self._journal.note("job", delivery.job, "job.sent", json.dumps({"took_s": {"deliver": took_s}, "sink": delivery.sink}), now)
         if not self._journal.delivered(delivery.id, _token(delivery), now):
             raise LeaseLost
+        metrics.DELIVER.observe(took_s, sink=delivery.sink)
+        observe_delivered(self._journal, delivery, now)
         event("delivery.delivered", delivery=delivery.id, job=delivery.job, sink=delivery.sink, objects=len(sent), took_s=took_s)
 
     def _parcel(self, one: ResultObject) -> Parcel:
@@ -192,6 +200,7 @@ class Deliver:
             return
         pause = back_off(delivery.attempts, sink.retry_first, sink.retry_most, salt=f"delivery {delivery.id}")
         if self._journal.retry_delivery(delivery.id, _token(delivery), now + pause, error.code, str(error), now):
+            metrics.DELIVERIES.add(sink=delivery.sink, outcome="retry", code=error.code)
             event(
                 "delivery.retry",
                 delivery=delivery.id,
@@ -205,6 +214,7 @@ class Deliver:
 
     def _park(self, delivery: Delivery, error: DeliveryError) -> None:
         if self._journal.park_delivery(delivery.id, _token(delivery), error.code, str(error), self._clock()):
+            metrics.DELIVERIES.add(sink=delivery.sink, outcome="parked", code=error.code)
             alarm("delivery.parked", delivery=delivery.id, job=delivery.job, sink=delivery.sink, code=error.code, reason=str(error))
 
 

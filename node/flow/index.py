@@ -21,6 +21,7 @@ from node.flow.header import Identity, mapped, parse, sender
 from node.flow.port import Clock
 from node.flow.senders import Senders
 from node.journal.port import Aside, CameAgain, Journal, NewInstance
+from node.observe import metrics
 from node.observe.events import alarm, event, trace
 from node.settings.config import Config, Peer, Scope, Settle
 
@@ -203,6 +204,10 @@ class Index:
             self._inbox.settle(entry, blob)
         for entry in batch.drops:
             self._inbox.drop(entry)
+        conflicts = sum(new.instance.standing is Standing.CONFLICT for new in batch.news)
+        counts = {"new": len(batch.news) - conflicts, "conflict": conflicts, "again": len(batch.again), "own_result": len(batch.own)}
+        for standing, count in counts.items():
+            metrics.INDEXED.add(count, standing=standing)
         for new in batch.news:
             if new.instance.standing is Standing.CONFLICT:
                 alarm("instance.conflict", sop_instance_uid=new.instance.sop_instance_uid, peer=new.instance.peer)
@@ -217,6 +222,7 @@ class Index:
     def _set_aside(self, entry: Path, why: InputError, now: datetime) -> None:
         self._journal.set_aside(Aside(at=now, entry=entry.name, sender=_sender(entry), code=why.code, reason=str(why)))
         self._inbox.set_aside(entry, f"{why} [{why.code}]")
+        metrics.INDEXED.add(standing="aside")
         alarm("instance.set_aside", entry=entry.name, code=why.code, reason=str(why))
 
 

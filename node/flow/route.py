@@ -1,6 +1,7 @@
 """Route: every route is tried on every series of a complete arrival; jobs and reasons go into the journal in one transaction."""
 
 import hashlib
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -16,6 +17,7 @@ from node.flow.header import merge
 from node.flow.port import Clock
 from node.flow.routing import SeriesView, decide
 from node.journal.port import Journal, NewJob
+from node.observe import metrics
 from node.observe.events import alarm, event
 from node.settings import config as settings
 
@@ -147,6 +149,7 @@ class RouteStage:
         return len(complete)
 
     def _route(self, arrival: Arrival) -> None:
+        began = time.monotonic()
         manifest = self._journal.arrival_instances(arrival.id)
         series = {content.series_instance_uid: content for content in series_of(self._journal, arrival, manifest)}
         now = self._clock()
@@ -166,12 +169,15 @@ class RouteStage:
                     asked.setdefault((decision.series_instance_uid, application), _Asked()).routes.append(routes[decision.route])
         new = [self._job(series[uid], application, what) for (uid, application), what in asked.items()]
         jobs = self._journal.route(arrival.id, decisions, new, self._config.digest, now)
+        metrics.ROUTE.observe(time.monotonic() - began)
         event("arrival.routed", arrival=arrival.id, peer=arrival.peer, series=len(series), instances=arrival.instances, jobs=jobs)
         for job, wanted in zip(jobs, new, strict=False):  # none when a later revision was routed first
             if wanted.parked is not None and self._journal.job(job).state is JobState.PARKED:
                 code, reason = wanted.parked
+                metrics.JOBS_ENDED.add(application=wanted.application, state=JobState.PARKED.value, code=code)
                 alarm("job.parked", job=job, application=wanted.application, code=code, reason=reason)
         if not new:
+            metrics.UNMATCHED.add(peer=arrival.peer or metrics.STRANGER)
             event("arrival.unmatched", arrival=arrival.id, peer=arrival.peer, routes=len(self._config.routes))
 
     def _job(self, content: SeriesContent, application: str, asked: _Asked) -> NewJob:

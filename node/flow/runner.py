@@ -24,6 +24,7 @@ from node.flow.infer import Inferred, settings_of
 from node.flow.lease import LENGTH, JobLease, LeaseLost
 from node.flow.port import Clock
 from node.journal.port import Journal
+from node.observe import metrics
 from node.observe.events import alarm, event, trace
 from node.settings import config as settings
 
@@ -89,6 +90,8 @@ class Runner:
         if job is None:
             return 0
         assert job.lease is not None, "a claimed job has a lease"
+        if job.attempts == 1 and job.code is None:
+            metrics.QUEUE_WAIT.observe((self._clock() - job.created_at).total_seconds(), priority=job.priority.value)
         event("job.claimed", job=job.id, application=job.application, state=job.state.value, attempt=job.attempts)
         stuck = settings_of(self._config, job.application).timeout + _GRACE
         with JobLease(self._journal, self._clock, job.id, job.lease, stuck=stuck) as lease:
@@ -131,6 +134,8 @@ class Runner:
         self._note(job, _ANALYSED, took_s=inferred.took_s, application=f"{application.name} {application.version}")
         if not self._journal.inferred(job.id, lease.token, blob, inferred.model_digest, self._clock()):
             raise LeaseLost
+        metrics.ASSEMBLE.observe(inferred.took_s["assemble"], application=job.application)
+        metrics.INFER.observe(inferred.took_s["infer"], application=job.application)
         event("job.inferred", job=job.id, application=job.application, took_s=_rounded(inferred.took_s))
         return inferred.volume, findings, digest
 
@@ -156,6 +161,9 @@ class Runner:
         self._note(job, _MADE, took_s=took)
         if not self._journal.encoded(job.id, lease.token, objects, self._clock()):
             raise LeaseLost
+        metrics.ENCODE.observe(sum(took.values()), application=job.application)
+        if not job.sinks:
+            metrics.JOBS_ENDED.add(application=job.application, state=JobState.DONE.value, code="")
         event("job.encoded", job=job.id, application=job.application, objects=len(objects), took_s=_rounded(took))
 
     def _files(self, job: Job) -> list[Path]:
@@ -199,11 +207,13 @@ class Runner:
             return
         pause = back_off(job.attempts, _RETRY_FIRST, _RETRY_MOST, salt=f"job {job.id}") if counts else _RETRY_FIRST
         if self._journal.retry_job(job.id, lease, now + pause, error.code, reason, now, count_attempt=counts):
+            metrics.JOB_RETRIES.add(application=job.application, code=error.code, counted="yes" if counts else "no")
             again_in_s = round(pause.total_seconds(), 1)
             event("job.retry", job=job.id, code=error.code, reason=told or reason, counted=counts, again_in_s=again_in_s)
 
     def _end(self, job: Job, lease: str, state: JobState, code: str, reason: str, *, told: str = "") -> None:
         if self._journal.end_job(job.id, lease, state, code, reason, self._clock()):
+            metrics.JOBS_ENDED.add(application=job.application, state=state.value, code=code)
             alarm(f"job.{state.value}", job=job.id, application=job.application, code=code, reason=told or reason)
 
     def _defect(self, job: Job, defect: Exception) -> HilumError:

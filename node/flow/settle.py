@@ -11,6 +11,7 @@ from node.domain.errors import JournalError
 from node.domain.state import ArrivalState
 from node.flow.port import Clock
 from node.journal.port import Journal
+from node.observe import metrics
 from node.observe.events import event
 from node.settings import config as settings
 
@@ -105,6 +106,9 @@ class Settle:
             return False  # an instance came at this very moment: its own window runs
         self._asked_at.pop(arrival.id, None)
         waited = (now - arrival.last_instance_at).total_seconds()
+        peer = arrival.peer or metrics.STRANGER
+        metrics.SETTLE_WAIT.observe(waited, peer=peer)
+        metrics.ARRIVALS_COMPLETE.add(peer=peer, by=by.value)
         event("arrival.complete", arrival=arrival.id, peer=arrival.peer, by=by.value, instances=arrival.instances, waited_s=waited)
         return True
 

@@ -83,9 +83,10 @@ class Cells:
             return place
 
     def add(self, place: int, value: float) -> None:
-        """Add to one cell."""
+        """Add to one cell; one that an earlier process left blank begins at 0."""
         with self._lock:
-            self._numbers[place] += value
+            before = self._numbers[place]
+            self._numbers[place] = value if before != before else before + value
 
     def add_two(self, place: int, value: float, other: int, other_value: float) -> None:
         """Add to two cells, for which one turn at the lock is enough."""

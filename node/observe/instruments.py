@@ -100,6 +100,12 @@ class Gauge(Metric):
         super().__init__(name, help_text, *labels)
         self.merge = merge
 
+    def add(self, by: float, /, **labels: str) -> None:
+        """It is `by` more now."""
+        place = self._place(tuple(labels.values()))
+        if place is not None:
+            _home.cells.add(place, by)
+
     def set(self, value: float, /, **labels: str) -> None:
         """It is `value` now."""
         place = self._place(tuple(labels.values()))
