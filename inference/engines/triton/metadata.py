@@ -84,6 +84,12 @@ def compare(model: ModelRef, expected: ModelConfig, served: Served, digest: str,
 def _batch(expected: ModelConfig, served: ModelConfig) -> Iterator[str]:
     if expected.max_batch_size != served.max_batch_size:
         yield f"max_batch_size is {served.max_batch_size} on the server, {expected.max_batch_size} here"
+    if expected.steps != served.steps:
+        yield f"its steps are {_models(served)} on the server, {_models(expected)} here, or joined otherwise"
+
+
+def _models(config: ModelConfig) -> str:
+    return " → ".join(step.model for step in config.steps) or "none"
 
 
 def _tensors(kind: str, expected: Sequence[TensorConfig], served: Sequence[TensorConfig]) -> Iterator[str]:
