@@ -4,11 +4,12 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from node.settings.config import Config, Peer, Sink, SinkKind
+from node.settings.config import Config, EngineKind, EngineSettings, Peer, Sink, SinkKind
 
 if TYPE_CHECKING:
     from inference.applications.port import Application
     from inference.engines.port import Engine
+    from inference.engines.triton.engine import TritonEngine
     from node.assembly.bell import Bell
     from node.blobs.folder import FolderBlobs
     from node.blobs.inbox import FolderInbox
@@ -73,10 +74,27 @@ def open_sink(config: Config, sink: Sink) -> "SinkPort":
 
 def open_engine(config: Config, name: str) -> "Engine":
     """The engine that `engines:` calls `name`; "default" is the embedded one even when the configuration says nothing."""
+    settings = config.engines.get(name)
+    if settings is not None and settings.kind is EngineKind.TRITON:
+        return open_triton(config, settings)
     from inference.engines.embedded import EmbeddedEngine
 
-    settings = config.engines.get(name)
     return EmbeddedEngine(config.models, threads=settings.threads if settings else None)
+
+
+def open_triton(config: Config, settings: EngineSettings) -> "TritonEngine":
+    """An engine of kind triton; nothing is sent yet, the server may be away."""
+    from inference.engines.triton.channel import Tls
+    from inference.engines.triton.engine import TritonEngine
+
+    return TritonEngine(
+        settings.url,
+        config.models,
+        shared_memory=settings.shared_memory.value,
+        tls=Tls(ca=settings.tls.ca, cert=settings.tls.cert, key=settings.tls.key),
+        load=settings.load,
+        limit=settings.shared_memory_limit,
+    )
 
 
 @cache

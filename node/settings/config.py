@@ -33,6 +33,15 @@ class May(StrEnum):
 
 class EngineKind(StrEnum):
     EMBEDDED = "embedded"
+    TRITON = "triton"
+
+
+class SharedMemory(StrEnum):
+    """Which tensors go to a Triton server through shared memory."""
+
+    AUTO = "auto"
+    ON = "on"
+    OFF = "off"
 
 
 class SinkKind(StrEnum):
@@ -128,10 +137,26 @@ class Store:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EngineTls:
+    """PEM files for a grpcs:// address; `ca` None trusts the authorities that gRPC comes with."""
+
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
+    """What runs models. `threads` is of kind embedded; what stands below it of kind triton."""
+
     name: str
     kind: EngineKind = EngineKind.EMBEDDED
     threads: int | None = None
+    url: str = ""
+    tls: EngineTls = EngineTls()
+    shared_memory: SharedMemory = SharedMemory.AUTO
+    shared_memory_limit: int = 4 * 2**30
+    load: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,21 +1,132 @@
 """`engines:` what runs models."""
 
-from node.settings.blocks import Block, Key, Named
-from node.settings.config import EngineKind, EngineSettings
-from node.settings.kinds import Choice, whole
+from inference.engines.triton.channel import parse_url
+from node.settings.blocks import Block, Key, Named, Nodes, Values
+from node.settings.config import EngineKind, EngineSettings, EngineTls, SharedMemory
+from node.settings.errors import BadValue, MissingKey
+from node.settings.kinds import SIZE, SWITCH, Choice, FilePath, Scalar, whole
+from node.settings.source import Here
+
+_LEAST_SHARED = 64 * 2**20
 
 
-def _engine(*, name: str, kind: EngineKind, threads: int | None) -> EngineSettings:
-    return EngineSettings(name=name, kind=kind, threads=threads)
+def _url(text: str) -> str:
+    return str(parse_url(text))
+
+
+URL = Scalar(wants="an address `grpc://host:8001`", parse=_url, form={"type": "string", "pattern": "^grpcs?://[^/]+$"})
+
+
+def _whole_pair(values: Values, nodes: Nodes, here: Here) -> None:
+    for one, other in (("cert", "key"), ("key", "cert")):
+        if values[one] is not None and values[other] is None:
+            raise here.refuse(MissingKey, nodes[one], f'a "{one}" needs the "{other}" that belongs to it')
+
+
+TLS = Block(
+    build=EngineTls,
+    check=_whole_pair,
+    keys=(
+        Key(
+            name="ca",
+            kind=FilePath(),
+            says="PEM file of the authority that signed the server's certificate; without it, the authorities that gRPC comes with.",
+        ),
+        Key(name="cert", kind=FilePath(), says="PEM file of the node's own certificate, where the server asks for one."),
+        Key(name="key", kind=FilePath(), says="PEM file of its private key."),
+    ),
+)
+
+_OF_TRITON = ("url", "tls", "shared_memory", "shared_memory_limit", "load")
+
+
+def _engine(
+    *,
+    name: str,
+    kind: EngineKind,
+    threads: int | None,
+    url: str | None,
+    tls: EngineTls,
+    shared_memory: SharedMemory,
+    shared_memory_limit: int,
+    load: bool,
+) -> EngineSettings:
+    return EngineSettings(
+        name=name,
+        kind=kind,
+        threads=threads,
+        url=url or "",
+        tls=tls,
+        shared_memory=shared_memory,
+        shared_memory_limit=shared_memory_limit,
+        load=load,
+    )
+
+
+def _check(values: Values, nodes: Nodes, here: Here) -> None:
+    if values["kind"] is EngineKind.EMBEDDED:
+        for key in _OF_TRITON:
+            if key in nodes:
+                raise here.refuse(BadValue, nodes[key], f'an engine of kind embedded has no "{key}"; that belongs to kind triton')
+        return
+    if "threads" in nodes:
+        raise here.refuse(BadValue, nodes["threads"], 'an engine of kind triton has no "threads"; its server decides')
+    if values["url"] is None:
+        raise here.refuse(MissingKey, nodes["kind"], 'an engine of kind triton needs the key "url": grpc://host:8001')
+    if "tls" in nodes and not values["url"].startswith("grpcs://"):
+        raise here.refuse(BadValue, nodes["url"], '"tls" without encryption; write grpcs:// instead of grpc://')
+    if values["shared_memory_limit"] < _LEAST_SHARED:
+        raise here.refuse(BadValue, nodes["shared_memory_limit"], "less than 64MiB holds no volume; write shared_memory: off")
 
 
 ENGINES = Named(
     noun="engine",
     of=Block(
         build=_engine,
+        check=_check,
         keys=(
-            Key(name="kind", kind=Choice(of=EngineKind), default="embedded", says="`embedded` runs models inside the work processes."),
-            Key(name="threads", kind=whole(1, 1024), says="Threads for one model; without it, what the processor has."),
+            Key(
+                name="kind",
+                kind=Choice(of=EngineKind),
+                default="embedded",
+                says="`embedded` runs models inside the work processes; `triton` asks a Triton Inference Server.",
+            ),
+            Key(
+                name="threads",
+                kind=whole(1, 1024),
+                says="Kind embedded: threads for one model; without it, what the processor has.",
+            ),
+            Key(
+                name="url",
+                kind=URL,
+                says="Kind triton: the server's gRPC address, `grpc://host:8001`, or `grpcs://host:8001` for TLS.",
+            ),
+            Key(
+                name="tls",
+                kind=TLS,
+                default="{}",
+                says="Kind triton: certificates for a `grpcs://` address; read again at each connection.",
+            ),
+            Key(
+                name="shared_memory",
+                kind=Choice(of=SharedMemory),
+                default="auto",
+                says="Kind triton: `auto` sends large tensors through shared memory when the server proves to see this machine's, "
+                "else by gRPC; `on` sends all of them so and counts a server that does not see it as away; `off` never does.",
+            ),
+            Key(
+                name="shared_memory_limit",
+                kind=SIZE,
+                default="4GiB",
+                says="Kind triton: what one work process may take of /dev/shm; above it tensors go by gRPC.",
+            ),
+            Key(
+                name="load",
+                kind=SWITCH,
+                default="true",
+                says="Kind triton: have the server load models that it does not serve, and load one anew whose process died "
+                "(it needs --model-control-mode=explicit).",
+            ),
         ),
     ),
 )

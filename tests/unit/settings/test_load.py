@@ -11,7 +11,23 @@ import pytest
 
 from node.domain.job import Priority
 from node.domain.route import Condition, Operator
-from node.settings.config import ApplicationSettings, Config, EngineSettings, Limits, May, Node, Peer, Scope, Settle, Sink, SinkKind, Store
+from node.settings.config import (
+    ApplicationSettings,
+    Config,
+    EngineKind,
+    EngineSettings,
+    EngineTls,
+    Limits,
+    May,
+    Node,
+    Peer,
+    Scope,
+    Settle,
+    SharedMemory,
+    Sink,
+    SinkKind,
+    Store,
+)
 from node.settings.errors import ConfigMissing
 from node.settings.find import find_config
 from node.settings.load import load, schema
@@ -135,6 +151,32 @@ def test_a_file_of_comments_and_headings_is_a_whole_configuration(tmp_path: Path
     """A block whose entries are all commented out is an empty one, not a mistake."""
     config = read(tmp_path, "node:\npeers:\n  # pacs: …\nroutes:\n")
     assert (config.peers, config.routes) == ({}, ())
+
+
+def test_an_engine_on_a_triton_server(tmp_path: Path) -> None:
+    """The port may be left out; files of `tls` count from the configuration's folder; everything else has a default."""
+    config = read(
+        tmp_path,
+        """\
+        engines:
+          near: {kind: triton, url: "grpc://localhost"}
+          far:
+            kind: triton
+            url: grpcs://triton.hospital.example:9001
+            tls: {ca: certificates/ca.pem, cert: /etc/hilum/node.pem, key: /etc/hilum/node.key}
+            shared_memory: off
+            load: false
+        """,
+    )
+    assert config.engines["near"] == EngineSettings(name="near", kind=EngineKind.TRITON, url="grpc://localhost:8001")
+    assert config.engines["far"] == EngineSettings(
+        name="far",
+        kind=EngineKind.TRITON,
+        url="grpcs://triton.hospital.example:9001",
+        tls=EngineTls(ca=tmp_path / "certificates/ca.pem", cert=Path("/etc/hilum/node.pem"), key=Path("/etc/hilum/node.key")),
+        shared_memory=SharedMemory.OFF,
+        load=False,
+    )
 
 
 def test_the_digest_follows_the_meaning_and_nothing_else(tmp_path: Path) -> None:
