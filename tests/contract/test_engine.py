@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,16 @@ from inference.engines.errors import DigestMismatch, EngineTimeout, ModelMissing
 from inference.engines.port import Engine, ModelRef
 from inference.engines.repository import Repository
 from inference.engines.tiling import infer_tiled
+from inference.engines.triton.engine import TritonEngine
+from inference.engines.triton.server import LocalTriton
 from inference.errors import EngineError, ModelError
+from tests.lab.triton import servers
 from tests.unit.engines.models import fill
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 
-ENGINES: dict[str, Callable[[Path], Engine]] = {"embedded": lambda repository: EmbeddedEngine(repository, threads=1)}
+SHARED_MEMORY = {"triton-grpc": "off", "triton-shared-memory": "on"}
+HEALTH = {"embedded": "torch 2."} | dict.fromkeys(SHARED_MEMORY, "Triton 2.51")
 DOUBLES = [("double_pt", "INPUT__0", "OUTPUT__0"), ("double_pt2", "INPUT__0", "OUTPUT__0"), ("double_onnx", "x", "y")]
 CUBE = np.arange(64, dtype=np.float32).reshape(1, 1, 4, 4, 4)
 
@@ -31,18 +36,48 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return repository
 
 
-@pytest.fixture(params=list(ENGINES))
-def engine(request: pytest.FixtureRequest, models: Path) -> Iterator[Engine]:
+@pytest.fixture(params=["embedded", *(pytest.param(name, marks=[pytest.mark.slow, pytest.mark.registry]) for name in SHARED_MEMORY)])
+def engine_name(request: pytest.FixtureRequest) -> str:
+    """Each engine there is; Triton's tensors go over gRPC or through shared memory."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def server_of() -> Iterator[Callable[[Path], LocalTriton]]:
+    """The tritonserver over a repository, one for each; it serves what an engine has it load."""
+    with servers() as start:
+        started: dict[Path, LocalTriton] = {}
+
+        def server(repository: Path) -> LocalTriton:
+            if repository not in started:
+                started[repository] = start(repository, models=[])
+            return started[repository]
+
+        yield server
+
+
+@pytest.fixture
+def open_engine(engine_name: str, request: pytest.FixtureRequest) -> Iterator[Callable[[Path], Engine]]:
+    """Each engine, for tests that bring their own repository; closed at the end."""
+    with ExitStack() as closing:
+
+        def open_(repository: Path) -> Engine:
+            engine: Engine
+            if engine_name in SHARED_MEMORY:
+                server = request.getfixturevalue("server_of")(repository)
+                engine = TritonEngine(server.url, repository, shared_memory=SHARED_MEMORY[engine_name])
+            else:
+                engine = EmbeddedEngine(repository, threads=1)
+            closing.callback(engine.close)
+            return engine
+
+        yield open_
+
+
+@pytest.fixture
+def engine(open_engine: Callable[[Path], Engine], models: Path) -> Engine:
     """Each engine on that repository."""
-    opened = ENGINES[request.param](models)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture(params=list(ENGINES))
-def open_engine(request: pytest.FixtureRequest) -> Callable[[Path], Engine]:
-    """Each engine, for tests that bring their own repository."""
-    return ENGINES[request.param]
+    return open_engine(models)
 
 
 @pytest.mark.parametrize(("name", "input", "output"), DOUBLES)
@@ -191,11 +226,11 @@ def test_a_deadline_that_has_passed(engine: Engine) -> None:
     assert isinstance(late.value, EngineError)
 
 
-def test_health_names_what_computes(engine: Engine) -> None:
+def test_health_names_what_computes(engine: Engine, engine_name: str) -> None:
     """The sentence that `hilum doctor` prints."""
     health = engine.health()
     assert health.ready
-    assert "torch 2." in health.detail
+    assert HEALTH[engine_name] in health.detail
 
 
 def test_tiles_of_a_model_that_changes_nothing_give_the_image_back(engine: Engine) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from inference.engines.ensemble import ensemble_of
-from inference.engines.errors import EngineAway, ModelCrashed, ModelNotServed
+from inference.engines.errors import EngineAway, ModelCrashed, ModelNotServed, UnreadableModel
 from inference.engines.modelconfig import ModelConfig
 from inference.engines.port import Load, ModelRef
 from inference.engines.repository import Repository
@@ -19,6 +19,7 @@ from inference.errors import EngineError, HilumError
 
 _CHECKED_S = 60.0
 _LOAD_S = 600.0
+_UNREADABLE = "is at UNAVAILABLE state"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,7 +211,9 @@ class Models:
                 raise
             raise ModelNotServed(f"{refused}; {self._versions(model)}") from refused
         except HilumError as refused:
-            raise ModelNotServed(f"the server could not load it: {refused}") from refused
+            # Triton's word for a version that it found and could make nothing of; the rest it did not find
+            kind = UnreadableModel if _UNREADABLE in str(refused) else ModelNotServed
+            raise kind(f"the server could not load it: {refused}") from refused
 
     def _versions(self, model: ModelRef) -> str:
         """Which versions of the model the server has, and in which state, for the sentence."""
