@@ -1,27 +1,19 @@
 """The embedded engine: TorchScript, torch.export and ONNX models of the repository, computed in this process on the CPU."""
 
-import importlib.metadata
-import importlib.util
-import os
 import threading
 import time
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
 
-from numpy.typing import NDArray
-
+from inference.engines.choosing import Fallback, Tell, open_model
 from inference.engines.ensemble import Ensemble, ensemble_of
-from inference.engines.errors import EngineNotInstalled, EngineTimeout
+from inference.engines.errors import EngineTimeout
 from inference.engines.modelconfig import ModelConfig
 from inference.engines.port import EngineHealth, Load, ModelRef, Tensors, Urgency
+from inference.engines.processors import threads_each
 from inference.engines.repository import Repository
-
-Arrays: TypeAlias = dict[str, NDArray[Any]]
-Compute: TypeAlias = Callable[[Mapping[str, NDArray[Any]]], Arrays]
-_LIBRARIES = ("torch", "onnxruntime")
+from inference.engines.runtimes import Arrays, Compute, Runtime, installed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +21,7 @@ class _Loaded:
     config: ModelConfig
     digest: str
     compute: Compute | Ensemble
+    runtime: str = ""
 
 
 class EmbeddedEngine:
@@ -42,12 +35,17 @@ class EmbeddedEngine:
     repository
         Folder of the model repository.
     threads
-        How many threads one computation takes; None: as many as this process may use.
+        How many threads one computation takes; None: this process's share of the cores that it may use.
+    workers
+        How many processes compute on this machine at the same time.
+    tell
+        Is told when a model is computed in another way than its entry in the repository names.
     """
 
-    def __init__(self, repository: Path, *, threads: int | None = None) -> None:
+    def __init__(self, repository: Path, *, threads: int | None = None, workers: int = 1, tell: Tell | None = None) -> None:
         self._repository = Repository(repository)
-        self._threads = threads or len(os.sched_getaffinity(0))
+        self._threads = threads or threads_each(workers)
+        self._tell = tell or _nobody
         self._loaded: dict[ModelRef, _Loaded] = {}
         self._lock = threading.Lock()
 
@@ -88,9 +86,14 @@ class EmbeddedEngine:
 
     def health(self) -> EngineHealth:
         """Ready when at least one of the libraries that compute is installed."""
-        found = {name: importlib.metadata.version(name) for name in _LIBRARIES if importlib.util.find_spec(name)}
-        detail = ", ".join(f"{name} {version}" for name, version in found.items()) or "neither torch nor onnxruntime is installed"
+        found = [f"{runtime} {version}" for runtime in Runtime if (version := installed(runtime))]
+        detail = ", ".join(found) or "neither openvino nor onnxruntime nor torch is installed"
         return EngineHealth(ready=bool(found), detail=f"{detail}; models in {self._repository.path}; {self._threads} threads")
+
+    def runtime(self, model: ModelRef) -> str:
+        """The way in which a loaded model is computed."""
+        with self._lock:
+            return self._loaded[model].runtime if model in self._loaded else ""
 
     def close(self) -> None:
         """Let go of the loaded models."""
@@ -110,18 +113,24 @@ class EmbeddedEngine:
                     digest = self._repository.verified_digest(model)
                     self._loaded[model] = _Loaded(config=config, digest=digest, compute=ensemble_of(model, self._repository))
                     return self._loaded[model]
-                file, content, digest = self._repository.read(model)
-                self._loaded[model] = _Loaded(config=config, digest=digest, compute=self._computation(config, file, content))
+                self._loaded[model] = self._opened(model, config)
             return self._loaded[model]
 
-    def _computation(self, config: ModelConfig, file: Path, content: bytes) -> Compute:
-        library = "onnxruntime" if file.suffix == ".onnx" else "torch"
-        if importlib.util.find_spec(library) is None:
-            raise EngineNotInstalled(f'model "{config.name}" needs {library} ({file.name})')
-        if library == "onnxruntime":
-            from inference.engines.onnx_model import onnx_computation
+    def _opened(self, model: ModelRef, config: ModelConfig) -> _Loaded:
+        file, content, digest = self._repository.read(model)
+        entry = self._repository.entry(model)
+        chosen = open_model(
+            model,
+            config,
+            file,
+            content,
+            threads=self._threads,
+            measured=entry.embedded if entry else None,
+            golden=entry.golden if entry else None,
+            tell=self._tell,
+        )
+        return _Loaded(config=config, digest=digest, compute=chosen.compute, runtime=chosen.runtime)
 
-            return onnx_computation(config, file, content, self._threads)
-        from inference.engines.torch_model import torch_computation
 
-        return torch_computation(config, file, content, self._threads)
+def _nobody(_fallback: Fallback) -> None:
+    """For who opens an engine and shows nothing of it."""

@@ -1,13 +1,16 @@
 """The golden run: a known input through a model, to see that it still computes what it did when the application was written."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inference.engines.errors import GoldenMismatch
+from inference.engines.modelconfig import ModelConfig
 from inference.engines.port import Engine, Golden, ModelRef
 from inference.engines.repository import Repository
+from inference.engines.runtimes import Compute
 
 _STEP = 2654435761  # Knuth's multiplicative hash: neighbouring indices land far apart
 
@@ -19,15 +22,9 @@ def golden_input(shape: tuple[int, ...], dtype: np.dtype[Any], scale: float = 1.
 
 
 def golden_run(engine: Engine, repository: Repository, model: ModelRef, golden: Golden) -> tuple[float, float]:
-    """Mean and standard deviation of the last channel (axis 1) of the model's first output, for the golden input.
-
-    One channel: over all channels of a softmax the mean says nothing.
-    """
+    """Mean and standard deviation of the last channel (axis 1) of the model's first output, for the golden input."""
     config = repository.config(model)
-    outputs = engine.infer(model, {tensor.name: golden_input(golden.shape, tensor.dtype, golden.scale) for tensor in config.inputs})
-    first = outputs[config.outputs[0].name]
-    channel = first[:, -1] if first.ndim > 1 else first
-    return float(channel.mean(dtype=np.float64)), float(channel.std(dtype=np.float64))
+    return _figures(config, engine.infer(model, _inputs(config, golden)))
 
 
 def check_golden(engine: Engine, repository: Repository, model: ModelRef, golden: Golden) -> None:
@@ -37,7 +34,32 @@ def check_golden(engine: Engine, repository: Repository, model: ModelRef, golden
     ------
     GoldenMismatch
     """
-    mean, deviation = golden_run(engine, repository, model, golden)
+    _compare(model, golden, golden_run(engine, repository, model, golden))
+
+
+def compare_golden(model: ModelRef, config: ModelConfig, golden: Golden, compute: Compute) -> None:
+    """The same of a model that is loaded, without an engine around it.
+
+    Raises
+    ------
+    GoldenMismatch
+    """
+    _compare(model, golden, _figures(config, compute(_inputs(config, golden))))
+
+
+def _inputs(config: ModelConfig, golden: Golden) -> dict[str, NDArray[Any]]:
+    return {tensor.name: golden_input(golden.shape, tensor.dtype, golden.scale) for tensor in config.inputs}
+
+
+def _figures(config: ModelConfig, outputs: Mapping[str, NDArray[Any]]) -> tuple[float, float]:
+    """Of one channel: over all channels of a softmax the mean says nothing."""
+    first = outputs[config.outputs[0].name]
+    channel = first[:, -1] if first.ndim > 1 else first
+    return float(channel.mean(dtype=np.float64)), float(channel.std(dtype=np.float64))
+
+
+def _compare(model: ModelRef, golden: Golden, found: tuple[float, float]) -> None:
+    mean, deviation = found
     if abs(mean - golden.mean) > golden.tolerance or abs(deviation - golden.deviation) > golden.tolerance:
         raise GoldenMismatch(
             f'model "{model.name}" version {model.version}: the golden input gives mean {mean:.5f}, deviation {deviation:.5f}; '

@@ -5,12 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
-from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, RuntimeException
 
 from inference.engines.errors import OutOfMemory, UnreadableModel, WrongTensors
 from inference.engines.modelconfig import ModelConfig
+from inference.engines.silence import onnxruntime
+
+ort = onnxruntime()
+_state = ort.capi.onnxruntime_pybind11_state
+_UNREADABLE = (_state.InvalidProtobuf, _state.InvalidGraph, _state.Fail, _state.InvalidArgument)
 
 
 def onnx_computation(config: ModelConfig, file: Path, content: bytes, threads: int) -> "OnnxComputation":
@@ -20,14 +23,14 @@ def onnx_computation(config: ModelConfig, file: Path, content: bytes, threads: i
     ------
     UnreadableModel
     """
-    options = onnxruntime.SessionOptions()
+    options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     # 3: errors only; warnings about graph clean-up are no operator's business
     options.log_severity_level = 3
     try:
-        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except (InvalidProtobuf, InvalidGraph, Fail, InvalidArgument) as broken:
+        session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except _UNREADABLE as broken:
         raise UnreadableModel(f"{file} is not an ONNX model: {broken}") from broken
     for kind, tensors, nodes in (("input", config.inputs, session.get_inputs()), ("output", config.outputs, session.get_outputs())):
         absent = {tensor.name for tensor in tensors} - {node.name for node in nodes}
@@ -47,10 +50,10 @@ class OnnxComputation:
     def __call__(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         try:
             results = self._session.run(self._outputs, {name: np.ascontiguousarray(array) for name, array in inputs.items()})
-        except RuntimeException as failed:
+        except _state.RuntimeException as failed:
             if "alloc" in str(failed):
                 raise OutOfMemory(f'model "{self._config.name}": {failed}') from failed
             raise WrongTensors(f'model "{self._config.name}" cannot compute these inputs: {failed}') from failed
-        except InvalidArgument as failed:
+        except _state.InvalidArgument as failed:
             raise WrongTensors(f'model "{self._config.name}" cannot compute these inputs: {failed}') from failed
         return dict(zip(self._outputs, results, strict=True))

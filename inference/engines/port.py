@@ -55,6 +55,31 @@ class Golden:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tiles:
+    """Windows of an image, one after the other: their size, the share that neighbours have in common, how many go in one call.
+
+    `model` takes the model's place, with tensors of the same names: an ensemble that prepares on the server what applications
+    prepare otherwise. None: the model itself.
+    """
+
+    window: tuple[int, ...]
+    overlap: float = 0.5
+    batch: int = 1
+    model: ModelRef | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whole:
+    """The whole image in one call; `model` as in `Tiles`."""
+
+    model: ModelRef | None = None
+
+
+Call: TypeAlias = Tiles | Whole
+"""How a model wants to be called, as its entry in the repository says (`inference.engines.calling`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineHealth:
     """Whether an engine answers, and the sentence that `hilum doctor` prints."""
 
@@ -104,7 +129,8 @@ class Engine(Protocol):
     inputs; returns all outputs that config.pbtxt names; the same inputs give the same bytes again on the same machine. It may be called
     by many threads at once. `digest` is stable for the same model file: it goes into the results' UIDs. A deadline of 0 or less has
     passed (`EngineTimeout`). `check` computes nothing: it raises the `ModelError` that `infer` would meet (a model that is not served,
-    other tensors than the repository's config.pbtxt says, another digest), so that a study need not find out.
+    other tensors than the repository's config.pbtxt says, another digest), so that a study need not find out. `runtime` names what computed
+    the model's answers last, for the job's record ("openvino f32 2026.4.1, 2 threads"); "" as long as nothing has, or nobody knows.
     """
 
     def infer(
@@ -116,6 +142,8 @@ class Engine(Protocol):
     def check(self, model: ModelRef) -> None: ...
 
     def load(self, model: ModelRef) -> Load: ...
+
+    def runtime(self, model: ModelRef) -> str: ...
 
     def health(self) -> EngineHealth: ...
 

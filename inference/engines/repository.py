@@ -21,7 +21,7 @@ from inference.engines.ensemble import ensemble_digest, ensemble_of
 from inference.engines.errors import BrokenEnsemble, DigestMismatch, ModelMissing, UnreadableModel
 from inference.engines.measured import Measured, measured_from_json, measured_to_json
 from inference.engines.modelconfig import LATEST, ModelConfig, parse_config
-from inference.engines.port import Golden, ModelRef
+from inference.engines.port import Call, Golden, ModelRef, Tiles, Whole
 
 CONFIG = "config.pbtxt"
 ENTRY = "hilum.json"
@@ -46,6 +46,8 @@ class Entry:
         What was measured of it for the embedded engine, and which way to compute it was chosen.
     code
         What of the author's own code was run at import, because the operator allowed it.
+    call
+        How applications are to call it; None: as each does by itself.
     """
 
     file: str
@@ -58,6 +60,7 @@ class Entry:
     golden: Golden | None = None
     embedded: Measured | None = None
     code: tuple[str, ...] = ()
+    call: Call | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +141,16 @@ class Repository:
             return entry_from_json(versions[str(model.version)])
         except (OSError, ValueError, KeyError, TypeError) as broken:
             raise UnreadableModel(f"{file} does not describe version {model.version}: {broken!r}") from broken
+
+    def call_of(self, model: ModelRef) -> Call | None:
+        """How the entry wants a model called; None where it does not say, or where the model is not there (who calls it is told).
+
+        Raises
+        ------
+        UnreadableModel
+        """
+        entry = self.entry(model) if (self.path / model.name).is_dir() else None
+        return None if entry is None else entry.call
 
     def digest(self, model: ModelRef) -> str:
         """SHA-256 (hex) of the weights as they lie there now; of an ensemble, over its steps and their digests."""
@@ -242,6 +255,10 @@ def entry_to_json(entry: Entry) -> dict[str, Any]:
         fields["golden"] = {**asdict(golden), "shape": list(golden.shape)}
     if entry.code:
         fields["code"] = list(entry.code)
+    if entry.call is not None:
+        fields["call"] = call_to_json(entry.call)
+    if entry.embedded is not None:
+        fields["embedded"] = measured_to_json(entry.embedded)
     return fields
 
 
@@ -255,4 +272,38 @@ def entry_from_json(fields: dict[str, Any]) -> Entry:
             **{name: float(golden[name]) for name in ("mean", "deviation", "scale", "tolerance")},
         )
     code = tuple(str(each) for each in given.pop("code", ()))
-    return Entry(golden=golden, code=code, **given)
+    return Entry(golden=golden, code=code, embedded=_measured(given.pop("embedded", None)), **given)
+
+
+def _measured(fields: Any) -> Measured | None:
+    """What was measured; None where that cannot be read: a model does not depend on it."""
+    try:
+        return measured_from_json(fields)
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def call_to_json(call: Call) -> dict[str, Any]:
+    """The `call` of an entry: {"kind": "tiles", "window": …, "overlap": …, "batch": …} or {"kind": "whole"}, and "model" and "version"."""
+    fields: dict[str, Any] = {"kind": "whole"}
+    if isinstance(call, Tiles):
+        fields = {"kind": "tiles", "window": list(call.window), "overlap": call.overlap, "batch": call.batch}
+    if call.model is not None:
+        fields |= {"model": call.model.name, "version": call.model.version}
+    return fields
+
+
+def call_from_json(fields: dict[str, Any]) -> Call:
+    """`call_to_json` the other way; KeyError, TypeError or ValueError where it is not one."""
+    given = dict(fields)
+    kind, name, version = given.pop("kind"), given.pop("model", None), int(given.pop("version", 1))
+    model = None if name is None else ModelRef(name=str(name), version=version)
+    if kind == "whole":
+        return Whole(model=model, **given)
+    if kind != "tiles":
+        raise ValueError(f'kind is "{kind}"; there are tiles and whole')
+    window = tuple(int(side) for side in given.pop("window"))
+    tiles = Tiles(window=window, overlap=float(given.pop("overlap", 0.5)), batch=int(given.pop("batch", 1)), model=model, **given)
+    if not window or min(*window, tiles.batch, 1) < 1 or not 0 <= tiles.overlap < 1:
+        raise ValueError(f"{fields} are no tiles: sides and batch are at least 1, overlap is from 0 to below 1")
+    return tiles

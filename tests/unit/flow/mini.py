@@ -70,6 +70,9 @@ class ThresholdEngine:
     def load(self, model: ModelRef) -> Load:
         return Load()
 
+    def runtime(self, model: ModelRef) -> str:
+        return "threshold" if self.asked else ""
+
     def infer(
         self, model: ModelRef, inputs: Tensors, *, deadline_s: float | None = None, urgency: Urgency = Urgency.ROUTINE
     ) -> dict[str, NDArray[Any]]:

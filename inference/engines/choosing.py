@@ -1,0 +1,103 @@
+"""Which way the embedded engine computes a model on this machine: the one that was measured and entered, unless something is against it.
+
+A model that was never measured is computed by the library that its format belongs to: nobody has compared the others with it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from inference.engines.errors import EngineNotInstalled, GoldenMismatch, UnreadableModel, WrongTensors
+from inference.engines.golden import compare_golden
+from inference.engines.measured import Measured, in_single_precision
+from inference.engines.modelconfig import ModelConfig
+from inference.engines.port import Golden, ModelRef
+from inference.engines.processors import machine
+from inference.engines.runtimes import Compute, Precision, Runtime, Way, computation, installed, reference
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fallback:
+    """A model is computed in another way than the entered one: the answers may differ in their last digits, the time in its first."""
+
+    model: ModelRef
+    wanted: Way
+    used: Way
+    reason: str
+
+
+Tell: TypeAlias = Callable[[Fallback], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """A loaded model; `runtime` is what the record of a job says of it."""
+
+    compute: Compute
+    runtime: str
+
+
+def open_model(
+    model: ModelRef,
+    config: ModelConfig,
+    file: Path,
+    content: bytes,
+    *,
+    threads: int,
+    measured: Measured | None,
+    golden: Golden | None,
+    tell: Tell,
+) -> Chosen:
+    """Load a model in the way that is right here; what is told when it is not the entered one, and why.
+
+    Every way but the reference has to give the golden output before it is used: a library that was updated, or another processor, is
+    found out before a study is.
+
+    Raises
+    ------
+    EngineNotInstalled, UnreadableModel, WrongTensors
+        As the reference says, when no way is left.
+    """
+    first = reference(file)
+    wanted = measured.way if measured else first
+    refusals: dict[Way, EngineNotInstalled | UnreadableModel | WrongTensors | GoldenMismatch] = {}
+    reason = ""
+    for way in _order(measured, first):
+        if way.precision is not Precision.F32 and (reason := _unfit(way, measured)):
+            continue
+        if way == _last(first) and way != wanted and not isinstance(refusals.get(first), EngineNotInstalled):
+            continue  # what the model's own library refuses is no model
+        try:
+            compute = computation(way, config, file, content, threads)
+            if way != first and golden is not None:
+                compare_golden(model, config, golden, compute)
+        except (EngineNotInstalled, UnreadableModel, WrongTensors, GoldenMismatch) as refused:
+            refusals[way] = refused
+            reason = reason or f"{refused} [{refused.code}]"
+            continue
+        if way != wanted:
+            tell(Fallback(model=model, wanted=wanted, used=way, reason=reason))
+        return Chosen(compute=compute, runtime=f"{way} {installed(way.runtime)}, {threads} {'thread' if threads == 1 else 'threads'}")
+    raise refusals[first]
+
+
+def _order(measured: Measured | None, first: Way) -> list[Way]:
+    """The entered way, the same in single precision, the reference, and OpenVINO for when the reference is not installed."""
+    entered = [measured.way, in_single_precision(measured)] if measured else []
+    return list(dict.fromkeys([*entered, first, _last(first)]))
+
+
+def _last(first: Way) -> Way:
+    return Way(runtime=Runtime.OPENVINO) if first.runtime is not Runtime.OPENVINO else first
+
+
+def _unfit(way: Way, measured: Measured | None) -> str:
+    """Why a lower precision, which was judged on one machine, is not used on this one; "" when it is."""
+    if measured is not None and measured.machine != machine():
+        return f"{way.precision} was judged on {measured.machine}, this is {machine()}"
+    if installed(way.runtime) is None:
+        return f"{way.runtime} is not installed"
+    from inference.engines.openvino_model import can_compute_in
+
+    return "" if can_compute_in(way.precision) else f"this processor has no instructions for {way.precision}"

@@ -1,0 +1,221 @@
+"""ONNX, TorchScript and torch.export models computed by OpenVINO; the only module of the engines that imports it.
+
+A converted model is kept in the user's cache as OpenVINO's own format, so that a process that only computes never imports torch. Compiled
+models are not kept: compiling takes a tenth of a second, about as long as reading a compiled one back.
+"""
+
+import hashlib
+import io
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.engines.errors import OutOfMemory, UnreadableModel, WrongTensors
+from inference.engines.modelconfig import ModelConfig, positions
+from inference.engines.openvino_sums import steady_normalisation
+from inference.engines.registry import user_cache
+from inference.engines.runtimes import Precision
+from inference.engines.silence import openvino
+
+FORM = "1"
+"""Of what is kept: another number makes every model be converted anew."""
+
+_MODEL, _WEIGHTS, _DIGEST = "model.xml", "model.bin", "sha256"
+_OF_CONVERSION = (
+    *(RuntimeError, ValueError, TypeError, KeyError, AttributeError, IndexError, NotImplementedError, AssertionError, OSError),
+    *(ImportError, RecursionError),
+)
+"""What the front ends raise on models that they do not know, beside their own classes, which share no base."""
+
+
+def openvino_computation(
+    config: ModelConfig, file: Path, content: bytes, threads: int, precision: Precision = Precision.F32
+) -> "OpenvinoComputation":
+    """Load a model from its bytes.
+
+    Raises
+    ------
+    UnreadableModel
+        OpenVINO does not know what the model is made of.
+    WrongTensors
+        It has other inputs or outputs than config.pbtxt names.
+    """
+    ov = openvino()
+    core = ov.Core()
+    model = _readable(file, lambda: _model(core, config, file, content))
+    if precision is Precision.F32:
+        # lower precisions lose more elsewhere; what they lose in all is for the gate to judge
+        _readable(file, lambda: steady_normalisation(model))
+    inputs, outputs = _places(model, config, file)
+    compiled = _readable(
+        file,
+        lambda: core.compile_model(
+            model,
+            "CPU",
+            {
+                "PERFORMANCE_HINT": "LATENCY",
+                "NUM_STREAMS": "1",
+                "INFERENCE_NUM_THREADS": threads,
+                "INFERENCE_PRECISION_HINT": precision.value,
+                # two processes that pin their threads pin them to the same cores: measured, each then takes twice as long
+                "ENABLE_CPU_PINNING": False,
+            },
+        ),
+    )
+    return OpenvinoComputation(config, compiled, inputs, outputs)
+
+
+class OpenvinoComputation:
+    """A loaded model; call it with arrays by tensor name, from any number of threads."""
+
+    def __init__(self, config: ModelConfig, compiled: Any, inputs: Mapping[str, int], outputs: Mapping[str, int]) -> None:
+        self._config = config
+        self._compiled = compiled
+        self._inputs = inputs
+        self._outputs = outputs
+
+    def __call__(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        # a request of its own for every call: its outputs are handed out as they are, and no other call writes into them
+        request = self._compiled.create_infer_request()
+        given = {self._inputs[name]: np.ascontiguousarray(array) for name, array in inputs.items()}
+        try:
+            results = request.infer(given, share_inputs=True, share_outputs=True)
+        except RuntimeError as failed:
+            last = (str(failed).strip().splitlines() or [type(failed).__name__])[-1].strip()
+            if "alloc" in str(failed):
+                raise OutOfMemory(f'model "{self._config.name}": {last}') from failed
+            raise WrongTensors(f'model "{self._config.name}" cannot compute these inputs: {last}') from failed
+        return {name: results[place] for name, place in self._outputs.items()}
+
+
+def can_compute_in(precision: Precision) -> bool:
+    """Whether this processor has instructions for a precision."""
+    capabilities = openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return precision is Precision.F32 or precision.value.upper() in capabilities
+
+
+def _readable(file: Path, step: Callable[[], Any]) -> Any:
+    from openvino import frontend
+
+    try:
+        return step()
+    except (*_OF_CONVERSION, frontend.OpConversionFailure, frontend.GeneralFailure, frontend.NotImplementedFailure) as unknown:
+        first = next(iter(str(unknown).strip().splitlines()), type(unknown).__name__)
+        raise UnreadableModel(f"{file} cannot be computed by OpenVINO: {first}") from unknown
+
+
+def _model(core: Any, config: ModelConfig, file: Path, content: bytes) -> Any:
+    """The model as OpenVINO computes it: from the cache, or converted and kept there."""
+    kept = user_cache() / "openvino" / _key(config, file, content)
+    if (found := _kept(core, kept)) is not None:
+        return found
+    model = core.read_model(io.BytesIO(content)) if file.suffix == ".onnx" else _from_torch(config, file, content)
+    _keep(model, kept)
+    return model
+
+
+def _key(config: ModelConfig, file: Path, content: bytes) -> str:
+    """Everything that the conversion depends on."""
+    said = [FORM, openvino().get_version(), file.suffix, *(str(tensor) for tensor in config.inputs), str(config.max_batch_size)]
+    return hashlib.sha256(hashlib.sha256(content).digest() + "\n".join(said).encode()).hexdigest()[:32]
+
+
+def _kept(core: Any, folder: Path) -> Any | None:
+    """A converted model, if it lies there whole: a disk that was full, or a machine that stopped, may have left half of it."""
+    try:
+        if (folder / _DIGEST).read_text(encoding="ascii") != _digest(folder):
+            return None
+    except OSError:
+        return None
+    return core.read_model(str(folder / _MODEL))
+
+
+def _keep(model: Any, folder: Path) -> None:
+    """Keep a converted model; without a folder to write to (a read-only container) it is converted at every start."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".new-"))
+    except OSError:
+        return
+    try:
+        # 16-bit weights are another model
+        openvino().save_model(model, str(scratch / _MODEL), compress_to_fp16=False)
+        (scratch / _DIGEST).write_text(_digest(scratch), encoding="ascii")
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(scratch, folder)
+    except (OSError, RuntimeError):
+        # the disk is full, or another process kept the same model a moment before
+        return
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _digest(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for name in (_MODEL, _WEIGHTS):
+        digest.update((folder / name).read_bytes())
+    return digest.hexdigest()
+
+
+def _from_torch(config: ModelConfig, file: Path, content: bytes) -> Any:
+    """Convert TorchScript or torch.export; through the front end itself, since OpenVINO's own converter reports its use."""
+    import torch
+    from openvino.frontend import FrontEndManager
+
+    if file.suffix == ".pt2":
+        from openvino.frontend.pytorch.fx_decoder import TorchFXPythonDecoder
+
+        decoder = TorchFXPythonDecoder.from_exported_program(torch.export.load(io.BytesIO(content)))
+    else:
+        from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+        decoder = TorchScriptPythonDecoder(torch.jit.load(io.BytesIO(content), map_location="cpu").eval())  # type: ignore[no-untyped-call]
+    front_end = FrontEndManager().load_by_framework("pytorch")
+    loaded = front_end.load(decoder)
+    model = front_end.convert(loaded)
+    if file.suffix != ".pt2":
+        model.reshape({place: _shape(config, name) for name, place in _numbered(config, "input").items()})
+    model.validate_nodes_and_infer_types()
+    return model
+
+
+def _shape(config: ModelConfig, name: str) -> Any:
+    tensor = next(tensor for tensor in config.inputs if tensor.name == name)
+    return openvino().PartialShape([-1, *tensor.dims] if config.max_batch_size else list(tensor.dims))
+
+
+def _places(model: Any, config: ModelConfig, file: Path) -> tuple[dict[str, int], dict[str, int]]:
+    """Where config.pbtxt's tensors stand among the model's inputs and outputs."""
+    if file.suffix == ".onnx":
+        inputs, outputs = (
+            {name: place for place, port in enumerate(ports) for name in port.get_names()} for ports in (model.inputs, model.outputs)
+        )
+    else:
+        inputs, outputs = _numbered(config, "input"), _numbered(config, "output")
+    found = []
+    for kind, tensors, named, count in (
+        ("input", config.inputs, inputs, len(model.inputs)),
+        ("output", config.outputs, outputs, len(model.outputs)),
+    ):
+        absent = [tensor.name for tensor in tensors if named.get(tensor.name, count) >= count]
+        if absent:
+            raise WrongTensors(f"{file} has no {kind} {', '.join(absent)} that its config.pbtxt names")
+        found.append({tensor.name: named[tensor.name] for tensor in tensors})
+    return found[0], found[1]
+
+
+def _numbered(config: ModelConfig, kind: str) -> dict[str, int]:
+    """The place of each tensor among a TorchScript model's arguments or results."""
+    tensors = config.inputs if kind == "input" else config.outputs
+    order = positions(tensors)
+    if kind == "input":
+        # torch's own computation passes the arguments in this order, whatever the numbers are
+        ranked = sorted(order)
+        return {tensor.name: ranked.index(place) for tensor, place in zip(tensors, order, strict=True)}
+    return {tensor.name: place for tensor, place in zip(tensors, order, strict=True)}
