@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 from numpy.typing import NDArray
 
 from inference.codes import Code
-from inference.engines.port import Golden, ModelRef, ModelSource, Tensors
+from inference.engines.port import Call, Golden, ModelRef, ModelSource, Tensors
 from inference.findings import Findings
 from inference.imaging.volume import Volume
 
@@ -32,6 +32,10 @@ class Infer(Protocol):
 
     def at_once(self, model: ModelRef) -> int:
         """How many calls are worth having under way at the same time: what the engine computes at once."""
+        ...
+
+    def call_of(self, model: ModelRef) -> Call | None:
+        """How the repository wants the model called (`inference.engines.calling.run` goes by it); None where it does not say."""
         ...
 
 

@@ -272,7 +272,14 @@ def entry_from_json(fields: dict[str, Any]) -> Entry:
             **{name: float(golden[name]) for name in ("mean", "deviation", "scale", "tolerance")},
         )
     code = tuple(str(each) for each in given.pop("code", ()))
-    return Entry(golden=golden, code=code, embedded=_measured(given.pop("embedded", None)), **given)
+    call = given.pop("call", None)
+    return Entry(
+        golden=golden,
+        code=code,
+        call=None if call is None else call_from_json(call),
+        embedded=_measured(given.pop("embedded", None)),
+        **given,
+    )
 
 
 def _measured(fields: Any) -> Measured | None:

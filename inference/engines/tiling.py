@@ -32,6 +32,7 @@ def infer_tiled(
     batch: int = 1,
     fill: float = 0.0,
     beside: Mapping[str, Array] | None = None,
+    prepare: Callable[[Array], Array] | None = None,
     at_once: int | None = None,
     finish: Callable[[Floats], Array] | None = None,
 ) -> Array:
@@ -46,8 +47,8 @@ def infer_tiled(
     infer
         As an application gets it, or an engine's method. Its first error ends the whole, and so does its deadline.
     image
-        (C, …) with as many spatial axes as `window`, in the dtype that the model takes. Where it is smaller than the window it is padded
-        evenly with `fill`.
+        (C, …) with as many spatial axes as `window`, in the dtype that the model (or `prepare`) takes. Where it is smaller than the
+        window it is padded evenly with `fill`.
     input, output
         Names of the model's input for the image and of the output that is wanted; with a leading batch axis.
     overlap
@@ -56,6 +57,8 @@ def infer_tiled(
         Windows to a call; the model's max_batch_size at most.
     beside
         Further inputs, the same for every window, without the batch axis.
+    prepare
+        Makes what the model takes of windows (N, C, …), voxel by voxel, so that the image itself may stay as it is stored.
     at_once
         Calls under way at a time; None: as many as `infer` says are worth it, one where it says nothing.
     finish
@@ -82,7 +85,8 @@ def infer_tiled(
 
     def call(group: Sequence[Place]) -> Array:
         further = {name: np.repeat(array[None], len(group), axis=0) for name, array in (beside or {}).items()}
-        return infer(model, {input: _cut(image, group, window, fill), **further})[output]
+        tiles = _cut(image, group, window, fill)
+        return infer(model, {input: tiles if prepare is None else prepare(tiles), **further})[output]
 
     blend = _Blend(shape, window, starts, finish or _as_it_is)
     with closing(in_order((partial(call, group) for group in groups), _calls_at_once(infer, model, at_once))) as answers:

@@ -1,0 +1,96 @@
+"""How an application runs a model over an image: in tiles, or whole, as the model's entry in the repository says."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from inference.engines.errors import WrongTensors
+from inference.engines.port import Call, ModelRef, Tensors, Tiles
+from inference.engines.tiling import Array, Floats, infer_tiled
+
+
+def run(
+    infer: Callable[[ModelRef, Tensors], dict[str, Array]],
+    model: ModelRef,
+    image: Array,
+    *,
+    input: str,
+    output: str,
+    tiles: Tiles,
+    prepare: Callable[[Array], Array] | None = None,
+    fill: float = 0.0,
+    beside: Mapping[str, Array] | None = None,
+    finish: Callable[[Floats], Array] | None = None,
+) -> Array:
+    """What a model says of an image, whichever way the repository wants it called.
+
+    Parameters
+    ----------
+    infer
+        As an application gets it.
+    image
+        (C, …), best as it is stored (int16): it goes over the wire like that where the entry names a model that prepares by itself.
+    tiles
+        How the model is called when its entry says nothing.
+    prepare
+        What the model itself takes, made of windows (N, C, …) voxel by voxel; not applied for a model that takes its place.
+    fill, beside, finish
+        As for `infer_tiled`. A whole image is not filled up.
+
+    Returns
+    -------
+    numpy.ndarray
+        (channels, …) float32, or what `finish` makes of it. An ensemble may finish by itself: integers are taken as they are,
+        (…) or (1, …).
+
+    Raises
+    ------
+    WrongTensors
+        The answer is not on the image's grid.
+    """
+    how = call_of(infer, model) or tiles
+    if how.model is not None:
+        model, prepare = how.model, None
+    if isinstance(how, Tiles):
+        return infer_tiled(
+            infer,
+            model,
+            image,
+            input=input,
+            output=output,
+            window=how.window,
+            overlap=how.overlap,
+            batch=how.batch,
+            fill=fill,
+            beside=beside,
+            prepare=prepare,
+            finish=finish,
+        )
+    whole = image[None] if prepare is None else prepare(image[None])
+    answer = infer(model, {input: whole, **{name: array[None] for name, array in (beside or {}).items()}})[output]
+    return _finished(model, output, answer, image.shape[1:], finish)
+
+
+def call_of(infer: Callable[..., Any], model: ModelRef) -> Call | None:
+    """How the repository wants a model called; None where its entry, or what an application was given as `infer`, does not say."""
+    ask: Callable[[ModelRef], Call | None] | None = getattr(infer, "call_of", None)
+    return None if ask is None else ask(model)
+
+
+def with_places_taken(calls: Mapping[ModelRef, Call | None]) -> tuple[ModelRef, ...]:
+    """All that an application may call: its models, and those that take their places by the repository's word."""
+    others = (call.model for call in calls.values() if call is not None and call.model is not None)
+    return tuple(dict.fromkeys((*calls, *others)))
+
+
+def _finished(model: ModelRef, output: str, answer: Array, shape: tuple[int, ...], finish: Callable[[Floats], Array] | None) -> Array:
+    values = answer[0]
+    if values.dtype.kind == "f":
+        blended = values.astype(np.float32, copy=False)
+        finished = blended if finish is None else finish(blended)
+    else:
+        finished = values[0] if values.ndim == len(shape) + 1 and values.shape[0] == 1 else values
+    if answer.shape[0] != 1 or finished.shape[finished.ndim - len(shape) :] != shape:
+        raise WrongTensors(f'model "{model.name}": output {output} has shape {answer.shape} for a whole image of {shape}')
+    return finished
