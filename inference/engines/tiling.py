@@ -35,6 +35,7 @@ def infer_tiled(
     prepare: Callable[[Array], Array] | None = None,
     at_once: int | None = None,
     finish: Callable[[Floats], Array] | None = None,
+    sigma: float | None = None,
 ) -> Array:
     """A model's output for an image that is larger than what the model takes.
 
@@ -64,6 +65,8 @@ def infer_tiled(
     finish
         Makes what is kept of blended values: (channels, slices, …) float32 to (…, slices, …), voxel by voxel, such as the largest
         channel's number. It must not keep what it is given. None keeps the values.
+    sigma
+        Width of the blending Gaussian as a share of the window's side; infinite weighs all voxels of a window alike. None: `SIGMA`.
 
     Returns
     -------
@@ -88,7 +91,7 @@ def infer_tiled(
         tiles = _cut(image, group, window, fill)
         return infer(model, {input: tiles if prepare is None else prepare(tiles), **further})[output]
 
-    blend = _Blend(shape, window, starts, finish or _as_it_is)
+    blend = _Blend(shape, window, starts, finish or _as_it_is, SIGMA if sigma is None else sigma)
     with closing(in_order((partial(call, group) for group in groups), _calls_at_once(infer, model, at_once))) as answers:
         for group, values in zip(groups, answers, strict=True):
             _check_output(model, output, values, (len(group), *window))
@@ -99,14 +102,14 @@ def infer_tiled(
 
 def window_starts(length: int, side: int, overlap: float) -> list[int]:
     """Where windows of `side` begin on an axis of `length`: evenly stepped, the last one flush with the end."""
-    step = max(1, round(side * (1 - overlap)))
+    step = max(1, int(side * (1 - overlap)))
     last = max(0, length - side)
     return sorted({*range(0, last, step), last})
 
 
-def gaussian(window: Sequence[int]) -> Floats:
+def gaussian(window: Sequence[int], sigma: float = SIGMA) -> Floats:
     """The weight of each voxel of a window, largest at its centre; read-only."""
-    return _gaussian(tuple(window), SIGMA)
+    return _gaussian(tuple(window), sigma)
 
 
 class _Blend:
@@ -116,13 +119,15 @@ class _Blend:
     that it shares where they are.
     """
 
-    def __init__(self, shape: Place, window: Place, starts: Sequence[Sequence[int]], finish: Callable[[Floats], Array]) -> None:
+    def __init__(
+        self, shape: Place, window: Place, starts: Sequence[Sequence[int]], finish: Callable[[Floats], Array], sigma: float
+    ) -> None:
         self._shape = shape
         self._window = window
         self._finish = finish
-        self._weight = gaussian(window)
+        self._weight = gaussian(window, sigma)
         # windows lie on a product of axes, and so do the sums of their weights: no volume of weights is kept
-        profiles = [_profile(side, SIGMA) for side in window]
+        profiles = [_profile(side, sigma) for side in window]
         sums = [_summed(profile, length, begins) for profile, length, begins in zip(profiles, shape, starts, strict=True)]
         self._sum_of_slice = sums[0]
         self._sum_in_plane = _outer(sums[1:])
