@@ -24,7 +24,13 @@ _ROOMS = {
 
 def pages() -> dict[str, str]:
     """Every page by its file name."""
-    return {"configuration.md": configuration(), "commands.md": commands(), "errors.md": errors(), "events.md": events()}
+    return {
+        "configuration.md": configuration(),
+        "commands.md": commands(),
+        "errors.md": errors(),
+        "events.md": events(),
+        "metrics.md": metrics(),
+    }
 
 
 # ---- hilum.yaml
@@ -159,7 +165,8 @@ def events() -> str:
         "# Events\n\n",
         _MADE,
         "## On stdout\n\n",
-        "`hilum serve` prints one JSON line when it accepts associations: `event` (`node.ready`), `port`, `ae_title`, `pid`.\n\n",
+        "`hilum serve` prints one JSON line when it accepts associations: `event` (`node.ready`), `port`, `ae_title`, `pid`, and ",
+        "`metrics_port` when `node: {metrics: …}` is on.\n\n",
         "## The log\n\n",
         "One JSON line each on stderr, with `event`, `level`, `timestamp` (UTC) and `process`, and these fields. Names are stable. ",
         "There is no patient data in them unless `node: {patient_data_in_logs: true}`.\n\n",
@@ -175,6 +182,47 @@ def events() -> str:
     ]
     text += [f"| `{name}` | {_cell(sentence)} |\n" for name, sentence in HISTORY.items()]
     return "".join(text)
+
+
+# ---- metrics
+
+
+def metrics() -> str:
+    """Every metric with its labels, from the declarations; a heading for each comment that divides them there."""
+    from node.observe import metrics as declarations
+    from node.observe.instruments import Histogram, Metric
+
+    text = [
+        "# Metrics\n\n",
+        _MADE,
+        '`node: {metrics: "127.0.0.1:9464"}` has the node answer on `/metrics` (Prometheus text format 0.0.4), `/health/live` (the ',
+        "supervisor turns) and `/health/ready` (studies are taken in; JSON names the part that is not ready, and why; 503 when it is ",
+        "not). One address for the whole family of processes: what its processes count is added up, and outlives each of them. Counters ",
+        "begin at 0 when `hilum serve` starts. [config/dashboards/](../../config/dashboards/) has a Grafana dashboard and alert rules.\n\n",
+        "There is no patient data in them, no UID, and no title that a stranger gave itself: `peer` is a name under `peers:`, or `",
+        f"{declarations.STRANGER}`. `code` is one of the [error codes](errors.md). Of histograms, the upper bounds (s) are given.\n\n",
+    ]
+    for heading, names in _headed(Path(declarations.__file__)):
+        text.append(f"## {heading}\n\n| metric | type | labels | what it is |\n|---|---|---|---|\n")
+        for name in names:
+            metric: Metric = getattr(declarations, name)
+            bounds = f" Bounds: {', '.join(f'{bound:g}' for bound in metric.buckets)}." if isinstance(metric, Histogram) else ""
+            labels = ", ".join(f"`{label}`" for label in metric.labels)
+            text.append(f"| `{metric.name}` | {metric.kind} | {labels} | {_cell(metric.help)}{bounds} |\n")
+        text.append("\n")
+    return "".join(text).rstrip() + "\n"
+
+
+def _headed(path: Path) -> list[tuple[str, list[str]]]:
+    """The names that a module assigns in capitals, under the comments `# ---- heading`."""
+    found: list[tuple[str, list[str]]] = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("# ---- "):
+            heading = line.removeprefix("# ---- ")
+            found.append((heading[0].upper() + heading[1:], []))
+        elif found and line[:1].isupper() and " = " in line:
+            found[-1][1].append(line.partition(" = ")[0])
+    return found
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ STRANGER = "stranger"
 _STORE_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 _STEP_S = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60)
 _WORK_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 60, 120, 300, 600)
+_CALL_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 60, 120, 300)
 _WAIT_S = (0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 14400, 43200)
 
 # ---- receiving
@@ -75,7 +76,7 @@ JOB_RETRIES = Counter(
     "code",
     "counted",
 )
-ENGINE_CALL = Histogram("hilum_engine_call_seconds", "Calls of a model that were answered.", "engine", "model", buckets=_WORK_S)
+ENGINE_CALL = Histogram("hilum_engine_call_seconds", "Calls of a model that were answered.", "engine", "model", buckets=_CALL_S)
 ENGINE_CALLS = Counter("hilum_engine_calls_total", "Calls of a model by outcome: ok, or the error code.", "engine", "model", "outcome")
 ENGINE_UP = Gauge(
     "hilum_engine_up", "1 while every work process finds the engine answering, else 0: its jobs wait.", "engine", merge=Merge.MIN

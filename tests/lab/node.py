@@ -100,6 +100,7 @@ class Node:
         self.log = folder / "events.jsonl"
         self.port = 0
         self.ae_title = ""
+        self.metrics_port: int | None = None
         self._starts = 0
         self._program: Program | None = None
 
@@ -122,6 +123,7 @@ class Node:
 
         wait_until(says_so, _READY_S, "node.ready")
         self.port, self.ae_title = int(ready["port"]), str(ready["ae_title"])
+        self.metrics_port = ready.get("metrics_port")
 
     def stop(self) -> None:
         """Drain it with SIGTERM; AssertionError unless it exits 0."""

@@ -9,12 +9,14 @@ import pytest
 from docs.event_meanings import HISTORY, LOGGED
 from docs.generate import FOLDER, logged_events, pages
 from node.domain.state import ArrivalState, DeliveryState, JobState
+from node.observe import metrics
+from node.observe.instruments import Metric
 from node.settings.load import schema
 
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.mark.parametrize("name", ["configuration.md", "commands.md", "errors.md", "events.md"])
+@pytest.mark.parametrize("name", ["configuration.md", "commands.md", "errors.md", "events.md", "metrics.md"])
 def test_a_page_is_what_the_source_says_now(name: str) -> None:
     """Run `make docs` when this fails, and read the difference."""
     assert (FOLDER / name).read_text(encoding="utf-8") == pages()[name]
@@ -50,6 +52,16 @@ def test_every_condition_is_documented() -> None:
     """What `when` takes beside a plain value."""
     _, _, section = (FOLDER / "configuration.md").read_text(encoding="utf-8").partition("## when: conditions")
     assert set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == set(schema()["$defs"]["condition"]["properties"])
+
+
+def test_every_metric_is_documented_and_every_documented_metric_exists() -> None:
+    """The page is read as a person reads it and compared with what a node would say."""
+    page = (FOLDER / "metrics.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| ([^|]*) \| (.*) \|$", page, re.MULTILINE)
+    assert {(name, kind, tuple(re.findall(r"`(\w+)`", labels))) for name, kind, labels, _ in rows} == {
+        (metric.name, metric.kind, metric.labels) for metric in vars(metrics).values() if isinstance(metric, Metric)
+    }
+    assert all(help_text for *_, help_text in rows)
 
 
 def test_every_event_has_a_sentence_and_every_sentence_an_event() -> None:
