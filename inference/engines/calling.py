@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from inference.engines.errors import WrongTensors
-from inference.engines.port import Call, ModelRef, Tensors, Tiles
+from inference.engines.port import Call, ModelRef, Tensors, Tiles, Whole
 from inference.engines.tiling import Array, Floats, infer_tiled
 
 
@@ -21,6 +21,7 @@ def run(
     prepare: Callable[[Array], Array] | None = None,
     fill: float = 0.0,
     beside: Mapping[str, Array] | None = None,
+    sigma: float | None = None,
     finish: Callable[[Floats], Array] | None = None,
 ) -> Array:
     """What a model says of an image, whichever way the repository wants it called.
@@ -35,7 +36,7 @@ def run(
         How the model is called when its entry says nothing.
     prepare
         What the model itself takes, made of windows (N, C, …) voxel by voxel; not applied for a model that takes its place.
-    fill, beside, finish
+    fill, beside, sigma, finish
         As for `infer_tiled`. A whole image is not filled up.
 
     Returns
@@ -64,6 +65,7 @@ def run(
             batch=how.batch,
             fill=fill,
             beside=beside,
+            sigma=sigma,
             prepare=prepare,
             finish=finish,
         )
@@ -82,6 +84,32 @@ def with_places_taken(calls: Mapping[ModelRef, Call | None]) -> tuple[ModelRef, 
     """All that an application may call: its models, and those that take their places by the repository's word."""
     others = (call.model for call in calls.values() if call is not None and call.model is not None)
     return tuple(dict.fromkeys((*calls, *others)))
+
+
+def call_to_json(call: Call) -> dict[str, Any]:
+    """The `call` of an entry: {"kind": "tiles", "window": …, "overlap": …, "batch": …} or {"kind": "whole"}, and "model" and "version"."""
+    fields: dict[str, Any] = {"kind": "whole"}
+    if isinstance(call, Tiles):
+        fields = {"kind": "tiles", "window": list(call.window), "overlap": call.overlap, "batch": call.batch}
+    if call.model is not None:
+        fields |= {"model": call.model.name, "version": call.model.version}
+    return fields
+
+
+def call_from_json(fields: dict[str, Any]) -> Call:
+    """`call_to_json` the other way; KeyError, TypeError or ValueError where it is not one."""
+    given = dict(fields)
+    kind, name, version = given.pop("kind"), given.pop("model", None), int(given.pop("version", 1))
+    model = None if name is None else ModelRef(name=str(name), version=version)
+    if kind == "whole":
+        return Whole(model=model, **given)
+    if kind != "tiles":
+        raise ValueError(f'kind is "{kind}"; there are tiles and whole')
+    window = tuple(int(side) for side in given.pop("window"))
+    tiles = Tiles(window=window, overlap=float(given.pop("overlap", 0.5)), batch=int(given.pop("batch", 1)), model=model, **given)
+    if not window or min(*window, tiles.batch, 1) < 1 or not 0 <= tiles.overlap < 1:
+        raise ValueError(f"{fields} are no tiles: sides and batch are at least 1, overlap is from 0 to below 1")
+    return tiles
 
 
 def _finished(model: ModelRef, output: str, answer: Array, shape: tuple[int, ...], finish: Callable[[Floats], Array] | None) -> Array:

@@ -3,18 +3,21 @@
 import hashlib
 import zipfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from inference.engines.configtext import digests_in, without_digests
-from inference.engines.errors import DigestMismatch, ModelMissing, NoSource, UnreadableModel, WrongWeights
-from inference.engines.port import ModelSource
+from inference.engines.ensemble import ensemble_digest
+from inference.engines.errors import BrokenEnsemble, DigestMismatch, ModelMissing, NoSource, UnreadableModel, WrongWeights
+from inference.engines.modelconfig import ModelConfig, parse_text
+from inference.engines.port import ModelRef, ModelSource
 from inference.engines.registry import fetch_member
 from inference.engines.repository import CONFIG, Entry, Repository, file_digest
 from inference.engines.writing import NewVersion, add_version
 
-FORMATS = {"model.pt": "TorchScript", "model.pt2": "torch.export", "model.onnx": "ONNX"}
-"""What the three files are."""
+FORMATS = {"model.pt": "TorchScript", "model.pt2": "torch.export", "model.onnx": "ONNX", "": "ensemble"}
+"""What the three files are; an ensemble has none."""
 
 
 class Importable(Protocol):
@@ -59,17 +62,18 @@ def _import_model(application: Importable, source: ModelSource, repository: Repo
     there = _there_already(source, repository)
     if there is not None:
         return there
-    published, where = _published(application, source, files, cache)
-    weights = published if source.convert is None else source.convert(published)
+    weights, where = _served(application, source, files, cache)
+    digest = hashlib.sha256(weights).hexdigest() if source.file else _joined(source, repository)
     entry = Entry(
         file=source.file,
-        sha256=hashlib.sha256(weights).hexdigest(),
-        source_sha256=source.sha256,
+        sha256=digest,
+        source_sha256=source.sha256 or digest,
         source=where,
         licence=source.licence,
         attribution=source.attribution,
         format=FORMATS[source.file],
         golden=source.golden,
+        call=source.call,
     )
     add_version(
         repository.path,
@@ -84,12 +88,46 @@ def _there_already(source: ModelSource, repository: Repository) -> Entry | None:
     try:
         entry = repository.verify(source.model)
         config = (repository.path / source.model.name / CONFIG).read_text(encoding="utf-8")
-    except (ModelMissing, DigestMismatch, UnreadableModel, UnicodeDecodeError):
+    except (ModelMissing, DigestMismatch, UnreadableModel, BrokenEnsemble, UnicodeDecodeError):
         return None
     if entry is None or digests_in(config).get(source.model.version) != entry.sha256:
         return None
-    same = entry.source_sha256 == source.sha256 and entry.golden == source.golden and without_digests(config) == source.config
-    return entry if same else None
+    same = entry.source_sha256 == (_made_digest(source) or source.sha256 or entry.sha256) and entry.golden == source.golden
+    return entry if same and without_digests(config) == source.config else None
+
+
+def _made_digest(source: ModelSource) -> str | None:
+    return None if source.make is None else hashlib.sha256(source.make()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class _About:
+    """The repository as it is about to be: with one ensemble more."""
+
+    repository: Repository
+    ensemble: ModelConfig
+
+    def config(self, model: ModelRef) -> ModelConfig:
+        return self.ensemble if model.name == self.ensemble.name else self.repository.config(model)
+
+    def served(self, name: str, version: int) -> ModelRef:
+        return self.repository.served(name, version)
+
+
+def _joined(source: ModelSource, repository: Repository) -> str:
+    """What the digest of an ensemble will be, once it is there."""
+    about = _About(repository, parse_text(source.config, source.model.name, f"the configuration of {source.model.name}"))
+    return ensemble_digest(source.model, about, repository.verified_digest)
+
+
+def _served(application: Importable, source: ModelSource, files: Sequence[Path], cache: Path | None) -> tuple[bytes, str]:
+    """What is to lie in the version folder (nothing, for an ensemble), and where it came from."""
+    if not source.file:
+        return b"", f"{application.name} {application.version}"
+    if source.make is not None:
+        return source.make(), f"{application.name} {application.version}"
+    published, where = _published(application, source, files, cache)
+    return (published if source.convert is None else source.convert(published)), where
 
 
 def _published(application: Importable, source: ModelSource, files: Sequence[Path], cache: Path | None) -> tuple[bytes, str]:

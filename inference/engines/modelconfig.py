@@ -130,16 +130,29 @@ def parse_config(file: Path, name: str) -> ModelConfig:
         It is not a model configuration, or it names a tensor type that hilum does not know, or an ensemble has inputs that a call may
         leave out.
     """
+    try:
+        return parse_text(file.read_text(encoding="utf-8"), name, file)
+    except (UnicodeDecodeError, OSError) as broken:
+        raise UnreadableModel(f"{file}: {broken}") from broken
+
+
+def parse_text(text: str, name: str, where: object) -> ModelConfig:
+    """The same from the text that stands, or is about to stand, at `where`.
+
+    Raises
+    ------
+    UnreadableModel
+    """
     from google.protobuf import text_format
     from tritonclient.grpc import model_config_pb2
 
     try:
-        parsed = text_format.Parse(file.read_text(encoding="utf-8"), model_config_pb2.ModelConfig())
-    except (text_format.ParseError, UnicodeDecodeError, OSError) as broken:
-        raise UnreadableModel(f"{file}: {broken}") from broken
+        parsed = text_format.Parse(text, model_config_pb2.ModelConfig())
+    except text_format.ParseError as broken:
+        raise UnreadableModel(f"{where}: {broken}") from broken
     if parsed.name and parsed.name != name:
-        raise UnreadableModel(f'{file} is the configuration of "{parsed.name}", in the folder of "{name}"')
-    return read_config(parsed, name, file)
+        raise UnreadableModel(f'{where} is the configuration of "{parsed.name}", in the folder of "{name}"')
+    return read_config(parsed, name, where)
 
 
 def read_config(parsed: Any, name: str, where: object) -> ModelConfig:

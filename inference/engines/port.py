@@ -94,7 +94,7 @@ class ModelSource:
     Attributes
     ----------
     sha256
-        Of the weights as published (the member, the file), before any conversion.
+        Of the weights as published (the member, the file), before any conversion; "" for what is not published but made.
     requirement, member
         The wheel ("deepbet==1.0.2") and the member in it; None where the operator has to name a file.
     published
@@ -102,9 +102,14 @@ class ModelSource:
     config
         Text of the config.pbtxt to write.
     file
-        What the weights are called in the version folder: model.pt, model.pt2 or model.onnx.
+        What the weights are called in the version folder: model.pt, model.pt2 or model.onnx; "" for an ensemble, which has none
+        and comes after the models that it joins.
     convert
         Makes the file that is served out of the published bytes; None serves them as they are.
+    make
+        Makes the file where nothing is published: a step before or behind a network.
+    call
+        How the model is to be called, for its entry.
     """
 
     model: ModelRef
@@ -117,7 +122,9 @@ class ModelSource:
     requirement: str | None = None
     member: str | None = None
     convert: Callable[[bytes], bytes] | None = None
+    make: Callable[[], bytes] | None = None
     golden: Golden | None = None
+    call: Call | None = None
 
 
 class Engine(Protocol):

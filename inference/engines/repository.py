@@ -17,11 +17,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from inference.engines.calling import call_from_json, call_to_json
 from inference.engines.ensemble import ensemble_digest, ensemble_of
 from inference.engines.errors import BrokenEnsemble, DigestMismatch, ModelMissing, UnreadableModel
 from inference.engines.measured import Measured, measured_from_json, measured_to_json
 from inference.engines.modelconfig import LATEST, ModelConfig, parse_config
-from inference.engines.port import Call, Golden, ModelRef, Tiles, Whole
+from inference.engines.port import Call, Golden, ModelRef
 
 CONFIG = "config.pbtxt"
 ENTRY = "hilum.json"
@@ -288,29 +289,3 @@ def _measured(fields: Any) -> Measured | None:
         return measured_from_json(fields)
     except (KeyError, TypeError, ValueError):
         return None
-
-
-def call_to_json(call: Call) -> dict[str, Any]:
-    """The `call` of an entry: {"kind": "tiles", "window": …, "overlap": …, "batch": …} or {"kind": "whole"}, and "model" and "version"."""
-    fields: dict[str, Any] = {"kind": "whole"}
-    if isinstance(call, Tiles):
-        fields = {"kind": "tiles", "window": list(call.window), "overlap": call.overlap, "batch": call.batch}
-    if call.model is not None:
-        fields |= {"model": call.model.name, "version": call.model.version}
-    return fields
-
-
-def call_from_json(fields: dict[str, Any]) -> Call:
-    """`call_to_json` the other way; KeyError, TypeError or ValueError where it is not one."""
-    given = dict(fields)
-    kind, name, version = given.pop("kind"), given.pop("model", None), int(given.pop("version", 1))
-    model = None if name is None else ModelRef(name=str(name), version=version)
-    if kind == "whole":
-        return Whole(model=model, **given)
-    if kind != "tiles":
-        raise ValueError(f'kind is "{kind}"; there are tiles and whole')
-    window = tuple(int(side) for side in given.pop("window"))
-    tiles = Tiles(window=window, overlap=float(given.pop("overlap", 0.5)), batch=int(given.pop("batch", 1)), model=model, **given)
-    if not window or min(*window, tiles.batch, 1) < 1 or not 0 <= tiles.overlap < 1:
-        raise ValueError(f"{fields} are no tiles: sides and batch are at least 1, overlap is from 0 to below 1")
-    return tiles

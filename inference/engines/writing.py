@@ -76,7 +76,8 @@ def add_version(repository: Path, new: NewVersion, *, replace: bool = False) -> 
             made = scratch / "new"
             folder = made / str(new.model.version)
             folder.mkdir(parents=True)
-            for name, content in {new.entry.file: new.weights, **new.beside}.items():
+            # an ensemble has no weights, and its folder stays empty
+            for name, content in {**({new.entry.file: new.weights} if new.entry.file else {}), **new.beside}.items():
                 put(folder / name, content)
             put(made / CONFIG, config.encode())
             put(made / CARD, new.card.encode())
