@@ -11,7 +11,7 @@ from node.domain.arrival import Arrival, Completeness
 from node.domain.instance import Standing
 from node.domain.state import ArrivalState
 from node.journal import schema
-from node.journal.database import Database
+from node.journal.database import Database, lock_study, rerun
 from node.journal.errors import NoSuchRow
 from node.journal.port import CameAgain, NewInstance
 from node.journal.rows import micros, to_arrival
@@ -60,6 +60,7 @@ class Arrivals(Database):
             row = _latest(connection, _Key(study_instance_uid, series_instance_uid or "", peer or ""))
             return None if row is None else to_arrival(row)
 
+    @rerun
     def shorten(self, arrival: int, due_at: datetime) -> None:
         """Move an open arrival's `due_at` nearer, never further."""
         nearer = micros(due_at)
@@ -70,6 +71,7 @@ class Arrivals(Database):
                 .values(due_at=nearer)
             )
 
+    @rerun
     def complete(self, arrival: int, by: Completeness, now: datetime, *, expected_last: datetime | None = None) -> bool:
         """See the port."""
         with self._writing() as connection:
@@ -97,6 +99,7 @@ def admit(connection: Connection, news: Iterable[tuple[int, NewInstance]], now: 
         instance = new.instance
         key = _Key(instance.study_instance_uid, instance.series_instance_uid if new.scope_series else "", instance.peer or "")
         groups.setdefault(key, []).append((row_id, new))
+    lock_study(connection, *(key.study for key in groups))
     for key, members in groups.items():
         called = members[0][1].instance.called_ae
         arrival = _open_arrival(connection, key, called, now)
@@ -121,8 +124,9 @@ def came_again(connection: Connection, again: Sequence[CameAgain], config_digest
             continue  # what was replaced, or is in conflict, stays out of arrivals however often it comes
         key = _Key(row.study_instance_uid, row.series_instance_uid if one.scope_series else "", one.peer or "")
         groups.setdefault(key, []).append(one)
+    lock_study(connection, *(key.study for key in groups))
     for key, members in groups.items():
-        latest = _latest(connection, key)
+        latest = _latest(connection, key, locked=True)
         due = max(micros(one.due_at) for one in members)
         if latest is not None:
             inside = set(connection.execute(select(_member.instance_id).where(_member.arrival_id == latest.id)).scalars())
@@ -140,18 +144,19 @@ def came_again(connection: Connection, again: Sequence[CameAgain], config_digest
         _join(connection, arrival, [one.instance for one in members], micros(now), due)
 
 
-def _latest(connection: Connection, key: _Key) -> Row[Any] | None:
+def _latest(connection: Connection, key: _Key, *, locked: bool = False) -> Row[Any] | None:
     same = (
         _arrival.study_instance_uid == key.study,
         _arrival.series_instance_uid == key.series,
         _arrival.peer == key.peer,
     )
-    return connection.execute(select(schema.arrival).where(*same).order_by(_arrival.revision.desc()).limit(1)).one_or_none()
+    newest = select(schema.arrival).where(*same).order_by(_arrival.revision.desc()).limit(1)
+    return connection.execute(newest.with_for_update() if locked else newest).one_or_none()
 
 
 def _open_arrival(connection: Connection, key: _Key, called_ae: str, now: datetime) -> int:
     """The open arrival under `key`, or a new one that inherits what its predecessor had."""
-    latest = _latest(connection, key)
+    latest = _latest(connection, key, locked=True)  # it must not be completed while something joins it
     if latest is not None and latest.state == ArrivalState.RECEIVED:
         return int(latest.id)
     revision = 1 if latest is None else latest.revision + 1

@@ -10,12 +10,11 @@ from node.domain.census import ArrivalsIn, Census, DeliveriesIn, JobsIn
 from node.domain.state import ArrivalState, DeliveryState, JobState
 from node.journal import schema
 from node.journal.database import Database
-from node.journal.rows import RANKS, micros, moment
+from node.journal.rows import PRIORITIES, micros, moment
 
 _job = schema.job.c
 _arrival = schema.arrival.c
 _delivery = schema.delivery.c
-_PRIORITIES = {rank: priority for priority, rank in RANKS.items()}
 _HELD = (JobState.QUEUED, JobState.INFERRED)
 _JOBS = (JobState.QUEUED, JobState.INFERRED, JobState.ENCODED, JobState.PARKED, JobState.FAILED)
 _ARRIVALS = (ArrivalState.RECEIVED, ArrivalState.COMPLETE)
@@ -44,7 +43,7 @@ def _jobs(connection: Connection) -> tuple[JobsIn, ...]:
     rows = connection.execute(counted.where(_job.state.in_([state.value for state in _JOBS])).group_by(*groups))
     return tuple(
         JobsIn(
-            state=JobState(row.state), priority=_PRIORITIES[row.rank], application=row.application, count=row.many, since=moment(row.since)
+            state=JobState(row.state), priority=PRIORITIES[row.rank], application=row.application, count=row.many, since=moment(row.since)
         )
         for row in rows
     )

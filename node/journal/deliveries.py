@@ -1,57 +1,25 @@
-"""Deliveries in the journal: claiming under a lease, the receipts of each object, and the end of the job that they belong to."""
+"""Deliveries in the journal: the receipts of each object, and the end of the job that they belong to."""
 
 from collections.abc import Collection
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from sqlalchemy import Connection, exists, func, insert, or_, select, text, update
+from sqlalchemy import Connection, exists, func, insert, select, update
 
 from node.domain.job import Delivery, ResultObject
 from node.domain.state import DeliveryState
 from node.journal import schema
-from node.journal.database import Database
-from node.journal.jobs import new_lease, paused_names
-from node.journal.port import Pausable
+from node.journal.database import Database, repeatable
 from node.journal.rows import micros, to_delivery, to_object
 from node.journal.sending import settle_job
-from node.journal.transitions import DELIVERY, held, move, note
+from node.journal.transitions import DELIVERY, JOB, held, move, note, state_of
 
 _delivery = schema.delivery.c
 _receipt = schema.receipt.c
 _object = schema.result_object.c
-_CLAIMABLE = text("delivery.state || '' = 'waiting'")  # the very words of ix_delivery_claim
 
 
 class Deliveries(Database):
     """The part of the journal that knows deliveries."""
-
-    def claim_delivery(self, owner: str, now: datetime, lease: timedelta, *, busy_sinks: Collection[str] = ()) -> Delivery | None:
-        """See the port."""
-        at = micros(now)
-        candidate = (
-            select(_delivery.id)
-            .where(
-                _CLAIMABLE,
-                _delivery.due_at <= at,
-                or_(_delivery.lease.is_(None), _delivery.lease_until < at),
-                _delivery.sink.not_in(paused_names(Pausable.SINK)),
-                _delivery.sink.not_in(sorted(busy_sinks)),
-            )
-            .order_by(_delivery.due_at, _delivery.id)
-            .limit(1)
-            .with_for_update(skip_locked=True)
-        )
-        claim = (
-            update(schema.delivery)
-            .where(_delivery.id == candidate.scalar_subquery())
-            .values(lease=new_lease(owner), lease_until=micros(now + lease), attempts=_delivery.attempts + 1)
-            .returning(*schema.delivery.c)
-        )
-        with self._writing() as connection:
-            row = connection.execute(claim).one_or_none()
-            if row is None:
-                return None
-            note(connection, DELIVERY.name, row.id, "delivery.claimed", f"by {owner}, attempt {row.attempts}", now)
-            return to_delivery(row)
 
     def undelivered(self, delivery: int) -> list[ResultObject]:
         """See the port."""
@@ -63,6 +31,7 @@ class Deliveries(Database):
             rows = connection.execute(statement.where(_delivery.id == delivery, ~accepted).order_by(_object.id))
             return [to_object(row) for row in rows]
 
+    @repeatable
     def receipt(self, delivery: int, lease: str, object_id: int, accepted: bool, status: int | None, detail: str, now: datetime) -> bool:
         """What the sink said of one object; False when the lease is lost."""
         with self._writing() as connection:
@@ -73,17 +42,22 @@ class Deliveries(Database):
             connection.execute(insert(schema.receipt).values(**values, detail=detail, at=micros(now)))
             return True
 
+    @repeatable
     def delivered(self, delivery: int, lease: str, now: datetime) -> bool:
         """See the port."""
         with self._writing() as connection:
+            # the job before the delivery, as everybody locks them: nobody waits for one who waits for him
+            job = _job_of(connection, delivery)
+            state_of(connection, JOB, job)
             if not held(connection, schema.delivery, delivery, lease):
-                return False
+                return state_of(connection, DELIVERY, delivery) is DeliveryState.COMMITTED  # the answer was lost, or another sent all
             free = {"lease": None, "lease_until": None, "code": None, "reason": None}
             move(connection, DELIVERY, delivery, DeliveryState.DELIVERED, now, "every object accepted", **free)
             move(connection, DELIVERY, delivery, DeliveryState.COMMITTED, now, "commitment not asked for")
-            settle_job(connection, _job_of(connection, delivery), now)
+            settle_job(connection, job, now)
             return True
 
+    @repeatable
     def retry_delivery(self, delivery: int, lease: str, due_at: datetime, code: str, reason: str, now: datetime) -> bool:
         """Stay WAITING, not before `due_at`; False when the lease is lost."""
         with self._writing() as connection:
@@ -94,11 +68,13 @@ class Deliveries(Database):
             note(connection, DELIVERY.name, delivery, "delivery.retry", f"{code} {reason}", now)
             return True
 
+    @repeatable
     def park_delivery(self, delivery: int, lease: str, code: str, reason: str, now: datetime) -> bool:
         """WAITING → PARKED; False when the lease is lost."""
         with self._writing() as connection:
             if not held(connection, schema.delivery, delivery, lease):
-                return False
+                row = connection.execute(select(schema.delivery).where(_delivery.id == delivery)).one()
+                return (row.state, row.code, row.reason) == (DeliveryState.PARKED, code, reason)
             free = {"lease": None, "lease_until": None, "code": code, "reason": reason}
             move(connection, DELIVERY, delivery, DeliveryState.PARKED, now, f"{code} {reason}", **free)
             return True

@@ -10,7 +10,7 @@ from node.domain.header import Header
 from node.domain.instance import Instance, Standing
 from node.journal import schema
 from node.journal.arrivals import admit, came_again
-from node.journal.database import Database
+from node.journal.database import Database, rerun
 from node.journal.errors import JournalRace, NoSuchRow, TransitionRefused
 from node.journal.headers import Bases, bases, restored
 from node.journal.port import Aside, CameAgain, NewInstance
@@ -36,6 +36,7 @@ class Instances(Database):
         with self._reading() as connection:
             return read_instances(connection, wanted.order_by(_instance.id))
 
+    @rerun
     def record(self, news: Sequence[NewInstance], now: datetime) -> list[int]:
         """Insert all in one transaction; returns their row ids. Idempotent by `blob`."""
         with self._writing() as connection:
@@ -55,11 +56,13 @@ class Instances(Database):
             admit(connection, [(ids[blob], new) for blob, new in fresh.items() if new.opens], now)
             return [ids[blob] for blob in blobs]
 
+    @rerun
     def came_again(self, again: Sequence[CameAgain], config_digest: str, now: datetime) -> None:
         """See the port."""
         with self._writing() as connection:
             came_again(connection, again, config_digest, now)
 
+    @rerun
     def restore(self, instance: int, blob: str, header: Header, now: datetime) -> None:
         """See the port."""
         with self._writing() as connection:
@@ -77,6 +80,7 @@ class Instances(Database):
             connection.execute(update(schema.instance).where(_instance.id == instance).values(**values))
             note(connection, "instance", instance, "instance.restored", f"received again, {row.standing_kept}", now)
 
+    @rerun
     def set_aside(self, aside: Aside) -> None:
         """See the port."""
         with self._writing() as connection:

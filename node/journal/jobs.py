@@ -1,35 +1,22 @@
-"""Jobs in the journal: claiming under a lease, and the steps that only the holder of the lease may take."""
+"""Jobs in the journal: the steps that only the holder of the lease may take. A step whose answer was lost knows itself again."""
 
-import secrets
 from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, and_, exists, insert, or_, select, text, update
+from sqlalchemy import Connection, Row, Select, Table, exists, insert, select, update
 
 from node.domain.job import Job, ResultObject
 from node.domain.state import JobState
 from node.journal import schema
-from node.journal.database import Database
+from node.journal.database import Database, repeatable
 from node.journal.errors import NoSuchRow, TransitionRefused
-from node.journal.port import Pausable
 from node.journal.rows import micros, to_job, to_object
 from node.journal.sending import cancel_deliveries, insert_deliveries
 from node.journal.transitions import JOB, held, move, note
 
 _job = schema.job.c
-_CLAIMABLE = text("job.state || '' IN ('queued', 'inferred')")  # the very words of ix_job_claim, or SQLite would not use it
 _ENDED_BY_HAND = (JobState.PARKED, JobState.FAILED, JobState.CANCELLED)
-
-
-def new_lease(owner: str) -> str:
-    """A fence that no earlier claim had."""
-    return f"{owner}/{secrets.token_hex(8)}"
-
-
-def paused_names(kind: Pausable) -> Select[tuple[str]]:
-    """The names of one kind that the operator has paused."""
-    return select(schema.pause.c.name).where(schema.pause.c.kind == kind.value)
 
 
 def read_jobs(connection: Connection, statement: Select[Any]) -> list[Job]:
@@ -53,57 +40,33 @@ def _names(connection: Connection, table: Table, column: str, jobs: Sequence[int
 class Jobs(Database):
     """The part of the journal that knows jobs."""
 
-    def claim_job(self, owner: str, now: datetime, lease: timedelta, *, away_engines: Collection[str] = ()) -> Job | None:
-        """See the port."""
-        route = schema.job_route.c
-        at = micros(now)
-        candidate = (
-            select(_job.id)
-            .where(
-                _CLAIMABLE,
-                _job.due_at <= at,
-                or_(_job.lease.is_(None), _job.lease_until < at),
-                _job.engine.not_in(list(away_engines)),
-                _job.engine.not_in(paused_names(Pausable.ENGINE)),
-                exists().where(and_(route.job_id == _job.id, route.route.not_in(paused_names(Pausable.ROUTE)))),
-            )
-            .order_by(_job.rank, _job.due_at, _job.id)
-            .limit(1)
-            .with_for_update(skip_locked=True)  # SQLite has no such words and needs none: it has one writer
-        )
-        claim = (
-            update(schema.job)
-            .where(_job.id == candidate.scalar_subquery())
-            .values(lease=new_lease(owner), lease_until=micros(now + lease), attempts=_job.attempts + 1)
-            .returning(_job.id, _job.attempts)
-        )
-        with self._writing() as connection:
-            claimed = connection.execute(claim).one_or_none()
-            if claimed is None:
-                return None
-            note(connection, JOB.name, claimed.id, "job.claimed", f"by {owner}, attempt {claimed.attempts}", now)
-            return read_jobs(connection, select(schema.job).where(_job.id == claimed.id))[0]
-
+    @repeatable
     def renew(self, job: int, lease: str, until: datetime) -> bool:
         """Hold the lease longer; False when it is lost."""
         with self._writing() as connection:
             renewed = update(schema.job).where(_job.id == job, _job.lease == lease).values(lease_until=micros(until))
             return connection.execute(renewed).rowcount == 1
 
+    @repeatable
     def inferred(self, job: int, lease: str, findings_blob: str, model_digest: str, now: datetime) -> bool:
         """QUEUED → INFERRED; the lease stays held."""
         with self._writing() as connection:
             if not held(connection, schema.job, job, lease):
                 return False
+            row = _row(connection, job)
+            if row.state == JobState.INFERRED and (row.findings_blob, row.model_digest) == (findings_blob, model_digest):
+                return True
             facts = {"findings_blob": findings_blob, "model_digest": model_digest, "inferred_at": micros(now), "code": None, "reason": None}
             move(connection, JOB, job, JobState.INFERRED, now, f"model {model_digest}", **facts)
             return True
 
+    @repeatable
     def encoded(self, job: int, lease: str, objects: Sequence[ResultObject], now: datetime) -> bool:
         """See the port. A job without sinks has nobody to wait for and is DONE at once."""
         with self._writing() as connection:
             if not held(connection, schema.job, job, lease):
-                return False
+                # these very objects stand: it was this call, before its answer was lost, or another that made the same
+                return bool(objects) and [one.blob for one in _objects(connection, job)] == [one.blob for one in objects]
             if objects:
                 connection.execute(insert(schema.result_object), [_object_values(job, one) for one in objects])
             free = {"lease": None, "lease_until": None, "code": None, "reason": None}
@@ -113,6 +76,7 @@ class Jobs(Database):
                 move(connection, JOB, job, JobState.DONE, now, "no sinks")
             return True
 
+    @repeatable
     def retry_job(self, job: int, lease: str, due_at: datetime, code: str, reason: str, now: datetime, *, count_attempt: bool) -> bool:
         """See the port."""
         with self._writing() as connection:
@@ -124,13 +88,15 @@ class Jobs(Database):
             note(connection, JOB.name, job, "job.retry", f"{code} {reason}", now)
             return True
 
+    @repeatable
     def end_job(self, job: int, lease: str | None, state: JobState, code: str, reason: str, now: datetime) -> bool:
         """See the port. A cancelled job's waiting deliveries are cancelled with it."""
         if state not in _ENDED_BY_HAND:
             raise TransitionRefused(f"job {job}: end_job leads to parked, failed or cancelled, not to {state}")
         with self._writing() as connection:
             if lease is not None and not held(connection, schema.job, job, lease):
-                return False
+                row = _row(connection, job)
+                return (row.state, row.code, row.reason) == (state, code, reason)
             free = {"lease": None, "lease_until": None, "code": code, "reason": reason}
             move(connection, JOB, job, state, now, f"{code} {reason}", **free)
             if state is JobState.CANCELLED:
@@ -181,6 +147,10 @@ class Jobs(Database):
                     return _objects(connection, before)
                 before = connection.execute(select(_job.predecessor).where(_job.id == before)).scalar()
         return []
+
+
+def _row(connection: Connection, job: int) -> Row[Any]:
+    return connection.execute(select(schema.job).where(_job.id == job)).one()
 
 
 def _objects(connection: Connection, job: int) -> list[ResultObject]:

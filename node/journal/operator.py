@@ -6,7 +6,7 @@ from sqlalchemy import Connection, delete, exists, insert, select, true, update
 
 from node.domain.state import DeliveryState, JobState
 from node.journal import schema
-from node.journal.database import Database
+from node.journal.database import Database, rerun
 from node.journal.errors import TransitionRefused
 from node.journal.port import Event, Pausable
 from node.journal.rows import micros, moment
@@ -21,6 +21,7 @@ _OBJECTS_STAND = (JobState.ENCODED, JobState.DONE)
 class Operator(Database):
     """The part of the journal that people use."""
 
+    @rerun
     def revive_job(self, job: int, now: datetime, *, afresh: bool = False) -> JobState:
         """See the port. `afresh` forgets the findings of a job that has no objects yet; a job that waits for its retry is due at once."""
         with self._writing() as connection:
@@ -30,7 +31,7 @@ class Operator(Database):
             if successor is not None:
                 # it was cancelled before its inputs changed: its results would stand beside those of the newer ones
                 raise TransitionRefused(f"job {job} is {state}, and job {successor} has taken its place with newer inputs")
-            fresh = {"attempts": 0, "due_at": micros(now), "code": None, "reason": None}
+            fresh = {"attempts": 0, "due_at": micros(now), "code": None, "reason": None, "turn": _job.rank, "waits_since": micros(now)}
             if _has_objects(connection, job):
                 return _revive_encoded(connection, job, state, now)
             if afresh:
@@ -43,6 +44,7 @@ class Operator(Database):
                 move(connection, JOB, job, after, now, "by the operator", **fresh)
             return after
 
+    @rerun
     def resend(self, job: int, sink: str | None, now: datetime) -> list[int]:
         """See the port."""
         with self._writing() as connection:
@@ -51,6 +53,7 @@ class Operator(Database):
                 raise TransitionRefused(f"job {job} is {state}: only objects that stand can be sent again")
             return send_again(connection, job, None if sink is None else [sink], now)
 
+    @rerun
     def release(self, owner: str, now: datetime, *, count_attempt: bool = True) -> int:
         """See the port."""
         with self._writing() as connection:
@@ -59,12 +62,14 @@ class Operator(Database):
             connection.execute(delete(schema.beat).where(true() if owner == "" else process.endswith(f" {owner}", autoescape=True)))
             return sum(_release(connection, subject, owner, now, count_attempt) for subject in (JOB, DELIVERY))
 
+    @rerun
     def pause(self, kind: Pausable, name: str, now: datetime) -> None:
         """Pause it; again is no error and keeps the first time."""
         with self._writing() as connection:
             if not connection.execute(select(exists().where(schema.pause.c.kind == kind.value, schema.pause.c.name == name))).scalar():
                 connection.execute(insert(schema.pause).values(kind=kind.value, name=name, since=micros(now)))
 
+    @rerun
     def resume(self, kind: Pausable, name: str, now: datetime) -> bool:
         """Let it go on; False when it was not paused."""
         with self._writing() as connection:
@@ -77,6 +82,7 @@ class Operator(Database):
             rows = connection.execute(select(schema.pause).order_by(schema.pause.c.since))
             return [(Pausable(row.kind), row.name, moment(row.since)) for row in rows]
 
+    @rerun
     def note(self, subject: str, subject_id: int, name: str, detail: str, now: datetime) -> None:
         """See the port."""
         with self._writing() as connection:
@@ -92,6 +98,7 @@ class Operator(Database):
                 for row in connection.execute(statement)
             ]
 
+    @rerun
     def beat(self, process: str, state: str, now: datetime) -> None:
         """A sign of life."""
         table = schema.beat

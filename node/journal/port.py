@@ -93,12 +93,44 @@ class NewJob:
     priority: Priority
     input_digest: str
     instances: tuple[int, ...]
+    deadline_at: datetime | None = None
     parked: tuple[str, str] | None = None
     """(code, reason) when the job is parked from the start (an application that refuses the series)."""
 
 
+class Leader(Protocol):
+    """This process' candidature for what only one of many should do."""
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process is the one now; answers at once. Another one may have begun to lead a moment ago: what leaders do is
+        idempotent."""
+        ...
+
+    def close(self) -> None:
+        """Give it up."""
+        ...
+
+
 class Journal(Protocol):
     """See the module's docstring; tests/contract/test_journal.py holds every journal to it."""
+
+    # ---- many hosts
+    def now(self) -> datetime:
+        """The time that all hosts share: the database's, or this host's where only one has the journal. What stages call their clock."""
+        ...
+
+    def at(self, timestamp: float) -> datetime:
+        """That time when this host's clock showed `timestamp` (seconds since 1970): when a file of this host was written."""
+        ...
+
+    def ahead_s(self) -> float:
+        """How many seconds this host's clock is ahead of that time."""
+        ...
+
+    def leader(self, name: str) -> Leader:
+        """Stand for what is done under `name`: among all processes on this journal one leads, and another soon after its end."""
+        ...
 
     # ---- instances
     def instances_of(self, *sop_instance_uids: str) -> list[Instance]:
@@ -181,8 +213,28 @@ class Journal(Protocol):
         ...
 
     # ---- jobs
-    def claim_job(self, owner: str, now: datetime, lease: timedelta, *, away_engines: Collection[str] = ()) -> Job | None:
-        """Lease the most urgent due job in QUEUED or INFERRED whose route and engine are neither paused nor away; counts an attempt."""
+    def claim_job(
+        self,
+        owner: str,
+        now: datetime,
+        lease: timedelta,
+        *,
+        away_engines: Collection[str] = (),
+        offpeak: bool = True,
+        at_once: Mapping[str, int] | None = None,
+    ) -> Job | None:
+        """Lease the due job in QUEUED or INFERRED whose turn it is and whose route and engine are neither paused nor away; counts an
+        attempt.
+
+        Urgent jobs come before routine ones, these before off-peak ones (which are passed over without `offpeak`); within a class the
+        earliest deadline, then what has none, in the order in which they became due. `at_once` bounds how many jobs of an application
+        are under a live lease at any time, whoever holds these. A claim whose answer was lost is given out again to its owner."""
+        ...
+
+    def move_up(self, now: datetime, patience: timedelta, *, offpeak_since: datetime | None, limit: int = 500) -> int:
+        """A job that has waited in its class for `patience` waits in the next higher one from now on; in the first class, one without a
+        deadline goes to the front. Off-peak jobs wait only since `offpeak_since`, when their window opened (None: it is shut), and never
+        leave it. Returns how many moved."""
         ...
 
     def renew(self, job: int, lease: str, until: datetime) -> bool: ...

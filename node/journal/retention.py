@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, delete, exists, insert, or_, s
 from node.domain.instance import Instance, Standing
 from node.domain.state import ArrivalState, DeliveryState, JobState
 from node.journal import schema
-from node.journal.database import Database
+from node.journal.database import Database, rerun
 from node.journal.instances import read_instances
 from node.journal.rows import micros
 from node.journal.transitions import note
@@ -54,10 +54,13 @@ class Retained(Database):
         with self._reading() as connection:
             return read_instances(connection, statement)
 
+    @rerun
     def tombstone(self, instances: Iterable[int], now: datetime) -> None:
         """See the port."""
         wanted = _instance.id.in_(list(instances))
         with self._writing() as connection:
+            # locked first, then looked at: whoever is about to need one of them waits, or is seen
+            connection.execute(select(_instance.id).where(wanted).order_by(_instance.id).with_for_update()).all()
             free = select(_instance.id, _instance.standing, _instance.blob).where(wanted, *_free_to_go(parked=True))
             for row in connection.execute(free).all():
                 values = {"standing": Standing.PURGED.value, "standing_kept": row.standing}
@@ -65,6 +68,7 @@ class Retained(Database):
                 _bury(connection, row.blob, now)
                 note(connection, "instance", row.id, "instance.purged", row.blob, now)
 
+    @rerun
     def purge_results(self, moved_before: datetime, now: datetime, limit: int = 500) -> int:
         """See the port."""
         made = schema.result_object.c
@@ -81,6 +85,7 @@ class Retained(Database):
                 buried += _bury(connection, row.findings_blob, now)
             return buried
 
+    @rerun
     def forget_headers(self, received_before: datetime, limit: int = 500) -> int:
         """Forget the headers of purged instances; returns of how many."""
         base = schema.series_header.c
@@ -105,6 +110,7 @@ class Retained(Database):
         with self._reading() as connection:
             return {row.id: row.blob for row in connection.execute(select(table).order_by(table.c.id).limit(limit))}
 
+    @rerun
     def swept(self, tombstones: Iterable[int]) -> None:
         """Their blobs are gone."""
         with self._writing() as connection:

@@ -9,9 +9,10 @@ from sqlalchemy import Connection, Row, exists, insert, select, update
 from node.domain.route import Decision
 from node.domain.state import ArrivalState, JobState
 from node.journal import schema
-from node.journal.database import Database
+from node.journal.database import Database, lock_study, rerun
 from node.journal.port import NewJob
 from node.journal.rows import RANKS, micros, to_decision, tried_text
+from node.journal.schema import NEVER
 from node.journal.sending import cancel_deliveries, insert_deliveries
 from node.journal.transitions import ARRIVAL, JOB, move, note
 
@@ -22,9 +23,11 @@ _job = schema.job.c
 class Routing(Database):
     """The part of the journal that turns arrivals into jobs."""
 
+    @rerun
     def route(self, arrival: int, decisions: Sequence[Decision], jobs: Sequence[NewJob], config_digest: str, now: datetime) -> list[int]:
         """See the port. When a later revision was routed already nothing is inserted: its jobs know more."""
         with self._writing() as connection:
+            lock_study(connection, *connection.execute(select(_arrival.study_instance_uid).where(_arrival.id == arrival)).scalars())
             move(connection, ARRIVAL, arrival, ArrivalState.ROUTED, now, f"{len(jobs)} jobs", config_digest=config_digest)
             if decisions:
                 connection.execute(
@@ -76,7 +79,9 @@ def _place(connection: Connection, arrival: Row[Any], new: NewJob, now: datetime
         _job.application == new.application,
         _job.state != JobState.SUPERSEDED.value,
     )
-    before = connection.execute(select(schema.job).where(*same).order_by(_job.id.desc()).limit(1)).one_or_none()
+    # locked, so that it is not encoded for its old sinks while it gains new ones
+    latest = select(schema.job).where(*same).order_by(_job.id.desc()).limit(1).with_for_update()
+    before = connection.execute(latest).one_or_none()
     if before is not None and before.input_digest == new.input_digest and not _upgrade_may_help(before, new):
         _join(connection, before, new, now)
         return int(before.id)
@@ -108,6 +113,10 @@ def _insert(connection: Connection, arrival: Row[Any], new: NewJob, predecessor:
         "moved_at": at,
         "input_digest": new.input_digest,
         "predecessor": predecessor,
+        "deadline_at": None if new.deadline_at is None else micros(new.deadline_at),
+        "turn": RANKS[new.priority],
+        "place": NEVER if new.deadline_at is None else micros(new.deadline_at),
+        "waits_since": at,
     }
     job = int(connection.execute(insert(schema.job).values(**values).returning(_job.id)).scalar_one())
     note(connection, JOB.name, job, f"job.{JobState.QUEUED}", f"arrival {arrival.id}", now)
@@ -128,7 +137,10 @@ def _join(connection: Connection, job: Row[Any], new: NewJob, now: datetime) -> 
     sinks = _add_names(connection, schema.job_sink, "sink", job.id, new.sinks)
     rank = RANKS[new.priority]
     if rank < job.rank:
-        connection.execute(update(schema.job).where(_job.id == job.id).values(rank=rank))
+        connection.execute(update(schema.job).where(_job.id == job.id).values(rank=rank, turn=min(rank, job.turn)))
+    if new.deadline_at is not None and (job.deadline_at is None or micros(new.deadline_at) < job.deadline_at):
+        nearer = micros(new.deadline_at)
+        connection.execute(update(schema.job).where(_job.id == job.id).values(deadline_at=nearer, place=min(nearer, job.place)))
     if JobState(job.state) is JobState.PARKED and job.attempts == 0 and new.parked is None:
         # nobody has tried it yet: it was refused when it was made, for pixels or an application that are there now
         move(connection, JOB, job.id, JobState.QUEUED, now, "what it was parked for is mended", code=None, reason=None, due_at=micros(now))

@@ -17,7 +17,7 @@ from node.domain.state import ArrivalState, DeliveryState, JobState
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 RANKS = {Priority.URGENT: 0, Priority.ROUTINE: 1, Priority.OFFPEAK: 2}
-_PRIORITIES = {rank: priority for priority, rank in RANKS.items()}
+PRIORITIES = {rank: priority for priority, rank in RANKS.items()}
 
 
 def micros(moment: datetime) -> int:
@@ -88,7 +88,7 @@ def to_job(row: Row[Any], routes: Mapping[int, tuple[str, ...]], sinks: Mapping[
         engine=row.engine,
         routes=routes.get(row.id, ()),
         sinks=sinks.get(row.id, ()),
-        priority=_PRIORITIES[row.rank],
+        priority=PRIORITIES[row.rank],
         state=JobState(row.state),
         attempts=row.attempts,
         lease=row.lease,
@@ -102,6 +102,7 @@ def to_job(row: Row[Any], routes: Mapping[int, tuple[str, ...]], sinks: Mapping[
         model_digest=row.model_digest,
         code=row.code,
         reason=row.reason,
+        deadline_at=_moment_or_none(row.deadline_at),
     )
 
 

@@ -5,9 +5,10 @@ unique indices see them as values; states are the texts of node.domain.state; JS
 Changing a table means a new revision in migrations/versions and a new `HEAD`.
 """
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, MetaData, SmallInteger, Table, Text, text
+from sqlalchemy import BigInteger, Boolean, Column, Dialect, ForeignKey, Index, Integer, MetaData, SmallInteger, Table, Text, text
+from sqlalchemy.types import TypeDecorator
 
-HEAD = "0001"
+HEAD = "0002"
 """The revision of migrations/versions that this file describes."""
 
 metadata = MetaData(
@@ -19,8 +20,24 @@ metadata = MetaData(
     }
 )
 
+
+class Words(TypeDecorator[str]):
+    """Text as both databases can keep it: PostgreSQL takes no NUL, neither takes half a surrogate pair, and senders write both."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Replace what cannot be kept by U+FFFD."""
+        if value is None or (value.isascii() and "\0" not in value):
+            return value
+        return "".join("\ufffd" if letter == "\0" or "\ud800" <= letter <= "\udfff" else letter for letter in value)
+
+
 Key = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows by itself only in an INTEGER PRIMARY KEY
 Micros = BigInteger()
+NEVER = 2**63 - 1
+"""The latest time there is: where what has no deadline stands among deadlines."""
 
 
 def _id(comment: str) -> Column[int]:
@@ -35,8 +52,8 @@ series_header = Table(
     "series_header",
     metadata,
     _id("what instance.header_base names"),
-    Column("series_instance_uid", Text, nullable=False, index=True, comment="the series whose first instance this is"),
-    Column("content", Text, nullable=False, comment="JSON: DICOM keyword → list of values"),
+    Column("series_instance_uid", Words, nullable=False, index=True, comment="the series whose first instance this is"),
+    Column("content", Words, nullable=False, comment="JSON: DICOM keyword → list of values"),
     comment="The routing header of the first instance of a series; the others keep only their difference from it.",
 )
 
@@ -44,28 +61,28 @@ instance = Table(
     "instance",
     metadata,
     _id("row id"),
-    Column("sop_instance_uid", Text, nullable=False, comment="SOP Instance UID (0008,0018)"),
-    Column("sop_class_uid", Text, nullable=False, comment="SOP Class UID (0008,0016)"),
-    Column("study_instance_uid", Text, nullable=False, comment="Study Instance UID (0020,000D)"),
-    Column("series_instance_uid", Text, nullable=False, comment="Series Instance UID (0020,000E)"),
-    Column("transfer_syntax_uid", Text, nullable=False, comment="Transfer Syntax UID (0002,0010) of the bytes kept"),
-    Column("blob", Text, nullable=False, unique=True, comment="name of the bytes in the blobs"),
+    Column("sop_instance_uid", Words, nullable=False, comment="SOP Instance UID (0008,0018)"),
+    Column("sop_class_uid", Words, nullable=False, comment="SOP Class UID (0008,0016)"),
+    Column("study_instance_uid", Words, nullable=False, comment="Study Instance UID (0020,000D)"),
+    Column("series_instance_uid", Words, nullable=False, comment="Series Instance UID (0020,000E)"),
+    Column("transfer_syntax_uid", Words, nullable=False, comment="Transfer Syntax UID (0002,0010) of the bytes kept"),
+    Column("blob", Words, nullable=False, unique=True, comment="name of the bytes in the blobs"),
     Column("size", BigInteger, nullable=False, comment="bytes of the Part 10 file"),
-    Column("digest", Text, nullable=False, comment="SHA-256 (hex) of the data set bytes as received, without file meta information"),
-    Column("calling_ae", Text, nullable=False, comment="calling AE title of the association it came over"),
-    Column("called_ae", Text, nullable=False, comment="called AE title of the association it came over"),
-    Column("address", Text, nullable=False, comment="network address of the sender"),
-    Column("peer", Text, nullable=False, comment="the peer of the configuration that sent it; empty for a stranger"),
+    Column("digest", Words, nullable=False, comment="SHA-256 (hex) of the data set bytes as received, without file meta information"),
+    Column("calling_ae", Words, nullable=False, comment="calling AE title of the association it came over"),
+    Column("called_ae", Words, nullable=False, comment="called AE title of the association it came over"),
+    Column("address", Words, nullable=False, comment="network address of the sender"),
+    Column("peer", Words, nullable=False, comment="the peer of the configuration that sent it; empty for a stranger"),
     Column("received_at", Micros, nullable=False, comment="when its bytes were durable"),
     Column(
         "standing",
-        Text,
+        Words,
         nullable=False,
         comment="current: jobs use it | replaced: corrected bytes came later | conflict: same UID, other pixels | purged: bytes deleted",
     ),
-    Column("standing_kept", Text, nullable=True, comment="the standing before purged; what a restored instance gets back"),
+    Column("standing_kept", Words, nullable=True, comment="the standing before purged; what a restored instance gets back"),
     _to("header_base", "series_header", "the header it differs from; null once headers are forgotten", nullable=True),
-    Column("header_delta", Text, nullable=True, comment="JSON: {set: {keyword: values}, drop: [keyword]} against header_base"),
+    Column("header_delta", Words, nullable=True, comment="JSON: {set: {keyword: values}, drop: [keyword]} against header_base"),
     comment="One composite instance as it was received. A purged row is the tombstone that stays.",
 )
 Index("uq_instance_bytes", instance.c.sop_instance_uid, instance.c.digest, unique=True)
@@ -83,19 +100,19 @@ arrival = Table(
     "arrival",
     metadata,
     _id("row id"),
-    Column("peer", Text, nullable=False, comment="the peer it came from; empty for strangers"),
-    Column("study_instance_uid", Text, nullable=False, comment="the study"),
-    Column("series_instance_uid", Text, nullable=False, comment="the series, where series settle one by one; empty for a whole study"),
-    Column("called_ae", Text, nullable=False, comment="called AE title of the first instance"),
-    Column("state", Text, nullable=False, comment="received: more may come | complete: the manifest is frozen | routed: jobs inserted"),
+    Column("peer", Words, nullable=False, comment="the peer it came from; empty for strangers"),
+    Column("study_instance_uid", Words, nullable=False, comment="the study"),
+    Column("series_instance_uid", Words, nullable=False, comment="the series, where series settle one by one; empty for a whole study"),
+    Column("called_ae", Words, nullable=False, comment="called AE title of the first instance"),
+    Column("state", Words, nullable=False, comment="received: more may come | complete: the manifest is frozen | routed: jobs inserted"),
     Column("revision", Integer, nullable=False, comment="1, and one more for each time instances came late"),
     _to("supersedes", "arrival", "the arrival that this one revises", nullable=True),
     Column("opened_at", Micros, nullable=False, comment="when its first instance was journaled"),
     Column("last_instance_at", Micros, nullable=False, comment="when its newest instance was received; grows with every batch"),
     Column("due_at", Micros, nullable=False, comment="when it counts as complete if nothing comes"),
     Column("completed_at", Micros, nullable=True, comment="when the manifest froze"),
-    Column("completed_by", Text, nullable=True, comment="quiet | count | operator"),
-    Column("config_digest", Text, nullable=True, comment="digest of the configuration that routed it"),
+    Column("completed_by", Words, nullable=True, comment="quiet | count | operator"),
+    Column("config_digest", Words, nullable=True, comment="digest of the configuration that routed it"),
     Column("instances", Integer, nullable=False, comment="how many instances the manifest has"),
     comment="What came for one study (or series) from one peer until nothing more was expected; one row a revision.",
 )
@@ -125,12 +142,12 @@ decision = Table(
     metadata,
     _to("arrival_id", "arrival", "the arrival that was routed", primary_key=True),
     Column("position", Integer, primary_key=True, comment="order in which the routes were tried"),
-    Column("route", Text, nullable=False, comment="name of the route"),
-    Column("series_instance_uid", Text, nullable=False, comment="the series it was tried on"),
+    Column("route", Words, nullable=False, comment="name of the route"),
+    Column("series_instance_uid", Words, nullable=False, comment="the series it was tried on"),
     Column("matched", Boolean, nullable=False, comment="whether every condition held"),
     Column("chosen", Boolean, nullable=False, comment="whether this series was picked to run"),
-    Column("tried", Text, nullable=False, comment="JSON: [[key, expected, found, held], …]"),
-    Column("reason", Text, nullable=False, comment="the sentence for people"),
+    Column("tried", Words, nullable=False, comment="JSON: [[key, expected, found, held], …]"),
+    Column("reason", Words, nullable=False, comment="the sentence for people"),
     comment="Why each route did or did not match each series of an arrival.",
 )
 
@@ -139,40 +156,71 @@ job = Table(
     metadata,
     _id("row id"),
     _to("arrival_id", "arrival", "the arrival whose routing made it"),
-    Column("study_instance_uid", Text, nullable=False, comment="the study"),
-    Column("series_instance_uid", Text, nullable=False, comment="the series that is analysed"),
-    Column("application", Text, nullable=False, comment="name of the application"),
-    Column("application_version", Text, nullable=False, comment="its version when the job was made"),
-    Column("engine", Text, nullable=False, comment="the engine of the configuration that runs it"),
-    Column("rank", SmallInteger, nullable=False, comment="priority: 0 urgent, 1 routine, 2 offpeak; claimed in this order"),
+    Column("study_instance_uid", Words, nullable=False, comment="the study"),
+    Column("series_instance_uid", Words, nullable=False, comment="the series that is analysed"),
+    Column("application", Words, nullable=False, comment="name of the application"),
+    Column("application_version", Words, nullable=False, comment="its version when the job was made"),
+    Column("engine", Words, nullable=False, comment="the engine of the configuration that runs it"),
+    Column("rank", SmallInteger, nullable=False, comment="priority that the routes asked for: 0 urgent, 1 routine, 2 offpeak"),
     Column(
         "state",
-        Text,
+        Words,
         nullable=False,
         comment="queued: claimable | inferred: findings durable | encoded: objects durable, deliveries inserted | done: all delivered | "
         "parked: a person decides | failed: attempts used up | cancelled: by the operator | superseded: a revision has other inputs",
     ),
     Column("attempts", Integer, nullable=False, comment="claims so far; a study that kills its worker is seen by them"),
-    Column("lease", Text, nullable=True, comment="<owner>/<random>: the fence; a finish under another lease touches nothing"),
+    Column("lease", Words, nullable=True, comment="<owner>/<random>: the fence; a finish under another lease touches nothing"),
     Column("lease_until", Micros, nullable=True, comment="when another may claim it"),
     Column("due_at", Micros, nullable=False, comment="not claimed before"),
     Column("created_at", Micros, nullable=False, comment="when routing made it"),
     Column("moved_at", Micros, nullable=False, comment="when the state last changed"),
-    Column("input_digest", Text, nullable=False, comment="SHA-256 over the sorted (SOP Instance UID, digest) pairs of its instances"),
+    Column("input_digest", Words, nullable=False, comment="SHA-256 over the sorted (SOP Instance UID, digest) pairs of its instances"),
     _to("predecessor", "job", "the job on earlier inputs that this one replaces", nullable=True),
-    Column("findings_blob", Text, nullable=True, comment="name of the findings in the blobs, from inferred on"),
+    Column("findings_blob", Words, nullable=True, comment="name of the findings in the blobs, from inferred on"),
     Column("inferred_at", Micros, nullable=True, comment="when the findings were journaled; dates in the objects come from it"),
-    Column("model_digest", Text, nullable=True, comment="digest of the model that made the findings"),
-    Column("code", Text, nullable=True, comment="error code of the last failure"),
-    Column("reason", Text, nullable=True, comment="the sentence of the last failure"),
+    Column("model_digest", Words, nullable=True, comment="digest of the model that made the findings"),
+    Column("code", Words, nullable=True, comment="error code of the last failure"),
+    Column("reason", Words, nullable=True, comment="the sentence of the last failure"),
+    Column("deadline_at", Micros, nullable=True, comment="when its results should be there; null without a deadline"),
+    Column(
+        "turn",
+        SmallInteger,
+        nullable=False,
+        server_default="1",
+        comment="the class it waits in: its rank, less one for each time that it waited for longer than patience; claimed in this order",
+    ),
+    Column(
+        "place",
+        Micros,
+        nullable=False,
+        server_default=str(NEVER),
+        comment="its place in the class: the deadline; without one the last, or when it ran out of patience in the first class",
+    ),
+    Column(
+        "waits_since",
+        Micros,
+        nullable=False,
+        server_default=str(NEVER),
+        comment="since when it waits in its class; the latest time there is once it cannot move up any more",
+    ),
     comment="One application on one series; routes that ask for the same share it.",
 )
 # an expression, not the bare column: SQLite's planner would take ix_job_state for a claim and sort every job that waits
 Index(
     "ix_job_claim",
-    job.c.rank,
+    job.c.turn,
+    job.c.place,
     job.c.due_at,
     job.c.id,
+    sqlite_where=text("state || '' IN ('queued', 'inferred')"),
+    postgresql_where=text("state || '' IN ('queued', 'inferred')"),
+)
+# a lease is there only while a job is claimed: this index is as small as the workers are few
+Index("ix_job_leased", job.c.application, sqlite_where=text("lease IS NOT NULL"), postgresql_where=text("lease IS NOT NULL"))
+Index(
+    "ix_job_patience",
+    job.c.waits_since,
     sqlite_where=text("state || '' IN ('queued', 'inferred')"),
     postgresql_where=text("state || '' IN ('queued', 'inferred')"),
 )
@@ -184,7 +232,7 @@ job_route = Table(
     "job_route",
     metadata,
     _to("job_id", "job", "the job", primary_key=True),
-    Column("route", Text, primary_key=True, comment="a route that asked for it"),
+    Column("route", Words, primary_key=True, comment="a route that asked for it"),
     Column("position", Integer, nullable=False, comment="order in which they asked"),
     comment="The routes of a job; it rests only while all of them are paused.",
 )
@@ -193,7 +241,7 @@ job_sink = Table(
     "job_sink",
     metadata,
     _to("job_id", "job", "the job", primary_key=True),
-    Column("sink", Text, primary_key=True, comment="a sink that gets the objects"),
+    Column("sink", Words, primary_key=True, comment="a sink that gets the objects"),
     Column("position", Integer, nullable=False, comment="order in which the routes named them"),
     comment="The sinks of a job: the union of what its routes ask.",
 )
@@ -212,14 +260,14 @@ result_object = Table(
     metadata,
     _id("row id"),
     _to("job_id", "job", "the job that made it"),
-    Column("kind", Text, nullable=False, comment="seg | sr | sc"),
-    Column("sop_instance_uid", Text, nullable=False, index=True, comment="derived SOP Instance UID; how an own result is recognised"),
-    Column("sop_class_uid", Text, nullable=False, comment="SOP Class UID"),
-    Column("series_instance_uid", Text, nullable=False, comment="derived Series Instance UID"),
-    Column("description", Text, nullable=False, comment="series description for people"),
-    Column("blob", Text, nullable=False, comment="name of the bytes in the blobs"),
+    Column("kind", Words, nullable=False, comment="seg | sr | sc"),
+    Column("sop_instance_uid", Words, nullable=False, index=True, comment="derived SOP Instance UID; how an own result is recognised"),
+    Column("sop_class_uid", Words, nullable=False, comment="SOP Class UID"),
+    Column("series_instance_uid", Words, nullable=False, comment="derived Series Instance UID"),
+    Column("description", Words, nullable=False, comment="series description for people"),
+    Column("blob", Words, nullable=False, comment="name of the bytes in the blobs"),
     Column("size", BigInteger, nullable=False, comment="bytes of the Part 10 file"),
-    Column("digest", Text, nullable=False, comment="SHA-256 (hex) of the file"),
+    Column("digest", Words, nullable=False, comment="SHA-256 (hex) of the file"),
     Column("purged_at", Micros, nullable=True, comment="when retention deleted the bytes; null while they are kept"),
     Index("ix_result_object_job_id", "job_id"),
     comment="One encoded DICOM object; its bytes never change.",
@@ -230,22 +278,22 @@ delivery = Table(
     metadata,
     _id("row id"),
     _to("job_id", "job", "the job whose objects it brings"),
-    Column("sink", Text, nullable=False, comment="name of the sink"),
+    Column("sink", Words, nullable=False, comment="name of the sink"),
     Column(
         "state",
-        Text,
+        Words,
         nullable=False,
         comment="waiting: claimable | delivered: every object accepted | committed: commitment reported, or not asked for | "
         "parked: refused for good, a person decides | cancelled: by the operator, or superseded before it left",
     ),
     Column("round", Integer, nullable=False, comment="1, and one more for each time everything is sent again"),
     Column("attempts", Integer, nullable=False, comment="claims in this round"),
-    Column("lease", Text, nullable=True, comment="<owner>/<random>, as at job"),
+    Column("lease", Words, nullable=True, comment="<owner>/<random>, as at job"),
     Column("lease_until", Micros, nullable=True, comment="when another may claim it"),
     Column("due_at", Micros, nullable=False, comment="not claimed before"),
     Column("waiting_since", Micros, nullable=False, comment="when this round began; the sink's give-up counts from here"),
-    Column("code", Text, nullable=True, comment="error code of the last failure"),
-    Column("reason", Text, nullable=True, comment="the sentence of the last failure"),
+    Column("code", Words, nullable=True, comment="error code of the last failure"),
+    Column("reason", Words, nullable=True, comment="the sentence of the last failure"),
     comment="The objects of one job on their way to one sink.",
 )
 Index("uq_delivery_job_sink", delivery.c.job_id, delivery.c.sink, unique=True)
@@ -267,7 +315,7 @@ receipt = Table(
     Column("round", Integer, nullable=False, comment="delivery.round when it was sent"),
     Column("accepted", Boolean, nullable=False, comment="whether the sink has it"),
     Column("status", Integer, nullable=True, comment="DIMSE or HTTP status; null when none came"),
-    Column("detail", Text, nullable=False, comment="the sink's words"),
+    Column("detail", Words, nullable=False, comment="the sink's words"),
     Column("at", Micros, nullable=False, comment="when the status came"),
     Index("ix_receipt_delivery_id", "delivery_id", "object_id"),
     comment="What a sink said of one object, append-only: the proof of delivery.",
@@ -278,17 +326,17 @@ event = Table(
     metadata,
     _id("order of events"),
     Column("at", Micros, nullable=False, comment="when"),
-    Column("subject", Text, nullable=False, comment="arrival | job | delivery | instance"),
+    Column("subject", Words, nullable=False, comment="arrival | job | delivery | instance"),
     Column("subject_id", Key, nullable=False, comment="row id of the subject; 0 for an instance that has no row"),
     Column(
         "name",
-        Text,
+        Words,
         nullable=False,
         comment="<subject>.<new state> for every change of state; besides: arrival.overtaken, job.claimed, job.released, job.joined, "
-        "job.retry, job.hastened, delivery.claimed, delivery.released, delivery.retry, delivery.again, instance.duplicate, "
+        "job.retry, job.hastened, job.moved_up, delivery.claimed, delivery.released, delivery.retry, delivery.again, instance.duplicate, "
         "instance.conflict, instance.replaced, instance.restored, instance.purged, instance.own_result, and what stages note",
     ),
-    Column("detail", Text, nullable=False, comment="a sentence, or code and reason"),
+    Column("detail", Words, nullable=False, comment="a sentence, or code and reason"),
     Index("ix_event_subject", "subject", "subject_id", "id"),
     comment="Append-only history; written in the same transaction as the change that it tells.",
 )
@@ -296,8 +344,8 @@ event = Table(
 pause = Table(
     "pause",
     metadata,
-    Column("kind", Text, primary_key=True, comment="route | sink | engine"),
-    Column("name", Text, primary_key=True, comment="its name in the configuration"),
+    Column("kind", Words, primary_key=True, comment="route | sink | engine"),
+    Column("name", Words, primary_key=True, comment="its name in the configuration"),
     Column("since", Micros, nullable=False, comment="when the operator paused it"),
     comment="What the operator has paused; intake goes on.",
 )
@@ -307,10 +355,10 @@ aside = Table(
     metadata,
     _id("row id"),
     Column("at", Micros, nullable=False, comment="when it was set aside"),
-    Column("entry", Text, nullable=False, unique=True, comment="name of the file, where the inbox keeps such files"),
-    Column("sender", Text, nullable=False, comment="calling AE title and address as far as known"),
-    Column("code", Text, nullable=False, comment="error code"),
-    Column("reason", Text, nullable=False, comment="why it cannot be indexed"),
+    Column("entry", Words, nullable=False, unique=True, comment="name of the file, where the inbox keeps such files"),
+    Column("sender", Words, nullable=False, comment="calling AE title and address as far as known"),
+    Column("code", Words, nullable=False, comment="error code"),
+    Column("reason", Words, nullable=False, comment="why it cannot be indexed"),
     comment="Received files that are no readable instances: kept, reported, never analysed.",
 )
 
@@ -318,16 +366,24 @@ tombstone = Table(
     "tombstone",
     metadata,
     _id("row id"),
-    Column("blob", Text, nullable=False, comment="name of the bytes that are to be deleted"),
+    Column("blob", Words, nullable=False, comment="name of the bytes that are to be deleted"),
     Column("at", Micros, nullable=False, comment="when retention decided it"),
     comment="Bytes to be deleted, committed before they are; the row goes when they are gone.",
+)
+
+origin = Table(
+    "origin",
+    metadata,
+    Column("name", Words, primary_key=True, comment="random, given once: tells this journal from every other one"),
+    Column("restored_at", Micros, nullable=True, comment="when it was last found to be older than its blobs; null: never"),
+    comment="One row: which journal this is.",
 )
 
 beat = Table(
     "beat",
     metadata,
-    Column("process", Text, primary_key=True, comment="stage and process id"),
+    Column("process", Words, primary_key=True, comment="stage and process id"),
     Column("at", Micros, nullable=False, comment="when it last said so"),
-    Column("state", Text, nullable=False, comment="what it was doing"),
+    Column("state", Words, nullable=False, comment="what it was doing"),
     comment="Signs of life of the node's processes.",
 )

@@ -1,20 +1,33 @@
 """The journal on SQL: the parts by subject put together, and the door through which it is opened."""
 
+from datetime import UTC, datetime
 from typing import Self
+
+from sqlalchemy import Engine, text
 
 from node.journal.arrivals import Arrivals
 from node.journal.census import Counted
+from node.journal.claims import Claims
+from node.journal.clock import ServerClock
 from node.journal.database import connect
 from node.journal.deliveries import Deliveries
 from node.journal.instances import Instances
 from node.journal.jobs import Jobs
+from node.journal.leader import PostgresLeader, SoleLeader
 from node.journal.operator import Operator
+from node.journal.port import Leader
 from node.journal.retention import Retained
 from node.journal.routing import Routing
+from node.journal.server import server
 
 
-class SqlJournal(Instances, Arrivals, Routing, Jobs, Deliveries, Operator, Retained, Counted):
+class SqlJournal(Instances, Arrivals, Routing, Claims, Jobs, Deliveries, Operator, Retained, Counted):
     """The Journal of node.journal.port on SQLite or PostgreSQL; safe in many threads and many processes at once."""
+
+    def __init__(self, engine: Engine, name: str, url: str) -> None:
+        super().__init__(engine, name)
+        self._url = url
+        self._clock = ServerClock(self._asked) if self._shared else None
 
     @classmethod
     def open(cls, url: str) -> Self:
@@ -26,4 +39,27 @@ class SqlJournal(Instances, Arrivals, Routing, Jobs, Deliveries, Operator, Retai
             It cannot be opened, is damaged, or was written by a newer hilum; the subclass says which.
         """
         engine, name = connect(url)
-        return cls(engine, name)
+        return cls(engine, name, url)
+
+    def now(self) -> datetime:
+        """See the port."""
+        return datetime.now(UTC) if self._clock is None else self._clock.now()
+
+    def at(self, timestamp: float) -> datetime:
+        """See the port."""
+        return datetime.fromtimestamp(timestamp, UTC) if self._clock is None else self._clock.at(timestamp)
+
+    def ahead_s(self) -> float:
+        """See the port."""
+        return 0.0 if self._clock is None else self._clock.off_s()
+
+    def leader(self, name: str) -> Leader:
+        """See the port."""
+        return PostgresLeader(server(self._url), name) if self._shared else SoleLeader()
+
+    def _asked(self) -> int:
+        """The database's clock."""
+        with self._reading() as connection:
+            connection.execute(text("SELECT 1"))  # what may take its time, a new connection, is done before the clock is read
+            began = text("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
+            return int(connection.execute(began).scalar_one())
