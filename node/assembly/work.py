@@ -12,7 +12,8 @@ from node.assembly import compose
 from node.assembly.family import owner_of
 from node.assembly.stages import Beat, Ringing
 from node.flow.clock import Clock, Tick, turn
-from node.flow.infer import Analyst, Engines
+from node.flow.engines import Engines
+from node.flow.infer import Analyst
 from node.flow.measured import measured
 from node.flow.runner import Runner
 from node.results.encode import encode
@@ -29,10 +30,11 @@ def _now() -> datetime:
 def work(config: Config, stop: threading.Event, *, ready: Callable[..., None]) -> None:
     """Work off jobs until `stop`; the job under way is finished."""
     os.nice(_NICENESS)
-    engines = Engines(config, lambda name: measured(name, lambda: compose.open_engine(config, name)))
 
     def application_of(name: str) -> Application:
         return compose.application(config, name)
+
+    engines = Engines(config, lambda name: measured(name, lambda: compose.open_engine(config, name)), application_of)
 
     with contextlib.closing(compose.open_journal(config)) as journal, contextlib.closing(engines):
         runner = Runner(

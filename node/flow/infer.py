@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 
 from inference.applications.accept import check, check_outputs
 from inference.applications.port import Application
-from inference.engines.port import Engine, ModelRef, Tensors, Urgency
-from inference.errors import HilumError, ModelError
+from inference.engines.calling import with_places_taken
+from inference.engines.port import Call, Engine, ModelRef, Tensors, Urgency
+from inference.engines.repository import Repository
+from inference.errors import ModelError
 from inference.findings import Findings
 from inference.imaging.assemble import assemble
 from inference.imaging.volume import Volume
 from node.domain.job import Job, Priority
 from node.flow.errors import JobTooLate
-from node.observe.events import alarm, event
 from node.settings import config as settings
 
-_HEALTH_EVERY_S = 5.0
 _URGENCY = {Priority.URGENT: Urgency.URGENT, Priority.ROUTINE: Urgency.ROUTINE, Priority.OFFPEAK: Urgency.OFFPEAK}
 
 
@@ -33,65 +33,6 @@ class Inferred:
     findings: Findings
     model_digest: str
     took_s: Mapping[str, float]
-
-
-class Engines:
-    """The engines that jobs may ask for, opened when first needed and kept.
-
-    Parameters
-    ----------
-    open_engine
-        Makes the engine of a name in `engines:`.
-    seconds
-        A clock that only goes forward; health is asked every few seconds of it.
-    """
-
-    def __init__(
-        self, config: settings.Config, open_engine: Callable[[str], Engine], *, seconds: Callable[[], float] = time.monotonic
-    ) -> None:
-        applications = {name for route in config.routes for name in route.run}
-        self._names = {engine_of(config, name) for name in applications}
-        self._open_engine = open_engine
-        self._seconds = seconds
-        self._opened: dict[str, Engine] = {}
-        self._away: dict[str, str] = {}
-        self._looked_at: float | None = None
-
-    def of(self, name: str) -> Engine:
-        """The engine called `name`."""
-        if name not in self._opened:
-            self._opened[name] = self._open_engine(name)
-        return self._opened[name]
-
-    def away(self, now: bool = False) -> frozenset[str]:
-        """The engines that do not answer; looked at every few seconds, or at once with `now`."""
-        at = self._seconds()
-        if now or self._looked_at is None or at - self._looked_at >= _HEALTH_EVERY_S:
-            self._look()
-            self._looked_at = self._seconds()
-        return frozenset(self._away)
-
-    def close(self) -> None:
-        """Let go of what the engines hold."""
-        for engine in self._opened.values():
-            engine.close()
-        self._opened.clear()
-
-    def _look(self) -> None:
-        found: dict[str, str] = {}
-        for name in sorted(self._names | set(self._opened)):
-            try:
-                health = self.of(name).health()
-            except HilumError as error:
-                found[name] = str(error)
-            else:
-                if not health.ready:
-                    found[name] = health.detail
-        for name in found.keys() - self._away.keys():
-            alarm("engine.away", engine=name, reason=found[name])
-        for name in self._away.keys() - found.keys():
-            event("engine.back", engine=name)
-        self._away = found
 
 
 class Analyst:
@@ -128,12 +69,16 @@ class Analyst:
         deadline = began + settings_of(self._config, job.application).timeout.total_seconds()
         application = self._application_of(job.application)
         engine = self._engine_named(job.engine)
-        # before the pixels: a missing model is found in a moment
-        digest = model_digest(engine, application.models)
+        # before the pixels: a model that is missing, or another than the application was made for, is found in a moment
+        calls = calls_of(self._config, application)
+        models = with_places_taken(calls)
+        for model in models:
+            engine.check(model)
+        digest = model_digest(engine, models)
         volume = assemble(files)
         remarks = check(application, volume)
         assembled = time.monotonic()
-        said = application.analyse(volume, _Bounded(engine, application, deadline, _URGENCY[job.priority]))
+        said = application.analyse(volume, _Bounded(engine, application, calls, deadline, _URGENCY[job.priority]))
         check_outputs(application, said, volume)
         findings = replace(said, remarks=(*remarks, *said.remarks))
         took_s = {"assemble": assembled - began, "infer": time.monotonic() - assembled}
@@ -150,6 +95,12 @@ def engine_of(config: settings.Config, application: str) -> str:
     return settings_of(config, application).engine
 
 
+def calls_of(config: settings.Config, application: Application) -> dict[ModelRef, Call | None]:
+    """The models that an application calls, and how the repository wants each called."""
+    repository = Repository(config.models)
+    return {model: repository.call_of(model) for model in application.models}
+
+
 def model_digest(engine: Engine, models: Sequence[ModelRef]) -> str:
     """One digest for all models that an application may call: the model's own when it is one, else a digest over names and digests."""
     digests = [(model.name, str(model.version), engine.digest(model)) for model in models]
@@ -162,9 +113,13 @@ def model_digest(engine: Engine, models: Sequence[ModelRef]) -> str:
 class _Bounded:
     """The engine as the application sees it: its own models only, and no longer than the job may take."""
 
-    def __init__(self, engine: Engine, application: Application, deadline: float, urgency: Urgency) -> None:
+    def __init__(
+        self, engine: Engine, application: Application, calls: Mapping[ModelRef, Call | None], deadline: float, urgency: Urgency
+    ) -> None:
         self._engine = engine
         self._application = application
+        self._calls = calls
+        self._models = with_places_taken(calls)
         self._deadline = deadline
         self._urgency = urgency
 
@@ -179,7 +134,11 @@ class _Bounded:
         self._admit(model)
         return self._engine.load(model).at_once
 
+    def call_of(self, model: ModelRef) -> Call | None:
+        self._admit(model)
+        return self._calls.get(model)
+
     def _admit(self, model: ModelRef) -> None:
         name = self._application.name
-        if model not in self._application.models:
+        if model not in self._models:
             raise ModelError(f"{name} calls {model.name} version {model.version}, which its manifest does not name")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from inference import findings_file
 from inference.applications.port import Application
+from inference.engines.errors import EngineAway, EngineLost
 from inference.errors import EngineError, HilumError
 from inference.findings import Findings
 from inference.imaging.volume import Volume
@@ -33,7 +34,10 @@ _RETRY_MOST = timedelta(minutes=5)
 _GRACE = timedelta(minutes=10)
 """What a job may take beyond its analysis' time-out, to be assembled and encoded; after that it hangs."""
 _LONGEST_REASON = 1000
+_LOST_BEFORE_BLAME = 5
+"""How often an engine may end in the middle of one job before its attempts count: a study can bring a server down, as a power cut can."""
 _ANALYSED = "job.analysed"
+_RETRY = "job.retry"
 _MADE = "job.made"
 
 
@@ -199,8 +203,7 @@ class Runner:
             state = JobState.FAILED if isinstance(error, WorkerDied) else JobState.PARKED
             self._end(job, lease, state, error.code, reason)
             return
-        # neither an engine that is away nor a full disk is the study's fault
-        counts = not isinstance(error, JournalError) and not (isinstance(error, EngineError) and job.engine in self._away(True))
+        counts = not self._blameless(job, error)
         attempts = settings_of(self._config, job.application).attempts
         if counts and job.attempts >= attempts:
             self._end(job, lease, JobState.FAILED, error.code, f"{reason} (attempt {job.attempts} of {attempts})", told=told)
@@ -210,6 +213,15 @@ class Runner:
             metrics.JOB_RETRIES.add(application=job.application, code=error.code, counted="yes" if counts else "no")
             again_in_s = round(pause.total_seconds(), 1)
             event("job.retry", job=job.id, code=error.code, reason=told or reason, counted=counts, again_in_s=again_in_s)
+
+    def _blameless(self, job: Job, error: HilumError) -> bool:
+        """Neither an engine that is away nor a full disk is the study's fault; an engine that was lost under it may be, the fifth time."""
+        if isinstance(error, EngineLost):
+            lost = [line for line in self._journal.events("job", job.id) if line.name == _RETRY and line.detail.startswith(error.code)]
+            return len(lost) < _LOST_BEFORE_BLAME
+        if isinstance(error, EngineError):
+            return isinstance(error, EngineAway) or job.engine in self._away(True)
+        return isinstance(error, JournalError)
 
     def _end(self, job: Job, lease: str, state: JobState, code: str, reason: str, *, told: str = "") -> None:
         if self._journal.end_job(job.id, lease, state, code, reason, self._clock()):

@@ -11,7 +11,8 @@ from inference.applications.port import Application
 from inference.imaging.assemble import assemble
 from node.domain.state import ArrivalState, DeliveryState, JobState
 from node.flow.deliver import Deliver
-from node.flow.infer import Analyst, Engines
+from node.flow.engines import Engines
+from node.flow.infer import Analyst
 from node.flow.port import Stage
 from node.flow.route import RouteStage
 from node.flow.runner import Runner
@@ -52,7 +53,7 @@ def application_of(_: str) -> Application:
 def run(node: MiniNode) -> None:
     """What the processes of a node do until nothing is left to do, beginning as after a start: with every lease released."""
     node.journal.release("", node.clock())
-    engines = Engines(node.config, lambda _: ThresholdEngine())
+    engines = Engines(node.config, lambda _: ThresholdEngine(), application_of)
     deliver = Deliver(
         node.journal, node.blobs, {name: FolderSink(node.folder / name) for name in node.config.sinks}, node.config, node.clock, "flow"
     )

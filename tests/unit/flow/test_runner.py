@@ -11,6 +11,8 @@ import pytest
 
 from inference import findings_file
 from inference.applications.port import Application, Infer
+from inference.engines.errors import EngineAway, EngineLost, WrongTensors
+from inference.engines.port import ModelRef
 from inference.errors import EngineError, ModelError
 from inference.findings import Findings
 from inference.imaging.assemble import assemble
@@ -18,8 +20,9 @@ from inference.imaging.volume import Volume
 from node.domain.errors import JournalError, ResultError
 from node.domain.job import Job
 from node.domain.state import DeliveryState, JobState
+from node.flow.engines import Engines
 from node.flow.errors import JobTooLate
-from node.flow.infer import Analyst, Engines
+from node.flow.infer import Analyst
 from node.flow.lease import LENGTH
 from node.flow.route import RouteStage
 from node.flow.runner import Runner
@@ -42,7 +45,7 @@ class Work:
     def runner(self, owner: str = "work") -> Runner:
         """As the assembly puts it together."""
         config = self.node.config
-        engines = Engines(config, lambda _: self.engine, seconds=lambda: self.seconds)
+        engines = Engines(config, lambda _: self.engine, self.application_of, seconds=lambda: self.seconds)
         return Runner(
             self.node.journal,
             self.node.blobs,
@@ -224,6 +227,48 @@ def test_an_engine_that_goes_away_in_the_middle_gives_the_attempt_back(work: Wor
     work.application = APPLICATION
     work.step()
     assert (work.job.state, work.job.attempts) == (JobState.ENCODED, 1)
+
+
+def test_a_server_that_dies_under_a_job_gives_the_attempt_back_but_not_for_ever(work: Work) -> None:
+    """It is back before anybody looks, so health says nothing; after five times the study is suspected, and ends after its attempts."""
+    work.engine.fails = EngineLost("the connection was reset")
+    for _ in range(5):
+        work.step()
+        assert (work.job.state, work.job.attempts, work.job.code) == (JobState.QUEUED, 0, "HLM-4005")
+    for _ in range(3):
+        work.step()
+    assert (work.job.state, work.job.attempts, work.job.code) == (JobState.FAILED, 3, "HLM-4005")
+
+
+def test_a_server_that_was_not_reached_never_costs_an_attempt(work: Work) -> None:
+    """Nothing of the study has reached it."""
+    work.engine.fails = EngineAway("connection refused")
+    for _ in range(12):
+        work.step()
+    assert (work.job.state, work.job.attempts, work.job.code) == (JobState.QUEUED, 0, "HLM-4004")
+
+
+def test_a_model_that_is_refused_parks_the_job_before_a_pixel_is_read_and_revives(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the engine's own code and sentence; mended, `hilum jobs retry` takes it up again."""
+    checks: list[ModelError] = [WrongTensors("input X is float32 on the server, int16 here")]
+
+    def check(self: ThresholdEngine, model: ModelRef) -> None:
+        for refused in checks:
+            raise refused
+
+    def read(files: Sequence[Path]) -> Volume:
+        raise AssertionError("a pixel was read")
+
+    monkeypatch.setattr(ThresholdEngine, "check", check)
+    with monkeypatch.context() as unread:
+        unread.setattr("node.flow.infer.assemble", read)
+        work.step()
+    assert (work.job.state, work.job.code) == (JobState.PARKED, "HLM-4104")
+    assert "float32 on the server" in str(work.job.reason)
+    checks.clear()
+    work.node.journal.revive_job(work.job.id, work.node.clock())
+    work.step()
+    assert work.job.state is JobState.ENCODED
 
 
 def test_an_engine_that_fails_is_tried_again_and_then_failed_with_the_reason(work: Work) -> None:

@@ -1,0 +1,137 @@
+"""The engines that jobs may ask for: opened when needed, away or back, and whether they serve what their applications were made for."""
+
+import contextlib
+import time
+from collections.abc import Callable
+
+from inference.applications.port import Application
+from inference.engines.calling import with_places_taken
+from inference.engines.port import Engine, ModelRef
+from inference.errors import HilumError, ModelError
+from node.flow.infer import calls_of, engine_of
+from node.observe.events import alarm, event
+from node.settings import config as settings
+
+_HEALTH_EVERY_S = 5.0
+_REFUSED_AGAIN_S = 60.0
+_JOBS_PER_CALL = 2
+"""Jobs at work for each call that a shared engine computes at once: while one computes, the next is decoded or the last encoded."""
+_SWAMPED_S = 10.0
+"""Calls that waited longer in a shared engine's queue: others keep it busy, and one job at a time is enough to have a place there."""
+
+
+class Engines:
+    """The engines that jobs may ask for, opened when first needed and kept.
+
+    Parameters
+    ----------
+    open_engine
+        Makes the engine of a name in `engines:`.
+    application_of
+        The application of a name. Its models are checked as soon as their engine answers, so that the operator hears of a wrong one
+        before a study meets it.
+    seconds
+        A clock that only goes forward; health is asked every few seconds of it.
+    """
+
+    def __init__(
+        self,
+        config: settings.Config,
+        open_engine: Callable[[str], Engine],
+        application_of: Callable[[str], Application],
+        *,
+        seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._applications: dict[str, list[str]] = {}
+        for name in sorted({name for route in config.routes for name in route.run}):
+            self._applications.setdefault(engine_of(config, name), []).append(name)
+        self._shared = {name for name, engine in config.engines.items() if engine.kind is settings.EngineKind.TRITON}
+        self._open_engine = open_engine
+        self._application_of = application_of
+        self._config = config
+        self._seconds = seconds
+        self._opened: dict[str, Engine] = {}
+        self._away: dict[str, str] = {}
+        self._looked_at: float | None = None
+        self._check_at: dict[str, float] = {}
+        self._refused: dict[str, str] = {}
+
+    def of(self, name: str) -> Engine:
+        """The engine called `name`."""
+        if name not in self._opened:
+            self._opened[name] = self._open_engine(name)
+        return self._opened[name]
+
+    def away(self, now: bool = False) -> frozenset[str]:
+        """The engines that do not answer; looked at every few seconds, or at once with `now`."""
+        at = self._seconds()
+        if now or self._looked_at is None or at - self._looked_at >= _HEALTH_EVERY_S:
+            self._look()
+            self._looked_at = self._seconds()
+        return frozenset(self._away)
+
+    def at_once(self) -> dict[str, int]:
+        """How many jobs of an application make sense at the same time, over all nodes: for those whose engine all workers share.
+
+        What an engine inside each work process can do is no bound for the others. An application is left out while nobody knows.
+        """
+        bounds: dict[str, int] = {}
+        for engine in sorted(self._shared & self._applications.keys() - self._away.keys()):
+            for application in self._applications[engine]:
+                with contextlib.suppress(HilumError):
+                    loads = [self.of(engine).load(model) for model in self._models_of(application)]
+                    if any(load.queue_s > _SWAMPED_S for load in loads):
+                        bounds[application] = 1
+                    elif loads:
+                        bounds[application] = _JOBS_PER_CALL * min(load.at_once for load in loads)
+        return bounds
+
+    def close(self) -> None:
+        """Let go of what the engines hold."""
+        for engine in self._opened.values():
+            engine.close()
+        self._opened.clear()
+
+    def _look(self) -> None:
+        found: dict[str, str] = {}
+        for name in sorted(self._applications.keys() | set(self._opened)):
+            try:
+                health = self.of(name).health()
+            except HilumError as error:
+                found[name] = str(error)
+            else:
+                if not health.ready:
+                    found[name] = health.detail
+        for name in found.keys() - self._away.keys():
+            alarm("engine.away", engine=name, reason=found[name])
+        for name in self._away.keys() - found.keys():
+            event("engine.back", engine=name)
+            self._check_at.pop(name, None)
+        self._away = found
+        for name in sorted(self._applications.keys() - found.keys()):
+            if self._seconds() >= self._check_at.get(name, float("-inf")):
+                self._check(name)
+
+    def _check(self, engine: str) -> None:
+        """Whether the engine serves what its applications were made for; asked once, and again while it does not."""
+        self._check_at[engine] = float("inf")
+        for application in self._applications[engine]:
+            try:
+                for model in self._models_of(application):
+                    self.of(engine).check(model)
+            except ModelError as refused:
+                self._check_at[engine] = self._seconds() + _REFUSED_AGAIN_S
+                self._refuse(engine, application, refused)
+            except HilumError:
+                self._check_at[engine] = self._seconds()  # gone meanwhile: at the next look
+            else:
+                if self._refused.pop(application, None) is not None:
+                    event("engine.model_served", engine=engine, application=application)
+
+    def _refuse(self, engine: str, application: str, refused: ModelError) -> None:
+        if self._refused.get(application) != str(refused):
+            self._refused[application] = str(refused)
+            alarm("engine.model_refused", engine=engine, application=application, code=refused.code, reason=str(refused))
+
+    def _models_of(self, application: str) -> tuple[ModelRef, ...]:
+        return with_places_taken(calls_of(self._config, self._application_of(application)))
