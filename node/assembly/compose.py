@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 def bell(config: Config, name: str) -> "Bell":
     """The bell at which the processes of stage `name` ("flow", "work") wait."""
+    from node.assembly import hosts
     from node.assembly.bell import Bell
 
     return Bell(hosts.run_folder(config), f"{name}.bell")

@@ -1,7 +1,6 @@
 """The family: the supervisor that starts receive, flow and work as processes of their own, and starts again what dies."""
 
 import contextlib
-import fcntl
 import json
 import os
 import signal
@@ -9,12 +8,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 
 from node.assembly import compose
+from node.assembly.hosts import dead_owners, forget, owner_of
+from node.assembly.roles import ALL, Role, lock, shares_journal
 from node.assembly.telemetry import Telemetry, Watched
 from node.domain.errors import ConfigError, JournalError
 from node.observe.events import alarm, event
@@ -27,13 +27,6 @@ _STEADY_S = 60.0  # a process that lived this long starts again at once
 _READY_S = 60.0
 _DRAIN_S = 30.0
 _WATCH_EVERY_S = 0.2
-
-
-class AlreadyRunning(ConfigError):
-    """Another node serves the same store."""
-
-    code = "HLM-2090"
-    remedy = "Stop the other `hilum serve`, or give this one a store of its own."
 
 
 class NotReady(ConfigError):
@@ -56,21 +49,12 @@ class _Member:
     restart_at: float = 0.0
     ready: threading.Event = field(default_factory=threading.Event)
     port: int = 0
-
-    @property
-    def owner(self) -> str:
-        """How leases of this process begin (node.assembly.process takes the same)."""
-        assert self.process is not None
-        return owner_of(self.process.pid)
-
-
-def owner_of(pid: int) -> str:
-    """The name under which a process holds leases: unique on one host among live processes."""
-    return f"{os.uname().nodename}:{pid}"
+    owner: str = ""
+    """How leases of this process begin (it gives itself the same name)."""
 
 
 class Family:
-    """Starts the processes of one node, watches them, and drains them at the end.
+    """Starts the processes of one node, or those of some roles, watches them, and drains them at the end.
 
     Raises
     ------
@@ -78,22 +62,13 @@ class Family:
         Another family holds the store's lock.
     """
 
-    def __init__(self, config: Config, *, announce: Callable[[dict[str, object]], None]) -> None:
+    def __init__(self, config: Config, *, announce: Callable[[dict[str, object]], None], roles: frozenset[Role] = ALL) -> None:
         self._config = config
         self._announce = announce
         self._stopping = False  # a plain name: an Event that a signal handler sets can meet its own lock
-        folder = compose.run_folder(config)
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._lock = (folder / "lock").open("w", encoding="ascii")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as held:
-            raise AlreadyRunning(f"another node serves {config.store.blobs}") from held
-        self._members = [
-            _Member(stage="flow", arguments=["flow"], watched=Watched(name="flow")),
-            *(_Member(stage="work", arguments=["work"], watched=Watched(name=f"work {n + 1}")) for n in range(config.node.workers)),
-            _Member(stage="receive", arguments=["receive"], watched=Watched(name="receive")),
-        ]
+        self._locks = lock(config, roles)
+        self._roles = roles
+        self._members = [_member(process, name) for process, name in _processes(config, roles)]
         self._telemetry = Telemetry(config, [member.watched for member in self._members])
 
     def stop(self) -> None:
@@ -108,35 +83,64 @@ class Family:
         NotReady
             The listener did not come up.
         """
-        with contextlib.closing(compose.open_journal(self._config)) as journal:
-            # the lock is ours, so whoever held these leases is dead
-            freed = journal.release("", datetime.now(UTC))
-        if freed:
-            event("family.leases_released", count=freed)
+        self._release_the_dead()
         for member in self._members:
             self._start(member)
-        receive = self._members[-1]
-        deadline = time.monotonic() + _READY_S
-        while not receive.ready.wait(0.1):
-            self._telemetry.turn()
-            assert receive.process is not None
-            if self._stopping:
-                return self._drain()
-            if receive.process.poll() is not None or time.monotonic() > deadline:
-                self._drain()
-                raise NotReady(f"the listener on {self._config.node.host}:{self._config.node.port} did not come up")
-        receive.arguments = ["receive", "--port", str(receive.port)]  # a restarted listener keeps its port
+        if not self._await_ready():
+            return self._drain()
         self._telemetry.turn()
-        ready: dict[str, object] = {"event": "node.ready", "port": receive.port, "ae_title": self._config.node.ae_titles[0]}
-        if self._telemetry.port is not None:
-            ready["metrics_port"] = self._telemetry.port
-        self._announce({**ready, "pid": os.getpid()})
+        self._announce(self._ready())
         while not self._stopping:
             time.sleep(_WATCH_EVERY_S)
             self._telemetry.turn()
             for member in self._members:
                 self._watch(member)
         return self._drain()
+
+    def _await_ready(self) -> bool:
+        """Wait until the listener accepts associations; without a listener, until every process has begun. False when told to stop."""
+        listener = next((member for member in self._members if member.stage == Role.RECEIVE), None)
+        awaited = self._members if listener is None else [listener]
+        deadline = time.monotonic() + _READY_S
+        while not all(member.ready.wait(0.1) for member in awaited):
+            self._telemetry.turn()
+            if self._stopping:
+                return False
+            if listener is None:
+                # whatever is away, the database mostly, may take its time
+                for member in self._members:
+                    self._watch(member)
+            elif listener.process is None or listener.process.poll() is not None or time.monotonic() > deadline:
+                self._drain()
+                raise NotReady(f"the listener on {self._config.node.host}:{self._config.node.port} did not come up")
+        if listener is not None:
+            listener.arguments = ["receive", "--port", str(listener.port)]  # a restarted listener keeps its port
+        return True
+
+    def _ready(self) -> dict[str, object]:
+        ready: dict[str, object] = {"event": "node.ready"}
+        for member in self._members:
+            if member.stage == Role.RECEIVE:
+                ready |= {"port": member.port, "ae_title": self._config.node.ae_titles[0]}
+        if self._roles != ALL:
+            ready["stages"] = [role.value for role in Role if role in self._roles]
+        if self._telemetry.port is not None:
+            ready["metrics_port"] = self._telemetry.port
+        return {**ready, "pid": os.getpid()}
+
+    def _release_the_dead(self) -> None:
+        """Make claimable what an earlier run on this host left under its leases; those of other hosts run out by themselves."""
+        if not shares_journal(self._config):
+            # the lock is ours, so whoever held these leases is dead
+            with contextlib.closing(compose.open_journal(self._config)) as journal:
+                freed = journal.release("", datetime.now(UTC))
+        else:
+            freed = 0
+            for owner in dead_owners(self._config):
+                freed += self._release(owner) or 0
+                forget(self._config, owner)
+        if freed:
+            event("family.leases_released", count=freed)
 
     def _start(self, member: _Member) -> None:
         member.ready.clear()
@@ -150,6 +154,7 @@ class Family:
             text=True,
             pass_fds=(counts,),
         )
+        member.owner = owner_of(self._config, member.process.pid)
         member.watched.began(member.process.pid, member.owner)
         event("process.started", stage=member.stage, pid=member.process.pid)
         threading.Thread(target=self._listen, args=(member, member.process), daemon=True).start()
@@ -195,7 +200,7 @@ class Family:
         """Stop the listener first, so that nothing new comes, then the rest; kill what does not end in time."""
         self._telemetry.drain()
         late: list[int] = []
-        for stages in (("receive",), ("flow", "work")):
+        for stages in (("receive",), ("index", "flow", "work")):
             going = [m.process for m in self._members if m.stage in stages and m.process is not None]
             for process in going:
                 if process.poll() is None:
@@ -210,20 +215,23 @@ class Family:
                     process.wait()
                     late.append(process.pid)
         for pid in late:
-            self._release(owner_of(pid), count_attempt=False)  # stopped on purpose: no study is to blame
+            self._release(owner_of(self._config, pid), count_attempt=False)  # stopped on purpose: no study is to blame
         self._telemetry.close()
         event("node.stopped", killed=len(late))
         return 0
 
 
-def node_runs(config: Config) -> bool:
-    """Whether a family holds the store's lock now."""
-    path: Path = compose.run_folder(config) / "lock"
-    if not path.exists():
-        return False
-    with path.open("a", encoding="ascii") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return True
-    return False
+def _processes(config: Config, roles: frozenset[Role]) -> Iterator[tuple[str, str]]:
+    """The processes of these roles, as (stage, name for people); the listener comes last."""
+    if Role.FLOW in roles:
+        yield "flow", "flow"
+    elif Role.RECEIVE in roles:
+        yield "index", "index"  # nobody else would empty this host's spool
+    if Role.WORK in roles:
+        yield from (("work", f"work {n + 1}") for n in range(config.node.workers))
+    if Role.RECEIVE in roles:
+        yield "receive", "receive"
+
+
+def _member(stage: str, name: str) -> _Member:
+    return _Member(stage=stage, arguments=[stage], watched=Watched(name=name))

@@ -1,4 +1,4 @@
-"""One process of the family: `python -m node.assembly.process CONFIG receive|flow|work`. Each builds only what its stage needs."""
+"""One process of the family: `python -m node.assembly.process CONFIG receive|index|flow|work`. Each builds only what its stage needs."""
 
 import argparse
 import contextlib
@@ -8,13 +8,19 @@ import select
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from inference.errors import HilumError
+from node.assembly.hosts import stay_alive
 from node.observe.cells import Cells
-from node.observe.events import event, start_events
+from node.observe.events import alarm, event, start_events
 from node.observe.instruments import count_in
+from node.settings.config import Config
+
+_PAUSE_FIRST_S = 0.5
+_PAUSE_MOST_S = 30.0
 
 
 def _until_told(stop: threading.Event) -> None:
@@ -39,11 +45,42 @@ def _ready(**facts: object) -> None:
     print(json.dumps({"event": "process.ready", **facts}), flush=True)
 
 
+def _run(stage: str, config: Config, port: int | None, stop: threading.Event) -> None:
+    if stage == "receive":
+        from node.assembly.receive import receive
+
+        receive(config, port, stop, ready=_ready)
+    elif stage == "work":
+        from node.assembly.work import work
+
+        work(config, stop, ready=_ready)
+    else:
+        from node.assembly.flow import flow, index
+
+        (flow if stage == "flow" else index)(config, stop, ready=_ready)
+
+
+def _patiently(run: Callable[[], None], stage: str, stop: threading.Event) -> None:
+    """Begin again when what a stage needs at its start (the database, mostly) is away; a mistake ends the process."""
+    pause_s = _PAUSE_FIRST_S
+    while not stop.is_set():
+        try:
+            run()
+        except HilumError as error:
+            if not error.retry:
+                raise
+            alarm("stage.failed", stage=stage, code=error.code, reason=str(error), again_in_s=pause_s)
+        else:
+            return
+        stop.wait(pause_s)
+        pause_s = min(_PAUSE_MOST_S, 2 * pause_s)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one stage until told to stop."""
     parser = argparse.ArgumentParser()
     parser.add_argument("config", type=Path)
-    parser.add_argument("stage", choices=["receive", "flow", "work"])
+    parser.add_argument("stage", choices=["receive", "index", "flow", "work"])
     parser.add_argument("--port", type=int, default=None)
     parser.add_argument("--count-in", type=int, default=None)
     given = parser.parse_args(arguments)
@@ -56,18 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _until_told(stop)
     start_events(given.stage)
     config = load(given.config)
-    if given.stage == "receive":
-        from node.assembly.receive import receive
-
-        receive(config, given.port, stop, ready=_ready)
-    elif given.stage == "flow":
-        from node.assembly.flow import flow
-
-        flow(config, stop, ready=_ready)
-    else:
-        from node.assembly.work import work
-
-        work(config, stop, ready=_ready)
+    with stay_alive(config):
+        _patiently(lambda: _run(given.stage, config, given.port, stop), given.stage, stop)
     event("process.stopped", at=datetime.now(UTC).isoformat())
     return 0
 

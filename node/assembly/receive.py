@@ -16,7 +16,7 @@ def receive(config: Config, port: int | None, stop: threading.Event, *, ready: C
 
     if port is not None:
         config = replace(config, node=replace(config.node, port=port))
-    inbox = compose.open_inbox(config)
+    inbox = compose.open_intake(config)
     bell = compose.bell(config, "flow")
     listener = Listener(config, inbox, on_kept=bell.ring)
     listener.start()

@@ -1,8 +1,11 @@
-"""Small stages that belong to processes rather than to a study's way: ringing the next process's bell, pace, signs of life."""
+"""Small stages that belong to processes rather than to a study's way: ringing the next process's bell, pace, turns, signs of life."""
 
+import fcntl
 import time
+from pathlib import Path
 
 from node.assembly.bell import Bell
+from node.blobs.port import Blobs
 from node.flow.port import Clock, Stage
 from node.journal.port import Journal
 
@@ -45,6 +48,39 @@ class Paced:
         if moved:
             self._busy_since = began
         return moved
+
+
+class Alone:
+    """A stage that only one process of a host steps: the one that holds `lock`, until it ends."""
+
+    def __init__(self, stage: Stage, lock: Path) -> None:
+        self.name = stage.name
+        self._stage = stage
+        self._lock = lock.open("w", encoding="ascii")
+        self._mine = False
+
+    def step(self) -> int:
+        """Step the stage if it is this process's turn; 0 otherwise."""
+        if not self._mine:
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return 0
+            self._mine = True
+        return self._stage.step()
+
+
+class Swept:
+    """A stage that lets the blobs drop this host's copies of what was deleted elsewhere."""
+
+    name = "copies"
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+
+    def step(self) -> int:
+        """Sweep; how many copies went."""
+        return self._blobs.sweep()
 
 
 class Beat:

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from inference.applications.port import Application
 from inference.imaging.assemble import assemble
 from node.assembly import compose
-from node.assembly.family import owner_of
-from node.assembly.stages import Beat, Ringing
+from node.assembly.hosts import owner_of
+from node.assembly.stages import Beat, Ringing, Swept
 from node.flow.clock import Clock, Tick, turn
 from node.flow.engines import Engines
 from node.flow.infer import Analyst
@@ -20,6 +20,7 @@ from node.results.encode import encode
 from node.settings.config import Config
 
 _BEAT_EVERY = timedelta(seconds=10)
+_SWEEP_COPIES_EVERY = timedelta(minutes=10)
 _NICENESS = 5  # the listener and the flow come first on a busy machine
 
 
@@ -36,22 +37,23 @@ def work(config: Config, stop: threading.Event, *, ready: Callable[..., None]) -
 
     engines = Engines(config, lambda name: measured(name, lambda: compose.open_engine(config, name)), application_of)
 
+    blobs = compose.open_blobs(config)
     with contextlib.closing(compose.open_journal(config)) as journal, contextlib.closing(engines):
         runner = Runner(
             journal,
-            compose.open_blobs(config),
+            blobs,
             config,
             _now,
-            owner_of(os.getpid()),
+            owner_of(config, os.getpid()),
             Analyst(config, application_of, engines.of),
             encode,
             assemble=assemble,
             application_of=application_of,
             away=engines.away,
         )
-        beat = Beat(journal, f"work {owner_of(os.getpid())}", _now)
+        beat = Beat(journal, f"work {owner_of(config, os.getpid())}", _now)
         beat.step()
-        clock = Clock([Tick(stage=beat, every=_BEAT_EVERY)])
+        clock = Clock([Tick(stage=beat, every=_BEAT_EVERY), Tick(stage=Swept(blobs), every=_SWEEP_COPIES_EVERY)])
         clock.start()
         ready()
         try:

@@ -80,6 +80,10 @@ class BucketBlobs:
             # written now: no sweep may take it for something that was left behind long ago
             self._overwrite(key, data, digest)
 
+    def keep_copy(self, file: Path, name: str) -> None:
+        """Let a file of what was uploaded become this host's copy. OSError when it lies on another file system."""
+        self._cache.take(file, name)
+
     def path(self, name: str) -> Path:
         """The copy on this host, fetched if need be; a path that does not exist where the bucket has no such blob."""
         key = _key(name)

@@ -66,23 +66,32 @@ def flush_folder(folder: Path) -> None:
 
 def make_folder(folder: Path) -> None:
     """Make `folder` and what is missing above it, private and durable."""
-    missing = []
-    while not folder.is_dir():
-        missing.append(folder)
-        folder = folder.parent
-    for one in reversed(missing):
-        one.mkdir(mode=FOLDER_MODE, exist_ok=True)
-        flush_folder(one.parent)
+    for made in _make(folder):
+        flush_folder(made.parent)
 
 
 def in_folder(folder: Path, act: Callable[[], object]) -> None:
     """Do something that needs `folder`, making it first, and again should whoever deletes its last file take it away in between."""
     for last in [False] * _TRIES + [True]:
         try:
-            make_folder(folder)
+            made = _make(folder)
+            # before the flush, which takes long on a busy disk: what lies in a folder keeps it there
             act()
         except FileNotFoundError:
             if last:
                 raise
             continue
+        for one in made:
+            flush_folder(one.parent)
         return
+
+
+def _make(folder: Path) -> list[Path]:
+    """Make `folder` and what is missing above it; what was made, the outermost first."""
+    missing = []
+    while not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    for one in reversed(missing):
+        one.mkdir(mode=FOLDER_MODE, exist_ok=True)
+    return missing[::-1]

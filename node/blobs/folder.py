@@ -65,6 +65,13 @@ class FolderBlobs:
         finally:
             partial.unlink(missing_ok=True)
 
+    def upload(self, name: str, data: bytes | memoryview) -> None:
+        """`put`: the folder is where the others read."""
+        self.put(name, data)
+
+    def keep_copy(self, file: Path, name: str) -> None:
+        """The folder has it; nobody needs a copy."""
+
     def path(self, name: str) -> Path:
         """The file of a blob, whether it is there or not."""
         parts = PurePosixPath(name).parts

@@ -80,7 +80,7 @@ def _disk(config: Config) -> Iterator[Finding]:
 def _journal(config: Config) -> Iterator[Finding]:
     from inference.errors import HilumError
     from node.assembly.compose import open_journal
-    from node.assembly.family import node_runs
+    from node.assembly.roles import node_runs
     from node.domain.state import DeliveryState, JobState
 
     try:

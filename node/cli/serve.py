@@ -9,17 +9,27 @@ from typing import Annotated
 from cyclopts import Parameter
 
 
-def serve(*, config: Annotated[Path | None, Parameter(name=["--config", "-c"])] = None) -> int:
+def serve(
+    *,
+    config: Annotated[Path | None, Parameter(name=["--config", "-c"])] = None,
+    stages: Annotated[str | None, Parameter(name="--stages", show_default=False)] = None,
+) -> int:
     """Run the node: receive, decide, analyse, deliver. SIGTERM drains and ends it.
 
     Prints one JSON line with `"event": "node.ready"` on stdout as soon as it accepts associations; events go to stderr, a JSON line each.
+    Without the stage `receive` there is no listener: the line comes without a port, once every process has begun.
 
     Parameters
     ----------
     config
         The configuration (default: ./hilum.yaml, else ./config/hilum.yaml).
+    stages
+        What this family does, with commas between: `receive` (listen, and bring what came to the blobs and into the journal), `flow`
+        (settle, route, deliver), `work` (analyse, encode). Default: all of it. Families on several hosts share a journal on PostgreSQL, and
+        a bucket or a folder.
     """
     from node.assembly.family import Family
+    from node.assembly.roles import ALL, roles_of
     from node.observe.events import start_events
     from node.settings.find import find_config
     from node.settings.load import load
@@ -30,7 +40,7 @@ def serve(*, config: Annotated[Path | None, Parameter(name=["--config", "-c"])] 
     def announce(ready: dict[str, object]) -> None:
         print(json.dumps(ready), flush=True)
 
-    family = Family(loaded, announce=announce)
+    family = Family(loaded, announce=announce, roles=ALL if stages is None else roles_of(stages))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: family.stop())
     code = family.run()

@@ -141,7 +141,7 @@ class Index:
             blob = _blob_after(row.blob)
             batch.restored.append((row.id, blob, one.header))
             batch.moves.append((one.entry, blob))
-        elif not self._blobs.path(row.blob).exists():
+        elif not self._blobs.has(row.blob):
             batch.moves.append((one.entry, row.blob))  # a crash came between the row and the move, maybe before its arrival knew
         else:
             batch.drops.append(one.entry)
@@ -192,6 +192,8 @@ class Index:
             return False
 
     def _commit(self, batch: _Batch, now: datetime) -> None:
+        # before any row: an arrival that is complete has its pixels where every worker reads them
+        self._inbox.publish(batch.moves)
         if batch.news:
             self._journal.record(batch.news, now)
         for instance, blob, header in batch.restored:

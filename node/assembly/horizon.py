@@ -1,0 +1,100 @@
+"""How far each receiver has journaled what it received, so that no study settles while a part of it still lies in another host's spool."""
+
+import contextlib
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from node.blobs.port import Inbox
+from node.domain.errors import JournalError
+from node.flow.port import Clock
+from node.journal.port import Journal
+from node.observe.events import alarm, event
+
+_SPOOL = "spool "
+_GONE = timedelta(seconds=60)
+"""A receiver that has said nothing for so long is dead, or cut off: the others go on without it, and what it still has opens a revision
+when it returns."""
+_LOOK_EVERY = timedelta(milliseconds=500)
+
+
+def journaled_until(inbox: Inbox) -> datetime | None:
+    """The moment before which everything received here is in the journal: when the oldest entry of the inbox came; None: all of it is."""
+    for entry in inbox.waiting(1):
+        with contextlib.suppress(FileNotFoundError):
+            return datetime.fromtimestamp(entry.stat().st_mtime, UTC)
+    return None
+
+
+class Telling:
+    """The stage that tells the others how far this host's spool is journaled, as a sign of life in the journal."""
+
+    name = "horizon"
+
+    def __init__(self, journal: Journal, inbox: Inbox, host: str, clock: Clock) -> None:
+        self._journal = journal
+        self._inbox = inbox
+        self._host = host
+        self._clock = clock
+
+    def step(self) -> int:
+        """Tell it; never counts as work."""
+        now = self._clock()  # before the inbox is looked at: what comes later is later than this
+        oldest = journaled_until(self._inbox)
+        self._journal.beat(_process(self._host), (oldest or now).isoformat(), now)
+        return 0
+
+    def leave(self) -> None:
+        """Nobody need wait for a spool that is empty and gets no more; one that is not is waited for, for a while."""
+        with contextlib.suppress(JournalError):  # they wait a minute in vain
+            if not self._inbox.waiting(1):
+                self._journal.release(_process(self._host).removeprefix(_SPOOL), self._clock())
+
+
+class Everywhere:
+    """The moment before which everything that any live receiver got is in the journal; what `Settle` takes for its horizon."""
+
+    def __init__(self, journal: Journal, here: Callable[[], datetime | None], host: str, clock: Clock) -> None:
+        self._journal = journal
+        self._here = here
+        self._own = _process(host)
+        self._clock = clock
+        self._others: datetime | None = None
+        self._looked_at: datetime | None = None
+        self._reachable_since: datetime | None = None
+        self._silent: frozenset[str] = frozenset()
+
+    def __call__(self) -> datetime | None:
+        """None: everything."""
+        now = self._clock()
+        if self._looked_at is None or not timedelta(0) <= now - self._looked_at < _LOOK_EVERY:
+            self._others = self._look(now)
+            self._looked_at = now
+        return min((known for known in (self._here(), self._others) if known is not None), default=None)
+
+    def _look(self, now: datetime) -> datetime | None:
+        try:
+            beats = self._journal.beats()
+        except JournalError:
+            # others could not say anything either: they get their time again once they can
+            self._reachable_since = None
+            raise
+        since = self._reachable_since = self._reachable_since or now
+        told, silent = [], set()
+        for process, (at, state) in beats.items():
+            if not process.startswith(_SPOOL) or process == self._own:
+                continue
+            if now - max(at, since) > _GONE:
+                silent.add(process)
+            else:
+                told.append(datetime.fromisoformat(state))
+        for process in silent - self._silent:
+            alarm("receiver.silent", spool=process.removeprefix(_SPOOL), silent_s=round((now - beats[process][0]).total_seconds()))
+        for process in self._silent - silent:
+            event("receiver.back", spool=process.removeprefix(_SPOOL))
+        self._silent = frozenset(silent)
+        return min(told, default=None)
+
+
+def _process(host: str) -> str:
+    """As what a spool's horizon stands among the signs of life; no lease begins so."""
+    return f"{_SPOOL}{host}/spool"

@@ -1,0 +1,95 @@
+"""The roles that `hilum serve --stages` chooses from, which processes they need, and who may have them beside whom."""
+
+import fcntl
+from enum import StrEnum
+from typing import IO
+
+from node.assembly.hosts import make_run_folder, run_folder
+from node.domain.errors import ConfigError
+from node.settings.config import Config
+from node.settings.source import suggestion
+
+
+class Role(StrEnum):
+    """What a family may do."""
+
+    RECEIVE = "receive"  # listen, keep instances in this host's spool, bring them from there to the blobs and into the journal
+    FLOW = "flow"  # settle, route, deliver, and the sweeps
+    WORK = "work"  # analyse and encode
+
+
+ALL = frozenset(Role)
+
+
+class UnknownStage(ConfigError):
+    """`--stages` names something that is no stage."""
+
+    code = "HLM-2092"
+    remedy = f"Choose from {', '.join(Role)}, with commas between them and no spaces: `hilum serve --stages receive,flow`."
+
+
+class AlreadyRunning(ConfigError):
+    """Another node serves the same store."""
+
+    code = "HLM-2090"
+    remedy = "Stop the other `hilum serve`, or give this one a store of its own."
+
+
+def roles_of(text: str) -> frozenset[Role]:
+    """The roles of `receive,flow`.
+
+    Raises
+    ------
+    UnknownStage
+        One is none.
+    """
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in ALL:
+            raise UnknownStage(f'unknown stage "{name}"{suggestion(name, sorted(ALL))}')
+    return frozenset(Role(name) for name in names)
+
+
+def shares_journal(config: Config) -> bool:
+    """Whether families on other hosts may serve the same journal: one on a PostgreSQL server."""
+    return not config.store.journal.startswith("sqlite:")
+
+
+def lock(config: Config, roles: frozenset[Role]) -> list[IO[str]]:
+    """Hold the locks of a family until the files are closed.
+
+    A journal in a file is one family's, whatever its roles. Families that share a journal on a server may run beside each other on one
+    host; but a spool has one listener, and one process that empties it.
+
+    Raises
+    ------
+    AlreadyRunning
+        Another family of this host holds one of them.
+    """
+    held: list[IO[str]] = []
+    for name in _names(config, roles):
+        file = (make_run_folder(config) / name).open("w", encoding="ascii")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as taken:
+            whose = config.store.spool or config.store.blobs
+            raise AlreadyRunning(f"another node serves {whose}" + (f" ({name.removeprefix('lock.')})" if "." in name else "")) from taken
+        held.append(file)
+    return held
+
+
+def node_runs(config: Config) -> bool:
+    """Whether a family of this host serves the store now."""
+    for path in run_folder(config).glob("lock*"):
+        with path.open("a", encoding="ascii") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                return True
+    return False
+
+
+def _names(config: Config, roles: frozenset[Role]) -> list[str]:
+    if not shares_journal(config):
+        return ["lock"]
+    return [f"lock.{role}" for role in (Role.RECEIVE, Role.FLOW) if role in roles]
