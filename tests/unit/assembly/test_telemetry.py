@@ -1,0 +1,182 @@
+"""What the supervisor looks up, when what it looks at is slow, gone or broken: a scrape never harms the node."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from node.assembly import compose, facts
+from node.assembly.facts import Facts
+from node.assembly.telemetry import Telemetry, Watched
+from node.domain.census import Census
+from node.journal.port import Pausable
+from node.journal.sql import SqlJournal
+from node.observe import metrics
+from node.observe.cells import Cells
+from node.observe.instruments import count_in
+from node.settings.config import Config, Node, Store
+
+
+class _Slow:
+    """A journal that answers only when it is let go."""
+
+    def __init__(self) -> None:
+        self.let_go = threading.Event()
+        self.asked = 0
+
+    def census(self, now: datetime) -> Census:
+        self.asked += 1
+        assert self.let_go.wait(30)
+        return Census(jobs=(), arrivals=(), deliveries=(), jobs_held=3, deliveries_held=0, size_bytes=1)
+
+    def beats(self) -> dict[str, tuple[datetime, str]]:
+        return {}
+
+    def paused(self) -> list[tuple[Pausable, str, datetime]]:
+        return []
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    """A node of which only the store matters here."""
+    (tmp_path / "blobs").mkdir()
+    store = Store(journal=f"sqlite:{tmp_path}/hilum.db", blobs=tmp_path / "blobs", min_free_bytes=1)
+    return Config(path=tmp_path / "hilum.yaml", digest="d" * 64, node=Node(metrics_host="127.0.0.1"), store=store, models=tmp_path)
+
+
+@pytest.fixture
+def watched() -> Iterator[list[Watched]]:
+    """A listener and a worker that are up."""
+    processes = [Watched(name="receive"), Watched(name="work 1")]
+    for number, one in enumerate(processes):
+        one.began(100_000_000 + number, f"host:{number}")
+        one.ready = True
+    yield processes
+    count_in(Cells.alone())
+
+
+def _ready(telemetry: Telemetry) -> tuple[int, Any]:
+    page = telemetry._ready()
+    return page.status.value, json.loads(page.body)
+
+
+def test_a_journal_that_hangs_is_asked_once_and_holds_up_a_scrape_for_a_moment(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every scrape comes back; one thread waits, not one each; when the journal answers, so do the figures."""
+    slow = _Slow()
+    monkeypatch.setattr(compose, "open_journal", lambda _: slow)
+    monkeypatch.setattr(facts, "_PATIENCE_S", 0.2)
+    looked = Facts(config)
+    began = time.monotonic()
+    assert [looked.latest() for _ in range(5)] == [None] * 5
+    assert time.monotonic() - began < 5
+    assert slow.asked == 1
+    slow.let_go.set()
+    monkeypatch.setattr(facts, "_PATIENCE_S", 30.0)
+    found = looked.latest()
+    assert found is not None
+    assert metrics.LEASES.of(3, subject="job") in found.samples
+    assert slow.asked == 1
+
+
+def test_figures_are_kept_for_five_seconds_and_longer_when_they_cost_much(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock of the test's own: looked up anew after 5 s; after 20 times as long as the last time took, where that is more."""
+    now = [0.0]
+    slow = _Slow()
+    slow.let_go.set()
+    monkeypatch.setattr(compose, "open_journal", lambda _: slow)
+    looked = Facts(config, seconds=lambda: now[0])
+    for at, asked in ((0.0, 1), (4.9, 1), (5.0, 2), (9.9, 2), (10.0, 3)):
+        now[0] = at
+        assert looked.latest() is not None
+        assert slow.asked == asked, f"after {at} s"
+    assert looked._found is not None
+    looked._found = replace(looked._found, took_s=2.0)
+    for at, asked in ((49.9, 3), (50.0, 4)):
+        now[0] = at
+        looked.latest()
+        assert slow.asked == asked, f"after {at} s"
+
+
+def test_a_journal_that_is_broken_and_mended(
+    config: Config, watched: list[Watched], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Degraded, not unready: studies are taken in. The reason stands there with its code; once mended, it is gone."""
+    monkeypatch.setattr(facts, "_LEAST_S", 0.0)
+    monkeypatch.setattr(facts, "_SHARE", 0)
+    (tmp_path / "hilum.db").write_bytes(b"no journal at all " * 1000)
+    telemetry = Telemetry(config, watched)
+    status, said = _ready(telemetry)
+    assert (status, said["ready"], said["degraded"]) == (200, True, ["journal"])
+    assert "HLM-7004" in said["parts"]["journal"]["why"]
+    assert b"hilum_journal_up 0.0" in telemetry._metrics().body
+    (tmp_path / "hilum.db").unlink()
+    assert _ready(telemetry)[1]["degraded"] == []
+    assert b"hilum_journal_up 1.0" in telemetry._metrics().body
+
+
+def test_a_node_without_room_or_listener_is_not_ready(config: Config, watched: list[Watched]) -> None:
+    """What intake needs decides; the rest is named and does not."""
+    full = replace(config, store=replace(config.store, min_free_bytes=2**62))
+    status, said = _ready(Telemetry(full, watched))
+    assert (status, said["ready"]) == (503, False)
+    assert "are free" in said["parts"]["disk"]["why"]
+    watched[1].died(-9)
+    status, said = _ready(Telemetry(config, watched))
+    assert (status, said["degraded"]) == (200, ["work 1"])
+    watched[0].died(-11)
+    status, said = _ready(Telemetry(config, watched))
+    assert status == 503
+    assert said["parts"]["receive"]["why"] == "it ended with -11 and is started again"
+
+
+def test_a_node_that_ends_is_not_ready_and_lives(config: Config, watched: list[Watched]) -> None:
+    """A load balancer sends nothing new; nobody kills what drains."""
+    telemetry = Telemetry(config, watched)
+    telemetry.drain()
+    status, said = _ready(telemetry)
+    assert (status, said["why"]) == (503, "the node is ending")
+    assert telemetry._live().status == 200
+
+
+def test_a_supervisor_that_does_not_turn_is_not_live(config: Config, watched: list[Watched]) -> None:
+    """What the page shows is that the loop goes round, not that a thread answers."""
+    telemetry = Telemetry(config, watched)
+    assert telemetry._live().status == 200
+    telemetry._turned -= 60
+    page = telemetry._live()
+    assert page.status == 503
+    assert "has not turned for 60 s" in json.loads(page.body)["why"]
+
+
+def test_an_engine_that_is_away_is_named(config: Config, watched: list[Watched]) -> None:
+    """By any worker's word; and no more once that worker is gone."""
+    count_in(watched[1].cells)
+    metrics.ENGINE_UP.set(0, engine="gpu")
+    telemetry = Telemetry(config, watched)
+    status, said = _ready(telemetry)
+    assert (status, said["degraded"]) == (200, ["engine gpu"])
+    watched[1].died(1)
+    watched[1].began(1, "host:9")
+    watched[1].ready = True
+    assert _ready(telemetry)[1]["degraded"] == []
+
+
+def test_signs_of_life_and_pauses_are_told(config: Config, watched: list[Watched]) -> None:
+    """Of this family's processes only, by their stage; what the operator paused stands there by name."""
+    journal = SqlJournal.open(config.store.journal)
+    now = datetime.now(UTC)
+    journal.beat("work host:1", "running", now)
+    journal.beat("work elsewhere:1", "running", now)
+    journal.pause(Pausable.SINK, "archive", now)
+    journal.close()
+    lines = Telemetry(config, watched)._metrics().body.decode().splitlines()
+    assert [line.partition(" ")[0] for line in lines if line.startswith("hilum_process_beat_age_seconds{")] == [
+        'hilum_process_beat_age_seconds{process="work'
+    ]
+    assert 'hilum_paused{kind="sink",name="archive"} 1.0' in lines
