@@ -91,6 +91,8 @@ def _facts(content: dict[str, Any]) -> list[tuple[str, str]]:
         ("routes", screen.joined(content["routes"])),
         ("priority", f"{content['priority']}, engine {content['engine']}, {screen.plural(content['attempts'], 'attempt')}"),
     ]
+    if content["deadline_at"]:
+        facts.append(("deadline", content["deadline_at"]))
     if content["model_digest"]:
         facts.append(("model", f"sha256 {content['model_digest']}"))
     if content["predecessor"]:

@@ -170,6 +170,7 @@ def record(job: Job, deliveries: list[Delivery]) -> dict[str, Any]:
         "attempts": job.attempts,
         "created_at": screen.stamp(job.created_at),
         "due_at": screen.stamp(job.due_at),
+        "deadline_at": screen.stamp(job.deadline_at),
         "inferred_at": screen.stamp(job.inferred_at),
         "model_digest": job.model_digest,
         "predecessor": job.predecessor,

@@ -7,7 +7,7 @@ stands and whose blob does not is moved, one whose blob stands is a duplicate.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from inference.errors import InputError
@@ -111,7 +111,7 @@ class Index:
             header=header,
             digest=digest,
             size=size,
-            received_at=datetime.fromtimestamp(entry.stat().st_mtime, UTC),
+            received_at=self._journal.at(entry.stat().st_mtime),
             peer=self._senders.peer(identity.calling_ae, identity.address),
         )
 

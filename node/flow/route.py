@@ -4,6 +4,7 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from inference.applications.port import Application
 from inference.errors import HilumError
@@ -16,6 +17,7 @@ from node.flow.errors import ConflictingInstances, PixelsGone
 from node.flow.header import merge
 from node.flow.port import Clock
 from node.flow.routing import SeriesView, decide
+from node.journal.errors import TransitionRefused
 from node.journal.port import Journal, NewJob
 from node.observe import metrics
 from node.observe.events import alarm, event
@@ -113,6 +115,10 @@ class _Asked:
     def priority(self) -> Priority:
         return min((route.priority for route in self.routes), key=_URGENCY.__getitem__)
 
+    @property
+    def deadline(self) -> timedelta | None:
+        return min((route.deadline for route in self.routes if route.deadline is not None), default=None)
+
 
 class RouteStage:
     """The stage that turns COMPLETE into ROUTED.
@@ -167,8 +173,12 @@ class RouteStage:
             if decision.chosen:
                 for application in routes[decision.route].run:
                     asked.setdefault((decision.series_instance_uid, application), _Asked()).routes.append(routes[decision.route])
-        new = [self._job(series[uid], application, what) for (uid, application), what in asked.items()]
-        jobs = self._journal.route(arrival.id, decisions, new, self._config.digest, now)
+        complete_at = arrival.completed_at or now
+        new = [self._job(series[uid], application, what, complete_at) for (uid, application), what in asked.items()]
+        try:
+            jobs = self._journal.route(arrival.id, decisions, new, self._config.digest, now)
+        except TransitionRefused:
+            return  # another process routed it at the same time
         metrics.ROUTE.observe(time.monotonic() - began)
         event("arrival.routed", arrival=arrival.id, peer=arrival.peer, series=len(series), instances=arrival.instances, jobs=jobs)
         for job, wanted in zip(jobs, new, strict=False):  # none when a later revision was routed first
@@ -180,7 +190,7 @@ class RouteStage:
             metrics.UNMATCHED.add(peer=arrival.peer or metrics.STRANGER)
             event("arrival.unmatched", arrival=arrival.id, peer=arrival.peer, routes=len(self._config.routes))
 
-    def _job(self, content: SeriesContent, application: str, asked: _Asked) -> NewJob:
+    def _job(self, content: SeriesContent, application: str, asked: _Asked, complete_at: datetime) -> NewJob:
         parked = content.unfit()
         try:
             version = self._application_of(application).version
@@ -197,6 +207,7 @@ class RouteStage:
             priority=asked.priority,
             input_digest=content.input_digest,
             instances=tuple(member.id for member in content.current + content.gone),
+            deadline_at=None if asked.deadline is None else complete_at + asked.deadline,
             parked=parked,
         )
 

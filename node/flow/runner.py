@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -41,6 +41,16 @@ _RETRY = "job.retry"
 _MADE = "job.made"
 
 
+@dataclass(frozen=True, slots=True)
+class _Unrecorded:
+    """How the work on a job ended, which the journal does not know yet."""
+
+    job: Job
+    error: HilumError
+    retry: bool
+    told: str = ""
+
+
 class Runner:
     """The stage of the work process: QUEUED → INFERRED → ENCODED, one job a step.
 
@@ -59,6 +69,8 @@ class Runner:
         `inference.imaging.assemble.assemble`: files to a volume.
     away
         The engines that do not answer (`now`: look again); their jobs wait.
+    at_once
+        How many jobs of an application may be at work at the same time, on all nodes; one that is not named is not bounded.
     """
 
     name = "run"
@@ -76,6 +88,7 @@ class Runner:
         assemble: Callable[[Sequence[Path]], Volume],
         application_of: Callable[[str], Application],
         away: Callable[[bool], Collection[str]],
+        at_once: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         self._journal = journal
         self._blobs = blobs
@@ -87,10 +100,14 @@ class Runner:
         self._assemble = assemble
         self._application_of = application_of
         self._away = away
+        self._at_once = at_once
+        self._unrecorded: _Unrecorded | None = None
 
     def step(self) -> int:
-        """Work on the most urgent job that is due; 0 when there is none."""
-        job = self._journal.claim_job(self._owner, self._clock(), LENGTH, away_engines=self._away(False))
+        """Work on the job whose turn it is; 0 when there is none."""
+        if self._unrecorded is not None:
+            self._record(self._unrecorded)
+        job = self._claim()
         if job is None:
             return 0
         assert job.lease is not None, "a claimed job has a lease"
@@ -104,11 +121,18 @@ class Runner:
             except LeaseLost:
                 event("job.lease_lost", job=job.id, application=job.application)
             except HilumError as error:
-                self._ended(job, job.lease, error, retry=error.retry)
+                self._record(_Unrecorded(job, error, retry=error.retry))
             except Exception as defect:  # noqa: BLE001  (one of the two places: whatever an application does, the node goes on)
                 words = "" if self._config.node.patient_data_in_logs else type(defect).__name__
-                self._ended(job, job.lease, self._defect(job, defect), retry=True, told=words)
+                self._record(_Unrecorded(job, self._defect(job, defect), retry=True, told=words))
         return 1
+
+    def _claim(self) -> Job | None:
+        now = self._clock()
+        window = self._config.schedule.offpeak
+        open_now = window is None or window.opened_at(now) is not None
+        away = self._away(False)
+        return self._journal.claim_job(self._owner, now, LENGTH, away_engines=away, offpeak=open_now, at_once=self._at_once())
 
     def _work(self, job: Job, lease: JobLease) -> None:
         attempts = settings_of(self._config, job.application).attempts
@@ -194,6 +218,14 @@ class Runner:
         self._journal.note("job", job.id, name, json.dumps({"took_s": _rounded(took_s), **facts}), self._clock())
 
     # ---- what goes wrong
+
+    def _record(self, ended: "_Unrecorded") -> None:
+        """Record how the work on a job ended; while the journal is away it is kept for the next step, because a lease that runs out instead
+        would count as an attempt that killed its worker."""
+        self._unrecorded = ended
+        assert ended.job.lease is not None, "a claimed job has a lease"
+        self._ended(ended.job, ended.job.lease, ended.error, retry=ended.retry, told=ended.told)
+        self._unrecorded = None
 
     def _ended(self, job: Job, lease: str, error: HilumError, *, retry: bool, told: str = "") -> None:
         """Try again later, or end the job with the reason; events say `told` in its place where that may hold patient data."""
