@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from inference.engines.errors import OutOfMemory, UnreadableModel, WrongTensors
 from inference.engines.modelconfig import ModelConfig, positions
 
+# torch's own; a `raise` in TorchScript; a shape that torch.export was not told of; an axis or a value that an operator does not take
+_REFUSALS = (RuntimeError, torch.jit.Error, AssertionError, IndexError, ValueError)
 _MEMORY = ("alloc", "out of memory")
 _CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
@@ -48,7 +50,7 @@ class TorchComputation:
         try:
             with torch.inference_mode():
                 results = self._module(*arguments)
-        except RuntimeError as failed:
+        except _REFUSALS as failed:
             raise _failure(self._config.name, failed) from failed
         listed = [results] if isinstance(results, torch.Tensor) else _flat(results)
         missing = [name for position, name in self._outputs if position >= len(listed)]
@@ -72,7 +74,7 @@ def _flat(results: Any) -> Sequence[torch.Tensor]:
     return list(results.values()) if isinstance(results, Mapping) else list(results)
 
 
-def _failure(model: str, failed: RuntimeError) -> OutOfMemory | WrongTensors:
+def _failure(model: str, failed: Exception) -> OutOfMemory | WrongTensors:
     text = str(failed).strip()
     if any(word in text for word in _MEMORY):
         return OutOfMemory(f'model "{model}": {text.splitlines()[-1]}')

@@ -18,7 +18,7 @@ from inference.engines.triton.engine import TritonEngine
 from inference.engines.triton.server import LocalTriton
 from inference.errors import EngineError, ModelError
 from tests.lab.triton import servers
-from tests.unit.engines.models import fill
+from tests.unit.engines.models import fill, put_refusing
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 
@@ -216,6 +216,17 @@ def test_weights_that_cannot_be_read(open_engine: Callable[[Path], Engine], tmp_
         (tmp_path / name / "1" / file).write_bytes(b"rubbish")
         with pytest.raises(UnreadableModel, match=file):
             engine.infer(ModelRef(name=name), {input: CUBE})
+
+
+@pytest.mark.parametrize("name", ["picky", "fixed"])
+def test_inputs_that_the_model_itself_refuses(open_engine: Callable[[Path], Engine], tmp_path: Path, name: str) -> None:
+    """A `raise` in TorchScript, a length that torch.export was not told of: a ModelError that names the model; the next is answered."""
+    put_refusing(tmp_path)
+    engine = open_engine(tmp_path)
+    good, bad = np.ones((1, 4), dtype=np.float32), -np.ones((1, 5), dtype=np.float32)
+    with pytest.raises(ModelError, match=f'"{name}".*cannot compute these inputs'):
+        engine.infer(ModelRef(name=name), {"INPUT__0": bad})
+    np.testing.assert_array_equal(engine.infer(ModelRef(name=name), {"INPUT__0": good})["OUTPUT__0"], good * 2)
 
 
 def test_a_deadline_that_has_passed(engine: Engine) -> None:

@@ -35,7 +35,7 @@ _TAKEN = ("already in use", "failed to start", "Failed to bind")
 # "I1121 14:03:28.580888 14960 server.cc:336] …", and what it warns of wherever there is no GPU
 _INFORMATION = re.compile(r"I\d{4} |.*(CUDA driver version|CudaDriverHelper)")
 _SHM = Path("/dev/shm")
-_SHM_PREFIX = f"hilum_triton_{os.stat('/proc/self/ns/pid').st_ino if sys.platform == 'linux' else 0}_"
+SHM_PREFIX = f"hilum_triton_{os.stat('/proc/self/ns/pid').st_ino if sys.platform == 'linux' else 0}_"
 # runs first in the server's process: dies with its parent, also when that is killed, then becomes the server
 _LAUNCH = """
 import ctypes, os, signal, sys
@@ -97,7 +97,7 @@ class LocalTriton:
         self._options = tuple(options)
         self._ready_s = ready_s
         self._given_log = log
-        self._regions = f"{_SHM_PREFIX}{os.getpid()}_{uuid.uuid4().hex[:8]}_"
+        self._regions = f"{SHM_PREFIX}{os.getpid()}_{uuid.uuid4().hex[:8]}_"
         self._scratch: Path | None = None
         self._ports: tuple[int, int] | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -147,7 +147,7 @@ class LocalTriton:
         if self._scratch is None:
             self._scratch = Path(tempfile.mkdtemp(prefix="hilum-triton-"))
         for _ in range(_TRIES if self._ports is None else 1):
-            ports = self._ports or _free_ports()
+            ports = self._ports or free_ports()
             before = self.log.stat().st_size if self.log.exists() else 0
             self._launch(distribution, ports)
             if self._ready(ports):
@@ -286,7 +286,7 @@ def _last(said: str) -> str:
     return "\n".join(f"  {line}" for line in (grave or lines)[-_TOLD_LINES:]) or "  (nothing)"
 
 
-def _free_ports() -> tuple[int, int]:
+def free_ports() -> tuple[int, int]:
     """Two ports that nobody listens on now; somebody may before the server does, and then others are tried."""
     with socket.socket() as first, socket.socket() as second:
         for probe in (first, second):
@@ -342,8 +342,8 @@ def _sweep(prefix: str) -> None:
 
     The names hold the process namespace, too: containers that share /dev/shm do not see each other's processes.
     """
-    for region in _SHM.glob(f"{_SHM_PREFIX}*"):
-        starter = region.name.removeprefix(_SHM_PREFIX).partition("_")[0]
+    for region in _SHM.glob(f"{SHM_PREFIX}*"):
+        starter = region.name.removeprefix(SHM_PREFIX).partition("_")[0]
         abandoned = starter.isdecimal() and not Path(f"/proc/{starter}").exists()
         if region.name.startswith(prefix) or abandoned:
             with contextlib.suppress(OSError):

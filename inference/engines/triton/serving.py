@@ -4,42 +4,48 @@ Imported by the server's python stubs only (`backends/<name>/model.py`), which r
 """
 
 import json
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb  # type: ignore[import-not-found]
-from numpy.typing import NDArray
 
-from inference.engines.modelconfig import ModelConfig
+from inference.engines.choosing import Fallback, open_model
 from inference.engines.port import ModelRef
+from inference.engines.processors import threads_each
 from inference.engines.repository import Repository
-from inference.errors import HilumError
-
-Arrays: TypeAlias = dict[str, NDArray[Any]]
-Compute: TypeAlias = Callable[[Mapping[str, NDArray[Any]]], Arrays]
-Load: TypeAlias = Callable[[ModelConfig, Path, bytes, int], Compute]
+from inference.engines.runtimes import Arrays, Compute
+from inference.errors import HilumError, ModelError
 
 
 class ServedModel:
-    """One instance of a model in its stub; a backend's `TritonPythonModel` says how weights become a computation."""
+    """One instance of a model in its stub; what the server's python backend looks for under the name `TritonPythonModel`."""
 
-    def load(self, config: ModelConfig, file: Path, content: bytes, threads: int) -> Compute:
-        """Make a computation of the weights."""
-        raise NotImplementedError
+    def load(self, model: ModelRef, repository: Repository, threads: int) -> Compute:
+        """Make a computation of the weights, in the way that the embedded engine would take on this machine."""
+        file, content, _ = repository.read(model)
+        entry = repository.entry(model)
+        chosen = open_model(
+            model,
+            repository.config(model),
+            file,
+            content,
+            threads=threads,
+            measured=entry.embedded if entry else None,
+            golden=entry.golden if entry else None,
+            tell=_tell,
+        )
+        pb.Logger.log_info(f'model "{model.name}" version {model.version}: {chosen.runtime}')
+        return chosen.compute
 
     def initialize(self, args: Mapping[str, str]) -> None:
-        """Load the version that the server names, with as many threads as this instance may take."""
-        folder = Path(args["model_repository"])
+        """Load the version that the server names, with this instance's share of the machine's cores."""
         model = ModelRef(name=args["model_name"], version=int(args["model_version"]))
-        repository = Repository(folder.parent)
-        file, content, _ = repository.read(model)
+        repository = Repository(Path(args["model_repository"]).parent)
         instances = sum(group["count"] for group in json.loads(args["model_config"])["instance_group"])
-        threads = max(1, len(os.sched_getaffinity(0)) // max(1, instances))
         self._config = repository.config(model)
-        self._compute = self.load(self._config, file, content, threads)
+        self._compute = self.load(model, repository, threads_each(instances))
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Answer the requests of one dynamic batch, in their order."""
@@ -84,18 +90,19 @@ class ServedModel:
             outputs = self._compute(inputs)
             self._config.check_outputs(outputs)
         except HilumError as failed:
-            return _refused(str(failed), pb.TritonError.INTERNAL)
+            return _refused(str(failed), pb.TritonError.INVALID_ARG if isinstance(failed, ModelError) else pb.TritonError.INTERNAL)
         return _answer(outputs)
 
 
+def _tell(fallback: Fallback) -> None:
+    pb.Logger.log_warn(f'model "{fallback.model.name}": computed by {fallback.used}, not by {fallback.wanted}: {fallback.reason}')
+
+
 def _answer(outputs: Arrays) -> Any:
-    # numpy 2 and the server's own conversion do not fit: it would send zeros. DLPack carries the memory as it lies.
-    return pb.InferenceResponse([pb.Tensor.from_dlpack(name, _writable(array)) for name, array in outputs.items()])
-
-
-def _writable(array: NDArray[Any]) -> NDArray[Any]:
-    # DLPack hands over writable, contiguous memory only
-    return np.require(array, requirements=["C", "W"])
+    # numpy 2 and the server's own conversion do not fit: it would send zeros. DLPack carries the memory as it lies, and hands over
+    # writable, contiguous memory only.
+    tensors = [pb.Tensor.from_dlpack(name, np.require(array, requirements=["C", "W"])) for name, array in outputs.items()]
+    return pb.InferenceResponse(tensors)
 
 
 def _refused(reason: str, code: int) -> Any:

@@ -67,7 +67,7 @@ def scripted(module: Any) -> bytes:
     return buffer.getvalue()
 
 
-def exported(module: Any, example: Any) -> bytes:
+def exported(module: Any, example: Any, most: int = 4) -> bytes:
     """A module as torch.export, any batch size."""
     import io
 
@@ -75,7 +75,7 @@ def exported(module: Any, example: Any) -> bytes:
 
     buffer = io.BytesIO()
     torch.export.save(
-        torch.export.export(module.eval(), (example,), dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=4)},)), buffer
+        torch.export.export(module.eval(), (example,), dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=most)},)), buffer
     )
     return buffer.getvalue()
 
@@ -128,6 +128,26 @@ def put_ensemble(repository: Path, name: str, config: str) -> None:
     """An ensemble: a configuration beside an empty version folder."""
     (repository / name / "1").mkdir(parents=True)
     (repository / name / "config.pbtxt").write_text(config, encoding="utf-8")
+
+
+def put_refusing(repository: Path) -> None:
+    """`picky` (TorchScript) doubles what is not negative; `fixed` (torch.export) doubles four numbers, though its config.pbtxt says any."""
+    import torch
+    from torch import Tensor, nn
+
+    class Picky(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            if bool((x < 0).any()):
+                raise RuntimeError("negative")
+            return 2 * x
+
+    class Double(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return 2 * x
+
+    config = CONFIG.format(name="{name}", backend="pytorch", batch=8, input="INPUT__0", output="OUTPUT__0", dims="-1")
+    put(repository, "picky", "model.pt", scripted(Picky()), config.replace("{name}", "picky"))
+    put(repository, "fixed", "model.pt2", exported(Double(), torch.ones(2, 4), most=8), config.replace("{name}", "fixed"))
 
 
 def fill(repository: Path) -> None:

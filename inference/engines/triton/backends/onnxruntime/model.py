@@ -1,15 +1,7 @@
-"""`backend: "onnxruntime"`: the model as the embedded engine computes it."""
+"""`backend: "onnxruntime"`: the model as the embedded engine computes it on this machine."""
 
-from pathlib import Path
-
-from inference.engines.modelconfig import ModelConfig
-from inference.engines.onnx_model import onnx_computation
-from inference.engines.triton.serving import Compute, ServedModel
+from inference.engines.triton.serving import ServedModel
 
 
 class TritonPythonModel(ServedModel):
     """What the server's python backend looks for in this file."""
-
-    def load(self, config: ModelConfig, file: Path, content: bytes, threads: int) -> Compute:
-        """Load the weights with onnxruntime."""
-        return onnx_computation(config, file, content, threads)

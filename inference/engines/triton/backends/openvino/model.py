@@ -1,15 +1,15 @@
-"""`backend: "openvino"`: the model as the embedded engine computes it."""
+"""`backend: "openvino"`: the model computed by OpenVINO, whatever its format."""
 
-from pathlib import Path
-
-from inference.engines.modelconfig import ModelConfig
-from inference.engines.openvino_model import openvino_computation
-from inference.engines.triton.serving import Compute, ServedModel
+from inference.engines.port import ModelRef
+from inference.engines.repository import Repository
+from inference.engines.runtimes import Compute, Runtime, Way, computation
+from inference.engines.triton.serving import ServedModel
 
 
 class TritonPythonModel(ServedModel):
     """What the server's python backend looks for in this file."""
 
-    def load(self, config: ModelConfig, file: Path, content: bytes, threads: int) -> Compute:
-        """Load the weights with OpenVINO."""
-        return openvino_computation(config, file, content, threads)
+    def load(self, model: ModelRef, repository: Repository, threads: int) -> Compute:
+        """Load the weights with OpenVINO, in single precision."""
+        file, content, _ = repository.read(model)
+        return computation(Way(runtime=Runtime.OPENVINO), repository.config(model), file, content, threads)
