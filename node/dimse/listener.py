@@ -51,6 +51,10 @@ class Listener:
         """Bind and accept associations; returns at once. OSError when the port is taken."""
         _quieten()
         register_retired_classes()
+        for peer in (*self._config.peers, metrics.STRANGER):
+            for status in (0x0000, RefusedError.status, _PROCESSING_FAILURE):
+                # a series that begins at 0 lets a rate see its first event
+                metrics.INSTANCES.add(0, peer=peer, status=f"{status:04X}")
         node = self._config.node
         ae = AE(node.ae_titles[0])
         ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
