@@ -36,14 +36,22 @@ class Bell:
 
     def wait(self, timeout_s: float) -> None:
         """Return at the next ring, or after `timeout_s`; rings that came since the last wait count."""
+        ready, _, _ = select.select([self], [], [], timeout_s)
+        metrics.WAKE_UPS.add(bell=self._path.stem, by="ring" if ready else "sweep")
+        if ready:
+            self.hush()
+
+    def fileno(self) -> int:
+        """What is readable while it rings, for those who wait for something else too."""
         if self._reader is None:
             # read and write, so that the pipe never reports end-of-file while nobody rings
             self._reader = os.open(self._path, os.O_RDWR | os.O_NONBLOCK)
-        ready, _, _ = select.select([self._reader], [], [], timeout_s)
-        metrics.WAKE_UPS.add(bell=self._path.stem, by="ring" if ready else "sweep")
-        if ready:
-            with contextlib.suppress(BlockingIOError):
-                os.read(self._reader, 65536)
+        return self._reader
+
+    def hush(self) -> None:
+        """Forget the rings until now."""
+        with contextlib.suppress(BlockingIOError):
+            os.read(self.fileno(), 65536)
 
     def close(self) -> None:
         """Stop waiting here; the pipe itself stays for the next process."""
