@@ -1,6 +1,6 @@
 """Chooses the plug-ins: which journal, blobs, sinks and engines a configuration means. Heavy ones are imported when asked for."""
 
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,16 +17,29 @@ if TYPE_CHECKING:
     from node.blobs.folder import FolderBlobs
     from node.blobs.inbox import FolderInbox
     from node.dimse.requestor import PeerRequestor
+    from node.journal.bell import AnyBell
     from node.journal.sql import SqlJournal
     from node.sinks.port import Sink as SinkPort
 
 
-def bell(config: Config, name: str) -> "Bell":
-    """The bell at which the processes of stage `name` ("flow", "work") wait."""
+def local_bell(config: Config, name: str) -> "Bell":
+    """The bell at which the processes of stage `name` ("flow", "work") of this host wait; ringing it needs nothing but this host."""
     from node.assembly import hosts
     from node.assembly.bell import Bell
 
     return Bell(hosts.run_folder(config), f"{name}.bell")
+
+
+def bell(config: Config, name: str) -> "AnyBell":
+    """The bell at which the processes of stage `name` wait, on every host that shares the journal."""
+    from node.assembly.roles import shares_journal
+
+    local = local_bell(config, name)
+    if not shares_journal(config):
+        return local
+    from node.journal.bell import PostgresBell
+
+    return PostgresBell(config.store.journal, name, local=local)
 
 
 def open_journal(config: Config) -> "SqlJournal":
@@ -125,16 +138,19 @@ def open_triton(config: Config, settings: EngineSettings) -> "TritonEngine":
     )
 
 
-@cache
-def _application(name: str, folders: tuple[Path, ...]) -> "Application":
+@lru_cache(maxsize=64)
+def _application(name: str, folders: tuple[Path, ...], state: object) -> "Application":
     from inference.applications.catalog import load
 
     return load(name, folders)
 
 
 def application(config: Config, name: str) -> "Application":
-    """The application called `name`; loaded once a process."""
-    return _application(name, config.application_folders)
+    """The application called `name`, with the models' versions that the repository serves now; loaded again only when these change."""
+    from inference.applications.catalog import state
+    from inference.applications.serving import as_served
+
+    return as_served(_application(name, config.application_folders, state(name, config.application_folders)), config.models)
 
 
 def engine_of(config: Config, application_name: str) -> str:

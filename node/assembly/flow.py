@@ -5,13 +5,13 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from node.assembly import compose
 from node.assembly.horizon import Everywhere, Telling, journaled_until
 from node.assembly.hosts import host_of, make_run_folder, owner_of
 from node.assembly.roles import shares_journal
-from node.assembly.stages import Alone, Beat, Paced, Ringing, Swept
+from node.assembly.stages import Alone, Beat, Led, Paced, Ringing, Swept
 from node.blobs.port import Blobs, Inbox
 from node.domain.errors import JournalError
 from node.flow.clock import Clock, Tick, turn
@@ -31,46 +31,52 @@ _TELL_EVERY = timedelta(seconds=1)
 _INDEX_EVERY_S = 0.1
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 def flow(config: Config, stop: threading.Event, *, ready: Callable[..., None]) -> None:
-    """Turn the stages until `stop`, then let deliveries under way finish."""
+    """Turn the stages until `stop`, then let deliveries under way finish.
+
+    Of all flow processes on one journal one leads: it settles, routes and sweeps. Each empties its own host's spool, and all deliver.
+    """
     blobs = compose.open_blobs(config)
     inbox = compose.open_inbox(config, blobs)
     owner = owner_of(config, os.getpid())
-    with contextlib.closing(compose.open_journal(config)) as journal:
+    with contextlib.closing(compose.open_journal(config)) as journal, contextlib.closing(journal.leader("flow")) as leader:
         sinks = {name: compose.open_sink(config, sink) for name, sink in config.sinks.items()}
-        deliver = Deliver(journal, blobs, sinks, config, _now, owner)
+        deliver = Deliver(journal, blobs, sinks, config, journal.now, owner)
         settle = Settle(
             journal,
             config,
-            _now,
+            journal.now,
             lambda peer: compose.requestor(config, peer, brisk=True),
             horizon=_horizon(config, journal, inbox),
         )
         route = RouteStage(
-            journal, config, _now, lambda name: compose.engine_of(config, name), lambda name: compose.application(config, name)
+            journal, config, journal.now, lambda name: compose.engine_of(config, name), lambda name: compose.application(config, name)
         )
         index = _index(config, journal, inbox, blobs)
-        beat = Beat(journal, f"flow {owner}", _now)
+        beat = Beat(journal, f"flow {owner}", journal.now)
         beat.step()
         clock = Clock(
             [
                 Tick(stage=beat, every=_BEAT_EVERY),
-                Tick(stage=Retention(journal, blobs, config, _now), every=_RETAIN_EVERY),
+                Tick(stage=Led(Retention(journal, blobs, config, journal.now), leader), every=_RETAIN_EVERY),
                 Tick(stage=Swept(blobs), every=_SWEEP_COPIES_EVERY),
             ]
         )
-        bell = compose.bell(config, "flow")
-        with _telling(config, journal, inbox):
+        with (
+            contextlib.closing(compose.bell(config, "flow")) as bell,
+            contextlib.closing(compose.bell(config, "work")) as work,
+            _telling(config, journal, inbox),
+        ):
+
+            def wait(timeout_s: float) -> None:
+                # no sweep too early, none late: a quiet window that ends between two sweeps would cost half a second on average
+                bell.wait(settle.due_in_s(timeout_s) if leader.leads else timeout_s)
+
             clock.start()
             ready()
             try:
-                stages: list[Stage] = [index, settle, Ringing(route, compose.bell(config, "work")), deliver]
-                # no sweep too early, none late: a quiet window that ends between two sweeps would cost half a second on average
-                turn(stages, lambda timeout_s: bell.wait(settle.due_in_s(timeout_s)), stop)
+                stages: list[Stage] = [index, Led(settle, leader), Led(Ringing(route, work), leader), deliver]
+                turn(stages, wait, stop)
             finally:
                 clock.stop()
                 settle.close()
@@ -82,21 +88,24 @@ def index(config: Config, stop: threading.Event, *, ready: Callable[..., None]) 
     blobs = compose.open_blobs(config)
     inbox = compose.open_inbox(config, blobs)
     with contextlib.closing(compose.open_journal(config)) as journal:
-        beat = Beat(journal, f"index {owner_of(config, os.getpid())}", _now)
+        beat = Beat(journal, f"index {owner_of(config, os.getpid())}", journal.now)
         beat.step()
         clock = Clock([Tick(stage=beat, every=_BEAT_EVERY), Tick(stage=Swept(blobs), every=_SWEEP_COPIES_EVERY)])
-        bell = compose.bell(config, "flow")  # the listener rings it, whoever empties the spool
-        with _telling(config, journal, inbox):
+        with (
+            contextlib.closing(compose.local_bell(config, "flow")) as bell,
+            contextlib.closing(compose.bell(config, "flow")) as others,
+            _telling(config, journal, inbox),
+        ):
             clock.start()
             ready()
             try:
-                turn([_index(config, journal, inbox, blobs)], bell.wait, stop)
+                turn([Ringing(_index(config, journal, inbox, blobs), others)], bell.wait, stop)
             finally:
                 clock.stop()
 
 
 def _index(config: Config, journal: Journal, inbox: Inbox, blobs: Blobs) -> Stage:
-    paced = Paced(Index(journal, inbox, blobs, config, _now), every_s=_INDEX_EVERY_S)
+    paced = Paced(Index(journal, inbox, blobs, config, journal.now), every_s=_INDEX_EVERY_S)
     # of the families that share a host's spool one empties it
     return Alone(paced, make_run_folder(config) / "spool.lock")
 
@@ -105,9 +114,9 @@ def _horizon(config: Config, journal: Journal, inbox: Inbox) -> Callable[[], dat
     """Up to when everything received is journaled: here alone, or on every host."""
 
     def here() -> datetime | None:
-        return journaled_until(inbox)
+        return journaled_until(journal, inbox)
 
-    return Everywhere(journal, here, host_of(config), _now) if shares_journal(config) else here
+    return Everywhere(journal, here, host_of(config)) if shares_journal(config) else here
 
 
 @contextlib.contextmanager
@@ -116,7 +125,7 @@ def _telling(config: Config, journal: Journal, inbox: Inbox) -> Iterator[None]:
     if not shares_journal(config):
         yield
         return
-    telling = Telling(journal, inbox, host_of(config), _now)
+    telling = Telling(journal, inbox, host_of(config))
     with contextlib.suppress(JournalError):  # it is told again in a second
         telling.step()
     # a clock of its own: a sweep that takes long must not make this host look dead

@@ -2,11 +2,10 @@
 
 import contextlib
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from node.blobs.port import Inbox
 from node.domain.errors import JournalError
-from node.flow.port import Clock
 from node.journal.port import Journal
 from node.observe.events import alarm, event
 
@@ -17,11 +16,11 @@ when it returns."""
 _LOOK_EVERY = timedelta(milliseconds=500)
 
 
-def journaled_until(inbox: Inbox) -> datetime | None:
+def journaled_until(journal: Journal, inbox: Inbox) -> datetime | None:
     """The moment before which everything received here is in the journal: when the oldest entry of the inbox came; None: all of it is."""
     for entry in inbox.waiting(1):
         with contextlib.suppress(FileNotFoundError):
-            return datetime.fromtimestamp(entry.stat().st_mtime, UTC)
+            return journal.at(entry.stat().st_mtime)
     return None
 
 
@@ -30,16 +29,15 @@ class Telling:
 
     name = "horizon"
 
-    def __init__(self, journal: Journal, inbox: Inbox, host: str, clock: Clock) -> None:
+    def __init__(self, journal: Journal, inbox: Inbox, host: str) -> None:
         self._journal = journal
         self._inbox = inbox
         self._host = host
-        self._clock = clock
 
     def step(self) -> int:
         """Tell it; never counts as work."""
-        now = self._clock()  # before the inbox is looked at: what comes later is later than this
-        oldest = journaled_until(self._inbox)
+        now = self._journal.now()  # before the inbox is looked at: what comes later is later than this
+        oldest = journaled_until(self._journal, self._inbox)
         self._journal.beat(_process(self._host), (oldest or now).isoformat(), now)
         return 0
 
@@ -47,17 +45,16 @@ class Telling:
         """Nobody need wait for a spool that is empty and gets no more; one that is not is waited for, for a while."""
         with contextlib.suppress(JournalError):  # they wait a minute in vain
             if not self._inbox.waiting(1):
-                self._journal.release(_process(self._host).removeprefix(_SPOOL), self._clock())
+                self._journal.release(_process(self._host).removeprefix(_SPOOL), self._journal.now())
 
 
 class Everywhere:
     """The moment before which everything that any live receiver got is in the journal; what `Settle` takes for its horizon."""
 
-    def __init__(self, journal: Journal, here: Callable[[], datetime | None], host: str, clock: Clock) -> None:
+    def __init__(self, journal: Journal, here: Callable[[], datetime | None], host: str) -> None:
         self._journal = journal
         self._here = here
         self._own = _process(host)
-        self._clock = clock
         self._others: datetime | None = None
         self._looked_at: datetime | None = None
         self._reachable_since: datetime | None = None
@@ -65,7 +62,7 @@ class Everywhere:
 
     def __call__(self) -> datetime | None:
         """None: everything."""
-        now = self._clock()
+        now = self._journal.now()
         if self._looked_at is None or not timedelta(0) <= now - self._looked_at < _LOOK_EVERY:
             self._others = self._look(now)
             self._looked_at = now

@@ -4,16 +4,16 @@ import fcntl
 import time
 from pathlib import Path
 
-from node.assembly.bell import Bell
 from node.blobs.port import Blobs
 from node.flow.port import Clock, Stage
-from node.journal.port import Journal
+from node.journal.bell import AnyBell
+from node.journal.port import Journal, Leader
 
 
 class Ringing:
     """A stage that rings a bell whenever it has moved something: the next process has work."""
 
-    def __init__(self, stage: Stage, bell: Bell) -> None:
+    def __init__(self, stage: Stage, bell: AnyBell) -> None:
         self.name = stage.name
         self._stage = stage
         self._bell = bell
@@ -68,6 +68,19 @@ class Alone:
                 return 0
             self._mine = True
         return self._stage.step()
+
+
+class Led:
+    """A stage that only the leader of all hosts steps."""
+
+    def __init__(self, stage: Stage, leader: Leader) -> None:
+        self.name = stage.name
+        self._stage = stage
+        self._leader = leader
+
+    def step(self) -> int:
+        """Step the stage if this process leads; 0 otherwise."""
+        return self._stage.step() if self._leader.leads else 0
 
 
 class Swept:

@@ -4,7 +4,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from inference.applications.port import Application
 from inference.imaging.assemble import assemble
@@ -24,10 +24,6 @@ _SWEEP_COPIES_EVERY = timedelta(minutes=10)
 _NICENESS = 5  # the listener and the flow come first on a busy machine
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 def work(config: Config, stop: threading.Event, *, ready: Callable[..., None]) -> None:
     """Work off jobs until `stop`; the job under way is finished."""
     os.nice(_NICENESS)
@@ -43,7 +39,7 @@ def work(config: Config, stop: threading.Event, *, ready: Callable[..., None]) -
             journal,
             blobs,
             config,
-            _now,
+            journal.now,
             owner_of(config, os.getpid()),
             Analyst(config, application_of, engines.of),
             encode,
@@ -51,12 +47,13 @@ def work(config: Config, stop: threading.Event, *, ready: Callable[..., None]) -
             application_of=application_of,
             away=engines.away,
         )
-        beat = Beat(journal, f"work {owner_of(config, os.getpid())}", _now)
+        beat = Beat(journal, f"work {owner_of(config, os.getpid())}", journal.now)
         beat.step()
         clock = Clock([Tick(stage=beat, every=_BEAT_EVERY), Tick(stage=Swept(blobs), every=_SWEEP_COPIES_EVERY)])
-        clock.start()
-        ready()
-        try:
-            turn([Ringing(runner, compose.bell(config, "flow"))], compose.bell(config, "work").wait, stop)
-        finally:
-            clock.stop()
+        with contextlib.closing(compose.bell(config, "work")) as bell, contextlib.closing(compose.bell(config, "flow")) as flow:
+            clock.start()
+            ready()
+            try:
+                turn([Ringing(runner, flow)], bell.wait, stop)
+            finally:
+                clock.stop()
