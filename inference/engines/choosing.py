@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from inference.engines.errors import EngineNotInstalled, GoldenMismatch, UnreadableModel, WrongTensors
-from inference.engines.golden import compare_golden
+from inference.engines.golden import SLACK, compare_golden
 from inference.engines.measured import Measured, in_single_precision
 from inference.engines.modelconfig import ModelConfig
 from inference.engines.port import Golden, ModelRef
@@ -71,7 +71,7 @@ def open_model(
         try:
             compute = computation(way, config, file, content, threads)
             if way != first and golden is not None:
-                compare_golden(model, config, golden, compute)
+                compare_golden(model, config, golden, compute, slack=SLACK[way.precision])
         except (EngineNotInstalled, UnreadableModel, WrongTensors, GoldenMismatch) as refused:
             refusals[way] = refused
             reason = reason or f"{refused} [{refused.code}]"
@@ -96,8 +96,15 @@ def _unfit(way: Way, measured: Measured | None) -> str:
     """Why a lower precision, which was judged on one machine, is not used on this one; "" when it is."""
     if measured is not None and measured.machine != machine():
         return f"{way.precision} was judged on {measured.machine}, this is {machine()}"
+    return impossible(way)
+
+
+def impossible(way: Way) -> str:
+    """Why this machine cannot compute in a way, whatever the model; "" when it can."""
     if installed(way.runtime) is None:
         return f"{way.runtime} is not installed"
+    if way.precision is Precision.F32:
+        return ""
     from inference.engines.openvino_model import can_compute_in
 
     return "" if can_compute_in(way.precision) else f"this processor has no instructions for {way.precision}"

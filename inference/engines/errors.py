@@ -170,6 +170,20 @@ class GoldenMismatch(ModelError):
     remedy = "Update torch or onnxruntime to the versions in constraints.txt, or import the model again."
 
 
+class PrecisionRefused(ModelError):
+    """A lower precision does not give the model's answers well enough, or not sooner; the model stays as it was."""
+
+    code = "HLM-4150"
+    remedy = "Leave the model in single precision: `hilum models tune MODEL`. Real images say more than made ones: `--series FOLDER`."
+
+
+class NotEntered(ModelError):
+    """There is no place in the repository for what is measured of a model."""
+
+    code = "HLM-4151"
+    remedy = "Import the model with `hilum models import`, which writes its entry; of an ensemble, name the members."
+
+
 class BrokenEnsemble(ModelError):
     """The steps of an ensemble do not fit together: a tensor that nothing makes, two that make it, a cycle, another dtype or shape."""
 

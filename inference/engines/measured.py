@@ -46,7 +46,7 @@ class Measured:
     inputs: str = "made inputs"
     refused: Mapping[str, str] = field(default_factory=dict)
 
-    def here(self) -> str:
+    def elsewhere(self) -> str:
         """Why the figures do not hold here and now, as a sentence's end; "" where they do."""
         now = machine()
         if now != self.machine:

@@ -91,7 +91,7 @@ def _jobs() -> App:
 
 
 def _models() -> App:
-    app = App(name="models", help="List, verify and import models.", group=_MEND)
+    app = App(name="models", help="List, verify, import and tune models.", group=_MEND)
     app.command(
         "node.cli.models:list_models",
         name="list",
@@ -101,6 +101,11 @@ def _models() -> App:
         "node.cli.models:verify",
         name="verify",
         help="Recompute the digests, and run a known input through each model; exit code 1 when anything differs.",
+    )
+    app.command(
+        "node.cli.tune:tune",
+        name="tune",
+        help="Measure in which way this machine computes models best, and enter it: engines that are opened from now on go by it.",
     )
     app.command(
         "node.cli.models:import_",

@@ -1,0 +1,59 @@
+"""Writes what was measured of a model into its entry, and into the model card for people."""
+
+import re
+
+from inference.engines.errors import NotEntered
+from inference.engines.measured import Measured, measured_to_json
+from inference.engines.port import ModelRef
+from inference.engines.repository import CARD, ENTRY, Repository
+from inference.engines.runtimes import Precision
+from inference.engines.tuning import LEAST_DICE
+from inference.engines.writing import locked, put_in_place, read_entries, to_text
+
+_HEADING = "## On the embedded engine, version {version}"
+
+
+def enter(repository: Repository, model: ModelRef, measured: Measured) -> None:
+    """Choose what was measured; engines that are opened from now on go by it.
+
+    Raises
+    ------
+    NotEntered
+        Somebody took the version out of the repository meanwhile.
+    """
+    folder = repository.path / model.name
+    with locked(repository.path):
+        entries = read_entries(folder / ENTRY)
+        if str(model.version) not in entries["versions"]:
+            raise NotEntered(f'model "{model.name}" has no version {model.version} in {folder / ENTRY}')
+        entries["versions"][str(model.version)]["embedded"] = measured_to_json(measured)
+        card = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).is_file() else f"# {model.name}\n"
+        # the card first: hilum.json is what counts
+        put_in_place(folder / CARD, with_section(card, model, measured).encode())
+        put_in_place(folder / ENTRY, to_text(entries))
+
+
+def with_section(card: str, model: ModelRef, measured: Measured) -> str:
+    """The model card with what was measured, in the place of what it said of that before."""
+    heading = _HEADING.format(version=model.version)
+    rest = re.sub(rf"\n*^{re.escape(heading)}\n.*?(?=^## |\Z)", "\n\n", card, flags=re.MULTILINE | re.DOTALL).rstrip()
+    return f"{rest}\n\n{heading}\n\n{section(measured)}"
+
+
+def section(measured: Measured) -> str:
+    """What was measured, as Markdown."""
+    lines = [
+        f"- computed with: {measured.way} ({measured.way.runtime} {measured.versions.get(measured.way.runtime.value, '')})",
+        f"- measured on: {measured.machine}; {measured.threads} threads; {measured.inputs}, the largest {_shape(measured)}",
+        f"- difference to the reference: {measured.difference:.2g} of the outputs' range"
+        + ("" if measured.dice is None else f"; smallest Dice of a mask {measured.dice:.6f} (at least {LEAST_DICE} is demanded)"),
+    ]
+    if measured.way.precision is not Precision.F32:
+        lines.append(f"- **lower precision** ({measured.way.precision}): asked for by the operator, passed the gate above")
+    rows = [f"| {name} | {seconds:.3f} | {measured.refused.get(name, '')} |" for name, seconds in measured.seconds.items()]
+    rows += [f"| {name} | | {reason} |" for name, reason in measured.refused.items() if name not in measured.seconds]
+    return "\n".join([*lines, "", "| way | seconds | refused because |", "|---|---|---|", *rows, ""])
+
+
+def _shape(measured: Measured) -> str:
+    return " × ".join(str(side) for side in measured.shapes[-1]) if measured.shapes else "none"

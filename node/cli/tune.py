@@ -1,0 +1,169 @@
+"""`hilum models tune`: measure in which way this machine computes a model best, and enter that in the repository."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from node.cli.models import RepositoryOption
+from node.cli.opened import ConfigOption, JsonOption
+
+if TYPE_CHECKING:
+    from inference.applications.port import Application, ModelRef, Tensors
+    from inference.engines.embedded import EmbeddedEngine
+    from inference.engines.measured import Measured
+    from inference.engines.port import Call
+    from inference.engines.repository import Repository
+    from inference.imaging.volume import Volume
+
+
+def tune(
+    *model: str,
+    precision: Literal["f32", "bf16"] = "f32",
+    series: Path | None = None,
+    threads: int | None = None,
+    repository: RepositoryOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Measure in which way this machine computes models best, and enter it: engines that are opened from now on go by it.
+
+    Every way has to give the model's own answers: within 0.001 of the outputs' range, masks with a Dice of 0.999 at least. Studies that
+    are analysed again after this may get results with other last digits, and so other UIDs.
+
+    Parameters
+    ----------
+    model
+        Only models of these names; without one, all of the repository.
+    precision
+        bf16 also tries half the digits: sooner on processors that have instructions for it, and only where the masks stay the same.
+    series
+        A folder of DICOM images that the model's application accepts: measure and judge with it, instead of with made inputs.
+    threads
+        For one computation; otherwise what the node would use.
+    """
+    from inference.engines.errors import ModelMissing
+    from inference.engines.repository import Repository
+    from node.cli import screen
+
+    folders: tuple[Path, ...] = ()
+    workers = 1
+    if repository is None:
+        from node.cli.opened import configuration
+
+        loaded = configuration(config)
+        repository, folders, workers = loaded.models, loaded.application_folders, loaded.node.workers
+    from inference.engines.processors import threads_each
+
+    opened = Repository(repository)
+    wanted = [each.model for each in opened.list() if not each.problem and (each.model.name in model or not model)]
+    absent = set(model) - {each.name for each in wanted}
+    if absent:
+        raise ModelMissing(f"{', '.join(sorted(absent))}: not in the repository {opened.path}, or not usable there")
+    singles = [each for each in wanted if model or not opened.config(each).steps]
+    recorded = _Recorded(opened, series, folders) if series else None
+    records = [_tuned(opened, each, precision, recorded, threads or threads_each(workers), quiet=as_json) for each in singles]
+    if as_json:
+        screen.as_json(records)
+    return 0
+
+
+def tune_imported(repository: Path, models: Iterable["ModelRef"], *, quiet: bool) -> None:
+    """Measure what was just imported, unless this machine has measured that very model before."""
+    from inference.engines.processors import usable_cores
+    from inference.engines.repository import Repository
+
+    opened = Repository(repository)
+    for model in models:
+        entry = opened.entry(model)
+        if entry is not None and not opened.config(model).steps and (entry.embedded is None or entry.embedded.elsewhere()):
+            _tuned(opened, model, "f32", None, usable_cores(), quiet=quiet)
+
+
+class _Recorded:
+    """A real series, and what the applications that know a model give it for that."""
+
+    def __init__(self, repository: "Repository", folder: Path, folders: Sequence[Path]) -> None:
+        from inference.engines.embedded import EmbeddedEngine
+        from inference.imaging.assemble import assemble
+        from node.cli.errors import NothingFound
+
+        files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+        if not files:
+            raise NothingFound(f"{folder} holds no files")
+        self._folders = folders
+        self._infer = _Direct(EmbeddedEngine(repository.path), repository)
+        self.volume: Volume = assemble(files)
+
+    def inputs(self, model: "ModelRef") -> "Sequence[Tensors]":
+        from inference.applications.recording import inputs_of
+
+        for application in self._applications(model):
+            if found := inputs_of(application, self.volume, self._infer, model):
+                return [*found, found[-1]] if len(found) == 1 else found
+        return ()
+
+    def _applications(self, model: "ModelRef") -> "Iterable[Application]":
+        from inference.applications import catalog
+        from inference.applications.accept import check
+        from inference.applications.errors import BrokenApplication
+
+        for name in catalog.names(self._folders):
+            try:
+                application = catalog.load(name, self._folders)
+            except BrokenApplication:
+                continue  # whatever is wrong with another application
+            if model in application.models:
+                check(application, self.volume)
+                yield application
+
+
+class _Direct:
+    """The engine as an application calls it."""
+
+    def __init__(self, engine: "EmbeddedEngine", repository: "Repository") -> None:
+        self._engine = engine
+        self._repository = repository
+
+    def __call__(self, model: "ModelRef", tensors: "Tensors", /) -> dict[str, Any]:
+        return self._engine.infer(model, tensors)
+
+    def at_once(self, model: "ModelRef") -> int:
+        return self._engine.load(model).at_once
+
+    def call_of(self, model: "ModelRef") -> "Call | None":
+        return self._repository.call_of(model)
+
+
+def _tuned(
+    repository: "Repository", model: "ModelRef", precision: str, recorded: _Recorded | None, threads: int, *, quiet: bool
+) -> dict[str, Any]:
+    from inference.engines.entering import enter
+    from inference.engines.errors import PrecisionRefused
+    from inference.engines.measured import measured_to_json
+    from inference.engines.runtimes import Precision
+    from inference.engines.tuning import tune
+    from node.cli import screen
+
+    real = recorded.inputs(model) if recorded else ()
+    if recorded and not real:
+        raise PrecisionRefused(f'no application gives "{model.name}" anything for this series: nothing to measure it with')
+    measured = tune(
+        repository,
+        model,
+        precision=Precision(precision),
+        real=real,
+        real_named=f"{screen.plural(len(real), 'input')} of a series of {len(recorded.volume.sources)} slices" if recorded else "",
+        threads=threads,
+        say=(lambda _: None) if quiet else (lambda line: screen.say(f"  {line}")),
+    )
+    enter(repository, model, measured)
+    if not quiet:
+        screen.say(f"{model.name} version {model.version}: {measured.way}{_faster(measured)}")
+    return {"model": model.name, "version": model.version, **measured_to_json(measured)}
+
+
+def _faster(measured: "Measured") -> str:
+    """How much is gained over the slowest way that was offered."""
+    chosen = measured.seconds[str(measured.way)]
+    slowest = max(measured.seconds.values())
+    return f", {slowest / chosen:.1f} times as fast as the slowest" if slowest > chosen else ""
