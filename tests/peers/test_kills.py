@@ -1,0 +1,200 @@
+"""Whatever dies in the middle of a queue (the Triton server, its stub, PostgreSQL, a worker), every study ends with one set of results.
+
+Each study holds a block of its own size, so that a result under the wrong study would show in its volume.
+"""
+
+import os
+import random
+import signal
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import closing, suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom import dcmread
+
+from bench.soften import write_soften
+from inference.engines.triton.server import LocalTriton
+from inference.imaging.write_series import write_series
+from node.domain.state import JobState
+from node.journal.sql import SqlJournal
+from tests.lab.node import Node, configuration, hilum
+from tests.lab.postgres import Postgres
+from tests.lab.program import wait_until
+
+pytestmark = [pytest.mark.slow, pytest.mark.registry, pytest.mark.timeout(1200)]
+
+STUDIES = 20
+KILLS = 50
+_APPLICATIONS = Path(__file__).parents[2] / "bench" / "applications"
+_PATIENCE_S = 600
+_LAYERS = 40  # about a quarter of a second a study on one core
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One model that takes its time and changes nothing."""
+    folder = tmp_path_factory.mktemp("models")
+    write_soften(folder, layers=_LAYERS)
+    return folder
+
+
+@pytest.fixture
+def triton(repository: Path) -> Iterator[LocalTriton]:
+    """A real tritonserver."""
+    with LocalTriton(repository) as server:
+        yield server
+
+
+@pytest.fixture
+def postgres(tmp_path: Path) -> Iterator[Postgres]:
+    """A real PostgreSQL."""
+    with Postgres(tmp_path / "postgres") as server:
+        yield server
+
+
+def _settings(folder: Path, repository: Path, *, engine: Mapping[str, object], workers: int = 1, journal: str = "") -> dict[str, object]:
+    settings = configuration(
+        folder,
+        port=0,
+        repository=repository,
+        peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": "1s"}}},
+        sinks={"results": {"kind": "folder", "path": str(folder / "results")}},
+        routes=[{"name": "all CT", "when": {"Modality": "CT"}, "run": ["bench-soften"], "send": ["results"]}],
+        engines={"default": dict(engine)},
+    )
+    settings["models"] = {"repository": str(repository), "applications": [str(_APPLICATIONS)]}
+    settings["node"] = {"ae_title": "HILUM", "listen": "127.0.0.1:0", "workers": workers}
+    if journal:
+        settings["store"] = {**settings["store"], "journal": journal}  # type: ignore[dict-item]
+    return settings
+
+
+def _send(node: Node, folder: Path, count: int, first: int = 0) -> dict[str, float]:
+    """Send so many studies in one association; the volume (cm³) that each one's report must say, by Study Instance UID."""
+    expected: dict[str, float] = {}
+    affine = np.array([[0.0, 0, 1, -32], [0, 1, 0, -32], [2, 0, 0, 0], [0, 0, 0, 1]])
+    for number in range(first, first + count):
+        voxels = np.full((8, 64, 64), -1000, np.int16)
+        side = 5 + number % 50
+        voxels[:, 2 : 2 + side, 3:23] = 60
+        files = write_series(voxels, affine, folder / str(number), modality="CT", patient_id=f"KILL-{number}")
+        expected[str(dcmread(files[0], stop_before_pixels=True).StudyInstanceUID)] = side * 20 * 8 * 2 / 1000
+    said = hilum("send", folder, "--to", f"HILUM@127.0.0.1:{node.port}", "--calling", "SCANNER", "--json")
+    assert said.code == 0, said.out + said.err
+    return expected
+
+
+def _volume_cm3(path: Path) -> float:
+    def numbers(item: object) -> list[float]:
+        own = [float(item.MeasuredValueSequence[0].NumericValue)] if "MeasuredValueSequence" in item else []  # type: ignore[operator,attr-defined]
+        return own + [value for child in item.get("ContentSequence", []) for value in numbers(child)]  # type: ignore[attr-defined]
+
+    (value,) = numbers(dcmread(path))
+    return value
+
+
+def _done(node: Node, count: int) -> None:
+    jobs = node.wait_for_jobs(
+        lambda jobs: len(jobs) == count and not {job["state"] for job in jobs} & {"queued", "inferred", "encoded"},
+        _PATIENCE_S,
+        f"{count} jobs have ended",
+    )
+    assert {job["state"] for job in jobs} == {"done"}, [job for job in jobs if job["state"] != "done"]
+
+
+def _one_set_each(folder: Path, expected: Mapping[str, float]) -> None:
+    """Three objects a study, and its own volume in the report."""
+    found: dict[str, list[Path]] = defaultdict(list)
+    for path in (folder / "results").rglob("*.dcm"):
+        found[str(dcmread(path, stop_before_pixels=True).StudyInstanceUID)].append(path)
+    assert set(found) == set(expected)
+    for study, paths in found.items():
+        kinds = {str(dcmread(path, stop_before_pixels=True).Modality): path for path in paths}
+        assert sorted(kinds) == ["OT", "SEG", "SR"], study
+        assert len(paths) == 3, study
+        assert _volume_cm3(kinds["SR"]) == pytest.approx(expected[study]), study
+
+
+def _some_done(node: Node, count: int) -> None:
+    wait_until(
+        lambda: sum(event["event"] == "job.encoded" for event in node.events()) >= count,
+        _PATIENCE_S,
+        f"{count} jobs are encoded",
+        every_s=0.05,
+    )
+
+
+def _said(node: Node, name: str) -> bool:
+    return any(event["event"] == name for event in node.events())
+
+
+def test_the_triton_server_is_killed_in_the_middle_of_a_queue(tmp_path: Path, repository: Path, triton: LocalTriton) -> None:
+    """SIGKILL to the server with studies under way and waiting; it stays away until the node has noticed, then comes back."""
+    with Node(_settings(tmp_path, repository, engine={"kind": "triton", "url": triton.url}, workers=2), tmp_path) as node:
+        expected = _send(node, tmp_path / "in", STUDIES)
+        _some_done(node, 3)
+        triton.kill()
+        wait_until(lambda: _said(node, "engine.away"), 60, "the node has noticed")
+        assert {job["state"] for job in node.jobs()} <= {"queued", "inferred", "encoded", "done"}, "nothing failed while it was away"
+        triton.start()
+        _done(node, STUDIES)
+    _one_set_each(tmp_path, expected)
+
+
+def test_the_stub_that_computes_is_killed_in_the_middle_of_a_queue(tmp_path: Path, repository: Path, triton: LocalTriton) -> None:
+    """The server lives on and starts its stub again: whatever the call under way met, no study fails."""
+    with Node(_settings(tmp_path, repository, engine={"kind": "triton", "url": triton.url}), tmp_path) as node:
+        expected = _send(node, tmp_path / "in", STUDIES)
+        for done in (3, 8):
+            _some_done(node, done)
+            for stub in triton.stubs():
+                os.kill(stub, signal.SIGKILL)
+        _done(node, STUDIES)
+    _one_set_each(tmp_path, expected)
+
+
+@pytest.mark.peers
+def test_postgresql_is_restarted_in_the_middle_of_a_queue(tmp_path: Path, repository: Path, postgres: Postgres) -> None:
+    """Every connection breaks at once, twice: in an orderly stop and in a crash."""
+    with Node(_settings(tmp_path, repository, engine={"kind": "embedded", "threads": 1}, journal=postgres.url), tmp_path) as node:
+        expected = _send(node, tmp_path / "in", STUDIES)
+        _some_done(node, 3)
+        postgres.restart()
+        _some_done(node, 8)
+        postgres.kill()
+        postgres.start()
+        _done(node, STUDIES)
+    _one_set_each(tmp_path, expected)
+
+
+def test_a_worker_is_killed_fifty_times_at_random_moments(tmp_path: Path, repository: Path) -> None:
+    """Two workers, one of them killed fifty times while it holds work; a seeded draw says when. Attempts are set far above what chance
+    needs: that a study which kills its worker is parked is shown elsewhere."""
+    settings = _settings(tmp_path, repository, engine={"kind": "embedded", "threads": 1}, workers=2)
+    settings["applications"] = {"bench-soften": {"attempts": 100}}
+    draw = random.Random(7)
+    with Node(settings, tmp_path) as node, closing(SqlJournal.open(f"sqlite:{tmp_path / 'hilum.db'}")) as journal:
+        expected = _send(node, tmp_path / "in0", STUDIES)
+        killed: set[int] = set()
+        while len(killed) < KILLS:
+            if len(journal.jobs(states=(JobState.QUEUED, JobState.INFERRED))) < 5:
+                expected |= _send(node, tmp_path / f"in{len(expected)}", STUDIES, first=len(expected))
+            wait_until(lambda: _at_work(journal) - killed, 60, "a worker that lives holds a study", every_s=0.02)
+            pid = draw.choice(sorted(_at_work(journal) - killed) or [0])
+            time.sleep(draw.uniform(0, 4))  # the random moment: while it imports, assembles, infers, encodes, or with a later study
+            if pid:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                killed.add(pid)
+        _done(node, len(expected))
+    _one_set_each(tmp_path, expected)
+
+
+def _at_work(journal: SqlJournal) -> set[int]:
+    """The processes that hold a study."""
+    working = journal.jobs(states=(JobState.QUEUED, JobState.INFERRED))
+    return {int(job.lease.split("/")[0].rsplit(":", 1)[1]) for job in working if job.lease}
