@@ -10,7 +10,10 @@ from typing import NoReturn
 
 import pytest
 
-APT = "orthanc orthanc-dicomweb orthanc-python orthanc-gdcm dcmtk dicom3tools pixelmed-apps libgdcm-tools chromium openssl postgresql prometheus systemd"
+APT = (
+    "orthanc orthanc-dicomweb orthanc-python orthanc-gdcm dcmtk dicom3tools pixelmed-apps libgdcm-tools chromium openssl "
+    "postgresql prometheus systemd"
+)
 """The Debian packages of the laboratory, as .ci/run installs them."""
 
 # absolute paths: an active virtual environment shadows DCMTK's echoscu, storescu, … with pynetdicom's
