@@ -22,3 +22,10 @@ class NotDone(ConfigError):
 
     code = "HLM-2062"
     remedy = "Look at the present state with `hilum jobs show JOB` or `hilum studies show STUDY`."
+
+
+class NoHealthPage(ConfigError):
+    """The node was asked for its health, and its configuration gives it no address to answer at."""
+
+    code = "HLM-2063"
+    remedy = "Give it one: `node: {metrics: \"127.0.0.1:9464\"}`, and start it again."

@@ -40,6 +40,12 @@ def build() -> App:
         ("serve", "node.cli.serve:serve", "Run the node: receive, decide, analyse, deliver. SIGTERM drains and ends it.", _NODE),
         ("demo", "node.cli.demo:demo", "Send a real head MR through a node on this machine and show what comes back.", _NODE),
         ("send", "node.cli.send:send", "Send DICOM files as a PACS would.", _NODE),
+        (
+            "health",
+            "node.cli.health:health",
+            "Ask the running node whether it takes studies in; exit code 0 when it does, 1 when it does not or does not answer.",
+            _NODE,
+        ),
         ("pause", "node.cli.pause:pause", "Hold back a route, a sink or an engine while intake goes on.", _MEND),
         ("resume", "node.cli.pause:resume", "Let a paused route, sink or engine go on.", _MEND),
         (
