@@ -28,6 +28,7 @@ from inference.engines.triton.calls import Calls
 from inference.engines.triton.channel import MOST_BYTES, Tls, parse_url
 from inference.engines.triton.loading import Models
 from inference.engines.triton.message import Piece, arrays_of, request_of, serialize
+from inference.engines.triton.shared_memory import FOLDER
 from inference.engines.triton.sharing import SharedMemory, Sharing, Unshared
 from inference.engines.triton.sizes import OutputSizes
 from inference.engines.triton.statuses import error_of, region_too_small, region_unknown
@@ -90,6 +91,8 @@ class TritonEngine:
         Have the server load a model that it does not serve (explicit model control), and load it anew when its process died.
     limit
         Bytes of shared memory that this process may take.
+    shared_folder
+        Where shared memory is.
     """
 
     def __init__(
@@ -101,11 +104,12 @@ class TritonEngine:
         tls: Tls | None = None,
         load: bool = True,
         limit: int = LIMIT,
+        shared_folder: Path = FOLDER,
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         self._calls = Calls(parse_url(url), tls or Tls())
         self._models = Models(self._calls, Repository(repository), load=load, seconds=seconds)
-        self._sharing = Sharing(self._calls, SharedMemory(shared_memory), limit=limit, seconds=seconds)
+        self._sharing = Sharing(self._calls, SharedMemory(shared_memory), limit=limit, folder=shared_folder, seconds=seconds)
         self._breaker = Breaker(seconds=seconds)
         self._sizes = OutputSizes()
         self._numbers = itertools.count(1)
@@ -154,6 +158,11 @@ class TritonEngine:
         if why_not and self._sharing.demanded:
             return EngineHealth(ready=False, detail=f"Triton {version} at {at}: shared_memory is on, but {why_not}")
         return EngineHealth(ready=True, detail=f"Triton {version} at {at}; tensors through {self._way(why_not)}")
+
+    @property
+    def shared_bytes(self) -> int:
+        """Bytes of shared memory that this engine holds now."""
+        return self._sharing.pool.held
 
     def close(self) -> None:
         """Cancel what is under way and let go of the shared memory."""

@@ -27,6 +27,7 @@ _NO_REGION = re.compile(
     re.IGNORECASE,
 )
 _TOO_SMALL = re.compile(r"for output .* should be at least \d+ bytes", re.IGNORECASE)
+_UNKNOWN_MODEL = re.compile(r"request for unknown model", re.IGNORECASE)
 _HANDSHAKE = re.compile(r"handshake|certificate|ssl|tls", re.IGNORECASE)
 _NOT_BEGUN = re.compile(
     r"failed to connect|connection refused|name resolution|dns resolution|no route|unreachable|scheduler for model has stopped|"
@@ -86,6 +87,8 @@ def _unavailable(said: str, sentence: str) -> HilumError:
         return EngineBusy(sentence)
     if _QUEUED_TOO_LONG.search(said):
         return EngineTimeout(sentence)
+    if _UNKNOWN_MODEL.search(said):  # while it is unloaded or loaded
+        return ModelNotServed(sentence)
     if _NOT_BEGUN.search(said) or _HANDSHAKE.search(said):
         return EngineAway(sentence)
     return EngineLost(sentence)

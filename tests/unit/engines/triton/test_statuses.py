@@ -11,6 +11,7 @@ SAID: list[tuple[str, str, type[HilumError]]] = [
     ("NOT_FOUND", "Request for unknown model: 'nobody' is not found", errors.ModelNotServed),
     ("NOT_FOUND", "Request for unknown model: 'slow' version 9 is not found", errors.ModelNotServed),
     ("NOT_FOUND", "Request for unknown model: 'broken' has no available versions", errors.ModelNotServed),
+    ("UNAVAILABLE", "Request for unknown model: 'wide' version 1 is not at ready state", errors.ModelNotServed),
     ("DEADLINE_EXCEEDED", "Deadline Exceeded", errors.EngineTimeout),
     ("UNAVAILABLE", "[request id: <id_unknown>] Exceeds maximum queue size", errors.EngineBusy),
     ("UNAVAILABLE", "Request timeout expired", errors.EngineTimeout),
