@@ -1,6 +1,7 @@
 """Finds applications: folders beside this file, folders that the configuration names, the entry-point group "hilum.applications".
 
-Names are known without importing anything: an application `mr-brain` lives in a folder `mr_brain`.
+Names are known without importing anything: an application `mr-brain` lives in a folder `mr_brain`. A model's folder with an
+application.json in a version (an imported bundle) is an application, too: data, never code; the version that the repository serves runs.
 """
 
 import importlib
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 
 GROUP = "hilum.applications"
 _BUILT_IN = Path(__file__).parent
+_DATA = _BUILT_IN / "bundle"
+"""What makes applications out of data; it is none itself."""
+
+_MANIFEST = "application.json"
+CONFIG = "config.pbtxt"
 
 # what a module of somebody else's may raise while it is imported, short of ending the process
 _IMPORT_FAILS = (
@@ -88,12 +94,24 @@ def load(name: str, folders: Sequence[Path] = ()) -> "Application":
     return check_manifest(application, name, found[0].where)
 
 
+def state(name: str, folders: Sequence[Path] = ()) -> object:
+    """Changes when `load` would give another application: when a model's folder serves another version, or its manifest was replaced."""
+    for parent in folders:
+        for folder in _model_folders(parent):
+            if _name(folder.name) == name:
+                file = _served_manifest(folder)
+                return file, file.stat().st_mtime_ns if file.is_file() else None
+    return None
+
+
 def _all(folders: Sequence[Path]) -> Iterator[_Found]:
     for folder in _application_folders(_BUILT_IN):
         yield _Found(name=_name(folder.name), where=str(folder), get=partial(_built_in, folder))
     for parent in folders:
         for folder in _application_folders(parent):
             yield _Found(name=_name(folder.name), where=str(folder), get=partial(_from_folder, folder))
+        for folder in _model_folders(parent):
+            yield _Found(name=_name(folder.name), where=str(folder), get=partial(_from_model, folder))
     for point in importlib.metadata.entry_points(group=GROUP):
         yield _Found(name=point.name, where=f"entry point {point.value}", get=partial(_entry, point))
 
@@ -101,8 +119,24 @@ def _all(folders: Sequence[Path]) -> Iterator[_Found]:
 def _application_folders(parent: Path) -> Iterator[Path]:
     if parent.is_dir():
         for folder in sorted(parent.iterdir()):
-            if (folder / "__init__.py").is_file() and folder.name.isidentifier() and not folder.name.startswith("_"):
+            # a model's folder is data: nothing in it is run
+            is_code = (folder / "__init__.py").is_file() and not (folder / CONFIG).is_file()
+            if is_code and folder.name.isidentifier() and not folder.name.startswith("_") and folder != _DATA:
                 yield folder
+
+
+def _model_folders(parent: Path) -> Iterator[Path]:
+    if parent.is_dir():
+        for folder in sorted(parent.iterdir()):
+            if (folder / CONFIG).is_file() and any(folder.glob(f"[0-9]*/{_MANIFEST}")):
+                yield folder
+
+
+def _served_manifest(folder: Path) -> Path:
+    from inference.engines.serving import served
+
+    version = served(folder.parent, folder.name).version
+    return folder / str(version) / _MANIFEST
 
 
 def _name(folder: str) -> str:
@@ -116,6 +150,12 @@ def _built_in(folder: Path) -> Any:
 def _entry(point: importlib.metadata.EntryPoint) -> Any:
     loaded = point.load()
     return loaded.APPLICATION if isinstance(loaded, ModuleType) else loaded
+
+
+def _from_model(folder: Path) -> Any:
+    from inference.applications.bundle.manifest import application
+
+    return application(_served_manifest(folder))
 
 
 def _from_folder(folder: Path) -> Any:

@@ -20,7 +20,7 @@ from inference.engines.modelconfig import ANY, ModelConfig, parse_config
 from inference.engines.port import Golden, ModelRef
 from inference.engines.repository import CONFIG, Entry, Repository
 from inference.engines.serving import served
-from inference.engines.writing import NewVersion, add_version, same_as_present
+from inference.engines.writing import NewVersion, add_version, present
 
 SUFFIXES = {".onnx": "model.onnx", ".pt2": "model.pt2", ".pt": "model.pt", ".ts": "model.pt", ".pth": "model.pt"}
 """What a file's ending says that it is, and what it is called in the repository."""
@@ -102,7 +102,7 @@ class Source:
 
 def import_weights(source: Source, said: ModelFile, repository: Path, beside: Mapping[str, bytes] | None = None) -> tuple[ModelRef, Entry]:
     """As `import_file`, of weights that are in memory."""
-    model = ModelRef(name=said.name, version=_version(said, source, repository))
+    model = ModelRef(name=said.name, version=next_version(said, source, repository))
     text = (
         without_digests(said.config)
         if said.config is not None
@@ -123,13 +123,15 @@ def import_weights(source: Source, said: ModelFile, repository: Path, beside: Ma
     new = NewVersion(
         model=model, weights=source.weights, entry=entry, config=text, card=card(model, source, entry, text), beside=beside or {}
     )
-    if not same_as_present(repository, new):
-        add_version(repository, new)
+    there = present(repository, new)
+    if there is not None:
+        return model, there
+    add_version(repository, new)
     return model, entry
 
 
-def _version(said: ModelFile, source: Source, repository: Path) -> int:
-    """The version that was asked for; else the one that holds these weights already, else the next."""
+def next_version(said: ModelFile, source: Source, repository: Path) -> int:
+    """The version that was asked for; else the one that holds these weights already, else the one after the highest that is there."""
     if not _NAME.fullmatch(said.name) or said.name.endswith("."):
         raise NoSource(f'"{said.name}" is no name for a model: letters, digits, "_", "-" and "."')
     if said.version is not None:

@@ -9,6 +9,7 @@ import fcntl
 import getpass
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -18,12 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from inference.engines.configtext import with_digest
-from inference.engines.errors import AlreadyThere, OtherModel, UnreadableModel
+from inference.engines.errors import AlreadyThere, DigestMismatch, ModelMissing, OtherModel, UnreadableModel
 from inference.engines.modelconfig import parse_config
 from inference.engines.port import ModelRef
-from inference.engines.repository import CARD, CONFIG, ENTRY, Entry, Repository, entry_to_json, file_digest
+from inference.engines.repository import CARD, CONFIG, ENTRY, Entry, Repository, entry_to_json
 
 _SCRATCH = ".import-"
+_CARDS = re.compile(r"^(?=# [^\n]*, version \d+$)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +82,7 @@ def add_version(repository: Path, new: NewVersion, *, replace: bool = False) -> 
             for name, content in {**({new.entry.file: new.weights} if new.entry.file else {}), **new.beside}.items():
                 put(folder / name, content)
             put(made / CONFIG, config.encode())
-            put(made / CARD, new.card.encode())
+            put(made / CARD, _cards(target / CARD, new).encode())
             put(made / ENTRY, _entries(target / ENTRY, new))
             made.chmod(0o755)
             folder.chmod(0o755)
@@ -165,6 +167,15 @@ def _config(target: Path, new: NewVersion) -> str:
     return with_digest(new.config, new.model.version, new.entry.sha256, present)
 
 
+def _cards(file: Path, new: NewVersion) -> str:
+    """The new version's card, and below it those of the other versions that are there."""
+    present = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+    parts = [part.strip() for part in _CARDS.split(present) if part.strip()]
+    own = f", version {new.model.version}"
+    others = [part for part in parts if not part.splitlines()[0].endswith(own)]
+    return "\n\n".join([new.card.strip(), *others]) + "\n"
+
+
 def _entries(file: Path, new: NewVersion) -> bytes:
     """hilum.json with this version in it; what it said of other versions stays, when it can be read."""
     try:
@@ -219,19 +230,17 @@ def _refuse_other_tensors(target: Path, made: Path, new: NewVersion) -> None:
         )
 
 
-def same_as_present(repository: Path, new: NewVersion) -> bool:
-    """Whether this very version is in the repository already, file by file."""
+def present(repository: Path, new: NewVersion) -> Entry | None:
+    """The entry of this very version, when it is in the repository already: made of the same published weights, with the same files beside.
+
+    A conversion need not give the same bytes twice; what counts is what was converted.
+    """
     folder = repository / new.model.name / str(new.model.version)
-    if not folder.is_dir():
-        return False
     try:
-        entry = Repository(repository).entry(new.model)
-    except UnreadableModel:
-        return False
-    files = {new.entry.file: new.entry.sha256}
-    return (
-        entry is not None
-        and entry.sha256 == new.entry.sha256
-        and all((folder / name).is_file() and file_digest(folder / name) == digest for name, digest in files.items())
-        and all((folder / name).is_file() and (folder / name).read_bytes() == content for name, content in new.beside.items())
-    )
+        entry = Repository(repository).verify(new.model)
+    except (ModelMissing, UnreadableModel, DigestMismatch):
+        return None
+    if entry is None or (entry.source_sha256, entry.file) != (new.entry.source_sha256, new.entry.file):
+        return None
+    same = all((folder / name).is_file() and (folder / name).read_bytes() == content for name, content in new.beside.items())
+    return entry if same else None

@@ -123,6 +123,12 @@ def _fallback(fallback: "Fallback") -> None:
     )
 
 
+def engine_kind(config: Config, name: str) -> EngineKind:
+    """Of which kind an engine is."""
+    settings = config.engines.get(name)
+    return settings.kind if settings is not None else EngineKind.EMBEDDED
+
+
 def open_triton(config: Config, settings: EngineSettings) -> "TritonEngine":
     """An engine of kind triton; nothing is sent yet, the server may be away."""
     from inference.engines.triton.channel import Tls

@@ -14,7 +14,7 @@ from node.settings.config import Config
 from node.settings.digest import digest
 from node.settings.engines import ENGINES
 from node.settings.errors import BadValue, ConfigRefused, DuplicateName
-from node.settings.models import MODELS
+from node.settings.models import MODELS, REPOSITORY
 from node.settings.node import NODE
 from node.settings.peers import PEERS
 from node.settings.routes import ROUTES
@@ -81,7 +81,7 @@ def load(path: Path, *, applications: Collection[str] | None = None) -> Config:
         sinks=values["sinks"],
         applications=values["applications"],
         routes=values["routes"],
-        application_folders=values["models"].applications,
+        application_folders=values["models"].folders,
         schedule=values["schedule"],
     )
     return digest(config)
@@ -105,7 +105,7 @@ def _catalog(tree: YamlNode, here: Here) -> Collection[str]:
     at = child(tree, "models")
     quiet = Here(file=here.file, folder=here.folder)  # what is wrong with `models:` is told when the whole file is read
     try:
-        folders = MODELS.read(at, quiet).applications if at is not None else ()
+        folders = MODELS.read(at, quiet).folders if at is not None else (here.folder / REPOSITORY,)
     except Refused:
         folders = ()
     return names(folders)

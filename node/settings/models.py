@@ -6,11 +6,19 @@ from pathlib import Path
 from node.settings.blocks import Block, Key
 from node.settings.kinds import FilePath, Several
 
+REPOSITORY = "models"
+"""The repository's folder where none is named, beside the configuration."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Models:
     repository: Path
     applications: tuple[Path, ...]
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Where applications are looked for: imported bundles lie in the model repository itself."""
+        return *self.applications, self.repository
 
 
 def _models(*, repository: Path, applications: tuple[Path, ...]) -> Models:
@@ -23,7 +31,7 @@ MODELS = Block(
         Key(
             name="repository",
             kind=FilePath(),
-            default="models",
+            default=REPOSITORY,
             says="The model repository, in Triton's layout. `hilum models import` fills it.",
         ),
         Key(

@@ -1,0 +1,158 @@
+"""A bundle's inference configuration as data: references (`@`) followed, expressions (`$`) and macros (`%`) refused or handed over.
+
+Only what serving needs is looked at. A `$`-expression for the data list or for the trainer's device is never met, and so refuses nothing.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from io import BytesIO
+from typing import Any
+
+from inference.applications.bundle.errors import CodeRefused, HostileBundle, UnreadableBundle
+
+Evaluate = Callable[[str], Any]
+"""The value of what stands at an id ("preprocessing::transforms::3::pixdim"), computed by the bundle author's code."""
+
+_SEPARATOR = "::"
+_DEEPEST = 64
+_MOST_NODES = 100_000
+_CONSTANTS = {
+    f"${module}.{name}": name
+    for module in ("torch", "np", "numpy")
+    for name in ("float16", "float32", "float64", "uint8", "int16", "int32")
+}
+"""Expressions that are names of types and nothing else: read as such, never run."""
+
+
+def parse(name: str, content: bytes) -> dict[str, Any]:
+    """A JSON or YAML file as a mapping; YAML's tags make nothing but plain values.
+
+    Raises
+    ------
+    UnreadableBundle
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        read = json.loads(content) if name.endswith(".json") else YAML(typ="safe", pure=True).load(BytesIO(content))
+    except (ValueError, YAMLError, RecursionError) as broken:
+        raise UnreadableBundle(f"{name} cannot be read: {broken}") from broken
+    if not isinstance(read, dict):
+        raise UnreadableBundle(f"{name} is no mapping")
+    return read
+
+
+class Config:
+    """Looks values up in a configuration.
+
+    Parameters
+    ----------
+    evaluate
+        What computes expressions, where the operator allowed it; None refuses them.
+    """
+
+    def __init__(self, content: Mapping[str, Any], evaluate: Evaluate | None = None) -> None:
+        self._content = content
+        self._evaluate = evaluate
+        self._visited = 0
+        self._depth = 0
+        self.evaluated: list[str] = []
+        """The expressions that were computed, each with its id."""
+
+    def raw(self, id: str) -> Any:
+        """What stands at an id, references at the way's end followed; None where nothing is.
+
+        Raises
+        ------
+        CodeRefused, UnreadableBundle
+        """
+        return self._follow(self._at(id), id)[0]
+
+    def place(self, id: str) -> str:
+        """The id at which what `id` refers to really stands."""
+        return self._follow(self._at(id), id)[1]
+
+    def value(self, id: str) -> Any:
+        """What stands at an id, whole, as plain data.
+
+        Raises
+        ------
+        CodeRefused
+            It holds an expression, a macro or something to be built.
+        UnreadableBundle, HostileBundle
+        """
+        return self._resolved(self._at(id), id, 0)
+
+    def _at(self, id: str) -> Any:
+        node: Any = self._content
+        for part in id.replace("#", _SEPARATOR).split(_SEPARATOR):
+            if isinstance(node, str):
+                node = self._follow(node, id)[0]
+            if isinstance(node, Mapping):
+                node = node.get(part)
+            elif isinstance(node, list) and part.isdecimal() and int(part) < len(node):
+                node = node[int(part)]
+            else:
+                return None
+        return node
+
+    def _follow(self, node: Any, id: str) -> tuple[Any, str]:
+        """A node and where it stands, after references; what is no reference stays."""
+        self._visited += 1
+        self._depth += 1
+        if self._depth > _DEEPEST or self._visited > _MOST_NODES:
+            raise HostileBundle(f"the configuration at {id} is nested, or refers to itself, without end")
+        try:
+            if not isinstance(node, str) or not node.startswith("@"):
+                return node, id
+            target = node[1:].replace("#", _SEPARATOR)
+            found = self._at(target)
+            if found is None:
+                raise UnreadableBundle(f"{id} refers to {node}, which the configuration does not have")
+            return self._follow(found, target)
+        finally:
+            self._depth -= 1
+
+    def _resolved(self, node: Any, id: str, depth: int) -> Any:
+        if depth > _DEEPEST:
+            raise HostileBundle(f"the configuration at {id} is nested without end")
+        node, id = self._follow(node, id)
+        if isinstance(node, Mapping):
+            if "_target_" in node:
+                return self._computed(id, f"it builds {node['_target_']}")
+            return {str(key): self._resolved(each, f"{id}{_SEPARATOR}{key}", depth + 1) for key, each in node.items()}
+        if isinstance(node, list):
+            return [self._resolved(each, f"{id}{_SEPARATOR}{place}", depth + 1) for place, each in enumerate(node)]
+        if isinstance(node, str) and node.startswith("$"):
+            return _CONSTANTS[node] if node in _CONSTANTS else self._computed(id, f"it is the expression {node!r}")
+        if isinstance(node, str) and node.startswith("%"):
+            raise CodeRefused(f"{id} is the macro {node!r}, which takes a part of another file in; write that part out")
+        return node
+
+    def _computed(self, id: str, why: str) -> Any:
+        if self._evaluate is None:
+            raise CodeRefused(f"{id} asks to run code: {why}")
+        value = _plain(self._evaluate(id))
+        if value is _NO_DATA:
+            raise CodeRefused(f"{id} gives a function or an object, not data, and cannot be kept in application.json: {why}")
+        self.evaluated.append(f"{id}: {why}")
+        return value
+
+
+_NO_DATA = object()
+
+
+def _plain(value: Any) -> Any:
+    """A computed value as JSON would hold it; `_NO_DATA` where it does not."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, list | tuple):
+        items = [_plain(each) for each in value]
+        return _NO_DATA if any(each is _NO_DATA for each in items) else items
+    if isinstance(value, Mapping):
+        entries = {str(key): _plain(each) for key, each in value.items()}
+        return _NO_DATA if any(each is _NO_DATA for each in entries.values()) else entries
+    return _NO_DATA

@@ -1,0 +1,80 @@
+"""Why a bundle does not become an application, and why one cannot say anything about a series."""
+
+from inference.errors import InputError, ModelError
+
+
+class UnreadableBundle(ModelError):
+    """The bundle lacks a file that it needs, a file cannot be read, or a name in it leads out of it."""
+
+    code = "HLM-4120"
+    remedy = "Get the bundle whole, as its publisher offers it: a folder, a zip, or a TorchScript file with its metadata inside."
+
+
+class UnknownTransform(ModelError):
+    """The bundle uses a transform, or a setting of one, that hilum does not compute; nothing is skipped in silence."""
+
+    code = "HLM-4121"
+    remedy = (
+        "docs/howto/bring-a-model.md lists what is known. Write an application for this model instead (docs/howto/write-an-application.md)."
+    )
+
+
+class CodeRefused(ModelError):
+    """The bundle asks to run code of its author: an expression, an import, or a class that is not on the list of known ones."""
+
+    code = "HLM-4122"
+    remedy = (
+        "If you trust its author as you trust a program that you install, import it with `--allow-code`: the code then runs once, "
+        "at import, as you; the entry and the model card say so."
+    )
+
+
+class UncodedStructure(ModelError):
+    """An output channel has a name for which no code is known; nothing is reported under another structure's code."""
+
+    code = "HLM-4123"
+    remedy = 'Say what it is: `--code "2=SCT:10200004:Liver"` for each channel that the message names, or `--code 2=none` to leave it out.'
+
+
+class UnfitBundle(ModelError):
+    """The bundle is not one that takes one series and gives segments."""
+
+    code = "HLM-4124"
+    remedy = (
+        "Write an application for this model (docs/howto/write-an-application.md); its weights come in with `hilum models import --file`."
+    )
+
+
+class UnclearBundle(ModelError):
+    """The bundle leaves open what serving has to know."""
+
+    code = "HLM-4125"
+    remedy = "Say it with the option that the message names."
+
+
+class HostileBundle(ModelError):
+    """A number in the bundle would take more memory or time than any image needs."""
+
+    code = "HLM-4126"
+    remedy = "Do not use the bundle before you know why it says that; nothing was imported."
+
+
+class BrokenManifest(ModelError):
+    """application.json, which the import wrote beside the model, is not what it was."""
+
+    code = "HLM-4127"
+    remedy = "Import the bundle again: `hilum models import --bundle PATH`."
+
+
+class TooManyVoxels(InputError):
+    """At the spacing that the model takes, the series would have more voxels than are computed."""
+
+    code = "HLM-3160"
+    remedy = "Narrow the route's `when` so that such series do not match; the model was made for smaller fields of view."
+
+
+class NothingInside(InputError):
+    """The images hold nothing that the bundle's own cropping keeps."""
+
+    code = "HLM-3161"
+    remedy = "Look at the series: every voxel is at or below zero. Narrow the route's `when`, or cancel the job."

@@ -1,0 +1,264 @@
+"""A bundle comes into the model repository: its network as a model with a version, and beside it application.json."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inference.applications.bundle.config import Config, parse
+from inference.applications.bundle.errors import UnclearBundle, UnfitBundle, UnreadableBundle
+from inference.applications.bundle.inferer import Inferer, SlidingWindow
+from inference.applications.bundle.layouts import INFERENCE, LARGE, METADATA, MOST_WEIGHTS_BYTES, WEIGHTS, Bundle, Layout, open_bundle
+from inference.applications.bundle.manifest import FILE, BundleManifest, to_text
+from inference.applications.bundle.names import structures
+from inference.applications.bundle.reading import MODALITIES, Network, network, pipeline
+from inference.engines.configtext import config_text
+from inference.engines.filing import ModelFile, Source, import_weights, next_version
+from inference.engines.modelconfig import ANY, TensorConfig
+from inference.engines.port import ModelRef
+from inference.engines.repository import Entry
+
+_OPEN_SIDE = 96
+"""Side of the image that an open network is tried with where its windows are as long as the image."""
+
+_FILES = {".onnx": "model.onnx", ".ts": "model.pt"}
+_TITLE = 64
+_LICENCES = ("LICENSE", "docs/license.txt", "docs/LICENSE", "license.txt", "configs/license.json")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What the operator says of a bundle.
+
+    Attributes
+    ----------
+    name
+        Of model and application; None: the bundle's own.
+    codes
+        By channel: what it is; None leaves the channel out.
+    weights
+        The member that holds them; None: the first of ONNX, TorchScript, state dict.
+    to
+        What a state dict becomes: "onnx" or "pt2".
+    """
+
+    name: str | None = None
+    version: int | None = None
+    licence: str = ""
+    attribution: str = ""
+    codes: Mapping[int, Mapping[str, Any] | None] = field(default_factory=dict)
+    orientation: str | None = None
+    modality: str | None = None
+    weights: str | None = None
+    to: str = "onnx"
+    allow_code: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """A bundle that is in the repository."""
+
+    model: ModelRef
+    application: str
+    entry: Entry
+    manifest: BundleManifest
+    layout: Layout
+
+
+def import_bundle(path: Path, wanted: Wanted, repository: Path) -> Imported:
+    """Bring a bundle into the repository, as a new version of its model; importing it again changes nothing.
+
+    Raises
+    ------
+    UnreadableBundle, UnknownTransform, CodeRefused, UncodedStructure, UnfitBundle, UnclearBundle, HostileBundle, AlreadyThere, OtherModel
+        Nothing was written.
+    """
+    bundle = open_bundle(path)
+    metadata = parse(METADATA, bundle.read(METADATA))
+    place = bundle.first(*INFERENCE)
+    if place is None:
+        raise UnreadableBundle(f"{path} has none of {', '.join(INFERENCE)}: it does not say how its network is used")
+    content = parse(place, bundle.read(place))
+    with ExitStack() as stack:
+        config, build = _config(bundle, content, wanted, stack)
+        net = network(metadata)
+        steps = pipeline(config, net, wanted.orientation)
+        chosen = structures(net.names, wanted.codes)
+        name = _name(wanted.name or bundle.name)
+        source, tensors = _weights(bundle, config, build, net, steps.inferer, wanted)
+    said = ModelFile(
+        name=name,
+        version=wanted.version,
+        licence=wanted.licence or _licence(bundle),
+        attribution=wanted.attribution or _attribution(metadata),
+        config=_config_text(name, source.file, steps.inferer, net, tensors),
+    )
+    source = replace(source, notes=(*_about(metadata), *steps.notes), code=tuple(config.evaluated) + source.code)
+    said = replace(said, version=next_version(said, source, repository))
+    assert said.version is not None, "it was just chosen"
+    manifest = BundleManifest(
+        name=_application_name(name),
+        version=f"{_semantic(metadata.get('version'))}+model.{said.version}",
+        title=_title(metadata, name),
+        modality=(_modality(net, wanted),),
+        model=ModelRef(name=name, version=said.version),
+        input=tensors[0],
+        output=tensors[1],
+        channels=net.channels,
+        prepare=steps.prepare,
+        inferer=steps.inferer,
+        finish=steps.finish,
+        structures=chosen,
+        notes=steps.notes,
+    )
+    model, entry = import_weights(source, said, repository, {FILE: to_text(manifest)})
+    return Imported(model=model, application=manifest.name, entry=entry, manifest=manifest, layout=bundle.layout)
+
+
+def _config(bundle: Bundle, content: Mapping[str, Any], wanted: Wanted, stack: ExitStack) -> tuple[Config, Any]:
+    """The configuration, and what builds its network where the author's code may run."""
+    if not wanted.allow_code:
+        return Config(content), None
+    from inference.applications.bundle.network import evaluator, scratch
+
+    folder = Path(stack.enter_context(scratch()))
+    code = {name: bundle.read(name) for name in bundle.members if not name.startswith("models/")}
+    evaluate, build = evaluator(content, code, folder)
+    return Config(content, evaluate), build
+
+
+def _weights(bundle: Bundle, config: Config, build: Any, net: Network, inferer: Inferer, wanted: Wanted) -> tuple[Source, tuple[str, str]]:
+    """What is to be served, and the names of its input and output."""
+    member = wanted.weights or bundle.first(*WEIGHTS)
+    if member is None or member not in bundle.members:
+        raise UnreadableBundle(_no_weights(bundle, wanted.weights))
+    content = bundle.read(member, MOST_WEIGHTS_BYTES)
+    where = bundle.path.name if bundle.layout is Layout.TORCHSCRIPT else f"{bundle.path.name}, {member}"
+    published = hashlib.sha256(content).hexdigest()
+    suffix = Path(member).suffix
+    if suffix in _FILES:
+        names = _onnx_names(content) if suffix == ".onnx" else ("INPUT__0", "OUTPUT__0")
+        return Source(file=_FILES[suffix], weights=content, published_sha256=published, where=where), names
+    from inference.applications.bundle.network import build as build_known
+    from inference.applications.bundle.network import convert, load, refuse_larger, state_dict
+
+    state = state_dict(content, where)
+    ran: tuple[str, ...] = ()
+    if build is None:
+        refuse_larger(config, state)
+        made = build_known(config)
+    else:
+        made = build()
+        ran = (f"network_def: it builds {_target(config)}",)
+    window = inferer.window((_OPEN_SIDE, _OPEN_SIDE, _OPEN_SIDE))
+    file, weights = convert(load(made, state), window, _is_open(inferer), _batch(inferer), wanted.to)
+    return Source(file=file, weights=weights, published_sha256=published, where=where, code=ran), ("INPUT__0", "OUTPUT__0")
+
+
+def _target(config: Config) -> str:
+    node = config.raw("network_def")
+    return str(node.get("_target_")) if isinstance(node, Mapping) else repr(node)
+
+
+def _no_weights(bundle: Bundle, asked: str | None) -> str:
+    if asked is not None:
+        return f"{bundle.path} has no {asked}"
+    large = bundle.first(*LARGE)
+    lacking = f"{bundle.path} has no weights: none of {', '.join(WEIGHTS)}"
+    if large is None:
+        return lacking
+    files = parse(large, bundle.read(large)).get("large_files")
+    listed = [each for each in files if isinstance(each, Mapping)] if isinstance(files, list) else []
+    told = "; ".join(f"{each.get('path')} from {each.get('url')}" for each in listed[:5])
+    return f"{lacking}. It is the bundle's source, which keeps them elsewhere ({large}): fetch {told}"
+
+
+def _onnx_names(content: bytes) -> tuple[str, str]:
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        graph = onnx.load_from_string(content).graph
+    except DecodeError as broken:
+        raise UnreadableBundle(f"models/model.onnx is not an ONNX model: {broken}") from broken
+    constants = {tensor.name for tensor in graph.initializer}
+    inputs, outputs = [each.name for each in graph.input if each.name not in constants], [each.name for each in graph.output]
+    if len(inputs) != 1 or not outputs:
+        raise UnfitBundle(
+            f"models/model.onnx takes {len(inputs)} inputs and gives {len(outputs)} outputs; one image goes in and one comes out"
+        )
+    return inputs[0], outputs[0]
+
+
+def _is_open(inferer: Inferer) -> bool:
+    return not isinstance(inferer, SlidingWindow) or min(inferer.roi_size) <= 0
+
+
+def _batch(inferer: Inferer) -> int:
+    return inferer.sw_batch_size if isinstance(inferer, SlidingWindow) else 1
+
+
+def _config_text(name: str, file: str, inferer: Inferer, net: Network, tensors: tuple[str, str]) -> str:
+    sides = tuple(side if side > 0 else ANY for side in inferer.roi_size) if isinstance(inferer, SlidingWindow) else (ANY,) * 3
+    floats = np.dtype(np.float32)
+    return config_text(
+        name,
+        "onnxruntime" if file.endswith(".onnx") else "pytorch",
+        max(_batch(inferer), 1),
+        (TensorConfig(name=tensors[0], dtype=floats, dims=(1, *sides)),),
+        (TensorConfig(name=tensors[1], dtype=floats, dims=(net.channels, *sides)),),
+        file,
+    )
+
+
+def _name(given: str) -> str:
+    name = re.sub(r"[^a-z0-9]+", "_", given.strip().lower()).strip("_")
+    if not name or not name[0].isalpha():
+        raise UnclearBundle(f'"{given}" is no name for an application: give --name with a word that begins with a letter')
+    return name
+
+
+def _application_name(model: str) -> str:
+    return "-".join(part for part in model.split("_") if part)
+
+
+def _semantic(version: Any) -> str:
+    found = re.match(r"\d+\.\d+\.\d+", str(version))
+    return found[0] if found else "0.0.0"
+
+
+def _modality(net: Network, wanted: Wanted) -> str:
+    if wanted.modality is not None:
+        return MODALITIES.get(wanted.modality.upper(), wanted.modality.upper())
+    if net.modality is None:
+        raise UnclearBundle("metadata.json does not name the modality of its images: give --modality CT or --modality MR")
+    return net.modality
+
+
+def _title(metadata: Mapping[str, Any], name: str) -> str:
+    said = str(metadata.get("name") or metadata.get("task") or name)
+    return " ".join("".join(each if each.isprintable() and each != "\\" else " " for each in said).split())[:_TITLE].strip() or name
+
+
+def _attribution(metadata: Mapping[str, Any]) -> str:
+    parts = [metadata.get("authors"), metadata.get("copyright")]
+    return "; ".join(" ".join(str(part).split()) for part in parts if part)[:500]
+
+
+def _licence(bundle: Bundle) -> str:
+    """The licence file's first words; the whole text is the publisher's to keep."""
+    member = bundle.first(*_LICENCES)
+    if member is None:
+        return ""
+    lines = [line.strip() for line in bundle.read(member).decode("utf-8", "replace").splitlines() if line.strip()]
+    return " ".join(lines[:2])[:120]
+
+
+def _about(metadata: Mapping[str, Any]) -> tuple[str, ...]:
+    keys = ("description", "intended_use", "data_source", "version")
+    return tuple(f"{key.replace('_', ' ')}: {' '.join(str(metadata[key]).split())[:500]}" for key in keys if metadata.get(key))

@@ -1,0 +1,223 @@
+"""application.json: a bundle as serving needs it, in hilum's own words, and the `Application` that it is."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference import codes
+from inference.applications.bundle.errors import BrokenManifest
+from inference.applications.bundle.finish import FINISHINGS, Finishing, finished, order_problem, per_voxel, voxelwise
+from inference.applications.bundle.inferer import INFERERS, Inferer
+from inference.applications.bundle.steps import STEPS, Step, source_image
+from inference.applications.port import Accepts, Application, Infer, MeasurementOutput, ModelRef, SegmentOutput
+from inference.codes import Code
+from inference.engines.errors import WrongTensors
+from inference.findings import Findings, Measurement, Segment
+from inference.imaging.volume import Volume
+
+FILE = "application.json"
+FORM = 1
+_MIN_SLICES = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Structure:
+    """One channel of the network as a segment."""
+
+    channel: int
+    label: str
+    type: Code
+    category: Code
+    rgb: tuple[int, int, int]
+    laterality: Code | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleManifest:
+    """All of application.json.
+
+    Attributes
+    ----------
+    name, version, title
+        Of the application; `version` names the bundle's version and the model's.
+    model
+        The version beside which the file lies.
+    channels
+        Of the network's output, for the check of what comes back.
+    prepare, inferer, finish
+        From series to network and back, in the bundle's order.
+    notes
+        What serving does otherwise than the bundle says, and why; for the model card.
+    """
+
+    name: str
+    version: str
+    title: str
+    modality: tuple[str, ...]
+    model: ModelRef
+    input: str
+    output: str
+    channels: int
+    prepare: tuple[Step, ...]
+    inferer: Inferer
+    finish: tuple[Finishing, ...]
+    structures: tuple[Structure, ...]
+    notes: tuple[str, ...] = ()
+
+
+def to_text(manifest: BundleManifest) -> bytes:
+    """application.json."""
+    said = {
+        "form": FORM,
+        **{name: getattr(manifest, name) for name in ("name", "version", "title", "modality", "input", "output", "channels", "notes")},
+        "model": asdict(manifest.model),
+        "prepare": [_named(step) for step in manifest.prepare],
+        "inferer": _named(manifest.inferer),
+        "finish": [_named(finishing) for finishing in manifest.finish],
+        "structures": [asdict(structure) for structure in manifest.structures],
+    }
+    return (json.dumps(said, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def from_text(content: bytes, where: str) -> BundleManifest:
+    """`to_text` the other way.
+
+    Raises
+    ------
+    BrokenManifest
+    """
+    try:
+        said = json.loads(content)
+        if said.pop("form") != FORM:
+            raise ValueError(f"it is not of form {FORM}")
+        finish = tuple(_made(FINISHINGS, each) for each in said.pop("finish"))
+        problem = order_problem(finish)
+        if problem:
+            raise ValueError(problem)
+        return BundleManifest(
+            model=ModelRef(**said.pop("model")),
+            prepare=tuple(_made(STEPS, each) for each in said.pop("prepare")),
+            inferer=_made(INFERERS, said.pop("inferer")),
+            finish=finish,
+            structures=tuple(_structure(each) for each in said.pop("structures")),
+            **{name: _tupled(value) for name, value in said.items()},
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as broken:
+        raise BrokenManifest(f"{where}: {broken!r}") from broken
+
+
+def application(file: Path) -> Application:
+    """The application of an application.json.
+
+    Raises
+    ------
+    BrokenManifest
+    """
+    manifest = from_text(file.read_bytes(), str(file))
+
+    def analyse(volume: Volume, infer: Infer) -> Findings:
+        return _findings(manifest, volume, infer)
+
+    return Application(
+        name=manifest.name,
+        version=manifest.version,
+        title=manifest.title,
+        accepts=Accepts(modality=manifest.modality, min_slices=_MIN_SLICES),
+        models=(manifest.model,),
+        outputs=(
+            *(SegmentOutput(label=structure.label, type=structure.type) for structure in manifest.structures),
+            MeasurementOutput(name=codes.VOLUME, unit=codes.CUBIC_CENTIMETRE),
+        ),
+        analyse=analyse,
+    )
+
+
+def masks(manifest: BundleManifest, volume: Volume, infer: Infer) -> NDArray[Any]:
+    """Labels (Z, Y, X), or masks (C, Z, Y, X), on the grid of the volume.
+
+    Raises
+    ------
+    WrongTensors
+        The network gives another number of channels than the bundle says.
+    """
+    image = source_image(volume)
+    for step in manifest.prepare:
+        image = step.apply(image)
+    at_once = per_voxel(manifest.finish)
+
+    def finish(values: NDArray[np.float32]) -> NDArray[Any]:
+        if len(values) != manifest.channels:
+            raise WrongTensors(f'model "{manifest.model.name}" gives {len(values)} channels, its bundle says {manifest.channels}')
+        return voxelwise(values, manifest.finish[:at_once])
+
+    values = manifest.inferer(infer, manifest.model, image.values, manifest.input, manifest.output, finish)
+    return finished(values, manifest.finish[at_once:], image)
+
+
+def _findings(manifest: BundleManifest, volume: Volume, infer: Infer) -> Findings:
+    found = masks(manifest, volume, infer)
+    labels = found.ndim == volume.voxels.ndim
+    segments, measurements, absent = [], [], []
+    for structure in manifest.structures:
+        mask = found == structure.channel if labels else found[structure.channel]
+        if not mask.any():
+            absent.append(structure.label)
+            continue
+        segments.append(_segment(structure, mask))
+        volume_cm3 = int(mask.sum()) * volume.voxel_volume_mm3 / 1000
+        measurements.append(Measurement(name=codes.VOLUME, value=volume_cm3, unit=codes.CUBIC_CENTIMETRE, segment=structure.label))
+    if not segments:
+        measurements.append(Measurement(name=codes.VOLUME, value=0.0, unit=codes.CUBIC_CENTIMETRE))
+    return Findings(segments=tuple(segments), measurements=tuple(measurements), remarks=_remarks(segments, absent))
+
+
+def _segment(structure: Structure, mask: NDArray[np.bool_]) -> Segment:
+    return Segment(
+        label=structure.label,
+        mask=mask,
+        category=structure.category,
+        type=structure.type,
+        rgb=structure.rgb,
+        laterality=structure.laterality,
+    )
+
+
+def _remarks(segments: Sequence[Segment], absent: Sequence[str]) -> tuple[str, ...]:
+    remarks = []
+    if absent:
+        remarks.append(f"Not found in these images: {', '.join(absent)}.")
+    edge = [segment.label for segment in segments if segment.mask[0].any() or segment.mask[-1].any()]
+    if edge:
+        remarks.append(f"Reaches the first or last slice, so that its volume is that of the imaged part: {', '.join(edge)}.")
+    return tuple(remarks)
+
+
+def _named(each: Any) -> dict[str, Any]:
+    return {"name": type(each).__name__, **asdict(each)}
+
+
+def _made(kinds: Mapping[str, Any], said: Any) -> Any:
+    given = dict(said)
+    name = given.pop("name")
+    kind = kinds[name]
+    unknown = set(given) - {field.name for field in fields(kind)}
+    if unknown:
+        raise ValueError(f"{name} has no {', '.join(sorted(unknown))}")
+    return kind(**{key: _tupled(value) for key, value in given.items()})
+
+
+def _structure(said: Any) -> Structure:
+    given = dict(said)
+    type, category, laterality = Code(**given.pop("type")), Code(**given.pop("category")), given.pop("laterality")
+    red, green, blue = (int(each) for each in given.pop("rgb"))
+    side = None if laterality is None else Code(**laterality)
+    return Structure(type=type, category=category, laterality=side, rgb=(red, green, blue), **given)
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(_tupled(each) for each in value) if isinstance(value, list) else value

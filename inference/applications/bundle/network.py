@@ -1,0 +1,243 @@
+"""A bundle's state dict becomes a model that is served: a network of known parts, its weights loaded as data, converted.
+
+torch and MONAI are imported here alone, and only at import.
+"""
+
+import io
+import pickle
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from inference.applications.bundle.config import Config
+from inference.applications.bundle.errors import CodeRefused, HostileBundle, UnfitBundle, UnreadableBundle
+
+NETWORKS = (
+    "UNet",
+    "BasicUNet",
+    "BasicUNetPlusPlus",
+    "DynUNet",
+    "SegResNet",
+    "SegResNetVAE",
+    "SegResNetDS",
+    "VNet",
+    "AttentionUnet",
+    "HighResNet",
+    "UNETR",
+    "SwinUNETR",
+    "MedNeXt",
+    "FlexibleUNet",
+    "DiNTS",
+    "TopologyInstance",
+)
+"""The networks of MONAI that are built without asking: they compute on their input and do nothing else."""
+
+_MODULE = "monai.networks.nets."
+_LARGEST = 65536
+_MOST_SETTINGS = 2000
+_UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, AttributeError, LookupError, ValueError, TypeError, zipfile.BadZipFile)
+
+# what code of somebody else's may raise, short of ending the process
+_CODE_FAILS = (
+    ImportError,
+    SyntaxError,
+    NameError,
+    AttributeError,
+    TypeError,
+    ValueError,
+    LookupError,
+    ArithmeticError,
+    AssertionError,
+    RuntimeError,
+    OSError,
+)
+
+
+def build(config: Config, id: str = "network_def", depth: int = 0) -> Any:
+    """The network of a configuration, with the weights that it begins with.
+
+    Raises
+    ------
+    CodeRefused
+        It is no network on the list, or a setting is an expression.
+    HostileBundle, UnfitBundle
+    """
+    import monai.networks.nets as nets
+
+    node, place = config.raw(id), config.place(id)
+    if depth > 8:
+        raise HostileBundle(f"{place} is nested without end")
+    if not isinstance(node, Mapping) or not isinstance(node.get("_target_"), str):
+        raise UnreadableBundle(f"the inference configuration has no {id} that names a network")
+    name = node["_target_"].removeprefix(_MODULE).split(".")[-1] if node["_target_"].startswith(_MODULE) else node["_target_"]
+    if name not in NETWORKS or set(node) & {"_requires_", "_mode_", "_disabled_"}:
+        raise CodeRefused(f"{place} asks to run code: it builds {node['_target_']!r}, which is not among the known networks")
+    settings = {}
+    for key in node:
+        if key in ("_target_", "_desc_"):
+            continue
+        inner = config.raw(f"{place}::{key}")
+        nested = isinstance(inner, Mapping) and "_target_" in inner
+        settings[key] = (
+            build(config, f"{place}::{key}", depth + 1) if nested else _bounded(config.value(f"{place}::{key}"), f"{place}::{key}")
+        )
+    try:
+        return getattr(nets, name)(**settings)
+    except (TypeError, ValueError, AssertionError, NotImplementedError, RuntimeError, AttributeError, LookupError, ImportError) as wrong:
+        raise UnfitBundle(f"{name} cannot be built with the settings of {place}: {wrong}") from wrong
+
+
+def _bounded(value: Any, id: str) -> Any:
+    """A network's settings are small numbers and short lists; channels by the billion are an attack on memory."""
+    if isinstance(value, list):
+        if len(value) > _MOST_SETTINGS:
+            raise HostileBundle(f"{id} is a list of {len(value)}")
+        return [_bounded(each, id) for each in value]
+    if isinstance(value, dict):
+        return {key: _bounded(each, id) for key, each in value.items()}
+    if isinstance(value, int | float) and not isinstance(value, bool) and not abs(value) <= _LARGEST:
+        raise HostileBundle(f"{id} is {value!r}")
+    return value
+
+
+def state_dict(content: bytes, where: str) -> dict[str, Any]:
+    """The weights of a checkpoint, loaded as data: a pickle that would run something is refused.
+
+    Raises
+    ------
+    UnreadableBundle
+    """
+    import torch
+
+    try:
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except _UNREADABLE as broken:
+        first = str(broken).strip().splitlines()[0] if str(broken).strip() else type(broken).__name__
+        raise UnreadableBundle(f"{where} is not a checkpoint of weights alone (it is read with weights_only): {first}") from broken
+    for key in ("state_dict", "model"):
+        if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
+            state = state[key]
+    if not isinstance(state, Mapping) or not state or not all(isinstance(each, torch.Tensor) for each in state.values()):
+        raise UnreadableBundle(f"{where} holds no state dict: a mapping of names to tensors")
+    return dict(state)
+
+
+def refuse_larger(config: Config, state: Mapping[str, Any]) -> None:
+    """Refuse a network that is larger than its checkpoint before memory is taken for it, where torch can tell.
+
+    Raises
+    ------
+    HostileBundle, UnfitBundle, CodeRefused
+    """
+    import torch
+
+    try:
+        with torch.device("meta"):
+            empty = build(config)
+    except UnfitBundle as untold:
+        # some networks read values while they are built, which tensors without values do not have
+        if "meta" in str(untold):
+            return
+        raise
+    asked = sum(int(tensor.numel()) for tensor in empty.state_dict().values())
+    there = sum(int(tensor.numel()) for tensor in state.values())
+    if asked > 4 * there + 1_000_000:
+        raise HostileBundle(f"the network of the configuration has {asked} weights, its checkpoint {there}")
+
+
+def load(network: Any, state: Mapping[str, Any]) -> Any:
+    """The network with the checkpoint's weights, ready to be served.
+
+    Raises
+    ------
+    UnfitBundle
+        The weights are another network's.
+    """
+    # a checkpoint of several processes names every layer after the wrapper
+    state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    try:
+        network.load_state_dict(state, strict=True)
+    except RuntimeError as other:
+        lines = [line.strip() for line in str(other).splitlines() if line.strip()]
+        raise UnfitBundle(f"the checkpoint's weights are not those of the network: {' '.join(lines[:3])}") from other
+    return network.eval()
+
+
+def convert(network: Any, window: Sequence[int], open_sides: bool, batch: int, to: str) -> tuple[str, bytes]:
+    """The network as a model of the repository: the file's name and its bytes.
+
+    Parameters
+    ----------
+    window
+        Sides of what it sees.
+    open_sides
+        Whether images of other sides come too.
+    to
+        "onnx" or "pt2".
+
+    Raises
+    ------
+    UnfitBundle
+        torch cannot convert it.
+    """
+    import torch
+
+    from inference.engines.exporting import onnx_of, program_bytes
+
+    # two in the batch: with one, torch takes the batch for a constant
+    example = torch.zeros(2, 1, *window)
+    shapes: dict[int, Any] = {0: torch.export.Dim("batch", min=1, max=max(2, batch))}
+    if open_sides:
+        shapes |= dict.fromkeys((2, 3, 4), torch.export.Dim.AUTO)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.export.export(network, (example,), dynamic_shapes=(shapes,))
+    except (RuntimeError, ValueError, TypeError, NotImplementedError, AssertionError, torch._dynamo.exc.TorchDynamoException) as failed:
+        raise UnfitBundle(f"torch cannot export the network: {str(failed).strip().splitlines()[0]}") from failed
+    if to == "pt2":
+        return "model.pt2", program_bytes(program)
+    return "model.onnx", onnx_of(program, ["INPUT__0"], ["OUTPUT__0"])
+
+
+def evaluator(content: Mapping[str, Any], files: Mapping[str, bytes], folder: Path) -> tuple[Any, Any]:
+    """MONAI's own parser over the whole configuration, for what the operator allowed to run.
+
+    Parameters
+    ----------
+    files
+        Of the bundle, by their paths; written into `folder`, from where its `scripts` are imported.
+
+    Returns
+    -------
+    tuple
+        What gives the value at an id, and what gives the network.
+    """
+    import sys
+
+    from monai.bundle import ConfigParser
+
+    for name, file in files.items():
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(file)
+    sys.path.insert(0, str(folder))
+    parser = ConfigParser({**content, "bundle_root": str(folder)})
+
+    def value(id: str) -> Any:
+        try:
+            if "imports" in content:
+                parser.get_parsed_content("imports")
+            return parser.get_parsed_content(id)
+        except _CODE_FAILS as failed:
+            raise UnfitBundle(f"the bundle's own code at {id} failed: {type(failed).__name__}: {failed}") from failed
+
+    return value, lambda: value("network_def")
+
+
+def scratch() -> tempfile.TemporaryDirectory[str]:
+    """A folder for a bundle whose code is allowed to run."""
+    return tempfile.TemporaryDirectory(prefix="hilum-bundle-")

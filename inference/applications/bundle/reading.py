@@ -1,0 +1,357 @@
+"""A bundle's metadata and inference configuration become steps, an inferer and finishings that hilum computes, or a refusal by name."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from inference.applications.bundle.config import Config
+from inference.applications.bundle.errors import HostileBundle, UnclearBundle, UnfitBundle, UnknownTransform, UnreadableBundle
+from inference.applications.bundle.finish import Activation, Decision, Finishing, KeepLargest, Return, order_problem
+from inference.applications.bundle.inferer import PADDING, Inferer, SlidingWindow, Whole
+from inference.applications.bundle.known import Found, found
+from inference.applications.bundle.names import is_background
+from inference.applications.bundle.steps import (
+    CropForeground,
+    NormalizeIntensity,
+    Orientation,
+    ScaleIntensity,
+    ScaleIntensityRange,
+    ScaleIntensityRangePercentiles,
+    Spacing,
+    Step,
+)
+from inference.engines.tiling import SIGMA
+
+MODALITIES = {"CT": "CT", "MR": "MR", "MRI": "MR", "T1": "MR", "T2": "MR", "FLAIR": "MR", "PT": "PT", "PET": "PT"}
+"""What bundles call modalities, and what DICOM does (PS3.3 C.7.3.1.1.1)."""
+
+_LEAST_MM = 0.05
+_MOST_SIDE = 1024
+_MOST_WINDOW = 1 << 28
+_MOST_CHANNELS = 1000
+_MOST_BATCH = 64
+_AXES = re.compile(r"[LR][AP][IS]|[LR][IS][AP]|[AP][LR][IS]|[AP][IS][LR]|[IS][LR][AP]|[IS][AP][LR]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """What metadata.json says of the network: its one image in, its one image out.
+
+    Attributes
+    ----------
+    input, output
+        Keys of the two in metadata.json, which the transforms also use.
+    channels
+        Of the output.
+    names
+        Of the output's channels that may be structures, by number; the background is not among them.
+    """
+
+    input: str
+    output: str
+    modality: str | None
+    channels: int
+    names: Mapping[int, str]
+
+
+def network(metadata: Mapping[str, Any]) -> Network:
+    """The network's format.
+
+    Raises
+    ------
+    UnfitBundle
+        It does not take one image of one channel, or does not give one image.
+    UnreadableBundle, HostileBundle
+    """
+    said = metadata.get("network_data_format")
+    if not isinstance(said, Mapping):
+        raise UnreadableBundle("metadata.json has no network_data_format")
+    name_in, image = _only(said, "inputs")
+    name_out, result = _only(said, "outputs")
+    if image.get("type") != "image" or result.get("type") != "image":
+        raise UnfitBundle(f"the network takes {image.get('type')!r} and gives {result.get('type')!r}; images are what segments are made of")
+    if image.get("num_channels") != 1:
+        raise UnfitBundle(f"the network takes {image.get('num_channels')!r} channels; a series gives one")
+    shape = image.get("spatial_shape")
+    if not isinstance(shape, list) or len(shape) != 3:
+        raise UnfitBundle(f"the network takes images of spatial shape {shape!r}, not of three axes")
+    channels = result.get("num_channels")
+    if isinstance(channels, bool) or not isinstance(channels, int) or not 1 <= channels <= _MOST_CHANNELS:
+        raise HostileBundle(f"metadata.json gives the output {channels!r} channels")
+    modality = image.get("modality")
+    return Network(
+        input=name_in,
+        output=name_out,
+        modality=MODALITIES.get(modality.upper()) if isinstance(modality, str) else None,
+        channels=channels,
+        names=_names(result, channels),
+    )
+
+
+def _only(said: Mapping[str, Any], which: str) -> tuple[str, Mapping[str, Any]]:
+    tensors = said.get(which)
+    if not isinstance(tensors, Mapping) or len(tensors) != 1:
+        raise UnfitBundle(f"the network's {which} are {', '.join(tensors) if isinstance(tensors, Mapping) else tensors!r}; one is needed")
+    ((name, tensor),) = tensors.items()
+    if not isinstance(tensor, Mapping):
+        raise UnreadableBundle(f"metadata.json: {which} {name} is no mapping")
+    return str(name), tensor
+
+
+def _names(result: Mapping[str, Any], channels: int) -> dict[int, str]:
+    said = result.get("channel_def")
+    if not isinstance(said, Mapping) or not said:
+        raise UnreadableBundle("metadata.json does not say what the output's channels are (channel_def)")
+    try:
+        named = {int(number): str(name) for number, name in said.items()}
+    except ValueError as broken:
+        raise UnreadableBundle(f"metadata.json: channel_def has a key that is no number: {broken}") from broken
+    if channels == 1:
+        # one channel that is a mask: what it marks is called 1 where the background is called 0
+        wanted = 1 if set(named) == {0, 1} and is_background(named[0]) else 0
+        named = {0: named[wanted]} if wanted in named else named
+    if not set(named) <= set(range(channels)) or len(named) < channels - 1:
+        raise UnreadableBundle(f"metadata.json: the output has {channels} channels, channel_def names {sorted(named)}")
+    return {number: name for number, name in named.items() if not is_background(name)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pipeline:
+    """From series to masks, and what of it is otherwise than the bundle says."""
+
+    prepare: tuple[Step, ...]
+    inferer: Inferer
+    finish: tuple[Finishing, ...]
+    notes: tuple[str, ...]
+
+
+def pipeline(config: Config, net: Network, orientation: str | None) -> Pipeline:
+    """The steps of an inference configuration.
+
+    Parameters
+    ----------
+    orientation
+        The axes of the image that the network sees, where the bundle does not say them ("RAS").
+
+    Raises
+    ------
+    UnknownTransform, CodeRefused, UnclearBundle, HostileBundle
+    """
+    prepare = _prepare(_transforms(config, "preprocessing", net.input), orientation)
+    notes: list[str] = []
+    finish = _finish(_transforms(config, "postprocessing", net.output), net, notes)
+    called = found(config, "inferer", "")
+    if called is None:
+        raise UnknownTransform("the inferer is switched off")
+    if orientation is not None and not any(isinstance(step, Orientation) for step in prepare[1:]):
+        notes.append(f"The bundle does not say how the image lies; it is turned to {orientation}, as the operator said.")
+    return Pipeline(prepare=prepare, inferer=_inferer(called), finish=finish, notes=tuple(notes))
+
+
+def _transforms(config: Config, block: str, key: str) -> list[Found]:
+    node = config.raw(block)
+    place = config.place(block)
+    if not isinstance(node, Mapping) or str(node.get("_target_", "")).split(".")[-1] != "Compose":
+        raise UnknownTransform(f"{block} is no Compose of transforms")
+    unknown = set(node) - {"_target_", "transforms", "_desc_"}
+    if unknown:
+        raise UnknownTransform(f'Compose at {place}: the setting "{min(unknown)}" is not known')
+    listed = config.raw(f"{place}::transforms")
+    if not isinstance(listed, list):
+        raise UnknownTransform(f"{place}::transforms is no list")
+    at = config.place(f"{place}::transforms")
+    each = [found(config, f"{at}::{number}", key) for number in range(len(listed))]
+    return [one for one in each if one is not None]
+
+
+_NOTHING = {"LoadImaged", "EnsureChannelFirstd", "AddChanneld", "EnsureTyped", "ToTensord", "ToDeviced", "CastToTyped"}
+
+
+def _prepare(transforms: Sequence[Found], orientation: str | None) -> tuple[Step, ...]:
+    steps: list[Step] = [] if orientation is None else [Orientation(axcodes=_axcodes(orientation, "--orientation"))]
+    for each in transforms:
+        if each.name in _NOTHING:
+            continue
+        if each.name not in _STEPS:
+            raise UnknownTransform(f"{each.id} is {each.name}, which is no preparation of an image")
+        steps.append(_STEPS[each.name](each))
+        if isinstance(steps[-1], Spacing | CropForeground) and not any(isinstance(step, Orientation) for step in steps):
+            raise UnclearBundle(f"{each.id} comes before the bundle says how the image lies (Orientationd): give --orientation RAS")
+    if not any(isinstance(step, Orientation) for step in steps):
+        raise UnclearBundle(
+            "the bundle does not say how the image lies (Orientationd): give --orientation, as its training images lay: RAS"
+        )
+    return tuple(steps)
+
+
+def _axcodes(codes: Any, where: str) -> str:
+    if not isinstance(codes, str) or not _AXES.fullmatch(codes):
+        raise UnknownTransform(f"{where}: {codes!r} is not one letter of each of L/R, P/A, S/I")
+    return codes
+
+
+def _orientation(each: Found) -> Step:
+    if each.truth("as_closest_canonical", False):
+        return Orientation(axcodes="RAS")
+    return Orientation(axcodes=_axcodes(each.settings.get("axcodes"), each.id))
+
+
+def _spacing(each: Found) -> Step:
+    mode = each.settings.get("mode", "bilinear")
+    mode = mode[0] if isinstance(mode, list) and len(mode) == 1 else mode
+    if mode not in ("bilinear", "nearest"):
+        raise UnknownTransform(f"Spacingd at {each.id}: mode {mode!r} is not computed here")
+    return Spacing(pixdim=each.numbers("pixdim", None, lambda side: side <= 0 or side >= _LEAST_MM), mode=mode)
+
+
+def _crop(each: Found) -> Step:
+    def whole(key: str, default: int, least: int) -> tuple[int, int, int]:
+        first, second, third = each.numbers(key, default, lambda side: least <= side <= _MOST_SIDE and side == int(side))
+        return int(first), int(second), int(third)
+
+    return CropForeground(
+        margin=whole("margin", 0, 0), k_divisible=whole("k_divisible", 1, 1), allow_smaller=each.truth("allow_smaller", False)
+    )
+
+
+def _must(value: float | None, each: Found, key: str) -> float:
+    if value is None:
+        raise UnknownTransform(f"{each.name} at {each.id} lacks {key}")
+    return value
+
+
+def _range(each: Found) -> Step:
+    return ScaleIntensityRange(
+        a_min=_must(each.number("a_min", None), each, "a_min"),
+        a_max=_must(each.number("a_max", None), each, "a_max"),
+        b_min=each.number("b_min", None),
+        b_max=each.number("b_max", None),
+        clip=each.truth("clip", False),
+    )
+
+
+def _percentiles(each: Found) -> Step:
+    lower, upper = _must(each.number("lower", None), each, "lower"), _must(each.number("upper", None), each, "upper")
+    if not 0 <= lower <= upper <= 100:
+        raise UnknownTransform(f"{each.name} at {each.id}: percentiles {lower:g} and {upper:g}")
+    return ScaleIntensityRangePercentiles(
+        lower=lower,
+        upper=upper,
+        b_min=each.number("b_min", None),
+        b_max=each.number("b_max", None),
+        clip=each.truth("clip", False),
+        relative=each.truth("relative", False),
+    )
+
+
+def _scale(each: Found) -> Step:
+    return ScaleIntensity(minv=each.number("minv", 0.0), maxv=each.number("maxv", 1.0), factor=each.number("factor", None))
+
+
+def _normalize(each: Found) -> Step:
+    return NormalizeIntensity(
+        subtrahend=each.number("subtrahend", None), divisor=each.number("divisor", None), nonzero=each.truth("nonzero", False)
+    )
+
+
+_STEPS = {
+    "Orientationd": _orientation,
+    "Spacingd": _spacing,
+    "CropForegroundd": _crop,
+    "ScaleIntensityRanged": _range,
+    "ScaleIntensityRangePercentilesd": _percentiles,
+    "ScaleIntensityd": _scale,
+    "NormalizeIntensityd": _normalize,
+}
+
+
+def _inferer(each: Found) -> Inferer:
+    if each.name == "SimpleInferer":
+        return Whole()
+    roi = each.numbers("roi_size", None, lambda side: side == int(side) and side <= _MOST_SIDE)
+    window = 1.0
+    for side in roi:
+        window *= max(side, 1)
+    if window > _MOST_WINDOW:
+        raise HostileBundle(f"a window of {roi} voxels")
+    overlap = each.numbers("overlap", 0.25, lambda share: 0 <= share < 1)
+    if len(set(overlap)) > 1:
+        raise UnknownTransform(f"the inferer's overlap {overlap} differs between axes")
+    mode, padding = each.settings.get("mode", "constant"), each.settings.get("padding_mode", "constant")
+    if mode not in ("constant", "gaussian") or padding not in PADDING:
+        raise UnknownTransform(f"the inferer's mode {mode!r} or padding_mode {padding!r} is not computed here")
+    batch = _must(each.number("sw_batch_size", 1), each, "sw_batch_size")
+    sigma = _must(each.number("sigma_scale", SIGMA), each, "sigma_scale")
+    if not (1 <= batch <= _MOST_BATCH and batch == int(batch)) or not 0 < sigma <= _MOST_SIDE:
+        raise HostileBundle(f"the inferer's sw_batch_size is {batch:g}, its sigma_scale {sigma:g}")
+    return SlidingWindow(
+        roi_size=(int(roi[0]), int(roi[1]), int(roi[2])),
+        overlap=overlap[0],
+        sw_batch_size=int(batch),
+        mode=mode,
+        sigma_scale=sigma,
+        padding_mode=padding,
+        cval=_must(each.number("cval", 0.0), each, "cval"),
+    )
+
+
+def _finish(transforms: Sequence[Found], net: Network, notes: list[str]) -> tuple[Finishing, ...]:
+    made: list[Finishing] = []
+    for each in transforms:
+        if each.name in _NOTHING:
+            continue
+        if each.name == "Activationsd":
+            softmax, sigmoid = each.truth("softmax", False), each.truth("sigmoid", False)
+            made += [Activation(softmax=softmax, sigmoid=sigmoid)] if softmax or sigmoid else []
+        elif each.name == "AsDiscreted":
+            made += _decisions(each, net)
+        elif each.name == "Invertd":
+            made.append(Return(nearest=each.truth("nearest_interp", True)))
+        elif each.name == "KeepLargestConnectedComponentd":
+            made.append(_keep(each))
+        else:
+            raise UnknownTransform(f"{each.id} is {each.name}, which is no finishing of a result")
+    if not any(isinstance(each, Return) for each in made):
+        made.append(Return(nearest=True))
+        notes.append("The bundle leaves its result on the network's grid; it is brought back to the series' grid by the nearest voxel.")
+    problem = order_problem(made)
+    if problem:
+        raise UnknownTransform(f"postprocessing has {problem}")
+    where = next(place for place, each in enumerate(made) if isinstance(each, Return))
+    decided = any(isinstance(each, Decision) for each in made[:where])
+    if decided and made[where] != Return(nearest=True):
+        made[where] = Return(nearest=True)
+        notes.append(
+            "The bundle interpolates decided labels on their way back (nearest_interp: false), which would make one structure "
+            "out of two others; the nearest voxel's label is taken."
+        )
+    return tuple(made)
+
+
+def _decisions(each: Found, net: Network) -> list[Finishing]:
+    argmax, threshold = each.truth("argmax", False), each.number("threshold", None)
+    if argmax and threshold is not None:
+        raise UnknownTransform(f"AsDiscreted at {each.id} has both argmax and threshold")
+    if argmax and net.channels == 1:
+        raise UnknownTransform(f"AsDiscreted at {each.id} takes the largest of one channel")
+    return [Decision(threshold=threshold)] if argmax or threshold is not None else []
+
+
+def _keep(each: Found) -> Finishing:
+    labels = each.settings.get("applied_labels")
+    listed = labels if isinstance(labels, list) or labels is None else [labels]
+    if listed is not None and (
+        len(listed) > _MOST_CHANNELS
+        or any(isinstance(one, bool) or not isinstance(one, int) or not 0 <= one < _MOST_CHANNELS for one in listed)
+    ):
+        raise UnknownTransform(f"{each.name} at {each.id}: applied_labels is {labels!r}")
+    connectivity, count = each.number("connectivity", None), _must(each.number("num_components", 1), each, "num_components")
+    if connectivity not in (None, 1.0, 2.0, 3.0) or not (1 <= count <= _MOST_CHANNELS and count == int(count)):
+        raise UnknownTransform(f"{each.name} at {each.id}: connectivity {connectivity!r}, num_components {count:g}")
+    return KeepLargest(
+        applied_labels=None if listed is None else tuple(listed),
+        independent=each.truth("independent", True),
+        connectivity=None if connectivity is None else int(connectivity),
+        num_components=int(count),
+    )

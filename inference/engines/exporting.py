@@ -1,0 +1,226 @@
+"""A model in another format: TorchScript and torch.export to ONNX and torch.export, the difference measured before anything is written.
+
+What can be converted: a torch.export file to ONNX; TorchScript to ONNX (torch's older exporter) and to torch.export (a converter that
+torch ships and calls experimental; loops and branches on values in the script stop it). ONNX is not converted to anything: no way from
+it to torch would be less than another implementation of every operator.
+"""
+
+import io
+import logging
+import tempfile
+import warnings
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.engines.configtext import config_text
+from inference.engines.embedded import EmbeddedEngine
+from inference.engines.errors import NotConvertible, TooDifferent
+from inference.engines.golden import golden_input
+from inference.engines.modelconfig import ANY, ModelConfig, TensorConfig, positions
+from inference.engines.port import ModelRef
+from inference.engines.repository import CONFIG, Repository
+
+FORMATS = {"onnx": "model.onnx", "pt2": "model.pt2"}
+"""What `hilum models export --to` takes, and what the file is called."""
+
+TOLERANCE = 1e-3
+"""Largest absolute difference of outputs that is no difference; logits and probabilities are of the order of one."""
+
+_RANDOM_RUNS = 3
+_OPEN_SIDE = 32
+_OTHER_SIDE = 48
+"""Sides at which open axes are tried: two, so that a side that the conversion took for fixed shows itself."""
+
+_FAILS = (RuntimeError, ValueError, TypeError, NotImplementedError, AssertionError, LookupError, AttributeError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """How far a converted model's outputs are from the original's, over the golden and random inputs.
+
+    `argmax_agreement` is the share of places whose largest channel is the same; None for outputs of one channel.
+    """
+
+    largest: float
+    mean: float
+    argmax_agreement: float | None
+    inputs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """A converted model: its file, the config.pbtxt for it, the difference."""
+
+    file: str
+    content: bytes
+    config: str
+    difference: Difference
+
+
+def export_model(repository: Path, model: ModelRef, to: str, *, tolerance: float = TOLERANCE) -> Exported:
+    """A model of the repository in another format, measured against itself on the embedded engine.
+
+    Raises
+    ------
+    NotConvertible, TooDifferent, ModelError
+    """
+    opened = Repository(repository)
+    config = opened.config(model)
+    file, content, _ = opened.read(model)
+    made = convert(config, file.suffix, content, to)
+    text = config_text(
+        model.name, "onnxruntime" if to == "onnx" else "pytorch", config.max_batch_size, config.inputs, config.outputs, FORMATS[to]
+    )
+    difference = _measured(opened, config, model, made, text, FORMATS[to])
+    if not difference.largest <= tolerance:
+        raise TooDifferent(
+            f'"{model.name}" version {model.version} as {to} differs by {difference.largest:.3g} (mean {difference.mean:.3g}) from the '
+            f"original over {difference.inputs} inputs; {tolerance:g} is tolerated"
+        )
+    return Exported(file=FORMATS[to], content=made, config=text, difference=difference)
+
+
+def convert(config: ModelConfig, suffix: str, content: bytes, to: str) -> bytes:
+    """The bytes of a model in another format; axes that config.pbtxt leaves open stay open.
+
+    Raises
+    ------
+    NotConvertible
+    """
+    if suffix == ".onnx":
+        raise NotConvertible(f'"{config.name}" is ONNX, which is converted to nothing')
+    if suffix == f".{to}":
+        raise NotConvertible(f'"{config.name}" is {to} already')
+    import torch
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if suffix == ".pt2":
+                return onnx_of(torch.export.load(io.BytesIO(content)), _names(config.inputs), _names(config.outputs))
+            module = torch.jit.load(io.BytesIO(content), map_location="cpu").eval()  # type: ignore[no-untyped-call]
+            examples = tuple(torch.from_numpy(array) for array in _inputs(config, 2, _OPEN_SIDE, None))
+            return _script_to_onnx(config, module, examples) if to == "onnx" else _script_to_program(module, examples)
+    except _FAILS as failed:
+        said = str(failed).strip().splitlines()
+        raise NotConvertible(f'torch cannot convert "{config.name}" to {to}: {said[0] if said else type(failed).__name__}') from failed
+
+
+def onnx_of(program: Any, inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
+    """An exported program as one ONNX file.
+
+    Raises
+    ------
+    NotConvertible
+    """
+    import torch
+
+    # it warns of an optional package's operators, which no network here has
+    logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
+    with tempfile.TemporaryDirectory(prefix="hilum-export-") as folder:
+        path = Path(folder) / "model.onnx"
+        try:
+            made = torch.onnx.export(
+                program, (), None, input_names=list(inputs), output_names=list(outputs), dynamo=True, external_data=False, verbose=False
+            )
+        except torch.onnx.errors.OnnxExporterError as failed:
+            raise NotConvertible(f"torch cannot write ONNX: {str(failed).strip().splitlines()[0]}") from failed
+        assert made is not None, "the exporter of exported programs gives a program"
+        made.save(str(path), external_data=False)
+        return path.read_bytes()
+
+
+def program_bytes(program: Any) -> bytes:
+    """An exported program as a .pt2 file."""
+    import torch
+
+    buffer = io.BytesIO()
+    torch.export.save(program, buffer)
+    return buffer.getvalue()
+
+
+def _script_to_onnx(config: ModelConfig, module: Any, examples: tuple[Any, ...]) -> bytes:
+    """By torch's older exporter: the newer one takes no ScriptModule."""
+    import torch
+
+    inputs, outputs = _names(config.inputs), _names(config.outputs)
+    axes = {name: _open_axes(config, tensor) for tensor, name in (*_ordered(config.inputs), *_ordered(config.outputs))}
+    with tempfile.TemporaryDirectory(prefix="hilum-export-") as folder:
+        path = Path(folder) / "model.onnx"
+        torch.onnx.export(
+            module,
+            examples,
+            str(path),
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_axes={name: places for name, places in axes.items() if places},
+            dynamo=False,
+        )
+        return path.read_bytes()
+
+
+def _script_to_program(module: Any, examples: tuple[Any, ...]) -> bytes:
+    """By the converter that torch ships for its old format; it finds by itself which sides may differ."""
+    from torch._export.converter import TS2EPConverter
+
+    return program_bytes(TS2EPConverter(module, examples).convert())
+
+
+def _ordered(tensors: Sequence[TensorConfig]) -> list[tuple[TensorConfig, str]]:
+    """Tensors with their names, in the order of a model's arguments or results."""
+    return [(tensor, tensor.name) for _, tensor in sorted(zip(positions(tuple(tensors)), tensors, strict=True), key=lambda pair: pair[0])]
+
+
+def _names(tensors: Sequence[TensorConfig]) -> list[str]:
+    return [name for _, name in _ordered(tensors)]
+
+
+def _open_axes(config: ModelConfig, tensor: TensorConfig) -> dict[int, str]:
+    lead = 1 if config.max_batch_size > 0 else 0
+    axes = {place + lead: f"{tensor.name}_{place}" for place, side in enumerate(tensor.dims) if side == ANY}
+    return {0: "batch", **axes} if lead else axes
+
+
+def _inputs(config: ModelConfig, batch: int, side: int, seed: int | None) -> list[NDArray[Any]]:
+    """One array for each input in the order of the arguments: the golden input, or noise."""
+    made = []
+    for tensor, _ in _ordered(config.inputs):
+        shape = tuple(side if each == ANY else each for each in tensor.dims)
+        shape = (min(batch, config.max_batch_size), *shape) if config.max_batch_size > 0 else shape
+        if seed is None:
+            made.append(golden_input(shape, tensor.dtype))
+        else:
+            made.append((np.random.default_rng(seed).standard_normal(shape) * 3).astype(tensor.dtype))
+    return made
+
+
+def _measured(repository: Repository, config: ModelConfig, model: ModelRef, content: bytes, text: str, file: str) -> Difference:
+    """Original and converted model on the golden input and on noise, with one and two in the batch, and with other sides where open."""
+    tried = [(1, _OPEN_SIDE, None), *((1 + seed % 2, _OTHER_SIDE if seed == 1 else _OPEN_SIDE, seed) for seed in range(_RANDOM_RUNS))]
+    names = _names(config.inputs)
+    largest, total, count, same, places = 0.0, 0.0, 0, 0, 0
+    with tempfile.TemporaryDirectory(prefix="hilum-export-") as folder:
+        trial = Path(folder)
+        (trial / model.name / str(model.version)).mkdir(parents=True)
+        (trial / model.name / CONFIG).write_text(text, encoding="utf-8")
+        (trial / model.name / str(model.version) / file).write_bytes(content)
+        with closing(EmbeddedEngine(repository.path)) as before, closing(EmbeddedEngine(trial)) as after:
+            for batch, side, seed in tried:
+                given = dict(zip(names, _inputs(config, batch, side, seed), strict=True))
+                one, other = before.infer(model, given), after.infer(model, given)
+                for name, array in one.items():
+                    far = np.abs(array.astype(np.float64) - other[name].astype(np.float64))
+                    largest, total, count = max(largest, float(far.max(initial=0.0))), total + float(far.sum()), count + far.size
+                    if not np.isfinite(far).all():
+                        largest = float("inf")
+                    channels = 1 if config.max_batch_size > 0 else 0
+                    if array.ndim > channels and array.shape[channels] > 1:
+                        agree = array.argmax(axis=channels) == other[name].argmax(axis=channels)
+                        same, places = same + int(agree.sum()), places + agree.size
+    return Difference(largest=largest, mean=total / max(count, 1), argmax_agreement=same / places if places else None, inputs=len(tried))
