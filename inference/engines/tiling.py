@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from inference.engines.errors import WrongTensors
 from inference.engines.port import ModelRef, Tensors
-from inference.engines.under_way import in_order
+from inference.engines.under_way import calls_at_once, in_order
 
 Array: TypeAlias = NDArray[Any]
 Floats: TypeAlias = NDArray[np.float32]
@@ -92,7 +92,7 @@ def infer_tiled(
         return infer(model, {input: tiles if prepare is None else prepare(tiles), **further})[output]
 
     blend = _Blend(shape, window, starts, finish or _as_it_is, SIGMA if sigma is None else sigma)
-    with closing(in_order((partial(call, group) for group in groups), _calls_at_once(infer, model, at_once))) as answers:
+    with closing(in_order((partial(call, group) for group in groups), at_once or calls_at_once(infer, model))) as answers:
         for group, values in zip(groups, answers, strict=True):
             _check_output(model, output, values, (len(group), *window))
             for place, tile in zip(group, values, strict=True):
@@ -180,13 +180,6 @@ class _Blend:
 
 def _as_it_is(values: Floats) -> Floats:
     return values
-
-
-def _calls_at_once(infer: Callable[..., Any], model: ModelRef, asked: int | None) -> int:
-    if asked is not None:
-        return asked
-    worth: Callable[[ModelRef], int] | None = getattr(infer, "at_once", None)
-    return 1 if worth is None else worth(model)
 
 
 def _starts(length: int, side: int, overlap: float) -> list[int]:

@@ -3,7 +3,9 @@
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from inference.engines.port import ModelRef
 
 Result = TypeVar("Result")
 
@@ -41,6 +43,12 @@ def in_order(calls: Iterable[Callable[[], Result]], at_once: int) -> Generator[R
             yield waiting.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def calls_at_once(infer: Callable[..., Any], model: ModelRef) -> int:
+    """How many calls are worth having under way: what an application's `infer` says; one for a plain function, which says nothing."""
+    worth: Callable[[ModelRef], int] | None = getattr(infer, "at_once", None)
+    return 1 if worth is None else worth(model)
 
 
 def _raise_failed(futures: Iterable[Future[Result]]) -> None:

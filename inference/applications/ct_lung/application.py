@@ -1,5 +1,6 @@
 """The manifest of ct-lung, and what it says of the masks; how they are computed stands in `segmentation`."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,11 @@ from numpy.typing import NDArray
 from inference import codes
 from inference.applications.ct_lung.anatomy import Side
 from inference.applications.ct_lung.network import to_onnx
-from inference.applications.ct_lung.segmentation import MODEL, segment
-from inference.applications.port import Accepts, Application, Golden, Infer, MeasurementOutput, ModelSource, SegmentOutput
+from inference.applications.ct_lung.segmentation import MODEL, STORED, segment
+from inference.applications.ct_lung.stored import finishing, preparing
+from inference.applications.port import Accepts, Application, Golden, Infer, MeasurementOutput, ModelRef, ModelSource, SegmentOutput
 from inference.codes import Code
+from inference.engines.port import Whole
 from inference.findings import Findings, Measurement, Segment
 from inference.imaging.volume import Volume
 
@@ -18,6 +21,23 @@ _LABELS = {Side.LEFT: "lung left", Side.RIGHT: "lung right", Side.BOTH: "lungs"}
 _TYPES = {Side.LEFT: codes.LUNG, Side.RIGHT: codes.LUNG, Side.BOTH: codes.LUNGS}
 _LATERALITY: dict[Side, Code | None] = {Side.LEFT: codes.LEFT, Side.RIGHT: codes.RIGHT, Side.BOTH: None}
 _COLOURS = {Side.LEFT: (90, 170, 230), Side.RIGHT: (240, 150, 110), Side.BOTH: (150, 200, 120)}
+
+
+def _config(name: str) -> str:
+    return (Path(__file__).parent / "models" / f"{name}.pbtxt").read_text(encoding="utf-8")
+
+
+def _step(name: str, make: Callable[[], bytes] | None) -> ModelSource:
+    """A step around the network, or (without `make`) the ensemble of all of them: made here, not published."""
+    return ModelSource(
+        model=ModelRef(name=name),
+        sha256="",
+        licence="Apache-2.0",
+        attribution="hilum",
+        config=_config(name),
+        file="" if make is None else "model.onnx",
+        make=make,
+    )
 
 
 def analyse(volume: Volume, infer: Infer) -> Findings:
@@ -71,7 +91,7 @@ def _remarks(masks: dict[Side, NDArray[np.bool_]]) -> tuple[str, ...]:
 
 APPLICATION = Application(
     name="ct-lung",
-    version="1.0.0",
+    version="1.1.0",
     title="Lung volume and attenuation on chest CT",
     accepts=Accepts(modality=("CT",), min_slices=8, max_spacing_mm=10.0, min_extent_mm=40, orientation="axial"),
     models=(MODEL,),
@@ -87,11 +107,15 @@ APPLICATION = Application(
             sha256="2d9356d7a7766aecfa02b7d40ecebc4daba0b151d3705e2b77b1a389e7588b07",
             licence="MIT",
             attribution="UNet-Small, William Knottenbelt; trained on the Lung CT Segmentation Challenge 2017 (LCTSC)",
-            config=(Path(__file__).parent / "models" / f"{MODEL.name}.pbtxt").read_text(encoding="utf-8"),
+            config=_config(MODEL.name),
             file="model.onnx",
             published="knottwill/UNet-Small on GitHub, Models/UNet_wdk24.pt",
             convert=to_onnx,
             golden=Golden(shape=(1, 1, 64, 64), mean=0.55518, deviation=0.46410, scale=400),
+            call=Whole(model=STORED),
         ),
+        _step(f"{MODEL.name}_before", preparing),
+        _step(f"{MODEL.name}_behind", finishing),
+        _step(STORED.name, None),
     ),
 )

@@ -1,18 +1,26 @@
 """The masks of the lungs on the source grid: body first, then the network slice by slice inside it, then left and right."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inference.applications.ct_lung.anatomy import Side, body_mask, sides
+from inference.applications.ct_lung.network import INPUT, OUTPUT
+from inference.applications.ct_lung.stored import MARGIN, MULTIPLE, PIXELS
 from inference.applications.port import Infer, ModelRef
+from inference.engines.calling import call_of
+from inference.engines.port import Whole
+from inference.engines.under_way import calls_at_once, in_order
 from inference.imaging.resample import Grid, Interpolation, Shape, reorientation, resample
 from inference.imaging.volume import Volume
 
 MODEL = ModelRef(name="unet_small_lung_ct")
+STORED = ModelRef(name="unet_small_lung_ct_stored")
 
 AIR_HU = -400
 COARSE_MM = 3.0
@@ -20,10 +28,6 @@ PIXEL_MM = 1.0
 """Pixel spacing that the network sees: the middle of what it was trained on."""
 
 BATCH = 8
-MULTIPLE = 8
-MARGIN = 16
-"""Pixels around the body's box, beyond the image by repeating its edge: at a bare border the network misses lung."""
-
 MOST = 0.9
 """A body mask that keeps this share of what the network marks is right; one that keeps less may have lost a thin chest wall."""
 
@@ -91,23 +95,48 @@ def _box(air: Mask, body: Mask, grid: Grid) -> _Box | None:
 
 
 def _marked(hu: NDArray[Any], grid: Grid, infer: Infer) -> Mask:
-    """What the network marks, in batches of slices, each brought to its pixel spacing and back."""
+    """What the network marks, in batches of slices, several of them under way where the engine computes several."""
     marked = np.zeros(grid.shape, dtype=np.bool_)
-    _, rows, columns = grid.shape
-    pixels = tuple(max(1, round(count * step / PIXEL_MM)) for count, step in zip(grid.shape[1:], grid.spacing_mm[1:], strict=True))
-    for part in _batches(grid.shape[0]):
-        depth = part.stop - part.start
-        here = grid.cropped((part.start, 0, 0), (part.stop, rows, columns))
-        there = here.resized((depth, pixels[0], pixels[1]))
-        image = resample(hu[part].astype(np.float32), here, there, by=Interpolation.LINEAR)
-        image += 1024
-        # scanners fill what they did not see with values below air
-        np.maximum(image, 0, out=image)
-        padded = np.pad(image, ((0, 0), *(_padding(side) for side in pixels)), mode="edge")
-        probability = infer(MODEL, {"IMAGE": padded[:, None]})["LUNG"][:, 0]
-        inner = probability[:, MARGIN : MARGIN + pixels[0], MARGIN : MARGIN + pixels[1]]
-        marked[part] = resample(inner, there, here, by=Interpolation.LINEAR) > 0.5
+    pixels = _pixels(grid)
+    parts = list(_batches(grid.shape[0]))
+    how = call_of(infer, MODEL)
+    if isinstance(how, Whole) and how.model is not None and hu.dtype == np.int16:
+        model, look = how.model, partial(_look_stored, infer, how.model)
+    else:
+        model, look = MODEL, partial(_look, infer, grid)
+    calls = (partial(look, hu[part], pixels) for part in parts)
+    with closing(in_order(calls, calls_at_once(infer, model))) as masks:
+        for part, mask in zip(parts, masks, strict=True):
+            marked[part] = mask
     return marked
+
+
+def _look(infer: Infer, grid: Grid, hu: NDArray[Any], pixels: tuple[int, int]) -> Mask:
+    """The network on slices (N, Y, X) that are brought to its pixels here, and its answer brought back."""
+    _, rows, columns = grid.shape
+    here = grid.cropped((0, 0, 0), (hu.shape[0], rows, columns))
+    there = here.resized((hu.shape[0], *pixels))
+    image = resample(hu.astype(np.float32), here, there, by=Interpolation.LINEAR)
+    image += 1024
+    # scanners fill what they did not see with values below air
+    np.maximum(image, 0, out=image)
+    padded = np.pad(image, ((0, 0), *(_padding(side) for side in pixels)), mode="edge")
+    probability = infer(MODEL, {INPUT: padded[:, None]})[OUTPUT][:, 0]
+    inner = probability[:, MARGIN : MARGIN + pixels[0], MARGIN : MARGIN + pixels[1]]
+    return resample(inner, there, here, by=Interpolation.LINEAR) > 0.5
+
+
+def _look_stored(infer: Infer, model: ModelRef, hu: NDArray[np.int16], pixels: tuple[int, int]) -> Mask:
+    """The same from the ensemble, which takes slices as they are stored and gives the mask on their grid."""
+    stored = np.ascontiguousarray(hu)[:, None]
+    marked: Mask = infer(model, {INPUT: stored, PIXELS: np.array([pixels] * hu.shape[0])})[OUTPUT][:, 0] > 0
+    return marked
+
+
+def _pixels(grid: Grid) -> tuple[int, int]:
+    """Rows and columns that the network sees of a slice."""
+    rows, columns = (max(1, round(count * step / PIXEL_MM)) for count, step in zip(grid.shape[1:], grid.spacing_mm[1:], strict=True))
+    return rows, columns
 
 
 def _batches(count: int) -> Iterator[slice]:
