@@ -4,7 +4,7 @@ import contextlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -80,6 +80,10 @@ class FolderBlobs:
         assert ".." not in parts, f"{name!r} leaves the folder"
         assert parts[0] not in OURS, f"{name!r} lies where no blob does"
         return self._root.joinpath(*parts)
+
+    def paths(self, names: Sequence[str]) -> list[Path]:
+        """See the port."""
+        return [self.path(name) for name in names]
 
     def has(self, name: str) -> bool:
         """Whether the file is there."""

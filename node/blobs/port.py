@@ -21,6 +21,10 @@ class Blobs(Protocol):
 
     def path(self, name: str) -> Path: ...
 
+    def paths(self, names: Sequence[str]) -> list[Path]:
+        """`path` of each; what has to be fetched is fetched several at once."""
+        ...
+
     def has(self, name: str) -> bool:
         """Whether the blob is there; fetches nothing."""
         ...

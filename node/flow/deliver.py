@@ -160,7 +160,8 @@ class Deliver:
             if one not in sent:
                 self._record(delivery, one, Receipt(sop_instance_uid=one.sop_instance_uid, accepted=True, detail=_LEFT_OUT))
         if sent:
-            receipts = self._sinks[delivery.sink].send([self._parcel(one) for one in sent])
+            with self._blobs.hold():
+                receipts = self._sinks[delivery.sink].send([self._parcel(one) for one in sent])
             for one, receipt in zip(sent, receipts, strict=True):
                 self._record(delivery, one, receipt)
                 if receipt.accepted:

@@ -115,7 +115,7 @@ class Runner:
             metrics.QUEUE_WAIT.observe((self._clock() - job.created_at).total_seconds(), priority=job.priority.value)
         event("job.claimed", job=job.id, application=job.application, state=job.state.value, attempt=job.attempts)
         stuck = settings_of(self._config, job.application).timeout + _GRACE
-        with JobLease(self._journal, self._clock, job.id, job.lease, stuck=stuck) as lease:
+        with JobLease(self._journal, self._clock, job.id, job.lease, stuck=stuck) as lease, self._blobs.hold():
             try:
                 self._work(job, lease)
             except LeaseLost:
@@ -196,7 +196,7 @@ class Runner:
 
     def _files(self, job: Job) -> list[Path]:
         instances = self._journal.job_instances(job.id)
-        paths = [self._blobs.path(instance.blob) for instance in instances]
+        paths = self._blobs.paths([instance.blob for instance in instances])
         gone = [
             instance for instance, path in zip(instances, paths, strict=True) if instance.standing is Standing.PURGED or not path.is_file()
         ]

@@ -158,6 +158,16 @@ def test_what_is_held_stays_readable(blobs: Blobs) -> None:
         assert not blobs.path("a/c").exists()
 
 
+def test_many_paths_at_once(blobs: Blobs) -> None:
+    """In the order that was asked for; what is absent has a path that does not exist."""
+    names = [f"series/{number}" for number in range(20)]
+    for name in names:
+        blobs.put(name, name.encode())
+    with blobs.hold():
+        assert [path.read_bytes().decode() for path in blobs.paths(names)] == names
+        assert [path.exists() for path in blobs.paths(["series/x", names[3], "y"])] == [False, True, False]
+
+
 def test_the_disk_is_measured_as_df_does(tmp_path: Path) -> None:
     """The share that is used, against the program that operators ask."""
     blobs = FolderBlobs(tmp_path)

@@ -1,0 +1,232 @@
+"""Objects of an S3-compatible store as the blobs need them: every request bounded in time, every refusal in the node's own words."""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from node.blobs.bucket_errors import translated
+from node.blobs.credentials import CredentialsFile
+from node.blobs.errors import BlobDamaged, BucketRefused
+from node.settings.config import Bucket
+
+if TYPE_CHECKING:
+    from obstore.store import S3Store
+
+T = TypeVar("T")
+
+LARGE_BYTES = 64 << 20
+"""Above this an object travels in parts, each tried again by itself: none takes longer than a request may."""
+PROBE = "probes/conditional"
+_PART_BYTES = 16 << 20
+_DIGEST = "hilum-sha256"
+_CONNECT = timedelta(seconds=5)
+_SILENT = timedelta(seconds=20)
+_REQUEST = timedelta(seconds=120)
+_RETRY = timedelta(seconds=20)
+_RETRIES = 4
+_THERE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """What is known of an object without its bytes. `digest` is SHA-256 (hex); None: somebody else put it there."""
+
+    size: int
+    written_at: datetime
+    digest: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """An object that is being fetched; `part(start, length)` gives its bytes, `length` LARGE_BYTES at most."""
+
+    size: int
+    digest: str | None
+    part: Callable[[int, int], memoryview]
+
+    def parts(self) -> Iterator[memoryview]:
+        """All of it.
+
+        Raises
+        ------
+        BlobDamaged
+            It is not what was put there.
+        """
+        told = hashlib.sha256()
+        for start in range(0, self.size, LARGE_BYTES):
+            view = self.part(start, min(LARGE_BYTES, self.size - start))
+            told.update(view)
+            yield view
+        if self.digest is not None and told.hexdigest() != self.digest:
+            raise BlobDamaged("it came with other bytes than were put")
+
+
+class Objects:
+    """One bucket below one prefix; safe in many threads.
+
+    Raises
+    ------
+    BucketAway, BucketRefused
+        Every method, when the store does not answer, or refuses.
+    """
+
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
+        self._store = _open(bucket)
+        self._conditional: bool | None = None
+        self._there_until = float("-inf")
+
+    def create(self, key: str, data: bytes | memoryview, digest: str) -> bool:
+        """Put unless something lies there; False when something does. Only where `conditional`.
+
+        Raises
+        ------
+        NotSupportedError
+            The store knows no conditions.
+        """
+        import obstore
+        from obstore.exceptions import AlreadyExistsError, PreconditionError
+
+        try:
+            self.ask(
+                f"put {key}",
+                lambda: obstore.put(self._store, key, data, mode="create", use_multipart=False, attributes={_DIGEST: digest}),
+            )
+        except (AlreadyExistsError, PreconditionError):
+            return False
+        return True
+
+    def overwrite(self, key: str, data: bytes | memoryview, digest: str) -> None:
+        """Put whatever lies there."""
+        import obstore
+
+        large = len(data) > LARGE_BYTES
+        self.ask(
+            f"put {key}",
+            lambda: obstore.put(
+                self._store, key, data, use_multipart=large, chunk_size=_PART_BYTES, max_concurrency=4, attributes={_DIGEST: digest}
+            ),
+        )
+
+    def conditional(self) -> bool:
+        """Whether the store refuses a name that is taken; tried out once."""
+        if self._conditional is None:
+            from obstore.exceptions import NotSupportedError
+
+            digest = hashlib.sha256(b"").hexdigest()
+            try:
+                self._conditional = not self.create(PROBE, b"", digest) or not self.create(PROBE, b"", digest)
+            except NotSupportedError:
+                self._conditional = False
+        return self._conditional
+
+    def get(self, key: str) -> "Fetched | None":
+        """An object, to be read part by part; None when there is none."""
+        import obstore
+
+        try:
+            found = self.ask(f"get {key}", lambda: obstore.get(self._store, key))
+        except FileNotFoundError:
+            self._bucket_is_there()
+            return None
+
+        def part(start: int, length: int) -> memoryview:
+            if found.meta["size"] <= LARGE_BYTES:
+                return memoryview(self.ask(f"get {key}", found.bytes))
+            try:
+                return memoryview(self.ask(f"get {key}", lambda: obstore.get_range(self._store, key, start=start, length=length)))
+            except FileNotFoundError:
+                raise BlobDamaged(f"{key} was deleted while it was fetched") from None
+
+        return Fetched(size=found.meta["size"], digest=found.attributes.get(_DIGEST), part=part)
+
+    def delete(self, key: str) -> None:
+        """Delete; an absent object is no error."""
+        import obstore
+
+        try:
+            self.ask(f"delete {key}", lambda: obstore.delete(self._store, key))
+        except FileNotFoundError:
+            self._bucket_is_there()
+
+    def look(self, key: str) -> "Looked | None":
+        """Size, age and digest of an object; None when there is none."""
+        import obstore
+
+        try:
+            found = self.ask(f"look at {key}", lambda: obstore.get(self._store, key, options={"head": True}))
+        except FileNotFoundError:
+            self._bucket_is_there()
+            return None
+        meta = found.meta
+        return Looked(size=meta["size"], written_at=meta["last_modified"], digest=found.attributes.get(_DIGEST))
+
+    def list(self, prefix: str) -> Iterator[Any]:
+        """Everything below `prefix` (whole path segments), a page at a time."""
+        import obstore
+
+        pages = iter(obstore.list(self._store, prefix or None, chunk_size=1000))
+        while True:
+            page = self.ask("list", lambda: next(pages, None))
+            if page is None:
+                return
+            yield from page
+
+    def _bucket_is_there(self) -> None:
+        """A HEAD of a missing bucket looks like that of a missing key: what is absent is absent only where the bucket is not."""
+        if time.monotonic() < self._there_until:
+            return
+        try:
+            next(iter(self.list("probes")), None)
+        except FileNotFoundError as missing:
+            raise BucketRefused(f"{self._bucket.url}: there is no such bucket") from missing
+        self._there_until = time.monotonic() + _THERE_S
+
+    def ask(self, what: str, act: Callable[[], T]) -> T:
+        """Do one request; FileNotFoundError, and what the store says of a taken name, pass as they are."""
+        from obstore.exceptions import AlreadyExistsError, BaseError, NotSupportedError, PreconditionError
+
+        try:
+            return act()
+        except (AlreadyExistsError, PreconditionError, NotSupportedError):
+            raise
+        except FileNotFoundError as missing:
+            if "NoSuchBucket" in str(missing):
+                raise BucketRefused(f"{self._bucket.url}: there is no such bucket") from None
+            raise
+        except BaseError as error:
+            raise translated(error, what, self._bucket.url) from None
+
+
+def _open(bucket: Bucket) -> "S3Store":
+    from obstore.store import S3Store
+
+    options: dict[str, Any] = {
+        "connect_timeout": _CONNECT,
+        "read_timeout": _SILENT,
+        "timeout": _REQUEST,
+        "allow_http": (bucket.endpoint or "").startswith("http://"),
+    }
+    if bucket.ca is not None:
+        try:
+            options["root_certificate"] = bucket.ca.read_bytes()
+        except OSError as failed:
+            raise BucketRefused(f"{bucket.ca}: {failed.strerror}") from failed
+    config: dict[str, Any] = {"region": bucket.region}
+    if bucket.endpoint is not None:
+        config["endpoint"] = bucket.endpoint
+    return S3Store(
+        bucket.name,
+        prefix=bucket.prefix or None,
+        config=config,
+        client_options=options,
+        retry_config={
+            "max_retries": _RETRIES,
+            "retry_timeout": _RETRY,
+            "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=2), "base": 2},
+        },
+        credential_provider=None if bucket.credentials is None else CredentialsFile(bucket.credentials),
+    )
