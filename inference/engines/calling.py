@@ -36,7 +36,9 @@ def run(
         How the model is called when its entry says nothing.
     prepare
         What the model itself takes, made of windows (N, C, …) voxel by voxel; not applied for a model that takes its place.
-    fill, beside, sigma, finish
+    beside
+        What a model that takes its place needs besides, such as slope and intercept; without the batch axis.
+    fill, sigma, finish
         As for `infer_tiled`. A whole image is not filled up.
 
     Returns
@@ -51,7 +53,9 @@ def run(
         The answer is not on the image's grid.
     """
     how = call_of(infer, model) or tiles
-    if how.model is not None:
+    if how.model is None:
+        beside = None
+    else:
         model, prepare = how.model, None
     if isinstance(how, Tiles):
         return infer_tiled(
