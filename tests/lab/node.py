@@ -88,10 +88,10 @@ def configuration(
 class Node:
     """`hilum serve` as a context manager; `kill` and `start` in between are a crash and a restart.
 
-    `log` holds its events (stderr). Leaving drains it with SIGTERM and asserts that it exits 0.
+    `log` holds its events (stderr). Leaving drains it with SIGTERM and asserts that it exits 0. With `stages` it is a part of a node.
     """
 
-    def __init__(self, configuration: Mapping[str, object], folder: Path) -> None:
+    def __init__(self, configuration: Mapping[str, object], folder: Path, *, stages: str | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.config = folder / "hilum.yaml"
@@ -101,6 +101,7 @@ class Node:
         self.port = 0
         self.ae_title = ""
         self.metrics_port: int | None = None
+        self._stages = [] if stages is None else ["--stages", stages]
         self._starts = 0
         self._program: Program | None = None
 
@@ -108,7 +109,7 @@ class Node:
         """Start it and wait until it says that it accepts associations."""
         self._starts += 1
         printed = self.folder / f"stdout-{self._starts}.jsonl"
-        program = Program([_HILUM, "serve", "--config", self.config], self.log, stdout=printed)
+        program = Program([_HILUM, "serve", "--config", self.config, *self._stages], self.log, stdout=printed)
         self._program = program
         ready: dict[str, Any] = {}
 
@@ -122,7 +123,8 @@ class Node:
             return bool(ready)
 
         wait_until(says_so, _READY_S, "node.ready")
-        self.port, self.ae_title = int(ready["port"]), str(ready["ae_title"])
+        # a part without a listener has neither
+        self.port, self.ae_title = int(ready.get("port", 0)), str(ready.get("ae_title", ""))
         self.metrics_port = ready.get("metrics_port")
 
     def stop(self) -> None:
