@@ -63,10 +63,12 @@ def open_model(
     wanted = measured.way if measured else first
     refusals: dict[Way, EngineNotInstalled | UnreadableModel | WrongTensors | GoldenMismatch] = {}
     reason = ""
-    for way in _order(measured, first):
+    entered = [measured.way, in_single_precision(measured)] if measured else []
+    # OpenVINO last, for when the model's own library is not installed
+    for way in dict.fromkeys([*entered, first, Way(runtime=Runtime.OPENVINO)]):
         if way.precision is not Precision.F32 and (reason := _unfit(way, measured)):
             continue
-        if way == _last(first) and way != wanted and not isinstance(refusals.get(first), EngineNotInstalled):
+        if way not in (*entered, first) and not isinstance(refusals.get(first), EngineNotInstalled):
             continue  # what the model's own library refuses is no model
         try:
             compute = computation(way, config, file, content, threads)
@@ -80,16 +82,6 @@ def open_model(
             tell(Fallback(model=model, wanted=wanted, used=way, reason=reason))
         return Chosen(compute=compute, runtime=f"{way} {installed(way.runtime)}, {threads} {'thread' if threads == 1 else 'threads'}")
     raise refusals[first]
-
-
-def _order(measured: Measured | None, first: Way) -> list[Way]:
-    """The entered way, the same in single precision, the reference, and OpenVINO for when the reference is not installed."""
-    entered = [measured.way, in_single_precision(measured)] if measured else []
-    return list(dict.fromkeys([*entered, first, _last(first)]))
-
-
-def _last(first: Way) -> Way:
-    return Way(runtime=Runtime.OPENVINO) if first.runtime is not Runtime.OPENVINO else first
 
 
 def _unfit(way: Way, measured: Measured | None) -> str:

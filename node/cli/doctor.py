@@ -3,17 +3,22 @@
 import contextlib
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from node.settings.config import Config, May
+from node.settings.config import Config, EngineKind, May
+
+if TYPE_CHECKING:
+    from inference.engines.port import ModelRef
+    from inference.engines.repository import Repository
 
 _SILENT = timedelta(seconds=60)
+_MANY = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +62,7 @@ def doctor(
 
 def _look(config: Config) -> Iterator[Finding]:
     yield Finding(subject="configuration", level="good", detail=f"{config.path} ({config.digest[:12]})")
-    looks: list[Callable[[Config], Iterator[Finding]]] = [_disk, _journal, _peers, _sinks, _models]
+    looks: list[Callable[[Config], Iterator[Finding]]] = [_disk, _bucket, _journal, _peers, _sinks, _models]
     for look in looks:
         yield from look(config)
 
@@ -75,6 +80,29 @@ def _disk(config: Config) -> Iterator[Finding]:
         yield Finding(subject="disk", level="warning", detail=detail, fix="Free space soon, or shorten `store: {keep: …}`.")
     else:
         yield Finding(subject="disk", level="good", detail=detail)
+
+
+def _bucket(config: Config) -> Iterator[Finding]:
+    from inference.errors import HilumError
+    from node.assembly.compose import open_blobs, open_intake
+    from node.blobs.bucket import BucketBlobs
+
+    if config.store.bucket is not None:
+        try:
+            blobs = open_blobs(config)
+            assert isinstance(blobs, BucketBlobs), "the configuration has a bucket"
+            detail = blobs.check()
+        except HilumError as broken:
+            yield Finding(subject="bucket", level="bad", detail=f"{broken} [{broken.code}]", fix=broken.remedy)
+        else:
+            yield Finding(subject="bucket", level="good", detail=detail)
+    if config.store.bucket is None and config.store.spool is None:
+        return
+    waiting = len(open_intake(config).waiting(_MANY))
+    many = f"{waiting} or more" if waiting == _MANY else str(waiting)
+    fix = "They go on by themselves once the bucket (or the shared folder) and the journal are there; keep this host's disk until then."
+    detail = f"{many} instances wait in this host's spool" if waiting else "nothing waits in this host's spool"
+    yield Finding(subject="spool", level="warning" if waiting else "good", detail=detail, fix=fix if waiting else "")
 
 
 def _journal(config: Config) -> Iterator[Finding]:
@@ -146,7 +174,7 @@ def _sinks(config: Config) -> Iterator[Finding]:
 def _models(config: Config) -> Iterator[Finding]:
     from inference.engines.repository import Repository
     from inference.errors import HilumError
-    from node.assembly.compose import application, engine_of, open_engine
+    from node.assembly.compose import application, engine_kind, engine_of, open_engine
 
     wanted = sorted({name for route in config.routes for name in route.run})
     for engine in sorted({engine_of(config, name) for name in wanted}):
@@ -164,6 +192,23 @@ def _models(config: Config) -> Iterator[Finding]:
             yield Finding(subject=f"application {name}", level="bad", detail=f"{missing} [{missing.code}]", fix=fix)
         else:
             yield Finding(subject=f"application {name}", level="good", detail="its models are in the repository, digests verified")
+            if engine_kind(config, engine_of(config, name)) is EngineKind.EMBEDDED:
+                yield from _speed(name, repository, application(config, name).models)
+
+
+def _speed(name: str, repository: "Repository", models: "Sequence[ModelRef]") -> Iterator[Finding]:
+    """Whether the embedded engine knows how this machine computes the models best."""
+    unknown = []
+    for model in models:
+        entry = repository.entry(model)
+        if entry is None or repository.config(model).steps:
+            continue
+        reason = "never measured" if entry.embedded is None else entry.embedded.elsewhere()
+        if reason:
+            unknown.append(f"{model.name}: {reason}")
+    if unknown:
+        fix = f"`hilum models tune {' '.join(model.name for model in models)}` finds out how this machine computes them best."
+        yield Finding(subject=f"application {name}", level="warning", detail="; ".join(unknown), fix=fix)
 
 
 def _show(findings: list[Finding]) -> None:

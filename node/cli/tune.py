@@ -68,15 +68,24 @@ def tune(
 
 
 def tune_imported(repository: Path, models: Iterable["ModelRef"], *, quiet: bool) -> None:
-    """Measure what was just imported, unless this machine has measured that very model before."""
+    """Measure what was just imported, unless this machine has measured that very model before.
+
+    Where the models' own library is not installed, as on a host that only hands them to a Triton server, nothing is measured.
+    """
+    from inference.engines.errors import EngineNotInstalled
     from inference.engines.processors import usable_cores
     from inference.engines.repository import Repository
+    from node.cli import screen
 
     opened = Repository(repository)
     for model in models:
         entry = opened.entry(model)
         if entry is not None and not opened.config(model).steps and (entry.embedded is None or entry.embedded.elsewhere()):
-            _tuned(opened, model, "f32", None, usable_cores(), quiet=quiet)
+            try:
+                _tuned(opened, model, "f32", None, usable_cores(), quiet=quiet)
+            except EngineNotInstalled as absent:
+                if not quiet:
+                    screen.say(f"not measured: {absent}")
 
 
 class _Recorded:
