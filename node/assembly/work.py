@@ -46,6 +46,7 @@ def work(config: Config, stop: threading.Event, *, ready: Callable[..., None]) -
             assemble=assemble,
             application_of=application_of,
             away=engines.away,
+            at_once=engines.at_once,
         )
         beat = Beat(journal, f"work {owner_of(config, os.getpid())}", journal.now)
         beat.step()

@@ -4,13 +4,14 @@ import contextlib
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from node.cli.finding import Finding
 from node.settings.config import Config, EngineKind, May
 
 if TYPE_CHECKING:
@@ -19,16 +20,6 @@ if TYPE_CHECKING:
 
 _SILENT = timedelta(seconds=60)
 _MANY = 10_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing looked at. `level` is "good", "warning" or "bad"; `fix` says what to do unless it is good."""
-
-    subject: str
-    level: str
-    detail: str
-    fix: str = ""
 
 
 def doctor(
@@ -174,14 +165,11 @@ def _sinks(config: Config) -> Iterator[Finding]:
 def _models(config: Config) -> Iterator[Finding]:
     from inference.engines.repository import Repository
     from inference.errors import HilumError
-    from node.assembly.compose import application, engine_kind, engine_of, open_engine
+    from node.assembly.compose import application, engine_kind, engine_of
+    from node.cli.doctor_engines import look_at_engines
 
     wanted = sorted({name for route in config.routes for name in route.run})
-    for engine in sorted({engine_of(config, name) for name in wanted}):
-        with contextlib.closing(open_engine(config, engine)) as opened:
-            health = opened.health()
-        fix = "" if health.ready else "Install the embedded engine (`pip install 'hilum[embedded]'`); jobs wait until then."
-        yield Finding(subject=f"engine {engine}", level="good" if health.ready else "bad", detail=health.detail, fix=fix)
+    yield from look_at_engines(config, wanted)
     repository = Repository(config.models)
     for name in wanted:
         try:

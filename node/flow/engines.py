@@ -14,6 +14,7 @@ from node.settings import config as settings
 
 _HEALTH_EVERY_S = 5.0
 _REFUSED_AGAIN_S = 60.0
+_BOUNDS_EVERY_S = 2.0
 _JOBS_PER_CALL = 2
 """Jobs at work for each call that a shared engine computes at once: while one computes, the next is decoded or the last encoded."""
 _SWAMPED_S = 10.0
@@ -55,6 +56,7 @@ class Engines:
         self._looked_at: float | None = None
         self._check_at: dict[str, float] = {}
         self._refused: dict[str, str] = {}
+        self._bounds: tuple[float, dict[str, int]] | None = None
 
     def of(self, name: str) -> Engine:
         """The engine called `name`."""
@@ -75,9 +77,22 @@ class Engines:
 
         What an engine inside each work process can do is no bound for the others. An application is left out while nobody knows.
         """
+        if self._bounds is None or self._seconds() - self._bounds[0] >= _BOUNDS_EVERY_S:
+            self._bounds = (self._seconds(), self._ask_bounds())
+        return self._bounds[1]
+
+    def close(self) -> None:
+        """Let go of what the engines hold."""
+        for engine in self._opened.values():
+            engine.close()
+        self._opened.clear()
+
+    def _ask_bounds(self) -> dict[str, int]:
         bounds: dict[str, int] = {}
         for engine in sorted(self._shared & self._applications.keys() - self._away.keys()):
             for application in self._applications[engine]:
+                if application in self._refused:
+                    continue  # its jobs are parked when they are claimed; asking would have the server try to load it each time
                 with contextlib.suppress(HilumError):
                     loads = [self.of(engine).load(model) for model in self._models_of(application)]
                     if any(load.queue_s > _SWAMPED_S for load in loads):
@@ -85,12 +100,6 @@ class Engines:
                     elif loads:
                         bounds[application] = _JOBS_PER_CALL * min(load.at_once for load in loads)
         return bounds
-
-    def close(self) -> None:
-        """Let go of what the engines hold."""
-        for engine in self._opened.values():
-            engine.close()
-        self._opened.clear()
 
     def _look(self) -> None:
         found: dict[str, str] = {}

@@ -1,6 +1,9 @@
 """The way to a Triton server: its address, TLS, and a gRPC channel that carries messages as large as gRPC allows."""
 
+import socket
+import ssl
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -81,6 +84,24 @@ def open_channel(address: Address, tls: Tls) -> Any:
         return grpc.insecure_channel(address.target, options=_OPTIONS)
     credentials = grpc.ssl_channel_credentials(root_certificates=_pem(tls.ca), private_key=_pem(tls.key), certificate_chain=_pem(tls.cert))
     return grpc.secure_channel(address.target, credentials, options=_OPTIONS)
+
+
+def certificate_until(address: Address, tls: Tls, timeout_s: float = 3.0) -> datetime | None:
+    """Until when the server's certificate is valid; None where the way is not encrypted, or the server does not show one now."""
+    if not address.secure:
+        return None
+    host, _, port = address.target.rpartition(":")
+    host = host.strip("[]")
+    try:
+        context = ssl.create_default_context(cafile=tls.ca)
+        context.set_alpn_protocols(["h2"])
+        if tls.cert is not None:
+            context.load_cert_chain(tls.cert, tls.key)
+        with socket.create_connection((host, int(port)), timeout_s) as plain, context.wrap_socket(plain, server_hostname=host) as shown:
+            certificate = shown.getpeercert() or {}
+    except (OSError, ValueError):
+        return None
+    return datetime.fromtimestamp(ssl.cert_time_to_seconds(str(certificate["notAfter"])), UTC) if "notAfter" in certificate else None
 
 
 def _pem(file: Path | None) -> bytes | None:

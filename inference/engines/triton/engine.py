@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,7 +26,7 @@ from inference.engines.port import EngineHealth, Load, ModelRef, Tensors, Urgenc
 from inference.engines.repository import Repository
 from inference.engines.triton.breaker import Breaker, State
 from inference.engines.triton.calls import Calls
-from inference.engines.triton.channel import MOST_BYTES, Tls, parse_url
+from inference.engines.triton.channel import MOST_BYTES, Tls, certificate_until, parse_url
 from inference.engines.triton.loading import Models
 from inference.engines.triton.message import Piece, arrays_of, request_of, serialize
 from inference.engines.triton.shared_memory import FOLDER
@@ -43,6 +44,16 @@ _ALIGNED = 64
 _ATTEMPTS = 2  # a server that was started again knows no region; one that says so twice has another reason
 
 Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerReport:
+    """A server for `hilum doctor`: whether all models that it was told to serve are ready, and until when its certificate is valid."""
+
+    version: str
+    extensions: tuple[str, ...]
+    all_ready: bool
+    certificate_until: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +118,8 @@ class TritonEngine:
         shared_folder: Path = FOLDER,
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._calls = Calls(parse_url(url), tls or Tls())
+        self._tls = tls or Tls()
+        self._calls = Calls(parse_url(url), self._tls)
         self._models = Models(self._calls, Repository(repository), load=load, seconds=seconds)
         self._sharing = Sharing(self._calls, SharedMemory(shared_memory), limit=limit, folder=shared_folder, seconds=seconds)
         self._breaker = Breaker(seconds=seconds)
@@ -148,7 +160,7 @@ class TritonEngine:
         try:
             self._calls.live(_HEALTH_S)
             self._breaker.answered()
-            version = self._models.server_version()
+            version, _ = self._models.server()
             why_not = self._sharing.why_not()
             self._sharing.tidy()
         except EngineError as away:
@@ -158,6 +170,22 @@ class TritonEngine:
         if why_not and self._sharing.demanded:
             return EngineHealth(ready=False, detail=f"Triton {version} at {at}: shared_memory is on, but {why_not}")
         return EngineHealth(ready=True, detail=f"Triton {version} at {at}; tensors through {self._way(why_not)}")
+
+    def report(self) -> ServerReport:
+        """What an operator wants to know of the server.
+
+        Raises
+        ------
+        EngineError
+            It does not answer.
+        """
+        from tritonclient.grpc import service_pb2
+
+        self._calls.live(_HEALTH_S)
+        version, extensions = self._models.server()
+        ready = self._calls.ask("ServerReady", service_pb2.ServerReadyRequest(), "the server").ready
+        until = certificate_until(self._calls.address, self._tls)
+        return ServerReport(version=version, extensions=extensions, all_ready=ready, certificate_until=until)
 
     @property
     def shared_bytes(self) -> int:

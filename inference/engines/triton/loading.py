@@ -139,11 +139,12 @@ class Models:
         """The server was lost."""
         self._checked.clear()
 
-    def server_version(self) -> str:
-        """The server's own version, "2.51.0"."""
+    def server(self) -> tuple[str, tuple[str, ...]]:
+        """The server's own version, "2.51.0", and the extensions of the protocol that it has."""
         from tritonclient.grpc import service_pb2
 
-        return str(self._calls.ask("ServerMetadata", service_pb2.ServerMetadataRequest(), "the server").version)
+        answer = self._calls.ask("ServerMetadata", service_pb2.ServerMetadataRequest(), "the server")
+        return str(answer.version), tuple(answer.extensions)
 
     def restarts(self, model: ModelRef) -> int:
         """How often `restart` had the model loaded anew."""

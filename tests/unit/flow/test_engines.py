@@ -184,6 +184,10 @@ def test_a_server_that_others_keep_busy_gets_one_job_at_a_time(server: Server) -
     server.engine.loads = {SMALL: Load(at_once=4), LARGE: Load(at_once=4, queue_s=12.0)}
     server.look(0)
     assert server.engines.at_once() == {"one": 8, "both": 1}
+    server.engine.loads[LARGE] = Load(at_once=4)
+    assert server.engines.at_once() == {"one": 8, "both": 1}, "it is not asked at every claim"
+    server.look(5)
+    assert server.engines.at_once() == {"one": 8, "both": 8}
     server.engine.ready = False
     server.look(5)
     assert server.engines.at_once() == {}
