@@ -36,6 +36,7 @@ def infer_tiled(
     at_once: int | None = None,
     finish: Callable[[Floats], Array] | None = None,
     sigma: float | None = None,
+    least: float = 0.0,
 ) -> Array:
     """A model's output for an image that is larger than what the model takes.
 
@@ -67,6 +68,8 @@ def infer_tiled(
         channel's number. It must not keep what it is given. None keeps the values.
     sigma
         Width of the blending Gaussian as a share of the window's side; infinite weighs all voxels of a window alike. None: `SIGMA`.
+    least
+        What a voxel weighs at least; MONAI's windows never weigh less than 1e-3.
 
     Returns
     -------
@@ -91,7 +94,7 @@ def infer_tiled(
         tiles = _cut(image, group, window, fill)
         return infer(model, {input: tiles if prepare is None else prepare(tiles), **further})[output]
 
-    blend = _Blend(shape, window, starts, finish or _as_it_is, SIGMA if sigma is None else sigma)
+    blend = _Blend(shape, window, starts, finish or _as_it_is, SIGMA if sigma is None else sigma, least)
     with closing(in_order((partial(call, group) for group in groups), at_once or calls_at_once(infer, model))) as answers:
         for group, values in zip(groups, answers, strict=True):
             _check_output(model, output, values, (len(group), *window))
@@ -120,19 +123,20 @@ class _Blend:
     """
 
     def __init__(
-        self, shape: Place, window: Place, starts: Sequence[Sequence[int]], finish: Callable[[Floats], Array], sigma: float
+        self, shape: Place, window: Place, starts: Sequence[Sequence[int]], finish: Callable[[Floats], Array], sigma: float, least: float
     ) -> None:
         self._shape = shape
         self._window = window
         self._finish = finish
-        self._weight = gaussian(window, sigma)
-        # windows lie on a product of axes, and so do the sums of their weights: no volume of weights is kept
+        self._weight = np.maximum(gaussian(window, sigma), np.float32(least))
+        # windows lie on a product of axes, and so do the sums of their weights unless these are bounded: no volume of weights is kept
         profiles = [_profile(side, sigma) for side in window]
         sums = [_summed(profile, length, begins) for profile, length, begins in zip(profiles, shape, starts, strict=True)]
         self._sum_of_slice = sums[0]
         self._sum_in_plane = _outer(sums[1:])
         self._scratch = np.empty(window, dtype=np.float32)
         self._depth = min(window[0], shape[0])
+        self._weights = np.zeros((self._depth, *shape[1:]), dtype=np.float32) if least > 0 else None
         self._ring: Floats | None = None
         self._finished = 0
         self._out: Array | None = None
@@ -149,6 +153,8 @@ class _Blend:
             for channel, values in enumerate(tile):
                 weighted = np.multiply(values[part], self._weight[part], out=self._scratch[part], dtype=np.float32)
                 self._ring[channel][(at, *where[1:])] += weighted
+            if self._weights is not None:
+                self._weights[(at, *where[1:])] += self._weight[part]
 
     def result(self) -> Array:
         """All slices, finished."""
@@ -160,7 +166,11 @@ class _Blend:
         assert self._ring is not None
         for at, piece in self._pieces(self._finished, stop):
             slab = self._ring[:, at]
-            slab /= np.multiply.outer(self._sum_of_slice[piece], self._sum_in_plane).astype(np.float32)
+            if self._weights is None:
+                slab /= np.multiply.outer(self._sum_of_slice[piece], self._sum_in_plane).astype(np.float32)
+            else:
+                slab /= self._weights[at]
+                self._weights[at] = 0
             finished = self._finish(slab)
             lead = (slice(None),) * (finished.ndim - len(self._shape))
             if self._out is None:

@@ -14,6 +14,9 @@ from inference.engines.tiling import SIGMA, infer_tiled
 Floats: TypeAlias = NDArray[np.float32]
 Finish: TypeAlias = Callable[[Floats], NDArray[Any]]
 
+_LEAST = 1e-3
+"""What a voxel of a window weighs at least in MONAI."""
+
 PADDING = {"constant": "constant", "replicate": "edge", "reflect": "reflect"}
 """How an image smaller than the window is made larger: torch's names, and numpy's."""
 
@@ -56,6 +59,7 @@ class SlidingWindow:
             batch=self.sw_batch_size,
             fill=self.cval,
             sigma=self.sigma_scale if self.mode == "gaussian" else math.inf,
+            least=_LEAST if self.mode == "gaussian" else 0.0,
             finish=finish,
         )
         lead = (slice(None),) * (answer.ndim - 3)

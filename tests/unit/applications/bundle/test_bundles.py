@@ -1,0 +1,198 @@
+"""Bundles of the three layouts, imported and run, against MONAI's own workflow over the same configuration and the same image."""
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from inference.applications import catalog
+from inference.applications.bundle.importing import Imported, Wanted, import_bundle
+from inference.applications.bundle.layouts import Layout
+from inference.applications.bundle.manifest import FILE, from_text, masks, to_text
+from inference.applications.manifest import check_manifest
+from inference.imaging.volume import Volume
+from tests.unit.applications.bundle import made
+from tests.unit.applications.bundle.images import as_slices, blobs, meta_tensor, volume
+
+pytest.importorskip("monai")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+]
+
+# spacings of which no voxel falls midway between two of the network's grid: there the nearest voxel hangs on MONAI's last bit
+IMAGE = volume(blobs((20, 34, 30), 4), (2.57, 1.1, 1.1), tilt=0.1)
+SMALL = volume(blobs((9, 12, 14), 5), (3.07, 1.4, 1.4))
+POST = made.INFERENCE["postprocessing"]["transforms"]
+SOFTMAX, INVERT, ARGMAX = POST[0], POST[1], POST[2]
+NEAREST = {**INVERT, "nearest_interp": True}
+SIGMOID = {"_target_": "Activationsd", "keys": "pred", "sigmoid": True}
+LARGEST = {"_target_": "KeepLargestConnectedComponentd", "keys": "pred", "applied_labels": [1]}
+PRE = made.INFERENCE["preprocessing"]["transforms"]
+
+
+def compose(*transforms: dict[str, Any]) -> dict[str, Any]:
+    """A Compose block."""
+    return {"_target_": "Compose", "transforms": list(transforms)}
+
+
+def window(**settings: Any) -> dict[str, Any]:
+    """The sliding window with other settings."""
+    return {"_target_": "SlidingWindowInferer", "roi_size": [16, 16, 16], "sw_batch_size": 3, "overlap": 0.25, **settings}
+
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "as the Model Zoo's spleen": {},
+    "argmax first, nearest": {"postprocessing": compose(SOFTMAX, ARGMAX, NEAREST)},
+    "largest part, then back": {"postprocessing": compose(ARGMAX, LARGEST, NEAREST)},
+    "back, then largest part": {"postprocessing": compose(SOFTMAX, INVERT, ARGMAX, LARGEST)},
+    "gaussian, more overlap": {"inferer": window(mode="gaussian", overlap=0.625)},
+    "odd overlap": {"inferer": window(overlap=0.7, sw_batch_size=1)},
+    "replicate": {"inferer": window(roi_size=[48, 48, 48], padding_mode="replicate")},
+    "padded with a value": {"inferer": window(roi_size=[48, 48, 48], cval=0.25)},
+    "window as wide as the image": {"inferer": window(roi_size=[16, 16, -1])},
+    "percentiles and normalised": {
+        "preprocessing": compose(
+            *PRE[:4],
+            {"_target_": "ScaleIntensityRangePercentilesd", "keys": "image", "lower": 1, "upper": 99, "b_min": 0, "b_max": 1, "clip": True},
+            {"_target_": "NormalizeIntensityd", "keys": "image", "nonzero": "True", "channel_wise": True},
+        )
+    },
+    "cropped to the foreground": {
+        "preprocessing": compose(*PRE[:5], {"_target_": "CropForegroundd", "keys": "image", "source_key": "image", "margin": [2, 2, 2]})
+    },
+    "threshold of each channel": {
+        "postprocessing": compose(SIGMOID, INVERT, {"_target_": "AsDiscreted", "keys": "pred", "threshold": 0.4}),
+    },
+    "threshold first": {"postprocessing": compose(SIGMOID, {"_target_": "AsDiscreted", "keys": "pred", "threshold": 0.4}, NEAREST)},
+    "other spacing and axes": {
+        "preprocessing": compose(
+            *PRE[:2],
+            {"_target_": "monai.transforms.Orientationd", "keys": ["image"], "axcodes": "PLI"},
+            {"_target_": "SpacingD", "keys": ["image"], "pixdim": [2.2], "mode": ["bilinear"]},
+            *PRE[4:],
+        )
+    },
+}
+_FILES = ("LoadImaged", "EnsureChannelFirstd", "SaveImaged")
+
+
+@pytest.fixture(autouse=True)
+def _labels_by_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MONAI wants scikit-image to number connected parts; scipy numbers the same parts, what MONAI then does with them is MONAI's."""
+    from monai.transforms import utils
+    from scipy import ndimage
+
+    def label(image: Any, connectivity: int | None, return_num: bool) -> Any:
+        assert return_num
+        return ndimage.label(image, ndimage.generate_binary_structure(image.ndim, connectivity or image.ndim))
+
+    monkeypatch.setattr(utils, "has_measure", True)
+    monkeypatch.setattr(utils, "measure", SimpleNamespace(label=label))
+
+
+def by_monai(config: dict[str, Any], network: Any, given: Volume) -> Any:
+    """What MONAI's workflow makes of the image: (C, Z, Y, X) on the series' grid."""
+    import torch
+    from monai.bundle import ConfigParser
+    from monai.data import MetaTensor
+
+    config = copy.deepcopy(config)
+    for block in ("preprocessing", "postprocessing"):
+        config[block]["transforms"] = [each for each in config[block]["transforms"] if each["_target_"].split(".")[-1] not in _FILES]
+    config["device"] = "cpu"
+    parser = ConfigParser(config)
+    data = parser.get_parsed_content("preprocessing")({"image": meta_tensor(given)})
+    with torch.inference_mode():
+        answer = parser.get_parsed_content("inferer")(inputs=data["image"].as_tensor()[None], network=network)
+    data["pred"] = MetaTensor(answer[0])
+    result = parser.get_parsed_content("postprocessing")(data)["pred"]
+    return np.stack([as_slices(channel) for channel in result.numpy()])
+
+
+def dice(a: Any, b: Any) -> float:
+    """Overlap of two masks."""
+    return 2 * float((a & b).sum()) / max(int(a.sum()) + int(b.sum()), 1)
+
+
+def compare(imported: Imported, repository: Path, infer: Any, config: dict[str, Any], network: Any, given: Volume) -> None:
+    """Labels, or every channel's mask, by us and by MONAI: Dice at least 0.999; they are not empty, nor all."""
+    ours = masks(imported.manifest, given, infer)
+    theirs = by_monai(config, network, given)
+    if ours.ndim == 3:
+        theirs, ours = theirs[0][None] == 1, ours[None] == 1
+    assert 0.02 < ours[-1].mean() < 0.98
+    for one, other in zip(ours, theirs.astype(bool), strict=True):
+        assert dice(one, other) >= 0.999
+        assert (one == other).mean() >= 0.999
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("image", [IMAGE, SMALL], ids=["larger than the window", "smaller"])
+def test_a_bundle_gives_what_monai_gives(variant: str, image: Volume, tmp_path: Path, infer_of: Callable[[Path], Any]) -> None:
+    """TorchScript of a network that is known, through each way of preparing, tiling and finishing.
+
+    Not every voxel must agree: MONAI interpolates in float64, we in float32, and a voxel whose two channels are alike to the last digits
+    falls to either side.
+    """
+    config = made.inference(**VARIANTS[variant])
+    network = made.bright()
+    bundle = made.folder(tmp_path / "bright_ct", {"model.ts": made.script(network)}, config=config)
+    imported = import_bundle(bundle, Wanted(), tmp_path / "models")
+    compare(imported, tmp_path / "models", infer_of(tmp_path / "models"), config, network, image)
+
+
+@pytest.mark.slow
+def test_the_three_layouts_are_one_application(tmp_path: Path, infer_of: Callable[[Path], Any]) -> None:
+    """A folder with TorchScript, a zip with ONNX made of its state dict, a TorchScript file with its metadata inside: the same masks."""
+    network = made.bright()
+    repository = tmp_path / "models"
+    layouts = [
+        made.folder(tmp_path / "in_a_folder", {"model.ts": made.script(network)}, config_name="inference.yaml"),
+        made.archive(tmp_path / "in_a_zip.zip", {"model.ts": made.script(network)}),
+        made.torchscript(tmp_path / "in_torchscript.ts", network),
+    ]
+    found = [import_bundle(bundle, Wanted(), repository) for bundle in layouts]
+    assert [imported.layout for imported in found] == [Layout.FOLDER, Layout.ARCHIVE, Layout.TORCHSCRIPT]
+    infer = infer_of(repository)
+    labels = [masks(imported.manifest, SMALL, infer) for imported in found]
+    np.testing.assert_array_equal(labels[0], labels[1])
+    np.testing.assert_array_equal(labels[0], labels[2])
+    for imported in found:
+        application = catalog.load(imported.application, [repository])
+        assert application.models == (imported.model,)
+        assert check_manifest(application, imported.application, "here") is application
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("to", ["onnx", "pt2"])
+def test_a_state_dict_is_built_loaded_and_converted(to: str, tmp_path: Path, infer_of: Callable[[Path], Any]) -> None:
+    """MONAI's own network, built from `network_def`: what is served gives what MONAI gives with the checkpoint."""
+    network = made.unet(4)
+    config = made.inference()
+    bundle = made.archive(tmp_path / "unet_ct.zip", {"model.pt": made.state(network)}, config=config)
+    imported = import_bundle(bundle, Wanted(to=to), tmp_path / "models")
+    assert imported.entry.format == {"onnx": "ONNX", "pt2": "torch.export"}[to]
+    assert imported.entry.code == ()
+    ours = masks(imported.manifest, IMAGE, infer_of(tmp_path / "models"))
+    theirs = by_monai(config, network, IMAGE)[0]
+    assert 0.02 < (ours == 1).mean() < 0.98
+    # weights by chance leave many voxels undecided to the third digit
+    assert dice(ours == 1, theirs == 1) >= 0.999
+    again = import_bundle(bundle, Wanted(to=to), tmp_path / "models")
+    assert (again.model, again.entry) == (imported.model, imported.entry)
+
+
+def test_application_json_is_read_as_it_was_written(tmp_path: Path) -> None:
+    """All of the manifest comes back; what is written twice is the same."""
+    bundle = made.archive(tmp_path / "a_ct.zip", {"model.ts": made.script(made.bright())})
+    imported = import_bundle(bundle, Wanted(), tmp_path / "models")
+    content = (tmp_path / "models/a_ct/1" / FILE).read_bytes()
+    assert from_text(content, "here") == imported.manifest
+    assert to_text(imported.manifest) == content
