@@ -35,7 +35,7 @@ peers:
   archive: {{ae_title: ARCHIVE, address: "127.0.0.1:{archive_port}", may: [store, echo]}}
 store: {{journal: "sqlite:hilum.db", blobs: "file:blobs", min_free: 200MB}}
 models: {{repository: models}}
-sinks: {{archive: {{kind: dimse, peer: archive}}}}
+{engines}sinks: {{archive: {{kind: dimse, peer: archive}}}}
 routes:
   - name: demo
     from: [modality]
@@ -55,7 +55,8 @@ def demo(
     *,
     input: Annotated[Path | None, Parameter(name="--input")] = None,
     application: str = "mr-brain",
-    engine: Literal["embedded"] = "embedded",
+    engine: Literal["embedded", "triton"] = "embedded",
+    triton_url: str | None = None,
     out: Path = Path("hilum-demo"),
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
@@ -71,7 +72,9 @@ def demo(
     application
         The application to run.
     engine
-        The engine to run it on.
+        What runs the models: the node itself, or a Triton server that is started on this machine for the demo.
+    triton_url
+        A Triton server that is running, "grpc://host:8001", instead of one of the demo's own; it has to serve the application's models.
     out
         The folder for results, picture, and the node's own files. Emptied of an earlier demo's results first.
     as_json
@@ -79,6 +82,7 @@ def demo(
     """
     from rich.console import Console
 
+    from node.cli.demo_engine import demo_engine
     from node.cli.demo_input import demo_series, ensure_models
     from node.cli.demo_page import tell
     from node.observe.events import start_events
@@ -93,8 +97,10 @@ def demo(
         ensure_models(application, out / "node" / "models")
     prepared_s = time.monotonic() - began
     console.print(f"[bold]1[/] Series: {len(files)} instances in {files[0].parent}")
-    with _archive(out) as archive_port:
-        config = _configure(out, application, archive_port)
+    with demo_engine(engine, triton_url, application, out / "node" / "models") as runs, _archive(out) as archive_port:
+        if runs.url:
+            console.print(f"  The models run on {runs.detail}")
+        config = _configure(out, application, archive_port, runs.config)
         with _node(config, out / "node" / "events.log") as port:
             console.print(f"[bold]2[/] Node HILUM listens on 127.0.0.1:{port}, archive ARCHIVE on 127.0.0.1:{archive_port}")
             sent_s = _send(console, files, port)
@@ -102,7 +108,7 @@ def demo(
             summary = _summarise(config, job, out)
     seconds = {"prepare": prepared_s, "send": sent_s, "until_delivered": waited_s, **summary.pop("stages")}  # type: ignore[dict-item]
     summary["seconds"] = {stage: round(value, 3) for stage, value in seconds.items()}
-    summary["engine"] = engine
+    summary |= runs.summary()
     if as_json:
         print(json.dumps(summary, indent=1))
     else:
@@ -140,11 +146,11 @@ def _archive(out: Path) -> Iterator[int]:
         listener.stop(5.0)
 
 
-def _configure(out: Path, application: str, archive_port: int) -> "Config":
+def _configure(out: Path, application: str, archive_port: int, engines: str) -> "Config":
     from node.settings.load import load
 
     path = out / "node" / "hilum.yaml"
-    path.write_text(_CONFIG.format(path=path, archive_port=archive_port, application=application), encoding="utf-8")
+    path.write_text(_CONFIG.format(path=path, archive_port=archive_port, application=application, engines=engines), encoding="utf-8")
     return load(path)
 
 
