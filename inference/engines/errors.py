@@ -231,3 +231,10 @@ class TooDifferent(ModelError):
 
     code = "HLM-4145"
     remedy = "Look at the difference that the message gives; `--tolerance` accepts a larger one. Nothing was written."
+
+
+class NotATriton(ModelError):
+    """Models are loaded and unloaded on a Triton server; the engine that was named is none."""
+
+    code = "HLM-4146"
+    remedy = "Name an engine of kind triton: `hilum config check` shows them. The embedded engine loads a model when a job first needs it."

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from inference.applications.port import Application
     from inference.engines.choosing import Fallback
     from inference.engines.port import Engine
+    from inference.engines.triton.control import Control
     from inference.engines.triton.engine import TritonEngine
     from node.assembly.bell import Bell
     from node.blobs.bucket import BucketBlobs
@@ -142,6 +143,25 @@ def open_triton(config: Config, settings: EngineSettings) -> "TritonEngine":
         load=settings.load,
         limit=settings.shared_memory_limit,
     )
+
+
+def open_control(config: Config, name: str) -> "Control":
+    """What loads and unloads models on the server behind an engine of kind triton.
+
+    Raises
+    ------
+    NotATriton
+        The engine computes in this process, or the configuration has none of this name.
+    """
+    from inference.engines.errors import NotATriton
+    from inference.engines.triton.channel import Tls
+    from inference.engines.triton.control import Control
+
+    settings = config.engines.get(name)
+    if settings is None or settings.kind is not EngineKind.TRITON:
+        there = ", ".join(sorted(each for each, of in config.engines.items() if of.kind is EngineKind.TRITON)) or "none"
+        raise NotATriton(f'engine "{name}" is no Triton server in {config.path} (there: {there})')
+    return Control(settings.url, tls=Tls(ca=settings.tls.ca, cert=settings.tls.cert, key=settings.tls.key))
 
 
 @lru_cache(maxsize=64)

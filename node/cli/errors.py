@@ -28,4 +28,11 @@ class NoHealthPage(ConfigError):
     """The node was asked for its health, and its configuration gives it no address to answer at."""
 
     code = "HLM-2063"
-    remedy = "Give it one: `node: {metrics: \"127.0.0.1:9464\"}`, and start it again."
+    remedy = 'Give it one: `node: {metrics: "127.0.0.1:9464"}`, and start it again.'
+
+
+class WrongWords(ConfigError):
+    """The options of a verb do not go together, or one of them is not of its form."""
+
+    code = "HLM-2064"
+    remedy = "`--help` behind the verb says what it takes."

@@ -97,14 +97,14 @@ def _jobs() -> App:
 
 
 def _models() -> App:
-    app = App(name="models", help="List, verify, import and tune models.", group=_MEND)
+    app = App(name="models", help="Models: list, verify, import, tune, roll back, load, unload, export.", group=_MEND)
     app.command(
         "node.cli.models:list_models",
         name="list",
-        help="List the models of the repository: version, backend, digest, licence, where they came from.",
+        help="List the models of the repository: version, which one is served, backend, digest, licence, where they came from.",
     )
     app.command(
-        "node.cli.models:verify",
+        "node.cli.model_verify:verify",
         name="verify",
         help="Recompute the digests, and run a known input through each model; exit code 1 when anything differs.",
     )
@@ -114,9 +114,29 @@ def _models() -> App:
         help="Measure in which way this machine computes models best, and enter it: engines that are opened from now on go by it.",
     )
     app.command(
-        "node.cli.models:import_",
+        "node.cli.model_import:import_",
         name="import",
-        help="Bring an application's published weights into the repository: fetched or from a file, compared by digest, entered whole.",
+        help="Bring a model into the repository: an application's weights, a model file of yours, or a MONAI Bundle; entered whole.",
+    )
+    app.command(
+        "node.cli.model_serving:rollback",
+        name="rollback",
+        help="Serve another version of a model from now on: the one before, or --to; a second rollback undoes the first.",
+    )
+    app.command(
+        "node.cli.model_serving:load",
+        name="load",
+        help="Have a Triton server load a model from its repository, or load it anew; calls under way are answered by what it held.",
+    )
+    app.command(
+        "node.cli.model_serving:unload",
+        name="unload",
+        help="Have a Triton server let go of a model; calls under way are answered first. Jobs that need it wait, or load it again.",
+    )
+    app.command(
+        "node.cli.model_export:export",
+        name="export",
+        help="Write a model in another format: the file, a config.pbtxt for it, and how far its answers are from the original's.",
     )
     return app
 
