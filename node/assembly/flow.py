@@ -11,12 +11,14 @@ from node.assembly import compose
 from node.assembly.horizon import Everywhere, Telling, journaled_until
 from node.assembly.hosts import host_of, make_run_folder, owner_of
 from node.assembly.roles import shares_journal
-from node.assembly.stages import Alone, Beat, Led, Paced, Ringing, Swept
+from node.assembly.stages import Alone, Beat, Led, Paced, Ringing, Rounds, Swept
 from node.blobs.port import Blobs, Inbox
 from node.domain.errors import JournalError
 from node.flow.clock import Clock, Tick, turn
 from node.flow.deliver import Deliver
 from node.flow.index import Index
+from node.flow.marks import OldMarks
+from node.flow.orphans import Orphans
 from node.flow.port import Stage
 from node.flow.retention import Retention
 from node.flow.route import RouteStage
@@ -27,6 +29,8 @@ from node.settings.config import Config
 _BEAT_EVERY = timedelta(seconds=10)
 _RETAIN_EVERY = timedelta(seconds=30)
 _SWEEP_COPIES_EVERY = timedelta(minutes=10)
+_LOOK_FOR_ORPHANS_EVERY = timedelta(seconds=10)
+_ROUND_S = 4 * 3600.0  # a listing of everything is dear, and nothing waits for what it finds
 _TELL_EVERY = timedelta(seconds=1)
 _INDEX_EVERY_S = 0.1
 
@@ -59,6 +63,15 @@ def flow(config: Config, stop: threading.Event, *, ready: Callable[..., None]) -
             [
                 Tick(stage=beat, every=_BEAT_EVERY),
                 Tick(stage=Led(Retention(journal, blobs, config, journal.now), leader), every=_RETAIN_EVERY),
+            ]
+        )
+        # a clock of its own: listing a large bucket must not keep the signs of life waiting
+        slow = Clock(
+            [
+                Tick(
+                    stage=Led(Rounds(Orphans(journal, inbox, blobs, journal.now), rest_s=_ROUND_S), leader), every=_LOOK_FOR_ORPHANS_EVERY
+                ),
+                Tick(stage=Led(Rounds(_old_marks(config, journal, blobs), rest_s=_ROUND_S), leader), every=_LOOK_FOR_ORPHANS_EVERY),
                 Tick(stage=Swept(blobs), every=_SWEEP_COPIES_EVERY),
             ]
         )
@@ -73,12 +86,14 @@ def flow(config: Config, stop: threading.Event, *, ready: Callable[..., None]) -
                 bell.wait(settle.due_in_s(timeout_s) if leader.leads else timeout_s)
 
             clock.start()
+            slow.start()
             ready()
             try:
                 stages: list[Stage] = [index, Led(settle, leader), Led(Ringing(route, work), leader), deliver]
                 turn(stages, wait, stop)
             finally:
                 clock.stop()
+                slow.stop()
                 settle.close()
                 deliver.close()
 
@@ -102,6 +117,10 @@ def index(config: Config, stop: threading.Event, *, ready: Callable[..., None]) 
                 turn([Ringing(_index(config, journal, inbox, blobs), others)], bell.wait, stop)
             finally:
                 clock.stop()
+
+
+def _old_marks(config: Config, journal: Journal, blobs: Blobs) -> Stage:
+    return OldMarks(blobs, journal.now, keep=config.store.keep_headers)
 
 
 def _index(config: Config, journal: Journal, inbox: Inbox, blobs: Blobs) -> Stage:

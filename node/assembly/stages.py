@@ -83,6 +83,25 @@ class Led:
         return self._stage.step() if self._leader.leads else 0
 
 
+class Rounds:
+    """A stage that rests after each round: once a step has moved nothing, and after the start too, it is left alone for `rest_s`."""
+
+    def __init__(self, stage: Stage, *, rest_s: float) -> None:
+        self.name = stage.name
+        self._stage = stage
+        self._rest_s = rest_s
+        self._rests_until = time.monotonic() + rest_s
+
+    def step(self) -> int:
+        """Step the stage unless it rests."""
+        if time.monotonic() < self._rests_until:
+            return 0
+        moved = self._stage.step()
+        if moved == 0:
+            self._rests_until = time.monotonic() + self._rest_s
+        return moved
+
+
 class Swept:
     """A stage that lets the blobs drop this host's copies of what was deleted elsewhere."""
 

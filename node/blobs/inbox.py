@@ -21,6 +21,7 @@ from node.observe.events import alarm, event
 __all__ = ["FolderInbox", "part10"]
 
 _COMPLETE = ".dcm"
+_CHUNK_BYTES = 1 << 20
 _PARTIAL = ".part"
 _UNSAFE = re.compile(r"[^0-9A-Za-z-]")
 
@@ -114,6 +115,18 @@ class FolderInbox:
         except OSError as failed:
             raise BlobsFailed(f"inbox entry {entry.name} cannot be set aside: {failed.strerror}") from failed
         return kept
+
+    def take_back(self, file: Path) -> None:
+        """Copy, flush, rename, flush the folder."""
+        name = f"{time.time_ns():020d}-back-{os.getpid()}-{next(self._counter):09d}"
+        partial, entry = self._folder / f"{name}{_PARTIAL}", self._folder / f"{name}{_COMPLETE}"
+        try:
+            with file.open("rb") as content:
+                write_flushed(partial, iter(lambda: content.read(_CHUNK_BYTES), b""))
+            partial.rename(entry)
+            flush_folder(self._folder)
+        except OSError as failed:
+            raise BlobsFailed(f"{file.name} cannot be taken back into the inbox: {failed.strerror}") from failed
 
     def drop(self, entry: Path) -> None:
         """Delete an entry; an absent one is no error."""

@@ -70,6 +70,10 @@ class Inbox(Protocol):
         """Keep an entry that cannot be indexed, with its reason beside it, out of the way."""
         ...
 
+    def take_back(self, file: Path) -> None:
+        """Make a copy of a blob's file an entry, durable as if it had been received now."""
+        ...
+
     def drop(self, entry: Path) -> None:
         """Delete an entry whose bytes the node already has (the same instance again)."""
         ...

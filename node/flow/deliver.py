@@ -15,6 +15,7 @@ from node.domain.job import Delivery, ResultObject
 from node.flow.backoff import back_off
 from node.flow.errors import GaveUp, ObjectGone, SinkBusy, SinkDefect, SinkUnknown
 from node.flow.lease import LeaseLost
+from node.flow.marks import set_mark
 from node.flow.measured import observe_delivered
 from node.flow.port import Clock
 from node.journal.port import Journal
@@ -169,6 +170,7 @@ class Deliver:
                     metrics.DELIVERED_BYTES.add(one.size, sink=delivery.sink)
             _judge(delivery, sent, receipts)
         took_s = round(time.monotonic() - began, 4)
+        set_mark(self._journal, self._blobs, delivery.job, delivery.sink)
         now = self._clock()
         # before the state, so that whoever waits for it finds the figure
         self._journal.note("job", delivery.job, "job.sent", json.dumps({"took_s": {"deliver": took_s}, "sink": delivery.sink}), now)

@@ -25,6 +25,13 @@ class PixelsGone(InputError):
     remedy = "Send the study again and `hilum jobs retry JOB` (or keep pixels longer: `store: {keep: …}`)."
 
 
+class DeliveredBefore(InputError):
+    """Every sink has these results already; only the journal does not know, because it was replaced by an older copy of itself."""
+
+    code = "HLM-3083"
+    remedy = "Nothing need be done: the results are where they belong. `hilum jobs retry JOB` makes them again all the same."
+
+
 class JobTooLate(EngineError):
     """The analysis used up the time that it may take."""
 

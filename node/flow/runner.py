@@ -20,9 +20,10 @@ from node.domain.job import Job
 from node.domain.state import JobState
 from node.flow.backoff import back_off
 from node.flow.encode import Encode, encoding_of, freeze, predecessors_of
-from node.flow.errors import ApplicationChanged, PixelsGone, WorkerDied
+from node.flow.errors import ApplicationChanged, DeliveredBefore, PixelsGone, WorkerDied
 from node.flow.infer import Inferred, settings_of
 from node.flow.lease import LENGTH, JobLease, LeaseLost
+from node.flow.marks import delivered_before
 from node.flow.port import Clock
 from node.journal.port import Journal
 from node.observe import metrics
@@ -34,6 +35,7 @@ _RETRY_MOST = timedelta(minutes=5)
 _GRACE = timedelta(minutes=10)
 """What a job may take beyond its analysis' time-out, to be assembled and encoded; after that it hangs."""
 _LONGEST_REASON = 1000
+_END_STATES: Mapping[type[HilumError], JobState] = {WorkerDied: JobState.FAILED, DeliveredBefore: JobState.CANCELLED}
 _LOST_BEFORE_BLAME = 5
 """How often an engine may end in the middle of one job before its attempts count: a study can bring a server down, as a power cut can."""
 _ANALYSED = "job.analysed"
@@ -138,6 +140,8 @@ class Runner:
         attempts = settings_of(self._config, job.application).attempts
         if job.attempts > attempts:
             raise WorkerDied(_last_words(job))
+        if delivered_before(self._journal, self._blobs, job):
+            raise DeliveredBefore("every sink has these results; the journal had forgotten it")
         application = self._application_of(job.application)
         files = self._files(job)
         if job.state is JobState.QUEUED:
@@ -232,7 +236,7 @@ class Runner:
         reason = str(error)[:_LONGEST_REASON]
         now = self._clock()
         if not retry:
-            state = JobState.FAILED if isinstance(error, WorkerDied) else JobState.PARKED
+            state = _END_STATES.get(type(error), JobState.PARKED)
             self._end(job, lease, state, error.code, reason)
             return
         counts = not self._blameless(job, error)

@@ -75,6 +75,14 @@ class BytesForgotten(JournalError):
     retry = False
 
 
+class BlobBuried(JournalError):
+    """Bytes that were left behind long ago are being deleted at the moment at which somebody needs equal ones."""
+
+    code = "HLM-7012"
+    remedy = "Nothing need be done: it is tried again, and the bytes are put again, once the others are gone."
+    retry = True
+
+
 class JournalAway(JournalError):
     """The database server cannot be reached, refuses this user, or broke the connection off."""
 

@@ -10,6 +10,7 @@ from node.domain.header import Header
 from node.domain.instance import Instance, Standing
 from node.journal import schema
 from node.journal.arrivals import admit, came_again
+from node.journal.buried import refuse_buried
 from node.journal.database import Database, rerun
 from node.journal.errors import JournalRace, NoSuchRow, TransitionRefused
 from node.journal.headers import Bases, bases, restored
@@ -46,6 +47,7 @@ class Instances(Database):
             for new in news:
                 if new.instance.blob not in ids:
                     fresh.setdefault(new.instance.blob, new)
+            refuse_buried(connection, fresh)
             for new in fresh.values():
                 if new.replaces is not None:  # before the insert: one SOP Instance UID has one current row at most
                     _replace(connection, new.replaces, new.instance, now)
@@ -73,6 +75,7 @@ class Instances(Database):
                 if row.blob == blob:
                     return
                 raise TransitionRefused(f"instance {instance} is {row.standing}: its bytes lie under {row.blob} already")
+            refuse_buried(connection, [blob])
             # its age counts anew: retention would take it again before anybody could use it
             values = {"standing": row.standing_kept, "standing_kept": None, "blob": blob, "received_at": micros(now)}
             if row.header_base is None:  # forgotten meanwhile

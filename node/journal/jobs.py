@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, Select, Table, exists, insert, select, u
 from node.domain.job import Job, ResultObject
 from node.domain.state import JobState
 from node.journal import schema
+from node.journal.buried import refuse_buried
 from node.journal.database import Database, repeatable
 from node.journal.errors import NoSuchRow, TransitionRefused
 from node.journal.rows import micros, to_job, to_object
@@ -56,6 +57,7 @@ class Jobs(Database):
             row = _row(connection, job)
             if row.state == JobState.INFERRED and (row.findings_blob, row.model_digest) == (findings_blob, model_digest):
                 return True
+            refuse_buried(connection, [findings_blob])
             facts = {"findings_blob": findings_blob, "model_digest": model_digest, "inferred_at": micros(now), "code": None, "reason": None}
             move(connection, JOB, job, JobState.INFERRED, now, f"model {model_digest}", **facts)
             return True
@@ -68,6 +70,7 @@ class Jobs(Database):
                 # these very objects stand: it was this call, before its answer was lost, or another that made the same
                 return bool(objects) and [one.blob for one in _objects(connection, job)] == [one.blob for one in objects]
             if objects:
+                refuse_buried(connection, [one.blob for one in objects])
                 connection.execute(insert(schema.result_object), [_object_values(job, one) for one in objects])
             free = {"lease": None, "lease_until": None, "code": None, "reason": None}
             move(connection, JOB, job, JobState.ENCODED, now, f"{len(objects)} objects", **free)

@@ -1,6 +1,7 @@
 """Retention in the journal: which bytes nobody needs any more, and the tombstones that stand before these are deleted."""
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, delete, exists, insert, or_, select, update
@@ -8,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, delete, exists, insert, or_, s
 from node.domain.instance import Instance, Standing
 from node.domain.state import ArrivalState, DeliveryState, JobState
 from node.journal import schema
+from node.journal.buried import alone
 from node.journal.database import Database, rerun
 from node.journal.instances import read_instances
 from node.journal.rows import micros
@@ -16,6 +18,7 @@ from node.journal.transitions import note
 _instance = schema.instance.c
 _job = schema.job.c
 _delivery = schema.delivery.c
+_OF_A_JOB = re.compile(r"(?:results|findings)/([0-9]{1,18})-")
 _AT_WORK = [JobState.QUEUED.value, JobState.INFERRED.value]
 _ON_ITS_WAY = [DeliveryState.WAITING.value, DeliveryState.DELIVERED.value]
 
@@ -115,6 +118,40 @@ class Retained(Database):
         """Their blobs are gone."""
         with self._writing() as connection:
             connection.execute(delete(schema.tombstone).where(schema.tombstone.c.id.in_(list(tombstones))))
+
+    def kept_blobs(self, blobs: Collection[str]) -> dict[str, bool]:
+        """See the port."""
+        with self._reading() as connection:
+            return _kept(connection, blobs)
+
+    @rerun
+    def bury(self, blobs: Collection[str], now: datetime) -> list[str]:
+        """See the port."""
+        with self._writing() as connection:
+            alone(connection)
+            kept = _kept(connection, blobs)
+            there = select(schema.tombstone.c.blob).where(schema.tombstone.c.blob.in_(list(blobs)))
+            lie_there = set(connection.execute(there).scalars())
+            buried = [blob for blob in blobs if not kept.get(blob, False)]
+            for blob in buried:
+                if blob not in lie_there:
+                    _bury(connection, blob, now)
+            return buried
+
+
+def _kept(connection: Connection, blobs: Collection[str]) -> dict[str, bool]:
+    found = {
+        row.blob: row.standing != Standing.PURGED
+        for row in connection.execute(select(_instance.blob, _instance.standing).where(_instance.blob.in_(list(blobs))))
+    }
+    made = schema.result_object.c
+    # the number of the job stands in these names, and there is an index of it
+    jobs = {int(named[1]) for blob in blobs if (named := _OF_A_JOB.match(blob))}
+    for row in connection.execute(select(made.blob, made.purged_at).where(made.job_id.in_(jobs))):
+        found[row.blob] = row.purged_at is None
+    for blob in connection.execute(select(_job.findings_blob).where(_job.id.in_(jobs), _job.findings_blob.is_not(None))).scalars():
+        found[blob] = True
+    return {blob: found[blob] for blob in blobs if blob in found}
 
 
 def _bury(connection: Connection, blob: str, now: datetime) -> int:
