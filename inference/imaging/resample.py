@@ -5,6 +5,7 @@ at their first centre, and every function here takes that into account.
 """
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeAlias
@@ -119,7 +120,7 @@ def reorientation(source: Grid, towards: str) -> Reorientation:
     return Reorientation(axes=(best[0], best[1], best[2]), flips=(first, second, third))
 
 
-def resample(array: Array, source: Grid, target: Grid, *, by: Interpolation, fill: float = 0) -> Array:
+def resample(array: Array, source: Grid, target: Grid, *, by: Interpolation, fill: float = 0, out: Array | None = None) -> Array:
     """The values of `array` (on `source`) at the voxel centres of `target`.
 
     Parameters
@@ -128,21 +129,34 @@ def resample(array: Array, source: Grid, target: Grid, *, by: Interpolation, fil
         (Z, Y, X) on `source`.
     fill
         Outside the field of view of the source. Within half a voxel of its border, the border's value holds.
+    out
+        Where to put the values, cast to its dtype; any strides, so that a turn (`Reorientation.apply`) costs no pass of its own.
 
     Returns
     -------
     numpy.ndarray
-        On `target`. NEAREST keeps the dtype; LINEAR gives float32, but bool for bool: a mask is interpolated and cut at one half.
+        On `target`; `out` where that is given. NEAREST keeps the dtype; LINEAR gives float32, but bool for bool: a mask is interpolated
+        and cut at one half.
     """
+    if out is not None and out.shape != target.shape:
+        raise ValueError(f"an array of shape {out.shape} does not hold a grid of shape {target.shape}")
+    values = _resampled(array, source, target, by, fill, out if by is Interpolation.NEAREST else None)
+    if out is None or values is out:
+        return values
+    np.copyto(out, values, casting="unsafe")
+    return out
+
+
+def _resampled(array: Array, source: Grid, target: Grid, by: Interpolation, fill: float, out: Array | None) -> Array:
     if array.shape != source.shape:
         raise ValueError(f"an array of shape {array.shape} is not on a grid of shape {source.shape}")
     to_source: Affine = np.linalg.inv(source.affine) @ target.affine
     if array.dtype == np.bool_ and by is Interpolation.LINEAR:
-        return resample(array.astype(np.float32), source, target, by=by, fill=fill) >= np.float32(0.5)
+        return _resampled(array.astype(np.float32), source, target, by, fill, None) >= np.float32(0.5)
     axes = _parallel_axes(to_source, target.shape)
     if axes is None:
         return _oblique(array, to_source, target.shape, by, fill)
-    return _separable(array, to_source, target.shape, axes, by, fill)
+    return _separable(array, to_source, target.shape, axes, by, fill, out)
 
 
 def _parallel_axes(to_source: Affine, shape: Shape) -> Shape | None:
@@ -156,23 +170,49 @@ def _parallel_axes(to_source: Affine, shape: Shape) -> Shape | None:
     return None if float(rest.sum(axis=1).max()) > ALIGNED else (int(along[0]), int(along[1]), int(along[2]))
 
 
-def _separable(array: Array, to_source: Affine, shape: Shape, axes: Shape, by: Interpolation, fill: float) -> Array:
-    """One axis after the other, the one that shrinks most first."""
+def _separable(array: Array, to_source: Affine, shape: Shape, axes: Shape, by: Interpolation, fill: float, out: Array | None) -> Array:
     values: Array = array.transpose(axes)
+    sizes = values.shape
     coordinates = [to_source[axis, new] * np.arange(shape[new]) + to_source[axis, 3] for new, axis in enumerate(axes)]
-    outside: list[NDArray[np.bool_]] = [np.zeros(0, dtype=np.bool_)] * 3
-    for new in sorted(range(3), key=lambda new: shape[new] / values.shape[new]):
-        at, size = coordinates[new], values.shape[new]
-        outside[new] = (at < -0.5 - EDGE) | (at >= size - 0.5 + EDGE)
-        if by is Interpolation.NEAREST:
-            values = values.take(np.clip(np.floor(at + 0.5 + EDGE), 0, size - 1).astype(np.intp), axis=new)
-        else:
-            values = _linear(values, at, new)
-    values = np.ascontiguousarray(values if by is Interpolation.NEAREST else values.astype(np.float32, copy=False))
-    for new in range(3):
-        if outside[new].any():
-            values[(slice(None),) * new + (outside[new],)] = fill
+    if by is Interpolation.NEAREST:
+        nearest = [np.clip(np.floor(at + 0.5 + EDGE), 0, size - 1).astype(np.intp) for at, size in zip(coordinates, sizes, strict=True)]
+        values = gather(values, nearest, np.empty(shape, dtype=array.dtype) if out is None else out)
+    else:
+        # one axis after the other, the one that shrinks most first
+        for new in sorted(range(3), key=lambda new: shape[new] / sizes[new]):
+            values = _linear(values, coordinates[new], new)
+        values = np.ascontiguousarray(values.astype(np.float32, copy=False))
+    for new, (at, size) in enumerate(zip(coordinates, sizes, strict=True)):
+        outside = (at < -0.5 - EDGE) | (at >= size - 0.5 + EDGE)
+        if outside.any():
+            values[(slice(None),) * new + (outside,)] = fill
     return values
+
+
+def gather(values: Array, indices: Sequence[NDArray[np.intp]], out: Array) -> Array:
+    """Write `values[numpy.ix_(*indices)]` into `out`, cast to its dtype, plane by plane.
+
+    The planes hold the axis along which `values` lies in memory and the one along which `out` does: so each is turned in the
+    processor's cache, and no line of memory is fetched for a single voxel.
+    """
+    along_in, along_out = (int(np.argmin(np.abs(array.strides))) for array in (values, out))
+    over = min({0, 1, 2} - {along_in, along_out})
+    first, second = (axis for axis in range(3) if axis != over)
+    sources, targets = np.moveaxis(values, over, 0), np.moveaxis(out, over, 0)
+    slow, fast = (indices[first], indices[second]) if along_in == second else (indices[second], indices[first])
+    whole = fast.size == values.shape[along_in] and bool((fast == np.arange(fast.size)).all())
+    before, plane = -1, out[:0]
+    for number, index in enumerate(indices[over].tolist()):
+        if index != before:
+            lines = sources[index] if along_in == second else sources[index].T
+            plane = lines[slow]
+            if not whole:
+                plane = plane.take(fast, axis=1)
+            if along_in != second:
+                plane = plane.T
+            before = index
+        targets[number] = plane
+    return out
 
 
 def _linear(values: Array, at: NDArray[np.float64], axis: int) -> Array:

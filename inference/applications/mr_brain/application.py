@@ -25,7 +25,7 @@ def analyse(volume: Volume, infer: Infer) -> Findings:
         The network finds none.
     """
     mask = extract(volume, infer)
-    volume_cm3 = int(mask.sum()) * volume.voxel_volume_mm3 / 1000
+    volume_cm3 = int(np.count_nonzero(mask)) * volume.voxel_volume_mm3 / 1000
     return Findings(
         segments=(
             Segment(

@@ -3,6 +3,7 @@
 Every step repeats the published pipeline on views of the source volume; only the two grids that the networks see are copied.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from inference.applications.mr_brain.errors import NoBrain
 from inference.applications.port import Infer, ModelRef
+from inference.imaging.components import fill_holes, largest_component
 from inference.imaging.resample import Grid, Interpolation, Shape, reorientation, resample
 from inference.imaging.volume import Volume
 
@@ -20,6 +22,7 @@ COARSE: Shape = (128, 128, 128)
 FINE: Shape = (256, 256, 256)
 PERCENTILES = (0.5, 99.5)
 CENTRE, SPREAD = 0.449, 0.226  # what the networks were trained to see as mean and standard deviation
+PIECE = 1 << 15
 MARGIN = 0.1
 SPARSE = 0.02
 """A plane of the coarse mask belongs to the box when more than this share of it is marked."""
@@ -46,24 +49,44 @@ def extract(volume: Volume, infer: Infer) -> Mask:
     box = grid.cropped(start, stop)
     inside = tuple(slice(first, last) for first, last in zip(start, stop, strict=True))
     marked = _marked(infer, BRAIN, _normalise(_values(head[inside], box, FINE), low, high))
+    # as it lies in the source's memory: turned back while it is resampled, and what follows runs along the source's rows
+    part = np.empty(turn.undo(np.empty(box.shape, dtype=np.bool_)).shape, dtype=np.bool_)
+    resample(marked, box.resized(FINE), box, by=Interpolation.NEAREST, out=turn.apply(part))
     mask = np.zeros(volume.voxels.shape, dtype=np.bool_)
-    turn.apply(mask)[inside] = fill_holes(largest_component(resample(marked, box.resized(FINE), box, by=Interpolation.NEAREST)))
+    turn.apply(mask)[inside] = turn.apply(fill_holes(largest_component(part)))
     return mask
 
 
 def _values(array: NDArray[Any], grid: Grid, shape: Shape) -> Floats:
-    values = resample(array, grid, grid.resized(shape), by=Interpolation.NEAREST).astype(np.float32, copy=False)
-    return np.nan_to_num(values, copy=False)
+    values: Floats = np.empty(shape, dtype=np.float32)
+    resample(array, grid, grid.resized(shape), by=Interpolation.NEAREST, out=values)
+    return np.nan_to_num(values, copy=False) if array.dtype.kind == "f" else values
 
 
 def _normalise(values: Floats, low: float, high: float) -> Floats:
     """Clip at `low` and `high`, then bring mean and standard deviation to what the networks know; in place."""
-    np.clip(values, low, high, out=values)
-    mean, deviation = values.mean(dtype=np.float64), values.std(dtype=np.float64)
-    if not deviation > 0:
+    flat = values.reshape(-1)
+    total = squares = 0.0
+    # piece by piece: three passes over a volume become one over what the processor's cache holds
+    for start in range(0, flat.size, PIECE):
+        piece = flat[start : start + PIECE]
+        np.clip(piece, low, high, out=piece)
+        exact = piece.astype(np.float64)
+        # about the lower bound, near which most of a head's voxels lie: no digits cancel
+        exact -= low
+        total += float(exact.sum())
+        exact *= exact
+        squares += float(exact.sum())
+    mean = total / flat.size
+    variance = squares / flat.size - mean * mean
+    if not high > low or not variance > 0:
         raise NoBrain("the images are even: every voxel has the same value")
-    values *= np.float32(SPREAD / deviation)
-    values += np.float32(CENTRE - mean * SPREAD / deviation)
+    scale = SPREAD / math.sqrt(variance)
+    factor, offset = np.float32(scale), np.float32(CENTRE - (mean + low) * scale)
+    for start in range(0, flat.size, PIECE):
+        piece = flat[start : start + PIECE]
+        piece *= factor
+        piece += offset
     return values
 
 
@@ -96,32 +119,3 @@ def bounding_box(mask: Mask, shape: Shape) -> tuple[Shape, Shape]:
         start.append(max(0, int(centre - size / 2)))
         stop.append(min(length, int(centre + size / 2)))
     return (start[0], start[1], start[2]), (stop[0], stop[1], stop[2])
-
-
-def largest_component(mask: Mask) -> Mask:
-    """The largest part that hangs together (by faces, edges or corners)."""
-    from scipy import ndimage
-
-    labels, found = ndimage.label(mask, structure=np.ones((3, 3, 3), dtype=np.int8))
-    if found <= 1:
-        return mask
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    largest: Mask = labels == int(sizes.argmax())
-    return largest
-
-
-def fill_holes(mask: Mask) -> Mask:
-    """The mask with every cavity that does not reach the border filled (cavities hang together by faces)."""
-    from scipy import ndimage
-
-    labels, found = ndimage.label(~mask)
-    if found <= 1:
-        return mask
-    open_ = np.zeros(found + 1, dtype=np.bool_)
-    for axis in range(3):
-        for end in (0, -1):
-            open_[np.unique(labels.take(end, axis=axis))] = True
-    open_[0] = False  # label 0 is the mask itself
-    filled: Mask = ~open_[labels]
-    return filled

@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from inference.applications.accept import check, check_outputs
 from inference.applications.errors import NotAccepted
 from inference.applications.mr_brain import APPLICATION
 from inference.applications.mr_brain.errors import NoBrain
-from inference.applications.mr_brain.extraction import bounding_box, extract, fill_holes, largest_component
+from inference.applications.mr_brain.extraction import bounding_box, extract
 from inference.engines.embedded import EmbeddedEngine
 from inference.engines.importing import import_models
 from inference.engines.port import ModelRef, Tensors
@@ -95,15 +94,6 @@ def test_the_bounding_box_by_hand() -> None:
     mask[0, 0, 0] = True
     with pytest.raises(NoBrain, match="too little"):
         bounding_box(mask, (128, 128, 128))
-
-
-def test_components_and_cavities_agree_with_scipy() -> None:
-    """On noise: scipy's own filling, and the largest part, of which corners hang together."""
-    noise = np.random.default_rng(2).random((20, 24, 28))
-    np.testing.assert_array_equal(fill_holes(noise > 0.25), ndimage.binary_fill_holes(noise > 0.25))
-    apart = np.zeros((6, 6, 6), dtype=np.bool_)
-    apart[0, 0, 0] = apart[1, 1, 1] = apart[4, 4, 4] = True
-    assert np.argwhere(largest_component(apart)).tolist() == [[0, 0, 0], [1, 1, 1]]
 
 
 @pytest.fixture(scope="session")

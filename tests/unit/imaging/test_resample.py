@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from inference.imaging.resample import TOWARDS, Grid, Interpolation, reorientation, resample
+from inference.imaging.resample import TOWARDS, Grid, Interpolation, gather, reorientation, resample
 from inference.imaging.volume import SliceSource, Volume
 
 from .test_geometry import rotation
@@ -218,3 +218,29 @@ def test_the_input_is_never_changed():
         np.testing.assert_array_equal(same, before)
         same[...] = -1
     np.testing.assert_array_equal(values, before)
+
+
+@pytest.mark.parametrize("turn", [(0, 1, 2), (2, 1, 0), (1, 2, 0), (0, 2, 1)])
+@pytest.mark.parametrize("back", [(0, 1, 2), (2, 1, 0), (2, 0, 1)])
+def test_gathering_planes_is_indexing(turn: tuple[int, int, int], back: tuple[int, int, int]) -> None:
+    """Whatever the memory order of what is read and what is written; numpy's own indexing is the judge."""
+    rng = np.random.default_rng(3)
+    values = rng.integers(-99, 99, (9, 11, 13), dtype=np.int16).transpose(turn)[:, ::-1]
+    indices = [np.sort(rng.integers(0, size, count)) for size, count in zip(values.shape, (7, 20, 5), strict=True)]
+    meant = values[np.ix_(*indices)]
+    out = np.empty([meant.shape[axis] for axis in back], dtype=np.float32).transpose(np.argsort(back))
+    assert gather(values, indices, out) is out
+    np.testing.assert_array_equal(out, meant)
+
+
+@pytest.mark.parametrize("by", list(Interpolation))
+def test_values_are_put_where_they_are_wanted(by: Interpolation) -> None:
+    """`out` of any strides and another dtype holds what would have been returned, the fill outside the source included."""
+    values = np.random.default_rng(4).random((6, 7, 8)).astype(np.float32)
+    grid = Grid(shape=(6, 7, 8), affine=np.eye(4))
+    target = grid.cropped((-2, 0, 1), (5, 9, 8)).resized((10, 9, 12))
+    out = np.empty(target.shape[::-1], dtype=np.float64).T
+    assert resample(values, grid, target, by=by, fill=-7, out=out) is out
+    np.testing.assert_array_equal(out, resample(values, grid, target, by=by, fill=-7))
+    with pytest.raises(ValueError, match="does not hold a grid"):
+        resample(values, grid, target, by=by, out=out.T)
