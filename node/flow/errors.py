@@ -29,7 +29,10 @@ class DeliveredBefore(InputError):
     """Every sink has these results already; only the journal does not know, because it was replaced by an older copy of itself."""
 
     code = "HLM-3083"
-    remedy = "Nothing need be done: the results are where they belong. `hilum jobs retry JOB` makes them again all the same."
+    remedy = (
+        "Nothing need be done: the results are where they belong. `hilum jobs retry JOB` makes them again all the same, with other times "
+        "under the same UIDs: delete them in the archive first."
+    )
 
 
 class JobTooLate(EngineError):

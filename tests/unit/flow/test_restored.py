@@ -1,0 +1,277 @@
+"""A database that is replaced by an older copy of itself: nothing delivered is made again, nothing acknowledged is lost, nothing purged
+comes back."""
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
+
+import pytest
+from pydicom import dcmwrite
+from pydicom.dataset import Dataset
+
+from inference.imaging.assemble import assemble
+from node.blobs.inbox import FolderInbox
+from node.dimse.port import Reception
+from node.domain.state import JobState
+from node.flow.deliver import Deliver
+from node.flow.engines import Engines
+from node.flow.index import Index
+from node.flow.infer import Analyst
+from node.flow.marks import PREFIX, OldMarks
+from node.flow.orphans import Orphans
+from node.flow.port import Stage
+from node.flow.retention import Retention
+from node.flow.route import RouteStage
+from node.flow.runner import Runner
+from node.flow.settle import Settle
+from node.journal.sql import SqlJournal
+from node.sinks.folder import FolderSink
+from tests.contract.test_blobs import reception
+from tests.unit.flow.mini import APPLICATION, CountingPeer, MiniNode, ThresholdEngine, encode
+
+_LONG_AGO = 3 * 86400
+
+
+class Restorable:
+    """A node in miniature whose database can be saved, and put back as it was."""
+
+    def __init__(self, node: MiniNode) -> None:
+        self.node = node
+        node.clock.now = datetime.now(UTC)  # that of the files
+        self.inbox = FolderInbox(node.config.store.blobs, min_free_bytes=0)
+        self._file = node.folder / "hilum.db"
+        self._saved = node.folder / "saved.db"
+
+    def save(self) -> None:
+        """What a nightly backup does."""
+        with contextlib.closing(sqlite3.connect(self._file)) as now, contextlib.closing(sqlite3.connect(self._saved)) as saved:
+            now.backup(saved)
+
+    def restore(self) -> None:
+        """Begin again with the backup."""
+        self.node.journal.close()
+        for name in ("hilum.db-wal", "hilum.db-shm"):
+            (self.node.folder / name).unlink(missing_ok=True)
+        self._saved.replace(self._file)
+        self.node.journal = SqlJournal.open(self.node.config.store.journal)
+
+    def run(self) -> None:
+        """Turn the stages until nothing is left to do."""
+        node = self.node
+        node.journal.release("", node.clock())
+        engines = Engines(node.config, lambda _: ThresholdEngine(), lambda _: APPLICATION)
+        sinks = {name: FolderSink(node.folder / name) for name in node.config.sinks}
+        deliver = Deliver(node.journal, node.blobs, sinks, node.config, node.clock, "flow")
+        runner = Runner(
+            node.journal,
+            node.blobs,
+            node.config,
+            node.clock,
+            "work",
+            Analyst(node.config, lambda _: APPLICATION, engines.of),
+            encode,
+            assemble=assemble,
+            application_of=lambda _: APPLICATION,
+            away=engines.away,
+        )
+        route = RouteStage(node.journal, node.config, node.clock, lambda _: "default", lambda _: APPLICATION)
+        settle = Settle(node.journal, node.config, node.clock, lambda _: CountingPeer())
+        index = Index(node.journal, self.inbox, node.blobs, node.config, node.clock)
+        stages: list[Stage] = [index, settle, route, runner, deliver]
+        try:
+            while sum(stage.step() for stage in stages):
+                deliver.wait(30)
+        finally:
+            deliver.close()
+
+    def orphans(self) -> Orphans:
+        """The stage, begun afresh."""
+        return Orphans(self.node.journal, self.inbox, self.node.blobs, self.node.clock)
+
+    def age(self) -> None:
+        """Everything in the blobs was put long ago."""
+        for name in self.node.blobs.names():
+            then = self.node.clock().timestamp() - _LONG_AGO
+            os.utime(self.node.blobs.path(name), (then, then))
+
+
+@pytest.fixture
+def restorable(node: MiniNode) -> Iterator[Restorable]:
+    """One such node; what it opened is closed at the end."""
+    made = Restorable(node)
+    yield made
+    made.node.journal.close()
+
+
+def _archive(node: MiniNode) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (node.folder / "archive").rglob("*.dcm")}
+
+
+def test_a_job_that_was_delivered_after_the_backup_is_not_run_again(restorable: Restorable) -> None:
+    """Saved with the job waiting, delivered, put back: the job is cancelled with its reason, and what stands in the archive stands. An
+    operator who wants it again all the same gets it: other times under the same UIDs, which is what an archive refuses."""
+    node = restorable.node
+    node.receive_images("study", "t1")
+    node.clock.advance(60)
+    Settle(node.journal, node.config, node.clock, lambda _: CountingPeer()).step()
+    RouteStage(node.journal, node.config, node.clock, lambda _: "default", lambda _: APPLICATION).step()
+    restorable.save()
+    restorable.run()
+    before = _archive(node)
+    assert len(before) == 3
+    node.clock.advance(86400)
+    restorable.restore()
+    assert [job.state for job in node.jobs()] == [JobState.QUEUED]
+    restorable.run()
+    (job,) = node.jobs()
+    assert (job.state, job.code) == (JobState.CANCELLED, "HLM-3083")
+    assert _archive(node) == before
+    node.journal.revive_job(job.id, node.clock())
+    restorable.run()
+    assert [one.state for one in node.jobs()] == [JobState.ENCODED]
+    assert [one.code for one in node.deliveries()] == ["HLM-6100"]
+
+
+def test_a_study_that_the_backup_does_not_know_is_not_analysed_again_when_it_is_sent_again(restorable: Restorable) -> None:
+    """Received, analysed and delivered after the backup: sent once more, it is journaled, and its job is cancelled."""
+    node = restorable.node
+    restorable.save()
+    node.receive_images("study", "t1")
+    node.clock.advance(60)
+    restorable.run()
+    before = _archive(node)
+    restorable.restore()
+    assert node.jobs() == []
+    node.receive_images("study", "t1")
+    node.clock.advance(60)
+    restorable.run()
+    assert [(job.state, job.code) for job in node.jobs()] == [(JobState.CANCELLED, "HLM-3083")]
+    assert _archive(node) == before
+
+
+def test_without_a_restored_database_no_mark_stops_anything(restorable: Restorable) -> None:
+    """The same inputs once more, while the journal knows who had them: a new job under another state of the world runs."""
+    node = restorable.node
+    node.receive_images("study", "t1")
+    node.clock.advance(60)
+    restorable.run()
+    (first,) = node.jobs()
+    node.journal.revive_job(first.id, node.clock())
+    restorable.run()
+    assert [job.state for job in node.jobs()] == [JobState.DONE]
+
+
+def test_marks_go_when_headers_go(restorable: Restorable) -> None:
+    """One a sink that has everything; none is left once it is older than is kept."""
+    node = restorable.node
+    node.receive_images("study", "t1")
+    node.clock.advance(60)
+    restorable.run()
+    assert len(list(node.blobs.names(PREFIX))) == 1
+    now = datetime.now(UTC)
+    old = OldMarks(node.blobs, lambda: now, keep=timedelta(days=1))
+    assert old.step() == 0
+    assert len(list(node.blobs.names(PREFIX))) == 1
+    now += timedelta(days=2)
+    assert old.step() == 1
+    assert list(node.blobs.names(PREFIX)) == []
+
+
+# ---- blobs without rows
+def test_an_acknowledged_instance_that_the_backup_does_not_know_is_journaled_again(restorable: Restorable) -> None:
+    """Received after the backup and never analysed: the bytes are there, and the row comes back, under the same name."""
+    node = restorable.node
+    restorable.save()
+    restorable.inbox.keep(_instance())
+    restorable.run()
+    (name,) = node.blobs.names("instances/")
+    restorable.restore()
+    restorable.age()
+    orphans = restorable.orphans()
+    assert orphans.step() == 1
+    assert orphans.step() == 0
+    assert len(restorable.inbox.waiting(10)) == 1
+    restorable.run()
+    assert node.journal.kept_blobs([name]) == {name: True}
+    assert list(node.blobs.names("instances/")) == [name]
+    restorable.age()
+    assert restorable.orphans().step() == 1
+    assert restorable.inbox.waiting(10) == []
+
+
+def test_what_was_put_lately_is_nobodys_orphan(restorable: Restorable) -> None:
+    """A blob comes before its row: a day passes before anybody doubts it."""
+    restorable.node.blobs.put("results/1-sr-abc.dcm", b"1")
+    clock = datetime.now(UTC) + timedelta(hours=23)
+    restorable.node.clock.now = clock
+    assert restorable.orphans().step() == 0
+    restorable.node.clock.now = clock + timedelta(hours=2)
+    assert restorable.orphans().step() == 1
+
+
+def test_findings_and_objects_that_no_row_names_are_deleted(restorable: Restorable) -> None:
+    """What a worker left that died before its row; what rows name stays."""
+    node = restorable.node
+    node.receive_images("study", "t1")
+    node.clock.advance(60)
+    restorable.run()
+    known = set(node.blobs.names())
+    for name in ("results/1-sr-abc.dcm", "findings/7-abc.bin", "findings/nonsense"):
+        node.blobs.put(name, b"left behind")
+    restorable.age()
+    restorable.orphans().step()
+    assert sorted(node.journal.purged_blobs().values()) == ["findings/7-abc.bin", "findings/nonsense", "results/1-sr-abc.dcm"]
+    Retention(node.journal, node.blobs, node.config, node.clock).step()
+    assert set(node.blobs.names()) == known
+
+
+def test_a_restored_bucket_does_not_bring_back_what_was_purged(restorable: Restorable) -> None:
+    """The row says purged, and the bytes lie there again: they are deleted, not journaled."""
+    node = restorable.node
+    restorable.inbox.keep(_instance())
+    restorable.run()
+    (name,) = node.blobs.names("instances/")
+    content = node.blobs.path(name).read_bytes()
+    (instance,) = node.journal.instances_of("1.2.3.4.5")
+    node.clock.advance(60)
+    restorable.run()
+    node.journal.tombstone([instance.id], node.clock())
+    Retention(node.journal, node.blobs, node.config, node.clock).step()
+    assert list(node.blobs.names("instances/")) == []
+    node.blobs.put(name, content)
+    restorable.age()
+    restorable.orphans().step()
+    Retention(node.journal, node.blobs, node.config, node.clock).step()
+    assert list(node.blobs.names("instances/")) == []
+    assert restorable.inbox.waiting(10) == []
+
+
+def test_a_second_name_for_known_bytes_is_deleted_in_the_next_round(restorable: Restorable) -> None:
+    """The journal knows these bytes under another name: taken back, they are a duplicate, and what is left is buried."""
+    node = restorable.node
+    restorable.inbox.keep(_instance())
+    restorable.run()
+    (name,) = node.blobs.names("instances/")
+    twin = name.replace("-0.dcm", "-9.dcm")
+    node.blobs.put(twin, node.blobs.path(name).read_bytes())
+    orphans = restorable.orphans()
+    for _ in range(2):
+        restorable.age()
+        while orphans.step():
+            restorable.run()
+    Retention(node.journal, node.blobs, node.config, node.clock).step()
+    assert list(node.blobs.names("instances/")) == [name]
+
+
+def _instance() -> Reception:
+    """What a listener would hand over: one instance, no image."""
+    dataset = Dataset()
+    dataset.SOPClassUID, dataset.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.4", "1.2.3.4.5"
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = "1.2.3.4", "1.2.3.4.1"
+    dataset.Modality = "MR"
+    written = BytesIO()
+    dcmwrite(written, dataset, implicit_vr=True, little_endian=True)
+    return reception(written.getvalue(), sop_instance_uid="1.2.3.4.5", calling_ae="CT1")
