@@ -99,6 +99,7 @@ def _asked(url: str, application: str, repository: Path, remark: str = "") -> De
 def _computed(url: str) -> dict[str, int]:
     from tritonclient import grpc
 
-    with grpc.InferenceServerClient(url.removeprefix("grpc://")) as asked:
+    # http_proxy is for the world outside
+    with grpc.InferenceServerClient(url.removeprefix("grpc://"), channel_args=[("grpc.enable_http_proxy", 0)]) as asked:
         statistics = asked.get_inference_statistics().model_stats
     return {each.name: int(each.inference_stats.success.count) for each in statistics}

@@ -13,6 +13,7 @@ import threading
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -267,16 +268,27 @@ def _dead_pid() -> int:
 
 
 def test_a_port_that_was_taken_meanwhile_is_given_up(triton: Started, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between choosing a port and listening on it somebody else may come: others are tried, for gRPC and for metrics."""
+    """Between choosing a port and listening on it somebody else may come, even one who serves metrics: others are tried."""
     free = server_module.free_ports
-    with socket.socket() as rival:
-        rival.bind(("127.0.0.1", 0))
-        rival.listen()
-        taken = rival.getsockname()[1]
+    with HTTPServer(("127.0.0.1", 0), _Metrics) as rival:
+        threading.Thread(target=rival.serve_forever, daemon=True).start()
+        taken = rival.server_port
         choices = iter([(taken, free()[0]), (free()[0], taken), free()])
         monkeypatch.setattr(server_module, "free_ports", lambda: next(choices))
         server = triton(models, models=["double"])
+        rival.shutdown()
     np.testing.assert_array_equal(_ask(server), X * 2)
+
+
+class _Metrics(BaseHTTPRequestHandler):
+    """Answers as a server's metrics would."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Nothing to tell."""
 
 
 def test_a_restart_does_not_move_to_another_port(triton: Started, models: Path) -> None:
@@ -362,6 +374,14 @@ def test_another_wheel_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.Monke
     with outside(), pytest.raises(WrongServer, match=f"{found}, expected {expected}"):
         distribution.local_distribution(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """A read-only home is common in containers: the message says where, and how to choose another place."""
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    with outside(), pytest.raises(ServerNotStarted, match=f"unpacked into {blocked}: .*XDG_CACHE_HOME"):
+        distribution.local_distribution(blocked)
 
 
 def test_elsewhere_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

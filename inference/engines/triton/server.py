@@ -5,7 +5,6 @@ same repository (docs/howto/run-on-triton.md).
 """
 
 import contextlib
-import http.client
 import os
 import re
 import shutil
@@ -29,6 +28,7 @@ _READY_S = 120.0
 _EXIT_S = 10
 _STUBS_S = 5.0
 _EVERY_S = 0.05
+_LISTENS = "Started Metrics Service at"
 _TRIES = 5
 _TOLD_LINES = 12
 _TAKEN = ("already in use", "failed to start", "Failed to bind")
@@ -104,7 +104,10 @@ class LocalTriton:
         self._keeper: threading.Thread | None = None
 
     def __enter__(self) -> "LocalTriton":
-        self.start()
+        with contextlib.ExitStack() as undo:
+            undo.callback(self.close)  # also when Ctrl-C ends the wait for the models
+            self.start()
+            undo.pop_all()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
@@ -150,7 +153,7 @@ class LocalTriton:
             ports = self._ports or free_ports()
             before = self.log.stat().st_size if self.log.exists() else 0
             self._launch(distribution, ports)
-            if self._ready(ports):
+            if self._ready(before):
                 self._ports = ports
                 return
             said = self._said(before)
@@ -186,8 +189,12 @@ class LocalTriton:
 
     @property
     def log(self) -> Path:
-        """The server's words."""
-        return self._given_log or (self._scratch or Path(tempfile.gettempdir())) / "tritonserver.log"
+        """The server's words; gone after `close` unless a file was given."""
+        if self._given_log is not None:
+            return self._given_log
+        if self._scratch is None:
+            raise ServerNotStarted("the Triton server was not started")
+        return self._scratch / "tritonserver.log"
 
     def _known_ports(self) -> tuple[int, int]:
         if self._ports is None:
@@ -251,11 +258,14 @@ class LocalTriton:
                 command += ["--grpc-use-ssl-mutual=true", f"--grpc-root-cert={self._tls.authority}"]
         return [*command, *self._options]
 
-    def _ready(self, ports: tuple[int, int]) -> bool:
-        """Wait until the server answers; it opens the metrics port last, when models are loaded and gRPC is served."""
+    def _ready(self, since: int) -> bool:
+        """Wait until the server says that it serves metrics: it does that last, when models are loaded and gRPC is served.
+
+        Asking the port instead would take another server's answer for its own while it finds out that the port is taken.
+        """
         deadline = time.monotonic() + self._ready_s
         while self.running and time.monotonic() < deadline:
-            if _answers(ports[1]) and self.running:
+            if _LISTENS in self._said(since):
                 return True
             time.sleep(_EVERY_S)
         return False
@@ -292,18 +302,6 @@ def free_ports() -> tuple[int, int]:
         for probe in (first, second):
             probe.bind(("127.0.0.1", 0))
         return first.getsockname()[1], second.getsockname()[1]
-
-
-def _answers(port: int) -> bool:
-    """Whether metrics are served on a port of this host; asked directly, whatever proxies the environment names."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    try:
-        connection.request("GET", "/metrics")
-        return connection.getresponse().status == http.client.OK
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
 
 
 def _children(pid: int) -> list[int]:
