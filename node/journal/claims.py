@@ -34,7 +34,7 @@ from node.journal.errors import JournalAway
 from node.journal.jobs import read_jobs
 from node.journal.port import Pausable
 from node.journal.rows import PRIORITIES, RANKS, micros, to_delivery
-from node.journal.schema import NEVER
+from node.journal.schema import NEVER, Micros
 from node.journal.transitions import DELIVERY, JOB, note
 
 _job = schema.job.c
@@ -122,7 +122,7 @@ class Claims(Database):
         at, wait = micros(now), micros(now) - micros(now - patience)
         # of an off-peak job counts only what it has waited in this opening of its window
         opened = NEVER if offpeak_since is None else micros(offpeak_since)
-        since = case((and_(_job.rank == _OFFPEAK, _job.waits_since < opened), literal(opened)), else_=_job.waits_since)
+        since = case((and_(_job.rank == _OFFPEAK, _job.waits_since < opened), literal(opened, Micros)), else_=_job.waits_since)
         waiting = (
             select(_job.id)
             .where(_CLAIMABLE, _job.waits_since <= at - wait, since <= at - wait, or_(_job.lease.is_(None), _job.lease_until < at))
@@ -137,8 +137,8 @@ class Claims(Database):
             .values(
                 turn=case((top, 0), else_=_job.turn - 1),
                 # nothing is above the first class: what has no deadline would wait behind every one that has, for ever
-                place=case((and_(top, _job.place == NEVER), literal(at)), else_=_job.place),
-                waits_since=case((top, literal(NEVER)), else_=since + wait),
+                place=case((and_(top, _job.place == NEVER), literal(at, Micros)), else_=_job.place),
+                waits_since=case((top, literal(NEVER, Micros)), else_=since + literal(wait, Micros)),
             )
             .returning(_job.id, _job.turn, _job.waits_since)
         )
