@@ -124,11 +124,10 @@ def _config(bundle: Bundle, content: Mapping[str, Any], wanted: Wanted, stack: E
     """The configuration, and what builds its network where the author's code may run."""
     if not wanted.allow_code:
         return Config(content), None
-    from inference.applications.bundle.network import evaluator, scratch
+    from inference.applications.bundle.network import evaluator
 
-    folder = Path(stack.enter_context(scratch()))
     code = {name: bundle.read(name) for name in bundle.members if not name.startswith("models/")}
-    evaluate, build = evaluator(content, code, folder)
+    evaluate, build = stack.enter_context(evaluator(content, code))
     return Config(content, evaluate), build
 
 

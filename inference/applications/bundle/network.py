@@ -5,14 +5,16 @@ torch and MONAI are imported here alone, and only at import.
 
 import io
 import pickle
+import sys
 import tempfile
 import warnings
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from inference.applications.bundle.config import Config
+from inference.applications.bundle.config import Config, Evaluate
 from inference.applications.bundle.errors import CodeRefused, HostileBundle, UnfitBundle, UnreadableBundle
 
 NETWORKS = (
@@ -203,41 +205,49 @@ def convert(network: Any, window: Sequence[int], open_sides: bool, batch: int, t
     return "model.onnx", onnx_of(program, ["INPUT__0"], ["OUTPUT__0"])
 
 
-def evaluator(content: Mapping[str, Any], files: Mapping[str, bytes], folder: Path) -> tuple[Any, Any]:
+@contextmanager
+def evaluator(content: Mapping[str, Any], files: Mapping[str, bytes]) -> Iterator[tuple[Evaluate, Callable[[], Any]]]:
     """MONAI's own parser over the whole configuration, for what the operator allowed to run.
 
     Parameters
     ----------
     files
-        Of the bundle, by their paths; written into `folder`, from where its `scripts` are imported.
+        Of the bundle, by their paths; written into a folder from where its scripts are imported. Neither the folder nor the modules
+        stay.
 
-    Returns
-    -------
+    Yields
+    ------
     tuple
         What gives the value at an id, and what gives the network.
     """
-    import sys
-
     from monai.bundle import ConfigParser
 
-    for name, file in files.items():
-        target = folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(file)
-    sys.path.insert(0, str(folder))
-    parser = ConfigParser({**content, "bundle_root": str(folder)})
+    with tempfile.TemporaryDirectory(prefix="hilum-bundle-") as made:
+        folder = Path(made).resolve()
+        for name, file in files.items():
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(file)
+        parser = ConfigParser({**content, "bundle_root": str(folder)})
 
-    def value(id: str) -> Any:
+        def value(id: str) -> Any:
+            try:
+                if "imports" in content:
+                    parser.get_parsed_content("imports")
+                return parser.get_parsed_content(id)
+            except _CODE_FAILS as failed:
+                raise UnfitBundle(f"the bundle's own code at {id} failed: {type(failed).__name__}: {failed}") from failed
+
+        sys.path.insert(0, str(folder))
         try:
-            if "imports" in content:
-                parser.get_parsed_content("imports")
-            return parser.get_parsed_content(id)
-        except _CODE_FAILS as failed:
-            raise UnfitBundle(f"the bundle's own code at {id} failed: {type(failed).__name__}: {failed}") from failed
-
-    return value, lambda: value("network_def")
+            yield value, lambda: value("network_def")
+        finally:
+            sys.path.remove(str(folder))
+            for name in [name for name, module in sys.modules.items() if _lies_in(module, folder)]:
+                del sys.modules[name]
 
 
-def scratch() -> tempfile.TemporaryDirectory[str]:
-    """A folder for a bundle whose code is allowed to run."""
-    return tempfile.TemporaryDirectory(prefix="hilum-bundle-")
+def _lies_in(module: Any, folder: Path) -> bool:
+    file = getattr(module, "__file__", None)
+    places = [file] if isinstance(file, str) else [str(place) for place in getattr(module, "__path__", [])]
+    return any(Path(place).is_relative_to(folder) for place in places)

@@ -133,8 +133,8 @@ def unet(seed: int = 0) -> Any:
     return UNet(spatial_dims=3, in_channels=1, out_channels=2, channels=(4, 8), strides=(2,), num_res_units=0, norm="batch").eval()
 
 
-def bright() -> Any:
-    """The network whose answer is known: smooth, then logits around one half."""
+def bright(limit: float = 0.5) -> Any:
+    """The network whose answer is known: smooth, then logits around `limit`."""
     import torch
     from torch import Tensor, nn
 
@@ -143,9 +143,10 @@ def bright() -> Any:
             super().__init__()
             self.smooth = nn.Conv3d(1, 1, 3, padding=1, padding_mode="replicate", bias=False)
             nn.init.constant_(self.smooth.weight, 1 / 27)
+            self.limit = limit
 
         def forward(self, image: Tensor) -> Tensor:
-            above = (self.smooth(image) - 0.5) * 40.0
+            above = (self.smooth(image) - self.limit) * 40.0
             return torch.cat([-above, above], dim=1)
 
     return Bright().eval()

@@ -1,6 +1,9 @@
 """Bundles of the three layouts, imported and run, against MONAI's own workflow over the same configuration and the same image."""
 
 import copy
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,9 +13,11 @@ import numpy as np
 import pytest
 
 from inference.applications import catalog
+from inference.applications.bundle.errors import CodeRefused
 from inference.applications.bundle.importing import Imported, Wanted, import_bundle
 from inference.applications.bundle.layouts import Layout
 from inference.applications.bundle.manifest import FILE, from_text, masks, to_text
+from inference.applications.bundle.steps import Spacing
 from inference.applications.manifest import check_manifest
 from inference.imaging.volume import Volume
 from tests.unit.applications.bundle import made
@@ -196,3 +201,55 @@ def test_application_json_is_read_as_it_was_written(tmp_path: Path) -> None:
     content = (tmp_path / "models/a_ct/1" / FILE).read_bytes()
     assert from_text(content, "here") == imported.manifest
     assert to_text(imported.manifest) == content
+
+
+SCRIPT = '''
+"""A network of the bundle author's own."""
+
+from monai.networks.nets import UNet
+
+
+class Own(UNet):
+    def __init__(self, out_channels):
+        super().__init__(spatial_dims=3, in_channels=1, out_channels=out_channels, channels=(4, 8), strides=(2,), norm="batch")
+'''
+
+
+@pytest.mark.slow
+def test_code_that_the_operator_allows_runs_once(tmp_path: Path, infer_of: Callable[[Path], Any]) -> None:
+    """A network class in the bundle's scripts and an expression for the spacing: computed at import, kept as data; the entry says so."""
+    network = made.unet(4)
+    config = made.inference(
+        highres=True,
+        pixdim="$[1.5, 1.5, 2.0] if @highres else [3.0, 3.0, 3.0]",
+        network_def={"_target_": "scripts.own.Own", "out_channels": 2},
+    )
+    config["preprocessing"]["transforms"][3]["pixdim"] = "@pixdim"
+    bundle = made.folder(tmp_path / "own_ct", {"model.pt": made.state(network)}, config=config)
+    (bundle / "scripts").mkdir()
+    (bundle / "scripts/__init__.py").write_text("")
+    (bundle / "scripts/own.py").write_text(SCRIPT)
+    repository = tmp_path / "models"
+    with pytest.raises(CodeRefused, match="pixdim asks to run code"):
+        import_bundle(bundle, Wanted(), repository)
+    imported = import_bundle(bundle, Wanted(allow_code=True), repository)
+    assert imported.manifest.prepare[1] == Spacing(pixdim=(1.5, 1.5, 2.0))
+    assert [line.split(":")[0] for line in imported.entry.code] == ["pixdim", "network_def"]
+    assert "scripts.own.Own" in (repository / "own_ct/README.md").read_text()
+    shutil.rmtree(bundle)
+    plain = made.inference()
+    compare(imported, repository, infer_of(repository), plain, network, IMAGE)
+    # nothing of it stays in this process
+    assert not any("hilum-bundle-" in entry for entry in sys.path)
+    assert "scripts" not in sys.modules
+
+
+def test_serving_a_bundle_imports_neither_monai_nor_torch(tmp_path: Path) -> None:
+    """Reading the manifest and preparing an image take numpy; MONAI alone would take seconds of every worker's start."""
+    import_bundle(made.folder(tmp_path / "a_ct", {"model.ts": made.script(made.bright())}), Wanted(), tmp_path / "models")
+    program = (
+        "import sys; from pathlib import Path; from inference.applications import catalog; "
+        f"catalog.load('a-ct', [Path({str(tmp_path / 'models')!r})]); "
+        "print([m for m in ('torch', 'monai', 'scipy', 'onnxruntime') if m in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip() == "[]"
