@@ -14,6 +14,7 @@ from inference.imaging.geometry import Plane, series_geometry
 from inference.imaging.header import Instance, read_instance
 from inference.imaging.stored import StoredFrames, Values
 from inference.imaging.volume import SliceSource, Volume
+from inference.stages import ASSEMBLE, DECODE, stage
 
 FRAME_OF_REFERENCE_NAMESPACE = uuid.UUID("6d2c1b0e-6c0b-5f7a-9a55-9d1a4cf2f0c1")
 
@@ -48,6 +49,11 @@ def assemble(files: Sequence[Path], *, threads: int = 2) -> Volume:
     InputError
         One of `inference.imaging.errors`.
     """
+    with stage(ASSEMBLE):
+        return _assembled(files, threads)
+
+
+def _assembled(files: Sequence[Path], threads: int) -> Volume:
     instances = _images([read_instance(path) for path in files])
     slices = [
         _Slice(instance=instance, frame=frame, plane=plane)
@@ -129,10 +135,11 @@ def _frame_of_reference(images: Sequence[Instance]) -> str:
 
 def _voxels(stack: Sequence[_Slice], threads: int) -> Values:
     shape = (len(stack), stack[0].plane.rows, stack[0].plane.columns)
-    for dtype in candidate_dtypes([each.instance for each in stack]):
-        voxels = np.empty(shape, dtype=dtype)
-        if _fill(voxels, stack, threads):
-            return voxels
+    with stage(DECODE):
+        for dtype in candidate_dtypes([each.instance for each in stack]):
+            voxels = np.empty(shape, dtype=dtype)
+            if _fill(voxels, stack, threads):
+                return voxels
     raise AssertionError("float32 takes every value")
 
 

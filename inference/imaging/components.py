@@ -28,7 +28,7 @@ class _Runs:
 
 
 def largest_component(mask: Mask, *, touching: int = CORNERS) -> Mask:
-    """The largest part of (Z, Y, X) that hangs together; of equally large ones the first in raster order. The mask itself if it is one part."""
+    """The largest part of a mask (Z, Y, X), of equally large ones the first in raster order; the mask itself where it is one part."""
     runs = _runs(mask, touching)
     if runs.parts <= 1:
         return mask

@@ -152,4 +152,11 @@ def _in_words(detail: str) -> str:
         return detail
     took = said.pop("took_s", {})
     words = [f"{stage} {seconds:.2f} s" for stage, seconds in took.items()] if isinstance(took, dict) else [f"{took} s"]
-    return ", ".join(words + [f"{key} {value}" for key, value in said.items()])
+    return ", ".join(words + [f"{key.removesuffix('_s').replace('_', ' ')} {_value(value)}" for key, value in said.items() if value != {}])
+
+
+def _value(value: object) -> str:
+    """A value of a detail; of several by name, seconds among them, each with its name."""
+    if not isinstance(value, dict):
+        return str(value)
+    return "(" + ", ".join(f"{name} {each:.2f} s" if isinstance(each, float) else f"{name}: {each}" for name, each in value.items()) + ")"

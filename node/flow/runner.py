@@ -9,10 +9,11 @@ from pathlib import Path
 
 from inference import findings_file
 from inference.applications.port import Application
-from inference.engines.errors import EngineAway, EngineLost
+from inference.engines.errors import EngineAway, EngineBusy, EngineLost
 from inference.errors import EngineError, HilumError
 from inference.findings import Findings
 from inference.imaging.volume import Volume
+from inference.stages import collected
 from node.blobs.port import Blobs
 from node.domain.errors import JournalError
 from node.domain.instance import Instance, Standing
@@ -163,7 +164,9 @@ class Runner:
         blob = f"findings/{job.id}-{digest}.bin"
         self._blobs.put(blob, findings_file.dumps(findings))
         # before the state, so that whoever waits for it finds the figures
-        self._note(job, _ANALYSED, took_s=inferred.took_s, application=f"{application.name} {application.version}")
+        made_by = f"{application.name} {application.version}"
+        stages_s = _rounded(inferred.stages_s)
+        self._note(job, _ANALYSED, took_s=inferred.took_s, application=made_by, stages_s=stages_s, runtimes=dict(inferred.runtimes))
         if not self._journal.inferred(job.id, lease.token, blob, inferred.model_digest, self._clock()):
             raise LeaseLost
         metrics.ASSEMBLE.observe(inferred.took_s["assemble"], application=job.application)
@@ -185,12 +188,13 @@ class Runner:
         journaled = self._journal.job(job.id)  # with the time at which the findings were journaled: it goes into the objects
         before = predecessors_of(self._journal, journaled)
         encoding = encoding_of(journaled, application, findings, digest, volume, files, before)
-        encoded = self._encode(encoding)
+        with collected() as stages_s:
+            encoded = self._encode(encoding)
         lease.check()
         took = {"encode": time.monotonic() - began}
         objects = freeze(self._blobs, job.id, encoded)
         took["keep"] = time.monotonic() - began - took["encode"]
-        self._note(job, _MADE, took_s=took)
+        self._note(job, _MADE, took_s=took, stages_s=_rounded(stages_s))
         if not self._journal.encoded(job.id, lease.token, objects, self._clock()):
             raise LeaseLost
         metrics.ENCODE.observe(sum(took.values()), application=job.application)
@@ -218,7 +222,7 @@ class Runner:
         if made_by != installed:
             raise ApplicationChanged(f"the findings were made by {made_by}, installed is {installed}")
 
-    def _note(self, job: Job, name: str, *, took_s: Mapping[str, float], **facts: str) -> None:
+    def _note(self, job: Job, name: str, *, took_s: Mapping[str, float], **facts: object) -> None:
         self._journal.note("job", job.id, name, json.dumps({"took_s": _rounded(took_s), **facts}), self._clock())
 
     # ---- what goes wrong
@@ -251,12 +255,13 @@ class Runner:
             event("job.retry", job=job.id, code=error.code, reason=told or reason, counted=counts, again_in_s=again_in_s)
 
     def _blameless(self, job: Job, error: HilumError) -> bool:
-        """Neither an engine that is away nor a full disk is the study's fault; an engine that was lost under it may be, the fifth time."""
+        """Neither an engine that is away or busy nor a full disk is the study's fault; an engine that was lost under it may be, the sixth
+        time."""
         if isinstance(error, EngineLost):
             lost = [line for line in self._journal.events("job", job.id) if line.name == _RETRY and line.detail.startswith(error.code)]
             return len(lost) < _LOST_BEFORE_BLAME
         if isinstance(error, EngineError):
-            return isinstance(error, EngineAway) or job.engine in self._away(True)
+            return isinstance(error, EngineAway | EngineBusy) or job.engine in self._away(True)
         return isinstance(error, JournalError)
 
     def _end(self, job: Job, lease: str, state: JobState, code: str, reason: str, *, told: str = "") -> None:

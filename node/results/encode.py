@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from pydicom.dataset import Dataset
 
+from inference.stages import stage
 from node.results.check import check
 from node.results.identity import Identity, identify, to_bytes
 from node.results.planes import read_sources
@@ -15,6 +16,8 @@ from node.results.sr import report, segment_groups, study_groups
 from node.results.summary import summary, summary_identity
 
 SEG, SR, SC = "seg", "sr", "sc"
+SOURCES, SEGMENTATION, REPORT, PAGE, CHECK = "sources", "segmentation", "report", "page", "check"
+"""The stages of an encoding (`inference.stages`)."""
 
 
 def encode(encoding: Encoding) -> list[Encoded]:
@@ -35,23 +38,28 @@ def encode(encoding: Encoding) -> list[Encoded]:
 
 
 def _encode(encoding: Encoding) -> list[Encoded]:
-    sources = read_sources(encoding)
+    with stage(SOURCES):
+        sources = read_sources(encoding)
     found = numbered(encoding.findings)
     made: list[Encoded] = []
     if found:
-        seg_identity = identify(encoding, sources, "seg", "segmentation")
-        seg = segmentation(encoding, sources, found, seg_identity)
-        made.append(_encoded(SEG, seg, seg_identity))
-        sr_identity = identify(encoding, sources, "sr", "measurements", *_predecessors(encoding))
-        groups = segment_groups(encoding, found, seg_identity.sop_instance_uid)
-        made.append(_encoded(SR, report(encoding, sources, groups, sr_identity, seg), sr_identity))
+        with stage(SEGMENTATION):
+            seg_identity = identify(encoding, sources, "seg", "segmentation")
+            seg = segmentation(encoding, sources, found, seg_identity)
+            made.append(_encoded(SEG, seg, seg_identity))
+        with stage(REPORT):
+            sr_identity = identify(encoding, sources, "sr", "measurements", *_predecessors(encoding))
+            groups = segment_groups(encoding, found, seg_identity.sop_instance_uid)
+            made.append(_encoded(SR, report(encoding, sources, groups, sr_identity, seg), sr_identity))
     groups = study_groups(encoding, empty(encoding.findings))
     if groups:
         study_identity = identify(encoding, sources, "sr-study", "findings", *_predecessors(encoding))
         made.append(_encoded(SR, report(encoding, sources, groups, study_identity, None), study_identity))
-    page_identity = summary_identity(encoding, sources)
-    made.append(_encoded(SC, summary(encoding, sources, page_identity), page_identity))
-    check(made, encoding, sources)
+    with stage(PAGE):
+        page_identity = summary_identity(encoding, sources)
+        made.append(_encoded(SC, summary(encoding, sources, page_identity), page_identity))
+    with stage(CHECK):
+        check(made, encoding, sources)
     return made
 
 

@@ -66,7 +66,7 @@ def _segment(side: Side, mask: NDArray[np.bool_]) -> Segment:
 
 
 def _measurements(volume: Volume, side: Side, mask: NDArray[np.bool_]) -> tuple[Measurement, Measurement]:
-    volume_cm3 = int(mask.sum()) * volume.voxel_volume_mm3 / 1000
+    volume_cm3 = int(np.count_nonzero(mask)) * volume.voxel_volume_mm3 / 1000
     mean_hu = float(volume.voxels[mask].mean(dtype=np.float64))
     return (
         Measurement(name=codes.VOLUME, value=volume_cm3, unit=codes.CUBIC_CENTIMETRE, segment=_LABELS[side]),

@@ -14,6 +14,7 @@ from inference.applications.port import Infer, ModelRef
 from inference.imaging.components import fill_holes, largest_component
 from inference.imaging.resample import Grid, Interpolation, Shape, reorientation, resample
 from inference.imaging.volume import Volume
+from inference.stages import BACK, RESAMPLE, stage
 
 BOUNDING_BOX = ModelRef(name="deepbet_bbox")
 BRAIN = ModelRef(name="deepbet_brain")
@@ -42,18 +43,23 @@ def extract(volume: Volume, infer: Infer) -> Mask:
     turn = reorientation(source, "RAS")
     head, grid = turn.apply(volume.voxels), turn.grid(source)
 
-    coarse = _values(head, grid, COARSE)
-    low, high = (float(bound) for bound in np.percentile(coarse, PERCENTILES))
-    start, stop = bounding_box(largest_component(_marked(infer, BOUNDING_BOX, _normalise(coarse, low, high))), grid.shape)
-
-    box = grid.cropped(start, stop)
-    inside = tuple(slice(first, last) for first, last in zip(start, stop, strict=True))
-    marked = _marked(infer, BRAIN, _normalise(_values(head[inside], box, FINE), low, high))
-    # as it lies in the source's memory: turned back while it is resampled, and what follows runs along the source's rows
-    part = np.empty(turn.undo(np.empty(box.shape, dtype=np.bool_)).shape, dtype=np.bool_)
-    resample(marked, box.resized(FINE), box, by=Interpolation.NEAREST, out=turn.apply(part))
-    mask = np.zeros(volume.voxels.shape, dtype=np.bool_)
-    turn.apply(mask)[inside] = turn.apply(fill_holes(largest_component(part)))
+    with stage(RESAMPLE):
+        coarse = _values(head, grid, COARSE)
+        low, high = (float(bound) for bound in np.percentile(coarse, PERCENTILES))
+        _normalise(coarse, low, high)
+    marked = _marked(infer, BOUNDING_BOX, coarse)
+    with stage(RESAMPLE):
+        start, stop = bounding_box(largest_component(marked), grid.shape)
+        box = grid.cropped(start, stop)
+        inside = tuple(slice(first, last) for first, last in zip(start, stop, strict=True))
+        fine = _normalise(_values(head[inside], box, FINE), low, high)
+    marked = _marked(infer, BRAIN, fine)
+    with stage(BACK):
+        # as it lies in the source's memory: turned back while it is resampled, and what follows runs along the source's rows
+        part = np.empty(turn.undo(np.empty(box.shape, dtype=np.bool_)).shape, dtype=np.bool_)
+        resample(marked, box.resized(FINE), box, by=Interpolation.NEAREST, out=turn.apply(part))
+        mask = np.zeros(volume.voxels.shape, dtype=np.bool_)
+        turn.apply(mask)[inside] = turn.apply(fill_holes(largest_component(part)))
     return mask
 
 
