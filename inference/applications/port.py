@@ -31,7 +31,7 @@ class Infer(Protocol):
     def __call__(self, model: ModelRef, tensors: Tensors, /) -> dict[str, NDArray[Any]]: ...
 
     def at_once(self, model: ModelRef) -> int:
-        """How many calls are worth having under way at the same time: what the engine computes at once."""
+        """How many calls are worth having under way at the same time: what the engine computes at once, and what it can begin next."""
         ...
 
     def call_of(self, model: ModelRef) -> Call | None:

@@ -33,10 +33,21 @@ class Urgency(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """How busy an engine is with one model: calls that it computes at the same time, and how long (s) recent calls waited in its queue."""
+    """How busy an engine is with one model.
+
+    Attributes
+    ----------
+    at_once
+        Calls that it computes at the same time.
+    queue_s
+        How long (s) recent calls waited in its queue.
+    ahead
+        Calls worth having on their way besides, so that none of its places is empty while an answer travels.
+    """
 
     at_once: int = 1
     queue_s: float = 0.0
+    ahead: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

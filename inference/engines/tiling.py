@@ -19,6 +19,11 @@ Place: TypeAlias = tuple[int, ...]
 SIGMA = 0.125
 """Width of the blending Gaussian as a share of the window's side: at the middle of a face its weight is e⁻⁸."""
 
+HELD_BYTES = 2**30
+"""Of outputs under way or waiting for their turn. Two are always held, also of a hundred channels that have a gigabyte each."""
+
+_AT_FIRST = 2
+
 
 def infer_tiled(
     infer: Callable[[ModelRef, Tensors], dict[str, Array]],
@@ -94,10 +99,12 @@ def infer_tiled(
         tiles = _cut(image, group, window, fill)
         return infer(model, {input: tiles if prepare is None else prepare(tiles), **further})[output]
 
-    blend = _Blend(shape, window, starts, finish or _as_it_is, SIGMA if sigma is None else sigma, least)
-    with closing(in_order((partial(call, group) for group in groups), at_once or calls_at_once(infer, model))) as answers:
+    room = _Room()
+    blend = _Blend(shape, window, starts, finish, SIGMA if sigma is None else sigma, least)
+    with closing(in_order((partial(call, group) for group in groups), at_once or calls_at_once(infer, model), room)) as answers:
         for group, values in zip(groups, answers, strict=True):
             _check_output(model, output, values, (len(group), *window))
+            room.learn(values)
             for place, tile in zip(group, values, strict=True):
                 blend.add(place, tile)
     return blend.result()
@@ -115,15 +122,34 @@ def gaussian(window: Sequence[int], sigma: float = SIGMA) -> Floats:
     return _gaussian(tuple(window), sigma)
 
 
+class _Room:
+    """How many calls and their outputs there is memory for: a few until the first output has come, then as many as HELD_BYTES take."""
+
+    def __init__(self) -> None:
+        self._most = _AT_FIRST
+
+    def __call__(self) -> int:
+        return self._most
+
+    def learn(self, output: Array) -> None:
+        self._most = max(_AT_FIRST, HELD_BYTES // max(1, output.nbytes))
+
+
 class _Blend:
     """The weighted sum, for as many slices (axis 1 of the output) as windows still reach; windows come ordered by their first axis.
 
     Slice z of the image is kept at z modulo the window's depth: a window fills the ring, and the next row of windows finds the slices
-    that it shares where they are.
+    that it shares where they are. Where values are kept as they are, the ring is as long as the image and becomes the result itself.
     """
 
     def __init__(
-        self, shape: Place, window: Place, starts: Sequence[Sequence[int]], finish: Callable[[Floats], Array], sigma: float, least: float
+        self,
+        shape: Place,
+        window: Place,
+        starts: Sequence[Sequence[int]],
+        finish: Callable[[Floats], Array] | None,
+        sigma: float,
+        least: float,
     ) -> None:
         self._shape = shape
         self._window = window
@@ -135,7 +161,7 @@ class _Blend:
         self._sum_of_slice = sums[0]
         self._sum_in_plane = _outer(sums[1:])
         self._scratch = np.empty(window, dtype=np.float32)
-        self._depth = min(window[0], shape[0])
+        self._depth = shape[0] if finish is None else min(window[0], shape[0])
         self._weights = np.zeros((self._depth, *shape[1:]), dtype=np.float32) if least > 0 else None
         self._ring: Floats | None = None
         self._finished = 0
@@ -171,6 +197,9 @@ class _Blend:
             else:
                 slab /= self._weights[at]
                 self._weights[at] = 0
+            if self._finish is None:
+                self._out = self._ring
+                continue
             finished = self._finish(slab)
             lead = (slice(None),) * (finished.ndim - len(self._shape))
             if self._out is None:
@@ -186,10 +215,6 @@ class _Blend:
             count = min(stop - start, self._depth - at)
             yield slice(at, at + count), slice(start, start + count)
             start += count
-
-
-def _as_it_is(values: Floats) -> Floats:
-    return values
 
 
 def _starts(length: int, side: int, overlap: float) -> list[int]:

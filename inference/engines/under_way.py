@@ -13,7 +13,7 @@ AHEAD = 2
 """Times `at_once`: calls handed out before the oldest has come back. A slow one holds back the results after it, not the calls."""
 
 
-def in_order(calls: Iterable[Callable[[], Result]], at_once: int) -> Generator[Result, None, None]:
+def in_order(calls: Iterable[Callable[[], Result]], at_once: int, room: Callable[[], int] | None = None) -> Generator[Result, None, None]:
     """The results of `calls`, one after the other, while others are under way in threads.
 
     At most `at_once` calls run, and no more than AHEAD times as many results are held. The first call that fails ends it: its error is
@@ -24,6 +24,8 @@ def in_order(calls: Iterable[Callable[[], Result]], at_once: int) -> Generator[R
     ----------
     calls
         Taken one by one, in the caller's thread, not before there is room.
+    room
+        How many calls and results there is memory for, asked before each call; one is always under way.
     """
     if at_once < 1:
         raise ValueError(f"{at_once} calls under way; at least one makes sense")
@@ -32,7 +34,8 @@ def in_order(calls: Iterable[Callable[[], Result]], at_once: int) -> Generator[R
     pool = ThreadPoolExecutor(at_once, thread_name_prefix="call")
     try:
         while True:
-            while len(waiting) < AHEAD * at_once and (call := next(coming, None)) is not None:
+            most = AHEAD * at_once if room is None else max(1, min(AHEAD * at_once, room()))
+            while len(waiting) < most and (call := next(coming, None)) is not None:
                 waiting.append(pool.submit(call))
             if not waiting:
                 return

@@ -18,7 +18,7 @@ from inference.engines.triton.statistics import QueueTime
 from inference.errors import EngineError, HilumError
 
 _CHECKED_S = 60.0
-_LOAD_S = 600.0
+_LOAD_S = 300.0
 _UNREADABLE = "is at UNAVAILABLE state"
 
 
@@ -133,7 +133,7 @@ class Models:
     def load(self, model: ModelRef) -> Load:
         """Calls at once, and the time in the queue; of an ensemble, the narrowest of its steps and all their queues."""
         checked = self.checked(model)
-        return Load(at_once=checked.at_once, queue_s=sum(queue.mean_s() for queue in checked.queues))
+        return Load(at_once=checked.at_once, queue_s=sum(queue.mean_s() for queue in checked.queues), ahead=checked.at_once)
 
     def forget(self) -> None:
         """The server was lost."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from inference.engines.errors import EngineTimeout, WrongTensors
 from inference.engines.port import ModelRef, Tensors
-from inference.engines.tiling import infer_tiled
+from inference.engines.tiling import _Blend, infer_tiled
 from inference.engines.under_way import AHEAD, in_order
 
 MODEL = ModelRef(name="any")
@@ -84,21 +84,24 @@ def test_fewer_tiles_than_slots() -> None:
 
 
 def test_as_many_as_the_engine_says_are_under_way() -> None:
-    """Three, and never four: the calls meet at a barrier of three, which breaks when fewer come."""
+    """Three, and never four: once the first outputs have come, calls meet at a barrier of three, which breaks when fewer come."""
 
     class Infer:
         """Counts its calls."""
 
         def __init__(self) -> None:
-            self.now = self.most = 0
+            self.now = self.most = self.begun = 0
             self.lock = threading.Lock()
             self.meet = threading.Barrier(3)
 
         def __call__(self, model: ModelRef, tensors: Tensors) -> Answers:
             with self.lock:
                 self.now += 1
+                self.begun += 1
+                number = self.begun
                 self.most = max(self.most, self.now)
-            self.meet.wait(PATIENCE_S)
+            if number > 2:
+                self.meet.wait(PATIENCE_S)
             with self.lock:
                 self.now -= 1
             return {"y": tensors["x"]}
@@ -108,13 +111,13 @@ def test_as_many_as_the_engine_says_are_under_way() -> None:
             return 3
 
     infer = Infer()
-    image = image_of(4, 4, 24)
+    image = image_of(4, 4, 32)
     np.testing.assert_allclose(tiled(infer, image, overlap=0.0), image, rtol=1e-6)
     assert infer.most == 3
 
 
 def test_the_first_error_ends_the_rest() -> None:
-    """The third tile fails while the first is still computed: no further tile is begun, the error is the engine's own."""
+    """The third tile fails while the second is still computed: no further tile is begun, the error is the engine's own."""
     begun = 0
     lock = threading.Lock()
     failed = threading.Event()
@@ -127,13 +130,13 @@ def test_the_first_error_ends_the_rest() -> None:
         if number == 3:
             failed.set()
             raise EngineTimeout("too late")
-        assert failed.wait(PATIENCE_S)
+        assert number == 1 or failed.wait(PATIENCE_S)
         return {"y": tensors["x"]}
 
     with pytest.raises(EngineTimeout, match="too late"):
         tiled(infer, image_of(4, 4, 400), at_once=3)
     # the one that takes the failed call's slot may have begun before the error was seen, and those that were free with it
-    assert begun <= AHEAD * 3
+    assert begun <= 1 + AHEAD * 3
 
 
 def test_a_caller_that_stops_ends_the_rest() -> None:
@@ -220,6 +223,36 @@ def test_many_channels_need_no_volume_each() -> None:
     assert (labels == channels - 1).mean() > 0.99
     volume_of_each = channels * int(np.prod(shape)) * 4
     assert peak < 0.2 * volume_of_each
+
+
+def test_large_outputs_are_held_two_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight slots, but room for two outputs only: no more than two calls are under way or wait for their turn."""
+    held = most = 0
+    lock = threading.Lock()
+    image = image_of(4, 4, 40)
+    monkeypatch.setattr("inference.engines.tiling.HELD_BYTES", 2 * 4**3 * 4)
+
+    def infer(model: ModelRef, tensors: Tensors) -> Answers:
+        nonlocal held, most
+        with lock:
+            held += 1
+            most = max(most, held)
+        return {"y": tensors["x"].copy()}
+
+    def let_go(values: NDArray[np.float32]) -> NDArray[Any]:
+        return values.copy()
+
+    original = _Blend.add
+
+    def add(self: _Blend, place: tuple[int, ...], tile: NDArray[Any]) -> None:
+        nonlocal held
+        original(self, place, tile)
+        with lock:
+            held -= 1
+
+    monkeypatch.setattr(_Blend, "add", add)
+    np.testing.assert_allclose(tiled(infer, image, at_once=8, finish=let_go), image, rtol=1e-6)
+    assert most == 2
 
 
 def test_outputs_that_cannot_be_blended() -> None:
