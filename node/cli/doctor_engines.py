@@ -11,6 +11,7 @@ from node.settings.config import Config, EngineKind, EngineSettings
 if TYPE_CHECKING:
     from inference.engines.triton.engine import TritonEngine
 
+_LEAST_ROOM = 2**30
 _SOON = timedelta(days=21)
 _NEEDED = {
     "statistics": "hilum cannot tell how busy it is",
@@ -58,6 +59,10 @@ def _triton(config: Config, settings: EngineSettings, engine: "TritonEngine", ap
     if not report.all_ready:
         fix = "Look at the server's log: a model that it was told to load is not ready; those below are what hilum needs."
         yield Finding(subject=subject, level="warning", detail="the server says that it is not ready", fix=fix)
+    if engine.shares_memory and engine.shared_room < _LEAST_ROOM:
+        detail = f"{engine.shared_room / 2**20:.0f} MiB of shared memory on this machine: tensors that are larger go by gRPC"
+        fix = "Give the container more (`--shm-size=4g`, or `--ipc=host` as the server's)."
+        yield Finding(subject=subject, level="warning", detail=detail, fix=fix)
     if report.certificate_until is not None:
         yield _certificate(subject, report.certificate_until)
     for application in applications:

@@ -14,7 +14,7 @@ from inference.engines.triton.channel import Address, Tls, open_channel
 from inference.engines.triton.statuses import error_of
 from inference.errors import EngineError
 
-_ASK_S = 5.0
+_ASK_S = 10.0
 _WATCH_EVERY_S = 10.0
 _UNANSWERED = 3
 _SERVICE = "/inference.GRPCInferenceService"
@@ -104,8 +104,10 @@ class Calls:
                         self.reconnect()
                         raise EngineLost(f"{what} at {self.address}: the server does not answer any more") from None
                 except grpc.FutureCancelledError:
-                    raise EngineAway(f"{what} at {self.address}: the engine was closed") from None
+                    raise self._ended(what) from None
                 except grpc.RpcError as failed:
+                    if failed.code() is grpc.StatusCode.CANCELLED:
+                        raise self._ended(what) from failed
                     if failed.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
                         waited = time.monotonic() - began
                         raise EngineTimeout(f"{what} at {self.address}: not done after {waited:.1f} s") from failed
@@ -157,6 +159,12 @@ class Calls:
                 self._under_way.discard(call)
             if not call.done():
                 call.cancel()
+
+    def _ended(self, what: str) -> EngineAway:
+        """The channel was closed under a call: by `close`, or by another call that found the server gone."""
+        if self._closed:
+            return EngineAway(f"{what} at {self.address}: the engine was closed")
+        return EngineLost(f"{what} at {self.address}: the connection was given up, the server did not answer any more")
 
     def _lives(self) -> bool:
         try:

@@ -1,5 +1,6 @@
 """The way to a Triton server: its address, TLS, and a gRPC channel that carries messages as large as gRPC allows."""
 
+import re
 import socket
 import ssl
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 from inference.engines.errors import Unauthenticated
 
 PORT = 8001
+_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9a-fA-F:.]+")
 MOST_BYTES = 2**31 - 1
 """What Triton takes in one message, and what gRPC can count."""
 
@@ -56,18 +58,16 @@ def parse_url(url: str) -> Address:
     ValueError
         It is something else, with what is wrong.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in ("grpc", "grpcs"):
-        raise ValueError(f'"{url}" is no address of a Triton server; write grpc://host:8001 or grpcs://host:8001')
-    extra = parts.path.strip("/") or parts.query or parts.fragment or parts.username
-    if not parts.hostname or extra:
-        raise ValueError(f'"{url}" has to be a host and a port, nothing else: {parts.scheme}://host:8001')
+    said = f'"{url}" is no address of a Triton server; write grpc://host:8001 or grpcs://host:8001'
     try:
-        port = parts.port or PORT
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", PORT if parts.port is None else parts.port
     except ValueError as unfit:
-        raise ValueError(f'"{url}": the port is no number from 1 to 65535') from unfit
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return Address(target=f"{host}:{port}", secure=parts.scheme == "grpcs")
+        raise ValueError(f"{said} ({unfit})") from unfit
+    extra = parts.path.strip("/") or parts.query or parts.fragment or parts.username
+    if parts.scheme not in ("grpc", "grpcs") or extra or not _HOST.fullmatch(host) or port == 0:
+        raise ValueError(said)
+    return Address(target=f"[{host}]:{port}" if ":" in host else f"{host}:{port}", secure=parts.scheme == "grpcs")
 
 
 def open_channel(address: Address, tls: Tls) -> Any:

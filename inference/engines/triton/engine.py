@@ -1,47 +1,30 @@
 """The Triton engine: models of the repository, computed by a Triton Inference Server over gRPC, large tensors through shared memory."""
 
-import itertools
-import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 from numpy.typing import NDArray
 
-from inference.engines.errors import (
-    ComputationFailed,
-    EngineAway,
-    EngineTimeout,
-    MessageTooLarge,
-    ModelCrashed,
-    ModelNotServed,
-    SharedMemoryRefused,
-)
-from inference.engines.modelconfig import ModelConfig
+from inference.engines.errors import EngineAway, EngineTimeout, ModelCrashed, ModelNotServed
 from inference.engines.port import EngineHealth, Load, ModelRef, Tensors, Urgency
 from inference.engines.repository import Repository
 from inference.engines.triton.breaker import Breaker, State
 from inference.engines.triton.calls import Calls
-from inference.engines.triton.channel import MOST_BYTES, Tls, certificate_until, parse_url
+from inference.engines.triton.channel import Tls, certificate_until, parse_url
+from inference.engines.triton.computing import Call, Computing
 from inference.engines.triton.loading import Models
-from inference.engines.triton.message import Piece, arrays_of, request_of, serialize
 from inference.engines.triton.shared_memory import FOLDER
-from inference.engines.triton.sharing import SharedMemory, Sharing, Unshared
-from inference.engines.triton.sizes import OutputSizes
-from inference.engines.triton.statuses import error_of, region_too_small, region_unknown
+from inference.engines.triton.sharing import SharedMemory, Sharing
 from inference.errors import EngineError, HilumError
 
 LIMIT = 4 * 2**30
 """Bytes of shared memory that one process takes at most, unless told otherwise."""
 
 _HEALTH_S = 3.0
-_HEADROOM = 2**16  # what a message holds besides its tensors
-_ALIGNED = 64
-_ATTEMPTS = 2  # a server that was started again knows no region; one that says so twice has another reason
 
 Answer = TypeVar("Answer")
 
@@ -54,35 +37,6 @@ class ServerReport:
     extensions: tuple[str, ...]
     all_ready: bool
     certificate_until: datetime | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Call:
-    """One inference on its way."""
-
-    model: ModelRef
-    config: ModelConfig
-    inputs: Mapping[str, NDArray[Any]]
-    until: float | None
-    urgency: Urgency
-
-    @property
-    def what(self) -> str:
-        return f'model "{self.model.name}" version {self.model.version}'
-
-    def left_s(self) -> float | None:
-        """Seconds until the deadline.
-
-        Raises
-        ------
-        EngineTimeout
-        """
-        if self.until is None:
-            return None
-        left_s = self.until - time.monotonic()
-        if left_s <= 0:
-            raise EngineTimeout(f"{self.what}: the deadline passed {-left_s:.1f} s before the call began")
-        return left_s
 
 
 class TritonEngine:
@@ -123,8 +77,7 @@ class TritonEngine:
         self._models = Models(self._calls, Repository(repository), load=load, seconds=seconds)
         self._sharing = Sharing(self._calls, SharedMemory(shared_memory), limit=limit, folder=shared_folder, seconds=seconds)
         self._breaker = Breaker(seconds=seconds)
-        self._sizes = OutputSizes()
-        self._numbers = itertools.count(1)
+        self._computing = Computing(self._calls, self._sharing)
 
     # ---- the port
 
@@ -134,7 +87,7 @@ class TritonEngine:
         """Compute the outputs of a model; see the port's contract."""
         until = None if deadline_s is None else time.monotonic() + deadline_s
         config = self._models.config(model)
-        call = _Call(model=model, config=config, inputs=inputs, until=until, urgency=urgency)
+        call = Call(model=model, config=config, inputs=inputs, until=until, urgency=urgency)
         call.left_s()
         config.check_inputs(inputs)
         return self._guarded(lambda: self._served(call))
@@ -192,6 +145,16 @@ class TritonEngine:
         """Bytes of shared memory that this engine holds now."""
         return self._sharing.pool.held
 
+    @property
+    def shares_memory(self) -> bool:
+        """Whether large tensors go through shared memory now; asks the server when that is not known."""
+        return not self._sharing.why_not()
+
+    @property
+    def shared_room(self) -> int:
+        """Bytes of shared memory that this machine has in all."""
+        return self._sharing.room()
+
     def close(self) -> None:
         """Cancel what is under way and let go of the shared memory."""
         self._sharing.pool.close()
@@ -240,107 +203,17 @@ class TritonEngine:
 
     # ---- one inference
 
-    def _served(self, call: _Call) -> dict[str, NDArray[Any]]:
+    def _served(self, call: Call) -> dict[str, NDArray[Any]]:
         """Compute on a model that was checked; one that the server lost meanwhile is loaded again, once."""
+        self._sharing.tidy()
         self._models.checked(call.model)
         restarts = self._models.restarts(call.model)
         try:
-            return self._compute(call)
+            return self._computing.compute(call)
         except ModelNotServed:
             # a server that is about to end says the same: `check` finds out which it is
             self._models.check(call.model)
-            return self._compute(call)
+            return self._computing.compute(call)
         except ModelCrashed:
             self._models.restart(call.model, restarts)
             raise
-
-    def _compute(self, call: _Call) -> dict[str, NDArray[Any]]:
-        import grpc
-
-        try:
-            return self._shared(call) or self._plain(call)
-        except grpc.RpcError as failed:
-            raise error_of(failed, call.what, self._calls.address) from failed
-
-    def _shared(self, call: _Call) -> dict[str, NDArray[Any]] | None:
-        """Through shared memory; None where plain gRPC is to be taken."""
-        for _ in range(_ATTEMPTS):
-            sizes = self._sizes.of(call.model, call.config, call.inputs)
-            whole = sum(_aligned(array.nbytes) for array in call.inputs.values()) + sum(_aligned(size) for size in sizes.values())
-            if not self._sharing.wanted(whole):
-                break
-            try:
-                return self._through_memory(call, sizes, whole)
-            except Unshared as unseen:
-                last = str(unseen)
-        else:
-            self._sharing.gave_way(last)
-        if self._sharing.demanded and (why_not := self._sharing.why_not()):
-            raise SharedMemoryRefused(f"{call.what} at {self._calls.address}: {why_not}")
-        return None
-
-    def _plain(self, call: _Call) -> dict[str, NDArray[Any]]:
-        size = sum(array.nbytes for array in call.inputs.values())
-        if size > MOST_BYTES - _HEADROOM:
-            why_not = self._sharing.why_not() or "there is no room in it"
-            raise MessageTooLarge(
-                f"{call.what} at {self._calls.address}: its inputs have {size / 2**30:.1f} GiB, a gRPC message at most 2; "
-                f"only shared memory with a server on the same machine takes more, and {why_not}"
-            )
-        response = self._send(call, {}, list(call.inputs.values()))
-        return self._arrays(call, response, {})
-
-    def _through_memory(self, call: _Call, sizes: Mapping[str, int], whole: int) -> dict[str, NDArray[Any]] | None:
-        """Inputs, and outputs whose size is known, through one region; None where there is no room for it."""
-        import grpc
-
-        with self._sharing.pool.lease(whole) as region:
-            if region is None:
-                return None
-            pieces: dict[str, Piece] = {}
-            offset = 0
-            wanted = [*((f"input:{name}", array.nbytes) for name, array in call.inputs.items())]
-            wanted += [(f"output:{name}", size) for name, size in sizes.items()]
-            for name, size in wanted:
-                pieces[name] = Piece(region=region.name, offset=offset, size=size)
-                offset += _aligned(size)
-            for name, array in call.inputs.items():
-                region.write(pieces[f"input:{name}"].offset, array)
-            try:
-                response = self._send(call, pieces, [])
-            except grpc.RpcError as failed:
-                if region_too_small(failed):
-                    self._sizes.distrust(call.model)
-                elif region_unknown(failed):
-                    self._sharing.pool.forget()  # the server was started again
-                if region_unknown(failed) or region_too_small(failed):
-                    raise Unshared(str(error_of(failed, call.what, self._calls.address))) from failed
-                raise
-            shared = {name: region.bytes(pieces[f"output:{name}"].offset, size) for name, size in sizes.items()}
-            return self._arrays(call, response, shared)
-
-    def _send(self, call: _Call, pieces: Mapping[str, Piece], contents: list[NDArray[Any]]) -> Any:
-        left_s = call.left_s()
-        request = request_of(
-            call.model,
-            call.inputs,
-            call.config.outputs,
-            urgency=call.urgency,
-            identifier=f"hilum-{os.getpid()}-{next(self._numbers)}",
-            deadline_s=left_s,
-            pieces=pieces,
-        )
-        return self._calls.infer(serialize(request, contents), call.what, deadline_s=left_s)
-
-    def _arrays(self, call: _Call, response: Any, shared: Mapping[str, NDArray[np.uint8]]) -> dict[str, NDArray[Any]]:
-        try:
-            arrays = arrays_of(response, call.config.outputs, shared)
-        except ValueError as broken:
-            raise ComputationFailed(f"{call.what} at {self._calls.address}: {broken}") from broken
-        call.config.check_outputs(arrays)
-        self._sizes.learn(call.model, call.inputs, arrays)
-        return arrays
-
-
-def _aligned(size: int) -> int:
-    return -(-size // _ALIGNED) * _ALIGNED

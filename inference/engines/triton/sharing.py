@@ -1,5 +1,6 @@
 """Which way tensors go: through shared memory where the server is proved to see it, as plain gRPC otherwise."""
 
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -84,6 +85,10 @@ class Sharing:
         self.pool.forget()
         with self._lock:
             self._proved_at = None
+
+    def room(self) -> int:
+        """Bytes that the file system of shared memory has, used or not."""
+        return shutil.disk_usage(self._folder).total
 
     def tidy(self) -> None:
         """Every few seconds: let go of what nobody needs."""

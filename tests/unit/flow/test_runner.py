@@ -11,7 +11,7 @@ import pytest
 
 from inference import findings_file
 from inference.applications.port import Application, Infer
-from inference.engines.errors import EngineAway, EngineLost, WrongTensors
+from inference.engines.errors import EngineAway, EngineBusy, EngineLost, WrongTensors
 from inference.engines.port import ModelRef
 from inference.errors import EngineError, ModelError
 from inference.findings import Findings
@@ -240,12 +240,13 @@ def test_a_server_that_dies_under_a_job_gives_the_attempt_back_but_not_for_ever(
     assert (work.job.state, work.job.attempts, work.job.code) == (JobState.FAILED, 3, "HLM-4005")
 
 
-def test_a_server_that_was_not_reached_never_costs_an_attempt(work: Work) -> None:
-    """Nothing of the study has reached it."""
-    work.engine.fails = EngineAway("connection refused")
+@pytest.mark.parametrize("passes", [EngineAway("connection refused"), EngineBusy("exceeds maximum queue size")])
+def test_a_server_that_was_not_reached_or_is_busy_never_costs_an_attempt(work: Work, passes: EngineError) -> None:
+    """Nothing of the study has been computed: others keep the server busy, or it is not there."""
+    work.engine.fails = passes
     for _ in range(12):
         work.step()
-    assert (work.job.state, work.job.attempts, work.job.code) == (JobState.QUEUED, 0, "HLM-4004")
+    assert (work.job.state, work.job.attempts, work.job.code) == (JobState.QUEUED, 0, passes.code)
 
 
 def test_a_model_that_is_refused_parks_the_job_before_a_pixel_is_read_and_revives(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
