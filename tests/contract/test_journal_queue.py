@@ -248,8 +248,8 @@ def test_the_order_is_that_of_plain_python(story: Story, steps: list[tuple[list[
                 for job, (priority, deadline) in zip(_queue(story, *deadlines), deadlines, strict=True)
             }
         story.now += minutes * MINUTE
-        while any([one.move_up(story.now) for one in waiting.values()]):
-            pass
+        for one in waiting.values():
+            one.move_up(story.now)
         while story.journal.move_up(story.now, PATIENCE, offpeak_since=ALWAYS):
             pass
         for _ in range(claims):
@@ -273,17 +273,15 @@ class _Waits:
         self.came = came
         self.since: datetime | None = came
 
-    def move_up(self, now: datetime) -> bool:
-        """One class after each patience; whether it moved."""
-        if self.since is None or now - self.since < PATIENCE:
-            return False
-        if self.turn > 0:
-            self.turn -= 1
-            self.since += PATIENCE
-        else:
-            self.place = self.place or now
-            self.since = None
-        return True
+    def move_up(self, now: datetime) -> None:
+        """One class for each patience."""
+        while self.since is not None and now - self.since >= PATIENCE:
+            if self.turn > 0:
+                self.turn -= 1
+                self.since += PATIENCE
+            else:
+                self.place = self.place or now
+                self.since = None
 
     def key(self) -> tuple[int, bool, datetime, datetime]:
         """What claims are sorted by, before the order of coming."""

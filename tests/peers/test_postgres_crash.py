@@ -1,5 +1,6 @@
 """The journal on a real PostgreSQL that is restarted, killed and cut off in the middle of everything: nothing is lost, nothing twice."""
 
+import contextlib
 import re
 import signal
 import socket
@@ -91,7 +92,9 @@ def story(url: str) -> Iterator[Story]:
 
 
 def _python(program: str, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-c", program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+    )
 
 
 @pytest.mark.slow
@@ -155,7 +158,7 @@ class Cutting:
             threading.Thread(target=self._pump, args=(upstream, client, dropping, False), daemon=True).start()
 
     def _pump(self, source: socket.socket, to: socket.socket, dropping: threading.Event, asks: bool) -> None:
-        try:
+        with contextlib.suppress(OSError):
             while content := source.recv(65536):
                 if asks and self.lose and b"COMMIT\0" in content:  # not READ COMMITTED
                     self.lose = False
@@ -164,22 +167,13 @@ class Cutting:
                     self.lost += 1  # the server has answered: it is committed
                     break
                 to.sendall(content)
-        except OSError:
-            pass
         for end in (source, to):
-            with_suppressed(end)
+            with contextlib.suppress(OSError):  # the other thread may have closed it
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
 
     def close(self) -> None:
         self._listener.close()
-
-
-def with_suppressed(end: socket.socket) -> None:
-    """Close a socket that the other thread may have closed already."""
-    try:
-        end.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass
-    end.close()
 
 
 @pytest.fixture

@@ -65,3 +65,10 @@ def upgrade() -> None:
     )
     op.create_index("ix_job_leased", "job", ["application"], unique=False, sqlite_where=_LEASED, postgresql_where=_LEASED)
     op.create_index("ix_job_patience", "job", ["waits_since"], unique=False, sqlite_where=_CLAIMABLE, postgresql_where=_CLAIMABLE)
+    if op.get_bind().dialect.name == "postgresql":
+        op.alter_column("job", "rank", comment="priority that the routes asked for: 0 urgent, 1 routine, 2 offpeak")
+        op.alter_column(
+            "event",
+            "name",
+            comment="<subject>.<new state> for every change of state; besides: arrival.overtaken, job.claimed, job.released, job.joined, job.retry, job.hastened, job.moved_up, delivery.claimed, delivery.released, delivery.retry, delivery.again, instance.duplicate, instance.conflict, instance.replaced, instance.restored, instance.purged, instance.own_result, and what stages note",
+        )

@@ -1,0 +1,248 @@
+"""Two processes that do the same thing at the same moment, on one real PostgreSQL: whoever is first, the journal ends the same."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import text
+
+from node.domain.arrival import Completeness
+from node.domain.instance import Instance, Standing
+from node.domain.job import Priority
+from node.domain.state import JobState
+from node.journal import schema
+from node.journal.database import alembic_config
+from node.journal.port import NewJob
+from node.journal.sql import SqlJournal
+from tests.lab.other import Other
+from tests.lab.postgres import Postgres
+from tests.unit.journal.story import LEASE, QUIET, START, Story
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    """A server for this file."""
+    with Postgres() as running:
+        yield running
+
+
+@pytest.fixture
+def url(postgres: Postgres) -> str:
+    """A new database."""
+    return postgres.database()
+
+
+@pytest.fixture
+def opened(url: str) -> Iterator[Callable[[], SqlJournal]]:
+    """Journals, each as another process would have it."""
+    journals: list[SqlJournal] = []
+
+    def open_() -> SqlJournal:
+        journals.append(SqlJournal.open(url))
+        return journals[-1]
+
+    yield open_
+    for journal in journals:
+        journal.close()
+
+
+def _at_once(*steps: Callable[[], object]) -> list[object]:
+    """All steps in threads of their own, let go at the same moment."""
+    gate = threading.Barrier(len(steps))
+
+    def run(step: Callable[[], object]) -> object:
+        gate.wait()
+        return step()
+
+    with ThreadPoolExecutor(len(steps)) as threads:
+        return [future.result() for future in [threads.submit(run, step) for step in steps]]
+
+
+def _instance(story: Story, study: str, number: int, **changes: Any) -> Instance:
+    """An instance that no other study has."""
+    name = f"{study}.{number}"
+    return story.instance(number, sop_instance_uid=name, blob=name, digest=name, study_instance_uid=study, **changes)
+
+
+def test_receivers_of_one_study_make_one_arrival(opened: Callable[[], SqlJournal]) -> None:
+    """A study that comes over two associations to two hosts, in batches that meet: one open arrival that counts every instance."""
+    journals = [opened(), opened(), opened()]
+    for round_ in range(10):
+        study = f"1.2.{round_}"
+
+        def receive(number: int, study: str = study) -> None:
+            story = Story(journals[number])
+            for batch in range(3):
+                first = 1000 * number + 10 * batch
+                news = [story.new(_instance(story, study, n)) for n in range(first, first + 5)]
+                journals[number].record(news, START)
+
+        _at_once(*(partial(receive, n) for n in range(3)))
+        arrivals = journals[0].arrivals(study=study)
+        assert [(one.revision, one.instances) for one in arrivals] == [(1, 45)]
+        assert len(journals[0].arrival_instances(arrivals[0].id)) == 45
+
+
+def test_an_instance_never_joins_an_arrival_that_is_complete(opened: Callable[[], SqlJournal]) -> None:
+    """One process settles while another records: the instance is in the frozen manifest, or in a revision, and always counted."""
+    first, second = opened(), opened()
+    for round_ in range(20):
+        study = f"1.3.{round_}"
+        story = Story(first)
+        one, two = (_instance(story, study, n) for n in (1, 2))
+        first.record([story.new(one)], START)
+        arrival = story.arrival(study)
+        _at_once(
+            partial(first.complete, arrival.id, Completeness.QUIET, START),
+            partial(second.record, [story.new(two)], START),
+        )
+        frozen = len(first.arrival_instances(arrival.id))
+        latest = story.arrival(study)
+        counted = {found.id: found.instances for found in first.arrivals(study=study)}
+        assert counted[arrival.id] == frozen
+        assert (frozen, latest.id) == (2, arrival.id) or (frozen, latest.revision, latest.instances) == (1, 2, 2)
+
+
+def test_one_study_from_two_peers_makes_one_job(opened: Callable[[], SqlJournal]) -> None:
+    """Two processes route the two arrivals of a study at the same moment: the same analysis is one job, with the sinks of both."""
+    first, second = opened(), opened()
+    for round_ in range(20):
+        study, story = f"1.4.{round_}", Story(first)
+        for number, peer in enumerate(["ct1", "pacs"]):
+            first.record([story.new(_instance(story, study, number, peer=peer))], START)
+
+        def route(journal: SqlJournal, peer: str, study: str = study, story: Story = story) -> list[int]:
+            arrival = story.arrival(study, peer=peer)
+            assert journal.complete(arrival.id, Completeness.QUIET, START)
+            instances = tuple(one.id for one in journal.arrival_instances(arrival.id))
+            asked: NewJob = story.job_asked(routes=(peer,), sinks=(f"sink of {peer}",), instances=instances)
+            return journal.route(arrival.id, [], [asked], "config 1", START)
+
+        made = _at_once(lambda: route(first, "ct1"), lambda: route(second, "pacs"))
+        assert made[0] == made[1]
+        (job,) = first.jobs(study=study)
+        assert set(job.sinks) == {"sink of ct1", "sink of pacs"}
+
+
+def test_a_sink_that_joins_while_a_job_is_encoded_gets_its_delivery(opened: Callable[[], SqlJournal]) -> None:
+    """Routing adds a sink at the moment at which the worker inserts the deliveries: each sink has one, whoever was first."""
+    first, second = opened(), opened()
+    for round_ in range(20):
+        story = Story(first)
+        study = f"1.5.{round_}"
+        first.record([story.new(_instance(story, study, 1))], START)
+        story.route(story.job_asked(), study=study)
+        job = story.claim()
+        story.infer(job)
+        first.record([story.new(_instance(story, study, 2))], START)
+        arrival = story.arrival(study)
+        first.complete(arrival.id, Completeness.QUIET, START)
+        asked = story.job_asked(sinks=("archive", "viewer"), instances=(1,))
+        _at_once(
+            partial(story.encode, job),
+            partial(second.route, arrival.id, [], [asked], "config 1", START),
+        )
+        assert sorted(one.sink for one in first.deliveries(job=job.id)) == ["archive", "viewer"]
+
+
+def test_a_job_is_done_when_its_last_two_deliveries_end_at_once(opened: Callable[[], SqlJournal]) -> None:
+    """Each of two senders must not see the other one's delivery still under way."""
+    first, second = opened(), opened()
+    for round_ in range(20):
+        story = Story(first)
+        job = story.encoded(sinks=("archive", "viewer"), input_digest=f"inputs {round_}")
+        taken = [story.take(), story.take()]
+        _at_once(
+            partial(first.delivered, taken[0].id, taken[0].lease or "", START),
+            partial(second.delivered, taken[1].id, taken[1].lease or "", START),
+        )
+        assert first.job(job).state is JobState.DONE
+
+
+def test_what_is_sent_again_while_it_arrives_deadlocks_nobody(opened: Callable[[], SqlJournal]) -> None:
+    """The operator's resend and cancel lock a job and then its deliveries; so does the end of a delivery."""
+    first, second = opened(), opened()
+    for round_ in range(10):
+        story = Story(first)
+        job = story.encoded(sinks=("archive", "viewer"), input_digest=f"inputs {round_}")
+        taken = [story.take(), story.take()]
+        began = time.monotonic()
+        _at_once(
+            partial(first.delivered, taken[0].id, taken[0].lease or "", START),
+            partial(second.resend, job, None, START),
+        )
+        assert time.monotonic() - began < 0.9, "PostgreSQL looks for deadlocks after a second"
+        for one in first.deliveries(job=job):
+            if one.state == "waiting":
+                first.end_job(job, None, JobState.CANCELLED, "", "", START)
+                break
+
+
+def test_pixels_that_a_study_comes_to_need_are_not_purged(opened: Callable[[], SqlJournal]) -> None:
+    """Retention decides while the study is sent again: either it is purged first, and the arrival knows, or it stays."""
+    first, second = opened(), opened()
+    for round_ in range(20):
+        story = Story(first)
+        study = f"1.6.{round_}"
+        (instance,) = first.record([story.new(_instance(story, study, 1))], START)
+        story.route(study=study)
+        late = _instance(story, study, 2)
+        _at_once(
+            partial(first.tombstone, [instance], START),
+            partial(second.record, [story.new(late)], START),
+        )
+        (kept,) = [one for one in first.arrival_instances(story.arrival(study).id) if one.id == instance] or [None]
+        purged = first.instances_of(f"{study}.1")[0].standing is Standing.PURGED
+        assert kept is not None
+        assert (kept.standing is Standing.PURGED) == purged
+
+
+# ---- the schema
+
+
+def test_processes_of_many_hosts_that_start_at_once_create_one_journal(url: str) -> None:
+    """One migrates, the others wait for it."""
+    program = "import sys; sys.stdin.readline(); from node.journal.sql import SqlJournal; print(SqlJournal.open(sys.argv[1]).arrivals())"
+    others = [Other(program, url) for _ in range(4)]
+    try:
+        for other in others:
+            other.tell()
+        assert [other.hear() for other in others] == ["[]"] * 4
+    finally:
+        for other in others:
+            other.close()
+
+
+def test_the_migrations_build_the_schema_here_too(opened: Callable[[], SqlJournal]) -> None:
+    """Alembic itself finds no difference between the migrated database and what node.journal.schema describes."""
+    with opened()._engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, schema.metadata) == []
+
+
+def test_a_journal_of_the_first_release_keeps_its_queue(url: str, opened: Callable[[], SqlJournal]) -> None:
+    """Jobs that waited before the upgrade are claimed in the order that they had, and move up from where they stand."""
+    story = Story(opened())
+    story.receive(1)
+    ids = story.route(*(story.job_asked(application=name, priority=name) for name in (Priority.OFFPEAK, Priority.ROUTINE, Priority.URGENT)))
+    journal = story.journal
+    assert isinstance(journal, SqlJournal)
+    with journal._writing() as connection:
+        for column in ("deadline_at", "turn", "place", "waits_since"):
+            connection.execute(text(f"ALTER TABLE job DROP COLUMN {column}"))
+        connection.execute(text("DROP TABLE origin"))
+        connection.execute(text("CREATE INDEX ix_job_claim ON job (rank, due_at, id) WHERE state || '' IN ('queued', 'inferred')"))
+        connection.execute(text("DROP INDEX ix_job_leased"))
+        script = alembic_config()
+        script.attributes["connection"] = connection
+        command.stamp(script, "0001")
+    upgraded = opened()
+    assert upgraded.move_up(START + LEASE, LEASE, offpeak_since=START) == 3
+    assert [upgraded.claim_job("host:1", START + QUIET, LEASE).id for _ in ids] == [ids[2], ids[1], ids[0]]  # type: ignore[union-attr]
