@@ -17,11 +17,12 @@ def run(
     *,
     input: str,
     output: str,
-    tiles: Tiles,
+    by_default: Call,
     prepare: Callable[[Array], Array] | None = None,
     fill: float = 0.0,
     beside: Mapping[str, Array] | None = None,
     sigma: float | None = None,
+    least: float = 0.0,
     finish: Callable[[Floats], Array] | None = None,
 ) -> Array:
     """What a model says of an image, whichever way the repository wants it called.
@@ -32,13 +33,13 @@ def run(
         As an application gets it.
     image
         (C, …), best as it is stored (int16): it goes over the wire like that where the entry names a model that prepares by itself.
-    tiles
+    by_default
         How the model is called when its entry says nothing.
     prepare
         What the model itself takes, made of windows (N, C, …) voxel by voxel; not applied for a model that takes its place.
     beside
         What a model that takes its place needs besides, such as slope and intercept; without the batch axis.
-    fill, sigma, finish
+    fill, sigma, least, finish
         As for `infer_tiled`. A whole image is not filled up.
 
     Returns
@@ -52,7 +53,7 @@ def run(
     WrongTensors
         The answer is not on the image's grid.
     """
-    how = call_of(infer, model) or tiles
+    how = call_of(infer, model) or by_default
     if how.model is None:
         beside = None
     else:
@@ -70,6 +71,7 @@ def run(
             fill=fill,
             beside=beside,
             sigma=sigma,
+            least=least,
             prepare=prepare,
             finish=finish,
         )

@@ -1,4 +1,4 @@
-"""How a bundle calls its network: window by window over the image, or once with the whole of it."""
+"""How a bundle calls its network unless the repository says otherwise: window by window over the image, or once with the whole of it."""
 
 import math
 from collections.abc import Callable
@@ -9,7 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.applications.port import Infer, ModelRef
-from inference.engines.tiling import SIGMA, infer_tiled
+from inference.engines import port
+from inference.engines.calling import run
+from inference.engines.port import Tiles
+from inference.engines.tiling import SIGMA
 
 Floats: TypeAlias = NDArray[np.float32]
 Finish: TypeAlias = Callable[[Floats], NDArray[Any]]
@@ -48,15 +51,13 @@ class SlidingWindow:
     def __call__(self, infer: Infer, model: ModelRef, values: Floats, input: str, output: str, finish: Finish | None) -> NDArray[Any]:
         window = self.window((values.shape[0], values.shape[1], values.shape[2]))
         padded, inside = self._padded(values, window)
-        answer = infer_tiled(
+        answer = run(
             infer,
             model,
             padded[None],
             input=input,
             output=output,
-            window=window,
-            overlap=self.overlap,
-            batch=self.sw_batch_size,
+            by_default=Tiles(window=window, overlap=self.overlap, batch=self.sw_batch_size),
             fill=self.cval,
             sigma=self.sigma_scale if self.mode == "gaussian" else math.inf,
             least=_LEAST if self.mode == "gaussian" else 0.0,
@@ -86,8 +87,7 @@ class Whole:
     """One call with the whole image."""
 
     def __call__(self, infer: Infer, model: ModelRef, values: Floats, input: str, output: str, finish: Finish | None) -> NDArray[Any]:
-        answer: Floats = infer(model, {input: values[None, None]})[output][0]
-        return answer if finish is None else finish(answer)
+        return run(infer, model, values[None], input=input, output=output, by_default=port.Whole(), finish=finish)
 
     def window(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
         return shape

@@ -97,7 +97,9 @@ def rescaled(tiles: NDArray[Any]) -> NDArray[Any]:
 
 def asked(infer: Entered, image: NDArray[Any], **how: Any) -> NDArray[Any]:
     """The application's one way of asking."""
-    return run(infer, NETWORK, image, input="x", output="y", tiles=Tiles(window=(4, 4, 4), batch=2), prepare=rescaled, beside=BESIDE, **how)
+    return run(
+        infer, NETWORK, image, input="x", output="y", by_default=Tiles(window=(4, 4, 4), batch=2), prepare=rescaled, beside=BESIDE, **how
+    )
 
 
 @pytest.mark.parametrize(
@@ -151,7 +153,13 @@ def test_an_ensemble_may_finish_by_itself() -> None:
 
     def ask(*shape: int) -> NDArray[Any]:
         return run(
-            Infer(shape), NETWORK, image, input="x", output="y", tiles=Tiles(window=(2, 2, 2)), finish=lambda values: values.argmax(axis=0)
+            Infer(shape),
+            NETWORK,
+            image,
+            input="x",
+            output="y",
+            by_default=Tiles(window=(2, 2, 2)),
+            finish=lambda values: values.argmax(axis=0),
         )
 
     assert ask(1, 2, 3, 4).shape == ask(1, 1, 2, 3, 4).shape == (2, 3, 4)
