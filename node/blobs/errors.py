@@ -45,11 +45,11 @@ class BucketAway(JournalError):
 
 
 class BucketRefused(JournalError):
-    """The object store refuses what the node asks of it: the keys, their rights, or the bucket's name are wrong."""
+    """The object store refuses what the node asks of it, or is not trusted: keys, rights, bucket's name, or certificate are wrong."""
 
     code = "HLM-7053"
     remedy = (
-        "Check `store: bucket` (name, region, credentials) and that its keys may list, read, write and delete below the prefix; "
+        "Check `store: bucket` (name, region, credentials, ca) and that its keys may list, read, write and delete below the prefix; "
         "instances are kept in the spool until then."
     )
     retry = True

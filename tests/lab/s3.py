@@ -9,7 +9,6 @@ import getpass
 import hashlib
 import hmac
 import http.client
-import os
 import ssl
 import subprocess
 import sys
@@ -220,7 +219,7 @@ class S3:
     # ---- its files
     def _configure(self, stage: str) -> None:
         proxy = stage == "proxy"
-        tls = f"cert_file = {self.ca}\nkey_file = {self.folder / 'key.pem'}" if proxy and self.ca else ""
+        tls = f"cert_file = {self.folder / 'server.pem'}\nkey_file = {self.folder / 'key.pem'}" if proxy and self.ca else ""
         pipeline = "catch_errors bulk s3api tempauth slo proxy-server" if proxy else f"{stage}-server"
         text = _SERVER.format(
             folder=self.folder, port=self._ports[stage], user=getpass.getuser(), tls=tls, pipeline=pipeline, stage=stage
@@ -233,9 +232,18 @@ class S3:
             subprocess.run([self._programs / "swift-ring-builder", builder, *words], check=True, stdout=subprocess.DEVNULL)
 
     def _certify(self) -> None:
-        command = [program("openssl", "openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
-        files = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", self.folder / "key.pem", "-out", self.folder / "ca.pem"]
-        subprocess.run([*command, *files], check=True, capture_output=True, env={**os.environ, "HOME": str(self.folder)})
+        """An authority, and the server's certificate that it signs: clients refuse a server that shows the authority's own."""
+        openssl = program("openssl", "openssl")
+        authority, key = self.folder / "ca-key.pem", self.folder / "key.pem"
+        new = ["-newkey", "rsa:2048", "-nodes", "-days", "2"]
+        server = ["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"]
+        signed = ["-CA", self.ca, "-CAkey", authority, "-keyout", key, "-out", self.folder / "server.pem"]
+        for words in (
+            [*new, "-subj", "/CN=hospital", "-keyout", authority, "-out", self.ca],
+            [*new, "-subj", "/CN=127.0.0.1", *server, *signed],
+        ):
+            done = subprocess.run([openssl, "req", "-x509", *words], capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
 
 
 def bucket_blobs(server: S3, root: Path, *, prefix: str, cache_bytes: int = 1 << 30, **other: object) -> BucketBlobs:
