@@ -29,6 +29,7 @@ from inference.engines.errors import ServerNotStarted, ServerUnsupported, WrongS
 from inference.engines.modelconfig import DTYPES
 from inference.engines.triton import distribution
 from inference.engines.triton import server as server_module
+from inference.engines.triton.processes import SHM_PREFIX
 from inference.engines.triton.server import LocalTriton, ServerTls
 from tests.lab.loopback import outside
 from tests.lab.program import wait_until
@@ -117,7 +118,7 @@ def _alive(pid: int) -> bool:
 
 
 def _regions() -> set[str]:
-    return {region.name for region in Path("/dev/shm").glob(f"{server_module.SHM_PREFIX}{os.getpid()}_*")}
+    return {region.name for region in Path("/dev/shm").glob(f"{SHM_PREFIX}{os.getpid()}_*")}
 
 
 def test_it_serves_the_repository_as_it_is_on_loopback_alone(server: LocalTriton) -> None:
@@ -213,11 +214,13 @@ def test_a_killed_stub_is_an_error_until_the_model_is_loaded_again(triton: Start
     """The server lives on and serves other models; loading the model again brings it back. No request is answered wrongly."""
     server = triton(models, models=["double", "batched"])
     with _client(server) as asked:
-        for stub in server.stubs():
-            if "double" in Path(f"/proc/{stub}/cmdline").read_text():
-                os.kill(stub, signal.SIGKILL)
-        with pytest.raises(InferenceServerException):
-            _ask(server, client_timeout=30)
+        (stub,) = [each for each in server.stubs() if "double" in Path(f"/proc/{each}/cmdline").read_text()]
+        os.kill(stub, signal.SIGKILL)
+        for _ in range(2):
+            with pytest.raises(InferenceServerException, match="Stub process 'double_0_0' is not healthy"):
+                _ask(server, client_timeout=30)
+        assert stub not in server.stubs()
+        assert len(server.stubs()) == 1
         np.testing.assert_array_equal(_ask(server, "batched"), X * 2)
         asked.unload_model("double")
         wait_until(lambda: not asked.is_model_ready("double"), 30, "the dead model is unloaded")
@@ -230,6 +233,7 @@ def test_it_dies_with_the_process_that_started_it(models: Path) -> None:
     program = f"""
 import sys, threading
 from pathlib import Path
+from inference.engines.triton.processes import SHM_PREFIX
 from inference.engines.triton.server import LocalTriton
 server = LocalTriton(Path({str(models)!r}), models=["double"])
 thread = threading.Thread(target=server.start)
@@ -249,7 +253,7 @@ sys.stdin.read()
 
 def test_what_a_dead_starter_left_is_removed_by_the_next(triton: Started, models: Path) -> None:
     """Shared memory of a starter that was killed is gone after the next server's end; that of a living one stays."""
-    names = [f"{server_module.SHM_PREFIX}{pid}_0_left" for pid in (_dead_pid(), os.getppid())]
+    names = [f"{SHM_PREFIX}{pid}_0_left" for pid in (_dead_pid(), os.getppid())]
     regions = [Path("/dev/shm") / name for name in names]
     try:
         for region in regions:
@@ -344,6 +348,15 @@ def test_it_serves_tls_to_those_who_have_a_certificate(triton: Started, models: 
     for options in ({"ssl": True, "root_certificates": str(authority)}, {}):
         with _client(server, **options) as stranger, pytest.raises(InferenceServerException, match="UNAVAILABLE"):
             stranger.is_server_live()
+
+
+def test_certificates_that_cannot_be_read_are_said_at_once(triton: Started, models: Path, tmp_path: Path) -> None:
+    """Triton also says that its port is in use: no other port is tried."""
+    tls = ServerTls(certificate=tmp_path / "absent.pem", key=tmp_path / "absent.key")
+    with pytest.raises(ServerNotStarted, match=r"(?s)Invalid cert chain file") as refused:
+        triton(models, models=["double"], tls=tls, log=tmp_path / "log")
+    assert "already in use" in str(refused.value)
+    assert (tmp_path / "log").read_text().count("Invalid cert chain file") == 1
 
 
 def test_two_processes_unpack_it_once_and_a_damaged_copy_is_replaced(tmp_path: Path) -> None:

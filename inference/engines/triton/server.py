@@ -8,7 +8,6 @@ import contextlib
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -23,27 +22,18 @@ from types import TracebackType
 
 from inference.engines.errors import ServerNotStarted
 from inference.engines.triton.distribution import Distribution, local_distribution
+from inference.engines.triton.processes import LAUNCH, SHM_PREFIX, children, end_group, sweep
 
 _READY_S = 120.0
 _EXIT_S = 10
-_STUBS_S = 5.0
 _EVERY_S = 0.05
 _LISTENS = "Started Metrics Service at"
 _TRIES = 5
 _TOLD_LINES = 12
-_TAKEN = ("already in use", "failed to start", "Failed to bind")
+_TAKEN = "already in use"
+_BAD_TLS = "Unable to create secure server"  # of which the server also says that its port is in use
 # "I1121 14:03:28.580888 14960 server.cc:336] …", and what it warns of wherever there is no GPU
 _INFORMATION = re.compile(r"I\d{4} |.*(CUDA driver version|CudaDriverHelper)")
-_SHM = Path("/dev/shm")
-SHM_PREFIX = f"hilum_triton_{os.stat('/proc/self/ns/pid').st_ino if sys.platform == 'linux' else 0}_"
-# runs first in the server's process: dies with its parent, also when that is killed, then becomes the server
-_LAUNCH = """
-import ctypes, os, signal, sys
-ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
-if os.getppid() != int(sys.argv[1]):
-    sys.exit("the process that started the server is gone")
-os.execv(sys.argv[2], sys.argv[2:])
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +148,7 @@ class LocalTriton:
                 return
             said = self._said(before)
             self._end()
-            if not any(word in said for word in _TAKEN):
+            if _TAKEN not in said or _BAD_TLS in said:
                 break
         raise ServerNotStarted(f"the Triton server over {self._repository} did not become ready; it said last:\n{_last(said)}")
 
@@ -185,7 +175,7 @@ class LocalTriton:
 
     def stubs(self) -> list[int]:
         """Processes of the python stubs that compute; one for each instance of each model."""
-        return _children(self.pid) if self.running else []
+        return children(self.pid) if self.running else []
 
     @property
     def log(self) -> Path:
@@ -202,7 +192,7 @@ class LocalTriton:
         return self._ports
 
     def _launch(self, distribution: Distribution, ports: tuple[int, int]) -> None:
-        command = [sys.executable, "-I", "-S", "-c", _LAUNCH, str(os.getpid()), *self._command(distribution, ports)]
+        command = [sys.executable, "-I", "-S", "-c", LAUNCH, str(os.getpid()), *self._command(distribution, ports)]
         begun = threading.Event()
         failed: list[OSError] = []
 
@@ -280,8 +270,8 @@ class LocalTriton:
         self._process.wait()
         if self._keeper is not None:
             self._keeper.join()
-        _end_group(self._process.pid)
-        _sweep(self._regions)
+        end_group(self._process.pid)
+        sweep(self._regions)
 
     def _said(self, since: int) -> str:
         with self.log.open("rb") as log:
@@ -302,47 +292,3 @@ def free_ports() -> tuple[int, int]:
         for probe in (first, second):
             probe.bind(("127.0.0.1", 0))
         return first.getsockname()[1], second.getsockname()[1]
-
-
-def _children(pid: int) -> list[int]:
-    found = []
-    for tasks in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            found += [int(child) for child in tasks.read_text().split()]
-    return sorted(found)
-
-
-def _group(group: int) -> list[int]:
-    """Living processes of a process group."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            with contextlib.suppress(OSError):
-                state, _, its_group = (entry / "stat").read_text().rpartition(")")[2].split()[:3]
-                if int(its_group) == group and state != "Z":
-                    found.append(int(entry.name))
-    return found
-
-
-def _end_group(group: int) -> None:
-    """Wait until the stubs noticed that their server is gone; those that do not are killed."""
-    deadline = time.monotonic() + _STUBS_S
-    while _group(group):
-        if time.monotonic() > deadline:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(group, signal.SIGKILL)
-            deadline += _STUBS_S
-        time.sleep(_EVERY_S)
-
-
-def _sweep(prefix: str) -> None:
-    """Remove shared memory that a server left behind: `prefix`'s, and that of servers whose starter is gone.
-
-    The names hold the process namespace, too: containers that share /dev/shm do not see each other's processes.
-    """
-    for region in _SHM.glob(f"{SHM_PREFIX}*"):
-        starter = region.name.removeprefix(SHM_PREFIX).partition("_")[0]
-        abandoned = starter.isdecimal() and not Path(f"/proc/{starter}").exists()
-        if region.name.startswith(prefix) or abandoned:
-            with contextlib.suppress(OSError):
-                region.unlink()
