@@ -19,6 +19,7 @@ from node.flow.deliver import Deliver
 from node.flow.index import Index
 from node.flow.marks import OldMarks
 from node.flow.orphans import Orphans
+from node.flow.patience import Patience
 from node.flow.port import Stage
 from node.flow.retention import Retention
 from node.flow.route import RouteStage
@@ -28,6 +29,7 @@ from node.settings.config import Config
 
 _BEAT_EVERY = timedelta(seconds=10)
 _RETAIN_EVERY = timedelta(seconds=30)
+_MOVE_UP_EVERY = timedelta(seconds=10)
 _SWEEP_COPIES_EVERY = timedelta(minutes=10)
 _LOOK_FOR_ORPHANS_EVERY = timedelta(seconds=10)
 _ROUND_S = 4 * 3600.0  # a listing of everything is dear, and nothing waits for what it finds
@@ -63,6 +65,7 @@ def flow(config: Config, stop: threading.Event, *, ready: Callable[..., None]) -
             [
                 Tick(stage=beat, every=_BEAT_EVERY),
                 Tick(stage=Led(Retention(journal, blobs, config, journal.now), leader), every=_RETAIN_EVERY),
+                Tick(stage=Led(Patience(journal, config, journal.now), leader), every=_MOVE_UP_EVERY),
             ]
         )
         # a clock of its own: listing a large bucket must not keep the signs of life waiting

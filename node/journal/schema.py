@@ -371,14 +371,6 @@ tombstone = Table(
     comment="Bytes to be deleted, committed before they are; the row goes when they are gone.",
 )
 
-origin = Table(
-    "origin",
-    metadata,
-    Column("name", Words, primary_key=True, comment="random, given once: tells this journal from every other one"),
-    Column("restored_at", Micros, nullable=True, comment="when it was last found to be older than its blobs; null: never"),
-    comment="One row: which journal this is.",
-)
-
 beat = Table(
     "beat",
     metadata,

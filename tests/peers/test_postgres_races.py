@@ -237,7 +237,6 @@ def test_a_journal_of_the_first_release_keeps_its_queue(url: str, opened: Callab
     with journal._writing() as connection:
         for column in ("deadline_at", "turn", "place", "waits_since"):
             connection.execute(text(f"ALTER TABLE job DROP COLUMN {column}"))
-        connection.execute(text("DROP TABLE origin"))
         connection.execute(text("CREATE INDEX ix_job_claim ON job (rank, due_at, id) WHERE state || '' IN ('queued', 'inferred')"))
         connection.execute(text("DROP INDEX ix_job_leased"))
         script = alembic_config()

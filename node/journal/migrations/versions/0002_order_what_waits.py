@@ -1,7 +1,5 @@
-"""Jobs get deadlines and a place in the queue; a journal gets a name."""
+"""Jobs get deadlines and a place in the queue."""
 # ruff: noqa: E501 - the comments are those of node.journal.schema, as it was
-
-import secrets
 
 import sqlalchemy as sa
 from alembic import op
@@ -16,14 +14,6 @@ _LEASED = sa.text("lease IS NOT NULL")
 
 def upgrade() -> None:
     """Jobs that wait now keep their order: by priority, then by the time at which they are due."""
-    op.create_table(
-        "origin",
-        sa.Column("name", sa.Text(), nullable=False, comment="random, given once: tells this journal from every other one"),
-        sa.Column("restored_at", sa.BigInteger(), nullable=True, comment="when it was last found to be older than its blobs; null: never"),
-        sa.PrimaryKeyConstraint("name", name=op.f("pk_origin")),
-        comment="One row: which journal this is.",
-    )
-    op.execute(sa.text("INSERT INTO origin (name) VALUES (:name)").bindparams(name=secrets.token_hex(8)))
     # defaults, so that a node of the release before goes on inserting jobs until it is replaced too
     op.add_column(
         "job", sa.Column("deadline_at", sa.BigInteger(), nullable=True, comment="when its results should be there; null without a deadline")
