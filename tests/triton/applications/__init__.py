@@ -1,0 +1,1 @@
+"""Applications that tests bring: a folder each, as `models: applications:` names such folders."""
