@@ -9,7 +9,7 @@ import io
 import logging
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from inference.engines.configtext import config_text
 from inference.engines.embedded import EmbeddedEngine
 from inference.engines.errors import NotConvertible, TooDifferent
 from inference.engines.golden import golden_input
-from inference.engines.modelconfig import ANY, ModelConfig, TensorConfig, positions
+from inference.engines.modelconfig import ANY, ModelConfig, TensorConfig, parse_text, positions
 from inference.engines.port import ModelRef
 from inference.engines.repository import CONFIG, Repository
 
@@ -77,13 +77,24 @@ def export_model(repository: Path, model: ModelRef, to: str, *, tolerance: float
     text = config_text(
         model.name, "onnxruntime" if to == "onnx" else "pytorch", config.max_batch_size, config.inputs, config.outputs, FORMATS[to]
     )
-    difference = _measured(opened, config, model, made, text, FORMATS[to])
+    with closing(EmbeddedEngine(repository)) as engine:
+        difference = difference_from(lambda inputs: engine.infer(model, inputs), model.name, text, FORMATS[to], made)
+    refuse_different(f'"{model.name}" version {model.version} as {to}', difference, tolerance)
+    return Exported(file=FORMATS[to], content=made, config=text, difference=difference)
+
+
+def refuse_different(what: str, difference: Difference, tolerance: float = TOLERANCE) -> None:
+    """Refuse a conversion that is further from the original than is tolerated.
+
+    Raises
+    ------
+    TooDifferent
+    """
     if not difference.largest <= tolerance:
         raise TooDifferent(
-            f'"{model.name}" version {model.version} as {to} differs by {difference.largest:.3g} (mean {difference.mean:.3g}) from the '
-            f"original over {difference.inputs} inputs; {tolerance:g} is tolerated"
+            f"{what} differs by {difference.largest:.3g} (mean {difference.mean:.3g}) from the original over {difference.inputs} inputs; "
+            f"{tolerance:g} is tolerated"
         )
-    return Exported(file=FORMATS[to], content=made, config=text, difference=difference)
 
 
 def convert(config: ModelConfig, suffix: str, content: bytes, to: str) -> bytes:
@@ -200,27 +211,39 @@ def _inputs(config: ModelConfig, batch: int, side: int, seed: int | None) -> lis
     return made
 
 
-def _measured(repository: Repository, config: ModelConfig, model: ModelRef, content: bytes, text: str, file: str) -> Difference:
-    """Original and converted model on the golden input and on noise, with one and two in the batch, and with other sides where open."""
+def difference_from(
+    before: Callable[[dict[str, NDArray[Any]]], Mapping[str, NDArray[Any]]], name: str, text: str, file: str, content: bytes
+) -> Difference:
+    """How far a converted model is from what `before` computes.
+
+    Over the golden input and noise, with one and two in the batch, and with other sides where config.pbtxt leaves them open.
+
+    Parameters
+    ----------
+    before
+        The original: all inputs by name to its outputs by name.
+    name, text, file, content
+        Of the converted model: its name, its config.pbtxt, what its file is called, and the bytes.
+    """
+    config = parse_text(text, name, f'the configuration of "{name}"')
+    model = ModelRef(name=name)
     tried = [(1, _OPEN_SIDE, None), *((1 + seed % 2, _OTHER_SIDE if seed == 1 else _OPEN_SIDE, seed) for seed in range(_RANDOM_RUNS))]
-    names = _names(config.inputs)
     largest, total, count, same, places = 0.0, 0.0, 0, 0, 0
+    channels = 1 if config.max_batch_size > 0 else 0
     with tempfile.TemporaryDirectory(prefix="hilum-export-") as folder:
         trial = Path(folder)
         (trial / model.name / str(model.version)).mkdir(parents=True)
         (trial / model.name / CONFIG).write_text(text, encoding="utf-8")
         (trial / model.name / str(model.version) / file).write_bytes(content)
-        with closing(EmbeddedEngine(repository.path)) as before, closing(EmbeddedEngine(trial)) as after:
+        with closing(EmbeddedEngine(trial)) as after:
             for batch, side, seed in tried:
-                given = dict(zip(names, _inputs(config, batch, side, seed), strict=True))
-                one, other = before.infer(model, given), after.infer(model, given)
-                for name, array in one.items():
-                    far = np.abs(array.astype(np.float64) - other[name].astype(np.float64))
-                    largest, total, count = max(largest, float(far.max(initial=0.0))), total + float(far.sum()), count + far.size
-                    if not np.isfinite(far).all():
-                        largest = float("inf")
-                    channels = 1 if config.max_batch_size > 0 else 0
+                given = dict(zip(_names(config.inputs), _inputs(config, batch, side, seed), strict=True))
+                one, other = before(given), after.infer(model, given)
+                for name, array in other.items():
+                    far = np.abs(one[name].astype(np.float32, copy=False) - array.astype(np.float32, copy=False))
+                    most = float(far.max(initial=0.0)) if np.isfinite(far).all() else float("inf")
+                    largest, total, count = max(largest, most), total + float(far.sum(dtype=np.float64)), count + far.size
                     if array.ndim > channels and array.shape[channels] > 1:
-                        agree = array.argmax(axis=channels) == other[name].argmax(axis=channels)
+                        agree = array.argmax(axis=channels) == one[name].argmax(axis=channels)
                         same, places = same + int(agree.sum()), places + agree.size
     return Difference(largest=largest, mean=total / max(count, 1), argmax_agreement=same / places if places else None, inputs=len(tried))

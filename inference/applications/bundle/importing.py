@@ -10,13 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from inference.applications.bundle.card import about, attribution, licence, title
 from inference.applications.bundle.config import Config, parse
 from inference.applications.bundle.errors import UnclearBundle, UnfitBundle, UnreadableBundle
 from inference.applications.bundle.inferer import Inferer, SlidingWindow
 from inference.applications.bundle.layouts import INFERENCE, LARGE, METADATA, MOST_WEIGHTS_BYTES, WEIGHTS, Bundle, Layout, open_bundle
 from inference.applications.bundle.manifest import FILE, BundleManifest, to_text
+from inference.applications.bundle.metadata import MODALITIES, Network, network
 from inference.applications.bundle.names import structures
-from inference.applications.bundle.reading import MODALITIES, Network, network, pipeline
+from inference.applications.bundle.reading import pipeline
 from inference.engines.configtext import config_text
 from inference.engines.filing import ModelFile, Source, import_weights, next_version
 from inference.engines.modelconfig import ANY, TensorConfig
@@ -27,8 +29,6 @@ _OPEN_SIDE = 96
 """Side of the image that an open network is tried with where its windows are as long as the image."""
 
 _FILES = {".onnx": "model.onnx", ".ts": "model.pt"}
-_TITLE = 64
-_LICENCES = ("LICENSE", "docs/license.txt", "docs/LICENSE", "license.txt", "configs/license.json")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,21 +90,21 @@ def import_bundle(path: Path, wanted: Wanted, repository: Path) -> Imported:
         steps = pipeline(config, net, wanted.orientation)
         chosen = structures(net.names, wanted.codes)
         name = _name(wanted.name or bundle.name)
-        source, tensors = _weights(bundle, config, build, net, steps.inferer, wanted)
+        source, tensors = _weights(bundle, name, config, build, net, steps.inferer, wanted)
     said = ModelFile(
         name=name,
         version=wanted.version,
-        licence=wanted.licence or _licence(bundle),
-        attribution=wanted.attribution or _attribution(metadata),
+        licence=wanted.licence or licence(bundle),
+        attribution=wanted.attribution or attribution(metadata),
         config=_config_text(name, source.file, steps.inferer, net, tensors),
     )
-    source = replace(source, notes=(*_about(metadata), *steps.notes), code=tuple(config.evaluated) + source.code)
+    source = replace(source, notes=(*about(metadata), *steps.notes, *source.notes), code=tuple(config.evaluated) + source.code)
     said = replace(said, version=next_version(said, source, repository))
     assert said.version is not None, "it was just chosen"
     manifest = BundleManifest(
         name=_application_name(name),
         version=f"{_semantic(metadata.get('version'))}+model.{said.version}",
-        title=_title(metadata, name),
+        title=title(metadata, name),
         modality=(_modality(net, wanted),),
         model=ModelRef(name=name, version=said.version),
         input=tensors[0],
@@ -131,7 +131,9 @@ def _config(bundle: Bundle, content: Mapping[str, Any], wanted: Wanted, stack: E
     return Config(content, evaluate), build
 
 
-def _weights(bundle: Bundle, config: Config, build: Any, net: Network, inferer: Inferer, wanted: Wanted) -> tuple[Source, tuple[str, str]]:
+def _weights(
+    bundle: Bundle, name: str, config: Config, build: Any, net: Network, inferer: Inferer, wanted: Wanted
+) -> tuple[Source, tuple[str, str]]:
     """What is to be served, and the names of its input and output."""
     member = wanted.weights or bundle.first(*WEIGHTS)
     if member is None or member not in bundle.members:
@@ -143,8 +145,9 @@ def _weights(bundle: Bundle, config: Config, build: Any, net: Network, inferer: 
     if suffix in _FILES:
         names = _onnx_names(content) if suffix == ".onnx" else ("INPUT__0", "OUTPUT__0")
         return Source(file=_FILES[suffix], weights=content, published_sha256=published, where=where), names
+    from inference.applications.bundle.network import answers, convert, load, refuse_larger, state_dict
     from inference.applications.bundle.network import build as build_known
-    from inference.applications.bundle.network import convert, load, refuse_larger, state_dict
+    from inference.engines.exporting import difference_from, refuse_different
 
     state = state_dict(content, where)
     ran: tuple[str, ...] = ()
@@ -154,9 +157,15 @@ def _weights(bundle: Bundle, config: Config, build: Any, net: Network, inferer: 
     else:
         made = build()
         ran = (f"network_def: it builds {_target(config)}",)
+    made = load(made, state)
     window = inferer.window((_OPEN_SIDE, _OPEN_SIDE, _OPEN_SIDE))
-    file, weights = convert(load(made, state), window, _is_open(inferer), _batch(inferer), wanted.to)
-    return Source(file=file, weights=weights, published_sha256=published, where=where, code=ran), ("INPUT__0", "OUTPUT__0")
+    file, weights = convert(made, window, _is_open(inferer), _batch(inferer), wanted.to)
+    text = _config_text(name, file, inferer, net, ("INPUT__0", "OUTPUT__0"))
+    far = difference_from(answers(made), name, text, file, weights)
+    refuse_different(f'"{name}" as {wanted.to}', far)
+    note = f"converted from the state dict: differs by {far.largest:.2g} at most from it, over {far.inputs} inputs"
+    source = Source(file=file, weights=weights, published_sha256=published, where=where, notes=(note,), code=ran)
+    return source, ("INPUT__0", "OUTPUT__0")
 
 
 def _target(config: Config) -> str:
@@ -237,27 +246,3 @@ def _modality(net: Network, wanted: Wanted) -> str:
     if net.modality is None:
         raise UnclearBundle("metadata.json does not name the modality of its images: give --modality CT or --modality MR")
     return net.modality
-
-
-def _title(metadata: Mapping[str, Any], name: str) -> str:
-    said = str(metadata.get("name") or metadata.get("task") or name)
-    return " ".join("".join(each if each.isprintable() and each != "\\" else " " for each in said).split())[:_TITLE].strip() or name
-
-
-def _attribution(metadata: Mapping[str, Any]) -> str:
-    parts = [metadata.get("authors"), metadata.get("copyright")]
-    return "; ".join(" ".join(str(part).split()) for part in parts if part)[:500]
-
-
-def _licence(bundle: Bundle) -> str:
-    """The licence file's first words; the whole text is the publisher's to keep."""
-    member = bundle.first(*_LICENCES)
-    if member is None:
-        return ""
-    lines = [line.strip() for line in bundle.read(member).decode("utf-8", "replace").splitlines() if line.strip()]
-    return " ".join(lines[:2])[:120]
-
-
-def _about(metadata: Mapping[str, Any]) -> tuple[str, ...]:
-    keys = ("description", "intended_use", "data_source", "version")
-    return tuple(f"{key.replace('_', ' ')}: {' '.join(str(metadata[key]).split())[:500]}" for key in keys if metadata.get(key))

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from inference.applications.bundle.config import Config, Evaluate
 from inference.applications.bundle.errors import CodeRefused, HostileBundle, UnfitBundle, UnreadableBundle
 
@@ -203,6 +205,19 @@ def convert(network: Any, window: Sequence[int], open_sides: bool, batch: int, t
     if to == "pt2":
         return "model.pt2", program_bytes(program)
     return "model.onnx", onnx_of(program, ["INPUT__0"], ["OUTPUT__0"])
+
+
+def answers(network: Any) -> Callable[[Mapping[str, NDArray[Any]]], dict[str, NDArray[Any]]]:
+    """The network as it was before it was converted, called with arrays."""
+    import torch
+
+    def compute(inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        with torch.inference_mode():
+            result = network(torch.from_numpy(inputs["INPUT__0"]))
+        first = result if isinstance(result, torch.Tensor) else next(iter(result))
+        return {"OUTPUT__0": first.numpy()}
+
+    return compute
 
 
 @contextmanager
