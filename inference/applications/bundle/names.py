@@ -74,7 +74,6 @@ _ALIASES = {
     "bladder": "urinary bladder",
     "thyroid": "thyroid gland",
     "small intestine": "small bowel",
-    "kidneys": "kidney",
     "adrenal": "adrenal gland",
 }
 

@@ -1,0 +1,107 @@
+"""Decisions, clean-up and codes of a bundle, by hand and against what others have written down."""
+
+import numpy as np
+import pytest
+
+from inference import codes
+from inference.applications.bundle.errors import UncodedStructure
+from inference.applications.bundle.finish import Activation, Decision, KeepLargest, Return, finished, order_problem, voxelwise
+from inference.applications.bundle.names import _TABLE, is_background, known, structures
+from inference.applications.bundle.steps import source_image
+from tests.unit.applications.bundle.images import volume
+
+# the example in MONAI's documentation of KeepLargestConnectedComponent, as one slice
+PLANE = np.array([[0, 0, 1, 0, 0], [0, 2, 1, 1, 1], [1, 2, 1, 0, 0], [1, 2, 0, 1, 0], [2, 2, 0, 0, 2]])
+INDEPENDENT = np.array([[0, 0, 1, 0, 0], [0, 2, 1, 1, 1], [0, 2, 1, 0, 0], [0, 2, 0, 0, 0], [2, 2, 0, 0, 0]])
+TOGETHER = np.array([[0, 0, 1, 0, 0], [0, 2, 1, 1, 1], [1, 2, 1, 0, 0], [1, 2, 0, 0, 0], [2, 2, 0, 0, 0]])
+DIAGONAL = np.array([[0, 0, 1, 0, 0], [0, 2, 1, 1, 1], [1, 2, 1, 0, 0], [1, 2, 0, 1, 0], [2, 2, 0, 0, 2]])
+
+
+@pytest.mark.parametrize(
+    ("keep", "expected"),
+    [
+        (KeepLargest(applied_labels=(1, 2), independent=True, connectivity=1), INDEPENDENT),
+        (KeepLargest(applied_labels=(1, 2), independent=False, connectivity=1), TOGETHER),
+        (KeepLargest(applied_labels=(1, 2), independent=False, connectivity=2), DIAGONAL),
+        (KeepLargest(independent=True, connectivity=1), INDEPENDENT),
+    ],
+)
+def test_the_largest_part_as_monai_documents_it(keep: KeepLargest, expected: np.ndarray) -> None:
+    """Labels one by one or together, neighbours by faces or by edges too."""
+    image = source_image(volume(PLANE[None].astype(np.int16), (1.0, 1.0, 1.0)))
+    np.testing.assert_array_equal(finished(PLANE[None].astype(np.uint16), [keep], image)[0], expected)
+
+
+def test_masks_lose_their_smaller_parts() -> None:
+    """A single mask is an image of the labels 0 and 1; of several channels the first is left as it is, as MONAI leaves it."""
+    image = source_image(volume(np.zeros((1, 5, 5), np.int16), (1.0, 1.0, 1.0)))
+    ones = (PLANE == 1)[None]
+    (one,) = finished(ones[None], [KeepLargest(connectivity=1)], image)
+    np.testing.assert_array_equal(one[0], INDEPENDENT == 1)
+    both = finished(np.stack([ones, ones]), [KeepLargest(connectivity=1)], image)
+    np.testing.assert_array_equal(both[0], ones)
+    np.testing.assert_array_equal(both[1][0], INDEPENDENT == 1)
+
+
+def test_activations_by_hand() -> None:
+    """Softmax of equal logits is even; the logistic function of ±100 neither overflows nor warns."""
+    even = voxelwise(np.zeros((4, 1, 1, 1), np.float32), [Activation(softmax=True)])
+    np.testing.assert_allclose(even, 0.25)
+    values = np.array([-100, 0, 100], np.float32).reshape(3, 1, 1, 1)
+    with np.errstate(all="raise", under="ignore"):
+        np.testing.assert_allclose(voxelwise(values, [Activation(sigmoid=True)]).ravel(), [0, 0.5, 1], atol=1e-7)
+    np.testing.assert_array_equal(voxelwise(values, [Decision(threshold=0.0)]).ravel(), [False, True, True])
+    assert voxelwise(values, [Decision()]).item() == 2
+
+
+@pytest.mark.parametrize(
+    ("order", "said"),
+    [
+        ([Activation(softmax=True), Return(), Decision()], ""),
+        ([Decision(), KeepLargest(), Return()], ""),
+        ([Decision(), Activation(softmax=True), Return()], "an activation after"),
+        ([Return(), Activation(softmax=True), Decision()], "an activation after"),
+        ([Return(), KeepLargest(), Decision()], "before there is a decision"),
+        ([Decision(), Decision(), Return()], "2 decisions"),
+        ([Decision()], "0 ways back"),
+    ],
+)
+def test_orders_of_finishings(order: list[Activation | Decision | Return | KeepLargest], said: str) -> None:
+    """Those that make sense, and what is wrong with the others."""
+    problem = order_problem(order)
+    assert said in problem
+    assert bool(problem) == bool(said)
+
+
+def test_every_code_is_in_pydicoms_dictionary() -> None:
+    """Of SNOMED CT as DICOM uses it, with a meaning that is about the same thing."""
+    from pydicom.sr._concepts_dict import concepts
+
+    meanings = {value: said[0].lower() for entries in concepts["SCT"].values() for value, said in entries.items()}
+    stems = {"pancreas": "pancreatic", "trachea": "tracheal", "aorta": "aortic", "prostate": "prostatic", "spleen": "splenic"}
+    for name, (_, code) in _TABLE.items():
+        meaning = meanings[code.value]
+        words = {name, name.split()[0], stems.get(name, name), {"neoplasm": "tumor", "small bowel": "small intestine"}.get(name, name)}
+        assert any(word in meaning for word in words), (name, meaning)
+
+
+@pytest.mark.parametrize("name", ["left kidney", "kidney_left", "Kidney-L", "LT kidney"])
+def test_one_structure_by_many_names(name: str) -> None:
+    """Side and structure, however they are written."""
+    found = known(name)
+    assert found is not None
+    assert (found[1].value, found[2]) == ("64033007", codes.LEFT)
+
+
+@pytest.mark.parametrize("name", ["kidney tumor", "spleen or liver", "left right kidney", "organ 4", "", "liver vessel", "kidneys"])
+def test_what_is_not_known_whole_is_not_known(name: str) -> None:
+    """A part of a name is another structure's code."""
+    assert known(name) is None
+    with pytest.raises(UncodedStructure):
+        structures({1: name}, {})
+
+
+def test_background_is_no_structure() -> None:
+    """By the names that bundles give it."""
+    assert is_background(" Background ")
+    assert not is_background("back muscles")
