@@ -18,6 +18,7 @@ from pydicom.uid import ImplicitVRLittleEndian, MRImageStorage
 from node.blobs.folder import FolderBlobs
 from node.blobs.inbox import FolderInbox, part10
 from node.blobs.port import Blobs
+from node.blobs.spool import Spool
 from node.dimse.port import Reception
 from node.domain.errors import JournalError, RefusedError
 from tests.lab.s3 import S3, bucket_blobs
@@ -365,3 +366,32 @@ def test_many_threads_keep_at_once(inbox: FolderInbox) -> None:
     for thread in threads:
         thread.join()
     assert len({path.read_bytes()[-6:] for path in inbox.waiting(1000)}) == len(inbox.waiting(1000)) == 160
+
+
+# ---- a spool before a folder that several hosts mount
+def test_a_spool_brings_its_entries_to_the_shared_folder(tmp_path: Path) -> None:
+    """Published they lie in both, settled they have left the spool; one data set that two hosts received is one blob."""
+    shared = FolderBlobs(tmp_path / "shared")
+    for host in ("one", "other"):
+        spool = Spool(tmp_path / host, shared, min_free_bytes=0)
+        spool.keep(reception(calling_ae=host.upper()))
+        (entry,) = spool.waiting(1)
+        content = entry.read_bytes()
+        for _ in range(2):
+            spool.publish([(entry, f"instances/{host}.dcm"), (entry, "instances/same.dcm")])
+        assert shared.path(f"instances/{host}.dcm").read_bytes() == content
+        assert spool.waiting(1) == [entry]
+        for _ in range(2):
+            spool.settle(entry, f"instances/{host}.dcm")
+        assert spool.waiting(1) == []
+    assert sorted(shared.names()) == ["instances/one.dcm", "instances/other.dcm", "instances/same.dcm"]
+
+
+def test_taking_back_makes_an_entry_of_a_blob(inbox: FolderInbox, tmp_path: Path) -> None:
+    """The same bytes wait again; the blob stays."""
+    blobs = FolderBlobs(tmp_path / "blobs")
+    blobs.put("instances/a.dcm", b"x" * 3_000_000)
+    inbox.take_back(blobs.path("instances/a.dcm"))
+    (entry,) = inbox.waiting(10)
+    assert entry.read_bytes() == b"x" * 3_000_000
+    assert blobs.has("instances/a.dcm")

@@ -1,0 +1,135 @@
+"""How far all receivers have journaled what they got: the earliest of the living counts."""
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from node.assembly.horizon import Everywhere, Telling, journaled_until
+from node.blobs.inbox import FolderInbox
+from node.domain.errors import JournalError
+from node.journal.sql import SqlJournal
+from tests.contract.test_blobs import reception
+
+START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+class Clocked(SqlJournal):
+    """A journal whose time the test tells; it may be away."""
+
+    time = START
+    away = False
+
+    def now(self) -> datetime:
+        """What the test says."""
+        return self.time
+
+    def beats(self) -> dict[str, tuple[datetime, str]]:
+        """As they are, unless it is away."""
+        if self.away:
+            raise JournalError("away")
+        return super().beats()
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Clocked]:
+    """An empty one."""
+    opened = Clocked.open(f"sqlite:{tmp_path}/hilum.db")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def inbox(tmp_path: Path) -> FolderInbox:
+    """The spool of the other host."""
+    return FolderInbox(tmp_path / "other", min_free_bytes=0)
+
+
+def _receive(inbox: FolderInbox, at: datetime) -> None:
+    inbox.keep(reception())
+    os.utime(inbox.waiting(100)[-1], (at.timestamp(), at.timestamp()))
+
+
+def test_an_empty_spool_is_journaled_up_to_when_that_was_told(journal: Clocked, inbox: FolderInbox) -> None:
+    """Whatever came later may lie there unseen; here, where one looks at once, nothing bounds."""
+    everywhere = Everywhere(
+        journal,
+        lambda: journaled_until(journal, inbox),
+        "here",
+    )
+    assert everywhere() is None
+    Telling(journal, inbox, "other").step()
+    journal.time += timedelta(seconds=5)
+    assert everywhere() == START
+
+
+def test_the_oldest_entry_of_any_spool_bounds(journal: Clocked, inbox: FolderInbox, tmp_path: Path) -> None:
+    """The other's half a minute ago, ours ten seconds ago; when both are journaled nothing bounds but when that was told."""
+    here = FolderInbox(tmp_path / "here", min_free_bytes=0)
+    _receive(here, START - timedelta(seconds=10))
+    _receive(inbox, START - timedelta(seconds=30))
+    everywhere = Everywhere(journal, lambda: journaled_until(journal, here), "here")
+    telling = Telling(journal, inbox, "other")
+    telling.step()
+    assert everywhere() == START - timedelta(seconds=30)
+    inbox.drop(inbox.waiting(1)[0])
+    journal.time += timedelta(seconds=1)
+    telling.step()
+    assert everywhere() == START - timedelta(seconds=10)
+    here.drop(here.waiting(1)[0])
+    assert everywhere() == START + timedelta(seconds=1)
+
+
+def test_its_own_word_binds_no_host(journal: Clocked, inbox: FolderInbox) -> None:
+    """It looks into its own spool at once."""
+    Telling(journal, inbox, "here").step()
+    assert Everywhere(journal, lambda: None, "here")() is None
+
+
+def test_a_receiver_that_is_silent_for_a_minute_binds_no_longer(journal: Clocked, inbox: FolderInbox) -> None:
+    """One alarm; when it speaks again it counts again."""
+    telling = Telling(journal, inbox, "other")
+    telling.step()
+    everywhere = Everywhere(journal, lambda: None, "here")
+    assert everywhere() == START
+    with capture_logs() as events:
+        for _ in range(30):
+            journal.time += timedelta(seconds=3)
+            everywhere()
+        assert everywhere() is None
+        telling.step()
+        journal.time += timedelta(seconds=1)
+        assert everywhere() == journal.time - timedelta(seconds=1)
+    assert [one["event"] for one in events] == ["receiver.silent", "receiver.back"]
+
+
+def test_a_minute_begins_anew_when_the_database_returns(journal: Clocked, inbox: FolderInbox) -> None:
+    """While it was away nobody could speak, and spools have filled: nothing settles before the others have had their time."""
+    Telling(journal, inbox, "other").step()
+    everywhere = Everywhere(journal, lambda: None, "here")
+    assert everywhere() == START
+    journal.away = True
+    journal.time += timedelta(minutes=10)
+    with pytest.raises(JournalError):
+        everywhere()
+    journal.away = False
+    journal.time += timedelta(seconds=1)
+    assert everywhere() == START
+    journal.time += timedelta(seconds=61)
+    assert everywhere() is None
+
+
+def test_a_receiver_that_stops_is_waited_for_only_with_something_in_its_spool(journal: Clocked, inbox: FolderInbox) -> None:
+    """Drained, it says goodbye; stopped with entries, it does not."""
+    telling, everywhere = Telling(journal, inbox, "other"), Everywhere(journal, lambda: None, "here")
+    _receive(inbox, START)
+    telling.step()
+    telling.leave()
+    assert everywhere() == START
+    inbox.drop(inbox.waiting(1)[0])
+    telling.leave()
+    journal.time += timedelta(seconds=1)
+    assert everywhere() is None
