@@ -29,8 +29,8 @@ def rollback(
     """Serve another version of a model from now on: the one before, or --to; a second rollback undoes the first.
 
     Applications that are imported bundles, and others that follow the repository, use it from their next job on, under the UIDs of that
-    version. A job that has its findings keeps the version that made them; if it has no objects yet it is parked, and `hilum jobs retry`
-    analyses it anew. Applications that pin a version in their manifest keep it.
+    version. A job that has its findings keeps the version that made them; if it has no objects yet it is parked, and
+    `hilum jobs retry JOB --afresh` analyses it anew. Applications that pin a version in their manifest keep it.
 
     Parameters
     ----------

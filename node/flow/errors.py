@@ -57,6 +57,13 @@ class ApplicationChanged(ModelError):
     remedy = "Put the version back that the reason names and `hilum jobs retry JOB`; or `hilum jobs retry JOB --afresh` with the new one."
 
 
+class ServedMeanwhile(EngineError):
+    """Another version of the model was served between the beginning of a job and its analysis."""
+
+    code = "HLM-4181"
+    remedy = "Nothing: the job is analysed again by itself, with the version that is served."
+
+
 class SinkBusy(DeliveryError):
     """The sink took some objects and answered nothing final about the others."""
 
