@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from node.observe.events import event
-from node.settings.config import Config, EngineKind, EngineSettings, Peer, Sink, SinkKind
+from node.settings.config import Bucket, Config, EngineKind, EngineSettings, Peer, Sink, SinkKind
 
 if TYPE_CHECKING:
     from inference.applications.port import Application
@@ -62,6 +62,19 @@ def open_blobs(config: Config) -> "FolderBlobs | BucketBlobs":
 
     cache = Cache(store.blobs, most_bytes=store.bucket.cache_bytes, min_free_bytes=store.min_free_bytes)
     return BucketBlobs(store.bucket, cache)
+
+
+def ask_bucket(bucket: Bucket) -> str:
+    """Whether a bucket answers and lets the node in, as a sentence; touches nothing on this host.
+
+    Raises
+    ------
+    BucketAway, BucketRefused
+        It cannot be used.
+    """
+    from node.blobs.objects import Objects
+
+    return Objects(bucket).check()
 
 
 def open_intake(config: Config) -> "FolderInbox":

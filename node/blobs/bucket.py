@@ -27,7 +27,6 @@ class BucketBlobs:
     """
 
     def __init__(self, bucket: Bucket, cache: Cache) -> None:
-        self._bucket = bucket
         self._cache = cache
         self._objects = Objects(bucket)
 
@@ -127,18 +126,6 @@ class BucketBlobs:
                     self._cache.drop(name)
                     dropped += 1
         return dropped
-
-    def check(self) -> str:
-        """Write, list and delete something, as the node does; the sentence for `hilum doctor`.
-
-        Raises
-        ------
-        BucketAway, BucketRefused
-            It cannot be used.
-        """
-        conditional = self._objects.conditional()
-        next(iter(self._objects.list("")), None)
-        return f"{self._bucket.url} answers" + ("" if conditional else "; it knows no conditional put: names are looked up first")
 
     # ---- putting
     def _create(self, key: str, data: bytes | memoryview, digest: str) -> bool:

@@ -123,6 +123,12 @@ class Objects:
                 self._conditional = False
         return self._conditional
 
+    def check(self) -> str:
+        """Write and list something, as the node does; the sentence for people."""
+        known = self.conditional()
+        next(iter(self.list("")), None)
+        return f"{self._bucket.url} answers" + ("" if known else "; it knows no conditional put: names are looked up first")
+
     def get(self, key: str) -> "Fetched | None":
         """An object, to be read part by part; None when there is none."""
         import obstore

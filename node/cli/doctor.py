@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from inference.engines.repository import Repository
 
 _SILENT = timedelta(seconds=60)
-_MANY = 10_000
 
 
 def doctor(
@@ -59,40 +58,42 @@ def _look(config: Config) -> Iterator[Finding]:
 
 
 def _disk(config: Config) -> Iterator[Finding]:
-    folder = config.store.blobs
+    yield from _room(config, "disk", config.store.blobs)
+    if config.store.spool is not None:
+        yield from _room(config, "disk of the spool", config.store.spool)
+
+
+def _room(config: Config, subject: str, folder: Path) -> Iterator[Finding]:
     while not folder.exists():
         folder = folder.parent
     usage = shutil.disk_usage(folder)
     detail = f"{usage.free / 2**30:.1f} GiB free of {usage.total / 2**30:.0f} GiB at {folder}"
     if usage.free < config.store.min_free_bytes:
         fix = "Free space or lower `store: {min_free: …}`: senders are answered 0xA700 and keep their instances until then."
-        yield Finding(subject="disk", level="bad", detail=detail, fix=fix)
+        yield Finding(subject=subject, level="bad", detail=detail, fix=fix)
     elif usage.free < 2 * config.store.min_free_bytes:
-        yield Finding(subject="disk", level="warning", detail=detail, fix="Free space soon, or shorten `store: {keep: …}`.")
+        yield Finding(subject=subject, level="warning", detail=detail, fix="Free space soon, or shorten `store: {keep: …}`.")
     else:
-        yield Finding(subject="disk", level="good", detail=detail)
+        yield Finding(subject=subject, level="good", detail=detail)
 
 
 def _bucket(config: Config) -> Iterator[Finding]:
     from inference.errors import HilumError
-    from node.assembly.compose import open_blobs, open_intake
-    from node.blobs.bucket import BucketBlobs
+    from node.assembly.compose import ask_bucket
 
     if config.store.bucket is not None:
         try:
-            blobs = open_blobs(config)
-            assert isinstance(blobs, BucketBlobs), "the configuration has a bucket"
-            detail = blobs.check()
+            detail = ask_bucket(config.store.bucket)
         except HilumError as broken:
             yield Finding(subject="bucket", level="bad", detail=f"{broken} [{broken.code}]", fix=broken.remedy)
         else:
             yield Finding(subject="bucket", level="good", detail=detail)
     if config.store.bucket is None and config.store.spool is None:
         return
-    waiting = len(open_intake(config).waiting(_MANY))
-    many = f"{waiting} or more" if waiting == _MANY else str(waiting)
+    # looked at, not opened: whoever asks may be another user than the node's
+    waiting = sum(1 for _ in ((config.store.spool or config.store.blobs) / "inbox").glob("*.dcm"))
     fix = "They go on by themselves once the bucket (or the shared folder) and the journal are there; keep this host's disk until then."
-    detail = f"{many} instances wait in this host's spool" if waiting else "nothing waits in this host's spool"
+    detail = f"{waiting} instances wait in this host's spool" if waiting else "nothing waits in this host's spool"
     yield Finding(subject="spool", level="warning" if waiting else "good", detail=detail, fix=fix if waiting else "")
 
 
