@@ -11,7 +11,7 @@ from node.assembly import compose
 from node.assembly.horizon import Everywhere, Telling, journaled_until
 from node.assembly.hosts import host_of, make_run_folder, owner_of
 from node.assembly.roles import shares_journal
-from node.assembly.stages import Alone, Beat, Led, Paced, Ringing, Rounds, Swept
+from node.assembly.stages import Alone, Beat, Forgotten, Led, Paced, Ringing, Rounds, Swept
 from node.blobs.port import Blobs, Inbox
 from node.domain.errors import JournalError
 from node.flow.clock import Clock, Tick, turn
@@ -33,6 +33,7 @@ _MOVE_UP_EVERY = timedelta(seconds=10)
 _SWEEP_COPIES_EVERY = timedelta(minutes=10)
 _LOOK_FOR_ORPHANS_EVERY = timedelta(seconds=10)
 _ROUND_S = 4 * 3600.0  # a listing of everything is dear, and nothing waits for what it finds
+_FORGET_EVERY = timedelta(hours=1)
 _TELL_EVERY = timedelta(seconds=1)
 _INDEX_EVERY_S = 0.1
 
@@ -76,6 +77,7 @@ def flow(config: Config, stop: threading.Event, *, ready: Callable[..., None]) -
                 ),
                 Tick(stage=Led(Rounds(_old_marks(config, journal, blobs), rest_s=_ROUND_S), leader), every=_LOOK_FOR_ORPHANS_EVERY),
                 Tick(stage=Swept(blobs), every=_SWEEP_COPIES_EVERY),
+                Tick(stage=Led(Forgotten(journal, journal.now), leader), every=_FORGET_EVERY),
             ]
         )
         with (

@@ -2,12 +2,15 @@
 
 import fcntl
 import time
+from datetime import timedelta
 from pathlib import Path
 
 from node.blobs.port import Blobs
 from node.flow.port import Clock, Stage
 from node.journal.bell import AnyBell
 from node.journal.port import Journal, Leader
+
+_FORGOTTEN = timedelta(days=1)
 
 
 class Ringing:
@@ -129,3 +132,21 @@ class Beat:
         """Leave a sign of life; never counts as work."""
         self._journal.beat(self._process, "running", self._clock())
         return 0
+
+
+class Forgotten:
+    """Forgets the signs of life of processes that have given none for a day: their host is gone, and nobody need be told of it for ever."""
+
+    name = "forgotten"
+
+    def __init__(self, journal: Journal, clock: Clock) -> None:
+        self._journal = journal
+        self._clock = clock
+
+    def step(self) -> int:
+        """Forget them; how many."""
+        now = self._clock()
+        gone = [process for process, (at, _) in self._journal.beats().items() if now - at > _FORGOTTEN]
+        for process in gone:
+            self._journal.release(process.partition(" ")[2], now)
+        return len(gone)

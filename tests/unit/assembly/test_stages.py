@@ -1,0 +1,79 @@
+"""The small stages around the others: turns, leadership, rests, signs of life of hosts that are gone."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from node.assembly import stages
+from node.assembly.stages import Alone, Forgotten, Led, Rounds
+from node.journal.sql import SqlJournal
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+class Counting:
+    """Moves something so many times, then nothing once, and so on."""
+
+    name = "counting"
+
+    def __init__(self, *moves: int) -> None:
+        self.moves = list(moves)
+        self.steps = 0
+
+    def step(self) -> int:
+        """The next of what the test gave."""
+        self.steps += 1
+        return self.moves.pop(0) if self.moves else 0
+
+
+class Candidate:
+    """Leads when the test says so."""
+
+    leads = False
+
+    def close(self) -> None:
+        """Nothing to give up."""
+
+
+def test_of_two_on_one_lock_only_the_first_is_stepped(tmp_path: Path) -> None:
+    """Until it is gone; then the other goes on."""
+    first, second = Counting(1, 1, 1), Counting(1, 1)
+    one, other = Alone(first, tmp_path / "lock"), Alone(second, tmp_path / "lock")
+    assert (one.step(), other.step()) == (1, 0)
+    del one
+    assert other.step() == 1
+
+
+def test_who_does_not_lead_moves_nothing() -> None:
+    """And is not even asked; leading, it is."""
+    stage, leader = Counting(1), Candidate()
+    led = Led(stage, leader)
+    assert (led.step(), stage.steps) == (0, 0)
+    leader.leads = True
+    assert led.step() == 1
+
+
+def test_a_round_is_followed_by_a_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the start too; within a round steps follow each other."""
+    now = 1000.0
+    monkeypatch.setattr(stages.time, "monotonic", lambda: now)
+    stage = Counting(5, 5, 0, 5)
+    rounds = Rounds(stage, rest_s=60)
+    assert (rounds.step(), stage.steps) == (0, 0)
+    now += 60
+    assert [rounds.step() for _ in range(5)] == [5, 5, 0, 0, 0]
+    assert stage.steps == 3
+    now += 60
+    assert rounds.step() == 5
+
+
+def test_a_host_that_is_gone_for_a_day_is_forgotten(tmp_path: Path) -> None:
+    """One that was heard of since is not."""
+    journal = SqlJournal.open(f"sqlite:{tmp_path}/hilum.db")
+    journal.beat("work old-1a2b3c:7", "running", NOW - timedelta(hours=25))
+    journal.beat("spool old-1a2b3c/spool", "", NOW - timedelta(hours=25))
+    journal.beat("flow new-1a2b3c:7", "running", NOW - timedelta(hours=23))
+    assert Forgotten(journal, lambda: NOW).step() == 2
+    assert list(journal.beats()) == ["flow new-1a2b3c:7"]
+    journal.close()
