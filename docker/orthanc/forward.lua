@@ -2,5 +2,5 @@
 -- new again and are sent along; the node knows its own results and leaves them.
 
 function OnStableStudy(studyId, tags, metadata)
-   SendToModality(studyId, 'hilum')
+   RestApiPost('/modalities/hilum/store', DumpJson({ Resources = { studyId }, Synchronous = false }, true))
 end

@@ -21,7 +21,7 @@ from node.domain.errors import JournalError
 from node.journal.port import Journal
 from node.observe import metrics
 from node.observe.instruments import Sample
-from node.settings.config import Config
+from node.settings.config import Config, Store
 
 _LEAST_S = 5.0
 _SHARE = 20
@@ -88,9 +88,9 @@ class Facts:
                     journal.close()
         free, disk, disk_away = 0, list[Sample](), ""
         try:
-            free, disk = _disk(self._config.store.blobs)
+            free, disk = _disk(self._config.store)
         except OSError as error:
-            disk_away = f"{self._config.store.blobs}: {error.strerror}"
+            disk_away = f"{error.filename or self._config.store.blobs}: {error.strerror}"
         self._found = Found(
             at=began,
             took_s=self._seconds() - began,
@@ -131,23 +131,23 @@ def _counted(census: Census) -> list[Sample]:
     return samples
 
 
-def _disk(blobs: Path) -> tuple[int, list[Sample]]:
-    """Free bytes, and what there is to say of the disk and of the folders that received files wait in."""
-    there = next(folder for folder in (blobs, *blobs.parents) if folder.exists())
-    usage = shutil.disk_usage(there)
-    entries, oldest = _waiting(blobs / INBOX, ".dcm")
-    aside, _ = _waiting(blobs / ASIDE, ".dcm")
+def _disk(store: Store) -> tuple[int, list[Sample]]:
+    """Free bytes where instances come in, and what there is to say of the disks and of the folders that received files wait in."""
+    spool = store.spool or store.blobs
+    samples = []
+    free = 0
+    for name, folder in {"blobs": store.blobs, **({} if spool == store.blobs else {"spool": spool})}.items():
+        usage = shutil.disk_usage(next(there for there in (folder, *folder.parents) if there.exists()))
+        samples += [metrics.DISK_USED.of(usage.used / usage.total if usage.total else 0.0, folder=name)]
+        samples += [metrics.DISK_FREE.of(usage.free, folder=name)]
+        free = usage.free  # the last is where they come in
+    entries, oldest = _waiting(spool / INBOX, ".dcm")
+    aside, _ = _waiting(spool / ASIDE, ".dcm")
     # an entry's name begins with the time at which it came, in nanoseconds
     age_s = 0.0
     if oldest[:20].isdecimal():
         age_s = max(0.0, (time.time_ns() - int(oldest[:20])) / 1e9)
-    return usage.free, [
-        metrics.BLOBS_USED.of(usage.used / usage.total if usage.total else 0.0),
-        metrics.BLOBS_FREE.of(usage.free),
-        metrics.INBOX.of(entries),
-        metrics.INBOX_OLDEST.of(age_s),
-        metrics.ASIDE.of(aside),
-    ]
+    return free, [*samples, metrics.INBOX.of(entries), metrics.INBOX_OLDEST.of(age_s), metrics.ASIDE.of(aside)]
 
 
 def _waiting(folder: Path, ending: str) -> tuple[int, str]:

@@ -154,8 +154,8 @@ JOURNAL_BYTES = Fact("hilum_journal_bytes", "Size of the journal.")
 
 # ---- the disk
 
-BLOBS_USED = Fact("hilum_blobs_used_ratio", "Share of the disk under the blobs that is in use, by whatever.")
-BLOBS_FREE = Fact("hilum_blobs_free_bytes", "Free space under the blobs; below `min_free` senders are refused.")
+DISK_USED = Fact("hilum_disk_used_ratio", "Share in use, by whatever, of the disk under a folder of the store: blobs, spool.", "folder")
+DISK_FREE = Fact("hilum_disk_free_bytes", "Free space there; below `min_free` where instances come in, senders are refused.", "folder")
 INBOX = Fact("hilum_inbox_entries", "Received files that are not in the journal yet.")
 INBOX_OLDEST = Fact("hilum_inbox_oldest_seconds", "How long the oldest of them has waited.")
 ASIDE = Fact("hilum_aside_files", "Received files that could not be indexed and are kept for a person.")

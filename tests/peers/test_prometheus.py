@@ -45,8 +45,8 @@ def test_the_rules_fire_for_what_they_are_for(tmp_path: Path) -> None:
         {"series": 'hilum_instances_total{instance="a",peer="ct1",status="0000"}', "values": "0+60x120"},
         {"series": 'hilum_instances_total{instance="a",peer="ct1",status="A700"}', "values": "0x120"},
         {"series": 'hilum_jobs_ended_total{instance="a",application="ct-lung",state="done",code=""}', "values": "0+1x120"},
-        {"series": 'hilum_blobs_free_bytes{instance="a"}', "values": "1000000000x120"},
-        {"series": 'hilum_blobs_used_ratio{instance="a"}', "values": "0.5x120"},
+        {"series": 'hilum_disk_free_bytes{instance="a",folder="blobs"}', "values": "1000000000x120"},
+        {"series": 'hilum_disk_used_ratio{instance="a",folder="blobs"}', "values": "0.5x120"},
     ]
     ill = [
         {"series": 'up{job="hilum",instance="b"}', "values": "1x60 0x60"},
@@ -56,8 +56,8 @@ def test_the_rules_fire_for_what_they_are_for(tmp_path: Path) -> None:
         {"series": 'hilum_instances_total{instance="b",peer="ct2",status="A700"}', "values": "0x100 1x20"},
         {"series": 'hilum_jobs_ended_total{instance="b",application="mr-brain",state="done",code=""}', "values": "0+1x120"},
         {"series": 'hilum_jobs_ended_total{instance="b",application="mr-brain",state="parked",code="HLM-4002"}', "values": "0+1x120"},
-        {"series": 'hilum_blobs_free_bytes{instance="b"}', "values": "12000000000-10000000x120"},
-        {"series": 'hilum_blobs_used_ratio{instance="b"}', "values": "0.9x120"},
+        {"series": 'hilum_disk_free_bytes{instance="b",folder="blobs"}', "values": "12000000000-10000000x120"},
+        {"series": 'hilum_disk_used_ratio{instance="b",folder="blobs"}', "values": "0.9x120"},
         {"series": 'hilum_inbox_oldest_seconds{instance="b"}', "values": "0+60x120"},
         {"series": 'hilum_engine_up{instance="b",engine="gpu"}', "values": "0x120"},
         {"series": 'hilum_model_info{instance="b",engine="gpu",model="m/1",digest="aaaa"}', "values": "1x120"},

@@ -1,0 +1,86 @@
+"""What a container gives a program, without a container engine: a root file system of its own that cannot be written, a few places that
+can, another user, no capabilities.
+
+A mount namespace (`unshare`), a new root on a tmpfs with this system's programs and the tests' interpreter in it, `chroot`, and `setpriv`
+to an unprivileged user. Needs root; nothing outside the namespace is touched.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lab.docker import ROOT
+from tests.lab.needs import program
+
+USER = 1000
+
+_ENTER = r"""
+set -eu
+mount --make-rprivate /
+mount -t tmpfs -o mode=755 tmpfs /mnt
+cd /mnt
+readable() { mkdir -p "/mnt$2"; mount --bind "$1" "/mnt$2"; mount -o remount,bind,ro "/mnt$2"; }
+for link in bin lib lib32 lib64 sbin; do
+  if [ -L "/$link" ]; then ln -s "$(readlink "/$link")" "$link"; elif [ -d "/$link" ]; then readable "/$link" "/$link"; fi
+done
+readable /usr /usr
+mkdir -p etc/hilum var/lib/hilum tmp proc dev
+for file in hosts nsswitch.conf ld.so.cache localtime mime.types ssl; do [ ! -e "/etc/$file" ] || cp -aL "/etc/$file" etc/; done
+echo "hilum:x:$USER_ID:$USER_ID::/var/lib/hilum:/usr/sbin/nologin" > etc/passwd
+echo "hilum:x:$USER_ID:" > etc/group
+cp "$CONFIG" etc/hilum/hilum.yaml
+readable "$VENV" /opt/hilum
+for place in $PLACES; do readable "$place" "$place"; done
+mount --bind "$STATE" var/lib/hilum
+mount -t tmpfs -o mode=1777 tmpfs tmp
+mount --rbind /proc proc
+mount --rbind /dev dev
+chmod 755 /mnt
+mount -o remount,ro /mnt
+for place in / /usr /opt/hilum /etc /var/lib; do
+  if touch "/mnt$place/written" 2>/dev/null; then echo "$place can be written" >&2; exit 99; fi
+done
+exec chroot /mnt setpriv --reuid="$USER_ID" --regid="$USER_ID" --clear-groups --pdeathsig=KILL --no-new-privs --bounding-set=-all --inh-caps=-all -- \
+  env -i --chdir=/var/lib/hilum PATH=/opt/hilum/bin:/usr/bin:/bin "$@"
+"""
+
+
+def confined(words: Sequence[str], *, state: Path, config: Path, variables: Sequence[str] = ()) -> tuple[list[str], dict[str, str]]:
+    """The command, and its environment, that runs `words` as a container of the image would.
+
+    Parameters
+    ----------
+    state
+        What lies at /var/lib/hilum: the one place that can be written, besides /tmp and /dev/shm.
+    config
+        What lies at /etc/hilum/hilum.yaml.
+    variables
+        Of the environment, NAME=VALUE; there are no others but PATH.
+    """
+    if os.geteuid() != 0:
+        pytest.skip("a mount namespace and another user need root")
+    for name in ("unshare", "setpriv"):
+        program(name, "util-linux")
+    state.mkdir(parents=True, exist_ok=True)
+    os.chown(state, USER, USER)
+    outside_usr = [place for place in (Path(sys.base_prefix), ROOT, Path(sys.prefix)) if not place.is_relative_to("/usr")]
+    environment = {
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+        "USER_ID": str(USER),
+        "VENV": sys.prefix,
+        "PLACES": " ".join(map(str, outside_usr)),
+        "STATE": str(state),
+        "CONFIG": str(config),
+    }
+    return ["unshare", "--mount", "--", "sh", "-c", _ENTER, "confined", *variables, *words], environment
+
+
+def run_confined(*words: str, timeout_s: float = 120, **places: Any) -> subprocess.CompletedProcess[str]:
+    """Run it to its end."""
+    command, environment = confined(words, **places)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=timeout_s)
