@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from pydicom.dataset import FileDataset
 
 from inference.imaging.decode import candidate_dtypes, modality_values
 from inference.imaging.errors import MissingAttribute, MixedFrameOfReference, MixedSeries, NotAVolume, naming
@@ -24,6 +25,14 @@ class _Slice:
     instance: Instance
     frame: int
     plane: Plane
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Assembled:
+    """A volume, and the headers of the instances that its slices came from, each once, in no order of meaning."""
+
+    volume: Volume
+    headers: tuple[FileDataset, ...]
 
 
 def assemble(files: Sequence[Path], *, threads: int = 2) -> Volume:
@@ -49,11 +58,16 @@ def assemble(files: Sequence[Path], *, threads: int = 2) -> Volume:
     InputError
         One of `inference.imaging.errors`.
     """
+    return assemble_with_headers(files, threads=threads).volume
+
+
+def assemble_with_headers(files: Sequence[Path], *, threads: int = 2) -> Assembled:
+    """`assemble`, for those who speak of the source images afterwards."""
     with stage(ASSEMBLE):
         return _assembled(files, threads)
 
 
-def _assembled(files: Sequence[Path], threads: int) -> Volume:
+def _assembled(files: Sequence[Path], threads: int) -> Assembled:
     instances = _images([read_instance(path) for path in files])
     slices = [
         _Slice(instance=instance, frame=frame, plane=plane)
@@ -64,7 +78,7 @@ def _assembled(files: Sequence[Path], threads: int) -> Volume:
     geometry = series_geometry([each.plane for each in slices])
     stack = [slices[index] for index in geometry.order]
     first = instances[0]
-    return Volume(
+    volume = Volume(
         voxels=_voxels(stack, threads),
         affine=geometry.affine,
         sources=tuple(
@@ -76,6 +90,7 @@ def _assembled(files: Sequence[Path], threads: int) -> Volume:
         series_instance_uid=first.series_instance_uid,
         frame_of_reference_uid=_frame_of_reference(instances),
     )
+    return Assembled(volume=volume, headers=tuple(instance.header for instance in instances))
 
 
 def _images(instances: Sequence[Instance]) -> list[Instance]:

@@ -9,7 +9,7 @@ import os
 import struct
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -90,6 +90,8 @@ class Instance:
     lookup_table: bool
     """A Modality LUT stands in place of the rescale."""
     planes: tuple[Plane | None, ...]
+    header: FileDataset = field(compare=False, repr=False)
+    """The data set before the pixels, as it was read: whoever refers to the instance later need not read it again."""
 
 
 def read_instance(path: Path) -> Instance:
@@ -144,6 +146,7 @@ def read_instance(path: Path) -> Instance:
             else None
             for number, (own, common) in enumerate(frames, start=1)
         ),
+        header=dataset,
     )
 
 

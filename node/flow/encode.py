@@ -4,15 +4,12 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import TypeAlias
 
-from pydicom import dcmread
-from pydicom.dataset import FileDataset
 
 from inference.applications.port import Application
 from inference.findings import Findings
-from inference.imaging.volume import Volume
+from inference.imaging.assemble import Assembled
 from node.blobs.port import Blobs
 from node.domain.job import Job, ResultObject
 from node.domain.uid import derive_uid
@@ -30,8 +27,7 @@ def encoding_of(
     application: Application,
     findings: Findings,
     findings_digest: str,
-    volume: Volume,
-    files: Sequence[Path],
+    assembled: Assembled,
     predecessors: Sequence[Predecessor],
 ) -> Encoding:
     """Everything that the objects depend on; all of it is in the journal, in the blobs, or in the installed software.
@@ -40,16 +36,16 @@ def encoding_of(
     ----------
     job
         As the journal has it: with the time and the model of its findings.
-    files
-        The job's instances; those that the volume left out (localizers) are not sources.
+    assembled
+        The volume, and the headers of its sources: localizers, which the volume left out, are none.
     """
     assert job.inferred_at is not None, "only findings are encoded"
     assert job.model_digest is not None, "findings have a model"
     return Encoding(
         application=application,
         findings=findings,
-        sources=_headers(files, {source.sop_instance_uid for source in volume.sources}),
-        volume=volume,
+        sources=assembled.headers,
+        volume=assembled.volume,
         at=job.inferred_at,
         input_digest=job.input_digest,
         model_digest=job.model_digest,
@@ -96,12 +92,6 @@ def predecessors_of(journal: Journal, job: Job) -> list[Predecessor]:
         for one in journal.predecessor_objects(job.id)
         if one.kind == _REPORT
     ]
-
-
-def _headers(files: Sequence[Path], used: set[str]) -> list[FileDataset]:
-    headers = (dcmread(path, stop_before_pixels=True) for path in files)
-    # careless de-identification empties the data set's own UID: the assembling room then reads the file meta information's
-    return [header for header in headers if (header.get("SOPInstanceUID") or header.file_meta.MediaStorageSOPInstanceUID) in used]
 
 
 def _parameters() -> str:

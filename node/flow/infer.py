@@ -17,8 +17,7 @@ from inference.engines.port import Call, Engine, ModelRef, Tensors, Urgency
 from inference.engines.repository import Repository
 from inference.errors import ModelError
 from inference.findings import Findings
-from inference.imaging.assemble import assemble
-from inference.imaging.volume import Volume
+from inference.imaging.assemble import Assembled, assemble_with_headers
 from inference.stages import ANALYSE, INFER, collected, stage
 from node.domain.job import Job, Priority
 from node.flow.errors import JobTooLate
@@ -39,11 +38,14 @@ class Inferred:
         The same seconds more finely: `inference.stages`.
     runtimes
         What computed each model, by its name and version.
+    made_by
+        The application with the version that analysed.
     """
 
-    volume: Volume
+    assembled: Assembled
     findings: Findings
     model_digest: str
+    made_by: str
     took_s: Mapping[str, float]
     stages_s: Mapping[str, float] = field(default_factory=dict)
     runtimes: Mapping[str, str] = field(default_factory=dict)
@@ -90,7 +92,8 @@ class Analyst:
             engine.check(model)
         digest = model_digest(engine, models)
         with collected() as stages_s:
-            volume = assemble(files)
+            made = assemble_with_headers(files)
+            volume = made.volume
             assembled = time.monotonic()
             bounded = _Bounded(engine, application, calls, deadline, _URGENCY[job.priority])
             with stage(ANALYSE):
@@ -101,7 +104,15 @@ class Analyst:
         bounded.share_out(stages_s)
         took_s = {"assemble": assembled - began, "infer": time.monotonic() - assembled}
         runtimes = {f"{model.name} v{model.version}": engine.runtime(model) for model in models}
-        return Inferred(volume=volume, findings=findings, model_digest=digest, took_s=took_s, stages_s=stages_s, runtimes=runtimes)
+        return Inferred(
+            assembled=made,
+            findings=findings,
+            model_digest=digest,
+            took_s=took_s,
+            stages_s=stages_s,
+            runtimes=runtimes,
+            made_by=f"{application.name} {application.version}",
+        )
 
 
 def settings_of(config: settings.Config, application: str) -> settings.ApplicationSettings:

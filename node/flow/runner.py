@@ -12,7 +12,7 @@ from inference.applications.port import Application
 from inference.engines.errors import EngineAway, EngineBusy, EngineLost
 from inference.errors import EngineError, HilumError
 from inference.findings import Findings
-from inference.imaging.volume import Volume
+from inference.imaging.assemble import Assembled
 from inference.stages import collected
 from node.blobs.port import Blobs
 from node.domain.errors import JournalError
@@ -21,7 +21,7 @@ from node.domain.job import Job
 from node.domain.state import JobState
 from node.flow.backoff import back_off
 from node.flow.encode import Encode, encoding_of, freeze, predecessors_of
-from node.flow.errors import ApplicationChanged, DeliveredBefore, PixelsGone, WorkerDied
+from node.flow.errors import ApplicationChanged, DeliveredBefore, PixelsGone, ServedMeanwhile, WorkerDied
 from node.flow.infer import Inferred, settings_of
 from node.flow.lease import LENGTH, JobLease, LeaseLost
 from node.flow.marks import delivered_before
@@ -69,7 +69,7 @@ class Runner:
     encode
         `node.results.encode.encode`: findings to checked objects.
     assemble
-        `inference.imaging.assemble.assemble`: files to a volume.
+        `inference.imaging.assemble.assemble_with_headers`: files to a volume.
     away
         The engines that do not answer (`now`: look again); their jobs wait.
     at_once
@@ -88,7 +88,7 @@ class Runner:
         analyse: Callable[[Job, Sequence[Path]], Inferred],
         encode: Encode,
         *,
-        assemble: Callable[[Sequence[Path]], Volume],
+        assemble: Callable[[Sequence[Path]], Assembled],
         application_of: Callable[[str], Application],
         away: Callable[[bool], Collection[str]],
         at_once: Callable[[], Mapping[str, int]] = dict,
@@ -146,25 +146,27 @@ class Runner:
         application = self._application_of(job.application)
         files = self._files(job)
         if job.state is JobState.QUEUED:
-            volume, findings, digest = self._infer(job, application, lease, files)
+            assembled, findings, digest = self._infer(job, application, lease, files)
         else:
             self._refuse_another_version(job, application)
             assert job.findings_blob is not None, "an inferred job has findings"
             findings = findings_file.loads(self._blobs.path(job.findings_blob).read_bytes())
-            volume, digest = self._assemble(files), findings_file.digest(findings)
+            assembled, digest = self._assemble(files), findings_file.digest(findings)
         lease.check()
-        self._freeze(job, application, lease, files, volume, findings, digest)
+        self._freeze(job, application, lease, assembled, findings, digest)
 
-    def _infer(self, job: Job, application: Application, lease: JobLease, files: Sequence[Path]) -> tuple[Volume, Findings, str]:
-        """The volume, the findings, which are durable, and their digest."""
+    def _infer(self, job: Job, application: Application, lease: JobLease, files: Sequence[Path]) -> tuple[Assembled, Findings, str]:
+        """The volume with its headers, the findings, which are durable, and their digest."""
         inferred = self._analyse(job, files)
+        made_by = f"{application.name} {application.version}"
+        if inferred.made_by != made_by:
+            raise ServedMeanwhile(f"{inferred.made_by} analysed, {made_by} was served when the job began")
         lease.check()
         findings = _as_stored(inferred.findings)
         digest = findings_file.digest(findings)
         blob = f"findings/{job.id}-{digest}.bin"
         self._blobs.put(blob, findings_file.dumps(findings))
         # before the state, so that whoever waits for it finds the figures
-        made_by = f"{application.name} {application.version}"
         stages_s = _rounded(inferred.stages_s)
         self._note(job, _ANALYSED, took_s=inferred.took_s, application=made_by, stages_s=stages_s, runtimes=dict(inferred.runtimes))
         if not self._journal.inferred(job.id, lease.token, blob, inferred.model_digest, self._clock()):
@@ -172,22 +174,13 @@ class Runner:
         metrics.ASSEMBLE.observe(inferred.took_s["assemble"], application=job.application)
         metrics.INFER.observe(inferred.took_s["infer"], application=job.application)
         event("job.inferred", job=job.id, application=job.application, took_s=_rounded(inferred.took_s))
-        return inferred.volume, findings, digest
+        return inferred.assembled, findings, digest
 
-    def _freeze(
-        self,
-        job: Job,
-        application: Application,
-        lease: JobLease,
-        files: Sequence[Path],
-        volume: Volume,
-        findings: Findings,
-        digest: str,
-    ) -> None:
+    def _freeze(self, job: Job, application: Application, lease: JobLease, assembled: Assembled, findings: Findings, digest: str) -> None:
         began = time.monotonic()
         journaled = self._journal.job(job.id)  # with the time at which the findings were journaled: it goes into the objects
         before = predecessors_of(self._journal, journaled)
-        encoding = encoding_of(journaled, application, findings, digest, volume, files, before)
+        encoding = encoding_of(journaled, application, findings, digest, assembled, before)
         with collected() as stages_s:
             encoded = self._encode(encoding)
         lease.check()

@@ -3,12 +3,13 @@
 Nothing of the writing code is used here: the bytes are parsed by pydicom and taken apart by hand.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from io import BytesIO
 from typing import Any
 
 import numpy as np
 from pydicom import dcmread
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.multival import MultiValue
@@ -35,6 +36,7 @@ _TYPE_2 = (
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "AccessionNumber", "StudyID"),
     "ReferringPhysicianName",
 )
+_LONGEST_REMEMBERED = 1024
 _UNREADABLE = (InvalidDicomError, ValueError, TypeError, KeyError, AttributeError, NotImplementedError, IndexError, EOFError)
 
 
@@ -46,9 +48,12 @@ def check(encoded: Sequence[Encoded], encoding: Encoding, sources: Sources) -> N
     ResultError
         What differs, and in which object; none of them may leave.
     """
-    read = [(one, _read(one)) for one in encoded]
-    for one, dataset in read:
+    read = []
+    for one in encoded:
+        dataset, elements = _read(one)
+        read.append((one, dataset))
         _common(one, dataset, encoding, sources)
+        _values(one, elements)
     segmentations = [dataset for one, dataset in read if one.kind == "seg"]
     if len(segmentations) > 1:
         raise ResultMalformed(f"{len(segmentations)} segmentations of one job")
@@ -59,22 +64,31 @@ def check(encoded: Sequence[Encoded], encoding: Encoding, sources: Sources) -> N
             raise ResultMisidentified(f"two objects of one job share the UID {uids[0]}")
 
 
-def _read(one: Encoded) -> Dataset:
-    def parse() -> Dataset:
-        dataset = dcmread(BytesIO(one.data))
-        # elements are parsed when they are looked at: look at all
-        for _ in dataset.iterall():
-            pass
-        return dataset
-
-    return _parsed(one, parse)
-
-
-def _parsed(one: Encoded, parse: Callable[[], Dataset]) -> Dataset:
+def _read(one: Encoded) -> tuple[Dataset, list[DataElement]]:
+    """The object, and every element in it that differs from all others, parsed: items of one form share most of theirs."""
+    elements: list[DataElement] = []
     try:
-        return parse()
+        dataset = dcmread(BytesIO(one.data))
+        _look(dataset, elements, set())
     except _UNREADABLE as broken:
         raise ResultMalformed(f"{_name(one)} cannot be read back: {broken}") from broken
+    return dataset, elements
+
+
+def _look(dataset: Dataset, elements: list[DataElement], seen: set[tuple[int, str | None, bytes]]) -> None:
+    """Elements are parsed when they are looked at: look at each that was not met before with the very same bytes."""
+    for tag in list(dataset.keys()):
+        raw = dataset.get_item(tag)
+        if raw.VR == "SQ":
+            for item in dataset[tag].value:
+                _look(item, elements, seen)
+            continue
+        if isinstance(raw.value, bytes) and len(raw.value) <= _LONGEST_REMEMBERED:
+            known = (int(tag), raw.VR, raw.value)
+            if known in seen:
+                continue
+            seen.add(known)
+        elements.append(dataset[tag])
 
 
 def _contents(one: Encoded, dataset: Dataset, encoding: Encoding, sources: Sources, segmentations: Sequence[Dataset]) -> None:
@@ -117,12 +131,11 @@ def _common(one: Encoded, dataset: Dataset, encoding: Encoding, sources: Sources
             raise ResultMisidentified(f"{_name(one)}: the {what} is {found!r}, not {meant!r}")
     if dataset.SeriesInstanceUID == encoding.volume.series_instance_uid or dataset.SOPInstanceUID in sources.headers:
         raise ResultMisidentified(f"{_name(one)} has a UID of its source")
-    _values(one, dataset)
 
 
-def _values(one: Encoded, dataset: Dataset) -> None:
+def _values(one: Encoded, elements: Sequence[DataElement]) -> None:
     """What holds for single values wherever they stand: UIDs are UIDs, decimal strings fit 16 characters (PS3.5 6.2)."""
-    for element in dataset.iterall():
+    for element in elements:
         if element.VR == "UI":
             for uid in _each(element.value):
                 if uid and not is_uid(uid):

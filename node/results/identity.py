@@ -18,6 +18,7 @@ from node.results.codes import item
 from node.results.normalise import CHARACTER_SET, text
 from node.results.planes import Sources
 from node.results.port import Encoding
+from node.results.written import settled
 
 MANUFACTURER = "hilum"
 """The index stage knows the node's own results by it, beside the purpose (109102, DCM) of the contributing equipment."""
@@ -92,7 +93,7 @@ def to_bytes(dataset: Dataset) -> bytes:
     meta.ImplementationVersionName = IMPLEMENTATION_VERSION
     dataset.file_meta = meta
     file = BytesIO()
-    dcmwrite(file, dataset, enforce_file_format=True)
+    dcmwrite(file, settled(dataset), enforce_file_format=True)
     return file.getvalue()
 
 

@@ -8,7 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag, Tag
 from pydicom.uid import MRImageStorage
 
 from inference.imaging.volume import SliceSource
@@ -21,6 +23,10 @@ HALF_A_VOXEL = 0.5
 """How far from the volume's grid a source may lie, in voxels: beyond, it is another slice. The assembling room judges more finely."""
 
 _STAND_IN = "2.25."
+
+_SOP_INSTANCE_UID, _POSITION = Tag("SOPInstanceUID"), Tag("ImagePositionPatient")
+_ORIENTATION, _SPACING, _THICKNESS = Tag("ImageOrientationPatient"), Tag("PixelSpacing"), Tag("SliceThickness")
+_ROWS, _COLUMNS, _INDICATOR = Tag("Rows"), Tag("Columns"), Tag("PositionReferenceIndicator")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -72,10 +78,8 @@ def read_sources(encoding: Encoding) -> Sources:
     first = headers[slices[0].sop_instance_uid]
     entities = patient_and_study(first)
     entities.StudyInstanceUID = encoding.volume.study_instance_uid
-    planes = tuple(_plane(encoding, headers[source.sop_instance_uid], source, z) for z, source in enumerate(slices))
-    for plane in planes:
-        # the assembling room found all slices parallel; highdicom wants to see the very same numbers
-        plane.ImageOrientationPatient = planes[0].ImageOrientationPatient
+    stand_ins = _StandIns(encoding)
+    planes = tuple(stand_ins.plane(headers[source.sop_instance_uid], source, z) for z, source in enumerate(slices))
     # highdicom takes patient, study and the history of lossy compression from the first image
     planes[0].update(entities)
     planes[0].update(_lossy(headers.values()))
@@ -117,33 +121,63 @@ def _instance_uid(header: Dataset) -> str:
     return str(header.get("SOPInstanceUID") or meta.get("MediaStorageSOPInstanceUID") or "")
 
 
-def _plane(encoding: Encoding, header: Dataset, source: SliceSource, z: int) -> Dataset:
-    volume = encoding.volume
-    place = functional_group(header, source.frame, "PlanePositionSequence") or header
-    orientation = functional_group(header, source.frame, "PlaneOrientationSequence") or header
-    measures = functional_group(header, source.frame, "PixelMeasuresSequence") or header
-    for item, keyword in ((place, "ImagePositionPatient"), (orientation, "ImageOrientationPatient"), (measures, "PixelSpacing")):
-        if not item.get(keyword):
-            raise SourcesUnfit(f"{keyword} is absent in {_name(source)}")
-    if (header.Rows, header.Columns) != volume.voxels.shape[1:]:
-        raise SourcesUnfit(f"{_name(source)} has {header.Rows} rows and {header.Columns} columns, the volume {volume.voxels.shape[1:]}")
-    position = [float(mm) for mm in place.ImagePositionPatient]
-    if np.abs(np.linalg.solve(volume.affine, [*position, 1.0]) - (z, 0, 0, 1)).max() > HALF_A_VOXEL:
-        raise SourcesUnfit(f"{_name(source)} lies at {position} mm, slice {z} of the volume elsewhere")
-    plane = Dataset()
-    plane.SpecificCharacterSet = CHARACTER_SET
-    plane.SOPClassUID = MRImageStorage
-    plane.SOPInstanceUID = f"{_STAND_IN}{z + 1}"
-    plane.StudyInstanceUID, plane.SeriesInstanceUID = volume.study_instance_uid, volume.series_instance_uid
-    plane.FrameOfReferenceUID, plane.Modality = volume.frame_of_reference_uid, volume.modality
-    plane.PositionReferenceIndicator = text(header, "PositionReferenceIndicator")
-    plane.Rows, plane.Columns = header.Rows, header.Columns
-    plane.ImagePositionPatient = [decimal(mm) for mm in place.ImagePositionPatient]
-    plane.PixelSpacing = [decimal(mm) for mm in measures.PixelSpacing]
-    plane.SliceThickness = _thickness(measures, volume.spacing_mm[0])
-    plane.SpacingBetweenSlices = decimal(float(f"{volume.spacing_mm[0]:.10g}"))
-    plane.ImageOrientationPatient = [decimal(cosine) for cosine in orientation.ImageOrientationPatient]
-    return plane
+class _StandIns:
+    """Makes the stand-ins of one volume; what its slices share, nearly all of it, is read and made once."""
+
+    def __init__(self, encoding: Encoding) -> None:
+        self._volume = encoding.volume
+        self._to_indices = np.linalg.inv(encoding.volume.affine)
+        self._alike: dict[tuple[object, ...], dict[BaseTag, DataElement]] = {}
+        self._orientation: DataElement | None = None
+
+    def plane(self, header: Dataset, source: SliceSource, z: int) -> Dataset:
+        """The stand-in of slice `z`."""
+        place = functional_group(header, source.frame, "PlanePositionSequence") or header
+        sent = place.get("ImagePositionPatient")
+        if not sent:
+            raise SourcesUnfit(f"ImagePositionPatient is absent in {_name(source)}")
+        position = [float(mm) for mm in sent]
+        if np.abs(self._to_indices @ [*position, 1.0] - (z, 0, 0, 1)).max() > HALF_A_VOXEL:
+            raise SourcesUnfit(f"{_name(source)} lies at {position} mm, slice {z} of the volume elsewhere")
+        plane = Dataset(dict(self._shared(header, source)))
+        plane.add_new(_SOP_INSTANCE_UID, "UI", f"{_STAND_IN}{z + 1}")
+        plane.add_new(_POSITION, "DS", [decimal(mm) for mm in sent])
+        return plane
+
+    def _shared(self, header: Dataset, source: SliceSource) -> dict[BaseTag, DataElement]:
+        """The elements that slices with the same raw values have in common."""
+        orientation = functional_group(header, source.frame, "PlaneOrientationSequence") or header
+        measures = functional_group(header, source.frame, "PixelMeasuresSequence") or header
+        looked_at = [(orientation, (_ORIENTATION,)), (measures, (_SPACING, _THICKNESS)), (header, (_ROWS, _COLUMNS, _INDICATOR))]
+        raw = tuple(str(item.get_item(tag).value) if tag in item else None for item, tags in looked_at for tag in tags)
+        if raw not in self._alike:
+            made = self._made(header, orientation, measures, source)
+            self._alike[raw] = {element.tag: element for element in made}
+        return self._alike[raw]
+
+    def _made(self, header: Dataset, orientation: Dataset, measures: Dataset, source: SliceSource) -> Dataset:
+        volume = self._volume
+        for item, keyword in ((orientation, "ImageOrientationPatient"), (measures, "PixelSpacing")):
+            if not item.get(keyword):
+                raise SourcesUnfit(f"{keyword} is absent in {_name(source)}")
+        if (header.Rows, header.Columns) != volume.voxels.shape[1:]:
+            raise SourcesUnfit(f"{_name(source)} has {header.Rows} rows and {header.Columns} columns, the volume {volume.voxels.shape[1:]}")
+        plane = Dataset()
+        plane.SpecificCharacterSet = CHARACTER_SET
+        plane.SOPClassUID = MRImageStorage
+        plane.StudyInstanceUID, plane.SeriesInstanceUID = volume.study_instance_uid, volume.series_instance_uid
+        plane.FrameOfReferenceUID, plane.Modality = volume.frame_of_reference_uid, volume.modality
+        plane.PositionReferenceIndicator = text(header, "PositionReferenceIndicator")
+        plane.Rows, plane.Columns = header.Rows, header.Columns
+        plane.PixelSpacing = [decimal(mm) for mm in measures.PixelSpacing]
+        plane.SliceThickness = _thickness(measures, volume.spacing_mm[0])
+        plane.SpacingBetweenSlices = decimal(float(f"{volume.spacing_mm[0]:.10g}"))
+        if self._orientation is None:
+            plane.ImageOrientationPatient = [decimal(cosine) for cosine in orientation.ImageOrientationPatient]
+            self._orientation = plane["ImageOrientationPatient"]
+        # the assembling room found all slices parallel; highdicom wants to see the very same numbers: the first slice's
+        plane[_ORIENTATION] = self._orientation
+        return plane
 
 
 def _thickness(measures: Dataset, spacing_mm: float) -> str:

@@ -9,14 +9,16 @@ from highdicom.color import CIELabColor
 from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentationTypeValues, SegmentDescription
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 
 from inference.codes import Code
 from node.domain.uid import derive_uid
 from node.results.codes import item
 from node.results.identity import MANUFACTURER, Identity, model_names, software_versions, stamp, tracking
-from node.results.planes import Sources, reference, slice_of_stand_in
+from node.results.planes import Sources, slice_of_stand_in
 from node.results.port import Encoding
 from node.results.segments import Numbered, overlap
+from node.results.written import hold, hold_frames, references, settled
 
 ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
 
@@ -51,6 +53,8 @@ def segmentation(encoding: Encoding, sources: Sources, found: Sequence[Numbered]
     made.DimensionOrganizationSequence[0].DimensionOrganizationUID = organisation
     for index in made.DimensionIndexSequence:
         index.DimensionOrganizationUID = organisation
+    # one bit a voxel: the library leaves open whether these are bytes or words (PS3.5 8.1.1, A.2)
+    made["PixelData"].VR = "OB"
     stamp(made, encoding, sources, identity)
     return made
 
@@ -105,19 +109,14 @@ def _description(encoding: Encoding, one: Numbered) -> SegmentDescription:
 
 def _refer(made: Dataset, sources: Sources) -> None:
     """Replace the stand-ins by what they stand for."""
-    images = [frame.DerivationImageSequence[0].SourceImageSequence[0] for frame in made.PerFrameFunctionalGroupsSequence]
-    # two passes: the library shares one item among the frames of all segments on a slice
-    slices = [slice_of_stand_in(image.ReferencedSOPInstanceUID) for image in images]
-    for image, z in zip(images, slices, strict=True):
-        image.update(reference(sources.slices[z]))
-    made.SourceImageSequence = [_instance(*each) for each in sources.instances]
+    frames = made.PerFrameFunctionalGroupsSequence
+    # the library shares one item among the frames of all segments on a slice: read all before any is written
+    stand_ins = [frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID for frame in frames]
+    slices = [sources.slices[slice_of_stand_in(uid)] for uid in stand_ins]
+    hold_frames(made, [(source.sop_class_uid, source.sop_instance_uid, source.frame) for source in slices])
+    items = references(sources.instances)
+    hold(made, Tag("SourceImageSequence"), items)
     series = Dataset()
     series.SeriesInstanceUID = sources.planes[0].SeriesInstanceUID
-    series.ReferencedInstanceSequence = [_instance(*each) for each in sources.instances]
-    made.ReferencedSeriesSequence = [series]
-
-
-def _instance(sop_class_uid: str, sop_instance_uid: str) -> Dataset:
-    referenced = Dataset()
-    referenced.ReferencedSOPClassUID, referenced.ReferencedSOPInstanceUID = sop_class_uid, sop_instance_uid
-    return referenced
+    hold(series, Tag("ReferencedInstanceSequence"), items)
+    made.ReferencedSeriesSequence = [settled(series)]

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from highdicom import sr
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 from pydicom.uid import SegmentationStorage
 
 from inference.codes import CUBIC_CENTIMETRE, VOLUME, Code
@@ -17,6 +18,7 @@ from node.results.identity import MANUFACTURER, Identity, model_names, software_
 from node.results.planes import Sources
 from node.results.port import Encoding, Predecessor
 from node.results.segments import Numbered
+from node.results.written import hold, references, settled
 
 TITLE = Code("126001", "DCM", "Oncology Measurement Report")
 TITLE_OF_PET = Code("126003", "DCM", "PET Measurement Report")
@@ -233,22 +235,18 @@ def _evidence(encoding: Encoding, sources: Sources, segmentation: Dataset | None
     if segmentation is not None:
         made = (str(segmentation.SOPClassUID), str(segmentation.SOPInstanceUID))
         study.ReferencedSeriesSequence.append(_series(segmentation.SeriesInstanceUID, [made]))
-    return study
+    return settled(study)
 
 
 def _predecessor(one: Predecessor) -> Dataset:
     study = Dataset()
     study.StudyInstanceUID = one.study_instance_uid
     study.ReferencedSeriesSequence = [_series(one.series_instance_uid, [(one.sop_class_uid, one.sop_instance_uid)])]
-    return study
+    return settled(study)
 
 
 def _series(uid: str, instances: Sequence[tuple[str, str]]) -> Dataset:
     series = Dataset()
     series.SeriesInstanceUID = uid
-    series.ReferencedSOPSequence = []
-    for sop_class_uid, sop_instance_uid in instances:
-        referenced = Dataset()
-        referenced.ReferencedSOPClassUID, referenced.ReferencedSOPInstanceUID = sop_class_uid, sop_instance_uid
-        series.ReferencedSOPSequence.append(referenced)
-    return series
+    hold(series, Tag("ReferencedSOPSequence"), references(instances))
+    return settled(series)
