@@ -71,6 +71,8 @@ class Claims(Database):
         with self._remembering(token) as unsure, self._writing() as connection:
             if (lost := _mine(connection, schema.job, unsure, now, lease)) is not None:
                 return read_jobs(connection, select(schema.job).where(_job.id == lost))[0]
+            # two that count at the same instant would both find a place that only one may take
+            _in_order(connection, one_by_one=bool(at_once))
             full = _full(connection, at_once, at) if at_once else []
             claim = (
                 update(schema.job)
@@ -110,6 +112,7 @@ class Claims(Database):
         with self._remembering(token) as unsure, self._writing() as connection:
             if (lost := _mine(connection, schema.delivery, unsure, now, lease, _delivery.sink.not_in(sorted(busy_sinks)))) is not None:
                 return to_delivery(connection.execute(select(schema.delivery).where(_delivery.id == lost)).one())
+            _in_order(connection)
             row = connection.execute(claim).one_or_none()
             if row is None:
                 return None
@@ -198,11 +201,16 @@ def _mine(
     return int(found.id)
 
 
+def _in_order(connection: Connection, *, one_by_one: bool = False) -> None:
+    """Have PostgreSQL read candidates in the order of their index until the first that will do. Where it has no statistics yet of a queue
+    that has just filled, it would take all of them and sort. With `one_by_one` no other claim that says so runs at the same time."""
+    if connection.dialect.name == "postgresql":
+        lock = ", pg_advisory_xact_lock(4711204)" if one_by_one else ""
+        connection.execute(text(f"SELECT set_config('enable_sort', 'off', true){lock}"))
+
+
 def _full(connection: Connection, at_once: Mapping[str, int], at: int) -> list[str]:
     """The applications of which as many jobs are at work, on all nodes, as may be."""
-    if connection.dialect.name == "postgresql":
-        # two that count at the same instant would both find a place that only one may take
-        connection.execute(text("SELECT pg_advisory_xact_lock(4711204)"))
     held = (_job.lease.is_not(None), _job.lease_until >= at, _job.application.in_(sorted(at_once)))
     rows = connection.execute(select(_job.application, func.count()).where(*held).group_by(_job.application)).all()
     at_work: dict[str, int] = {row[0]: row[1] for row in rows}

@@ -11,7 +11,7 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from node.domain.arrival import Completeness
 from node.domain.instance import Instance, Standing
@@ -245,3 +245,20 @@ def test_a_journal_of_the_first_release_keeps_its_queue(url: str, opened: Callab
     upgraded = opened()
     assert upgraded.move_up(START + LEASE, LEASE, offpeak_since=START) == 3
     assert [upgraded.claim_job("host:1", START + QUIET, LEASE).id for _ in ids] == [ids[2], ids[1], ids[0]]  # type: ignore[union-attr]
+
+
+def test_a_claim_reads_its_index_in_order_before_there_are_statistics(opened: Callable[[], SqlJournal]) -> None:
+    """A queue that has just filled, which PostgreSQL knows nothing of: candidates are read one by one, none is sorted."""
+    journal = opened()
+    story = Story(journal)
+    story.receive(1)
+    story.route(*(story.job_asked(application=f"application {n}") for n in range(300)))
+    asked: list[tuple[str, Any]] = []
+    event.listen(journal._engine, "before_cursor_execute", lambda *told: asked.append((told[2], told[3])))
+    assert journal.claim_job("host:1", START, LEASE, away_engines=["gpu"], at_once={"other": 1}, offpeak=False) is not None
+    ((claim, values),) = [(sql, values) for sql, values in asked if sql.startswith("UPDATE")]
+    with journal._writing() as connection:
+        connection.execute(text("SELECT set_config('enable_sort', 'off', true)"))  # as the claim has it
+        plan = " ".join(row[0] for row in connection.exec_driver_sql(f"EXPLAIN {claim}", values))
+    assert "Index Scan using ix_job_claim" in plan
+    assert "Sort" not in plan
