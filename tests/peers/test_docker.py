@@ -3,7 +3,10 @@ capability, beside the real programs that the other images hold."""
 
 import json
 import os
+import shlex
+import shutil
 import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -19,8 +22,8 @@ from inference.imaging.write_series import write_series
 from tests.lab import triton
 from tests.lab.container import USER, confined, run_confined
 from tests.lab.dashboards import ALERTS
-from tests.lab.docker import FOLDER, ROOT, services, unit_words, words_of
-from tests.lab.loopback import free_port
+from tests.lab.docker import FOLDER, ROOT, instructions, services, unit_words, words_of
+from tests.lab.loopback import free_port, outside
 from tests.lab.needs import data, program
 from tests.lab.node import hilum, models
 from tests.lab.postgres import PASSWORD, Postgres
@@ -31,6 +34,11 @@ from tests.lab.series import unpacked
 
 _READY_S = 90
 _CONFIG = "/etc/hilum/hilum.yaml"
+_IN_THE_BASE = {
+    # glibc and what every Debian image with Python has (libstdc++ and zlib: apt and dpkg need them)
+    *("libc.so.6", "libm.so.6", "libpthread.so.0", "libdl.so.2", "librt.so.1", "libutil.so.1", "libresolv.so.2"),
+    *("libgcc_s.so.1", "libstdc++.so.6", "libz.so.1"),
+}
 _VARIABLES = ("HOME=/var/lib/hilum", "XDG_CACHE_HOME=/var/lib/hilum/cache", "PYTHONUNBUFFERED=1", "PYTHONDONTWRITEBYTECODE=1")
 
 
@@ -332,3 +340,54 @@ def test_the_whole_set_works_together(tmp_path: Path) -> None:
             assert _get(f"http://127.0.0.1:{viewer}/dicom-web/studies", method="POST")[0] == 403
             assert _get(f"http://127.0.0.1:{viewer}/instances")[1] == b"<title>viewer</title>", "no way to the archive but DICOMweb"
     assert os.stat(state).st_uid == USER
+
+
+# ---- the image's build
+
+
+@pytest.mark.slow
+@pytest.mark.registry
+@pytest.mark.timeout(900)
+def test_the_build_stage_installs_what_the_set_needs_and_no_torch(tmp_path: Path) -> None:
+    """Every RUN of the build stage, in its order and over nothing but what its COPYs bring: the environment has hilum, reads the set's
+    configuration, has no torch; and every shared library in it finds what it links to in itself or in the base image."""
+    source, target = tmp_path / "src", tmp_path / "hilum"
+    source.mkdir()
+    environment = {"PATH": f"{target / 'bin'}:{Path(sys.prefix) / 'bin'}:/usr/bin:/bin", "HOME": str(tmp_path), "LANG": "C.UTF-8"}
+    # how packages are reached here is the machine's affair
+    environment |= {name: value for name, value in os.environ.items() if name.startswith("PIP_") or "proxy" in name.lower()}
+    for stage, word, rest in instructions():
+        if stage != 0 or word not in ("RUN", "COPY", "ARG", "ENV"):
+            continue
+        if word == "COPY":
+            *copied, _ = rest.split()
+            for name in copied:
+                if (ROOT / name).is_dir():
+                    shutil.copytree(ROOT / name, source / name, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+                else:
+                    shutil.copy(ROOT / name, source)
+        elif word == "ARG":
+            name, _, value = rest.partition("=")
+            environment[name] = value
+        elif word == "ENV":
+            environment |= dict(pair.split("=", 1) for pair in shlex.split(rest) if not pair.startswith("PATH="))
+        else:
+            with outside():
+                command = ["sh", "-ec", rest.replace("/opt/hilum", str(target))]
+                ran = subprocess.run(command, cwd=source, env=environment, capture_output=True, text=True, check=False, timeout=600)
+            assert ran.returncode == 0, f"{rest}\n{ran.stdout[-2000:]}\n{ran.stderr[-2000:]}"
+
+    def run(*words: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([str(word) for word in words], env=environment, capture_output=True, text=True, check=False, timeout=120)
+
+    assert run(target / "bin/python", "-c", "import torch").returncode != 0
+    checked = run(target / "bin/hilum", "config", "check", "--config", FOLDER / "hilum.yaml")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert run(target / "bin/python", "-c", "import tritonclient.grpc, psycopg, gdcm, highdicom, node.assembly.process").returncode == 0
+    missing = {
+        line.split()[0]
+        for library in target.rglob("*.so*")
+        for line in run("ldd", library).stdout.splitlines()
+        if "=>" in line and "/" in line and not line.split("=>")[1].strip().startswith(str(target))
+    }
+    assert missing <= _IN_THE_BASE, "link to libraries that the base image may not have"
