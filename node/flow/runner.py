@@ -250,12 +250,13 @@ class Runner:
     def _blameless(self, job: Job, error: HilumError) -> bool:
         """Neither an engine that is away or busy nor a full disk is the study's fault; an engine that was lost under it may be, the sixth
         time."""
+        if not isinstance(error, EngineError):
+            return isinstance(error, JournalError)
+        away = job.engine in self._away(True)  # looked at whatever the error is: the next claim passes over the jobs of an engine that is
         if isinstance(error, EngineLost):
             lost = [line for line in self._journal.events("job", job.id) if line.name == _RETRY and line.detail.startswith(error.code)]
             return len(lost) < _LOST_BEFORE_BLAME
-        if isinstance(error, EngineError):
-            return isinstance(error, EngineAway | EngineBusy) or job.engine in self._away(True)
-        return isinstance(error, JournalError)
+        return away or isinstance(error, EngineAway | EngineBusy)
 
     def _end(self, job: Job, lease: str, state: JobState, code: str, reason: str, *, told: str = "") -> None:
         if self._journal.end_job(job.id, lease, state, code, reason, self._clock()):
