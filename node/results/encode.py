@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from pydicom.dataset import Dataset
 
@@ -13,7 +14,7 @@ from node.results.port import Encoded, Encoding
 from node.results.seg import segmentation
 from node.results.segments import empty, numbered
 from node.results.sr import report, segment_groups, study_groups
-from node.results.summary import summary, summary_identity
+from node.results.summary import drawing, summary, summary_identity
 
 SEG, SR, SC = "seg", "sr", "sc"
 SOURCES, SEGMENTATION, REPORT, PAGE, CHECK = "sources", "segmentation", "report", "page", "check"
@@ -40,24 +41,28 @@ def encode(encoding: Encoding) -> list[Encoded]:
 def _encode(encoding: Encoding) -> list[Encoded]:
     with stage(SOURCES):
         sources = read_sources(encoding)
+        draw = drawing(encoding, sources)
     found = numbered(encoding.findings)
     made: list[Encoded] = []
-    if found:
-        with stage(SEGMENTATION):
-            seg_identity = identify(encoding, sources, "seg", "segmentation")
-            seg = segmentation(encoding, sources, found, seg_identity)
-            made.append(_encoded(SEG, seg, seg_identity))
-        with stage(REPORT):
-            sr_identity = identify(encoding, sources, "sr", "measurements", *_predecessors(encoding))
-            groups = segment_groups(encoding, found, seg_identity.sop_instance_uid)
-            made.append(_encoded(SR, report(encoding, sources, groups, sr_identity, seg), sr_identity))
-    groups = study_groups(encoding, empty(encoding.findings))
-    if groups:
-        study_identity = identify(encoding, sources, "sr-study", "findings", *_predecessors(encoding))
-        made.append(_encoded(SR, report(encoding, sources, groups, study_identity, None), study_identity))
-    with stage(PAGE):
-        page_identity = summary_identity(encoding, sources)
-        made.append(_encoded(SC, summary(encoding, sources, page_identity), page_identity))
+    # the page is numpy and Pillow, which leave the interpreter to the other objects, which are Python
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="page") as pool:
+        page = pool.submit(draw)
+        if found:
+            with stage(SEGMENTATION):
+                seg_identity = identify(encoding, sources, "seg", "segmentation")
+                seg = segmentation(encoding, sources, found, seg_identity)
+                made.append(_encoded(SEG, seg, seg_identity))
+            with stage(REPORT):
+                sr_identity = identify(encoding, sources, "sr", "measurements", *_predecessors(encoding))
+                groups = segment_groups(encoding, found, seg_identity.sop_instance_uid)
+                made.append(_encoded(SR, report(encoding, sources, groups, sr_identity, seg), sr_identity))
+        groups = study_groups(encoding, empty(encoding.findings))
+        if groups:
+            study_identity = identify(encoding, sources, "sr-study", "findings", *_predecessors(encoding))
+            made.append(_encoded(SR, report(encoding, sources, groups, study_identity, None), study_identity))
+        with stage(PAGE):
+            page_identity = summary_identity(encoding, sources)
+            made.append(_encoded(SC, summary(encoding, sources, page.result(), page_identity), page_identity))
     with stage(CHECK):
         check(made, encoding, sources)
     return made

@@ -1,8 +1,11 @@
 """The summary page as an RGB Secondary Capture: what every archive and every viewer can show (PS3.3 A.8.1)."""
 
+from collections.abc import Callable
+
 import highdicom as hd
 import numpy as np
 import PIL
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
@@ -24,12 +27,17 @@ def summary_identity(encoding: Encoding, sources: Sources) -> Identity:
     return identify(encoding, sources, "sc", "summary", f"pillow {PIL.__version__}")
 
 
-def summary(encoding: Encoding, sources: Sources, identity: Identity) -> Dataset:
-    """Draw the page and encode it.
+def drawing(encoding: Encoding, sources: Sources) -> Callable[[], NDArray[np.uint8]]:
+    """What draws the page, (row, column, RGB); it may be called in another thread: the headers have been read when it is returned."""
+    page = page_of(encoding, sources)
+    return lambda: np.asarray(draw_page(encoding.volume, encoding.findings, page))
+
+
+def summary(encoding: Encoding, sources: Sources, pixels: NDArray[np.uint8], identity: Identity) -> Dataset:
+    """Encode the page as it was drawn.
 
     The patient stands in the header and is not burned into the pixels.
     """
-    pixels = np.asarray(draw_page(encoding.volume, encoding.findings, page_of(encoding, sources)))
     patient = sources.entities
     made: Dataset = hd.SOPClass(
         study_instance_uid=encoding.volume.study_instance_uid,

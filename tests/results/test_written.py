@@ -1,4 +1,4 @@
-"""Sequences that the node writes itself are what pydicom writes: every object, taken apart and written by pydicom, has the same bytes.
+"""Sequences that the node writes itself are what pydicom writes: every object, taken apart and written by pydicom, has the same bytes."""
 
 from io import BytesIO
 from pathlib import Path
