@@ -155,7 +155,13 @@ def _entry(point: importlib.metadata.EntryPoint) -> Any:
 def _from_model(folder: Path) -> Any:
     from inference.applications.bundle.manifest import application
 
-    return application(_served_manifest(folder))
+    file = _served_manifest(folder)
+    if not file.is_file():
+        raise BrokenApplication(
+            f'model "{folder.name}" serves version {file.parent.name}, which is a model alone, without {_MANIFEST}; '
+            f"`hilum models rollback {folder.name}` serves the version before"
+        )
+    return application(file)
 
 
 def _from_folder(folder: Path) -> Any:

@@ -1,7 +1,5 @@
 """What a model's file says of its tensors: ONNX and torch.export files know them, TorchScript does not and is asked by running it."""
 
-import io
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ import numpy as np
 from inference.engines.configtext import config_text
 from inference.engines.errors import Underivable, UnreadableModel
 from inference.engines.modelconfig import ANY, TensorConfig
+from inference.engines.program import UNREADABLE, load_program
 
 BATCH = 8
 """max_batch_size of a model whose first axis may have any length."""
@@ -93,9 +92,9 @@ def _exported(name: str, weights: bytes) -> tuple[list[TensorConfig], list[Tenso
     import torch
 
     try:
-        program = torch.export.load(io.BytesIO(weights))
-    except (RuntimeError, ValueError, KeyError, AssertionError, zipfile.BadZipFile) as broken:
-        raise UnreadableModel(f'the file of "{name}" is not a torch.export file: {broken}') from broken
+        program = load_program(weights)
+    except UNREADABLE as broken:
+        raise UnreadableModel(f'the file of "{name}" is not a torch.export file of weights alone: {broken}') from broken
     values = {node.name: node.meta.get("val") for node in program.graph.nodes}
 
     def tensors(names: Sequence[Any], prefix: str) -> list[TensorConfig]:

@@ -24,6 +24,7 @@ from inference.engines.errors import NotConvertible, TooDifferent
 from inference.engines.golden import golden_input
 from inference.engines.modelconfig import ANY, ModelConfig, TensorConfig, parse_text, positions
 from inference.engines.port import ModelRef
+from inference.engines.program import load_program
 from inference.engines.repository import CONFIG, Repository
 
 FORMATS = {"onnx": "model.onnx", "pt2": "model.pt2"}
@@ -114,7 +115,7 @@ def convert(config: ModelConfig, suffix: str, content: bytes, to: str) -> bytes:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             if suffix == ".pt2":
-                return onnx_of(torch.export.load(io.BytesIO(content)), _names(config.inputs), _names(config.outputs))
+                return onnx_of(load_program(content), _names(config.inputs), _names(config.outputs))
             module = torch.jit.load(io.BytesIO(content), map_location="cpu").eval()  # type: ignore[no-untyped-call]
             examples = tuple(torch.from_numpy(array) for array in _inputs(config, 2, _OPEN_SIDE, None))
             return _script_to_onnx(config, module, examples) if to == "onnx" else _script_to_program(module, examples)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from inference.engines.errors import OutOfMemory, UnreadableModel, WrongTensors
 from inference.engines.modelconfig import ModelConfig, positions
 from inference.engines.openvino_sums import steady_normalisation
+from inference.engines.program import load_program
 from inference.engines.registry import user_cache
 from inference.engines.runtimes import Precision
 from inference.engines.silence import openvino
@@ -171,7 +172,7 @@ def _from_torch(config: ModelConfig, file: Path, content: bytes) -> Any:
     if file.suffix == ".pt2":
         from openvino.frontend.pytorch.fx_decoder import TorchFXPythonDecoder
 
-        decoder = TorchFXPythonDecoder.from_exported_program(torch.export.load(io.BytesIO(content)))
+        decoder = TorchFXPythonDecoder.from_exported_program(load_program(content))
     else:
         from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from inference.engines.errors import OutOfMemory, UnreadableModel, WrongTensors
 from inference.engines.modelconfig import ModelConfig, positions
+from inference.engines.program import UNREADABLE, load_program
 
 # torch's own; a `raise` in TorchScript; a shape that torch.export was not told of; an axis or a value that an operator does not take
 _REFUSALS = (RuntimeError, torch.jit.Error, AssertionError, IndexError, ValueError)
@@ -102,6 +102,6 @@ def load_scripted(file: Path, content: bytes, *, channels_last: bool = False) ->
 
 def _exported(file: Path, content: bytes) -> Any:
     try:
-        return torch.export.load(io.BytesIO(content)).module()
-    except (RuntimeError, ValueError, KeyError, zipfile.BadZipFile) as broken:
-        raise UnreadableModel(f"{file} is not a torch.export file: {broken}") from broken
+        return load_program(content).module()
+    except UNREADABLE as broken:
+        raise UnreadableModel(f"{file} is not a torch.export file of weights alone: {broken}") from broken

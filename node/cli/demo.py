@@ -57,6 +57,7 @@ def demo(
     application: str = "mr-brain",
     engine: Literal["embedded", "triton"] = "embedded",
     triton_url: str | None = None,
+    models: Path | None = None,
     out: Path = Path("hilum-demo"),
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
@@ -75,6 +76,8 @@ def demo(
         What runs the models: the node itself, or a Triton server that is started on this machine for the demo.
     triton_url
         A Triton server that is running, "grpc://host:8001", instead of one of the demo's own; it has to serve the application's models.
+    models
+        A model repository that holds what the application needs, such as an imported bundle (docs/howto/bring-a-model.md); it is copied.
     out
         The folder for results, picture, and the node's own files. Emptied of an earlier demo's results first.
     as_json
@@ -94,7 +97,7 @@ def demo(
     began = time.monotonic()
     with console.status("Preparing the series and the model…"):
         files = demo_series(input, out / "input")
-        ensure_models(application, out / "node" / "models")
+        ensure_models(application, out / "node" / "models", models)
     prepared_s = time.monotonic() - began
     console.print(f"[bold]1[/] Series: {len(files)} instances in {files[0].parent}")
     with demo_engine(engine, triton_url, application, out / "node" / "models") as runs, _archive(out) as archive_port:

@@ -80,7 +80,7 @@ def _models(application: str, repository: Path) -> "tuple[ModelRef, ...]":
     from inference.engines.repository import Repository
 
     models = Repository(repository)
-    return with_places_taken({model: models.call_of(model) for model in load(application).models})
+    return with_places_taken({model: models.call_of(model) for model in load(application, (repository,)).models})
 
 
 def _asked(url: str, application: str, repository: Path, remark: str = "") -> DemoEngine:

@@ -1,5 +1,6 @@
 """What the demo sends: a published whole-head T1 volume written as an MR series, or the user's own; and the models it needs."""
 
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -58,14 +59,17 @@ def _published_head(folder: Path) -> list[Path]:
     )
 
 
-def ensure_models(application: str, repository: Path) -> None:
-    """Import what the application needs into `repository`, unless it is there already."""
+def ensure_models(application: str, repository: Path, given: Path | None = None) -> None:
+    """Import what the application needs into `repository`, unless it is there already, or copy it from the repository `given`."""
     from inference.applications.catalog import load
     from inference.engines.importing import import_models
     from inference.engines.repository import Repository
     from inference.errors import ModelError
 
-    chosen = load(application)
+    if given is not None:
+        for model in load(application, (given,)).models:
+            shutil.copytree(given / model.name, repository / model.name, dirs_exist_ok=True)
+    chosen = load(application, (repository,))
     try:
         for model in chosen.models:
             Repository(repository).verify(model)

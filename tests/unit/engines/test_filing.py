@@ -1,7 +1,9 @@
 """Model files that an operator has become versions of the repository: their tensors derived, none overwritten, served and rolled back."""
 
+import io
 import json
 import threading
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -273,3 +275,44 @@ def test_a_history_that_cannot_be_read(tmp_path: Path) -> None:
         file.write_text(json.dumps({**content, **broken}))
         with pytest.raises(UnreadableModel, match=r"hilum.json"):
             served(repository, "net")
+
+
+class Malice:
+    """A pickle that runs something when it is read."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> Any:
+        return (Path.touch, (self.mark,))
+
+
+def test_a_program_with_code_in_its_pickles_is_not_run(tmp_path: Path) -> None:
+    """torch reads a .pt2 file's pickles as data and, where that fails, runs them: refused by import and by the engine, nothing ran."""
+    import torch
+
+    good = exported(convolution(0), torch.zeros(2, *SHAPE))
+    mark = tmp_path / "was-run"
+    poison = io.BytesIO()
+    torch.save({"x": Malice(mark)}, poison)
+    poisoned, found = io.BytesIO(), 0
+    with zipfile.ZipFile(io.BytesIO(good)) as before, zipfile.ZipFile(poisoned, "w") as after:
+        for member in before.namelist():
+            pickled = member.endswith(".pt")
+            found += pickled
+            after.writestr(member, poison.getvalue() if pickled else before.read(member))
+    assert found, "the format holds pickles"
+    path = tmp_path / "net.pt2"
+    path.write_bytes(poisoned.getvalue())
+    with pytest.raises(UnreadableModel, match="weights alone"):
+        import_file(path, said(), tmp_path / "models")
+    assert not mark.exists()
+    path.write_bytes(good)
+    model, _ = import_file(path, said(), tmp_path / "models")
+    (tmp_path / "models/net/1/model.pt2").write_bytes(poisoned.getvalue())
+    (tmp_path / "models/net/hilum.json").unlink()
+    engine = EmbeddedEngine(tmp_path / "models")
+    with pytest.raises(UnreadableModel, match="weights alone"):
+        engine.infer(model, {"INPUT__0": np.zeros((1, *SHAPE), np.float32)})
+    engine.close()
+    assert not mark.exists()

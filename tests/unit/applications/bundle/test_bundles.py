@@ -18,7 +18,10 @@ from inference.applications.bundle.importing import Imported, Wanted, import_bun
 from inference.applications.bundle.layouts import Layout
 from inference.applications.bundle.manifest import FILE, from_text, masks, to_text
 from inference.applications.bundle.steps import Spacing
+from inference.applications.errors import BrokenApplication
 from inference.applications.manifest import check_manifest
+from inference.engines.filing import ModelFile, import_file
+from inference.engines.serving import roll_back
 from inference.imaging.volume import Volume
 from tests.unit.applications.bundle import made
 from tests.unit.applications.bundle.images import as_slices, blobs, meta_tensor, volume
@@ -253,3 +256,26 @@ def test_serving_a_bundle_imports_neither_monai_nor_torch(tmp_path: Path) -> Non
         "print([m for m in ('torch', 'monai', 'scipy', 'onnxruntime') if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_a_served_version_that_is_a_model_alone(tmp_path: Path) -> None:
+    """A file imported under a bundle's name has no preparation: the application says so, and how to go back."""
+    repository = tmp_path / "models"
+    imported = import_bundle(made.folder(tmp_path / "a_ct", {"model.ts": made.script(made.bright())}), Wanted(), repository)
+    file = tmp_path / "other.ts"
+    file.write_bytes(made.script(made.bright(0.3)))
+    config = (repository / "a_ct/config.pbtxt").read_text()
+    import_file(file, ModelFile(name="a_ct", licence="MIT", attribution="", config=config), repository)
+    with pytest.raises(BrokenApplication, match="hilum models rollback a_ct"):
+        catalog.load("a-ct", [repository])
+    roll_back(repository, "a_ct")
+    assert catalog.load("a-ct", [repository]).models == (imported.model,)
+
+
+def test_a_model_folder_is_never_code(tmp_path: Path) -> None:
+    """A Python package in the repository is not imported, with or without a bundle in it."""
+    repository = tmp_path / "models"
+    import_bundle(made.folder(tmp_path / "a_ct", {"model.ts": made.script(made.bright())}), Wanted(), repository)
+    (repository / "a_ct/__init__.py").write_text("raise SystemExit('was run')")
+    assert [name for name in catalog.names([repository]) if name.startswith("a-")] == ["a-ct"]
+    assert catalog.load("a-ct", [repository]).name == "a-ct"
