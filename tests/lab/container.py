@@ -5,10 +5,12 @@ A mount namespace (`unshare`), a new root on a tmpfs with this system's programs
 to an unprivileged user. Needs root; nothing outside the namespace is touched.
 """
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,13 @@ import pytest
 
 from tests.lab.docker import ROOT
 from tests.lab.needs import program
+from tests.lab.program import Program, wait_until
 
 USER = 1000
+CONFIG = "/etc/hilum/hilum.yaml"
+VARIABLES = ("HOME=/var/lib/hilum", "XDG_CACHE_HOME=/var/lib/hilum/cache", "PYTHONUNBUFFERED=1", "PYTHONDONTWRITEBYTECODE=1")
+"""The environment of the image."""
+READY_S = 90
 
 _ENTER = r"""
 set -eu
@@ -45,8 +52,8 @@ mount -o remount,ro /mnt
 for place in / /usr /opt/hilum /etc /var/lib; do
   if touch "/mnt$place/written" 2>/dev/null; then echo "$place can be written" >&2; exit 99; fi
 done
-exec chroot /mnt setpriv --reuid="$USER_ID" --regid="$USER_ID" --clear-groups --pdeathsig=KILL --no-new-privs --bounding-set=-all --inh-caps=-all -- \
-  env -i --chdir=/var/lib/hilum PATH=/opt/hilum/bin:/usr/bin:/bin "$@"
+exec chroot /mnt setpriv --reuid="$USER_ID" --regid="$USER_ID" --clear-groups --pdeathsig=KILL \
+  --no-new-privs --bounding-set=-all --inh-caps=-all -- env -i --chdir=/var/lib/hilum PATH=/opt/hilum/bin:/usr/bin:/bin "$@"
 """
 
 
@@ -84,3 +91,46 @@ def run_confined(*words: str, timeout_s: float = 120, **places: Any) -> subproce
     """Run it to its end."""
     command, environment = confined(words, **places)
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=timeout_s)
+
+
+class ConfinedNode:
+    """The node as its container runs it; `state` is what lies at /var/lib/hilum."""
+
+    def __init__(self, config: Path, state: Path, words: list[str]) -> None:
+        self._config, self._state = config, state
+        command, environment = confined(words, state=state, config=config, variables=VARIABLES)
+        self.printed = state.with_name("stdout.jsonl")
+        self.program = Program(command, state.with_name("stderr.jsonl"), stdout=self.printed, environment=environment)
+        self.ready: dict[str, object] = {}
+        wait_until(self._is_ready, READY_S, "node.ready")
+
+    def _is_ready(self) -> bool:
+        assert self.program.running, self.program.said()
+        for line in self.printed.read_text().splitlines():
+            said = json.loads(line)
+            if said.get("event") == "node.ready":
+                self.ready = said
+        return bool(self.ready)
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Another program in the same container."""
+        return run_confined(*words, state=self._state, config=self._config, variables=VARIABLES)
+
+    def jobs(self) -> list[dict[str, object]]:
+        """What became of what came."""
+        said = self.run("hilum", "jobs", "list", "--json", "--config", CONFIG)
+        assert said.returncode == 0, said.stderr
+        listed: list[dict[str, object]] = json.loads(said.stdout)
+        return listed
+
+
+@contextmanager
+def serving(config: Path, state: Path, words: list[str]) -> Iterator[ConfinedNode]:
+    node = ConfinedNode(config, state, words)
+    try:
+        yield node
+    except BaseException:
+        node.program.kill()
+        raise
+    code = node.program.stop(90)
+    assert code == 0, node.program.said()
