@@ -1,4 +1,4 @@
-"""The files of docker/ agree with each other and with hilum, and keep their promises on paper; tests/peers/test_docker.py and test_docker_set.py run them."""
+"""The files of docker/ agree with each other and with hilum, and keep their promises on paper; tests/peers/test_docker*.py run them."""
 
 import re
 import subprocess
