@@ -77,7 +77,7 @@ class Facts:
         try:
             if self._journal is None:
                 self._journal = compose.open_journal(self._config)
-            census = self._journal.census(datetime.now(UTC))
+            census = self._journal.census(self._journal.now())
             beats = {process: at for process, (at, _) in self._journal.beats().items()}
             paused = [metrics.PAUSED.of(1, kind=kind.value, name=name) for kind, name, _ in self._journal.paused()]
         except HilumError as error:

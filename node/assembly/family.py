@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from node.assembly import compose
 from node.assembly.hosts import dead_owners, forget, owner_of
@@ -133,7 +132,7 @@ class Family:
         if not shares_journal(self._config):
             # the lock is ours, so whoever held these leases is dead
             with contextlib.closing(compose.open_journal(self._config)) as journal:
-                freed = journal.release("", datetime.now(UTC))
+                freed = journal.release("", journal.now())
         else:
             freed = 0
             for owner in dead_owners(self._config):
@@ -191,7 +190,7 @@ class Family:
         """Make what a dead process held claimable at once; where the journal cannot be written now, its leases run out by themselves."""
         try:
             with contextlib.closing(compose.open_journal(self._config)) as journal:
-                return journal.release(owner, datetime.now(UTC), count_attempt=count_attempt)
+                return journal.release(owner, journal.now(), count_attempt=count_attempt)
         except JournalError as unwritable:
             alarm("family.leases_stand", owner=owner, code=unwritable.code, reason=str(unwritable))
             return 0

@@ -5,7 +5,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from inference.engines.repository import Repository
 
 _SILENT = timedelta(seconds=60)
+_CLOCK_OFF_S = 1.0
 
 
 def doctor(
@@ -110,8 +111,13 @@ def _journal(config: Config) -> Iterator[Finding]:
         return
     with contextlib.closing(journal):
         yield Finding(subject="journal", level="good", detail=journal.name)
+        if abs(ahead_s := journal.ahead_s()) > _CLOCK_OFF_S:
+            detail = f"this host's clock is {abs(ahead_s):.1f} s {'ahead of' if ahead_s > 0 else 'behind'} the database's"
+            yield Finding(
+                subject="clock", level="warning", detail=detail, fix="Work goes by the database's; let NTP set this host's, for its logs."
+            )
         if node_runs(config):
-            silent = [name for name, (at, _) in journal.beats().items() if datetime.now(UTC) - at > _SILENT]
+            silent = [name for name, (at, _) in journal.beats().items() if journal.now() - at > _SILENT]
             fix = "Look at its events; the supervisor starts it again when it dies." if silent else ""
             detail = f"running; no sign of life from {', '.join(silent)}" if silent else "running"
             yield Finding(subject="node", level="warning" if silent else "good", detail=detail, fix=fix)

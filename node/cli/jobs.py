@@ -1,6 +1,6 @@
 """`hilum jobs list|show|retry|cancel|resend`: the analyses, why they stand where they stand, and what an operator can do."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from cyclopts import Parameter
@@ -133,7 +133,7 @@ def resend(*job: Numbers, to: str | None = None, config: ConfigOption = None) ->
         if to is not None and to not in loaded.sinks:
             raise NothingFound(f'unknown sink "{to}"{suggestion(to, list(loaded.sinks))}')
         for number in job:
-            made = opened.resend(number, to, datetime.now(UTC))
+            made = opened.resend(number, to, opened.now())
             print(f"job {number}: {len(made)} {'delivery waits' if len(made) == 1 else 'deliveries wait'} to be sent")
     return 0
 
@@ -204,7 +204,7 @@ def _each(jobs: tuple[int, ...], config: "Path | None", act: "Callable[[Journal,
     with journal(config) as (_, opened):
         for number in jobs:
             try:
-                print(act(opened, number, datetime.now(UTC)))
+                print(act(opened, number, opened.now()))
             except HilumError as error:
                 if len(jobs) == 1:
                     raise

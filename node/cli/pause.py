@@ -1,6 +1,5 @@
 """`hilum pause|resume`: hold back a route, a sink or an engine while intake goes on."""
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from node.cli.errors import NothingFound
@@ -28,7 +27,7 @@ def pause(kind: Kind, name: str, /, *, config: ConfigOption = None) -> None:
 
     with journal(config) as (loaded, opened):
         _named(loaded, kind, name)
-        opened.pause(Pausable(kind), name, datetime.now(UTC))
+        opened.pause(Pausable(kind), name, opened.now())
     print(f'{kind} "{name}" is paused; `hilum resume {kind} {_quoted(name)}` lets it go on')
 
 
@@ -45,7 +44,7 @@ def resume(kind: Kind, name: str, /, *, config: ConfigOption = None) -> None:
     from node.journal.port import Pausable
 
     with journal(config) as (_, opened):
-        if not opened.resume(Pausable(kind), name, datetime.now(UTC)):
+        if not opened.resume(Pausable(kind), name, opened.now()):
             paused = [f'{was} "{called}"' for was, called, _ in opened.paused()]
             raise NothingFound(f'{kind} "{name}" is not paused; paused: {", ".join(paused) or "nothing"}')
     print(f'{kind} "{name}" goes on')

@@ -1,7 +1,7 @@
 """`hilum studies list|show|complete`: what was received, and what became of it."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from node.cli.errors import Ambiguous, NotDone, NothingFound
@@ -105,7 +105,7 @@ def complete(study: str, /, *, config: ConfigOption = None) -> int:
     with journal(config) as (_, opened):
         uid = find_study(opened, study)
         waiting = opened.arrivals(states=(ArrivalState.RECEIVED,), study=uid)
-        done = [one for one in waiting if complete_now(opened, one, datetime.now(UTC))]
+        done = [one for one in waiting if complete_now(opened, one, opened.now())]
         if not done:
             raise NotDone(f"study {uid} is complete already: nothing more was expected")
     total = sum(one.instances for one in done)

@@ -30,6 +30,9 @@ class _Slow:
         self.let_go = threading.Event()
         self.asked = 0
 
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
     def census(self, now: datetime) -> Census:
         self.asked += 1
         assert self.let_go.wait(30)
