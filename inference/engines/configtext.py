@@ -10,6 +10,10 @@ from collections.abc import Mapping, Sequence
 from inference.engines.modelconfig import DTYPES, TensorConfig
 
 PARAMETER = "hilum.sha256."
+PRIORITIES = "dynamic_batching { preferred_batch_size: [ 1 ] priority_levels: 3 default_priority_level: 2 }"
+"""A server's queue takes urgent calls first (`Urgency`), and never joins calls: what a call gives must not depend on its neighbours."""
+PRIORITIES_ALONE = PRIORITIES.replace("preferred_batch_size: [ 1 ] ", "")
+"""The same for a model that takes no batches."""
 _LINE = re.compile(r'^parameters \{ key: "hilum\.sha256\.(\d+)" value \{ string_value: "([0-9a-f]{64})" \} \}\n?', re.MULTILINE)
 _TYPES = {dtype: name for name, dtype in DTYPES.items()}
 
@@ -26,6 +30,7 @@ def config_text(
         "version_policy { all { } }",
         *(f"input [ {_tensor(tensor)} ]" for tensor in inputs),
         *(f"output [ {_tensor(tensor)} ]" for tensor in outputs),
+        PRIORITIES if max_batch_size > 0 else PRIORITIES_ALONE,
     ]
     return "\n".join(lines) + "\n"
 

@@ -41,7 +41,9 @@ def served_from(config: Any, where: object) -> Served:
     UnreadableModel
     """
     instances = sum(max(group.count, 1) * max(len(group.gpus), 1) for group in config.instance_group) or 1
-    batched = config.max_batch_size if config.HasField("dynamic_batching") and config.max_batch_size > 1 else 1
+    batched = 1
+    if config.HasField("dynamic_batching") and config.max_batch_size > 1:
+        batched = max(config.dynamic_batching.preferred_batch_size, default=config.max_batch_size)
     return Served(
         config=read_config(config, config.name, f"the configuration of {config.name} at {where}"),
         at_once=min(instances * batched, _MOST_AT_ONCE),
