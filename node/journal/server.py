@@ -27,6 +27,8 @@ SESSION: Mapping[str, str] = {
     "lock_timeout": "10s",
     # a process that was stopped in the middle of a transaction must not hold its row locks for ever
     "idle_in_transaction_session_timeout": "15s",
+    # our statements are short: what costs milliseconds to compile never pays
+    "jit": "off",
 }
 """What every session of the journal's pool asks of the server."""
 
