@@ -7,7 +7,20 @@ from pathlib import Path
 
 from bench.rows import Row, say, show, write
 
-_BENCHMARKS = ("start", "spool", "receive", "send", "assemble", "encode", "overhead", "studies", "tiles", "triton_transfer")
+_BENCHMARKS = (
+    "start",
+    "spool",
+    "receive",
+    "send",
+    "assemble",
+    "encode",
+    "overhead",
+    "embedded",
+    "pipeline",
+    "studies",
+    "tiles",
+    "triton_transfer",
+)
 
 RESULTS = Path(__file__).with_name("results.json")
 

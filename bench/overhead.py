@@ -55,7 +55,7 @@ class Archive:
 
 
 @contextlib.contextmanager
-def _archive(folder: Path) -> Iterator[tuple[Archive, int]]:
+def archive(folder: Path) -> Iterator[tuple[Archive, int]]:
     """The archive and its port."""
     from node.dimse.listener import Listener
     from node.observe.events import start_events
@@ -158,7 +158,7 @@ def measure() -> list[Row]:
     rows: list[Row] = []
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hilum-bench-")))
-        archive, archive_port = stack.enter_context(_archive(folder / "archive"))
+        kept, archive_port = stack.enter_context(archive(folder / "archive"))
         config = configuration(folder / "node", quiet_s=QUIET_S, archive_port=archive_port)
         running = stack.enter_context(serve(config))
         journal = stack.enter_context(contextlib.closing(open_journal(load(config))))
@@ -166,7 +166,7 @@ def measure() -> list[Row]:
 
         def through(slices: int, number: int) -> tuple[dict[str, float], dict[str, float]]:
             files = series(folder / "in", slices, number)
-            took = _study(files, running, journal, archive)
+            took = _study(files, running, journal, kept)
             floor = nice.submit(_direct, files).result()
             shutil.rmtree(folder / "in")
             return took, floor

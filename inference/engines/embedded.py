@@ -95,6 +95,12 @@ class EmbeddedEngine:
         with self._lock:
             return self._loaded[model].runtime if model in self._loaded else ""
 
+    def computation(self, model: ModelRef) -> Compute:
+        """A model itself, loaded: what `infer` calls between its checks. For measurements."""
+        compute = self._load(model).compute
+        assert not isinstance(compute, Ensemble), "an ensemble is called step by step"
+        return compute
+
     def close(self) -> None:
         """Let go of the loaded models."""
         with self._lock:
