@@ -1,4 +1,8 @@
-"""Who of many processes does what only one should do: whoever holds an advisory lock of PostgreSQL on a connection of its own."""
+"""Who of many processes does what only one should do: whoever holds an advisory lock of PostgreSQL on a connection of its own.
+
+A holder whose session the server has ended may believe in itself for a second longer than the lock is its own: two leaders for that long
+do no harm, because what leaders do is idempotent and locks its rows.
+"""
 
 import contextlib
 import threading
@@ -17,7 +21,7 @@ _VALID_S = 4.0
 """For how long a confirmation holds: a process that was stopped, or cut off, leads no more when it wakes."""
 _SESSION = {
     "statement_timeout": "3s",
-    # ends the session, and with it the lock, of a process that has stopped; longer than `_VALID_S`: never two leaders
+    # ends the session, and with it the lock, of a process that has stopped, which by then believes itself no leader any more
     "idle_session_timeout": "10s",
     "tcp_keepalives_idle": "3",
     "tcp_keepalives_interval": "2",
