@@ -33,11 +33,28 @@ def enter(repository: Repository, model: ModelRef, measured: Measured) -> None:
         put_in_place(folder / ENTRY, to_text(entries))
 
 
+def forget(repository: Repository, model: ModelRef) -> None:
+    """Take out what was measured: the model is computed by its own library again."""
+    folder = repository.path / model.name
+    with locked(repository.path):
+        entries = read_entries(folder / ENTRY)
+        version = entries["versions"].get(str(model.version), {})
+        if "embedded" not in version:
+            return
+        del version["embedded"]
+        if (folder / CARD).is_file():
+            put_in_place(folder / CARD, (_without_section((folder / CARD).read_text(encoding="utf-8"), model) + "\n").encode())
+        put_in_place(folder / ENTRY, to_text(entries))
+
+
 def with_section(card: str, model: ModelRef, measured: Measured) -> str:
     """The model card with what was measured, in the place of what it said of that before."""
-    heading = _HEADING.format(version=model.version)
-    rest = re.sub(rf"\n*^{re.escape(heading)}\n.*?(?=^## |\Z)", "\n\n", card, flags=re.MULTILINE | re.DOTALL).rstrip()
-    return f"{rest}\n\n{heading}\n\n{section(measured)}"
+    return f"{_without_section(card, model)}\n\n{_HEADING.format(version=model.version)}\n\n{section(measured)}"
+
+
+def _without_section(card: str, model: ModelRef) -> str:
+    heading = re.escape(_HEADING.format(version=model.version))
+    return re.sub(rf"\n*^{heading}\n.*?(?=^## |\Z)", "\n\n", card, flags=re.MULTILINE | re.DOTALL).rstrip()
 
 
 def section(measured: Measured) -> str:

@@ -22,7 +22,7 @@ from inference.engines.openvino_sums import steady_normalisation
 from inference.engines.program import load_program
 from inference.engines.registry import user_cache
 from inference.engines.runtimes import Precision
-from inference.engines.silence import openvino
+from inference.engines.silence import openvino, quiet
 
 FORM = "1"
 """Of what is kept: another number makes every model be converted anew."""
@@ -116,7 +116,8 @@ def _model(core: Any, config: ModelConfig, file: Path, content: bytes) -> Any:
     kept = user_cache() / "openvino" / _key(config, file, content)
     if (found := _kept(core, kept)) is not None:
         return found
-    model = core.read_model(io.BytesIO(content)) if file.suffix == ".onnx" else _from_torch(config, file, content)
+    with quiet():
+        model = core.read_model(io.BytesIO(content)) if file.suffix == ".onnx" else _from_torch(config, file, content)
     _keep(model, kept)
     return model
 
@@ -179,16 +180,17 @@ def _from_torch(config: ModelConfig, file: Path, content: bytes) -> Any:
         decoder = TorchScriptPythonDecoder(torch.jit.load(io.BytesIO(content), map_location="cpu").eval())  # type: ignore[no-untyped-call]
     front_end = FrontEndManager().load_by_framework("pytorch")
     loaded = front_end.load(decoder)
-    model = front_end.convert(loaded)
     if file.suffix != ".pt2":
-        model.reshape({place: _shape(config, name) for name, place in _numbered(config, "input").items()})
+        # an exported program knows its inputs, a script does not
+        places = _numbered(config, "input")
+        for tensor in config.inputs:
+            place = loaded.get_place_by_input_index(places[tensor.name])
+            shape = [-1, *tensor.dims] if config.max_batch_size else list(tensor.dims)
+            loaded.set_partial_shape(place, openvino().PartialShape(shape))
+            loaded.set_element_type(place, openvino().Type(tensor.dtype))
+    model = front_end.convert(loaded)
     model.validate_nodes_and_infer_types()
     return model
-
-
-def _shape(config: ModelConfig, name: str) -> Any:
-    tensor = next(tensor for tensor in config.inputs if tensor.name == name)
-    return openvino().PartialShape([-1, *tensor.dims] if config.max_batch_size else list(tensor.dims))
 
 
 def _places(model: Any, config: ModelConfig, file: Path) -> tuple[dict[str, int], dict[str, int]]:

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
 
 from node.cli.models import RepositoryOption
 from node.cli.opened import ConfigOption, JsonOption
@@ -21,6 +23,7 @@ def tune(
     precision: Literal["f32", "bf16"] = "f32",
     series: Path | None = None,
     threads: int | None = None,
+    forget: Annotated[bool, Parameter(negative="")] = False,
     repository: RepositoryOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -40,6 +43,8 @@ def tune(
         A folder of DICOM images that the model's application accepts: measure and judge with it, instead of with made inputs.
     threads
         For one computation; otherwise what the node would use.
+    forget
+        Measure nothing; take out what was measured: the models are computed by their own libraries again.
     """
     from inference.engines.errors import ModelMissing
     from inference.engines.repository import Repository
@@ -60,6 +65,16 @@ def tune(
     if absent:
         raise ModelMissing(f"{', '.join(sorted(absent))}: not in the repository {opened.path}, or not usable there")
     singles = [each for each in wanted if model or not opened.config(each).steps]
+    if forget:
+        from inference.engines.entering import forget as take_out
+
+        for each in singles:
+            take_out(opened, each)
+            if not as_json:
+                screen.say(f"{each.name} version {each.version}: by its own library")
+        if as_json:
+            screen.as_json([{"model": each.name, "version": each.version} for each in singles])
+        return 0
     recorded = _Recorded(opened, series, folders) if series else None
     records = [_tuned(opened, each, precision, recorded, threads or threads_each(workers), quiet=as_json) for each in singles]
     if as_json:

@@ -15,7 +15,7 @@ from inference.engines import choosing, processors, runtimes, tuning
 from inference.engines.choosing import Fallback
 from inference.engines.comparing import difference
 from inference.engines.embedded import EmbeddedEngine
-from inference.engines.entering import enter
+from inference.engines.entering import enter, forget
 from inference.engines.errors import NotEntered, PrecisionRefused
 from inference.engines.golden import golden_input
 from inference.engines.measured import Measured
@@ -23,7 +23,7 @@ from inference.engines.openvino_model import can_compute_in, openvino_computatio
 from inference.engines.port import ModelRef
 from inference.engines.repository import Repository
 from inference.engines.runtimes import Precision, Runtime, Way
-from tests.unit.engines.models import CONFIG, put, scripted
+from tests.unit.engines.models import CONFIG, fill, put, scripted
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning", "ignore::DeprecationWarning:openvino.*")
 
@@ -254,6 +254,11 @@ def test_tuning_measures_every_way_and_enters_one(repository: Repository) -> Non
     assert card.count("## On the embedded engine, version 1") == 1
     assert card.startswith("# normal\n\nSomething.\n\n## Tensors\n\nmany\n")
     assert "| torch f32 |" in card
+    forget(repository, NORMAL)
+    entry = repository.entry(NORMAL)
+    assert entry is not None
+    assert entry.embedded is None
+    assert (repository.path / "normal/README.md").read_text() == "# normal\n\nSomething.\n\n## Tensors\n\nmany\n"
 
 
 def test_figures_of_another_machine_or_library_are_known_as_such(repository: Repository) -> None:
@@ -373,3 +378,31 @@ def test_nothing_is_left_but_what_the_reference_says(repository: Repository) -> 
         choosing.open_model(
             NORMAL, config, Path("model.pt"), b"nothing", threads=1, measured=record(OPENVINO), golden=None, tell=lambda _: None
         )
+
+
+@pytest.mark.parametrize(
+    ("name", "input", "output"),
+    [("double_pt", "INPUT__0", "OUTPUT__0"), ("double_pt2", "INPUT__0", "OUTPUT__0"), ("double_onnx", "x", "y")],
+)
+def test_openvino_reads_every_format(name: str, input: str, output: str, tmp_path: Path) -> None:
+    """TorchScript, torch.export and ONNX of y = 2 x, for a batch of one and of three; and what config.pbtxt does not describe is refused."""
+    fill(tmp_path)
+    opened = Repository(tmp_path)
+    model = ModelRef(name=name)
+    file, content, _ = opened.read(model)
+    compute = openvino_computation(opened.config(model), file, content, 1)
+    cube = np.arange(64, dtype=np.float32).reshape(1, 1, 4, 4, 4)
+    for batch in (cube, np.concatenate([cube, cube + 1, cube + 2])):
+        np.testing.assert_array_equal(compute({input: batch})[output], 2 * batch)
+
+
+def test_openvino_puts_arguments_and_results_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    """Triton's convention: NAME__<index> is the place among a script's arguments and results."""
+    fill(tmp_path)
+    opened = Repository(tmp_path)
+    model = ModelRef(name="both")
+    file, content, _ = opened.read(model)
+    compute = openvino_computation(opened.config(model), file, content, 1)
+    answer = compute({"A__0": np.array([5, 7], dtype=np.float32), "B__1": np.array([1, 2], dtype=np.float32)})
+    np.testing.assert_array_equal(answer["DIFFERENCE__0"], [4, 5])
+    np.testing.assert_array_equal(answer["SUM__1"], [6, 9])

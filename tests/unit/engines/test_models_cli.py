@@ -110,3 +110,26 @@ def test_import_of_an_unknown_application_suggests_one(hilum: Callable[..., tupl
     code, _, err = hilum("import", "mr-brian")
     assert code == 1
     assert 'did you mean "mr-brain"?' in err
+
+
+@pytest.mark.slow
+def test_tune_measures_enters_and_forgets(
+    hilum: Callable[..., tuple[int, str, str]], models: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For scripts one object a model, with what was measured; `list --json` has it too, until it is forgotten."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    code, out, _ = hilum("tune", "double_pt", "--threads", "1", "--json")
+    assert code == 0
+    tuned = by_name(out)["double_pt"]
+    assert set(tuned["measured"]) >= {"torch f32", "openvino f32"}
+    assert tuned["difference"] == 0
+    assert by_name(hilum("list", "--json")[1])["double_pt"]["embedded"]["threads"] == 1
+    assert hilum("verify", "double_pt")[0] == 0
+    assert hilum("tune", "double_pt", "--forget")[0] == 0
+    assert "embedded" not in by_name(hilum("list", "--json")[1])["double_pt"]
+    code, _, err = hilum("tune", "conv")
+    assert code == 1
+    assert "HLM-4151" in err
+    code, _, err = hilum("tune", "nothing")
+    assert code == 1
+    assert "HLM-4101" in err
