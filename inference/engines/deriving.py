@@ -122,7 +122,7 @@ def _scripted(name: str, weights: bytes, shape: tuple[int, ...], file: str, batc
     _check_sides(name, "the input", shape)
     if ANY in shape or np.prod([float(side) for side in shape]) > _MOST_ELEMENTS:
         raise Underivable(f'the shape {shape} of "{name}" is not one of fixed sides that could be tried')
-    module = load_scripted(Path(file), weights)
+    module = load_scripted(Path(file), weights, frozen=False)
     try:
         with torch.inference_mode():
             results = module(torch.zeros(1, *shape))

@@ -81,8 +81,11 @@ def _failure(model: str, failed: Exception) -> OutOfMemory | WrongTensors:
     return WrongTensors(f'model "{model}" cannot compute these inputs: {text.splitlines()[-1]}')
 
 
-def load_scripted(file: Path, content: bytes, *, channels_last: bool = False) -> Any:
+def load_scripted(file: Path, content: bytes, *, channels_last: bool = False, frozen: bool = True) -> Any:
     """A TorchScript module, frozen for serving.
+
+    A frozen module that is a bare layer may end the process instead of raising when it cannot compute an input (torch 2.13, in the
+    interpreter's own report of the error): whoever tries inputs that may not fit takes one that is not frozen.
 
     Raises
     ------
@@ -97,7 +100,7 @@ def load_scripted(file: Path, content: bytes, *, channels_last: bool = False) ->
             if form := _CHANNELS_LAST.get(weights.ndim):
                 weights.data = weights.data.contiguous(memory_format=form)
     # weights become constants: batch norms fold and nothing profiles itself between the first call and the third
-    return torch.jit.freeze(module.eval())
+    return torch.jit.freeze(module.eval()) if frozen else module.eval()
 
 
 def _exported(file: Path, content: bytes) -> Any:
