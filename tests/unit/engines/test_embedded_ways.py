@@ -385,7 +385,7 @@ def test_nothing_is_left_but_what_the_reference_says(repository: Repository) -> 
     [("double_pt", "INPUT__0", "OUTPUT__0"), ("double_pt2", "INPUT__0", "OUTPUT__0"), ("double_onnx", "x", "y")],
 )
 def test_openvino_reads_every_format(name: str, input: str, output: str, tmp_path: Path) -> None:
-    """TorchScript, torch.export and ONNX of y = 2 x, for a batch of one and of three; and what config.pbtxt does not describe is refused."""
+    """TorchScript, torch.export and ONNX of y = 2 x, for a batch of one and of three."""
     fill(tmp_path)
     opened = Repository(tmp_path)
     model = ModelRef(name=name)
