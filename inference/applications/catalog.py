@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from inference.applications.errors import BrokenApplication, UnknownApplication
+from inference.applications.errors import FOREIGN_CODE_FAILS, BrokenApplication, UnknownApplication
 
 if TYPE_CHECKING:
     from inference.applications.port import Application
@@ -29,21 +29,6 @@ _DATA = _BUILT_IN / "bundle"
 
 _MANIFEST = "application.json"
 CONFIG = "config.pbtxt"
-
-# what a module of somebody else's may raise while it is imported, short of ending the process
-_IMPORT_FAILS = (
-    ImportError,
-    SyntaxError,
-    NameError,
-    AttributeError,
-    TypeError,
-    ValueError,
-    LookupError,
-    ArithmeticError,
-    AssertionError,
-    RuntimeError,
-    OSError,
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +72,7 @@ def load(name: str, folders: Sequence[Path] = ()) -> "Application":
         raise BrokenApplication(f'application "{name}" is there {len(found)} times: {" and ".join(each.where for each in found)}')
     try:
         application = found[0].get()
-    except _IMPORT_FAILS as failed:
+    except FOREIGN_CODE_FAILS as failed:
         raise BrokenApplication(f'application "{name}" in {found[0].where}: {type(failed).__name__}: {failed}') from failed
     from inference.applications.manifest import check_manifest
 
@@ -176,7 +161,7 @@ def _from_folder(folder: Path) -> Any:
         sys.modules[package] = module
         try:
             spec.loader.exec_module(module)
-        except _IMPORT_FAILS:
+        except FOREIGN_CODE_FAILS:
             del sys.modules[package]
             raise
     return sys.modules[package].APPLICATION

@@ -2,6 +2,21 @@
 
 from inference.errors import HilumError, InputError, ModelError
 
+FOREIGN_CODE_FAILS = (
+    ImportError,
+    SyntaxError,
+    NameError,
+    AttributeError,
+    TypeError,
+    ValueError,
+    LookupError,
+    ArithmeticError,
+    AssertionError,
+    RuntimeError,
+    OSError,
+)
+"""What somebody else's code may raise while it is imported or called, short of ending the process."""
+
 
 class UnknownApplication(HilumError):
     """No folder and no entry point has this name."""

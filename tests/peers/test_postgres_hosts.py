@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,33 +19,6 @@ from tests.lab.program import wait_until
 from tests.unit.journal.story import LEASE, Story
 
 SECOND = timedelta(seconds=1)
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    """A server for this file."""
-    with Postgres() as running:
-        yield running
-
-
-@pytest.fixture
-def url(postgres: Postgres) -> str:
-    """A new database."""
-    return postgres.database()
-
-
-@pytest.fixture
-def opened(url: str) -> Iterator[Callable[[], SqlJournal]]:
-    """Journals, each as another process would have it."""
-    journals: list[SqlJournal] = []
-
-    def open_() -> SqlJournal:
-        journals.append(SqlJournal.open(url))
-        return journals[-1]
-
-    yield open_
-    for journal in journals:
-        journal.close()
 
 
 # ---- leases

@@ -2,12 +2,11 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -22,35 +21,7 @@ from node.journal.database import alembic_config
 from node.journal.port import NewJob
 from node.journal.sql import SqlJournal
 from tests.lab.other import Other
-from tests.lab.postgres import Postgres
 from tests.unit.journal.story import LEASE, QUIET, START, Story
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    """A server for this file."""
-    with Postgres() as running:
-        yield running
-
-
-@pytest.fixture
-def url(postgres: Postgres) -> str:
-    """A new database."""
-    return postgres.database()
-
-
-@pytest.fixture
-def opened(url: str) -> Iterator[Callable[[], SqlJournal]]:
-    """Journals, each as another process would have it."""
-    journals: list[SqlJournal] = []
-
-    def open_() -> SqlJournal:
-        journals.append(SqlJournal.open(url))
-        return journals[-1]
-
-    yield open_
-    for journal in journals:
-        journal.close()
 
 
 def _at_once(*steps: Callable[[], object]) -> list[object]:

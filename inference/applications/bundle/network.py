@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from inference.applications.bundle.config import Config, Evaluate
 from inference.applications.bundle.errors import CodeRefused, HostileBundle, UnfitBundle, UnreadableBundle
+from inference.applications.errors import FOREIGN_CODE_FAILS
 
 NETWORKS = (
     "UNet",
@@ -43,21 +44,6 @@ _MODULE = "monai.networks.nets."
 _LARGEST = 65536
 _MOST_SETTINGS = 2000
 _UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, AttributeError, LookupError, ValueError, TypeError, zipfile.BadZipFile)
-
-# what code of somebody else's may raise, short of ending the process
-_CODE_FAILS = (
-    ImportError,
-    SyntaxError,
-    NameError,
-    AttributeError,
-    TypeError,
-    ValueError,
-    LookupError,
-    ArithmeticError,
-    AssertionError,
-    RuntimeError,
-    OSError,
-)
 
 
 def build(config: Config, id: str = "network_def", depth: int = 0) -> Any:
@@ -250,7 +236,7 @@ def evaluator(content: Mapping[str, Any], files: Mapping[str, bytes]) -> Iterato
                 if "imports" in content:
                     parser.get_parsed_content("imports")
                 return parser.get_parsed_content(id)
-            except _CODE_FAILS as failed:
+            except FOREIGN_CODE_FAILS as failed:
                 raise UnfitBundle(f"the bundle's own code at {id} failed: {type(failed).__name__}: {failed}") from failed
 
         sys.path.insert(0, str(folder))
