@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import TypeAlias
 
-
 from inference.applications.port import Application
 from inference.findings import Findings
 from inference.imaging.assemble import Assembled
