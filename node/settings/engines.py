@@ -94,7 +94,7 @@ ENGINES = Named(
             Key(
                 name="threads",
                 kind=whole(1, 1024),
-                says="Kind embedded: threads for one model; without it, what the processor has.",
+                says="Kind embedded: threads for one model; without it, a worker's share of the cores that the node may use.",
             ),
             Key(
                 name="url",
