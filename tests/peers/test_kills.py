@@ -98,12 +98,16 @@ def _volume_cm3(path: Path) -> float:
 
 
 def _done(node: Node, count: int) -> None:
-    jobs = node.wait_for_jobs(
-        lambda jobs: len(jobs) == count and not {job["state"] for job in jobs} & {"queued", "inferred", "encoded"},
-        _PATIENCE_S,
-        f"{count} jobs have ended",
-    )
-    assert {job["state"] for job in jobs} == {"done"}, [job for job in jobs if job["state"] != "done"]
+    ended: dict[int, str] = {}
+
+    def all_have() -> bool:
+        said = node.hilum("jobs", "list", "--json", "--limit", 10 * count)
+        assert said.code == 0, said.out + said.err
+        ended.update({number: job["state"] for number, job in enumerate(said.json)})
+        return len(ended) == count and not set(ended.values()) & {"queued", "inferred", "encoded"}
+
+    wait_until(all_have, _PATIENCE_S, f"{count} jobs have ended", every_s=0.5)
+    assert set(ended.values()) == {"done"}, ended
 
 
 def _one_set_each(folder: Path, expected: Mapping[str, float]) -> None:
