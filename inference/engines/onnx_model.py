@@ -54,6 +54,6 @@ class OnnxComputation:
             if "alloc" in str(failed):
                 raise OutOfMemory(f'model "{self._config.name}": {failed}') from failed
             raise WrongTensors(f'model "{self._config.name}" cannot compute these inputs: {failed}') from failed
-        except _state.InvalidArgument as failed:
+        except (_state.InvalidArgument, _state.Fail) as failed:
             raise WrongTensors(f'model "{self._config.name}" cannot compute these inputs: {failed}') from failed
         return dict(zip(self._outputs, results, strict=True))

@@ -196,8 +196,8 @@ def _speed(name: str, repository: "Repository", models: "Sequence[ModelRef]") ->
     unknown = []
     for model in models:
         entry = repository.entry(model)
-        if entry is None or repository.config(model).steps:
-            continue
+        if entry is None or entry.golden is None or repository.config(model).steps:
+            continue  # nothing to judge a way of computing it by: it is not measured
         reason = "never measured" if entry.embedded is None else entry.embedded.elsewhere()
         if reason:
             unknown.append(f"{model.name}: {reason}")

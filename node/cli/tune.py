@@ -64,7 +64,7 @@ def tune(
     absent = set(model) - {each.name for each in wanted}
     if absent:
         raise ModelMissing(f"{', '.join(sorted(absent))}: not in the repository {opened.path}, or not usable there")
-    singles = [each for each in wanted if model or not opened.config(each).steps]
+    singles = [each for each in wanted if model or _measurable(opened, each)]
     if forget:
         from inference.engines.entering import forget as take_out
 
@@ -95,12 +95,19 @@ def tune_imported(repository: Path, models: Iterable["ModelRef"], *, quiet: bool
     opened = Repository(repository)
     for model in models:
         entry = opened.entry(model)
-        if entry is not None and not opened.config(model).steps and (entry.embedded is None or entry.embedded.elsewhere()):
+        if entry is not None and _measurable(opened, model) and (entry.embedded is None or entry.embedded.elsewhere()):
             try:
                 _tuned(opened, model, "f32", None, usable_cores(), quiet=quiet)
             except EngineNotInstalled as absent:
                 if not quiet:
                     screen.say(f"not measured: {absent}")
+
+
+def _measurable(repository: "Repository", model: "ModelRef") -> bool:
+    """Whether made inputs can judge a model: it has a golden output. Steps before and behind a network have none: numbers out of noise
+    are no sizes of anything."""
+    entry = repository.entry(model)
+    return entry is not None and entry.golden is not None and not repository.config(model).steps
 
 
 class _Recorded:

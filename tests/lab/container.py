@@ -41,10 +41,11 @@ for file in hosts nsswitch.conf ld.so.cache localtime mime.types ssl; do [ ! -e 
 echo "hilum:x:$USER_ID:$USER_ID::/var/lib/hilum:/usr/sbin/nologin" > etc/passwd
 echo "hilum:x:$USER_ID:" > etc/group
 cp "$CONFIG" etc/hilum/hilum.yaml
+# first: what is to be read may lie below /tmp
+mount -t tmpfs -o mode=1777 tmpfs tmp
 readable "$VENV" /opt/hilum
 for place in $PLACES; do readable "$place" "$place"; done
 mount --bind "$STATE" var/lib/hilum
-mount -t tmpfs -o mode=1777 tmpfs tmp
 mount --rbind /proc proc
 mount --rbind /dev dev
 chmod 755 /mnt

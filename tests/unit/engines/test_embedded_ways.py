@@ -16,7 +16,7 @@ from inference.engines.choosing import Fallback
 from inference.engines.comparing import difference
 from inference.engines.embedded import EmbeddedEngine
 from inference.engines.entering import enter, forget
-from inference.engines.errors import NotEntered, PrecisionRefused
+from inference.engines.errors import NotEntered, PrecisionRefused, WrongTensors
 from inference.engines.golden import golden_input
 from inference.engines.measured import Measured
 from inference.engines.openvino_model import can_compute_in, openvino_computation
@@ -406,3 +406,31 @@ def test_openvino_puts_arguments_and_results_in_the_order_of_their_numbers(tmp_p
     answer = compute({"A__0": np.array([5, 7], dtype=np.float32), "B__1": np.array([1, 2], dtype=np.float32)})
     np.testing.assert_array_equal(answer["DIFFERENCE__0"], [4, 5])
     np.testing.assert_array_equal(answer["SUM__1"], [6, 9])
+
+
+def test_what_onnxruntime_fails_at_is_said_of_the_model(tmp_path: Path) -> None:
+    """A resize to no pixels at all fails inside onnxruntime, with an error class of its own: a ModelError, not a crash."""
+    from onnx import TensorProto, helper
+
+    graph = helper.make_graph(
+        [helper.make_node("Resize", ["x", "", "", "sizes"], ["y"])],
+        "resize",
+        [
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 1, 4, 4]),
+            helper.make_tensor_value_info("sizes", TensorProto.INT64, [4]),
+        ],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 1, "rows", "columns"])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    config = """
+    name: "resize" backend: "onnxruntime" max_batch_size: 0
+    input [ { name: "x" data_type: TYPE_FP32 dims: [ 1, 1, 4, 4 ] }, { name: "sizes" data_type: TYPE_INT64 dims: [ 4 ] } ]
+    output [ { name: "y" data_type: TYPE_FP32 dims: [ 1, 1, -1, -1 ] } ]
+    """
+    put(tmp_path, "resize", "model.onnx", model.SerializeToString(), config)
+    engine = EmbeddedEngine(tmp_path)
+    image = np.ones((1, 1, 4, 4), dtype=np.float32)
+    assert engine.infer(ModelRef(name="resize"), {"x": image, "sizes": np.array([1, 1, 8, 2])})["y"].shape == (1, 1, 8, 2)
+    with pytest.raises(WrongTensors, match="resize"):
+        engine.infer(ModelRef(name="resize"), {"x": image, "sizes": np.array([1, 1, 0, 2])})
+    engine.close()

@@ -133,3 +133,10 @@ def test_tune_measures_enters_and_forgets(
     code, _, err = hilum("tune", "nothing")
     assert code == 1
     assert "HLM-4101" in err
+
+
+def test_tune_leaves_out_what_has_no_golden_output(hilum: Callable[..., tuple[int, str, str]]) -> None:
+    """Steps before and behind a network are computed, never measured: noise is no size of anything, and nothing could judge a way."""
+    code, out, err = hilum("tune", "--json")
+    assert code == 0, err
+    assert [each["model"] for each in json.loads(out)] == ["double_pt"]
