@@ -93,5 +93,7 @@ def _make(folder: Path) -> list[Path]:
         missing.append(folder)
         folder = folder.parent
     for one in reversed(missing):
-        one.mkdir(mode=FOLDER_MODE, exist_ok=True)
+        # not mkdir(exist_ok=True): it says that a folder exists which was there and is gone again, and nobody would try again
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(one, FOLDER_MODE)
     return missing[::-1]
