@@ -12,7 +12,7 @@ import pytest
 
 APT = (
     "orthanc orthanc-dicomweb orthanc-python orthanc-gdcm dcmtk dicom3tools pixelmed-apps libgdcm-tools chromium openssl "
-    "postgresql prometheus systemd docker-compose nginx-light"
+    "postgresql prometheus systemd docker-compose nginx-light faketime"
 )
 """The Debian packages of the laboratory, as .ci/run installs them."""
 
