@@ -17,10 +17,12 @@ import pytest
 from pydicom import dcmread
 
 from bench.soften import write_soften
+from inference.codes import VOLUME
 from inference.engines.triton.server import LocalTriton
 from inference.imaging.write_series import write_series
 from node.domain.state import JobState
 from node.journal.sql import SqlJournal
+from tests.lab import report
 from tests.lab.node import Node, configuration, hilum
 from tests.lab.postgres import Postgres
 from tests.lab.program import wait_until
@@ -88,15 +90,6 @@ def _send(node: Node, folder: Path, count: int, first: int = 0) -> dict[str, flo
     return expected
 
 
-def _volume_cm3(path: Path) -> float:
-    def numbers(item: object) -> list[float]:
-        own = [float(item.MeasuredValueSequence[0].NumericValue)] if "MeasuredValueSequence" in item else []  # type: ignore[operator,attr-defined]
-        return own + [value for child in item.get("ContentSequence", []) for value in numbers(child)]  # type: ignore[attr-defined]
-
-    (value,) = numbers(dcmread(path))
-    return value
-
-
 def _done(node: Node, count: int) -> None:
     ended: dict[int, str] = {}
 
@@ -120,7 +113,8 @@ def _one_set_each(folder: Path, expected: Mapping[str, float]) -> None:
         kinds = {str(dcmread(path, stop_before_pixels=True).Modality): path for path in paths}
         assert sorted(kinds) == ["OT", "SEG", "SR"], study
         assert len(paths) == 3, study
-        assert _volume_cm3(kinds["SR"]) == pytest.approx(expected[study]), study
+        (volume,) = report.numbers(kinds["SR"], VOLUME.value)
+        assert volume == (pytest.approx(expected[study]), "cm3"), study
 
 
 def _some_done(node: Node, count: int) -> None:
