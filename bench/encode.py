@@ -46,7 +46,7 @@ def _prepared(kind: str, files: Sequence[Path]) -> Callable[[], object]:
                 application=APPLICATION,
                 findings=findings,
                 sources=[dcmread(path, stop_before_pixels=True) for path in files],
-                volume=volume,
+                subject=volume,
                 at=datetime(2024, 1, 2, tzinfo=UTC),
                 input_digest="0" * 64,
                 model_digest="1" * 64,

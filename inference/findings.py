@@ -1,6 +1,7 @@
-"""What an application may say about a volume; every finding carries a coded concept, no finding is without one."""
+"""What an application may say about its subject; every finding carries a coded concept, no finding is without one."""
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +16,15 @@ class Segment:
     Attributes
     ----------
     mask
-        (Z, Y, X) bool, on the grid of the `Volume` that was analysed (same axes, same slice order).
+        (Z, Y, X) bool, on the grid of the `Volume` that was analysed (same axes, same slice order); of a `Pair`, on the current one's.
     label
-        Short text for people, unique within the findings ("lung right").
+        Short text for people, unique among segments, locations and maps ("lung right"); what it is tracked by.
     category, type
         SegmentedPropertyCategory and SegmentedPropertyType (PS3.3 C.8.20.4).
     rgb
         Recommended display colour, 0-255 each; the encoder turns it into CIELab.
+    certainty
+        0 to 1, how sure the application is that the structure is there; None where it does not say.
     """
 
     label: str
@@ -31,34 +34,182 @@ class Segment:
     rgb: tuple[int, int, int]
     finding_site: Code | None = None
     laterality: Code | None = None
+    certainty: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Box:
+    """A rectangle on one image, by the edges of pixels: rows `top` to `bottom`, columns `left` to `right`, as in `image[top:bottom]`.
+
+    The outer edge of the first row and column is 0, as PS3.3 C.18.6.1.2 counts; edges may lie between pixels.
+    """
+
+    top: float
+    left: float
+    bottom: float
+    right: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """A point on one image, counted as in `Box`: the middle of the first pixel is (0.5, 0.5)."""
+
+    row: float
+    column: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """Two ends on one image, counted as in `Box`: a diameter."""
+
+    start: Point
+    end: Point
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PointInSpace:
+    """A point in the patient, LPS, in mm, in the frame of reference of the volume."""
+
+    x: float
+    y: float
+    z: float
+
+
+Shape: TypeAlias = Box | Point | Line | PointInSpace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Location:
+    """One thing that was found, and where: a detection.
+
+    Attributes
+    ----------
+    label
+        As at `Segment`; measurements name it.
+    finding
+        What it is ("Lesion", "Calcification").
+    image
+        Index of the source image that the shape lies on: the slice of a volume, the image of `Images`, the frame of a `Cine`.
+    certainty
+        0 to 1; None where the application does not say.
+    """
+
+    label: str
+    finding: Code
+    shape: Shape
+    image: int
+    finding_site: Code | None = None
+    laterality: Code | None = None
+    certainty: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """Frames `first` to `last` of a cine, counted from 0, both included."""
+
+    first: int
+    last: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """A number with a unit; of the segment named by `segment`, or of the whole series when that is None."""
+    """A number with a unit; of the segment or the location that is named, or of all that was analysed when neither is.
+
+    `span` says from which frames of a cine it was taken.
+    """
 
     name: Code
     value: float
     unit: Code
     segment: str | None = None
     derivation: Code | None = None
+    location: str | None = None
+    span: Span | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """A qualitative statement: is `finding` Present, Absent or Undetermined (CID 240)?"""
+    """A qualitative statement: is `finding` Present, Absent or Undetermined (CID 240)?
+
+    Attributes
+    ----------
+    finding_site
+        Where it was looked for: "Absent" means absent there, and nowhere else.
+    images
+        Indices of the source images that it rests on; empty: all of them.
+    """
 
     finding: Code
     value: Code
     finding_site: Code | None = None
+    laterality: Code | None = None
+    certainty: float | None = None
+    images: tuple[int, ...] = ()
+    span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Saliency:
+    """A map over the volume: how much each voxel spoke for a finding.
+
+    Attributes
+    ----------
+    values
+        (Z, Y, X) float32 on the grid of the volume, finite.
+    quantity, unit
+        What the values are ("probability", "attribution") and in which unit (UCUM "1" for none).
+    """
+
+    label: str
+    values: NDArray[np.float32]
+    quantity: Code
+    unit: Code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class DerivedImage:
+    """A volume made from the one that was analysed: denoised, super-resolved, resampled.
+
+    Attributes
+    ----------
+    voxels
+        (Z, Y, X) modality values.
+    affine
+        (4, 4) float64 as `Volume.affine`, in the frame of reference of the (current) volume; None: the grid of that volume itself.
+    derivation
+        What was done to the source (CID 7203 "Image Derivation").
+    of_prior
+        Of a `Pair`: whether the prior volume is what it was made from.
+    """
+
+    label: str
+    voxels: NDArray[np.int16] | NDArray[np.float32]
+    derivation: Code
+    affine: NDArray[np.float64] | None = None
+    of_prior: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Registration:
+    """Where the prior volume of a `Pair` lies in the current one's space.
+
+    `matrix` is (4, 4) float64, rigid: it takes patient coordinates (x, y, z, 1) in mm LPS of the prior's frame of reference to those of the
+    current's (PS3.3 C.20.2.1.1).
+    """
+
+    matrix: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Findings:
-    """All that one application says about one volume; the empty findings are a result too."""
+    """All that one application says about one subject; the empty findings are a result too."""
 
     segments: tuple[Segment, ...] = ()
     measurements: tuple[Measurement, ...] = ()
     evaluations: tuple[Evaluation, ...] = ()
     remarks: tuple[str, ...] = ()
     """Sentences from the quality gate that a reader must see ("slices 3.0 mm apart: volume is approximate")."""
+    locations: tuple[Location, ...] = ()
+    saliencies: tuple[Saliency, ...] = ()
+    derived: tuple[DerivedImage, ...] = ()
+    registration: Registration | None = None

@@ -6,21 +6,28 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from numpy.typing import NDArray
 
-from inference.codes import Code
+from inference.codes import ARTIFICIAL_INTELLIGENCE, Code
 from inference.engines.port import Call, Golden, ModelRef, ModelSource, Tensors
 from inference.findings import Findings
-from inference.imaging.volume import Volume
+from inference.imaging.subject import Takes
 
 __all__ = [
     "Accepts",
     "Analyse",
     "Application",
+    "DerivedOutput",
+    "EvaluationOutput",
     "Golden",
     "Infer",
+    "LocationOutput",
     "MeasurementOutput",
     "ModelRef",
     "ModelSource",
+    "Output",
+    "RegistrationOutput",
+    "SaliencyOutput",
     "SegmentOutput",
+    "Takes",
     "Tensors",
 ]
 
@@ -39,7 +46,8 @@ class Infer(Protocol):
         ...
 
 
-Analyse: TypeAlias = Callable[[Volume, Infer], Findings]
+Analyse: TypeAlias = Callable[[Any, Infer], Findings]
+"""Its first argument is the subject that `Accepts.takes` names: a `Volume`, a `Pair`, `Images` or a `Cine`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +56,9 @@ class Accepts:
 
     `orientation` ("axial", "coronal", "sagittal") is that of the slices; None takes any. `max_spacing_mm` holds for the largest spacing of
     the volume, `min_extent_mm` for its smallest extent. Above `remark_spacing_mm` the reader is told that volumes are approximate.
+    `takes` says what `analyse` is given. `parts` is for series that hold several volumes of one place (times, echoes, b-values): "refuse"
+    them, or analyse "each" on its own. `whole_study` (images only): all series of the study that the route matches are one subject, the
+    views of an examination.
     """
 
     modality: tuple[str, ...]
@@ -56,6 +67,9 @@ class Accepts:
     min_extent_mm: float | None = None
     orientation: Literal["axial", "coronal", "sagittal"] | None = None
     remark_spacing_mm: float = 3.0
+    takes: Takes = Takes.VOLUME
+    parts: Literal["refuse", "each"] = "refuse"
+    whole_study: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +90,45 @@ class MeasurementOutput:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationOutput:
+    """A finding that the application may call Present, Absent or Undetermined."""
+
+    finding: Code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocationOutput:
+    """Something that the application may find, and say where: boxes, points, diameters."""
+
+    finding: Code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaliencyOutput:
+    """A map that the application may emit."""
+
+    label: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DerivedOutput:
+    """An image that the application may derive."""
+
+    label: str
+    derivation: Code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistrationOutput:
+    """That the application may say where the prior lies in the current volume's space."""
+
+
+Output: TypeAlias = (
+    SegmentOutput | MeasurementOutput | EvaluationOutput | LocationOutput | SaliencyOutput | DerivedOutput | RegistrationOutput
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Application:
     """One analysis, complete: manifest and code. `analyse` calls models only through the `Infer` that it is given."""
 
@@ -84,9 +137,13 @@ class Application:
     title: str
     accepts: Accepts
     models: tuple[ModelRef, ...]
-    outputs: tuple[SegmentOutput | MeasurementOutput, ...]
+    outputs: tuple[Output, ...]
     analyse: Analyse
     sources: tuple[ModelSource, ...] = ()
     manufacturer: str = "hilum"
     qualification: str = "RESEARCH"
     """ContentQualification (0018,9004): RESEARCH unless the application is cleared as a PRODUCT."""
+    triage_only: bool = False
+    """Cleared to say whether, not where: a manifest that then declares a mask, a location, a map or an image is refused."""
+    family: Code = ARTIFICIAL_INTELLIGENCE
+    """What kind of algorithm it is (CID 7162): one that has not learned anything says so."""

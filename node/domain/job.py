@@ -52,7 +52,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultObject:
-    """One encoded DICOM object of a job; its bytes never change once journaled. `kind` is "seg", "sr" or "sc"."""
+    """One encoded DICOM object of a job; its bytes never change once journaled. `kind` is one of `node.domain.profile.Kind`."""
 
     id: int = 0
     job: int

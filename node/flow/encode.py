@@ -44,7 +44,7 @@ def encoding_of(
         application=application,
         findings=findings,
         sources=assembled.headers,
-        volume=assembled.volume,
+        subject=assembled.volume,
         at=job.inferred_at,
         input_digest=job.input_digest,
         model_digest=job.model_digest,

@@ -4,11 +4,10 @@ import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from pydicom.dataset import Dataset
-
 from inference.stages import stage
+from node.domain.profile import Kind
 from node.results.check import check
-from node.results.identity import Identity, identify, to_bytes
+from node.results.identity import encoded, identify
 from node.results.planes import read_sources
 from node.results.port import Encoded, Encoding
 from node.results.seg import segmentation
@@ -16,7 +15,6 @@ from node.results.segments import empty, numbered
 from node.results.sr import report, segment_groups, study_groups
 from node.results.summary import drawing, summary, summary_identity
 
-SEG, SR, SC = "seg", "sr", "sc"
 SOURCES, SEGMENTATION, REPORT, PAGE, CHECK = "sources", "segmentation", "report", "page", "check"
 """The stages of an encoding (`inference.stages`)."""
 
@@ -51,18 +49,18 @@ def _encode(encoding: Encoding) -> list[Encoded]:
             with stage(SEGMENTATION):
                 seg_identity = identify(encoding, sources, "seg", "segmentation")
                 seg = segmentation(encoding, sources, found, seg_identity)
-                made.append(_encoded(SEG, seg, seg_identity))
+                made.append(encoded(Kind.SEG, seg, seg_identity))
             with stage(REPORT):
                 sr_identity = identify(encoding, sources, "sr", "measurements", *_predecessors(encoding))
                 groups = segment_groups(encoding, found, seg_identity.sop_instance_uid)
-                made.append(_encoded(SR, report(encoding, sources, groups, sr_identity, seg), sr_identity))
+                made.append(encoded(Kind.SR, report(encoding, sources, groups, sr_identity, seg), sr_identity))
         groups = study_groups(encoding, empty(encoding.findings))
         if groups:
             study_identity = identify(encoding, sources, "sr-study", "findings", *_predecessors(encoding))
-            made.append(_encoded(SR, report(encoding, sources, groups, study_identity, None), study_identity))
+            made.append(encoded(Kind.SR, report(encoding, sources, groups, study_identity, None), study_identity))
         with stage(PAGE):
             page_identity = summary_identity(encoding, sources)
-            made.append(_encoded(SC, summary(encoding, sources, page.result(), page_identity), page_identity))
+            made.append(encoded(Kind.SC, summary(encoding, sources, page.result(), page_identity), page_identity))
     with stage(CHECK):
         check(made, encoding, sources)
     return made
@@ -70,14 +68,3 @@ def _encode(encoding: Encoding) -> list[Encoded]:
 
 def _predecessors(encoding: Encoding) -> Sequence[str]:
     return [one.sop_instance_uid for one in encoding.predecessors]
-
-
-def _encoded(kind: str, dataset: Dataset, identity: Identity) -> Encoded:
-    return Encoded(
-        kind=kind,
-        sop_instance_uid=identity.sop_instance_uid,
-        sop_class_uid=str(dataset.SOPClassUID),
-        series_instance_uid=identity.series_instance_uid,
-        description=identity.description,
-        data=to_bytes(dataset),
-    )

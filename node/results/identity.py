@@ -13,11 +13,12 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from inference.codes import Code
 from node.dimse.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
+from node.domain.profile import Kind
 from node.domain.uid import derive_uid
 from node.results.codes import item
 from node.results.normalise import CHARACTER_SET, text
 from node.results.planes import Sources
-from node.results.port import Encoding
+from node.results.port import Encoded, Encoding
 from node.results.written import settled
 
 MANUFACTURER = "hilum"
@@ -97,6 +98,19 @@ def to_bytes(dataset: Dataset) -> bytes:
     return file.getvalue()
 
 
+def encoded(kind: Kind, dataset: Dataset, identity: Identity, form: str = "") -> Encoded:
+    """A finished data set as a result object; whoever makes one of any kind gives it back like this."""
+    return Encoded(
+        kind=kind,
+        sop_instance_uid=identity.sop_instance_uid,
+        sop_class_uid=str(dataset.SOPClassUID),
+        series_instance_uid=identity.series_instance_uid,
+        description=identity.description,
+        data=to_bytes(dataset),
+        form=form,
+    )
+
+
 def software_versions(encoding: Encoding) -> list[str]:
     """The application with its version, and the node's."""
     return [f"{encoding.application.name} {encoding.application.version}", f"hilum {version('hilum')}"]
@@ -117,7 +131,7 @@ def local_time(encoding: Encoding, sources: Sources) -> str:
 
 def _inputs(encoding: Encoding) -> tuple[str, ...]:
     return (
-        encoding.input_digest,
+        encoding.input_digest + (f" {encoding.part}" if encoding.part else ""),
         encoding.model_digest,
         encoding.application.name,
         encoding.application.version,

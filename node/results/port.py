@@ -8,7 +8,9 @@ from pydicom.dataset import Dataset
 
 from inference.applications.port import Application
 from inference.findings import Findings
+from inference.imaging.subject import Subject, volume_of
 from inference.imaging.volume import Volume
+from node.domain.profile import VIEWER, Kind, Profile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,9 +30,9 @@ class Encoding:
     Attributes
     ----------
     sources
-        Headers (no pixels) of the source instances, in any order; one of a multi-frame source.
-    volume
-        The volume that was analysed: the findings' grid, and its intensities for the summary page.
+        Headers (no pixels) of the source instances, in any order, those of a prior included; one of a multi-frame source.
+    subject
+        What was analysed: the findings' grid, and its intensities for the summary page.
     at
         When the findings were journaled (aware UTC): every date and time in the objects comes from it.
     input_digest, model_digest, findings_digest, parameters
@@ -38,12 +40,16 @@ class Encoding:
         changes the objects (configuration of the application, encoder version).
     device_uid
         DeviceUID of the processing equipment: new for every model file (IHE AIR).
+    part
+        Which part of a series that was split this is about ("b 1000 s/mm2"); "" for all of a series.
+    profiles
+        What the job's sinks want. BINARY segmentations, reports and the page are always made; other forms and kinds where one wants them.
     """
 
     application: Application
     findings: Findings
     sources: Sequence[Dataset]
-    volume: Volume
+    subject: Subject
     at: datetime
     input_digest: str
     model_digest: str
@@ -51,15 +57,29 @@ class Encoding:
     parameters: str
     device_uid: str
     predecessors: Sequence[Predecessor] = ()
+    part: str = ""
+    profiles: Sequence[Profile] = (VIEWER,)
+
+    @property
+    def volume(self) -> Volume:
+        """The grid of masks and maps; only for subjects that have a place in space."""
+        volume = volume_of(self.subject)
+        assert volume is not None, f"{type(self.subject).__name__} has no place in space"
+        return volume
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encoded:
-    """One Part 10 object, checked. `kind` is "seg", "sr" or "sc"."""
+    """One Part 10 object, checked.
 
-    kind: str
+    `form` tells apart what exists in several forms, of which a sink gets one: of segmentations and the reports that refer to them
+    "binary", "labelmap", "labelmap+jpeg-ls" …; of narratives the language; "" for everything else.
+    """
+
+    kind: Kind
     sop_instance_uid: str
     sop_class_uid: str
     series_instance_uid: str
     description: str
     data: bytes
+    form: str = ""

@@ -170,7 +170,7 @@ def encoding(files: Sequence[Path], findings: Findings, *, volume: Volume | None
     return Encoding(
         findings=findings,
         sources=[pydicom.dcmread(path, stop_before_pixels=True) for path in files],
-        volume=volume or assemble(files),
+        subject=volume or assemble(files),
         findings_digest=findings_file.digest(findings),
         **given,
     )

@@ -246,4 +246,4 @@ def test_headers_and_volume_that_do_not_belong_together_are_refused(tmp_path: Pa
     with pytest.raises(SourcesUnfit, match="slice 3 of the volume elsewhere"):
         encode(replace(encoding, sources=moved))
     with pytest.raises(SourcesUnfit, match="no study"):
-        encode(replace(encoding, volume=replace(encoding.volume, study_instance_uid="")))
+        encode(replace(encoding, subject=replace(encoding.volume, study_instance_uid="")))
