@@ -1,13 +1,16 @@
 """Findings as bytes: what a job keeps between `inferred` and `encoded`. Standard library and numpy only.
 
-Layout: the magic line, the length of the header (8 bytes, little endian), the header (canonical JSON: codes, numbers, sentences and, for
-each mask, its shape, packed length and SHA-256), then one zlib stream per mask (bits packed in C order, most significant first).
+Layout: the magic line, the length of the header (8 bytes, little endian), the header (canonical JSON: each finding under the name of its
+class; in place of an array its dtype, shape, length and SHA-256), the lengths of the streams, then one zlib stream per array, in the
+order in which the header names them. Masks are bits packed in C order, most significant first; other arrays are little endian, in C order.
 """
 
 import hashlib
 import json
 import struct
 import zlib
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -15,11 +18,38 @@ from numpy.typing import NDArray
 
 from inference.codes import Code
 from inference.errors import HilumError
-from inference.findings import Evaluation, Findings, Measurement, Segment
+from inference.findings import (
+    Box,
+    DerivedImage,
+    Evaluation,
+    Findings,
+    Line,
+    Location,
+    Measurement,
+    Point,
+    PointInSpace,
+    Registration,
+    Saliency,
+    Segment,
+    Span,
+)
 
-MAGIC = b"hilum-findings 1\n"
-COMPRESSION_LEVEL = 1
-"""Masks are long runs: level 1 packs them 50 to 200 times already, and the higher levels cost seconds on a whole head."""
+MAGIC = b"hilum-findings 2\n"
+_MAGIC_1 = b"hilum-findings 1\n"
+PACKED, RAW = 1, 0
+"""zlib levels. Masks are long runs: level 1 packs them 50 to 200 times already, and the higher levels cost seconds on a whole head. Maps
+and images are noise to it."""
+
+_CLASSES = {
+    one.__name__: one
+    for one in (
+        *(Findings, Segment, Measurement, Evaluation, Location, Box, Point, Line, PointInSpace, Span, Saliency, DerivedImage, Registration),
+        Code,
+    )
+}
+_IS = "is"
+_ARRAY = "array"
+_DTYPES = frozenset({"|b1", "|u1", "<i2", "<u2", "<f4", "<f8"})
 
 
 class FindingsFileDamaged(HilumError):
@@ -35,16 +65,16 @@ def dumps(findings: Findings) -> bytes:
     Raises
     ------
     ValueError
-        A measurement is not a finite number, or a mask is not (Z, Y, X).
+        A number is not finite, or a mask is not (Z, Y, X).
     """
-    header, packed = _header(findings)
-    streams = [zlib.compress(bits, COMPRESSION_LEVEL) for bits in packed]
+    header, arrays = _header(findings)
+    streams = [zlib.compress(_bytes(array), PACKED if array.dtype == np.bool_ else RAW) for array in arrays]
     lengths = struct.pack(f"<{len(streams)}Q", *map(len, streams))
     return b"".join([MAGIC, struct.pack("<Q", len(header)), header, lengths, *streams])
 
 
 def loads(data: bytes) -> Findings:
-    """The findings that `dumps` wrote; every mask is checked against its SHA-256.
+    """The findings that `dumps` wrote, now or in an earlier version; every array is checked against its SHA-256.
 
     Raises
     ------
@@ -58,117 +88,132 @@ def loads(data: bytes) -> Findings:
 
 
 def digest(findings: Findings) -> str:
-    """SHA-256 (hex) of the header, which names every mask by its own SHA-256: independent of the zlib that wrote the file."""
+    """SHA-256 (hex) of the header, which names every array by its own SHA-256: independent of the zlib that wrote the file."""
     header, _ = _header(findings)
     return hashlib.sha256(header).hexdigest()
 
 
-def _header(findings: Findings) -> tuple[bytes, list[bytes]]:
-    packed = [_pack(segment.mask) for segment in findings.segments]
-    document = {
-        "segments": [
-            {
-                "label": segment.label,
-                "shape": list(segment.mask.shape),
-                "bytes": len(bits),
-                "sha256": hashlib.sha256(bits).hexdigest(),
-                "category": _code(segment.category),
-                "type": _code(segment.type),
-                "rgb": [int(channel) for channel in segment.rgb],
-                "finding_site": _code(segment.finding_site),
-                "laterality": _code(segment.laterality),
-            }
-            for segment, bits in zip(findings.segments, packed, strict=True)
-        ],
-        "measurements": [
-            {
-                "name": _code(measurement.name),
-                "value": float(measurement.value),
-                "unit": _code(measurement.unit),
-                "segment": measurement.segment,
-                "derivation": _code(measurement.derivation),
-            }
-            for measurement in findings.measurements
-        ],
-        "evaluations": [
-            {"finding": _code(evaluation.finding), "value": _code(evaluation.value), "finding_site": _code(evaluation.finding_site)}
-            for evaluation in findings.evaluations
-        ],
-        "remarks": list(findings.remarks),
-    }
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.encode(), packed
+def _header(findings: Findings) -> tuple[bytes, list[NDArray[Any]]]:
+    for segment in findings.segments:
+        if segment.mask.ndim != 3:
+            raise ValueError(f"a mask has the axes (Z, Y, X), not the shape {segment.mask.shape}")
+    arrays: list[NDArray[Any]] = []
+    text = json.dumps(_plain(findings, arrays), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode(), arrays
 
 
-def _pack(mask: NDArray[np.bool_]) -> bytes:
-    if mask.ndim != 3:
-        raise ValueError(f"a mask has the axes (Z, Y, X), not the shape {mask.shape}")
-    return np.packbits(np.ascontiguousarray(mask, dtype=np.bool_)).tobytes()
+def _plain(value: Any, arrays: list[NDArray[Any]]) -> Any:
+    """A finding, or a part of one, as JSON has it; arrays are collected in the order in which they are met."""
+    if isinstance(value, np.ndarray):
+        little = value if value.dtype == np.bool_ else value.astype(value.dtype.newbyteorder("<"), copy=False)
+        if little.dtype.str not in _DTYPES:
+            raise ValueError(f"an array of {value.dtype} has no place in findings")
+        arrays.append(little)
+        content = _bytes(little)
+        return {
+            _IS: _ARRAY,
+            "dtype": little.dtype.str,
+            "shape": list(little.shape),
+            "bytes": len(content),
+            "sha256": hashlib.sha256(content).hexdigest(),
+        }
+    if isinstance(value, tuple | list):
+        return [_plain(each, arrays) for each in value]
+    if is_dataclass(value):
+        said = {field.name: getattr(value, field.name) for field in fields(value)}
+        # what says nothing is left out: a field that a later version adds changes no digest of findings without it
+        return {_IS: type(value).__name__, **{name: _plain(each, arrays) for name, each in said.items() if not _silent(each)}}
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _silent(value: Any) -> bool:
+    return value is None or (isinstance(value, tuple) and not value)
+
+
+def _bytes(array: NDArray[Any]) -> bytes:
+    contiguous = np.ascontiguousarray(array)
+    return np.packbits(contiguous).tobytes() if contiguous.dtype == np.bool_ else contiguous.tobytes()
 
 
 def _parse(data: memoryview) -> Findings:
-    if data[: len(MAGIC)] != MAGIC:
-        raise ValueError("not a findings file of version 1")
+    magic = bytes(data[: len(MAGIC)])
+    if magic not in (MAGIC, _MAGIC_1):
+        raise ValueError("not a findings file of version 1 or 2")
     at = len(MAGIC) + 8
     (size,) = struct.unpack("<Q", data[len(MAGIC) : at])
     document: dict[str, Any] = json.loads(bytes(data[at : at + size]))
+    if magic == _MAGIC_1:
+        document = _of_version_1(document)
     at += size
-    count = len(document["segments"])
-    lengths = struct.unpack(f"<{count}Q", data[at : at + 8 * count])
-    at += 8 * count
-    segments = []
-    for entry, length in zip(document["segments"], lengths, strict=True):
-        segments.append(_segment(entry, data[at : at + length]))
+    entries = list(_arrays(document))
+    lengths = struct.unpack(f"<{len(entries)}Q", data[at : at + 8 * len(entries)])
+    at += 8 * len(entries)
+    for entry, length in zip(entries, lengths, strict=True):
+        entry["stream"] = data[at : at + length]
         at += length
     if at != len(data):
         raise ValueError(f"{len(data)} bytes where {at} were written")
-    return Findings(
-        segments=tuple(segments),
-        measurements=tuple(
-            Measurement(
-                name=_a_code(entry["name"]),
-                value=entry["value"],
-                unit=_a_code(entry["unit"]),
-                segment=entry["segment"],
-                derivation=_maybe_code(entry["derivation"]),
-            )
-            for entry in document["measurements"]
-        ),
-        evaluations=tuple(
-            Evaluation(finding=_a_code(entry["finding"]), value=_a_code(entry["value"]), finding_site=_maybe_code(entry["finding_site"]))
-            for entry in document["evaluations"]
-        ),
-        remarks=tuple(document["remarks"]),
-    )
+    findings = _read(document)
+    if not isinstance(findings, Findings):
+        raise TypeError(f"{document.get(_IS)} where findings belong")
+    return findings
 
 
-def _segment(entry: dict[str, Any], stream: memoryview) -> Segment:
+def _arrays(value: Any) -> Iterator[dict[str, Any]]:
+    """The entries of arrays in a document, in the order in which the writer met them: that of the classes' fields."""
+    if isinstance(value, list):
+        for each in value:
+            yield from _arrays(each)
+    elif isinstance(value, dict):
+        if value[_IS] == _ARRAY:
+            yield value
+        else:
+            for field in fields(_CLASSES[value[_IS]]):
+                yield from _arrays(value.get(field.name))
+
+
+def _read(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(_read(each) for each in value)
+    if not isinstance(value, dict):
+        return value
+    if value[_IS] == _ARRAY:
+        return _array(value)
+    return _CLASSES[value[_IS]](**{name: _read(each) for name, each in value.items() if name != _IS})
+
+
+def _array(entry: dict[str, Any]) -> NDArray[Any]:
+    if entry["dtype"] not in _DTYPES:
+        raise ValueError(f"an array of {entry['dtype']}")
     # the stated length bounds the output: a damaged stream cannot fill the memory
-    inflate = zlib.decompressobj()
-    bits = inflate.decompress(stream, entry["bytes"] + 1)
-    if hashlib.sha256(bits).hexdigest() != entry["sha256"]:
-        raise ValueError(f'the mask of "{entry["label"]}" differs from its SHA-256')
-    shape = tuple(entry["shape"])
-    mask = np.unpackbits(np.frombuffer(bits, dtype=np.uint8), count=int(np.prod(shape))).reshape(shape).view(np.bool_)
-    red, green, blue = entry["rgb"]
-    return Segment(
-        label=entry["label"],
-        mask=mask,
-        category=_a_code(entry["category"]),
-        type=_a_code(entry["type"]),
-        rgb=(red, green, blue),
-        finding_site=_maybe_code(entry["finding_site"]),
-        laterality=_maybe_code(entry["laterality"]),
-    )
+    content = zlib.decompressobj().decompress(entry["stream"], entry["bytes"] + 1)
+    if hashlib.sha256(content).hexdigest() != entry["sha256"]:
+        raise ValueError("an array differs from its SHA-256")
+    dtype, shape = np.dtype(entry["dtype"]), tuple(entry["shape"])
+    if dtype == np.bool_:
+        bits = np.unpackbits(np.frombuffer(content, dtype=np.uint8), count=int(np.prod(shape)))
+        return bits.reshape(shape).view(np.bool_)
+    # a copy: what is read back can be written to, like what was found
+    return np.frombuffer(content, dtype=dtype).reshape(shape).copy()
 
 
-def _code(code: Code | None) -> list[str] | None:
-    return None if code is None else [code.value, code.scheme, code.meaning]
+def _of_version_1(document: dict[str, Any]) -> dict[str, Any]:
+    """A header of version 1, which told classes by their place, as one of this version."""
 
+    def code(entry: list[str] | None) -> dict[str, str] | None:
+        return None if entry is None else {_IS: "Code", "value": entry[0], "scheme": entry[1], "meaning": entry[2]}
 
-def _a_code(entry: list[str]) -> Code:
-    return Code(*entry)
+    def named(kind: str, entry: dict[str, Any], codes: tuple[str, ...]) -> dict[str, Any]:
+        return {_IS: kind, **entry, **{name: code(entry[name]) for name in codes}}
 
-
-def _maybe_code(entry: list[str] | None) -> Code | None:
-    return None if entry is None else Code(*entry)
+    segments = []
+    for entry in document["segments"]:
+        array = {_IS: _ARRAY, "dtype": "|b1", **{name: entry.pop(name) for name in ("shape", "bytes", "sha256")}}
+        segments.append({**named("Segment", entry, ("category", "type", "finding_site", "laterality")), "mask": array})
+    return {
+        _IS: "Findings",
+        "segments": segments,
+        "measurements": [named("Measurement", entry, ("name", "unit", "derivation")) for entry in document["measurements"]],
+        "evaluations": [named("Evaluation", entry, ("finding", "value", "finding_site")) for entry in document["evaluations"]],
+        "remarks": document["remarks"],
+    }

@@ -1,12 +1,29 @@
 """Findings survive the way to disk and back, always as the same bytes."""
 
 import hashlib
+import json
+import struct
+import zlib
 
 import numpy as np
 import pytest
 
 from inference import codes
-from inference.findings import Evaluation, Findings, Measurement, Segment
+from inference.findings import (
+    Box,
+    DerivedImage,
+    Evaluation,
+    Findings,
+    Line,
+    Location,
+    Measurement,
+    Point,
+    PointInSpace,
+    Registration,
+    Saliency,
+    Segment,
+    Span,
+)
 from inference.findings_file import FindingsFileDamaged, digest, dumps, loads
 
 
@@ -105,3 +122,90 @@ def test_a_number_that_is_none_is_refused():
     """NaN never reaches a report."""
     with pytest.raises(ValueError):
         dumps(Findings(measurements=(Measurement(name=codes.VOLUME, value=float("nan"), unit=codes.CUBIC_CENTIMETRE),)))
+
+
+def every_kind() -> Findings:
+    """One of each, with arrays of several dtypes and memory layouts."""
+    rng = np.random.default_rng(11)
+    sites = {"finding_site": codes.LUNG, "laterality": codes.LEFT, "certainty": 0.25}
+    shapes = (
+        Box(top=1.5, left=2, bottom=3, right=4.25),
+        Point(row=0.5, column=1),
+        Line(start=Point(row=1, column=2), end=Point(row=3, column=4)),
+        PointInSpace(x=-1.25, y=2, z=3),
+    )
+    return Findings(
+        segments=some_findings().segments,
+        measurements=(Measurement(name=codes.VOLUME, value=1, unit=codes.MILLIMETRE, location="b", span=Span(first=3, last=9)),),
+        evaluations=(Evaluation(finding=codes.BRAIN, value=codes.ABSENT, images=(0, 4), span=Span(first=0, last=1), certainty=0.5),),
+        locations=tuple(Location(label=str(n), finding=codes.BRAIN, shape=shape, image=n, **sites) for n, shape in enumerate(shapes)),
+        saliencies=(
+            Saliency(
+                label="map", values=rng.random((3, 4, 5)).astype(np.float32).T.astype(">f4"), quantity=codes.MEAN, unit=codes.MILLIMETRE
+            ),
+        ),
+        derived=(
+            DerivedImage(label="a", voxels=rng.integers(-9, 9, (2, 3, 4)).astype(np.int16), derivation=codes.MEAN, of_prior=True),
+            DerivedImage(label="b", voxels=rng.random((2, 3, 4)).astype(np.float32), derivation=codes.MEAN, affine=np.eye(4)),
+        ),
+        registration=Registration(matrix=rng.random((4, 4))),
+    )
+
+
+def test_every_kind_of_finding_is_read_back():
+    """Whatever an application may say: arrays with their values, numbers, codes and shapes; and written again, the same bytes."""
+    before = every_kind()
+    after = loads(dumps(before))
+    assert after.measurements == before.measurements
+    assert after.evaluations == before.evaluations
+    assert after.locations == before.locations
+    np.testing.assert_array_equal(after.saliencies[0].values, before.saliencies[0].values)
+    for ours, theirs in zip(after.derived, before.derived, strict=True):
+        assert (ours.label, ours.derivation, ours.of_prior) == (theirs.label, theirs.derivation, theirs.of_prior)
+        assert ours.voxels.dtype == theirs.voxels.dtype
+        np.testing.assert_array_equal(ours.voxels, theirs.voxels)
+    assert after.derived[0].affine is None
+    np.testing.assert_array_equal(after.derived[1].affine, np.eye(4))
+    np.testing.assert_array_equal(after.registration.matrix, before.registration.matrix)
+    assert dumps(after) == dumps(before)
+    assert digest(after) == digest(before)
+
+
+def test_findings_of_the_first_version_are_still_read():
+    """A job that was inferred before an upgrade goes on after it: the file is put together as version 1 wrote it."""
+    segment = {
+        "label": "brain",
+        "shape": [1, 2, 4],
+        "bytes": 1,
+        "sha256": hashlib.sha256(b"\xa5").hexdigest(),
+        "category": ["91723000", "SCT", "Anatomical Structure"],
+        "type": ["12738006", "SCT", "Brain"],
+        "rgb": [1, 2, 3],
+        "finding_site": None,
+        "laterality": ["7771000", "SCT", "Left"],
+    }
+    measurement = {
+        "name": ["118565006", "SCT", "Volume"],
+        "value": 1.5,
+        "unit": ["cm3", "UCUM", "cc"],
+        "segment": "brain",
+        "derivation": None,
+    }
+    evaluation = {"finding": ["12738006", "SCT", "Brain"], "value": ["52101004", "SCT", "Present"], "finding_site": None}
+    document = {"segments": [segment], "measurements": [measurement], "evaluations": [evaluation], "remarks": ["thick"]}
+    header, stream = json.dumps(document).encode(), zlib.compress(b"\xa5", 1)
+    lengths = struct.pack("<Q", len(stream))
+    found = loads(b"hilum-findings 1\n" + struct.pack("<Q", len(header)) + header + lengths + stream)
+    np.testing.assert_array_equal(found.segments[0].mask, [[[True, False, True, False], [False, True, False, True]]])
+    assert found.segments[0].laterality == codes.LEFT
+    assert found.segments[0].rgb == (1, 2, 3)
+    assert found.measurements[0].value == 1.5
+    assert found.measurements[0].segment == "brain"
+    assert found.evaluations == (Evaluation(finding=codes.BRAIN, value=codes.PRESENT),)
+    assert found.remarks == ("thick",)
+
+
+def test_an_array_of_no_known_kind_is_refused():
+    """Complex numbers have no place in findings; nothing is written."""
+    with pytest.raises(ValueError, match="complex"):
+        dumps(Findings(registration=Registration(matrix=np.eye(4, dtype=np.complex128))))
