@@ -52,7 +52,11 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultObject:
-    """One encoded DICOM object of a job; its bytes never change once journaled. `kind` is one of `node.domain.profile.Kind`."""
+    """One encoded DICOM object of a job; its bytes never change once journaled.
+
+    `kind` is one of `node.domain.profile.Kind`. `form` tells apart what exists in several forms, of which a sink gets one: of masks, and of
+    the reports that refer to them, "binary", "labelmap", "labelmap+jpeg-ls" …; of narratives the language; "" for everything else.
+    """
 
     id: int = 0
     job: int
@@ -64,11 +68,15 @@ class ResultObject:
     blob: str
     size: int
     digest: str
+    form: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """The objects of one job to one sink. The sink's give-up counts from `waiting_since`: when it was made, or last sent again."""
+    """The objects of one job to one sink. The sink's give-up counts from `waiting_since`: when it was made, or last sent again.
+
+    `form` is the one in which masks and their reports go since then; "" until it was chosen.
+    """
 
     id: int
     job: int
@@ -80,3 +88,4 @@ class Delivery:
     code: str | None
     reason: str | None
     waiting_since: datetime | None = None
+    form: str = ""

@@ -36,6 +36,21 @@ class Compression(StrEnum):
     DEFLATE = "deflate"
 
 
+class Form(StrEnum):
+    """The forms in which segmentations exist, each with a report of its own that refers to it; a sink gets one of them.
+
+    One bit a voxel has no codec but deflate that viewers read: RLE and JPEG-LS are of label maps alone.
+    """
+
+    BINARY = "binary"
+    BINARY_DEFLATE = "binary+deflate"
+    LABELMAP = "labelmap"
+    LABELMAP_RLE = "labelmap+rle"
+    LABELMAP_JPEG_LS = "labelmap+jpeg-ls"
+    LABELMAP_DEFLATE = "labelmap+deflate"
+    EMPTY = "empty"  # nothing was found: BINARY, and no voxel in it; only for sinks that want empty masks
+
+
 class Language(StrEnum):
     """The languages of narrative reports (RFC 5646)."""
 
@@ -67,6 +82,14 @@ class Profile:
         {Kind.SR, Kind.DETECTIONS, Kind.SC, Kind.MAP, Kind.DERIVED, Kind.REGISTRATION},
     )
     languages: tuple[Language, ...] = (Language.ENGLISH,)
+
+    @property
+    def form(self) -> Form | None:
+        """The form of segmentations that it asks for; None: it gets none. BINARY where there is no such form."""
+        if self.masks is Masks.NONE:
+            return None
+        asked = self.masks.value if self.compression is Compression.NONE else f"{self.masks.value}+{self.compression.value}"
+        return Form(asked) if asked in Form._value2member_map_ else Form.BINARY
 
 
 VIEWER = Profile(name="viewer")

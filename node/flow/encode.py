@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import TypeAlias
 
+from inference import findings_file
 from inference.applications.port import Application
-from inference.findings import Findings
-from inference.imaging.assemble import Assembled
 from node.blobs.port import Blobs
 from node.domain.job import Job, ResultObject
 from node.domain.uid import derive_uid
+from node.flow.infer import Analysed
 from node.journal.port import Journal
+from node.results.identity import part_of
 from node.results.port import Encoded, Encoding, Predecessor
 
 Encode: TypeAlias = Callable[[Encoding], list[Encoded]]
@@ -21,34 +22,28 @@ _REPORT = "sr"
 _WRITERS = ("hilum", "highdicom", "pydicom")
 
 
-def encoding_of(
-    job: Job,
-    application: Application,
-    findings: Findings,
-    findings_digest: str,
-    assembled: Assembled,
-    predecessors: Sequence[Predecessor],
-) -> Encoding:
-    """Everything that the objects depend on; all of it is in the journal, in the blobs, or in the installed software.
+def encoding_of(job: Job, application: Application, part: Analysed, predecessors: Sequence[Predecessor]) -> Encoding:
+    """Everything that the objects of one part depend on; all of it is in the journal, in the blobs, or in the installed software.
 
     Parameters
     ----------
     job
         As the journal has it: with the time and the model of its findings.
-    assembled
-        The volume, and the headers of its sources: localizers, which the volume left out, are none.
+    part
+        What was analysed, and the headers of its sources: localizers, which were left out, are none.
     """
     assert job.inferred_at is not None, "only findings are encoded"
     assert job.model_digest is not None, "findings have a model"
     return Encoding(
         application=application,
-        findings=findings,
-        sources=assembled.headers,
-        subject=assembled.volume,
+        findings=part.findings,
+        sources=part.assembled.headers,
+        subject=part.assembled.subject,
+        part=part.assembled.part,
         at=job.inferred_at,
         input_digest=job.input_digest,
         model_digest=job.model_digest,
-        findings_digest=findings_digest,
+        findings_digest=findings_file.digest(part.findings),
         parameters=_parameters(),
         device_uid=derive_uid("device", application.name, job.model_digest),
         predecessors=predecessors,
@@ -74,13 +69,17 @@ def freeze(blobs: Blobs, job: int, encoded: Sequence[Encoded]) -> list[ResultObj
                 blob=blob,
                 size=len(one.data),
                 digest=digest,
+                form=one.form,
             )
         )
     return frozen
 
 
-def predecessors_of(journal: Journal, job: Job) -> list[Predecessor]:
-    """The report that this job's report replaces: of the nearest earlier job of which anything reached a sink."""
+def predecessors_of(journal: Journal, job: Job, part: str = "") -> list[Predecessor]:
+    """The report that this job's report of a part replaces: of the nearest earlier job of which anything reached a sink.
+
+    An earlier report of all of the series, or of another part, is another report.
+    """
     return [
         Predecessor(
             study_instance_uid=job.study_instance_uid,
@@ -89,7 +88,7 @@ def predecessors_of(journal: Journal, job: Job) -> list[Predecessor]:
             sop_class_uid=one.sop_class_uid,
         )
         for one in journal.predecessor_objects(job.id)
-        if one.kind == _REPORT
+        if one.kind == _REPORT and part_of(one.description) == part
     ]
 
 

@@ -172,4 +172,5 @@ def _object_values(job: int, one: ResultObject) -> dict[str, Any]:
         "blob": one.blob,
         "size": one.size,
         "digest": one.digest,
+        "form": one.form,
     }

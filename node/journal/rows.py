@@ -119,6 +119,7 @@ def to_object(row: Row[Any]) -> ResultObject:
         blob=row.blob,
         size=row.size,
         digest=row.digest,
+        form=row.form,
     )
 
 
@@ -135,6 +136,7 @@ def to_delivery(row: Row[Any]) -> Delivery:
         code=row.code,
         reason=row.reason,
         waiting_since=moment(row.waiting_since),
+        form=row.form,
     )
 
 

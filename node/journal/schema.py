@@ -8,7 +8,7 @@ Changing a table means a new revision in migrations/versions and a new `HEAD`.
 from sqlalchemy import BigInteger, Boolean, Column, Dialect, ForeignKey, Index, Integer, MetaData, SmallInteger, Table, Text, text
 from sqlalchemy.types import TypeDecorator
 
-HEAD = "0002"
+HEAD = "0003"
 """The revision of migrations/versions that this file describes."""
 
 metadata = MetaData(
@@ -260,7 +260,13 @@ result_object = Table(
     metadata,
     _id("row id"),
     _to("job_id", "job", "the job that made it"),
-    Column("kind", Words, nullable=False, comment="seg | sr | sc"),
+    Column(
+        "kind",
+        Words,
+        nullable=False,
+        comment="seg | sr (measurements, evaluations) | detections (SR) | sc (page) | overlay (SC) | map | derived | registration | "
+        "narrative (SR) | pdf",
+    ),
     Column("sop_instance_uid", Words, nullable=False, index=True, comment="derived SOP Instance UID; how an own result is recognised"),
     Column("sop_class_uid", Words, nullable=False, comment="SOP Class UID"),
     Column("series_instance_uid", Words, nullable=False, comment="derived Series Instance UID"),
@@ -269,6 +275,14 @@ result_object = Table(
     Column("size", BigInteger, nullable=False, comment="bytes of the Part 10 file"),
     Column("digest", Words, nullable=False, comment="SHA-256 (hex) of the file"),
     Column("purged_at", Micros, nullable=True, comment="when retention deleted the bytes; null while they are kept"),
+    Column(
+        "form",
+        Words,
+        nullable=False,
+        server_default="",
+        comment="of masks and the reports that refer to them: binary | labelmap | either with +<compression>; of narratives and pdf the "
+        "language; empty for what has one form",
+    ),
     Index("ix_result_object_job_id", "job_id"),
     comment="One encoded DICOM object; its bytes never change.",
 )
@@ -294,6 +308,13 @@ delivery = Table(
     Column("waiting_since", Micros, nullable=False, comment="when this round began; the sink's give-up counts from here"),
     Column("code", Words, nullable=True, comment="error code of the last failure"),
     Column("reason", Words, nullable=True, comment="the sentence of the last failure"),
+    Column(
+        "form",
+        Words,
+        nullable=False,
+        server_default="",
+        comment="the form in which masks and their reports go in this round; empty until it was chosen",
+    ),
     comment="The objects of one job on their way to one sink.",
 )
 Index("uq_delivery_job_sink", delivery.c.job_id, delivery.c.sink, unique=True)

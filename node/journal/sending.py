@@ -69,6 +69,7 @@ def send_again(connection: Connection, job: int, sinks: Iterable[str] | None, no
         fresh = {
             "round": _delivery.round + 1,
             "attempts": 0,
+            "form": "",
             "lease": None,
             "lease_until": None,
             "due_at": at,
