@@ -54,11 +54,16 @@ def check(encoded: Sequence[Encoded], encoding: Encoding, sources: Sources) -> N
         read.append((one, dataset))
         _common(one, dataset, encoding, sources)
         _values(one, elements)
-    segmentations = [dataset for one, dataset in read if one.kind == "seg"]
-    if len(segmentations) > 1:
-        raise ResultMalformed(f"{len(segmentations)} segmentations of one job")
+    segmentations: dict[str, list[Dataset]] = {}
     for one, dataset in read:
-        _contents(one, dataset, encoding, sources, segmentations)
+        if one.kind == "seg":
+            segmentations.setdefault(one.form, []).append(dataset)
+    for form, several in segmentations.items():
+        if len(several) > 1:
+            raise ResultMalformed(f"{len(several)} segmentations of one job in the form {form}")
+    for one, dataset in read:
+        # a report goes with the segmentation of its own form
+        _contents(one, dataset, encoding, sources, segmentations.get(one.form, []))
     for uids in ([one.sop_instance_uid for one in encoded], [one.series_instance_uid for one in encoded]):
         if len(set(uids)) != len(uids):
             raise ResultMisidentified(f"two objects of one job share the UID {uids[0]}")

@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
 from inference.codes import Code
+from node.domain.profile import Form, Profile
 from node.domain.uid import derive_uid
 from node.results.codes import item
 from node.results.identity import MANUFACTURER, Identity, model_names, software_versions, stamp, tracking
@@ -21,6 +22,11 @@ from node.results.segments import Numbered, overlap
 from node.results.written import hold, hold_frames, references, settled
 
 ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
+
+
+def wanted(profiles: Sequence[Profile], found: Sequence[Numbered]) -> list[Form]:
+    """The forms to make: BINARY always, and what the profiles ask for besides."""
+    return [Form.BINARY] if found else []
 
 
 def segmentation(encoding: Encoding, sources: Sources, found: Sequence[Numbered], identity: Identity) -> Dataset:
