@@ -69,7 +69,8 @@ def _timed(took: dict[str, float], name: str) -> Iterator[None]:
 def _round(files: list[Path], application: Application, engine: EmbeddedEngine, folder: Path, port: int) -> dict[str, float]:
     """Seconds by stage of one study, and of the models alone."""
     from inference import findings_file
-    from inference.imaging.assemble import assemble_with_headers
+    from inference.imaging.subject import Takes
+    from inference.imaging.subjects import subjects
     from node.blobs.folder import FolderBlobs
     from node.dimse.requestor import PeerRequestor
     from node.results.encode import encode
@@ -79,9 +80,9 @@ def _round(files: list[Path], application: Application, engine: EmbeddedEngine, 
     blobs = FolderBlobs(folder)
     infer = _Recorded(engine)
     with collected() as took:
-        made = assemble_with_headers(files)
+        (made,) = subjects(Takes.VOLUME, "refuse", files)
         with stage(ANALYSE):
-            findings = application.analyse(made.volume, infer)
+            findings = application.analyse(made.subject, infer)
     took["models"] = _alone(engine, infer.calls)
     took["transfer"] = max(0.0, took.pop(INFER) - took["models"])
     with _timed(took, "findings"):
@@ -93,7 +94,7 @@ def _round(files: list[Path], application: Application, engine: EmbeddedEngine, 
                 application=application,
                 findings=findings,
                 sources=made.headers,
-                subject=made.volume,
+                subject=made.subject,
                 at=datetime(2024, 1, 2, tzinfo=UTC),
                 input_digest="0" * 64,
                 model_digest="1" * 64,

@@ -1,4 +1,7 @@
-"""The files of one series become one Volume, by geometry alone, or an InputError that says why not and names the instances."""
+"""The instances of one series become one Volume, by geometry alone, or an InputError that says why not and names the instances.
+
+What else an application may be given, and what the files of a job become for it, is said in `subjects`.
+"""
 
 import uuid
 from collections.abc import Callable, Sequence
@@ -7,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from pydicom.dataset import FileDataset
 
 from inference.imaging.decode import candidate_dtypes, modality_values
 from inference.imaging.errors import MissingAttribute, MixedFrameOfReference, MixedSeries, NotAVolume, naming
@@ -25,14 +27,6 @@ class _Slice:
     instance: Instance
     frame: int
     plane: Plane
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Assembled:
-    """A volume, and the headers of the instances that its slices came from, each once, in no order of meaning."""
-
-    volume: Volume
-    headers: tuple[FileDataset, ...]
 
 
 def assemble(files: Sequence[Path], *, threads: int = 2) -> Volume:
@@ -58,17 +52,14 @@ def assemble(files: Sequence[Path], *, threads: int = 2) -> Volume:
     InputError
         One of `inference.imaging.errors`.
     """
-    return assemble_with_headers(files, threads=threads).volume
-
-
-def assemble_with_headers(files: Sequence[Path], *, threads: int = 2) -> Assembled:
-    """`assemble`, for those who speak of the source images afterwards."""
     with stage(ASSEMBLE):
-        return _assembled(files, threads)
+        return volume_from(imaging([read_instance(path) for path in files]), threads=threads)
 
 
-def _assembled(files: Sequence[Path], threads: int) -> Assembled:
-    instances = _images([read_instance(path) for path in files])
+def volume_from(instances: Sequence[Instance], *, threads: int = 2) -> Volume:
+    """`assemble`, of instances that have been read already and are the images of one series (`imaging`)."""
+    _greyscale(instances)
+    _placed(instances)
     slices = [
         _Slice(instance=instance, frame=frame, plane=plane)
         for instance in instances
@@ -78,7 +69,7 @@ def _assembled(files: Sequence[Path], threads: int) -> Assembled:
     geometry = series_geometry([each.plane for each in slices])
     stack = [slices[index] for index in geometry.order]
     first = instances[0]
-    volume = Volume(
+    return Volume(
         voxels=_voxels(stack, threads),
         affine=geometry.affine,
         sources=tuple(
@@ -90,11 +81,16 @@ def _assembled(files: Sequence[Path], threads: int) -> Assembled:
         series_instance_uid=first.series_instance_uid,
         frame_of_reference_uid=_frame_of_reference(instances),
     )
-    return Assembled(volume=volume, headers=tuple(instance.header for instance in instances))
 
 
-def _images(instances: Sequence[Instance]) -> list[Instance]:
-    """The instances that belong into the stack; refuses what can never be one."""
+def imaging(instances: Sequence[Instance]) -> list[Instance]:
+    """The instances of one series that are no localizers.
+
+    Raises
+    ------
+    NotAVolume, MixedSeries
+        There are none, or they belong to several series.
+    """
     if not instances:
         raise NotAVolume("the series holds no instances")
     series = {instance.series_instance_uid for instance in instances}
@@ -103,8 +99,6 @@ def _images(instances: Sequence[Instance]) -> list[Instance]:
     images = [instance for instance in instances if "LOCALIZER" not in instance.image_type]
     if not images:
         raise NotAVolume(f"the series holds localizers only: {naming(instance.sop_instance_uid for instance in instances)}")
-    _greyscale(images)
-    _placed(images)
     return images
 
 

@@ -132,3 +132,10 @@ class IrregularSpacing(InputError):
 
     code = "HLM-3020"
     remedy = "Send a reconstruction with even slice spacing, or split the series where the spacing changes."
+
+
+class NotAPair(InputError):
+    """The application compares a series with its prior, and the files are not those of two series."""
+
+    code = "HLM-3021"
+    remedy = "Send the prior study of the patient, then `hilum jobs retry JOB`; or narrow the route's `when` to patients who have one."

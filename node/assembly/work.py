@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from inference.applications.port import Application
-from inference.imaging.assemble import assemble_with_headers
+from inference.imaging.subjects import subjects
 from node.assembly import compose
 from node.assembly.hosts import owner_of
 from node.assembly.stages import Beat, Ringing, Swept
@@ -43,7 +43,7 @@ def work(config: Config, stop: threading.Event, *, ready: Callable[..., None]) -
             owner_of(config, os.getpid()),
             Analyst(config, application_of, engines.of),
             encode,
-            assemble=assemble_with_headers,
+            assemble=subjects,
             application_of=application_of,
             away=engines.away,
             at_once=engines.at_once,

@@ -57,6 +57,13 @@ class ApplicationChanged(ModelError):
     remedy = "Put the version back that the reason names and `hilum jobs retry JOB`; or `hilum jobs retry JOB --afresh` with the new one."
 
 
+class FindingsOfOtherParts(ModelError):
+    """The findings are of other parts of the series than its files are split into now: another version of hilum analysed it."""
+
+    code = "HLM-4182"
+    remedy = "`hilum jobs retry JOB --afresh` analyses the series again."
+
+
 class ServedMeanwhile(EngineError):
     """Another version of the model was served between the beginning of a job and its analysis."""
 

@@ -1,4 +1,4 @@
-"""Infer: the files of a job become a volume, and the job's application says its findings about it."""
+"""Infer: the files of a job become what its application analyses, and that says its findings about each part of it."""
 
 import hashlib
 import threading
@@ -10,14 +10,15 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from inference.applications.accept import check, check_outputs
-from inference.applications.port import Application
+from inference.applications.accept import check
+from inference.applications.declared import check_outputs
+from inference.applications.port import Application, Infer
 from inference.engines.calling import with_places_taken
 from inference.engines.port import Call, Engine, ModelRef, Tensors, Urgency
 from inference.engines.repository import Repository
 from inference.errors import ModelError
 from inference.findings import Findings
-from inference.imaging.assemble import Assembled, assemble_with_headers
+from inference.imaging.subjects import Assembled, subjects
 from inference.stages import ANALYSE, INFER, collected, stage
 from node.domain.job import Job, Priority
 from node.flow.errors import JobTooLate
@@ -27,13 +28,23 @@ _URGENCY = {Priority.URGENT: Urgency.URGENT, Priority.ROUTINE: Urgency.ROUTINE, 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Analysed:
+    """One part of a job, all of it where nothing was split, and what was found in it."""
+
+    assembled: Assembled
+    findings: Findings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Inferred:
     """What the analysis of one job gave.
 
     Attributes
     ----------
+    parts
+        In the order in which the series holds them.
     took_s
-        Seconds to the volume ("assemble") and from there to the findings ("infer").
+        Seconds to the subjects ("assemble") and from there to the findings ("infer").
     stages_s
         The same seconds more finely: `inference.stages`.
     runtimes
@@ -42,8 +53,7 @@ class Inferred:
         The application with the version that analysed.
     """
 
-    assembled: Assembled
-    findings: Findings
+    parts: tuple[Analysed, ...]
     model_digest: str
     made_by: str
     took_s: Mapping[str, float]
@@ -75,7 +85,7 @@ class Analyst:
         Raises
         ------
         InputError
-            The series is no volume, or none for this application.
+            The series is not what this application analyses.
         ModelError
             The engine lacks a model, or the application said what its manifest does not promise.
         EngineError
@@ -92,27 +102,30 @@ class Analyst:
             engine.check(model)
         digest = model_digest(engine, models)
         with collected() as stages_s:
-            made = assemble_with_headers(files)
-            volume = made.volume
+            made = subjects(application.accepts.takes, application.accepts.parts, files, job.series_instance_uid)
             assembled = time.monotonic()
             bounded = _Bounded(engine, application, calls, deadline, _URGENCY[job.priority])
             with stage(ANALYSE):
-                remarks = check(application, volume)
-                said = application.analyse(volume, bounded)
-                check_outputs(application, said, volume)
-        findings = replace(said, remarks=(*remarks, *said.remarks))
+                parts = tuple(_analysed(application, each, bounded) for each in made)
         bounded.share_out(stages_s)
         took_s = {"assemble": assembled - began, "infer": time.monotonic() - assembled}
         runtimes = {f"{model.name} v{model.version}": engine.runtime(model) for model in models}
         return Inferred(
-            assembled=made,
-            findings=findings,
+            parts=parts,
             model_digest=digest,
             took_s=took_s,
             stages_s=stages_s,
             runtimes=runtimes,
             made_by=f"{application.name} {application.version}",
         )
+
+
+def _analysed(application: Application, assembled: Assembled, infer: Infer) -> Analysed:
+    """What the application says of one part, behind what the gates and the reading of the files say."""
+    remarks = check(application, assembled.subject)
+    said = application.analyse(assembled.subject, infer)
+    check_outputs(application, said, assembled.subject)
+    return Analysed(assembled=assembled, findings=replace(said, remarks=(*assembled.remarks, *remarks, *said.remarks)))
 
 
 def settings_of(config: settings.Config, application: str) -> settings.ApplicationSettings:

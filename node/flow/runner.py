@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
-from inference import findings_file
+from inference import findings_file, findings_parts
 from inference.applications.port import Application
 from inference.engines.errors import EngineAway, EngineBusy, EngineLost
 from inference.errors import EngineError, HilumError
 from inference.findings import Findings
-from inference.imaging.assemble import Assembled
+from inference.imaging.subject import Takes
+from inference.imaging.subjects import Assembled, Parts
 from inference.stages import collected
 from node.blobs.port import Blobs
 from node.domain.errors import JournalError
@@ -21,14 +22,15 @@ from node.domain.job import Job
 from node.domain.state import JobState
 from node.flow.backoff import back_off
 from node.flow.encode import Encode, encoding_of, freeze, predecessors_of
-from node.flow.errors import ApplicationChanged, DeliveredBefore, PixelsGone, ServedMeanwhile, WorkerDied
-from node.flow.infer import Inferred, settings_of
+from node.flow.errors import ApplicationChanged, DeliveredBefore, FindingsOfOtherParts, PixelsGone, ServedMeanwhile, WorkerDied
+from node.flow.infer import Analysed, Inferred, settings_of
 from node.flow.lease import LENGTH, JobLease, LeaseLost
 from node.flow.marks import delivered_before
 from node.flow.port import Clock
 from node.journal.port import Journal
 from node.observe import metrics
 from node.observe.events import alarm, event, trace
+from node.results.port import Encoded
 from node.settings import config as settings
 
 _RETRY_FIRST = timedelta(seconds=5)
@@ -57,8 +59,8 @@ class _Unrecorded:
 class Runner:
     """The stage of the work process: QUEUED → INFERRED → ENCODED, one job a step.
 
-    Inference and encoding happen in one claim, so that the volume is assembled once; a job that was interrupted in between goes on from
-    its findings, with the volume assembled again.
+    Inference and encoding happen in one claim, so that the files are read once; a job that was interrupted in between goes on from its
+    findings, with the files read again.
 
     Parameters
     ----------
@@ -69,7 +71,7 @@ class Runner:
     encode
         `node.results.encode.encode`: findings to checked objects.
     assemble
-        `inference.imaging.assemble.assemble_with_headers`: files to a volume.
+        `inference.imaging.subjects.subjects`: files to what was analysed.
     away
         The engines that do not answer (`now`: look again); their jobs wait.
     at_once
@@ -88,7 +90,7 @@ class Runner:
         analyse: Callable[[Job, Sequence[Path]], Inferred],
         encode: Encode,
         *,
-        assemble: Callable[[Sequence[Path]], Assembled],
+        assemble: Callable[[Takes, Parts, Sequence[Path], str], list[Assembled]],
         application_of: Callable[[str], Application],
         away: Callable[[bool], Collection[str]],
         at_once: Callable[[], Mapping[str, int]] = dict,
@@ -146,26 +148,25 @@ class Runner:
         application = self._application_of(job.application)
         files = self._files(job)
         if job.state is JobState.QUEUED:
-            assembled, findings, digest = self._infer(job, application, lease, files)
+            parts = self._infer(job, application, lease, files)
         else:
             self._refuse_another_version(job, application)
-            assert job.findings_blob is not None, "an inferred job has findings"
-            findings = findings_file.loads(self._blobs.path(job.findings_blob).read_bytes())
-            assembled, digest = self._assemble(files), findings_file.digest(findings)
+            parts = self._read_back(job, application, files)
         lease.check()
-        self._freeze(job, application, lease, assembled, findings, digest)
+        self._freeze(job, application, lease, parts)
 
-    def _infer(self, job: Job, application: Application, lease: JobLease, files: Sequence[Path]) -> tuple[Assembled, Findings, str]:
-        """The volume with its headers, the findings, which are durable, and their digest."""
+    def _infer(self, job: Job, application: Application, lease: JobLease, files: Sequence[Path]) -> list[Analysed]:
+        """The parts of the job with their findings, which are durable."""
         inferred = self._analyse(job, files)
         made_by = f"{application.name} {application.version}"
         if inferred.made_by != made_by:
             raise ServedMeanwhile(f"{inferred.made_by} analysed, {made_by} was served when the job began")
         lease.check()
-        findings = _as_stored(inferred.findings)
-        digest = findings_file.digest(findings)
+        parts = [replace(part, findings=_as_stored(part.findings)) for part in inferred.parts]
+        named = [(part.assembled.part, part.findings) for part in parts]
+        digest = findings_parts.digest(named)
         blob = f"findings/{job.id}-{digest}.bin"
-        self._blobs.put(blob, findings_file.dumps(findings))
+        self._blobs.put(blob, findings_parts.dumps(named))
         # before the state, so that whoever waits for it finds the figures
         stages_s = _rounded(inferred.stages_s)
         self._note(job, _ANALYSED, took_s=inferred.took_s, application=made_by, stages_s=stages_s, runtimes=dict(inferred.runtimes))
@@ -174,16 +175,27 @@ class Runner:
         metrics.ASSEMBLE.observe(inferred.took_s["assemble"], application=job.application)
         metrics.INFER.observe(inferred.took_s["infer"], application=job.application)
         event("job.inferred", job=job.id, application=job.application, took_s=_rounded(inferred.took_s))
-        return inferred.assembled, findings, digest
+        return parts
 
-    def _freeze(self, job: Job, application: Application, lease: JobLease, assembled: Assembled, findings: Findings, digest: str) -> None:
+    def _read_back(self, job: Job, application: Application, files: Sequence[Path]) -> list[Analysed]:
+        """The parts of a job that was analysed in an earlier claim."""
+        assert job.findings_blob is not None, "an inferred job has findings"
+        found = findings_parts.loads(self._blobs.path(job.findings_blob).read_bytes())
+        accepts = application.accepts
+        made = self._assemble(accepts.takes, accepts.parts, files, job.series_instance_uid)
+        if [part for part, _ in found] != [assembled.part for assembled in made]:
+            raise FindingsOfOtherParts(f"findings of {len(found)} parts, the files make {len(made)}, or others")
+        return [Analysed(assembled=assembled, findings=findings) for assembled, (_, findings) in zip(made, found, strict=True)]
+
+    def _freeze(self, job: Job, application: Application, lease: JobLease, parts: Sequence[Analysed]) -> None:
         began = time.monotonic()
         journaled = self._journal.job(job.id)  # with the time at which the findings were journaled: it goes into the objects
-        before = predecessors_of(self._journal, journaled)
-        encoding = encoding_of(journaled, application, findings, digest, assembled, before)
+        encoded: list[Encoded] = []
         with collected() as stages_s:
-            encoded = self._encode(encoding)
-        lease.check()
+            for part in parts:
+                before = predecessors_of(self._journal, journaled, part.assembled.part)
+                encoded += self._encode(encoding_of(journaled, application, part, before))
+                lease.check()
         took = {"encode": time.monotonic() - began}
         objects = freeze(self._blobs, job.id, encoded)
         took["keep"] = time.monotonic() - began - took["encode"]

@@ -28,6 +28,7 @@ PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")
 LONGEST_LO = 64
 
 _SERIES_OF_KIND = {"seg": 1, "sr": 2, "sr-study": 3, "sc": 4}
+_PART = re.compile(r" \[(.+)\]$")
 _OFFSET = re.compile(r"([+-])(\d{2})(\d{2})")
 
 
@@ -57,8 +58,20 @@ def identify(encoding: Encoding, sources: Sources, kind: str, noun: str, *also: 
         sop_instance_uid=derive_uid("instance", *_inputs(encoding), kind, *also),
         series_instance_uid=derive_uid("series", *_inputs(encoding), kind, *also),
         series_number=_series_number(sources, encoding.application.name, kind),
-        description=f"{encoding.application.name} {encoding.application.version} {noun}"[:LONGEST_LO],
+        description=_description(f"{encoding.application.name} {encoding.application.version} {noun}", encoding.part),
     )
+
+
+def _description(what: str, part: str) -> str:
+    """Ends with the part of the series that it is about, whole, so that `part_of` finds it again."""
+    ending = f" [{part}]" if part else ""
+    return what[: LONGEST_LO - len(ending)] + ending
+
+
+def part_of(description: str) -> str:
+    """The part of a series that a result with this description is about; "" for all of it."""
+    found = _PART.search(description)
+    return found[1] if found else ""
 
 
 def tracking(encoding: Encoding, what: str) -> tuple[str, str]:

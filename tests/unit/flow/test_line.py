@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from inference.applications.port import Application
-from inference.imaging.assemble import assemble_with_headers
+from inference.imaging.subjects import subjects
 from node.domain.state import ArrivalState, DeliveryState, JobState
 from node.flow.deliver import Deliver
 from node.flow.engines import Engines
@@ -68,7 +68,7 @@ def run(node: MiniNode) -> None:
             "work",
             Analyst(node.config, application_of, engines.of),
             encode,
-            assemble=assemble_with_headers,
+            assemble=subjects,
             application_of=application_of,
             away=engines.away,
         ),

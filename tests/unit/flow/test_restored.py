@@ -12,7 +12,7 @@ import pytest
 from pydicom import dcmwrite
 from pydicom.dataset import Dataset
 
-from inference.imaging.assemble import assemble_with_headers
+from inference.imaging.subjects import subjects
 from node.blobs.inbox import FolderInbox
 from node.dimse.port import Reception
 from node.domain.state import JobState
@@ -73,7 +73,7 @@ class Restorable:
             "work",
             Analyst(node.config, lambda _: APPLICATION, engines.of),
             encode,
-            assemble=assemble_with_headers,
+            assemble=subjects,
             application_of=lambda _: APPLICATION,
             away=engines.away,
         )

@@ -15,7 +15,7 @@ from inference.engines.errors import EngineAway, EngineBusy, EngineLost, WrongTe
 from inference.engines.port import ModelRef
 from inference.errors import EngineError, ModelError
 from inference.findings import Findings
-from inference.imaging.assemble import assemble_with_headers
+from inference.imaging.subjects import subjects
 from inference.imaging.volume import Volume
 from node.domain.errors import JournalError, ResultError
 from node.domain.job import Job
@@ -54,7 +54,7 @@ class Work:
             owner,
             Analyst(config, self.application_of, engines.of),
             lambda encoding: self.encode(encoding),
-            assemble=assemble_with_headers,
+            assemble=subjects,
             application_of=self.application_of,
             away=engines.away,
         )
@@ -262,7 +262,7 @@ def test_a_model_that_is_refused_parks_the_job_before_a_pixel_is_read_and_revive
 
     monkeypatch.setattr(ThresholdEngine, "check", check)
     with monkeypatch.context() as unread:
-        unread.setattr("node.flow.infer.assemble_with_headers", read)
+        unread.setattr("node.flow.infer.subjects", read)
         work.step()
     assert (work.job.state, work.job.code) == (JobState.PARKED, "HLM-4104")
     assert "float32 on the server" in str(work.job.reason)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from inference.imaging.assemble import assemble_with_headers
+from inference.imaging.subjects import subjects
 from node.domain.state import JobState
 from node.flow.engines import Engines
 from node.flow.infer import Analyst
@@ -35,7 +35,7 @@ def test_a_version_that_changes_between_claim_and_analysis_is_analysed_again(wor
         "work",
         Analyst(work.node.config, lambda _: NEWER, engines.of),
         work.encode,
-        assemble=assemble_with_headers,
+        assemble=subjects,
         application_of=lambda _: APPLICATION,
         away=engines.away,
     ).step()

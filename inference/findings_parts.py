@@ -1,0 +1,62 @@
+"""The findings of all parts of a job in one file: of a series that was split, each part has findings of its own.
+
+Where the series is one whole, the file is that of `findings_file` and nothing else. Otherwise: the magic line, the length of the contents
+(8 bytes, little endian), the contents (canonical JSON: the name of each part and the length of its findings), then one findings file each.
+"""
+
+import hashlib
+import json
+import struct
+from collections.abc import Sequence
+
+from inference import findings_file
+from inference.findings import Findings
+from inference.findings_file import FindingsFileDamaged
+
+MAGIC = b"hilum-parts 1\n"
+WHOLE = ""
+"""The part of a series that is one whole."""
+
+
+def dumps(parts: Sequence[tuple[str, Findings]]) -> bytes:
+    """Same parts, same bytes; of each its name and its findings."""
+    if [name for name, _ in parts] == [WHOLE]:
+        return findings_file.dumps(parts[0][1])
+    files = [findings_file.dumps(findings) for _, findings in parts]
+    contents = [{"part": name, "bytes": len(file)} for (name, _), file in zip(parts, files, strict=True)]
+    text = json.dumps(contents, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return b"".join([MAGIC, struct.pack("<Q", len(text)), text, *files])
+
+
+def loads(data: bytes) -> list[tuple[str, Findings]]:
+    """The parts that `dumps` wrote; a file of `findings_file` alone is a series in one part.
+
+    Raises
+    ------
+    FindingsFileDamaged
+        The bytes are cut off, changed, or of another format.
+    """
+    if not data.startswith(MAGIC):
+        return [(WHOLE, findings_file.loads(data))]
+    try:
+        at = len(MAGIC) + 8
+        (size,) = struct.unpack("<Q", data[len(MAGIC) : at])
+        contents = [(str(entry["part"]), int(entry["bytes"])) for entry in json.loads(data[at : at + size])]
+    except (ValueError, KeyError, TypeError, struct.error) as damage:
+        raise FindingsFileDamaged(f"the stored findings cannot be read: {damage}") from damage
+    at += size
+    if any(length < 0 for _, length in contents) or at + sum(length for _, length in contents) != len(data):
+        raise FindingsFileDamaged(f"the stored findings cannot be read: {len(data)} bytes are not those of {len(contents)} parts")
+    parts = []
+    for name, length in contents:
+        parts.append((name, findings_file.loads(data[at : at + length])))
+        at += length
+    return parts
+
+
+def digest(parts: Sequence[tuple[str, Findings]]) -> str:
+    """SHA-256 (hex) over the parts; of one whole that of its findings, and as that one independent of the zlib that wrote the file."""
+    if [name for name, _ in parts] == [WHOLE]:
+        return findings_file.digest(parts[0][1])
+    lines = [[name, findings_file.digest(findings)] for name, findings in parts]
+    return hashlib.sha256(json.dumps(lines, ensure_ascii=False).encode()).hexdigest()

@@ -1,0 +1,91 @@
+"""The files of a job become what its application analyses: the one way from files to subjects, with the headers that results speak of."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from pydicom.dataset import FileDataset
+
+from inference.imaging.assemble import imaging, volume_from
+from inference.imaging.errors import NotAPair
+from inference.imaging.header import Instance, read_instance
+from inference.imaging.subject import Pair, Subject, Takes
+from inference.stages import ASSEMBLE, stage
+
+Parts: TypeAlias = Literal["refuse", "each"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Assembled:
+    """A subject, and where it comes from.
+
+    Attributes
+    ----------
+    headers
+        Of the instances that it was made of, a prior's too, each once, without pixels, in no order of meaning.
+    part
+        For people: which part of a series that was split ("b 1000 s/mm2"); "" where it is all of it.
+    remarks
+        Sentences that a reader of the results must see.
+    """
+
+    subject: Subject
+    headers: tuple[FileDataset, ...]
+    part: str = ""
+    remarks: tuple[str, ...] = ()
+
+
+def subjects(takes: Takes, parts: Parts, files: Sequence[Path], series_instance_uid: str = "", *, threads: int = 2) -> list[Assembled]:
+    """Read the files of a job as its application wants them.
+
+    Parameters
+    ----------
+    takes, parts
+        `Accepts.takes` and `Accepts.parts` of the application.
+    files
+        Part 10 files: of one series; for a pair, of it and of its prior; for images, of all series whose views belong together.
+    series_instance_uid
+        The series that the job is for. Of a pair it is the current one.
+    threads
+        How many images are read or decoded at a time.
+
+    Returns
+    -------
+    list of Assembled
+        One; more where `parts` is "each" and the series holds several volumes of one place, in the order of what tells them apart.
+
+    Raises
+    ------
+    InputError
+        One of `inference.imaging.errors`.
+    """
+    with stage(ASSEMBLE):
+        return _READERS[takes]([read_instance(path) for path in files], parts, series_instance_uid, threads)
+
+
+def _volumes(instances: Sequence[Instance], parts: Parts, series_instance_uid: str, threads: int) -> list[Assembled]:
+    images = imaging(instances)
+    return [Assembled(subject=volume_from(images, threads=threads), headers=_headers(images))]
+
+
+def _pair(instances: Sequence[Instance], parts: Parts, series_instance_uid: str, threads: int) -> list[Assembled]:
+    of_series: dict[str, list[Instance]] = {}
+    for instance in instances:
+        of_series.setdefault(instance.series_instance_uid, []).append(instance)
+    if len(of_series) != 2 or series_instance_uid not in of_series:
+        raise NotAPair(f"{len(of_series)} series, where series {series_instance_uid} and one prior were expected")
+    current = imaging(of_series.pop(series_instance_uid))
+    prior = imaging(of_series.popitem()[1])
+    pair = Pair(current=volume_from(current, threads=threads), prior=volume_from(prior, threads=threads))
+    return [Assembled(subject=pair, headers=_headers([*current, *prior]))]
+
+
+def _headers(instances: Sequence[Instance]) -> tuple[FileDataset, ...]:
+    return tuple(instance.header for instance in instances)
+
+
+_READERS: Mapping[Takes, Callable[[Sequence[Instance], Parts, str, int], list[Assembled]]] = {
+    Takes.VOLUME: _volumes,
+    Takes.PAIR: _pair,
+}
