@@ -1,19 +1,20 @@
-"""The gates around an application: is this series what it was made for, and is what it said what its manifest declares?"""
+"""The gate before an application: is this what it was made for?"""
 
-import math
+from collections.abc import Mapping
 
 import numpy as np
 
-from inference.applications.errors import InvalidOutput, NotAccepted, UndeclaredOutput
-from inference.applications.port import Application, MeasurementOutput, SegmentOutput
-from inference.findings import Findings, Measurement, Segment
+from inference.applications.errors import NotAccepted
+from inference.applications.port import Accepts, Application
+from inference.imaging.subject import Cine, Images, Pair, Subject, Takes
 from inference.imaging.volume import Volume
 
 _ORIENTATIONS = ("sagittal", "coronal", "axial")  # the patient axis (x, y, z) that the slices are stacked along
+_KINDS: Mapping[Takes, type] = {Takes.VOLUME: Volume, Takes.PAIR: Pair, Takes.IMAGES: Images, Takes.CINE: Cine}
 
 
-def check(application: Application, volume: Volume) -> tuple[str, ...]:
-    """Refuse a volume that the application does not accept.
+def check(application: Application, subject: Subject) -> tuple[str, ...]:
+    """Refuse a subject that the application does not accept.
 
     Returns
     -------
@@ -25,10 +26,27 @@ def check(application: Application, volume: Volume) -> tuple[str, ...]:
     NotAccepted
         All that does not fit, in one sentence.
     """
-    accepts = application.accepts
-    reasons = []
-    if volume.modality not in accepts.modality:
-        reasons.append(f"modality is {volume.modality or '(absent)'}, not {' or '.join(accepts.modality)}")
+    if not isinstance(subject, _KINDS[application.accepts.takes]):
+        raise NotAccepted(f"{application.name} takes {application.accepts.takes.value}, not {type(subject).__name__.lower()}")
+    if isinstance(subject, Pair):
+        named = {"": subject.current, "the prior: ": subject.prior}
+        reasons = [f"{which}{reason}" for which, volume in named.items() for reason in _unfit(application.accepts, volume)]
+        spacing_mm = max(*subject.current.spacing_mm, *subject.prior.spacing_mm)
+    elif isinstance(subject, Volume):
+        reasons = _unfit(application.accepts, subject)
+        spacing_mm = max(subject.spacing_mm)
+    else:
+        reasons = _of_another_modality(application.accepts, subject.modality)
+        spacing_mm = 0.0
+    if reasons:
+        raise NotAccepted(f"{application.name} does not take series {subject.series_instance_uid}: {'; '.join(reasons)}")
+    if spacing_mm > application.accepts.remark_spacing_mm:
+        return (f"Voxels are {spacing_mm:.1f} mm apart: volumes are approximate.",)
+    return ()
+
+
+def _unfit(accepts: Accepts, volume: Volume) -> list[str]:
+    reasons = _of_another_modality(accepts, volume.modality)
     slices = volume.voxels.shape[0]
     if slices < accepts.min_slices:
         reasons.append(f"{slices} slices, at least {accepts.min_slices} are needed")
@@ -42,68 +60,14 @@ def check(application: Application, volume: Volume) -> tuple[str, ...]:
     orientation = slice_orientation(volume)
     if accepts.orientation is not None and orientation != accepts.orientation:
         reasons.append(f"slices are {orientation}, not {accepts.orientation}")
-    if reasons:
-        raise NotAccepted(f"{application.name} does not take series {volume.series_instance_uid}: {'; '.join(reasons)}")
-    if spacing_mm > accepts.remark_spacing_mm:
-        return (f"Voxels are {spacing_mm:.1f} mm apart: volumes are approximate.",)
-    return ()
+    return reasons
+
+
+def _of_another_modality(accepts: Accepts, modality: str) -> list[str]:
+    return [] if modality in accepts.modality else [f"modality is {modality or '(absent)'}, not {' or '.join(accepts.modality)}"]
 
 
 def slice_orientation(volume: Volume) -> str:
     """ "axial", "coronal" or "sagittal": the plane that the slices are nearest to."""
     normal = np.cross(volume.affine[:3, 1], volume.affine[:3, 2])
     return _ORIENTATIONS[int(np.argmax(np.abs(normal)))]
-
-
-def check_outputs(application: Application, findings: Findings, volume: Volume) -> None:
-    """Refuse findings that the manifest does not declare, or that cannot be true.
-
-    Parameters
-    ----------
-    volume
-        What was analysed: masks have to be on its grid.
-
-    Raises
-    ------
-    UndeclaredOutput, InvalidOutput
-    """
-    _check_segments(application, findings, volume)
-    labels = {segment.label for segment in findings.segments}
-    declared = {(output.name, output.unit, output.derivation) for output in application.outputs if isinstance(output, MeasurementOutput)}
-    for measurement in findings.measurements:
-        what = _named(application, measurement)
-        if (measurement.name, measurement.unit, measurement.derivation) not in declared:
-            raise UndeclaredOutput(f"{what} is not among the outputs of its manifest")
-        if not math.isfinite(measurement.value):
-            raise InvalidOutput(f"{what} is {measurement.value}")
-        if measurement.segment is not None and measurement.segment not in labels:
-            raise InvalidOutput(f"{what} refers to a segment that the findings do not hold")
-    if findings.evaluations:
-        said = ", ".join(evaluation.finding.meaning for evaluation in findings.evaluations)
-        raise UndeclaredOutput(f"{application.name} {application.version}: evaluation of {said} is not among the outputs of its manifest")
-
-
-def _check_segments(application: Application, findings: Findings, volume: Volume) -> None:
-    declared = {(output.label, output.type) for output in application.outputs if isinstance(output, SegmentOutput)}
-    seen: set[str] = set()
-    for segment in findings.segments:
-        what = f'{application.name} {application.version}: segment "{segment.label}"'
-        if (segment.label, segment.type) not in declared:
-            raise UndeclaredOutput(f"{what} ({segment.type.meaning}) is not among the outputs of its manifest")
-        if segment.label in seen:
-            raise InvalidOutput(f"{what} is there twice")
-        seen.add(segment.label)
-        _check_mask(what, segment, volume.voxels.shape)
-
-
-def _check_mask(what: str, segment: Segment, shape: tuple[int, ...]) -> None:
-    if segment.mask.dtype != np.bool_:
-        raise InvalidOutput(f"{what}: its mask is {segment.mask.dtype}, not bool")
-    if segment.mask.shape != shape:
-        raise InvalidOutput(f"{what}: its mask has shape {segment.mask.shape}, the volume {shape}")
-
-
-def _named(application: Application, measurement: Measurement) -> str:
-    of = f' of segment "{measurement.segment}"' if measurement.segment else ""
-    derived = f", {measurement.derivation.meaning}" if measurement.derivation else ""
-    return f"{application.name} {application.version}: {measurement.name.meaning}{derived} in {measurement.unit.value}{of}"

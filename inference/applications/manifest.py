@@ -1,16 +1,37 @@
 """Is a manifest complete and consistent? Checked when an application is loaded, so that a mistake in it refuses at start."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from inference.applications.errors import BrokenApplication
-from inference.applications.port import Accepts, Application, ModelRef, SegmentOutput
+from inference.applications.port import (
+    Accepts,
+    Application,
+    DerivedOutput,
+    LocationOutput,
+    ModelRef,
+    Output,
+    RegistrationOutput,
+    SaliencyOutput,
+    SegmentOutput,
+    Takes,
+)
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _VERSION = re.compile(r"\d+\.\d+\.\d+([-+.][0-9A-Za-z.-]+)?")
 _MODALITY = re.compile(r"[A-Z]{2,16}")
 _LO_LENGTH = 64
 """Label and title become LO elements (PS3.5 6.2): 64 characters, no backslash."""
+_LOCALISING: Mapping[type[Output], str] = {
+    SegmentOutput: "a mask",
+    LocationOutput: "a location",
+    SaliencyOutput: "a map",
+    DerivedOutput: "an image",
+    RegistrationOutput: "a registration",
+}
+"""What says where, and is therefore not for an application that is cleared to say whether."""
+_IN_SPACE = (SegmentOutput, SaliencyOutput, DerivedOutput)
 
 
 def check_manifest(application: Any, name: str, where: str) -> Application:
@@ -50,6 +71,12 @@ def _accepts(accepts: Accepts) -> list[str]:
         problems.append(f'accepts.modality is {accepts.modality!r}, not a tuple of modalities like ("MR",)')
     if accepts.min_slices < 1:
         problems.append(f"accepts.min_slices is {accepts.min_slices}")
+    if accepts.parts not in {"refuse", "each"}:
+        problems.append(f'accepts.parts "{accepts.parts}" is neither refuse nor each')
+    if accepts.parts == "each" and accepts.takes is not Takes.VOLUME:
+        problems.append(f"accepts.parts is for volumes, and it takes {accepts.takes.value}")
+    if accepts.whole_study and accepts.takes is not Takes.IMAGES:
+        problems.append(f"accepts.whole_study is for images, and it takes {accepts.takes.value}")
     if accepts.orientation not in {None, "axial", "coronal", "sagittal"}:
         problems.append(f'accepts.orientation "{accepts.orientation}" is none of axial, coronal, sagittal')
     problems += [
@@ -81,9 +108,24 @@ def _outputs(application: Application) -> list[str]:
         return ["outputs is empty: it may say nothing"]
     labels = [output.label for output in application.outputs if isinstance(output, SegmentOutput)]
     problems = [f'segment label "{label}" is there twice' for label in sorted({label for label in labels if labels.count(label) > 1})]
+    problems += _not_to_be_said(application)
     problems += [
         f'segment label "{label}" is not 1 to {_LO_LENGTH} characters without a backslash' for label in labels if not _is_text(label)
     ]
+    return problems
+
+
+def _not_to_be_said(application: Application) -> list[str]:
+    """Outputs that its clearance, or what it is given, rules out."""
+    problems = []
+    if application.triage_only:
+        said = dict.fromkeys(_LOCALISING[type(output)] for output in application.outputs if type(output) in _LOCALISING)
+        problems += [f"it is cleared for triage only and declares {what}" for what in said]
+    takes = application.accepts.takes
+    if takes not in {Takes.VOLUME, Takes.PAIR} and any(isinstance(output, _IN_SPACE) for output in application.outputs):
+        problems.append(f"it declares a mask, a map or an image in space, and takes {takes.value}, which have no place there")
+    if takes is not Takes.PAIR and any(isinstance(output, RegistrationOutput) for output in application.outputs):
+        problems.append(f"it declares a registration, and takes {takes.value}: there is no prior")
     return problems
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from inference import codes
-from inference.applications.accept import check, check_outputs, slice_orientation
+from inference.applications.accept import check, slice_orientation
+from inference.applications.declared import check_outputs
 from inference.applications.errors import InvalidOutput, NotAccepted, UndeclaredOutput
 from inference.applications.port import Accepts, Application, MeasurementOutput, SegmentOutput
 from inference.findings import Evaluation, Findings, Measurement, Segment

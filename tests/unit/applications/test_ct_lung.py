@@ -13,11 +13,12 @@ import pytest
 from numpy.typing import NDArray
 
 from inference import codes
-from inference.applications.accept import check, check_outputs
+from inference.applications.accept import check
 from inference.applications.ct_lung import APPLICATION
 from inference.applications.ct_lung.anatomy import Side, body_mask, sides
 from inference.applications.ct_lung.network import to_onnx
 from inference.applications.ct_lung.segmentation import segment
+from inference.applications.declared import check_outputs
 from inference.engines.embedded import EmbeddedEngine
 from inference.engines.errors import WrongWeights
 from inference.engines.golden import check_golden

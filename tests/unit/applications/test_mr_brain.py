@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from inference.applications.accept import check, check_outputs
+from inference.applications.accept import check
+from inference.applications.declared import check_outputs
 from inference.applications.errors import NotAccepted
 from inference.applications.mr_brain import APPLICATION
 from inference.applications.mr_brain.errors import NoBrain

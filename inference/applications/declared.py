@@ -1,0 +1,241 @@
+"""The gate behind an application: does its manifest declare what it said, and can that be true?"""
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference import codes
+from inference.applications.errors import InvalidOutput, UndeclaredOutput
+from inference.applications.port import (
+    Application,
+    DerivedOutput,
+    EvaluationOutput,
+    LocationOutput,
+    MeasurementOutput,
+    Output,
+    RegistrationOutput,
+    SaliencyOutput,
+    SegmentOutput,
+)
+from inference.findings import (
+    Box,
+    DerivedImage,
+    Evaluation,
+    Findings,
+    Line,
+    Location,
+    Measurement,
+    Point,
+    PointInSpace,
+    Registration,
+    Shape,
+    Span,
+)
+from inference.imaging.subject import Cine, Images, Pair, Subject, images_in, volume_of
+
+_ANSWERS = (codes.PRESENT, codes.ABSENT, codes.UNDETERMINED)
+_RIGID = 1e-6
+"""How far the rotation of a rigid matrix may be from one, in each of its elements."""
+
+
+def check_outputs(application: Application, findings: Findings, subject: Subject) -> None:
+    """Refuse findings that the manifest does not declare, or that cannot be true.
+
+    Parameters
+    ----------
+    subject
+        What was analysed: masks and maps have to be on its grid, locations on its images.
+
+    Raises
+    ------
+    UndeclaredOutput, InvalidOutput
+    """
+    gate = _Gate(application, subject)
+    gate.labels(findings)
+    for segment in findings.segments:
+        what = f'segment "{segment.label}"'
+        gate.declared(SegmentOutput(label=segment.label, type=segment.type), f"{what} ({segment.type.meaning})")
+        if segment.mask.dtype != np.bool_:
+            gate.refuse(f"{what}: its mask is {segment.mask.dtype}, not bool")
+        gate.on_grid(what, "mask", segment.mask)
+        gate.certain(what, segment.certainty)
+    for location in findings.locations:
+        gate.location(location)
+    for measurement in findings.measurements:
+        gate.measurement(measurement, findings)
+    for evaluation in findings.evaluations:
+        gate.evaluation(evaluation)
+    for saliency in findings.saliencies:
+        what = f'map "{saliency.label}"'
+        gate.declared(SaliencyOutput(label=saliency.label), what)
+        gate.on_grid(what, "array", saliency.values)
+        gate.finite(what, saliency.values)
+    for image in findings.derived:
+        gate.image(image)
+    if findings.registration is not None:
+        gate.registration(findings.registration)
+
+
+class _Gate:
+    """The checks of one application's findings about one subject."""
+
+    def __init__(self, application: Application, subject: Subject) -> None:
+        self._who = f"{application.name} {application.version}"
+        self._outputs = frozenset(_key(output) for output in application.outputs)
+        self._subject = subject
+        self._volume = volume_of(subject)
+
+    def refuse(self, what: str) -> None:
+        raise InvalidOutput(f"{self._who}: {what}")
+
+    def declared(self, output: Output, what: str) -> None:
+        if _key(output) not in self._outputs:
+            raise UndeclaredOutput(f"{self._who}: {what} is not among the outputs of its manifest")
+
+    def labels(self, findings: Findings) -> None:
+        """What is tracked by a label has one of its own."""
+        labels = [one.label for one in findings.segments] + [one.label for one in findings.locations]
+        labels += [one.label for one in findings.saliencies] + [one.label for one in findings.derived]
+        for label in labels:
+            if labels.count(label) > 1:
+                kind = "segment" if any(one.label == label for one in findings.segments) else "finding"
+                self.refuse(f'{kind} "{label}" is there twice')
+
+    def on_grid(self, what: str, noun: str, array: NDArray[np.generic]) -> None:
+        if self._volume is None:
+            self.refuse(f"{what}: the images have no place in space to lay it over")
+        elif array.shape != self._volume.voxels.shape:
+            self.refuse(f"{what}: its {noun} has shape {array.shape}, the volume {self._volume.voxels.shape}")
+
+    def finite(self, what: str, array: NDArray[np.generic]) -> None:
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            self.refuse(f"{what}: not all of its values are finite")
+
+    def certain(self, what: str, certainty: float | None) -> None:
+        if certainty is not None and not 0 <= certainty <= 1:
+            self.refuse(f"{what}: its certainty is {certainty}, not 0 to 1")
+
+    def location(self, location: Location) -> None:
+        what = f'location "{location.label}"'
+        self.declared(LocationOutput(finding=location.finding), f"{what} ({location.finding.meaning})")
+        self.certain(what, location.certainty)
+        self._image(what, location.image)
+        if isinstance(location.shape, PointInSpace):
+            if self._volume is None:
+                self.refuse(f"{what} is a point in space, where the images have no place")
+            if not all(map(math.isfinite, (location.shape.x, location.shape.y, location.shape.z))):
+                self.refuse(f"{what} is no point: {location.shape}")
+            return
+        rows, columns = self._size(location.image)
+        ends = _ends(location.shape)
+        if not all(0 <= row <= rows and 0 <= column <= columns for row, column in ends):
+            self.refuse(f"{what} lies outside of its image of {rows} rows and {columns} columns: {location.shape}")
+        if isinstance(location.shape, Box) and not (
+            location.shape.top < location.shape.bottom and location.shape.left < location.shape.right
+        ):
+            self.refuse(f"{what} is no box: {location.shape}")
+
+    def measurement(self, measurement: Measurement, findings: Findings) -> None:
+        what = _named(measurement)
+        output = MeasurementOutput(name=measurement.name, unit=measurement.unit, derivation=measurement.derivation)
+        self.declared(output, what)
+        if not math.isfinite(measurement.value):
+            self.refuse(f"{what} is {measurement.value}")
+        if measurement.segment is not None and measurement.location is not None:
+            self.refuse(f"{what} is of a segment and of a location")
+        if measurement.segment is not None and measurement.segment not in {segment.label for segment in findings.segments}:
+            self.refuse(f"{what} refers to a segment that the findings do not hold")
+        if measurement.location is not None and measurement.location not in {location.label for location in findings.locations}:
+            self.refuse(f"{what} refers to a location that the findings do not hold")
+        self._span(what, measurement.span)
+
+    def evaluation(self, evaluation: Evaluation) -> None:
+        what = f"evaluation of {evaluation.finding.meaning}"
+        self.declared(EvaluationOutput(finding=evaluation.finding), what)
+        if evaluation.value not in _ANSWERS:
+            self.refuse(f"{what} is {evaluation.value.meaning}, not Present, Absent or Undetermined")
+        self.certain(what, evaluation.certainty)
+        for image in evaluation.images:
+            self._image(what, image)
+        self._span(what, evaluation.span)
+
+    def image(self, image: DerivedImage) -> None:
+        what = f'image "{image.label}"'
+        self.declared(DerivedOutput(label=image.label, derivation=image.derivation), f"{what} ({image.derivation.meaning})")
+        if image.voxels.dtype not in (np.int16, np.float32) or image.voxels.ndim != 3 or not image.voxels.size:
+            self.refuse(f"{what} is {image.voxels.dtype} of shape {image.voxels.shape}, not int16 or float32 (Z, Y, X)")
+        self.finite(what, image.voxels)
+        if image.affine is None:
+            self.on_grid(what, "array", image.voxels)
+        elif image.affine.shape != (4, 4) or not np.isfinite(image.affine).all() or abs(np.linalg.det(image.affine)) < 1e-9:
+            self.refuse(f"{what} has no grid: its affine is {image.affine.tolist()}")
+        if image.of_prior and not isinstance(self._subject, Pair):
+            self.refuse(f"{what} is of a prior, where there is none")
+
+    def registration(self, registration: Registration) -> None:
+        self.declared(RegistrationOutput(), "a registration")
+        if not isinstance(self._subject, Pair):
+            self.refuse("a registration needs a prior, and there is none")
+        matrix = registration.matrix
+        if matrix.shape != (4, 4) or not np.isfinite(matrix).all() or not np.array_equal(matrix[3], (0, 0, 0, 1)):
+            self.refuse(f"its registration is no matrix of homogeneous coordinates: {matrix.tolist()}")
+        turn = matrix[:3, :3]
+        if np.abs(turn @ turn.T - np.eye(3)).max() > _RIGID or np.linalg.det(turn) < 0:
+            self.refuse(f"its registration is not rigid: {turn.tolist()}")
+
+    def _image(self, what: str, image: int) -> None:
+        count = images_in(self._subject)
+        if not 0 <= image < count:
+            self.refuse(f"{what} is about image {image} of {count}")
+
+    def _span(self, what: str, span: Span | None) -> None:
+        if span is None:
+            return
+        if not isinstance(self._subject, Cine):
+            self.refuse(f"{what} is of a span of time, where there is no cine")
+        if not 0 <= span.first <= span.last < images_in(self._subject):
+            self.refuse(f"{what} is of frames {span.first} to {span.last} of {images_in(self._subject)}")
+
+    def _size(self, image: int) -> tuple[int, int]:
+        """Rows and columns of one source image."""
+        if self._volume is not None:
+            shape = self._volume.voxels.shape[1:]
+        elif isinstance(self._subject, Images):
+            shape = self._subject.images[image].pixels.shape
+        else:
+            assert isinstance(self._subject, Cine)
+            shape = self._subject.frames.shape[1:]
+        return int(shape[0]), int(shape[1])
+
+
+def _key(output: Output) -> tuple[object, ...]:
+    """What of a declaration a finding has to agree with."""
+    if isinstance(output, SegmentOutput):
+        return SegmentOutput, output.label, output.type
+    if isinstance(output, MeasurementOutput):
+        return MeasurementOutput, output.name, output.unit, output.derivation
+    if isinstance(output, EvaluationOutput | LocationOutput):
+        return type(output), output.finding
+    if isinstance(output, SaliencyOutput):
+        return SaliencyOutput, output.label
+    return (DerivedOutput, output.label, output.derivation) if isinstance(output, DerivedOutput) else (RegistrationOutput,)
+
+
+def _ends(shape: Shape) -> Iterable[tuple[float, float]]:
+    """(row, column) of the corners or ends of a shape on an image."""
+    if isinstance(shape, Box):
+        return (shape.top, shape.left), (shape.bottom, shape.right)
+    if isinstance(shape, Line):
+        return (shape.start.row, shape.start.column), (shape.end.row, shape.end.column)
+    assert isinstance(shape, Point)
+    return ((shape.row, shape.column),)
+
+
+def _named(measurement: Measurement) -> str:
+    of = next(
+        (f' of {kind} "{label}"' for kind, label in (("segment", measurement.segment), ("location", measurement.location)) if label), ""
+    )
+    derived = f", {measurement.derivation.meaning}" if measurement.derivation else ""
+    return f"{measurement.name.meaning}{derived} in {measurement.unit.value}{of}"

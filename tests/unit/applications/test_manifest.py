@@ -1,0 +1,68 @@
+"""What a manifest may not say, among it a triage-only application that would point at something: refused when it is loaded."""
+
+from dataclasses import replace
+
+import pytest
+
+from inference import codes
+from inference.applications.errors import BrokenApplication
+from inference.applications.manifest import check_manifest
+from inference.applications.port import (
+    Accepts,
+    DerivedOutput,
+    EvaluationOutput,
+    LocationOutput,
+    MeasurementOutput,
+    Output,
+    RegistrationOutput,
+    SaliencyOutput,
+    SegmentOutput,
+    Takes,
+)
+from tests.unit.applications.test_declared import LESION, SMOOTHING, application
+
+TRIAGE = replace(
+    application(),
+    triage_only=True,
+    outputs=(EvaluationOutput(finding=LESION), MeasurementOutput(name=codes.VOLUME, unit=codes.CUBIC_CENTIMETRE)),
+)
+
+
+@pytest.mark.parametrize(
+    ("output", "what"),
+    [
+        (SegmentOutput(label="brain", type=codes.BRAIN), "a mask"),
+        (LocationOutput(finding=LESION), "a location"),
+        (SaliencyOutput(label="map"), "a map"),
+        (DerivedOutput(label="smooth", derivation=SMOOTHING), "an image"),
+        (RegistrationOutput(), "a registration"),
+    ],
+)
+def test_a_triage_only_application_cannot_declare_where(output: Output, what: str) -> None:
+    """Result case 20: it loads with evaluations and values alone; with anything that localises it is refused, before any study came."""
+    assert check_manifest(TRIAGE, "mr-test", "here") is TRIAGE
+    with pytest.raises(BrokenApplication, match=f"cleared for triage only and declares {what}"):
+        check_manifest(replace(TRIAGE, outputs=(*TRIAGE.outputs, output)), "mr-test", "here")
+
+
+@pytest.mark.parametrize(
+    ("accepts", "said"),
+    [
+        (Accepts(modality=("DX",), takes=Takes.IMAGES), "declares a mask, a map or an image in space, and takes images"),
+        (Accepts(modality=("US",), takes=Takes.CINE), "takes cine"),
+        (Accepts(modality=("MR",)), "declares a registration, and takes volume"),
+        (Accepts(modality=("MR",), takes=Takes.PAIR, parts="each"), "accepts.parts is for volumes, and it takes pair"),
+        (Accepts(modality=("MR",), whole_study=True), "accepts.whole_study is for images, and it takes volume"),
+    ],
+)
+def test_outputs_that_the_subject_rules_out_are_refused(accepts: Accepts, said: str) -> None:
+    """No mask without a place in space, no registration without a prior, no parts of what is no volume."""
+    with pytest.raises(BrokenApplication) as broken:
+        check_manifest(replace(application(), accepts=accepts), "mr-test", "here")
+    assert said in str(broken.value)
+
+
+def test_one_that_takes_a_pair_may_say_everything() -> None:
+    """A pair is in space, and has a prior."""
+    pair = application(Takes.PAIR)
+    assert check_manifest(pair, "mr-test", "here") is pair
