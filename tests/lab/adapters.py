@@ -1,0 +1,171 @@
+"""OHIF's own adapters under Node: what the viewer makes of a segmentation's frames and of a report's regions, without a browser.
+
+The npm packages are fetched once into `.peers/`; `adapters.mjs` is what runs in Node.
+"""
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+
+from tests.lab.cache import alone_in
+from tests.lab.loopback import outside
+from tests.lab.needs import absent, program
+
+VERSION = "5.14.0"
+# what @cornerstonejs/adapters imports without naming it among its dependencies
+_ALSO = ("@babel/runtime@7.28.4",)
+_SCRIPT = Path(__file__).with_name("adapters.mjs")
+_TIMEOUT_S = 240
+_JPEG_LS = ("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81")
+
+
+class AdaptersRefused(Exception):
+    """The adapters raised: the viewer would show an error, or nothing. Holds their words."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segments:
+    """A segmentation as the viewer holds it.
+
+    Attributes
+    ----------
+    masks
+        Segment number → (N, rows, columns) bool, in the order of `images`.
+    images
+        (SOP Instance UID, frame) of each of the N images of the sources, as they were given.
+    labels, tracking
+        Segment number → SegmentLabel and TrackingUID, as the viewer lists them.
+    overlapping
+        Whether it needed more than one layer of label images.
+    """
+
+    masks: Mapping[int, NDArray[np.bool_]]
+    images: Sequence[tuple[str, int]]
+    labels: Mapping[int, str]
+    tracking: Mapping[int, str]
+    overlapping: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Annotation:
+    """A measurement as the viewer holds it: `tool` is "RectangleROI", "Probe", "Length" …; `points_mm` (N, 3) in patient LPS.
+
+    A rectangle's corners come in the tool's order (top left, top right, bottom left, bottom right). `image` is (SOP Instance UID, frame) or
+    None where the report names a frame of reference only.
+    """
+
+    tool: str
+    image: tuple[str, int] | None
+    frame_of_reference: str
+    points_mm: NDArray[np.float64]
+    tracking_uid: str
+    finding: tuple[str, str, str]
+    """Code value, scheme, meaning."""
+    sites: tuple[str, ...]
+
+
+def modules() -> Path:
+    """The folder that holds node_modules, fetched from npm when it is not in the cache."""
+    with alone_in(f"adapters-{VERSION}") as folder:
+        ready = folder / "ready"
+        if not ready.exists():
+            npm = program("npm", "npm")
+            wanted = [f"@cornerstonejs/{name}@{VERSION}" for name in ("adapters", "core", "metadata", "tools")]
+            command = [str(npm), "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", *wanted, *_ALSO]
+            (folder / "package.json").write_text('{"private": true}\n')
+            with outside():
+                done = subprocess.run(command, cwd=folder, capture_output=True, timeout=300, check=False)
+            if done.returncode:
+                absent(f"@cornerstonejs/adapters@{VERSION}", f"npm install: {done.stderr.decode(errors='replace')[-500:]}")
+            ready.touch()
+    return folder
+
+
+def segments_of(seg: Path, sources: Sequence[Path]) -> Segments:
+    """Masks of a segmentation on the images of its sources (in the order given), as the segmentation adapter places them.
+
+    Raises
+    ------
+    AdaptersRefused
+        The adapter cannot show it.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder)
+        found = _ask("segmentation", _decoded(seg, out), sources, out)
+        images = [(one["instance"], one["frame"]) for one in found["images"]]
+        header = pydicom.dcmread(seg, stop_before_pixels=True, specific_tags=["Rows", "Columns"])
+        shape = (len(images), int(header.Rows), int(header.Columns))
+        layers = [np.frombuffer((out / f"{number}.raw").read_bytes(), dtype=np.uint8).reshape(shape) for number in range(found["layers"])]
+    numbers = sorted({int(value) for layer in layers for value in np.unique(layer)} - {0})
+    return Segments(
+        masks={number: np.logical_or.reduce([layer == number for layer in layers]) for number in numbers},
+        images=images,
+        labels={one["number"]: one["label"] for one in found["segments"]},
+        tracking={one["number"]: one["tracking"] or "" for one in found["segments"]},
+        overlapping=found["overlapping"],
+    )
+
+
+def measurements_of(sr: Path, sources: Sequence[Path]) -> list[Annotation]:
+    """The annotations that the measurement adapter makes of a report's groups on the images of its sources; [] of groups without a region.
+
+    Raises
+    ------
+    AdaptersRefused
+        The adapter cannot read the report.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        found = _ask("report", sr, sources, Path(folder))
+    places = {one["id"]: (one["instance"], one["frame"]) for one in found["images"]}
+    return [
+        Annotation(
+            tool=one["tool"],
+            image=places[one["image"]] if one["image"] else None,
+            frame_of_reference=one["frameOfReference"] or "",
+            points_mm=np.asarray(one["points"], dtype=np.float64),
+            tracking_uid=one["tracking"] or "",
+            finding=(one["finding"]["value"], one["finding"]["scheme"], one["finding"]["meaning"]) if one["finding"] else ("", "", ""),
+            sites=tuple(one["sites"]),
+        )
+        for one in found["annotations"]
+    ]
+
+
+def _decoded(seg: Path, folder: Path) -> Path:
+    """The viewer decodes JPEG-LS in its image loader, before the adapters: here DCMTK does."""
+    syntax = pydicom.filereader.read_file_meta_info(seg).TransferSyntaxUID
+    if syntax not in _JPEG_LS:
+        return seg
+    plain = folder / "decoded.dcm"
+    command = [str(program("dcmdjpls", "dcmtk")), str(seg), str(plain)]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_TIMEOUT_S, check=False)
+    assert done.returncode == 0, done.stderr.decode(errors="replace")
+    return plain
+
+
+def _ask(kind: str, subject: Path, sources: Sequence[Path], out: Path) -> dict[str, Any]:
+    node = program("node", "nodejs")
+    request = out / "request.json"
+    paths = [str(path.resolve()) for path in sources]
+    request.write_text(json.dumps({"object": str(subject.resolve()), "as": kind, "sources": paths, "out": str(out)}))
+    with _SCRIPT.open("rb") as script:
+        done = subprocess.run(
+            [str(node), "--input-type=module", "-", str(request)],
+            cwd=modules(),
+            stdin=script,
+            capture_output=True,
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+    if done.returncode or not (out / "found.json").exists():
+        raise AdaptersRefused((done.stderr + done.stdout).decode(errors="replace")[-2000:])
+    found: dict[str, Any] = json.loads((out / "found.json").read_text())
+    return found
