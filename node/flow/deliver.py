@@ -12,6 +12,7 @@ from inference.errors import HilumError
 from node.blobs.port import Blobs
 from node.domain.errors import DeliveryError, DeliveryRefused, JournalError
 from node.domain.job import Delivery, ResultObject
+from node.domain.profile import Kind
 from node.flow.backoff import back_off
 from node.flow.errors import GaveUp, ObjectGone, SinkBusy, SinkDefect, SinkUnknown
 from node.flow.lease import LeaseLost
@@ -25,7 +26,6 @@ from node.settings import config as settings
 from node.sinks.port import Parcel, Receipt, Sink
 
 LEASE = timedelta(minutes=15)  # nothing renews it: longer than any association that still moves
-_SUMMARY = "sc"
 _LEFT_OUT = "left out: this sink takes no summary page"
 
 
@@ -155,8 +155,8 @@ class Deliver:
             raise SinkUnknown(f'the configuration has no sink "{delivery.sink}"')
         began = time.monotonic()
         objects = self._journal.undelivered(delivery.id)
-        summary = self._config.sinks[delivery.sink].summary
-        sent = [one for one in objects if summary or one.kind != _SUMMARY]
+        summary = Kind.SC in self._config.sinks[delivery.sink].profile.kinds
+        sent = [one for one in objects if summary or one.kind != Kind.SC]
         for one in objects:
             if one not in sent:
                 self._record(delivery, one, Receipt(sop_instance_uid=one.sop_instance_uid, accepted=True, detail=_LEFT_OUT))

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import TypeAlias
 
@@ -10,11 +10,13 @@ from inference import findings_file
 from inference.applications.port import Application
 from node.blobs.port import Blobs
 from node.domain.job import Job, ResultObject
+from node.domain.profile import Profile
 from node.domain.uid import derive_uid
 from node.flow.infer import Analysed
 from node.journal.port import Journal
 from node.results.identity import part_of
 from node.results.port import Encoded, Encoding, Predecessor
+from node.settings.config import Sink
 
 Encode: TypeAlias = Callable[[Encoding], list[Encoded]]
 
@@ -22,7 +24,9 @@ _REPORT = "sr"
 _WRITERS = ("hilum", "highdicom", "pydicom")
 
 
-def encoding_of(job: Job, application: Application, part: Analysed, predecessors: Sequence[Predecessor]) -> Encoding:
+def encoding_of(
+    job: Job, application: Application, part: Analysed, predecessors: Sequence[Predecessor], profiles: Sequence[Profile]
+) -> Encoding:
     """Everything that the objects of one part depend on; all of it is in the journal, in the blobs, or in the installed software.
 
     Parameters
@@ -31,6 +35,8 @@ def encoding_of(job: Job, application: Application, part: Analysed, predecessors
         As the journal has it: with the time and the model of its findings.
     part
         What was analysed, and the headers of its sources: localizers, which were left out, are none.
+    profiles
+        What the job's sinks want (`profiles_of`).
     """
     assert job.inferred_at is not None, "only findings are encoded"
     assert job.model_digest is not None, "findings have a model"
@@ -47,7 +53,17 @@ def encoding_of(job: Job, application: Application, part: Analysed, predecessors
         parameters=_parameters(),
         device_uid=derive_uid("device", application.name, job.model_digest),
         predecessors=predecessors,
+        profiles=profiles,
     )
+
+
+def profiles_of(sinks: Mapping[str, Sink], job: Job) -> list[Profile]:
+    """What the job's sinks want, each profile once; a sink that left the configuration wants nothing."""
+    wanted: list[Profile] = []
+    for name in job.sinks:
+        if name in sinks and sinks[name].profile not in wanted:
+            wanted.append(sinks[name].profile)
+    return wanted
 
 
 def freeze(blobs: Blobs, job: int, encoded: Sequence[Encoded]) -> list[ResultObject]:

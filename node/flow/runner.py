@@ -21,7 +21,7 @@ from node.domain.instance import Instance, Standing
 from node.domain.job import Job
 from node.domain.state import JobState
 from node.flow.backoff import back_off
-from node.flow.encode import Encode, encoding_of, freeze, predecessors_of
+from node.flow.encode import Encode, encoding_of, freeze, predecessors_of, profiles_of
 from node.flow.errors import ApplicationChanged, DeliveredBefore, FindingsOfOtherParts, PixelsGone, ServedMeanwhile, WorkerDied
 from node.flow.infer import Analysed, Inferred, settings_of
 from node.flow.lease import LENGTH, JobLease, LeaseLost
@@ -190,11 +190,12 @@ class Runner:
     def _freeze(self, job: Job, application: Application, lease: JobLease, parts: Sequence[Analysed]) -> None:
         began = time.monotonic()
         journaled = self._journal.job(job.id)  # with the time at which the findings were journaled: it goes into the objects
+        wanted = profiles_of(self._config.sinks, journaled)
         encoded: list[Encoded] = []
         with collected() as stages_s:
             for part in parts:
                 before = predecessors_of(self._journal, journaled, part.assembled.part)
-                encoded += self._encode(encoding_of(journaled, application, part, before))
+                encoded += self._encode(encoding_of(journaled, application, part, before, wanted))
                 lease.check()
         took = {"encode": time.monotonic() - began}
         objects = freeze(self._blobs, job.id, encoded)

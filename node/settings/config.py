@@ -6,6 +6,7 @@ from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 
+from node.domain.profile import VIEWER, Profile
 from node.domain.route import Route
 from node.domain.window import Window
 
@@ -161,13 +162,14 @@ class EngineSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sink:
-    """Where results go: a peer (kind dimse) or a folder. `retry` bounds the back-off between attempts; `give_up` parks after so long."""
+    """Where results go: a peer (kind dimse) or a folder; `profile` says what of them, and in which form. `retry` bounds the back-off
+    between attempts; `give_up` parks after so long."""
 
     name: str
     kind: SinkKind
     peer: str | None = None
     path: Path | None = None
-    summary: bool = True
+    profile: Profile = VIEWER
     retry_first: timedelta = timedelta(seconds=5)
     retry_most: timedelta = timedelta(minutes=10)
     give_up: timedelta = timedelta(days=7)

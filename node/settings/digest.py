@@ -5,6 +5,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+from node.domain.profile import Kind
 from node.domain.route import Condition, Route
 from node.settings.config import Config
 
@@ -19,7 +20,10 @@ def _meaning(config: Config) -> dict[str, Any]:
     return {
         "called": sorted(config.node.ae_titles),
         "peers": {name: [peer.ae_title, peer.host, peer.settle.scope.value] for name, peer in config.peers.items()},
-        "sinks": {name: [sink.kind.value, sink.peer or "", str(sink.path or ""), sink.summary] for name, sink in config.sinks.items()},
+        "sinks": {
+            name: [sink.kind.value, sink.peer or "", str(sink.path or ""), Kind.SC in sink.profile.kinds]
+            for name, sink in config.sinks.items()
+        },
         "routes": [_route(route) for route in config.routes],
     }
 

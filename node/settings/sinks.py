@@ -1,8 +1,10 @@
 """`sinks:` where results go."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+from node.domain.profile import VIEWER, Kind
 from node.settings.blocks import Block, Key, Named, Nodes, Values
 from node.settings.config import Sink, SinkKind
 from node.settings.errors import BadValue
@@ -43,7 +45,7 @@ def _sink(*, name: str, kind: SinkKind, peer: str | None, path: Path | None, sum
         kind=kind,
         peer=peer,
         path=path,
-        summary=summary,
+        profile=VIEWER if summary else replace(VIEWER, kinds=VIEWER.kinds - {Kind.SC}),
         retry_first=retry.first,
         retry_most=retry.most,
         give_up=retry.give_up,

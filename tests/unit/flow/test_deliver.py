@@ -15,6 +15,7 @@ from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
 from node.domain.errors import JournalError
 from node.domain.job import Delivery, Priority, ResultObject
+from node.domain.profile import VIEWER, Kind
 from node.domain.route import Decision
 from node.domain.state import DeliveryState, JobState
 from node.flow.deliver import LEASE, Deliver
@@ -227,7 +228,12 @@ def test_pauses_double_up_to_the_longest_and_then_it_gives_up(node: MiniNode, de
 
 def test_a_sink_without_summary_pages_is_complete_without_them(node: MiniNode, delivering: Delivering) -> None:
     """`summary: false`: the page is left out, the delivery completes, and the receipt says why."""
-    node.configure(sinks={**node.config.sinks, "archive": replace(node.config.sinks["archive"], summary=False)})
+    node.configure(
+        sinks={
+            **node.config.sinks,
+            "archive": replace(node.config.sinks["archive"], profile=replace(VIEWER, kinds=VIEWER.kinds - {Kind.SC})),
+        }
+    )
     delivering.fresh()
     job = encoded_job(node, sinks=("archive", "second"))
     delivering.until_idle()
