@@ -120,7 +120,7 @@ def _common(one: Encoded, dataset: Dataset, encoding: Encoding, sources: Sources
         "kind": (dataset.SOPClassUID, _CLASSES[one.kind]),
         "SOP Instance UID": (dataset.SOPInstanceUID, one.sop_instance_uid),
         "series": (dataset.SeriesInstanceUID, one.series_instance_uid),
-        "study": (dataset.StudyInstanceUID, encoding.volume.study_instance_uid),
+        "study": (dataset.StudyInstanceUID, encoding.subject.study_instance_uid),
         "class in the meta information": (meta.MediaStorageSOPClassUID, one.sop_class_uid),
         "instance in the meta information": (meta.MediaStorageSOPInstanceUID, one.sop_instance_uid),
         "transfer syntax": (meta.TransferSyntaxUID, ExplicitVRLittleEndian),
@@ -134,7 +134,7 @@ def _common(one: Encoded, dataset: Dataset, encoding: Encoding, sources: Sources
     for what, (found, meant) in expected.items():
         if (found or "") != (meant or ""):
             raise ResultMisidentified(f"{_name(one)}: the {what} is {found!r}, not {meant!r}")
-    if dataset.SeriesInstanceUID == encoding.volume.series_instance_uid or dataset.SOPInstanceUID in sources.headers:
+    if dataset.SeriesInstanceUID == encoding.subject.series_instance_uid or dataset.SOPInstanceUID in sources.headers:
         raise ResultMisidentified(f"{_name(one)} has a UID of its source")
 
 

@@ -123,7 +123,7 @@ def _references(dataset: Dataset, encoding: Encoding, sources: Sources, segmenta
         for series in study.ReferencedSeriesSequence
         for item in series.ReferencedSOPSequence
     }
-    known = {(encoding.volume.series_instance_uid, uid) for _, uid in sources.instances}
+    known = {(encoding.subject.series_instance_uid, uid) for _, uid in sources.instances}
     known |= {(str(one.SeriesInstanceUID), str(one.SOPInstanceUID)) for one in segmentations}
     if evidence != known:
         raise ReferencesDiffer(f"the report's evidence holds {len(evidence)} instances, its sources and segmentation are {len(known)}")

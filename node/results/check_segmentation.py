@@ -94,7 +94,7 @@ def _frame(bits: NDArray[np.uint8], index: int, rows: int, columns: int) -> NDAr
 def _references(dataset: Dataset, encoding: Encoding, sources: Sources) -> None:
     (series,) = dataset.ReferencedSeriesSequence
     said = [(item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID) for item in series.ReferencedInstanceSequence]
-    if series.SeriesInstanceUID != encoding.volume.series_instance_uid or said != sources.instances:
+    if series.SeriesInstanceUID != encoding.subject.series_instance_uid or said != sources.instances:
         raise ReferencesDiffer("the segmentation's references are not exactly its source instances")
     if dataset.FrameOfReferenceUID != encoding.volume.frame_of_reference_uid:
         raise ReferencesDiffer("the segmentation lies in another frame of reference than its source")

@@ -1,10 +1,11 @@
-"""The slices of the volume as the images they came from: where each lies, and how a result refers to it.
+"""The source images of a result: whose they are, which series holds which, where each slice lies, and how a result refers to it.
 
-highdicom takes source images of one frame each. Here every slice becomes such a stand-in, numbered by its place in the volume, whatever
-it really was: a classic instance, or one frame of an enhanced one. Afterwards every reference is written from the slice's true source.
+highdicom takes source images of one frame each. Here every slice of a volume becomes such a stand-in, numbered by its place in the volume,
+whatever it really was: a classic instance, or one frame of an enhanced one. Afterwards every reference is written from the slice's true
+source. Projection images and cines have no place in the patient, and none is made up for them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,8 @@ from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import MRImageStorage
 
-from inference.imaging.volume import SliceSource
+from inference.imaging.subject import Pair, Subject, volume_of
+from inference.imaging.volume import SliceSource, Volume
 from node.domain.uid import is_uid
 from node.results.errors import SourcesNameless, SourcesUnfit
 from node.results.normalise import CHARACTER_SET, cleaned, decimal, patient_and_study, text
@@ -29,6 +31,15 @@ _ORIENTATION, _SPACING, _THICKNESS = Tag("ImageOrientationPatient"), Tag("PixelS
 _ROWS, _COLUMNS, _INDICATOR = Tag("Rows"), Tag("Columns"), Tag("PositionReferenceIndicator")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceSeries:
+    """One series of source images, as evidence and references list it: (SOP Class UID, SOP Instance UID) of each instance once."""
+
+    study_instance_uid: str
+    series_instance_uid: str
+    instances: tuple[tuple[str, str], ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Sources:
     """What all result objects of a job share about where they come from.
@@ -36,54 +47,92 @@ class Sources:
     Attributes
     ----------
     first
-        Header of the instance of the volume's first slice, as received.
+        Header of the instance of the first slice, image or frame, as received.
     entities
         Its Patient and Study entities, made safe to copy.
+    base
+        What highdicom is given as the first source: the entities, identity, and the history of lossy compression.
     planes
-        One stand-in per slice of the volume, in the order of its axis 0.
+        One stand-in per slice of the volume, in the order of its axis 0; none for what is not in space.
     slices
-        The true source of each slice, in the same order.
+        The true source of each slice, image or frame, in the order of the subject; of a pair, the current volume's.
     headers
-        Header by SOP Instance UID.
+        Header by SOP Instance UID, of a prior's instances too.
+    series
+        The series that the subject was read from: the one that the job is for first, a prior's last.
     """
 
     first: Dataset
     entities: Dataset
+    base: Dataset
     planes: tuple[Dataset, ...]
     slices: tuple[SliceSource, ...]
     headers: dict[str, Dataset]
+    series: tuple[SourceSeries, ...]
 
     @property
     def instances(self) -> list[tuple[str, str]]:
-        """(SOP Class UID, SOP Instance UID) of every source instance once, in slice order."""
+        """(SOP Class UID, SOP Instance UID) of every source instance once, in slice order; of a pair, the current volume's."""
         return list(dict.fromkeys((source.sop_class_uid, source.sop_instance_uid) for source in self.slices))
 
 
 def read_sources(encoding: Encoding) -> Sources:
-    """Bring headers and volume together.
+    """Bring headers and subject together.
 
     Raises
     ------
     SourcesUnfit
         A slice has no header, no position, or another position or size than the volume says.
+    SourcesNameless
+        A source says of no study or no series that it belongs to it.
     """
-    slices = encoding.volume.sources
-    used = {source.sop_instance_uid for source in slices}
+    subject = encoding.subject
+    slices = subject.sources
+    before = subject.prior.sources if isinstance(subject, Pair) else ()
+    used = dict.fromkeys(source.sop_instance_uid for source in (*slices, *before))
     headers = {uid: header for header in encoding.sources if (uid := _instance_uid(header)) in used}
-    absent = sorted(used - headers.keys())
+    absent = sorted(used.keys() - headers.keys())
     if absent:
         raise SourcesUnfit(f"{len(absent)} source instances have no header, {absent[0]} among them")
-    if not (is_uid(encoding.volume.study_instance_uid) and is_uid(encoding.volume.series_instance_uid)):
-        raise SourcesNameless("the source images name no study or no series: a result would have no place in the archive")
+    series = _series((*slices, *before), headers, subject.series_instance_uid)
     first = headers[slices[0].sop_instance_uid]
     entities = patient_and_study(first)
-    entities.StudyInstanceUID = encoding.volume.study_instance_uid
-    stand_ins = _StandIns(encoding)
-    planes = tuple(stand_ins.plane(headers[source.sop_instance_uid], source, z) for z, source in enumerate(slices))
+    entities.StudyInstanceUID = subject.study_instance_uid
+    grid = volume_of(subject)
+    planes: tuple[Dataset, ...] = ()
+    if grid is not None:
+        stand_ins = _StandIns(grid)
+        planes = tuple(stand_ins.plane(headers[source.sop_instance_uid], source, z) for z, source in enumerate(slices))
     # highdicom takes patient, study and the history of lossy compression from the first image
-    planes[0].update(entities)
-    planes[0].update(_lossy(headers.values()))
-    return Sources(first=first, entities=entities, planes=planes, slices=slices, headers=headers)
+    base = planes[0] if planes else _without_place(slices[0], subject)
+    base.update(entities)
+    base.update(_lossy(headers.values()))
+    return Sources(first=first, entities=entities, base=base, planes=planes, slices=slices, headers=headers, series=series)
+
+
+def _series(slices: Sequence[SliceSource], headers: Mapping[str, Dataset], current: str) -> tuple[SourceSeries, ...]:
+    """The series in the order of their slices, `current` first."""
+    found: dict[tuple[str, str], dict[tuple[str, str], None]] = {}
+    for source in slices:
+        header = headers[source.sop_instance_uid]
+        uids = (str(header.get("StudyInstanceUID") or ""), str(header.get("SeriesInstanceUID") or ""))
+        if not all(map(is_uid, uids)):
+            raise SourcesNameless("the source images name no study or no series: a result would have no place in the archive")
+        found.setdefault(uids, {})[(source.sop_class_uid, source.sop_instance_uid)] = None
+    return tuple(
+        SourceSeries(study_instance_uid=study, series_instance_uid=series, instances=tuple(found[study, series]))
+        for study, series in sorted(found, key=lambda uids: uids[1] != current)
+    )
+
+
+def _without_place(source: SliceSource, subject: Subject) -> Dataset:
+    """A first source for highdicom of what is not in space."""
+    made = Dataset()
+    made.SpecificCharacterSet = CHARACTER_SET
+    made.SOPClassUID, made.SOPInstanceUID = source.sop_class_uid, source.sop_instance_uid
+    made.StudyInstanceUID, made.SeriesInstanceUID = subject.study_instance_uid, subject.series_instance_uid
+    made.Modality = subject.modality
+    return made
 
 
 def slice_of_stand_in(sop_instance_uid: str) -> int:
@@ -124,9 +173,9 @@ def _instance_uid(header: Dataset) -> str:
 class _StandIns:
     """Makes the stand-ins of one volume; what its slices share, nearly all of it, is read and made once."""
 
-    def __init__(self, encoding: Encoding) -> None:
-        self._volume = encoding.volume
-        self._to_indices = np.linalg.inv(encoding.volume.affine)
+    def __init__(self, volume: Volume) -> None:
+        self._volume = volume
+        self._to_indices = np.linalg.inv(volume.affine)
         self._alike: dict[tuple[object, ...], dict[BaseTag, DataElement]] = {}
         self._orientation: DataElement | None = None
 

@@ -59,7 +59,7 @@ def segment_groups(encoding: Encoding, found: Sequence[Numbered], seg_uid: str) 
                 sop_class_uid=SegmentationStorage,
                 sop_instance_uid=seg_uid,
                 segment_number=one.number,
-                source_series=sr.SourceSeriesForSegmentation(encoding.volume.series_instance_uid),
+                source_series=sr.SourceSeriesForSegmentation(encoding.subject.series_instance_uid),
             ),
             finding_type=item(one.segment.type),
             finding_sites=_sites(one.segment.finding_site, one.segment.laterality),
@@ -94,7 +94,7 @@ def report(encoding: Encoding, sources: Sources, groups: Groups, identity: Ident
     """
     made: Dataset = sr.Comprehensive3DSR(
         # the library takes the patient from the first, and wants to see what the content refers to; the evidence is written below
-        evidence=[sources.planes[0], *_sources(encoding, sources), *([segmentation] if segmentation is not None else [])],
+        evidence=[sources.base, *_sources(encoding, sources), *([segmentation] if segmentation is not None else [])],
         content=_content(encoding, sources, groups, library=segmentation is None),
         series_instance_uid=identity.series_instance_uid,
         series_number=identity.series_number,
@@ -135,9 +135,9 @@ def _content(encoding: Encoding, sources: Sources, groups: Groups, *, library: b
     )
     root: Dataset = sr.MeasurementReport(
         observation_context=sr.ObservationContext(observer_device_context=device),
-        procedure_reported=item(PROCEDURES.get(encoding.volume.modality, IMAGING_PROCEDURE)),
+        procedure_reported=item(PROCEDURES.get(encoding.subject.modality, IMAGING_PROCEDURE)),
         imaging_measurements=groups,
-        title=item(TITLE_OF_PET if encoding.volume.modality == "PT" else TITLE),
+        title=item(TITLE_OF_PET if encoding.subject.modality == "PT" else TITLE),
         language_of_content_item_and_descendants=sr.LanguageOfContentItemAndDescendants(item(ENGLISH)),
     )[0]
     if library:
@@ -222,7 +222,7 @@ def _sources(encoding: Encoding, sources: Sources) -> list[Dataset]:
     for sop_class_uid, sop_instance_uid in sources.instances:
         instance = Dataset()
         instance.SOPClassUID, instance.SOPInstanceUID = sop_class_uid, sop_instance_uid
-        instance.StudyInstanceUID, instance.SeriesInstanceUID = encoding.volume.study_instance_uid, encoding.volume.series_instance_uid
+        instance.StudyInstanceUID, instance.SeriesInstanceUID = encoding.subject.study_instance_uid, encoding.subject.series_instance_uid
         seen.append(instance)
     return seen
 
@@ -230,8 +230,8 @@ def _sources(encoding: Encoding, sources: Sources) -> list[Dataset]:
 def _evidence(encoding: Encoding, sources: Sources, segmentation: Dataset | None) -> Dataset:
     """All that the report rests on and refers to (PS3.3 C.17.2.3), by study and series."""
     study = Dataset()
-    study.StudyInstanceUID = encoding.volume.study_instance_uid
-    study.ReferencedSeriesSequence = [_series(encoding.volume.series_instance_uid, sources.instances)]
+    study.StudyInstanceUID = encoding.subject.study_instance_uid
+    study.ReferencedSeriesSequence = [_series(encoding.subject.series_instance_uid, sources.instances)]
     if segmentation is not None:
         made = (str(segmentation.SOPClassUID), str(segmentation.SOPInstanceUID))
         study.ReferencedSeriesSequence.append(_series(segmentation.SeriesInstanceUID, [made]))

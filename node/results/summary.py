@@ -12,7 +12,7 @@ from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 from inference.codes import Code
 from node.results.codes import item
 from node.results.identity import MANUFACTURER, Identity, identify, local_time, model_names, software_versions, stamp
-from node.results.lettering import plain
+from node.results.faces import shown
 from node.results.normalise import text
 from node.results.panels import key_slices
 from node.results.picture import NOTICE, Page, draw_page
@@ -40,7 +40,7 @@ def summary(encoding: Encoding, sources: Sources, pixels: NDArray[np.uint8], ide
     """
     patient = sources.entities
     made: Dataset = hd.SOPClass(
-        study_instance_uid=encoding.volume.study_instance_uid,
+        study_instance_uid=encoding.subject.study_instance_uid,
         series_instance_uid=identity.series_instance_uid,
         series_number=identity.series_number,
         sop_instance_uid=identity.sop_instance_uid,
@@ -77,7 +77,7 @@ def page_of(encoding: Encoding, sources: Sources) -> Page:
     z, y, x = volume.voxels.shape
     dz, dy, dx = volume.spacing_mm
     number, date = text(first, "SeriesNumber"), text(first, "SeriesDate") or text(first, "StudyDate")
-    description = plain(text(first, "SeriesDescription") or text(first, "ProtocolName")) or "(series without description)"
+    description = shown(text(first, "SeriesDescription") or text(first, "ProtocolName")) or "(series without description)"
     about = [f"series {number}" if number else "", volume.modality, f"{date[:4]}-{date[4:6]}-{date[6:]}" if date else "", f"{z} slices"]
     return Page(
         title=application.title,
@@ -112,6 +112,6 @@ def _source(sources: Sources, z: int) -> Dataset:
 def _lossy(sources: Sources) -> Dataset:
     kept = Dataset()
     for keyword in ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod"):
-        if keyword in sources.planes[0]:
-            kept.add(sources.planes[0][keyword])
+        if keyword in sources.base:
+            kept.add(sources.base[keyword])
     return kept
