@@ -1,13 +1,11 @@
 // What OHIF's own adapters (@cornerstonejs/adapters) make of one result object, without a browser.
 //
-// Run as `node --input-type=module - REQUEST < adapters.mjs` in the folder that holds node_modules, which bare names are looked up from.
+// Run as `node --input-type=module - REQUEST < adapters.mjs` in the folder that holds lab.mjs (adapters.py makes it).
 // REQUEST is a JSON file: {object, as: "segmentation" | "report", sources: [paths], out: folder}. What is found goes to out/found.json;
 // of segmentations, each layer of label images also to out/N.raw: bytes, image after image in the order of `images`.
 
 import { readFileSync, writeFileSync } from 'node:fs';
-import * as core from '@cornerstonejs/core';
-import { adaptersSEG, adaptersSR } from '@cornerstonejs/adapters';
-import dcmjs from 'dcmjs';
+import { adaptersSEG, adaptersSR, core, dcmjs } from './lab.mjs';
 
 const request = JSON.parse(readFileSync(process.argv[2]));
 const { DicomMessage, DicomMetaDictionary } = dcmjs.data;

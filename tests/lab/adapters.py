@@ -1,6 +1,7 @@
 """OHIF's own adapters under Node: what the viewer makes of a segmentation's frames and of a report's regions, without a browser.
 
-The npm packages are fetched once into `.peers/`; `adapters.mjs` is what runs in Node.
+The npm packages are fetched once into `.peers/` and bundled there, as a web page would be: their modules resolve in bundlers only.
+`adapters.mjs` is what runs in Node.
 """
 
 import json
@@ -20,8 +21,18 @@ from tests.lab.loopback import outside
 from tests.lab.needs import absent, program
 
 VERSION = "5.14.0"
-# what @cornerstonejs/adapters imports without naming it among its dependencies
-_ALSO = ("@babel/runtime@7.28.4",)
+# the runtime is what @cornerstonejs/adapters imports without naming it among its dependencies
+_ALSO = ("@babel/runtime@7.28.4", "esbuild@0.25.10")
+_ENTRY = """
+export * as core from '@cornerstonejs/core';
+export { adaptersSEG, adaptersSR } from '@cornerstonejs/adapters';
+export { default as dcmjs } from 'dcmjs';
+"""
+# what a browser or a newer Node has by itself
+_BANNER = (
+    "import { createRequire } from 'node:module'; import { webcrypto } from 'node:crypto';"
+    "const require = createRequire(import.meta.url); globalThis.crypto ??= webcrypto;"
+)
 _SCRIPT = Path(__file__).with_name("adapters.mjs")
 _TIMEOUT_S = 240
 _JPEG_LS = ("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81")
@@ -73,19 +84,36 @@ class Annotation:
 
 
 def modules() -> Path:
-    """The folder that holds node_modules, fetched from npm when it is not in the cache."""
+    """The folder that holds `lab.mjs`, fetched from npm and bundled when it is not in the cache."""
     with alone_in(f"adapters-{VERSION}") as folder:
-        ready = folder / "ready"
-        if not ready.exists():
+        bundle = folder / "lab.mjs"
+        if not bundle.exists():
             npm = program("npm", "npm")
             wanted = [f"@cornerstonejs/{name}@{VERSION}" for name in ("adapters", "core", "metadata", "tools")]
-            command = [str(npm), "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", *wanted, *_ALSO]
+            install = [str(npm), "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", *wanted, *_ALSO]
             (folder / "package.json").write_text('{"private": true}\n')
+            (folder / "entry.mjs").write_text(_ENTRY)
             with outside():
-                done = subprocess.run(command, cwd=folder, capture_output=True, timeout=300, check=False)
+                done = subprocess.run(install, cwd=folder, capture_output=True, timeout=300, check=False)
             if done.returncode:
                 absent(f"@cornerstonejs/adapters@{VERSION}", f"npm install: {done.stderr.decode(errors='replace')[-500:]}")
-            ready.touch()
+            bundling = [
+                "node_modules/.bin/esbuild",
+                "entry.mjs",
+                "--bundle",
+                "--format=esm",
+                "--platform=node",
+                "--main-fields=module,main",
+            ]
+            done = subprocess.run(
+                [*bundling, f"--banner:js={_BANNER}", "--log-level=error", "--outfile=unfinished.mjs"],
+                cwd=folder,
+                capture_output=True,
+                timeout=120,
+                check=False,
+            )
+            assert done.returncode == 0, done.stderr.decode(errors="replace")[-2000:]
+            (folder / "unfinished.mjs").rename(bundle)
     return folder
 
 
