@@ -94,6 +94,7 @@ def read_sources(encoding: Encoding) -> Sources:
     absent = sorted(used.keys() - headers.keys())
     if absent:
         raise SourcesUnfit(f"{len(absent)} source instances have no header, {absent[0]} among them")
+    _named(subject.study_instance_uid, subject.series_instance_uid)
     series = _series((*slices, *before), headers, subject.series_instance_uid)
     first = headers[slices[0].sop_instance_uid]
     entities = patient_and_study(first)
@@ -116,13 +117,17 @@ def _series(slices: Sequence[SliceSource], headers: Mapping[str, Dataset], curre
     for source in slices:
         header = headers[source.sop_instance_uid]
         uids = (str(header.get("StudyInstanceUID") or ""), str(header.get("SeriesInstanceUID") or ""))
-        if not all(map(is_uid, uids)):
-            raise SourcesNameless("the source images name no study or no series: a result would have no place in the archive")
+        _named(*uids)
         found.setdefault(uids, {})[(source.sop_class_uid, source.sop_instance_uid)] = None
     return tuple(
         SourceSeries(study_instance_uid=study, series_instance_uid=series, instances=tuple(found[study, series]))
         for study, series in sorted(found, key=lambda uids: uids[1] != current)
     )
+
+
+def _named(*uids: str) -> None:
+    if not all(map(is_uid, uids)):
+        raise SourcesNameless("the source images name no study or no series: a result would have no place in the archive")
 
 
 def _without_place(source: SliceSource, subject: Subject) -> Dataset:
