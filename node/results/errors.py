@@ -51,3 +51,35 @@ class SourcesNameless(SourcesUnfit):
 
     code = "HLM-5011"
     remedy = "Send the series again with the study and series UIDs that were taken from it, or cancel the job."
+
+
+class MapDiffers(ResultError):
+    """A value read back from a parametric map, or its place, is not what was computed; or the map drawn over the images is no picture."""
+
+    code = "HLM-5020"
+
+
+class DerivedDiffers(ResultError):
+    """A derived image read back from its bytes differs from what was computed by more than half a step, or lies elsewhere."""
+
+    code = "HLM-5021"
+
+
+class RegistrationDiffers(ResultError):
+    """The matrix read back from a registration is not the one that was found, or it registers other images."""
+
+    code = "HLM-5022"
+
+
+class NotDerivable(ResultError):
+    """Images of this SOP class cannot be derived from: no object would say truly what they are."""
+
+    code = "HLM-5023"
+    remedy = "Route series that are classic or enhanced CT or MR, or classic PET, to an application that derives images."
+
+
+class NotRigid(ResultError):
+    """The matrix of a registration does not turn and shift alone."""
+
+    code = "HLM-5024"
+    remedy = "Report this to the author of the application: a rigid registration was promised, and another was found."
