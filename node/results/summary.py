@@ -11,8 +11,8 @@ from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
 from inference.codes import Code
 from node.results.codes import item
-from node.results.identity import MANUFACTURER, Identity, identify, local_time, model_names, software_versions, stamp
 from node.results.faces import shown
+from node.results.identity import MANUFACTURER, Identity, identify, local_time, model_names, software_versions, stamp
 from node.results.normalise import text
 from node.results.panels import key_slices
 from node.results.picture import NOTICE, Page, draw_page

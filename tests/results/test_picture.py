@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from inference import codes
@@ -14,7 +16,8 @@ from inference.findings import Findings, Measurement
 from inference.imaging.assemble import assemble
 from inference.imaging.volume import SliceSource, Volume
 from node.results.encode import encode
-from node.results.lettering import GLYPHS, fitted, plain, width, wrapped
+from node.results.faces import Face, folded, settable, shown, signs
+from node.results.lettering import fitted, width, wrapped
 from node.results.panels import crop_of, key_slices, panel, view_of, window_of
 from node.results.picture import overlay_png
 from tests.results import made
@@ -136,13 +139,24 @@ def test_any_number_of_findings_fits(count: int) -> None:
     assert overlay_png(volume_on(made.AXIAL), findings, title="x" * 200)
 
 
-def test_words_are_written_in_signs_that_the_font_has() -> None:
-    """Accents are dropped, dashes simple, other scripts a question mark; raised digits stay."""
-    assert plain("Schädel – 3×5 µm ³, Łódź, 山田") == "Schadel - 3x5 um ³, Lodz, ??"
-    assert set(plain("Schädel–ñ×²山")) <= GLYPHS | {"²"}
-    assert width("cm³", 20) < width("cm3", 20)
+def test_words_are_written_in_signs_that_the_fonts_have() -> None:
+    """Accents, Greek, Cyrillic, Han and kana as they are; other scripts become question marks, never boxes."""
+    kept = "Schädel – 3×5 µm³, Łódź, Дмитрий, Ελένη, 山田太郎, やまだ, 病变。"
+    assert shown(kept) == kept
+    assert settable(kept)
+    assert shown("≤ −5\tשלום") == "<= –5 ????"
+    assert not settable("שלום")
+    assert all(ord(sign) in signs(Face.REGULAR) | signs(Face.HAN) for sign in shown("a\ufffdb\U0001f600\u0e44ไ\x00"))
     assert width(fitted("a long line of words that does not fit", 20, 120), 20) <= 120
-    assert list(wrapped("one two three four five six", 20, 90, 2)) == ["one two", fitted("three four five six", 20, 90)]
+    assert list(wrapped("one two three four five six", 20, 90, 2)) == ["one two", "three f…"]
+
+
+@given(text=st.text(max_size=80), most=st.integers(10, 300))
+def test_folding_loses_no_sign_and_keeps_the_width(text: str, most: int) -> None:
+    """Every sign of any text is on some line, in order; a line of several signs is no wider than it may be."""
+    lines = folded(text, lambda line: width(line, 18), most)
+    assert "".join("".join(lines).split()) == "".join(shown(text).split())
+    assert all(width(line, 18) <= most or len(line) == 1 for line in lines)
 
 
 def test_the_page_in_the_archive_names_its_images_and_burns_in_no_patient(tmp_path: Path) -> None:
