@@ -10,7 +10,7 @@ from inference import findings_file
 from inference.applications.port import Application
 from node.blobs.port import Blobs
 from node.domain.job import Job, ResultObject
-from node.domain.profile import Profile
+from node.domain.profile import Kind, Profile
 from node.domain.uid import derive_uid
 from node.flow.infer import Analysed
 from node.journal.port import Journal
@@ -20,7 +20,7 @@ from node.settings.config import Sink
 
 Encode: TypeAlias = Callable[[Encoding], list[Encoded]]
 
-_REPORT = "sr"
+_REPORTS = (Kind.SR, Kind.DETECTIONS, Kind.NARRATIVE)
 _WRITERS = ("hilum", "highdicom", "pydicom")
 
 
@@ -92,7 +92,7 @@ def freeze(blobs: Blobs, job: int, encoded: Sequence[Encoded]) -> list[ResultObj
 
 
 def predecessors_of(journal: Journal, job: Job, part: str = "") -> list[Predecessor]:
-    """The report that this job's report of a part replaces: of the nearest earlier job of which anything reached a sink.
+    """The reports that this job's reports of a part replace: of the nearest earlier job of which anything reached a sink.
 
     An earlier report of all of the series, or of another part, is another report.
     """
@@ -102,9 +102,11 @@ def predecessors_of(journal: Journal, job: Job, part: str = "") -> list[Predeces
             series_instance_uid=one.series_instance_uid,
             sop_instance_uid=one.sop_instance_uid,
             sop_class_uid=one.sop_class_uid,
+            kind=Kind(one.kind),
+            form=one.form,
         )
         for one in journal.predecessor_objects(job.id)
-        if one.kind == _REPORT and part_of(one.description) == part
+        if one.kind in _REPORTS and part_of(one.description) == part
     ]
 
 

@@ -63,7 +63,7 @@ def check(encoded: Sequence[Encoded], encoding: Encoding, sources: Sources) -> N
             raise ResultMalformed(f"{len(several)} segmentations of one job in the form {form}")
     for one, dataset in read:
         # a report goes with the segmentation of its own form
-        _contents(one, dataset, encoding, sources, segmentations.get(one.form, []))
+        _contents(one, dataset, encoding.replacing(one.kind, one.form), sources, segmentations.get(one.form, []))
     for uids in ([one.sop_instance_uid for one in encoded], [one.series_instance_uid for one in encoded]):
         if len(set(uids)) != len(uids):
             raise ResultMisidentified(f"two objects of one job share the UID {uids[0]}")

@@ -78,6 +78,7 @@ def _segment_report(
     encoding: Encoding, sources: Sources, found: Sequence[Numbered], seg: Dataset, form: Form, also: Sequence[str]
 ) -> Encoded:
     """The report about segments, which refers to one form of the segmentation."""
+    encoding = encoding.replacing(Kind.SR, form)
     identity = identify(encoding, sources, "sr", "measurements", *_predecessors(encoding), *also)
     groups = segment_groups(encoding, found, str(seg.SOPInstanceUID))
     return encoded(Kind.SR, report(encoding, sources, groups, identity, seg), identity, form.value)
@@ -89,6 +90,7 @@ def _study_report(encoding: Encoding, sources: Sources) -> list[Encoded]:
     if not groups:
         return []
     with stage(REPORT):
+        encoding = encoding.replacing(Kind.SR, "")
         identity = identify(encoding, sources, "sr-study", "findings", *_predecessors(encoding))
         return [encoded(Kind.SR, report(encoding, sources, groups, identity, None), identity)]
 

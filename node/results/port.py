@@ -1,7 +1,7 @@
 """What the encoder is given and what it gives back; `node.results.encode.encode(job) -> list[Encoded]` is the one entrance."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from pydicom.dataset import Dataset
@@ -10,17 +10,19 @@ from inference.applications.port import Application
 from inference.findings import Findings
 from inference.imaging.subject import Subject, volume_of
 from inference.imaging.volume import Volume
-from node.domain.profile import VIEWER, Kind, Profile
+from node.domain.profile import VIEWER, Form, Kind, Profile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Predecessor:
-    """The report that a revision replaces (PredecessorDocumentsSequence, PS3.3 C.17.2)."""
+    """A report that a revision replaces (PredecessorDocumentsSequence, PS3.3 C.17.2); `kind` and `form` are those of its object."""
 
     study_instance_uid: str
     series_instance_uid: str
     sop_instance_uid: str
     sop_class_uid: str
+    kind: Kind = Kind.SR
+    form: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +68,20 @@ class Encoding:
         volume = volume_of(self.subject)
         assert volume is not None, f"{type(self.subject).__name__} has no place in space"
         return volume
+
+    def replacing(self, kind: Kind, form: str) -> "Encoding":
+        """The same, for one report: with those predecessors alone that a report of this kind and form replaces.
+
+        A report that refers to label maps replaces the one that did, or, where there was none (the profile is new), that of the binary
+        masks. A report that refers to no mask replaces what was said of none, or of binary ones, which are always made: so what one sink
+        wants changes nothing in the objects of another.
+        """
+        alike = [one for one in self.predecessors if one.kind == kind]
+        own = [one for one in alike if one.form == form]
+        plain = [one for one in alike if one.form in ("", Form.BINARY)]
+        about_no_mask = [one for one in alike if one.form == ""]
+        chosen = plain if form in ("", Form.BINARY) or not own else own + about_no_mask
+        return replace(self, predecessors=chosen)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
