@@ -30,8 +30,8 @@ export { default as dcmjs } from 'dcmjs';
 """
 # what a browser or a newer Node has by itself
 _BANNER = (
-    "import { createRequire } from 'node:module'; import { webcrypto } from 'node:crypto';"
-    "const require = createRequire(import.meta.url); globalThis.crypto ??= webcrypto;"
+    "import { createRequire as requiring } from 'node:module'; import { webcrypto } from 'node:crypto';"
+    "const require = requiring(import.meta.url); globalThis.crypto ??= webcrypto;"
 )
 _SCRIPT = Path(__file__).with_name("adapters.mjs")
 _TIMEOUT_S = 240
@@ -97,21 +97,9 @@ def modules() -> Path:
                 done = subprocess.run(install, cwd=folder, capture_output=True, timeout=300, check=False)
             if done.returncode:
                 absent(f"@cornerstonejs/adapters@{VERSION}", f"npm install: {done.stderr.decode(errors='replace')[-500:]}")
-            bundling = [
-                "node_modules/.bin/esbuild",
-                "entry.mjs",
-                "--bundle",
-                "--format=esm",
-                "--platform=node",
-                "--main-fields=module,main",
-            ]
-            done = subprocess.run(
-                [*bundling, f"--banner:js={_BANNER}", "--log-level=error", "--outfile=unfinished.mjs"],
-                cwd=folder,
-                capture_output=True,
-                timeout=120,
-                check=False,
-            )
+            bundling = ["node_modules/.bin/esbuild", "entry.mjs", "--bundle", "--format=esm", "--platform=node", "--log-level=error"]
+            bundling += ["--main-fields=module,main", f"--banner:js={_BANNER}", "--outfile=unfinished.mjs"]
+            done = subprocess.run(bundling, cwd=folder, capture_output=True, timeout=120, check=False)
             assert done.returncode == 0, done.stderr.decode(errors="replace")[-2000:]
             (folder / "unfinished.mjs").rename(bundle)
     return folder
