@@ -7,6 +7,14 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { adaptersSEG, adaptersSR, core, dcmjs } from './lab.mjs';
 
+// Node 18, which Debian has, lacks it
+globalThis.CustomEvent ??= class extends Event {
+  constructor(type, init) {
+    super(type, init);
+    this.detail = init?.detail;
+  }
+};
+
 const request = JSON.parse(readFileSync(process.argv[2]));
 const { DicomMessage, DicomMetaDictionary } = dcmjs.data;
 
