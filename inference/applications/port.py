@@ -74,10 +74,15 @@ class Accepts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentOutput:
-    """A segment that the application may emit."""
+    """A segment that the application may emit.
+
+    `searched` is where it is looked for, whatever the images show ("Brain"): a report that none was found says that it is absent there.
+    Without it the report says what was imaged, as far as the images tell.
+    """
 
     label: str
     type: Code
+    searched: Code | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,9 +103,10 @@ class EvaluationOutput:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocationOutput:
-    """Something that the application may find, and say where: boxes, points, diameters."""
+    """Something that the application may find, and say where: boxes, points, diameters. `searched` as at `SegmentOutput`."""
 
     finding: Code
+    searched: Code | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
