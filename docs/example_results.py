@@ -1,0 +1,263 @@
+"""Two hospitals' results of every kind, which differ in all that an object may depend on: what stays equal is what hilum always writes."""
+
+import hashlib
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pydicom
+from pydicom.dataset import Dataset
+
+from inference import codes, findings_file
+from inference.applications.port import (
+    Accepts,
+    Application,
+    EvaluationOutput,
+    LocationOutput,
+    MeasurementOutput,
+    ModelRef,
+    SegmentOutput,
+    Takes,
+)
+from inference.codes import Code
+from inference.findings import (
+    Box,
+    DerivedImage,
+    Evaluation,
+    Findings,
+    Location,
+    Measurement,
+    Point,
+    PointInSpace,
+    Registration,
+    Saliency,
+    Segment,
+)
+from inference.imaging.subject import Pair
+from inference.imaging.subjects import Assembled, subjects
+from inference.imaging.write_series import write_series
+from node.domain.profile import Compression, Kind, Language, Masks, Profile
+from node.domain.uid import derive_uid
+from node.results.encode import encode
+from node.results.port import Encoded, Encoding, Predecessor
+
+_EVERYTHING = Profile(name="everything", kinds=frozenset(Kind), empty_masks=True, languages=tuple(Language))
+_LABELMAP = Profile(name="label map", masks=Masks.LABELMAP, compression=Compression.JPEG_LS)
+_LESION = Code("52988006", "SCT", "Lesion")
+_SMOOTHING = Code("113087", "DCM", "Smoothing")
+_RESAMPLED = Code("113085", "DCM", "Spatial resampling")
+_PROBABILITY = Code("130404", "DCM", "Pixel by pixel Probability")
+_NO_UNITS = Code("1", "UCUM", "no units")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """The objects of one hospital, and the headers of what they were made from."""
+
+    objects: tuple[Encoded, ...]
+    sources: tuple[Dataset, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Hospital:
+    """Whatever differs from one hospital to the next."""
+
+    seed: int
+    shape: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    patient: str
+    modality: Literal["CT", "MR"]
+    axes: tuple[int, int, int]
+    """Along which patient axis slices, rows and columns step."""
+    at: datetime
+    site: Code
+    certainty: float
+
+
+_HOSPITALS = (
+    _Hospital(
+        seed=1,
+        shape=(6, 24, 20),
+        spacing_mm=(2.5, 1.5, 1.25),
+        patient="Doe^Jane",
+        modality="MR",
+        axes=(2, 1, 0),
+        at=datetime(2025, 3, 4, 11, 30, 15, 123456, tzinfo=UTC),
+        site=codes.BRAIN,
+        certainty=0.91,
+    ),
+    _Hospital(
+        seed=2,
+        shape=(5, 20, 28),
+        spacing_mm=(3.0, 0.75, 0.75),
+        patient="Muster^Erika",
+        modality="CT",
+        axes=(1, 2, 0),
+        at=datetime(2026, 7, 8, 5, 6, 7, 654321, tzinfo=UTC),
+        site=codes.HEAD,
+        certainty=0.64,
+    ),
+)
+
+
+@cache
+def examples() -> tuple[Example, ...]:
+    """The results of each hospital: of a volume, of a volume in which nothing was found, and of a pair."""
+    with tempfile.TemporaryDirectory() as folder:
+        return tuple(_example(hospital, Path(folder) / str(hospital.seed)) for hospital in _HOSPITALS)
+
+
+def _example(hospital: _Hospital, folder: Path) -> Example:
+    files = [_series(hospital, folder / name, number) for number, name in enumerate(("prior", "current"), 1)]
+    volume = subjects(Takes.VOLUME, "refuse", files[1])[0]
+    pair = subjects(Takes.PAIR, "refuse", [*files[0], *files[1]], volume.subject.series_instance_uid)[0]
+    made: list[Encoded] = []
+    for name, assembled, findings in (
+        ("found", volume, _found(hospital)),
+        ("nothing", volume, replace(_nothing(hospital), segments=(_segment(hospital, np.zeros(hospital.shape, dtype=np.bool_)),))),
+        ("pair", pair, _registered(hospital, pair)),
+    ):
+        made += encode(_encoding(hospital, name, assembled, findings))
+    headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in (files[1][0], files[0][0])]
+    return Example(objects=tuple(made), sources=tuple(headers))
+
+
+def _series(hospital: _Hospital, folder: Path, number: int) -> Sequence[Path]:
+    affine = np.zeros((4, 4))
+    affine[3, 3] = 1
+    for axis, (patient, mm) in enumerate(zip(hospital.axes, hospital.spacing_mm, strict=True)):
+        affine[patient, axis] = mm
+    affine[:3, 3] = (-10.0 * hospital.seed, -20.0, 30.0 * number)
+    voxels = np.random.default_rng(hospital.seed * 10 + number).integers(0, 500, hospital.shape).astype(np.int16)
+    day = f"2025{number:02d}{hospital.seed:02d}"
+    extra: dict[str, Any] = {
+        "SeriesNumber": hospital.seed + number,
+        "StudyID": f"S{hospital.seed}",
+        "AccessionNumber": f"A{hospital.seed}{number}",
+        "StudyDate": day,
+        "StudyTime": f"0{hospital.seed}0203",
+        "PatientBirthDate": f"196{hospital.seed}0102",
+        "PatientSex": "FM"[hospital.seed - 1],
+        "PatientAge": f"06{hospital.seed}Y",
+        "ReferringPhysicianName": f"Refer^{hospital.seed}",
+        "StudyDescription": f"MR {hospital.seed}",
+        "IssuerOfPatientID": f"H{hospital.seed}",
+        "BodyPartExamined": ("HEAD", "CHEST")[hospital.seed - 1],
+        "TimezoneOffsetFromUTC": f"+0{hospital.seed}00",
+    }
+    return write_series(
+        voxels,
+        affine,
+        folder,
+        modality=hospital.modality,
+        study_uid=derive_uid("study", str(hospital.seed), str(number)),
+        patient_name=hospital.patient,
+        patient_id=f"P-{hospital.seed}",
+        series_description=f"T1 {hospital.seed}",
+        extra=extra,
+    )
+
+
+def _segment(hospital: _Hospital, mask: Any, label: str = "", site: Code | None = None) -> Segment:
+    return Segment(
+        label=label or f"brain {hospital.seed}",
+        mask=mask,
+        category=codes.ANATOMICAL_STRUCTURE,
+        type=site or hospital.site,
+        rgb=(90 * hospital.seed, 200, 120),
+        finding_site=hospital.site,
+        laterality=(codes.LEFT, codes.RIGHT)[hospital.seed - 1],
+        certainty=hospital.certainty,
+    )
+
+
+def _found(hospital: _Hospital) -> Findings:
+    first, second = np.zeros(hospital.shape, dtype=np.bool_), np.zeros(hospital.shape, dtype=np.bool_)
+    first[hospital.seed : 3, 4 : 10 + hospital.seed, 5:9] = True
+    second[2:4, 12:15, 5:9] = True
+    noise = np.random.default_rng(hospital.seed)
+    shapes = (
+        Box(top=3, left=4 * hospital.seed, bottom=9, right=12),
+        Point(row=5.5, column=2.5 * hospital.seed),
+        PointInSpace(x=1.5, y=2, z=3),
+    )
+    return Findings(
+        segments=(_segment(hospital, first), _segment(hospital, second, f"lesion {hospital.seed}", _LESION)),
+        measurements=(
+            Measurement(name=codes.VOLUME, value=12.5 * hospital.seed, unit=codes.CUBIC_CENTIMETRE, segment=f"brain {hospital.seed}"),
+            Measurement(name=codes.VOLUME, value=0.5 * hospital.seed, unit=codes.CUBIC_CENTIMETRE, location="finding 1"),
+            Measurement(name=codes.VOLUME, value=80.0 * hospital.seed, unit=codes.CUBIC_CENTIMETRE),
+        ),
+        evaluations=(Evaluation(finding=_LESION, value=codes.PRESENT, finding_site=hospital.site, certainty=hospital.certainty),),
+        remarks=(f"Voxels are {hospital.spacing_mm[0]} mm apart.",),
+        locations=tuple(
+            Location(label=f"finding {n}", finding=_LESION, shape=shape, image=n, finding_site=hospital.site, certainty=hospital.certainty)
+            for n, shape in enumerate(shapes, 1)
+        ),
+        saliencies=(
+            Saliency(label="lesion map", values=noise.random(hospital.shape, dtype=np.float32), quantity=_PROBABILITY, unit=_NO_UNITS),
+        ),
+        derived=(DerivedImage(label="smoothed", voxels=noise.integers(0, 400, hospital.shape).astype(np.int16), derivation=_SMOOTHING),),
+    )
+
+
+def _nothing(hospital: _Hospital) -> Findings:
+    return Findings(evaluations=(Evaluation(finding=_LESION, value=codes.ABSENT, finding_site=hospital.site),))
+
+
+def _registered(hospital: _Hospital, assembled: Assembled) -> Findings:
+    assert isinstance(assembled.subject, Pair)
+    matrix = np.eye(4)
+    matrix[:3, 3] = (hospital.seed, -2.0, 0.5)
+    voxels = assembled.subject.prior.voxels.astype(np.int16)
+    return Findings(
+        registration=Registration(matrix=matrix),
+        derived=(DerivedImage(label="prior aligned", voxels=voxels, derivation=_RESAMPLED, of_prior=True),),
+    )
+
+
+def _encoding(hospital: _Hospital, name: str, assembled: Assembled, findings: Findings) -> Encoding:
+    predecessor = Predecessor(
+        study_instance_uid=assembled.subject.study_instance_uid,
+        series_instance_uid=derive_uid("old series", str(hospital.seed)),
+        sop_instance_uid=derive_uid("old report", str(hospital.seed)),
+        sop_class_uid="1.2.840.10008.5.1.4.1.1.88.34",
+    )
+    return Encoding(
+        application=_application(hospital, assembled),
+        findings=findings,
+        sources=assembled.headers,
+        subject=assembled.subject,
+        at=hospital.at + timedelta(minutes=len(name)),
+        input_digest=hashlib.sha256(f"{name} {hospital.seed}".encode()).hexdigest(),
+        model_digest=hashlib.sha256(str(hospital.seed).encode()).hexdigest(),
+        findings_digest=findings_file.digest(findings),
+        parameters=f'{{"seed": {hospital.seed}}}',
+        device_uid=derive_uid("device", str(hospital.seed)),
+        predecessors=(predecessor,) if name == "found" else (),
+        profiles=(_EVERYTHING, _LABELMAP),
+    )
+
+
+def _application(hospital: _Hospital, assembled: Assembled) -> Application:
+    takes = Takes.PAIR if isinstance(assembled.subject, Pair) else Takes.VOLUME
+    return Application(
+        name=f"mr-example-{hospital.seed}",
+        version=f"{hospital.seed}.2.3",
+        title=f"Example {hospital.seed}",
+        accepts=Accepts(modality=(hospital.modality,), takes=takes),
+        models=(ModelRef(name=f"net{hospital.seed}", version=hospital.seed),),
+        outputs=(
+            SegmentOutput(label=f"brain {hospital.seed}", type=hospital.site),
+            MeasurementOutput(name=codes.VOLUME, unit=codes.CUBIC_CENTIMETRE),
+            EvaluationOutput(finding=_LESION),
+            LocationOutput(finding=_LESION),
+        ),
+        analyse=lambda subject, infer: Findings(),
+        manufacturer=f"Maker {hospital.seed}",
+    )
