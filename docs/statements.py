@@ -77,7 +77,7 @@ def integration(made: str) -> str:
     text += [f"| {what} | {how} |\n" for what, how in rows.items()]
     text += [
         "\nEvery measurement report has TID 1500 as its root, the procedure that was analysed as Procedure Reported, the device as ",
-        "observer, PreliminaryFlag PRELIMINARY and VerificationFlag UNVERIFIED, and lists all that it refers to in its "
+        "observer, PreliminaryFlag PRELIMINARY and VerificationFlag UNVERIFIED, and lists all that it refers to in its ",
         "evidence. [objects.md](objects.md) has every attribute, ",
         "[validators.md](validators.md) what independent validators say.\n",
     ]
