@@ -1,14 +1,19 @@
 """The one list of false alarms: what a validator says though the object is right, each with the reason why it is passed over."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FalseAlarm:
-    """A complaint that is passed over. `says` is searched in one line of the validator's output."""
+    """A complaint that is passed over. `says` is searched in one line of the validator's output; `short` is what tables call it.
+
+    `validator` is a program ("dciodvfy"), or one build of it ("dciodvfy 2022").
+    """
 
     validator: str
+    short: str
     says: re.Pattern[str]
     why: str
 
@@ -16,34 +21,47 @@ class FalseAlarm:
 FALSE_ALARMS = (
     FalseAlarm(
         validator="dciodvfy",
+        short="Laterality",
         says=re.compile(r"Missing attribute Type 2C Conditional Element=<Laterality> Module=<GeneralSeries>"),
         why="Laterality (0020,0060) is required for paired structures only (PS3.3 C.7.3.1); the program demands it whenever"
         " BodyPartExamined is absent.",
     ),
     FalseAlarm(
         validator="dciodvfy",
+        short="SyntheticData",
         says=re.compile(r"not a recognized standard attribute - \(0x0008,0x001c\)", re.IGNORECASE),
         why="SyntheticData (0008,001C) of the SOP Common module is newer than the program's dictionary.",
     ),
     FalseAlarm(
         validator="dcentvfy",
+        short="AccessionNumber",
         says=re.compile(r"Different information entities for attribute - Element=<AccessionNumber>"),
         why="AccessionNumber stands in the General Study module and in references to requests as well; the program mixes the two.",
     ),
     FalseAlarm(
         validator="pixelmed",
+        short="130400",
         says=re.compile(r"\(130400,DCM,.*Content Item not in template"),
         why="(130400, DCM, Geometric purpose of region) is a row of TID 1410 and 1411 that the 2022 templates do not hold.",
     ),
     FalseAlarm(
         validator="pixelmed",
+        short="TID 4019",
         says=re.compile(r"\((111001|111002|111003|122405),DCM,[^)]*\): Content Item not in template"),
         why="TID 1411 includes the algorithm's identification (TID 4019) in its group; the 2022 templates look for it elsewhere.",
     ),
 )
 
 
-def beyond_false_alarms(validator: str, lines: list[str]) -> list[str]:
-    """Those of `lines` that no false alarm of this validator explains."""
-    known = [alarm.says for alarm in FALSE_ALARMS if alarm.validator == validator]
-    return [line for line in lines if not any(pattern.search(line) for pattern in known)]
+def judged(validator: str, lines: Sequence[str]) -> tuple[list[str], list[FalseAlarm]]:
+    """Those of `lines` that no false alarm of this validator explains, and the false alarms that explain the others."""
+    beyond: list[str] = []
+    passed: list[FalseAlarm] = []
+    known = [alarm for alarm in FALSE_ALARMS if alarm.validator in (validator, validator.partition(" ")[0])]
+    for line in lines:
+        why = next((alarm for alarm in known if alarm.says.search(line)), None)
+        if why is None:
+            beyond.append(line)
+        else:
+            passed.append(why)
+    return beyond, passed
