@@ -107,7 +107,7 @@ def read_sources(encoding: Encoding) -> Sources:
     # highdicom takes patient, study and the history of lossy compression from the first image
     base = planes[0] if planes else _without_place(slices[0], subject)
     base.update(entities)
-    base.update(_lossy(headers.values()))
+    base.update(lossy_history(headers.values()))
     return Sources(first=first, entities=entities, base=base, planes=planes, slices=slices, headers=headers, series=series)
 
 
@@ -240,7 +240,7 @@ def _thickness(measures: Dataset, spacing_mm: float) -> str:
     return stated if float(stated) > 0 else decimal(float(f"{spacing_mm:.10g}"))
 
 
-def _lossy(headers: Iterable[Dataset]) -> Dataset:
+def lossy_history(headers: Iterable[Dataset]) -> Dataset:
     """Once lossy, for ever lossy (PS3.3 C.7.6.1.1.5): what the first lossy source says of its compression."""
     found = Dataset()
     found.LossyImageCompression = "00"
