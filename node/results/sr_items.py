@@ -1,0 +1,107 @@
+"""Content items that the measurement groups of all templates have in common: tracking, algorithm, site, numbers, references to images."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
+
+from highdicom import sr
+
+from inference.codes import ABSENT, Code
+from inference.findings import Location, Measurement, Segment, Span
+from inference.imaging.volume import SliceSource
+from node.results.codes import item
+from node.results.identity import model_names, tracking
+from node.results.planes import Sources
+from node.results.port import Encoding
+
+CERTAINTY = Code("111012", "DCM", "Certainty of Finding")
+PERCENT = Code("%", "UCUM", "Percent")
+"""Certainty is a number of percent, 0 to 100, as TID 4003 and its like have it (PS3.16 A)."""
+
+Groups: TypeAlias = list[Any]
+Images: TypeAlias = list[tuple[str, str, tuple[int, ...]]]
+"""(SOP Class UID, SOP Instance UID, frames from 1): no frames for an instance that has one only, or of which all are meant."""
+
+
+def tracked(encoding: Encoding, what: str) -> Any:
+    """Tracking Identifier and Tracking Unique Identifier (PS3.16 TID 4108)."""
+    identifier, uid = tracking(encoding, what)
+    return sr.TrackingIdentifier(uid=uid, identifier=identifier)
+
+
+def algorithm(encoding: Encoding) -> Any:
+    """What found it: application, version, family, and the models by their digest (PS3.16 TID 4019)."""
+    return sr.AlgorithmIdentification(
+        name=encoding.application.name,
+        version=encoding.application.version,
+        manufacturer=encoding.application.manufacturer,
+        parameters=[model_names(encoding)],
+        family=item(encoding.application.family),
+    )
+
+
+def sites(site: Code | None, laterality: Code | None) -> list[Any] | None:
+    """Finding Site with its laterality; None where nothing says where."""
+    return [sr.FindingSite(item(site), laterality=item(laterality) if laterality else None)] if site else None
+
+
+def numbers(measurements: Iterable[Measurement], certainty: float | None = None) -> list[Any]:
+    """The measurements of one group, and how certain its finding is, which is a number like any other."""
+    made = [_number(one) for one in measurements]
+    if certainty is not None:
+        made.append(_number(Measurement(name=CERTAINTY, value=round(certainty * 100, 6), unit=PERCENT)))
+    return made
+
+
+def evaluated(finding: Code, value: Code) -> Any:
+    """A qualitative evaluation: whether the finding is there (CID 240)."""
+    return sr.QualitativeEvaluation(name=item(finding), value=item(value))
+
+
+def absent(finding: Code) -> Any:
+    """That it was looked for, and not found."""
+    return evaluated(finding, ABSENT)
+
+
+def shown_on(images: Images) -> list[Any]:
+    """The images that a group rests on, for those groups that do not rest on all (TID 1501 row 10b)."""
+    return [
+        sr.SourceImageForMeasurementGroup(
+            referenced_sop_class_uid=sop_class_uid,
+            referenced_sop_instance_uid=sop_instance_uid,
+            referenced_frame_numbers=list(frames) or None,
+        )
+        for sop_class_uid, sop_instance_uid, frames in images
+    ]
+
+
+def images_of(sources: Sources, indices: Sequence[int], span: Span | None) -> Images:
+    """The instances (and the frames of a multi-frame one) that stand behind images of the subject; empty when all of them do."""
+    chosen = sorted({*indices, *(range(span.first, span.last + 1) if span else ())})
+    return gathered(sources.slices[index] for index in chosen)
+
+
+def gathered(slices: Iterable[SliceSource]) -> Images:
+    """Slices or frames by the instance that holds them, in their order."""
+    frames: dict[tuple[str, str], list[int]] = {}
+    for source in slices:
+        of_instance = frames.setdefault((source.sop_class_uid, source.sop_instance_uid), [])
+        if source.frame is not None:
+            of_instance.append(source.frame)
+    return [(*uids, tuple(sorted(of_instance))) for uids, of_instance in frames.items()]
+
+
+def measurements_of(encoding: Encoding, one: Segment | Location) -> tuple[Measurement, ...]:
+    """The measurements of one segment, or of one location."""
+    if isinstance(one, Segment):
+        return tuple(each for each in encoding.findings.measurements if each.segment == one.label)
+    return tuple(each for each in encoding.findings.measurements if each.location == one.label)
+
+
+def _number(one: Measurement) -> Any:
+    """A number twice: exactly as a float (FloatingPointValue), and in seven significant digits for people, whom viewers show the text."""
+    value = float(one.value)
+    made = sr.Measurement(
+        name=item(one.name), value=value, unit=item(one.unit), derivation=item(one.derivation) if one.derivation else None
+    )
+    made[0].MeasuredValueSequence[0].NumericValue = f"{float(f'{value:.7g}'):.10g}"
+    return made
