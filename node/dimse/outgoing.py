@@ -12,7 +12,7 @@ from pynetdicom.presentation import PresentationContext, build_context
 
 from node.dimse.errors import NotAFile
 
-_MOST_CONTEXTS = 128  # PS3.8 9.3.2.2: odd numbers from 1 to 255
+MOST_CONTEXTS = 128  # PS3.8 9.3.2.2: odd numbers from 1 to 255
 _UNCOMPRESSED = (uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian)
 
 
@@ -61,7 +61,7 @@ def batches(instances: Sequence[Outgoing]) -> Iterator[tuple[list[PresentationCo
     batch: list[Outgoing] = []
     for instance in instances:
         wanted = {key: build_context(key[0], list(key[1])) for key in _keys(instance)}
-        if len(contexts.keys() | wanted.keys()) > _MOST_CONTEXTS:
+        if len(contexts.keys() | wanted.keys()) > MOST_CONTEXTS:
             yield list(contexts.values()), batch
             contexts, batch = {}, []
         contexts = wanted | contexts

@@ -1,9 +1,11 @@
 """What the listener needs of whoever keeps the bytes, and what the requestor answers."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
+
+from node.domain.context import Context
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,8 @@ class Requestor(Protocol):
     """What the node asks of a peer. Every call opens and releases its own association; `DeliveryError` when the peer is away."""
 
     def echo(self) -> float: ...
+
+    def accepts(self, contexts: Collection[Context]) -> frozenset[Context]: ...
 
     def store(self, files: Sequence[str]) -> list[StoreStatus]: ...
 

@@ -3,7 +3,7 @@
 import logging
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +20,10 @@ from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Ver
 from node.dimse.counting import count_instances
 from node.dimse.errors import NotAFile, PeerAway, PeerRefuses, PeerRejected
 from node.dimse.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
-from node.dimse.outgoing import Outgoing, batches, context_for, outgoing, transcoded
+from node.dimse.outgoing import MOST_CONTEXTS, Outgoing, batches, context_for, outgoing, transcoded
 from node.dimse.port import StoreStatus
 from node.dimse.prompt import PromptDimse, make_prompt
+from node.domain.context import Context
 from node.settings.config import Peer
 
 _MAX_PDU = 131072
@@ -74,6 +75,31 @@ class PeerRequestor:
         if status != 0x0000:
             raise PeerRefuses(f"{self._who} answered a C-ECHO with {status:04X}")
         return time.monotonic() - began
+
+    def accepts(self, contexts: Collection[Context]) -> frozenset[Context]:
+        """Which of these SOP classes the peer takes in which of these transfer syntaxes; nothing is sent.
+
+        Each is asked for in a presentation context of its own: of several syntaxes in one, a peer would pick one and say nothing of the
+        others (PS3.8 9.3.3.2).
+
+        Raises
+        ------
+        PeerAway, PeerRejected
+            There is no association.
+        """
+        asked = sorted(contexts)
+        taken: set[Context] = set()
+        for first in range(0, len(asked), MOST_CONTEXTS):
+            offered = [build_context(one.sop_class_uid, one.transfer_syntax_uid) for one in asked[first : first + MOST_CONTEXTS]]
+            try:
+                with self._association(offered) as association:
+                    taken |= {
+                        Context(sop_class_uid=str(one.abstract_syntax), transfer_syntax_uid=str(one.transfer_syntax[0]))
+                        for one in association.accepted_contexts
+                    }
+            except PeerRefuses:
+                continue  # the association came about, with nothing in it
+        return frozenset(taken)
 
     def store(self, files: Sequence[str], *, on_status: Callable[[StoreStatus], None] = lambda _: None) -> list[StoreStatus]:
         """C-STORE of Part 10 files, in order; one status each, told to `on_status` as it comes.

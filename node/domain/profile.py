@@ -1,5 +1,6 @@
 """What a destination gets, and in which form: the profile of a sink, and the kinds of result objects that it chooses from."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -58,6 +59,13 @@ class Language(StrEnum):
     CHINESE = "zh"
 
 
+class NotTaken(StrEnum):
+    """What becomes of an object that the profile asks for, and whose SOP class the sink does not take in any form."""
+
+    PARK = "park"  # the delivery waits for a person; the other objects have arrived
+    LEAVE_OUT = "leave-out"  # the others alone are complete, as long as anything arrives; it is said of each that was left out
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
     """What a sink gets.
@@ -72,6 +80,8 @@ class Profile:
         The other kinds that it gets.
     languages
         Of narratives and PDFs.
+    not_taken
+        What becomes of an object that the sink takes in no form.
     """
 
     name: str
@@ -82,6 +92,7 @@ class Profile:
         {Kind.SR, Kind.DETECTIONS, Kind.SC, Kind.MAP, Kind.DERIVED, Kind.REGISTRATION},
     )
     languages: tuple[Language, ...] = (Language.ENGLISH,)
+    not_taken: NotTaken = NotTaken.PARK
 
     @property
     def form(self) -> Form | None:
@@ -94,3 +105,22 @@ class Profile:
 
 VIEWER = Profile(name="viewer")
 """A modern viewer; what a sink gets when the configuration says nothing."""
+
+PACS = Profile(
+    name="pacs",
+    kinds=frozenset({Kind.SR, Kind.DETECTIONS, Kind.SC, Kind.OVERLAY, Kind.DERIVED}),
+    not_taken=NotTaken.LEAVE_OUT,
+)
+"""A conservative PACS: pictures that every workstation shows, besides masks and reports where it takes them. Maps come as pictures."""
+
+ARCHIVE = Profile(
+    name="archive",
+    masks=Masks.LABELMAP,
+    compression=Compression.RLE,
+    empty_masks=True,
+    kinds=frozenset(Kind) - {Kind.SEG},
+)
+"""A research archive: every kind of object, one label map instead of a mask a segment, compressed as every toolkit can read."""
+
+SHIPPED: Mapping[str, Profile] = {one.name: one for one in (VIEWER, PACS, ARCHIVE)}
+"""The profiles that need not be declared."""

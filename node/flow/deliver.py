@@ -4,17 +4,17 @@ import json
 import threading
 import time
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import timedelta
 
 from inference.errors import HilumError
 from node.blobs.port import Blobs
-from node.domain.errors import DeliveryError, DeliveryRefused, JournalError
-from node.domain.job import Delivery, ResultObject
-from node.domain.profile import Kind
+from node.domain.errors import DeliveryError, JournalError
+from node.domain.job import Delivery
+from node.flow.attempt import Attempt
 from node.flow.backoff import back_off
-from node.flow.errors import GaveUp, ObjectGone, SinkBusy, SinkDefect, SinkUnknown
+from node.flow.errors import GaveUp, SinkDefect, SinkUnknown
 from node.flow.lease import LeaseLost
 from node.flow.marks import set_mark
 from node.flow.measured import observe_delivered
@@ -23,10 +23,9 @@ from node.journal.port import Journal
 from node.observe import metrics
 from node.observe.events import alarm, event, trace
 from node.settings import config as settings
-from node.sinks.port import Parcel, Receipt, Sink
+from node.sinks.port import Sink
 
 LEASE = timedelta(minutes=15)  # nothing renews it: longer than any association that still moves
-_LEFT_OUT = "left out: this sink takes no summary page"
 
 
 class Deliver:
@@ -142,33 +141,12 @@ class Deliver:
             event("delivery.lease_lost", delivery=delivery.id, job=delivery.job, sink=delivery.sink)
 
     def _send_all(self, delivery: Delivery) -> None:
-        """Send what the sink has not accepted yet; it has all when this returns.
-
-        Raises
-        ------
-        DeliveryError
-            Some object was not accepted; each has its receipt.
-        LeaseLost
-            The delivery was cancelled, superseded, or claimed by another.
-        """
+        """Send what the sink has not accepted yet, and say so when it has all (`Attempt.send`)."""
         if delivery.sink not in self._sinks:
             raise SinkUnknown(f'the configuration has no sink "{delivery.sink}"')
         began = time.monotonic()
-        objects = self._journal.undelivered(delivery.id)
-        summary = Kind.SC in self._config.sinks[delivery.sink].profile.kinds
-        sent = [one for one in objects if summary or one.kind != Kind.SC]
-        for one in objects:
-            if one not in sent:
-                self._record(delivery, one, Receipt(sop_instance_uid=one.sop_instance_uid, accepted=True, detail=_LEFT_OUT))
-        if sent:
-            with self._blobs.hold():
-                receipts = self._sinks[delivery.sink].send([self._parcel(one) for one in sent])
-            for one, receipt in zip(sent, receipts, strict=True):
-                self._record(delivery, one, receipt)
-                if receipt.accepted:
-                    metrics.DELIVERED_OBJECTS.add(sink=delivery.sink)
-                    metrics.DELIVERED_BYTES.add(one.size, sink=delivery.sink)
-            _judge(delivery, sent, receipts)
+        sink = self._config.sinks[delivery.sink]
+        sent = Attempt(self._journal, self._blobs, self._clock, delivery, self._sinks[delivery.sink], sink.profile).send()
         took_s = round(time.monotonic() - began, 4)
         set_mark(self._journal, self._blobs, delivery.job, delivery.sink)
         now = self._clock()
@@ -178,19 +156,7 @@ class Deliver:
             raise LeaseLost
         metrics.DELIVER.observe(took_s, sink=delivery.sink)
         observe_delivered(self._journal, delivery, now)
-        event("delivery.delivered", delivery=delivery.id, job=delivery.job, sink=delivery.sink, objects=len(sent), took_s=took_s)
-
-    def _parcel(self, one: ResultObject) -> Parcel:
-        path = self._blobs.path(one.blob)
-        if not path.is_file():
-            raise ObjectGone(f"the bytes of {one.kind} {one.sop_instance_uid} are missing: {path}")
-        return Parcel(sop_instance_uid=one.sop_instance_uid, sop_class_uid=one.sop_class_uid, kind=one.kind, path=path)
-
-    def _record(self, delivery: Delivery, one: ResultObject, receipt: Receipt) -> None:
-        if not self._journal.receipt(
-            delivery.id, _token(delivery), one.id, receipt.accepted, receipt.status, receipt.detail, self._clock()
-        ):
-            raise LeaseLost
+        event("delivery.delivered", delivery=delivery.id, job=delivery.job, sink=delivery.sink, objects=sent, took_s=took_s)
 
     def _put_off(self, delivery: Delivery, error: HilumError) -> None:
         """Try again later, or give up when the sink's patience is used up."""
@@ -229,20 +195,3 @@ def _told(delivery: Delivery, defect: Exception) -> SinkDefect:
 def _token(delivery: Delivery) -> str:
     assert delivery.lease is not None, "a claimed delivery has a lease"
     return delivery.lease
-
-
-def _judge(delivery: Delivery, sent: Sequence[ResultObject], receipts: Sequence[Receipt]) -> None:
-    """Raise what the receipts amount to, unless every object was accepted: nothing short of all is a success."""
-    answers = [(f"{one.kind} {one.sop_instance_uid} ({_answer(receipt)})", receipt) for one, receipt in zip(sent, receipts, strict=True)]
-    refused = [answer for answer, receipt in answers if receipt.refused]
-    if refused:
-        raise DeliveryRefused(f"{delivery.sink} refused {'; '.join(refused)}")
-    unclear = [answer for answer, receipt in answers if not receipt.accepted]
-    if unclear:
-        accepted = len(receipts) - len(unclear)
-        raise SinkBusy(f"{delivery.sink} accepted {accepted} of {len(receipts)} objects, not yet {'; '.join(unclear)}")
-
-
-def _answer(receipt: Receipt) -> str:
-    status = "no answer" if receipt.status is None else f"status 0x{receipt.status:04X}"
-    return f"{status}: {receipt.detail}" if receipt.detail else status

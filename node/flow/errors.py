@@ -101,6 +101,17 @@ class GaveUp(DeliveryError):
     retry = False
 
 
+class SinkTakesNone(DeliveryError):
+    """The sink takes no objects of a kind that its profile asks for, in no form that they exist in."""
+
+    code = "HLM-6183"
+    remedy = (
+        "Let the sink's administrator accept the SOP class in the reason, or give the sink a profile that does without (`profile: {like: "
+        "…, not_taken: leave-out}`); then `hilum jobs resend JOB`."
+    )
+    retry = False
+
+
 class ObjectGone(DeliveryError):
     """The bytes of a result object are no longer in the blobs."""
 

@@ -43,6 +43,16 @@ class Deliveries(Database):
             return True
 
     @repeatable
+    def choose_form(self, delivery: int, lease: str, form: str, why: str, now: datetime) -> bool:
+        """See the port."""
+        with self._writing() as connection:
+            if not held(connection, schema.delivery, delivery, lease):
+                return False
+            connection.execute(update(schema.delivery).where(_delivery.id == delivery).values(form=form))
+            note(connection, DELIVERY.name, delivery, "delivery.form", f"{form}: {why}" if why else form, now)
+            return True
+
+    @repeatable
     def delivered(self, delivery: int, lease: str, now: datetime) -> bool:
         """See the port."""
         with self._writing() as connection:

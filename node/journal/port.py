@@ -293,6 +293,11 @@ class Journal(Protocol):
     def receipt(
         self, delivery: int, lease: str, object_id: int, accepted: bool, status: int | None, detail: str, now: datetime
     ) -> bool: ...
+    def choose_form(self, delivery: int, lease: str, form: str, why: str, now: datetime) -> bool:
+        """In which form masks and their reports go from now on, until everything is sent again; `why` where it is not the form that was
+        asked for. False when the lease is lost."""
+        ...
+
     def delivered(self, delivery: int, lease: str, now: datetime) -> bool:
         """WAITING → DELIVERED → COMMITTED (commitment not asked for); the job is DONE when all its deliveries are."""
         ...

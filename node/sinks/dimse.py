@@ -1,9 +1,10 @@
 """The DIMSE sink: C-STORE to a peer, and what each status means for the object that was sent."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from enum import Enum
 
 from node.dimse.port import Requestor, StoreStatus
+from node.domain.context import Context
 from node.domain.errors import DeliveryError
 from node.settings import config as settings
 from node.sinks.port import Parcel, Receipt
@@ -16,6 +17,9 @@ class Verdict(Enum):
     REFUSED = "refused"  # sending it again cannot help
     UNCLEAR = "unclear"  # try again
 
+
+SOP_CLASS_NOT_SUPPORTED = 0x0122
+"""What a peer answers, and what stands for a peer that accepts no presentation context for the object (PS3.7 C.5.6)."""
 
 _AGAIN = frozenset({0x0110, 0x0210, 0x0213})
 """General failures that may pass: processing failure, duplicate invocation, resource limitation (PS3.7 C.5)."""
@@ -47,6 +51,10 @@ class DimseSink:
         self._peer = sink.peer
         self._requestor = requestor
 
+    def accepts(self, contexts: Collection[Context]) -> frozenset[Context]:
+        """What the peer answers to an association that asks for nothing else."""
+        return self._requestor.accepts(contexts)
+
     def send(self, parcels: Sequence[Parcel]) -> list[Receipt]:
         """C-STORE all of them over one association."""
         answers = {answer.sop_instance_uid: answer for answer in self._requestor.store([str(parcel.path) for parcel in parcels])}
@@ -73,5 +81,6 @@ def _receipt(answer: StoreStatus) -> Receipt:
         accepted=judged is Verdict.ACCEPTED,
         refused=judged is Verdict.REFUSED,
         status=answer.status,
+        not_taken=answer.status == SOP_CLASS_NOT_SUPPORTED,
         detail=answer.detail,
     )

@@ -5,9 +5,10 @@ import filecmp
 import os
 import shutil
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from node.domain.context import Context
 from node.domain.uid import is_uid
 from node.sinks.errors import FolderAway
 from node.sinks.port import Parcel, Receipt
@@ -39,6 +40,10 @@ class FolderSink:
         if receipts and not any(receipt.accepted or receipt.refused for receipt in receipts):
             raise FolderAway(receipts[0].detail)
         return receipts
+
+    def accepts(self, contexts: Collection[Context]) -> frozenset[Context]:
+        """All of them: a folder takes any file."""
+        return frozenset(contexts)
 
     def health(self) -> tuple[bool, str]:
         """Whether a file can be written."""

@@ -2,7 +2,7 @@
 an application that needs no model, and an encoder that writes small DICOM objects."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
@@ -23,6 +23,7 @@ from inference.imaging.write_series import write_series
 from node.blobs.folder import FolderBlobs
 from node.dimse.port import StoreStatus
 from node.domain.arrival import Arrival
+from node.domain.context import Context
 from node.domain.errors import DeliveryError
 from node.domain.header import Header
 from node.domain.instance import Instance, Standing
@@ -141,13 +142,22 @@ def encode(encoding: Encoding) -> list[Encoded]:
 
 
 class ListSink:
-    """A sink that remembers every object and answers what the test says: away, or a status for a kind."""
+    """A sink that remembers every object and answers what the test says: away, a status for a kind, or no SOP class or syntax in
+    `takes_no`."""
 
     def __init__(self) -> None:
         self.away = False
         self.answers: dict[str, tuple[bool, bool, int | None]] = {}
         self.sent: list[tuple[str, str]] = []
         self.has: dict[str, bytes] = {}
+        self.asked: list[frozenset[Context]] = []
+        self.takes_no: set[str] = set()
+
+    def accepts(self, contexts: Collection[Context]) -> frozenset[Context]:
+        if self.away:
+            raise DeliveryError("nobody answers")
+        self.asked.append(frozenset(contexts))
+        return frozenset(one for one in contexts if one.sop_class_uid not in self.takes_no and one.transfer_syntax_uid not in self.takes_no)
 
     def send(self, parcels: Sequence[Parcel]) -> list[Receipt]:
         if self.away:
@@ -175,6 +185,9 @@ class CountingPeer:
 
     def echo(self) -> float:
         return 0.0
+
+    def accepts(self, contexts: Collection[Context]) -> frozenset[Context]:
+        raise NotImplementedError
 
     def store(self, files: Sequence[str]) -> list[StoreStatus]:
         raise NotImplementedError

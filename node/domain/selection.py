@@ -1,0 +1,136 @@
+"""Which of a job's objects a profile chooses, and in which of their forms; nothing here knows a sink, or what it takes.
+
+Masks exist in forms, and each form has a report of its own that refers to it. A sink gets one form of all masks and the reports of that
+form: never a report whose masks went in another form.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from node.domain.job import ResultObject
+from node.domain.profile import Form, Kind, Masks, Profile
+
+_IN_LANGUAGES = (Kind.NARRATIVE, Kind.PDF)
+_NOUNS = {
+    Kind.SR: "reports",
+    Kind.DETECTIONS: "reports of detections",
+    Kind.SC: "summary page",
+    Kind.OVERLAY: "maps drawn as pictures",
+    Kind.MAP: "maps",
+    Kind.DERIVED: "derived images",
+    Kind.REGISTRATION: "registrations",
+    Kind.NARRATIVE: "narratives",
+    Kind.PDF: "PDFs",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """An object that a sink does not get, and why."""
+
+    one: ResultObject
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What a sink gets of a job.
+
+    Attributes
+    ----------
+    sent
+        In the order in which they were made: masks before the reports that refer to them.
+    left_out
+        All the others.
+    wanting
+        What the profile asks for and nobody made, as sentences: the sink, or its profile, came after the job was encoded.
+    """
+
+    sent: tuple[ResultObject, ...]
+    left_out: tuple[LeftOut, ...]
+    wanting: tuple[str, ...] = ()
+
+
+def has_forms(one: ResultObject) -> bool:
+    """Whether an object is a mask, or a report that refers to one. Nodes of earlier releases wrote no form: theirs were BINARY."""
+    return one.kind == Kind.SEG or (one.kind == Kind.SR and one.form != "")
+
+
+def form_of(one: ResultObject) -> Form:
+    """The form of an object that has forms."""
+    return Form(one.form or Form.BINARY)
+
+
+def made_in(objects: Sequence[ResultObject]) -> tuple[Form, ...]:
+    """The forms in which every mask of the job exists, each with its report; none where nothing was found.
+
+    A form that only some parts of a series have (a label map cannot hold segments that overlap) is none: another mask would be missing.
+    """
+    counts = Counter((one.kind, form_of(one)) for one in objects if has_forms(one))
+    binary = {kind: counts[kind, Form.BINARY] for kind in (Kind.SEG, Kind.SR)}
+    forms = [form for form in Form if form is not Form.EMPTY and counts[Kind.SEG, form]]
+    return tuple(form for form in forms if all(counts[kind, form] == count for kind, count in binary.items()))
+
+
+def preferred(profile: Profile, objects: Sequence[ResultObject]) -> tuple[Form, ...]:
+    """The forms in which a profile's sink may get the masks and their reports, the best first; none where there are no masks.
+
+    The last is BINARY, which is always made. A sink that wants no masks gets the report that refers to those.
+    """
+    made = made_in(objects)
+    return tuple(dict.fromkeys(form for form in (profile.form, Form.BINARY) if form in made))
+
+
+def select(profile: Profile, objects: Sequence[ResultObject], form: Form | None) -> Selection:
+    """Choose among the objects of a job.
+
+    Parameters
+    ----------
+    form
+        The one in which masks and their reports go; None where there are no masks.
+    """
+    languages = {kind: _languages(profile, kind, objects) for kind in _IN_LANGUAGES}
+    sent: list[ResultObject] = []
+    left_out: list[LeftOut] = []
+    for one in objects:
+        why = _why_not(profile, one, form, languages.get(Kind(one.kind), ()))
+        if why:
+            left_out.append(LeftOut(one=one, why=why))
+        else:
+            sent.append(one)
+    return Selection(sent=tuple(sent), left_out=tuple(left_out), wanting=_wanting(profile, objects))
+
+
+def _why_not(profile: Profile, one: ResultObject, form: Form | None, languages: Sequence[str]) -> str:
+    """Why the sink does not get an object; "" when it does."""
+    kind = Kind(one.kind)
+    if kind is Kind.SEG and profile.masks is Masks.NONE:
+        return "this sink takes no masks"
+    if kind is not Kind.SEG and kind not in profile.kinds:
+        return f"this sink takes no {_NOUNS[kind]}"
+    if has_forms(one):
+        if form_of(one) is Form.EMPTY:
+            return "" if profile.empty_masks else "this sink takes no empty masks"
+        return "" if form_of(one) is form else f"it goes in another form: {form}"
+    if kind in _IN_LANGUAGES and one.form not in languages:
+        return f"this sink takes no {_NOUNS[kind]} in this language"
+    return ""
+
+
+def _languages(profile: Profile, kind: Kind, objects: Sequence[ResultObject]) -> list[str]:
+    """In which languages a kind goes: those that are asked for, or, where it was made in none of these, those that there are."""
+    made = [one.form for one in objects if one.kind == kind]
+    return [form for form in made if form in profile.languages] or made
+
+
+def _wanting(profile: Profile, objects: Sequence[ResultObject]) -> tuple[str, ...]:
+    """What of the profile nobody made; that masks go in another form is said where the form is chosen."""
+    said = []
+    for kind in _IN_LANGUAGES:
+        if kind in profile.kinds:
+            made_too = {one.form for one in objects if one.kind == kind}
+            missing = [language.value for language in profile.languages if language not in made_too]
+            if missing:
+                said.append(f"{_NOUNS[kind]} were not made in {', '.join(missing)}")
+    return tuple(said)
