@@ -17,6 +17,7 @@ from node.domain.profile import Kind
 from node.domain.uid import derive_uid
 from node.results.codes import item
 from node.results.normalise import CHARACTER_SET, text
+from node.results.pixels import Pixels
 from node.results.planes import Sources
 from node.results.port import Encoded, Encoding
 from node.results.written import settled
@@ -27,7 +28,7 @@ MANUFACTURER = "hilum"
 PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")
 LONGEST_LO = 64
 
-_SERIES_OF_KIND = {"seg": 1, "sr": 2, "sr-study": 3, "sc": 4}
+_SERIES_OF_KIND = {"seg": 1, "sr": 2, "sr-study": 3, "sc": 4, "detections": 5, "map": 6, "overlay": 7, "derived": 8, "registration": 9}
 _PART = re.compile(r" \[(.+)\]$")
 _OFFSET = re.compile(r"([+-])(\d{2})(\d{2})")
 
@@ -97,21 +98,42 @@ def stamp(dataset: Dataset, encoding: Encoding, sources: Sources, identity: Iden
         dataset.TimezoneOffsetFromUTC = offset
 
 
-def to_bytes(dataset: Dataset) -> bytes:
-    """The object as a Part 10 file in Explicit VR Little Endian, its meta information naming this implementation."""
+def to_bytes(dataset: Dataset, pixels: Pixels | None = None, syntax: UID = ExplicitVRLittleEndian) -> bytes:
+    """The object as a Part 10 file, its meta information naming this implementation.
+
+    Parameters
+    ----------
+    dataset
+        In Explicit VR Little Endian; the writer deflates it where that is the syntax.
+    pixels
+        Pixel data that are not in `dataset`; nothing in it comes behind them.
+    """
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.TransferSyntaxUID = syntax
     meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
     meta.ImplementationVersionName = IMPLEMENTATION_VERSION
     dataset.file_meta = meta
     file = BytesIO()
+    if pixels is not None and syntax.is_deflated:
+        dataset.add_new("PixelData", pixels.vr, pixels.value())
+        pixels = None
     dcmwrite(file, settled(dataset), enforce_file_format=True)
+    if pixels is not None:
+        pixels.append_to(file)
     return file.getvalue()
 
 
-def encoded(kind: Kind, dataset: Dataset, identity: Identity, form: str = "") -> Encoded:
+def encoded(
+    kind: Kind,
+    dataset: Dataset,
+    identity: Identity,
+    form: str = "",
+    *,
+    pixels: Pixels | None = None,
+    syntax: UID = ExplicitVRLittleEndian,
+) -> Encoded:
     """A finished data set as a result object; whoever makes one of any kind gives it back like this."""
     return Encoded(
         kind=kind,
@@ -119,7 +141,7 @@ def encoded(kind: Kind, dataset: Dataset, identity: Identity, form: str = "") ->
         sop_class_uid=str(dataset.SOPClassUID),
         series_instance_uid=identity.series_instance_uid,
         description=identity.description,
-        data=to_bytes(dataset),
+        data=to_bytes(dataset, pixels, syntax),
         form=form,
     )
 

@@ -1,45 +1,77 @@
-"""The segmentation: BINARY, on the source grid, one frame per segment and slice that holds any of it (PS3.3 A.51)."""
+"""The segmentation, on the source grid: a frame per segment and slice that holds any of it, or per slice in label maps (PS3.3 A.51)."""
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import highdicom as hd
 import numpy as np
 from highdicom.color import CIELabColor
 from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentationTypeValues, SegmentDescription
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
+from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from inference.codes import Code
-from node.domain.profile import Form, Profile
+from node.domain.profile import Form
 from node.domain.uid import derive_uid
 from node.results.codes import item
+from node.results.frames import Frames, evenly_spaced, frames_of, label, pack, packed_size
 from node.results.identity import MANUFACTURER, Identity, model_names, software_versions, stamp, tracking
-from node.results.planes import Sources, slice_of_stand_in
+from node.results.pixels import Pixels, encapsulated
+from node.results.planes import Sources
 from node.results.port import Encoding
+from node.results.seg_forms import CODECS, LABEL_MAPS, SYNTAXES
 from node.results.segments import Numbered, overlap
 from node.results.written import hold, hold_frames, references, settled
 
 ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
+_MOST_IN_A_BYTE = 255
+"""Segments that a byte can tell apart from each other and from the background's 0."""
 
 
-def wanted(profiles: Sequence[Profile], found: Sequence[Numbered]) -> list[Form]:
-    """The forms to make: BINARY always, and what the profiles ask for besides."""
-    return [Form.BINARY] if found else []
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """A segmentation: its data set without pixels, and the pixels, which are written straight into the file."""
+
+    dataset: Dataset
+    pixels: Pixels
+    syntax: UID
 
 
-def segmentation(encoding: Encoding, sources: Sources, found: Sequence[Numbered], identity: Identity) -> Dataset:
-    """Encode the segments that have voxels; there is at least one.
+def segmentation(encoding: Encoding, sources: Sources, found: Sequence[Numbered], form: Form, identity: Identity) -> Made:
+    """Encode segments; there is at least one.
 
     The masks are on the grid of the source images already. Frames lie where their source lies, in the order along the slice normal
-    that the library chooses; each refers to the instance (and frame) that its slice came from.
+    that the library chooses; each refers to the instance (and frame) that its slice came from. The library makes the object for one
+    frame; the frames are put in place here.
     """
-    overlapping = overlap(found)
+    labels = form in LABEL_MAPS
+    frames = frames_of(found, sources.planes, labels=labels)
+    made = _skeleton(encoding, sources, found, identity, labels=labels)
+    made.NumberOfFrames = len(frames.slices)
+    made.SegmentsOverlap = "NO" if labels or not overlap(found) else "YES"
+    if (labels or len(found) == 1) and evenly_spaced(sources.planes, np.sort(frames.slices)):
+        made.DimensionOrganizationType = "3D"
+    hold_frames(made, frames, sources.planes, sources.slices)
+    _refer(made, sources)
+    # the library draws a random one
+    organisation = derive_uid("dimension organization", identity.sop_instance_uid)
+    made.DimensionOrganizationSequence[0].DimensionOrganizationUID = organisation
+    for index in made.DimensionIndexSequence:
+        index.DimensionOrganizationUID = organisation
+    stamp(made, encoding, sources, identity)
+    syntax = SYNTAXES.get(form, ExplicitVRLittleEndian)
+    return Made(dataset=made, pixels=_pixels(made, found, frames, syntax, labels=labels), syntax=syntax)
+
+
+def _skeleton(encoding: Encoding, sources: Sources, found: Sequence[Numbered], identity: Identity, *, labels: bool) -> Dataset:
+    """The segmentation as the library makes it of one slice with one voxel."""
+    one_voxel = np.zeros((1, sources.planes[0].Rows, sources.planes[0].Columns), dtype=np.uint8)
+    one_voxel[0, 0, 0] = 1
     made: Dataset = Segmentation(
-        source_images=sources.planes,
-        pixel_array=_stack(found) if overlapping else _label_map(found),
-        segmentation_type=SegmentationTypeValues.BINARY,
+        source_images=sources.planes[:1],
+        pixel_array=one_voxel,
+        segmentation_type=SegmentationTypeValues.LABELMAP if labels else SegmentationTypeValues.BINARY,
         segment_descriptions=[_description(encoding, one) for one in found],
         series_instance_uid=identity.series_instance_uid,
         series_number=identity.series_number,
@@ -53,16 +85,32 @@ def segmentation(encoding: Encoding, sources: Sources, found: Sequence[Numbered]
         content_description=encoding.application.title[:64],
         omit_empty_frames=True,
     )
-    _refer(made, sources)
-    # the library draws a random one
-    organisation = derive_uid("dimension organization", identity.sop_instance_uid)
-    made.DimensionOrganizationSequence[0].DimensionOrganizationUID = organisation
-    for index in made.DimensionIndexSequence:
-        index.DimensionOrganizationUID = organisation
-    # one bit a voxel: the library leaves open whether these are bytes or words (PS3.5 8.1.1, A.2)
-    made["PixelData"].VR = "OB"
-    stamp(made, encoding, sources, identity)
+    if labels:
+        # every value in the pixels has to be described, the background's 0 too (PS3.3 C.8.20.2.3.3), in any order; viewers that take
+        # the n-th item for segment n colour the segments rightly only when the background comes last
+        background, *segments = made.SegmentSequence
+        made.SegmentSequence = [*segments, background]
+        # the library leaves open whether it has a sign; pixels here have none
+        made["PixelPaddingValue"].VR = "US"
+    del made.PixelData
     return made
+
+
+def _pixels(made: Dataset, found: Sequence[Numbered], frames: Frames, syntax: UID, *, labels: bool) -> Pixels:
+    count, rows, columns = len(frames.slices), made.Rows, made.Columns
+    if not labels:
+        return Pixels(vr="OB", size=packed_size(count, rows, columns), write=lambda out: pack(found, frames, out))
+    dtype = np.dtype("<u1" if len(found) <= _MOST_IN_A_BYTE else "<u2")
+    native = Pixels(
+        vr="OB" if dtype.itemsize == 1 else "OW",
+        size=count * rows * columns * dtype.itemsize,
+        write=lambda out: label(found, frames, out.view(dtype).reshape(count, rows, columns)),
+    )
+    if syntax not in CODECS:
+        return native
+    values = np.zeros((count, rows, columns), dtype=dtype)
+    label(found, frames, values)
+    return encapsulated(values, syntax)
 
 
 def algorithm(encoding: Encoding) -> hd.AlgorithmIdentificationSequence:
@@ -74,23 +122,6 @@ def algorithm(encoding: Encoding) -> hd.AlgorithmIdentificationSequence:
         source=encoding.application.manufacturer,
         parameters={"model": model_names(encoding)},
     )
-
-
-def _label_map(found: Sequence[Numbered]) -> NDArray[Any]:
-    """(Z, Y, X) segment numbers. A single mask is passed on as it is, not copied."""
-    first = found[0].segment.mask
-    if len(found) == 1:
-        return np.ascontiguousarray(first).view(np.uint8)
-    labels = np.zeros(first.shape, dtype=np.uint8 if len(found) < 256 else np.uint16)
-    for one in found:
-        low, high = int(one.slices[0]), int(one.slices[-1]) + 1
-        labels[low:high][one.segment.mask[low:high]] = one.number
-    return labels
-
-
-def _stack(found: Sequence[Numbered]) -> NDArray[np.bool_]:
-    """(Z, Y, X, segment): only segments that overlap need one plane of memory each."""
-    return np.stack([one.segment.mask for one in found], axis=-1)
 
 
 def _description(encoding: Encoding, one: Numbered) -> SegmentDescription:
@@ -114,12 +145,7 @@ def _description(encoding: Encoding, one: Numbered) -> SegmentDescription:
 
 
 def _refer(made: Dataset, sources: Sources) -> None:
-    """Replace the stand-ins by what they stand for."""
-    frames = made.PerFrameFunctionalGroupsSequence
-    # the library shares one item among the frames of all segments on a slice: read all before any is written
-    stand_ins = [frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID for frame in frames]
-    slices = [sources.slices[slice_of_stand_in(uid)] for uid in stand_ins]
-    hold_frames(made, [(source.sop_class_uid, source.sop_instance_uid, source.frame) for source in slices])
+    """Name the instances that the stand-ins stand for."""
     items = references(sources.instances)
     hold(made, Tag("SourceImageSequence"), items)
     series = Dataset()

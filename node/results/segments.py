@@ -8,10 +8,13 @@ from numpy.typing import NDArray
 
 from inference.findings import Findings, Segment
 
+_TOGETHER = 8
+"""Slices that are looked at in one go: those of a mask stay in the processor's cache."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Numbered:
-    """A segment that has voxels. `number` is its SegmentNumber, `slices` the slices that hold any of it, ascending."""
+    """A segment. `number` is its SegmentNumber, `slices` the slices that hold any of it, ascending."""
 
     number: int
     segment: Segment
@@ -30,15 +33,30 @@ def empty(findings: Findings) -> tuple[Segment, ...]:
     return tuple(segment for segment in findings.segments if not segment.mask.any())
 
 
+def unoccupied(findings: Findings) -> tuple[Numbered, ...]:
+    """The segments of findings in which none has a voxel, on the first and the last slice: a reader sees how far it was looked."""
+    return tuple(
+        Numbered(number=number, segment=segment, slices=np.unique([0, len(segment.mask) - 1]).astype(np.intp))
+        for number, segment in enumerate(findings.segments, 1)
+    )
+
+
 def overlap(found: Sequence[Numbered]) -> bool:
     """Whether any voxel belongs to more than one segment."""
     if len(found) < 2:
         return False
-    taken = np.zeros(found[0].segment.mask.shape, dtype=np.bool_)
-    for one in found:
-        low, high = int(one.slices[0]), int(one.slices[-1]) + 1
-        mask, before = one.segment.mask[low:high], taken[low:high]
-        if bool(np.logical_and(mask, before).any()):
-            return True
-        np.logical_or(mask, before, out=before)
+    depth, rows, columns = found[0].segment.mask.shape
+    taken = np.empty((_TOGETHER, rows, columns), dtype=np.bool_)
+    shared = np.empty_like(taken)
+    for low in range(0, depth, _TOGETHER):
+        high = min(low + _TOGETHER, depth)
+        here = [one.segment.mask[low:high] for one in found if np.searchsorted(one.slices, low) < np.searchsorted(one.slices, high)]
+        if len(here) < 2:
+            continue
+        before, both = taken[: high - low], shared[: high - low]
+        before[...] = here[0]
+        for mask in here[1:]:
+            if np.logical_and(mask, before, out=both).any():
+                return True
+            np.logical_or(mask, before, out=before)
     return False

@@ -6,6 +6,7 @@ Explicit VR Little Endian with defined lengths (PS3.5 7.1.2, 7.5), as the librar
 import struct
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 from pydicom.charset import convert_encodings, default_encoding
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
@@ -13,12 +14,15 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from pydicom.tag import BaseTag, Tag
 
+from inference.imaging.volume import SliceSource
+from node.results.frames import Frames
 from node.results.normalise import CHARACTER_SET, decimal
 
 _LONG = {b"SQ", b"OB", b"OW", b"UN", b"UT"}
 _ITEM = b"\xfe\xff\x00\xe0"
 
 _CLASS, _INSTANCE, _FRAME = Tag("ReferencedSOPClassUID"), Tag("ReferencedSOPInstanceUID"), Tag("ReferencedFrameNumber")
+_REFERENCED = Tag("ReferencedSOPSequence")
 _DERIVATION, _SOURCE = Tag("DerivationImageSequence"), Tag("SourceImageSequence")
 _CONTENT, _INDICES = Tag("FrameContentSequence"), Tag("DimensionIndexValues")
 _PLACE, _POSITION = Tag("PlanePositionSequence"), Tag("ImagePositionPatient")
@@ -48,44 +52,75 @@ def references(instances: Iterable[tuple[str, str]]) -> list[bytes]:
     return [_item(_uid(_CLASS, sop_class_uid), _uid(_INSTANCE, sop_instance_uid)) for sop_class_uid, sop_instance_uid in instances]
 
 
-def hold_frames(made: Dataset, sources: Sequence[tuple[str, str, int | None]]) -> None:
-    """Write the per-frame functional groups of a segmentation, each referring to its true source.
+def items(datasets: Iterable[Dataset]) -> list[bytes]:
+    """Data sets as items of a sequence."""
+    return [_item(*(_written(dataset, tag) for tag in sorted(dataset.keys()))) for dataset in datasets]
+
+
+def image_items(images: Iterable[tuple[str, str, Sequence[int]]], rest: Dataset) -> list[bytes]:
+    """A content item of a structured report for each (SOP Class UID, SOP Instance UID, frames), PS3.3 C.18.4; `rest` is what all have in
+    common: relationship, value type and concept name."""
+    common = [_written(rest, tag) for tag in sorted(rest.keys())]
+    made = []
+    for sop_class_uid, sop_instance_uid, frames in images:
+        elements = [_uid(_CLASS, sop_class_uid), _uid(_INSTANCE, sop_instance_uid)]
+        if frames:
+            elements.append(_element(_FRAME, b"IS", _padded("\\".join(map(str, frames)).encode(), b" ")))
+        # group 0008: before all else of a content item, which is of group 0040
+        made.append(_item(_sequence(_REFERENCED, _item(*elements)), *common))
+    return made
+
+
+def hold_frames(made: Dataset, frames: Frames, planes: Sequence[Dataset], sources: Sequence[SliceSource]) -> None:
+    """Write the per-frame functional groups of a segmentation, each frame where its slice lies and referring to its true source.
 
     Parameters
     ----------
     made
-        As the library made it: one derivation, position and index for each frame, and the segment unless all frames share it.
-    sources
-        SOP Class UID, SOP Instance UID and frame number for each frame of `made`.
+        As the library made it for one frame: its derivation and index, and its segment unless all frames share it.
+    planes, sources
+        Where each slice of the volume lies, and what it came from.
     """
-    frames = made.PerFrameFunctionalGroupsSequence
-    first = frames[0]
+    (first,) = made.PerFrameFunctionalGroupsSequence
+    form = tuple(sorted(first.keys()))
+    assert form in ((_DERIVATION, _CONTENT, _PLACE), (_DERIVATION, _CONTENT, _PLACE, _SEGMENT)), f"a frame of another form: {form}"
     derivation = first[_DERIVATION][0]
-    # but for what `_frame` writes, frames differ in nothing
+    # but for what is written here, frames differ in nothing
     rest = _without(derivation, _SOURCE), _without(derivation[_SOURCE][0], _CLASS, _INSTANCE)
-    forms = {tuple(sorted(frame.keys())) for frame in frames}
-    assert forms <= {(_DERIVATION, _CONTENT, _PLACE), (_DERIVATION, _CONTENT, _PLACE, _SEGMENT)}, f"frames of another form: {forms}"
-    hold(made, _FRAMES, [_frame(frame, source, rest) for frame, source in zip(frames, sources, strict=True)])
+    used = [int(z) for z in np.unique(frames.slices)]
+    derivations = {z: _derivation(rest, sources[z]) for z in used}
+    places = {z: _place(planes[z]) for z in used}
+    by_segment = frames.numbers.any()
+    rows = zip(frames.numbers.tolist(), frames.slices.tolist(), frames.places.tolist(), strict=True)
+    if _SEGMENT in form:
+        items = (_item(derivations[z], _content(number, place), places[z], _segment(number)) for number, z, place in rows)
+    elif by_segment:
+        items = (_item(derivations[z], _content(number, place), places[z]) for number, z, place in rows)
+    else:
+        items = (_item(derivations[z], _content(place), places[z]) for _, z, place in rows)
+    hold(made, _FRAMES, items)
 
 
-def _frame(frame: Dataset, source: tuple[str, str, int | None], rest: tuple[dict[BaseTag, bytes], dict[BaseTag, bytes]]) -> bytes:
+def _derivation(rest: tuple[dict[BaseTag, bytes], dict[BaseTag, bytes]], source: SliceSource) -> bytes:
     of_derivation, of_source = rest
-    sop_class_uid, sop_instance_uid, number = source
-    image = {**of_source, _CLASS: _uid(_CLASS, sop_class_uid), _INSTANCE: _uid(_INSTANCE, sop_instance_uid)}
-    if number is not None:
-        image[_FRAME] = _element(_FRAME, b"IS", _padded(str(number).encode(), b" "))
+    image = {**of_source, _CLASS: _uid(_CLASS, source.sop_class_uid), _INSTANCE: _uid(_INSTANCE, source.sop_instance_uid)}
+    if source.frame is not None:
+        image[_FRAME] = _element(_FRAME, b"IS", _padded(str(source.frame).encode(), b" "))
     derivation = {**of_derivation, _SOURCE: _sequence(_SOURCE, _item(*_in_order(image)))}
-    indices = frame[_CONTENT][0][_INDICES].value
-    listed = [indices] if isinstance(indices, int) else list(indices)
-    position = "\\".join(decimal(mm) for mm in frame[_PLACE][0][_POSITION].value)
-    elements = [
-        _sequence(_DERIVATION, _item(*_in_order(derivation))),
-        _sequence(_CONTENT, _item(_element(_INDICES, b"UL", struct.pack(f"<{len(listed)}I", *listed)))),
-        _sequence(_PLACE, _item(_element(_POSITION, b"DS", _padded(position.encode(), b" ")))),
-    ]
-    if _SEGMENT in frame:
-        elements.append(_sequence(_SEGMENT, _item(_element(_NUMBER, b"US", struct.pack("<H", frame[_SEGMENT][0][_NUMBER].value)))))
-    return _item(*elements)
+    return _sequence(_DERIVATION, _item(*_in_order(derivation)))
+
+
+def _content(*indices: int) -> bytes:
+    return _sequence(_CONTENT, _item(_element(_INDICES, b"UL", struct.pack(f"<{len(indices)}I", *indices))))
+
+
+def _place(plane: Dataset) -> bytes:
+    position = "\\".join(decimal(mm) for mm in plane[_POSITION].value)
+    return _sequence(_PLACE, _item(_element(_POSITION, b"DS", _padded(position.encode(), b" "))))
+
+
+def _segment(number: int) -> bytes:
+    return _sequence(_SEGMENT, _item(_element(_NUMBER, b"US", struct.pack("<H", number))))
 
 
 def _without(dataset: Dataset, *tags: BaseTag) -> dict[BaseTag, bytes]:

@@ -1,0 +1,80 @@
+"""Pixel data that goes straight into the file: it is never held twice."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.encaps import encapsulate
+from pydicom.pixels import get_encoder
+from pydicom.uid import UID, JPEGLSLossless, RLELossless
+
+_ELEMENT = b"\xe0\x7f\x10\x00"
+_UNDEFINED = b"\xff\xff\xff\xff"
+_END_OF_FRAGMENTS = b"\xfe\xff\xdd\xe0\0\0\0\0"
+_LONGEST = 2**32 - 2
+_PLUGINS = {RLELossless: "pylibjpeg", JPEGLSLossless: "pyjpegls"}
+"""Named, because the library would take GDCM first, whose writer of RLE ends the process at frames with an odd number of pixels."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pixels:
+    """The value of Pixel Data (7FE0,0010).
+
+    Attributes
+    ----------
+    size
+        Bytes of the value, without the one that makes their number even.
+    write
+        Fills an array of `size` zeros with the value.
+    fragments
+        Whether the value is fragments of compressed frames, their delimiters included (PS3.5 A.4).
+    """
+
+    vr: str
+    size: int
+    write: Callable[[NDArray[np.uint8]], None]
+    fragments: bool = False
+
+    def append_to(self, file: BytesIO) -> None:
+        """Write the element at the end of a file in Explicit VR Little Endian."""
+        assert self.size <= _LONGEST, "no element is longer than 4 GiB (PS3.5 7.1)"
+        even = self.size + self.size % 2
+        file.seek(0, 2)
+        file.write(_ELEMENT + self.vr.encode() + b"\0\0" + (_UNDEFINED if self.fragments else even.to_bytes(4, "little")))
+        begins = file.tell()
+        # the file grows once, to its final size, all zeros
+        file.seek(even - 1, 1)
+        file.write(b"\0")
+        with file.getbuffer() as whole, whole[begins : begins + self.size] as part:
+            self.write(np.frombuffer(part, dtype=np.uint8))
+
+    def value(self) -> bytes:
+        """The value alone, of even length."""
+        filled = np.zeros(self.size + self.size % 2, dtype=np.uint8)
+        self.write(filled[: self.size])
+        return filled.tobytes()
+
+
+def encapsulated(frames: NDArray[Any], syntax: UID) -> Pixels:
+    """Frames (frame, row, column) of unsigned values, each compressed without loss and in a fragment of its own, behind an offset table."""
+    _, rows, columns = frames.shape
+    encoder = get_encoder(syntax)
+    described = {
+        "rows": rows,
+        "columns": columns,
+        "number_of_frames": 1,
+        "samples_per_pixel": 1,
+        "pixel_representation": 0,
+        "bits_allocated": 8 * frames.dtype.itemsize,
+        "bits_stored": 8 * frames.dtype.itemsize,
+        "photometric_interpretation": "MONOCHROME2",
+    }
+    value = encapsulate([encoder.encode(frame, encoding_plugin=_PLUGINS[syntax], **described) for frame in frames]) + _END_OF_FRAGMENTS
+
+    def write(out: NDArray[np.uint8]) -> None:
+        out[:] = np.frombuffer(value, dtype=np.uint8)
+
+    return Pixels(vr="OB", size=len(value), write=write, fragments=True)
