@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from highdicom import sr
 from pydicom.dataset import Dataset
-from pydicom.uid import SegmentationStorage
 
 from node.domain.profile import Form, Kind
 from node.results.codes import item
@@ -29,19 +28,19 @@ def segment_report(
     encoding = encoding.replacing(Kind.SR, form)
     before = [one.sop_instance_uid for one in encoding.predecessors]
     identity = identify(encoding, sources, "sr", "measurements", *before, *also)
-    groups = _groups(encoding, found, str(seg.SOPInstanceUID))
+    groups = _groups(encoding, found, seg)
     return encoded(Kind.SR, report(encoding, sources, groups, identity, segmentation=seg), identity, form.value)
 
 
-def _groups(encoding: Encoding, found: Sequence[Numbered], seg_uid: str) -> Groups:
+def _groups(encoding: Encoding, found: Sequence[Numbered], seg: Dataset) -> Groups:
     """What each segment is, where its mask lies, how certain it is there, and its measurements."""
     return [
         sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
             tracking_identifier=tracked(encoding, one.segment.label),
             # by hand: the library's own way fails on segmentations of one segment, which stands in the shared groups
             referenced_segment=sr.ReferencedSegment(
-                sop_class_uid=SegmentationStorage,
-                sop_instance_uid=seg_uid,
+                sop_class_uid=str(seg.SOPClassUID),
+                sop_instance_uid=str(seg.SOPInstanceUID),
                 segment_number=one.number,
                 source_series=sr.SourceSeriesForSegmentation(encoding.subject.series_instance_uid),
             ),
