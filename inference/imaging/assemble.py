@@ -116,6 +116,8 @@ def _greyscale(images: Sequence[Instance]) -> None:
 
 def _placed(images: Sequence[Instance]) -> None:
     """Every frame has a position and an orientation, or the series is no volume."""
+    for image in images:
+        image.refuse_half_a_place()
     placeless = [image for image in images if any(plane is None for plane in image.planes)]
     if not placeless:
         return

@@ -34,9 +34,11 @@ def same_image(a: Path, b: Path) -> bool:
 
 def _instance(path: Path) -> Instance | None:
     try:
-        return read_instance(path)
+        instance = read_instance(path)
     except NoPixelData:
         return None
+    instance.refuse_half_a_place()
+    return instance
 
 
 def _same_header(first: Instance, second: Instance) -> bool:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.imaging import tags
-from inference.imaging.header import Instance, Rescale, read_instance
+from inference.imaging.groups import Rescale
+from inference.imaging.header import Instance, read_instance
 from inference.imaging.stored import StoredFrames, Values
 
 INT16 = np.iinfo(np.int16)
@@ -29,6 +30,7 @@ def decode(path: Path) -> Values:
         Any of `inference.imaging.errors` about the file or its pixels.
     """
     instance = read_instance(path)
+    instance.refuse_half_a_place()
     stored = StoredFrames(instance)
     shape = (instance.pixels.rows, instance.pixels.columns)
     if instance.pixels.samples > 1:

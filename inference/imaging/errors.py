@@ -139,3 +139,38 @@ class NotAPair(InputError):
 
     code = "HLM-3021"
     remedy = "Send the prior study of the patient, then `hilum jobs retry JOB`; or narrow the route's `when` to patients who have one."
+
+
+class TooLarge(InputError):
+    """The images of one subject would take more memory than one analysis may."""
+
+    code = "HLM-3022"
+    remedy = "Send a shorter loop or a cropped one; or route the series to an application that analyses single images."
+
+
+class UnsupportedColour(InputError):
+    """The pixels are in a colour space that the standard has retired, or are no image at all."""
+
+    code = "HLM-3023"
+    remedy = "Let the sender write RGB, YBR_FULL or greyscale images."
+
+
+class NotImages(InputError):
+    """The application analyses single images, and the files hold none."""
+
+    code = "HLM-3024"
+    remedy = "Route the series to an application for what it holds (a volume, a cine), or narrow the route's `when`."
+
+
+class NotACine(InputError):
+    """The application analyses frames over time, and the files hold none, or several loops of which it takes one."""
+
+    code = "HLM-3025"
+    remedy = "Route the series to an application for what it holds (a volume, single images), or send the loop that is wanted alone."
+
+
+class IncompleteConcatenation(InputError):
+    """Of a multi-frame image that was cut into several instances (PS3.3 C.7.6.16.1.1) some are missing."""
+
+    code = "HLM-3026"
+    remedy = "Send the missing instances of the series."

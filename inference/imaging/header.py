@@ -4,17 +4,15 @@ Values are parsed here from the raw bytes of the few elements that count: half t
 an unrelated damaged element could spoil.
 """
 
-import math
 import os
 import struct
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 from pydicom import dcmread
-from pydicom.dataset import Dataset, FileDataset
+from pydicom.dataset import FileDataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
@@ -22,6 +20,7 @@ from inference.imaging import tags
 from inference.imaging.deflated import refuse_bomb
 from inference.imaging.errors import MissingAttribute, NoPixelData, NotDicom, Truncated, UnsupportedSyntax
 from inference.imaging.geometry import Plane
+from inference.imaging.groups import Rescale, functional_groups, planes_of, rescale_of
 
 UNDEFINED_LENGTH = 0xFFFFFFFF
 PARSE_ERRORS = (
@@ -63,14 +62,6 @@ class PixelFormat:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rescale:
-    """Stored value to modality value (PS3.3 C.11.1): `value * slope + intercept`."""
-
-    slope: float = 1.0
-    intercept: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Instance:
     """One instance: identity, pixel format, and for each frame its rescale and (where it has one) its plane."""
 
@@ -90,8 +81,21 @@ class Instance:
     lookup_table: bool
     """A Modality LUT stands in place of the rescale."""
     planes: tuple[Plane | None, ...]
+    misplaced: str
+    """Why a frame has no plane though something is said of its place; "" where nothing is wrong. Only volumes mind."""
     header: FileDataset = field(compare=False, repr=False)
     """The data set before the pixels, as it was read: whoever refers to the instance later need not read it again."""
+
+    def refuse_half_a_place(self) -> None:
+        """For those to whom the place of an image matters.
+
+        Raises
+        ------
+        MissingAttribute
+            Position, orientation and pixel spacing are given only in part.
+        """
+        if self.misplaced:
+            raise MissingAttribute(self.misplaced)
 
 
 def read_instance(path: Path) -> Instance:
@@ -121,10 +125,13 @@ def read_instance(path: Path) -> Instance:
     pixels = _pixel_format(dataset, sop_instance_uid, offset, length, tag)
     _not_cut_off(pixels, size, sop_instance_uid)
     modality = tags.text(dataset, tags.MODALITY)
-    shared, per_frame = _functional_groups(dataset, pixels, sop_instance_uid)
+    shared, per_frame = functional_groups(dataset, pixels.frames, sop_instance_uid)
     frames = [(group, shared) for group in per_frame] or [(dataset, dataset)] * pixels.frames
     multiframe = bool(per_frame) or pixels.frames > 1
-    rescales = [_rescale(own, common, sop_instance_uid) for own, common in frames]
+    planes, misplaced = planes_of(
+        frames, sop_instance_uid, (pixels.rows, pixels.columns), placed=bool(per_frame) or pixels.frames == 1, multiframe=multiframe
+    )
+    rescales = [rescale_of(own, common, sop_instance_uid) for own, common in frames]
     return Instance(
         path=path,
         sop_instance_uid=sop_instance_uid,
@@ -139,13 +146,8 @@ def read_instance(path: Path) -> Instance:
         physical=modality in {"CT", "PT", "NM"} or any(kind not in {"", "US", "NORMALIZED"} for _, kind in rescales),
         multiframe=multiframe,
         lookup_table=tags.MODALITY_LUT in dataset,
-        planes=tuple(
-            _plane(own, common, sop_instance_uid, number if multiframe else None, pixels)
-            # frames of a classic multi-frame instance have no place of their own (cine, dynamic, gated)
-            if per_frame or pixels.frames == 1
-            else None
-            for number, (own, common) in enumerate(frames, start=1)
-        ),
+        planes=planes,
+        misplaced=misplaced,
         header=dataset,
     )
 
@@ -231,69 +233,3 @@ def _not_cut_off(pixels: PixelFormat, size: int, uid: str) -> None:
     present = min(size - pixels.offset, pixels.length) if pixels.offset else pixels.length
     if present < needed:
         raise Truncated(f"{uid} holds {present} of the {needed} bytes of pixel data that its header describes")
-
-
-def _functional_groups(dataset: Dataset, pixels: PixelFormat, uid: str) -> tuple[Dataset, Sequence[Dataset]]:
-    """The shared and the per-frame functional groups (PS3.3 C.7.6.16); empty ones for a classic instance."""
-    per_frame = tags.items(dataset, tags.PER_FRAME_GROUPS, uid)
-    if not per_frame:
-        return Dataset(), ()
-    if len(per_frame) != pixels.frames:
-        raise MissingAttribute(f"{uid} has {pixels.frames} frames and per-frame functional groups for {len(per_frame)}")
-    shared = tags.items(dataset, tags.SHARED_GROUPS, uid)
-    return (shared[0] if shared else Dataset()), per_frame
-
-
-def _rescale(own: Dataset, common: Dataset, uid: str) -> tuple[Rescale, str]:
-    """The rescale of one frame and its RescaleType."""
-    holder = _macro(own, common, tags.PIXEL_VALUE_TRANSFORMATION, uid)
-    slope = tags.numbers(holder, tags.RESCALE_SLOPE, uid, 1)
-    intercept = tags.numbers(holder, tags.RESCALE_INTERCEPT, uid, 1)
-    if slope and slope[0] == 0:
-        raise MissingAttribute(f"RescaleSlope of {uid} is 0: every value would be the same")
-    rescale = Rescale(slope=slope[0] if slope else 1.0, intercept=intercept[0] if intercept else 0.0)
-    return rescale, tags.text(holder, tags.RESCALE_TYPE)
-
-
-def _plane(own: Dataset, common: Dataset, uid: str, frame: int | None, pixels: PixelFormat) -> Plane | None:
-    """Where the frame lies; None when nothing says so.
-
-    Raises
-    ------
-    MissingAttribute
-        Position, orientation and pixel spacing are given only in part.
-    """
-    position = tags.numbers(_macro(own, common, tags.PLANE_POSITION, uid), tags.IMAGE_POSITION, uid, 3)
-    orientation = tags.numbers(_macro(own, common, tags.PLANE_ORIENTATION, uid), tags.IMAGE_ORIENTATION, uid, 6)
-    measures = _macro(own, common, tags.PIXEL_MEASURES, uid)
-    spacing = tags.numbers(measures, tags.PIXEL_SPACING, uid, 2)
-    if position is None and orientation is None:
-        return None
-    if position is None or orientation is None or spacing is None:
-        given = {"ImagePositionPatient": position, "ImageOrientationPatient": orientation, "PixelSpacing": spacing}
-        absent = " and ".join(keyword for keyword, value in given.items() if value is None)
-        raise MissingAttribute(f"{absent} is absent in {uid}" + (f" frame {frame}" if frame else ""))
-    thickness = tags.numbers(measures, tags.SLICE_THICKNESS, uid, 1)
-    x, y, z = position
-    rx, ry, rz, cx, cy, cz = orientation
-    return Plane(
-        uid=uid,
-        frame=frame,
-        position=(x, y, z),
-        orientation=(rx, ry, rz, cx, cy, cz),
-        spacing=(spacing[0], spacing[1]),
-        rows=pixels.rows,
-        columns=pixels.columns,
-        thickness=thickness[0] if thickness and math.isfinite(thickness[0]) else None,
-    )
-
-
-def _macro(own: Dataset, common: Dataset, sequence: int, uid: str) -> Dataset:
-    """The item of a functional group macro: the frame's own, else the shared one; the data set itself in a classic instance."""
-    if own is common:
-        return own
-    for group in (own, common):
-        found = tags.items(group, sequence, uid)
-        if found:
-            return found[0]
-    return Dataset()

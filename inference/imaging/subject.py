@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from inference.imaging.volume import SliceSource, Volume
 
+Region: TypeAlias = tuple[int, int, int, int, float, float]
+"""(left, top, right, bottom, mm per column, mm per row): the first and the last column and row that belong to the region, from 0."""
+
 
 class Takes(StrEnum):
     """The kind of subject that an application analyses."""
@@ -72,6 +75,10 @@ class Image:
         What the header says of the projection, for people ("L MLO", "PA"); "" where it says nothing.
     laterality
         "L", "R", "B" or "".
+    orientation
+        PatientOrientation: where the rows and where the columns run to ("P", "FL"), where the header says so; a mirrored image shows here.
+    regions
+        As of a `Cine`: calibrated regions of an ultrasound still.
     """
 
     pixels: NDArray[Any]
@@ -82,11 +89,13 @@ class Image:
     calibrated: bool
     view: str
     laterality: str
+    orientation: tuple[str, str] | None = None
+    regions: tuple[Region, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Images:
-    """The images of one series, or the views of one study, in the order (series, InstanceNumber, UID)."""
+    """The images of one series, or the views of one study, in the order (SeriesNumber, series, InstanceNumber, instance, frame)."""
 
     images: tuple[Image, ...]
     modality: str
@@ -108,11 +117,14 @@ class Cine:
     Attributes
     ----------
     frames
-        (T, Y, X) or (T, Y, X, 3) uint8 RGB.
+        (T, Y, X) modality values as of an `Image`, uint8 where they fit and are stored so, or (T, Y, X, 3) uint8 RGB.
     times_s
-        (T,) float64: seconds from the first frame (FrameTime, FrameTimeVector or CineRate); None where the header says nothing.
+        (T,) float64: seconds from the first frame (frame date-times, FrameTime, FrameTimeVector, CineRate or ActualFrameDuration); None
+        where the header says nothing, or something that cannot be.
     regions
-        Calibrated regions (PS3.3 C.8.5.5) as (left, top, right, bottom, mm per column, mm per row), of those in cm alone.
+        Calibrated regions (PS3.3 C.8.5.5), of two-dimensional tissue in cm alone.
+    spacing_mm, calibrated
+        As of an `Image`: an angiogram has them, an ultrasound loop its regions.
     """
 
     frames: NDArray[Any]
@@ -121,8 +133,10 @@ class Cine:
     modality: str
     study_instance_uid: str
     series_instance_uid: str
-    regions: tuple[tuple[int, int, int, int, float, float], ...] = ()
+    regions: tuple[Region, ...] = ()
     frame_of_reference_uid: str = ""
+    spacing_mm: tuple[float, float] | None = None
+    calibrated: bool = False
 
 
 Subject: TypeAlias = Volume | Pair | Images | Cine

@@ -8,8 +8,9 @@ from typing import Literal, TypeAlias
 from pydicom.dataset import FileDataset
 
 from inference.imaging.assemble import imaging, volume_from
-from inference.imaging.errors import NotAPair
+from inference.imaging.errors import NotACine, NotAPair, naming
 from inference.imaging.header import Instance, read_instance
+from inference.imaging.single import cine_from, images_from, loops_among
 from inference.imaging.subject import Pair, Subject, Takes
 from inference.stages import ASSEMBLE, stage
 
@@ -81,6 +82,25 @@ def _pair(instances: Sequence[Instance], parts: Parts, series_instance_uid: str,
     return [Assembled(subject=pair, headers=_headers([*current, *prior]))]
 
 
+def _images(instances: Sequence[Instance], parts: Parts, series_instance_uid: str, threads: int) -> list[Assembled]:
+    images, used, remarks = images_from(instances, series_instance_uid, threads=threads)
+    return [Assembled(subject=images, headers=_headers(used), remarks=tuple(remarks))]
+
+
+def _cines(instances: Sequence[Instance], parts: Parts, series_instance_uid: str, threads: int) -> list[Assembled]:
+    loops = loops_among(instances)
+    if len(loops) > 1 and parts == "refuse":
+        raise NotACine(f"{len(loops)} loops in one series: {naming(loop.sop_instance_uid for loop in loops)}")
+    made = []
+    for number, loop in enumerate(loops, start=1):
+        cine, remarks = cine_from(loop, threads=threads)
+        if len(loops) < len(instances):
+            remarks.append(f"{len(instances) - len(loops)} of {len(instances)} instances are single images and were not looked at.")
+        part = f"loop {number} of {len(loops)}" if len(loops) > 1 else ""
+        made.append(Assembled(subject=cine, headers=_headers([loop]), part=part, remarks=tuple(remarks)))
+    return made
+
+
 def _headers(instances: Sequence[Instance]) -> tuple[FileDataset, ...]:
     return tuple(instance.header for instance in instances)
 
@@ -88,4 +108,6 @@ def _headers(instances: Sequence[Instance]) -> tuple[FileDataset, ...]:
 _READERS: Mapping[Takes, Callable[[Sequence[Instance], Parts, str, int], list[Assembled]]] = {
     Takes.VOLUME: _volumes,
     Takes.PAIR: _pair,
+    Takes.IMAGES: _images,
+    Takes.CINE: _cines,
 }

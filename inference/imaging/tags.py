@@ -5,7 +5,7 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
-from pydicom.datadict import keyword_for_tag
+from pydicom.datadict import dictionary_VR, keyword_for_tag
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
@@ -44,12 +44,45 @@ PLANE_POSITION = 0x00209113
 PLANE_ORIENTATION = 0x00209116
 PIXEL_MEASURES = 0x00289110
 PIXEL_VALUE_TRANSFORMATION = 0x00289145
+SERIES_NUMBER = 0x00200011
+INSTANCE_NUMBER = 0x00200013
+LATERALITY = 0x00200060
+IMAGE_LATERALITY = 0x00200062
+PATIENT_ORIENTATION = 0x00200020
+VIEW_POSITION = 0x00185101
+VIEW_CODE = 0x00540220
+VIEW_MODIFIER_CODE = 0x00540222
+CODE_VALUE = 0x00080100
+CODE_MEANING = 0x00080104
+IMAGER_PIXEL_SPACING = 0x00181164
+NOMINAL_SCANNED_PIXEL_SPACING = 0x00182010
+CALIBRATION_TYPE = 0x00280A02
+LUT_DESCRIPTOR = 0x00283002
+LUT_DATA = 0x00283006
+FRAME_INCREMENT_POINTER = 0x00280009
+FRAME_TIME = 0x00181063
+FRAME_TIME_VECTOR = 0x00181065
+CINE_RATE = 0x00180040
+ACTUAL_FRAME_DURATION = 0x00181242
+ULTRASOUND_REGIONS = 0x00186011
+REGION_SPATIAL_FORMAT = 0x00186012
+REGION_LEFT = 0x00186018
+REGION_TOP = 0x0018601A
+REGION_RIGHT = 0x0018601C
+REGION_BOTTOM = 0x0018601E
+REGION_UNITS_ACROSS = 0x00186024
+REGION_UNITS_DOWN = 0x00186026
+REGION_DELTA_ACROSS = 0x0018602C
+REGION_DELTA_DOWN = 0x0018602E
+FRAME_CONTENT = 0x00209111
+FRAME_REFERENCE_DATE_TIME = 0x00189151
+FRAME_ACQUISITION_DATE_TIME = 0x00189074
 PIXEL_DATA = 0x7FE00010
 FLOAT_PIXEL_DATA = 0x7FE00008
 DOUBLE_FLOAT_PIXEL_DATA = 0x7FE00009
 PIXELS = frozenset({PIXEL_DATA, FLOAT_PIXEL_DATA, DOUBLE_FLOAT_PIXEL_DATA})
 
-_BINARY = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}
+_BINARY = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d", "AT": "H"}
 
 
 def text(dataset: Dataset, tag: int) -> str:
@@ -76,6 +109,21 @@ def numbers(dataset: Dataset, tag: int, uid: str, count: int) -> tuple[float, ..
     if len(parsed) != count or not all(map(math.isfinite, parsed)):
         raise MissingAttribute(f"{keyword_for_tag(tag)} of {uid} is {value!r:.60}, not {count} finite numbers")
     return parsed
+
+
+def stated(dataset: Dataset, tag: int, count: int) -> tuple[float, ...] | None:
+    """`numbers`, of an attribute that images do without: None also where it is no such thing."""
+    try:
+        return numbers(dataset, tag, "", count)
+    except MissingAttribute:
+        return None
+
+
+def pointers(dataset: Dataset, tag: int) -> tuple[int, ...]:
+    """The attribute tags that an element of VR AT names."""
+    value = _raw(dataset, tag)
+    halves = tuple(map(int, value)) if isinstance(value, tuple) else ()
+    return tuple(group << 16 | element for group, element in zip(halves[::2], halves[1::2], strict=False))
 
 
 def integer(dataset: Dataset, tag: int, uid: str, *, default: int | None = None) -> int:
@@ -136,9 +184,12 @@ def _raw(dataset: Dataset, tag: int) -> str | tuple[float, ...] | None:
     if value is None:
         return None
     if not isinstance(element, RawDataElement):
+        if element.VR == "AT":
+            tags_named = [value] if isinstance(value, int) else value
+            return tuple(float(half) for each in tags_named for half in (int(each) >> 16, int(each) & 0xFFFF))
         parts = [value] if isinstance(value, (str, int, float)) else value
         return "\\".join(str(part) for part in parts)
-    kind = _BINARY.get(element.VR or _implicit_vr(tag))
+    kind = _BINARY.get(_implicit_vr(tag) if element.VR in {None, "UN"} else element.VR)
     if kind is None:
         return str(value, "latin-1").strip(" \0")
     size = struct.calcsize(kind)
@@ -147,8 +198,8 @@ def _raw(dataset: Dataset, tag: int) -> str | tuple[float, ...] | None:
 
 
 def _implicit_vr(tag: int) -> str:
-    # of the elements read here only those of group 0028 below hold binary numbers
-    return "US" if tag in _UNSIGNED else "CS"
-
-
-_UNSIGNED = frozenset({SAMPLES_PER_PIXEL, PLANAR_CONFIGURATION, ROWS, COLUMNS, BITS_ALLOCATED, BITS_STORED, HIGH_BIT, PIXEL_REPRESENTATION})
+    try:
+        vr = dictionary_VR(tag)
+    except KeyError:
+        return "CS"
+    return "US" if vr == "US or SS" else vr

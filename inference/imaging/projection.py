@@ -1,0 +1,156 @@
+"""What the header of a single image says of its projection: view, side, and how far apart pixels are, and whether in the patient."""
+
+from collections.abc import Sequence
+
+from pydicom.dataset import Dataset
+
+from inference.imaging import tags
+from inference.imaging.header import PARSE_ERRORS, Instance
+from inference.imaging.subject import Region
+
+SAME_SPACING = 1e-3
+"""Relative difference within which two spacings are one number that was written twice."""
+
+PROJECTIONS = frozenset({"CR", "DX", "MG", "RG", "RF", "XA", "IO", "PX", "DR"})
+"""Modalities whose pixels lie on a detector, behind the patient and therefore magnified."""
+
+VIEWS = {
+    "399162004": "CC",
+    "399368009": "MLO",
+    "399260004": "ML",
+    "399352003": "LM",
+    "399099002": "LMO",
+    "399196006": "FB",
+    "399188001": "SIO",
+    "441555000": "ISO",
+    "399192008": "XCCL",
+    "399101009": "XCCM",
+    "272479007": "PA",
+    "399348003": "AP",
+    "399173006": "LL",
+    "399198007": "RL",
+    "399135007": "LAO",
+    "399356000": "RAO",
+    "399006002": "LPO",
+    "399038007": "RPO",
+    # as the same views were coded before SNOMED CT
+    "R-10242": "CC",
+    "R-10226": "MLO",
+    "R-10224": "ML",
+    "R-10228": "LM",
+    "R-10230": "LMO",
+    "R-10244": "FB",
+    "R-102D0": "SIO",
+    "R-40AAA": "ISO",
+    "R-1024A": "XCCL",
+    "R-1024B": "XCCM",
+    "R-40888": "PA",
+    "R-10206": "AP",
+    "R-10236": "LL",
+    "R-10232": "RL",
+    "R-10220": "LAO",
+    "R-40985": "RAO",
+    "R-10212": "LPO",
+    "R-10210": "RPO",
+}
+"""Codes of CID 4010 (DX View) and CID 4014 (View for Mammography) in the letters that people use."""
+
+CENTIMETRES = 3
+"""PhysicalUnitsXDirection (PS3.3 C.8.5.5.1.15)."""
+TWO_DIMENSIONAL = 1
+"""RegionSpatialFormat (PS3.3 C.8.5.5.1.1)."""
+
+
+def view_of(header: Dataset) -> str:
+    """Side and view for people: "L MLO", "PA"; "" where the header says nothing."""
+    return " ".join(part for part in (laterality_of(header), _view(header)) if part)
+
+
+def laterality_of(header: Dataset) -> str:
+    """ "L", "R", "B"; "" where the part is unpaired or nothing is said. ImageLaterality goes before Laterality, which is the series'."""
+    stated = tags.text(header, tags.IMAGE_LATERALITY) or tags.text(header, tags.LATERALITY)
+    return stated if stated in {"L", "R", "B"} else ""
+
+
+def orientation_of(header: Dataset) -> tuple[str, str] | None:
+    """Where rows and columns run to (PS3.3 C.7.6.1.1.1), letters of A, P, R, L, H, F."""
+    stated = tags.text(header, tags.PATIENT_ORIENTATION).split("\\")
+    if len(stated) != 2:
+        return None
+    row, column = (direction.strip().upper() for direction in stated)
+    return (row, column) if row and column and set(row + column) <= set("APRLHF") else None
+
+
+def spacing_of(instance: Instance) -> tuple[tuple[float, float] | None, bool]:
+    """Distance of rows and of columns in mm, and whether it holds in the patient (PS3.3 10.7.1.3).
+
+    On a projection PixelSpacing is the patient's only where it was calibrated: where its type of calibration stands beside it, or where
+    it differs from what lies on the detector. Otherwise it repeats the detector's.
+    """
+    header = instance.header
+    inside, detector = _distance(header, tags.PIXEL_SPACING), _distance(header, tags.IMAGER_PIXEL_SPACING)
+    detector = detector or _distance(header, tags.NOMINAL_SCANNED_PIXEL_SPACING)
+    if inside is None:
+        own = instance.planes[0].spacing if instance.planes and instance.planes[0] is not None else None
+        return (own, True) if own is not None else (detector, False)
+    if instance.modality not in PROJECTIONS and detector is None:
+        return inside, True
+    calibrated = tags.text(header, tags.CALIBRATION_TYPE) in {"GEOMETRY", "FIDUCIAL"} or (
+        detector is not None and not _alike(inside, detector)
+    )
+    return inside, calibrated
+
+
+def regions_of(instance: Instance) -> tuple[tuple[Region, ...], bool]:
+    """The calibrated regions of an ultrasound image, and whether any had to be left out because it cannot be true.
+
+    A region that reaches beyond the image was written for another size of it: its scale would be wrong, too.
+    """
+    pixels, found, doubted = instance.pixels, [], False
+    for item in _items(instance):
+        corners = [tags.stated(item, tag, 1) for tag in (tags.REGION_LEFT, tags.REGION_TOP, tags.REGION_RIGHT, tags.REGION_BOTTOM)]
+        units = [tags.stated(item, tag, 1) for tag in (tags.REGION_UNITS_ACROSS, tags.REGION_UNITS_DOWN)]
+        deltas = [tags.stated(item, tag, 1) for tag in (tags.REGION_DELTA_ACROSS, tags.REGION_DELTA_DOWN)]
+        if tags.stated(item, tags.REGION_SPATIAL_FORMAT, 1) != (TWO_DIMENSIONAL,) or units != [(CENTIMETRES,), (CENTIMETRES,)]:
+            continue
+        edges = [int(corner[0]) for corner in corners if corner is not None]
+        steps = [abs(delta[0]) for delta in deltas if delta is not None]
+        if len(edges) < 4 or len(steps) < 2 or min(steps) <= 0:
+            doubted = True
+            continue
+        left, top, right, bottom = edges
+        if not (0 <= left < right < pixels.columns and 0 <= top < bottom < pixels.rows):
+            doubted = True
+            continue
+        found.append((left, top, right, bottom, steps[0] * 10, steps[1] * 10))
+    return tuple(found), doubted
+
+
+def _items(instance: Instance) -> Sequence[Dataset]:
+    return tags.items(instance.header, tags.ULTRASOUND_REGIONS, instance.sop_instance_uid)
+
+
+def _view(header: Dataset) -> str:
+    stated = tags.text(header, tags.VIEW_POSITION)
+    if stated:
+        return stated
+    codes = tags.items(header, tags.VIEW_CODE, "")
+    if not codes:
+        return ""
+    known = VIEWS.get(tags.text(codes[0], tags.CODE_VALUE))
+    if known is not None:
+        return known
+    try:
+        return str(codes[0][tags.CODE_MEANING].value or "").strip()
+    except PARSE_ERRORS:
+        return ""
+
+
+def _distance(header: Dataset, tag: int) -> tuple[float, float] | None:
+    """Two distances above zero; what is no distance says nothing."""
+    found = tags.stated(header, tag, 2)
+    return (found[0], found[1]) if found is not None and min(found) > 0 else None
+
+
+def _alike(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    return all(abs(a - b) <= SAME_SPACING * max(a, b) for a, b in zip(one, other, strict=True))
