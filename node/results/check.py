@@ -15,6 +15,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.multival import MultiValue
 from pydicom.uid import Comprehensive3DSRStorage, ExplicitVRLittleEndian, SecondaryCaptureImageStorage, SegmentationStorage
 
+from node.domain.profile import Kind
 from node.domain.uid import is_uid
 from node.results.check_report import check_report
 from node.results.check_segmentation import check_segmentation
@@ -22,7 +23,12 @@ from node.results.errors import PageDiffers, ReferencesDiffer, ResultMalformed, 
 from node.results.planes import Sources
 from node.results.port import Encoded, Encoding
 
-_CLASSES = {"seg": SegmentationStorage, "sr": Comprehensive3DSRStorage, "sc": SecondaryCaptureImageStorage}
+_CLASSES = {
+    "seg": SegmentationStorage,
+    "sr": Comprehensive3DSRStorage,
+    "detections": Comprehensive3DSRStorage,
+    "sc": SecondaryCaptureImageStorage,
+}
 
 _COMMON = (
     *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "InstanceNumber", "Modality"),
@@ -100,8 +106,8 @@ def _contents(one: Encoded, dataset: Dataset, encoding: Encoding, sources: Sourc
     try:
         if one.kind == "seg":
             check_segmentation(dataset, encoding, sources)
-        elif one.kind == "sr":
-            check_report(dataset, encoding, sources, segmentations)
+        elif one.kind in (Kind.SR, Kind.DETECTIONS):
+            check_report(dataset, one.kind, encoding, sources, segmentations)
         else:
             _check_page(dataset, sources)
     except _UNREADABLE as absent:

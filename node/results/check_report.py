@@ -1,169 +1,120 @@
-"""Reads a structured report back and compares numbers, codes, tracking identifiers and references with the findings."""
+"""Reads a structured report back: what all reports share, its references and its evidence; what the groups say is check_report_groups."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from pydicom.dataset import Dataset
 
-from inference.codes import Code
-from inference.findings import Measurement
+from inference.imaging.subject import Pair
+from node.domain.profile import Kind
+from node.results.check_content import TRACKING_IDENTIFIER, TRACKING_UID, coded, image, name, named, walk
+from node.results.check_report_detections import check_detections
+from node.results.check_report_groups import check_segment_groups, check_series_groups
 from node.results.errors import ReferencesDiffer, ResultMalformed, ValuesDiffer
 from node.results.planes import Sources
 from node.results.port import Encoding
 
-_RELATIVE = 1e-9
-_GROUP, _SEGMENT, _TRACKING_UID, _FINDING = "125007", "121191", "112040", "121071"
+_GROUP, _SEGMENT = "125007", "121191"
+_LANGUAGE, _OBSERVER_TYPE, _DEVICE, _DEVICE_UID, _PROCEDURE = "121049", "121005", "121007", "121012", "121058"
+_LIBRARY, _LIBRARY_GROUP, _COMMENTS, _COMMENT = "111028", "126200", "C0034375", "121106"
+_WITH_COORDINATES, _TITLES = "126000", ("126001", "126003")
 
 
-def check_report(dataset: Dataset, encoding: Encoding, sources: Sources, segmentations: Sequence[Dataset]) -> None:
-    """Every value, unit, code and tracking identifier is what was found; every reference is in the evidence, and the evidence is known.
+def check_report(dataset: Dataset, kind: Kind, encoding: Encoding, sources: Sources, segmentations: Sequence[Dataset]) -> None:
+    """Every value, unit, code, coordinate and tracking identifier is what was found; every reference is in the evidence, which is what was
+    used.
 
     Raises
     ------
     ResultMalformed, ValuesDiffer, ReferencesDiffer
         What differs.
     """
-    flags = (dataset.CompletionFlag, dataset.VerificationFlag, dataset.PreliminaryFlag)
-    if flags != ("COMPLETE", "UNVERIFIED", "PRELIMINARY") or dataset.ContentTemplateSequence[0].TemplateIdentifier != "1500":
-        raise ResultMalformed(f"the report is marked {flags}, or is not on TID 1500")
-    groups = [item for item in _walk(dataset) if _name(item) == _GROUP]
-    about_segments = [group for group in groups if _named(group, _SEGMENT)]
+    _root(dataset, kind, encoding)
+    groups = [item for item in walk(dataset) if name(item) == _GROUP]
+    about_segments = [group for group in groups if named(group, _SEGMENT)]
     if not groups or len(about_segments) not in (0, len(groups)):
         raise ResultMalformed(f"{len(about_segments)} of {len(groups)} groups refer to a segment: one template a report")
-    if any(len(_named(group, _TRACKING_UID)) != 1 for group in groups):
+    if any(len(named(group, each)) != 1 for group in groups for each in (TRACKING_UID, TRACKING_IDENTIFIER)):
         raise ResultMalformed("a measurement group cannot be tracked")
-    if about_segments:
-        _segment_groups(groups, encoding, segmentations)
+    if kind is Kind.DETECTIONS:
+        check_detections(groups, encoding, sources)
+    elif about_segments:
+        check_segment_groups(groups, encoding, segmentations)
     else:
-        _study_groups(groups, encoding)
+        check_series_groups(groups, encoding)
+    _library(dataset, encoding, sources)
+    _comments(dataset, encoding, more=kind is Kind.SR and not about_segments)
     _references(dataset, encoding, sources, segmentations if about_segments else ())
 
 
-def _segment_groups(groups: Sequence[Dataset], encoding: Encoding, segmentations: Sequence[Dataset]) -> None:
-    """One group for each segment of the segmentation, tracked under the same UID, with its measurements and no other."""
-    (segmentation,) = segmentations
-    described = {int(item.SegmentNumber): item for item in segmentation.SegmentSequence}
-    numbers = []
-    for group in groups:
-        (image,) = _named(group, _SEGMENT)
-        referenced = image.ReferencedSOPSequence[0]
-        number = int(referenced.ReferencedSegmentNumber)
-        if referenced.ReferencedSOPInstanceUID != segmentation.SOPInstanceUID or number not in described:
-            raise ReferencesDiffer(
-                f"the report refers to segment {number} of {referenced.ReferencedSOPInstanceUID}, which is not this job's"
-            )
-        segment = described[number]
-        if segment.TrackingUID != _named(group, _TRACKING_UID)[0].UID:
-            raise ValuesDiffer(f'segment "{segment.SegmentLabel}" is tracked under another UID in the report')
-        finding = _coded(_named(group, _FINDING)[0].ConceptCodeSequence[0])
-        if finding != _coded(segment.SegmentedPropertyTypeCodeSequence[0]):
-            raise ValuesDiffer(f'the report calls segment "{segment.SegmentLabel}" {finding}')
-        meant = [one for one in encoding.findings.measurements if one.segment is not None and one.segment[:64] == segment.SegmentLabel]
-        _compare(_numbers(group), [_meant(one) for one in meant], str(segment.SegmentLabel))
-        numbers.append(number)
-    if sorted(numbers) != sorted(described):
-        raise ValuesDiffer(f"the report speaks of segments {sorted(numbers)}, the segmentation holds {sorted(described)}")
+def _root(dataset: Dataset, kind: Kind, encoding: Encoding) -> None:
+    """Flags, template, title, and the context that IHE AIR asks for: language, observing device, procedure."""
+    flags = (dataset.CompletionFlag, dataset.VerificationFlag, dataset.PreliminaryFlag)
+    if flags != ("COMPLETE", "UNVERIFIED", "PRELIMINARY") or dataset.ContentTemplateSequence[0].TemplateIdentifier != "1500":
+        raise ResultMalformed(f"the report is marked {flags}, or is not on TID 1500")
+    title = name(dataset)
+    if (title == _WITH_COORDINATES) != (kind is Kind.DETECTIONS) or title not in (_WITH_COORDINATES, *_TITLES):
+        raise ResultMalformed(f"the report's title is {title}: 126000 is for coordinates, and for nothing else")
+    missing = [each for each in (_LANGUAGE, _OBSERVER_TYPE, _DEVICE_UID, _PROCEDURE) if not named(dataset, each)]
+    if missing:
+        raise ResultMalformed(f"the report lacks {', '.join(missing)}")
+    (observer,), (device,) = named(dataset, _OBSERVER_TYPE), named(dataset, _DEVICE_UID)
+    if coded(observer.ConceptCodeSequence[0]) != (_DEVICE, "DCM") or encoding.device_uid != device.UID:
+        raise ValuesDiffer("the observer of the report is not the device that analysed")
 
 
-def _study_groups(groups: Sequence[Dataset], encoding: Encoding) -> None:
-    """All measurements of the series and of empty segments, and all evaluations; an empty segment without any reports a volume of 0."""
-    found = {segment.label for segment in encoding.findings.segments if segment.mask.any()}
-    silent = [
-        segment
-        for segment in encoding.findings.segments
-        if segment.label not in found and not any(one.segment == segment.label for one in encoding.findings.measurements)
-    ]
-    meant = [_meant(one) for one in encoding.findings.measurements if one.segment not in found]
-    meant += [("118565006", "SCT", 0.0, "cm3", "")] * len(silent)
-    _compare([number for group in groups for number in _numbers(group)], meant, "the series")
-    said = sorted(_coded(item.ConceptNameCodeSequence[0]) + _coded(item.ConceptCodeSequence[0]) for item in _evaluations(groups, encoding))
-    wanted = sorted(_code(one.finding) + _code(one.value) for one in encoding.findings.evaluations)
-    if said != wanted:
-        raise ValuesDiffer(f"the report evaluates {said}, found was {wanted}")
+def _library(dataset: Dataset, encoding: Encoding, sources: Sources) -> None:
+    """Every image that was used is listed once in the group of its series; frames, where others of the instance were not used."""
+    (library,) = named(dataset, _LIBRARY)
+    listed = [[image(item) for item in group.ContentSequence if item.ValueType == "IMAGE"] for group in named(library, _LIBRARY_GROUP)]
+    subject = encoding.subject
+    used = list(subject.sources) + (list(subject.prior.sources) if isinstance(subject, Pair) else [])
+    meant = []
+    for series in sources.series:
+        images = []
+        for sop_class_uid, uid in series.instances:
+            frames = tuple(sorted(source.frame for source in used if source.sop_instance_uid == uid and source.frame is not None))
+            whole = len(frames) == int(sources.headers[uid].get("NumberOfFrames") or 1)
+            images.append((sop_class_uid, uid, () if whole else frames))
+        meant.append(images)
+    if listed != meant:
+        raise ReferencesDiffer(f"the image library lists {[len(one) for one in listed]} images, used were {[len(one) for one in meant]}")
 
 
-def _evaluations(groups: Sequence[Dataset], encoding: Encoding) -> Iterator[Dataset]:
-    names = {_code(one.finding) for one in encoding.findings.evaluations}
-    for group in groups:
-        for item in group.ContentSequence:
-            if item.ValueType == "CODE" and _coded(item.ConceptNameCodeSequence[0]) in names:
-                yield item
-
-
-def _numbers(group: Dataset) -> list[tuple[str, str, float, str, str]]:
-    """(name, scheme, value, unit, derivation) of every number in a group."""
-    numbers = []
-    for item in group.ContentSequence:
-        if item.ValueType == "NUM":
-            measured = item.MeasuredValueSequence[0]
-            unit = measured.MeasurementUnitsCodeSequence[0]
-            derivations = [part.ConceptCodeSequence[0].CodeValue for part in item.get("ContentSequence") or () if _name(part) == "121401"]
-            exact = float(measured.get("FloatingPointValue", measured.NumericValue))
-            if abs(exact - float(measured.NumericValue)) > 1e-6 * max(abs(exact), 1.0):
-                raise ValuesDiffer(f"the report says {measured.NumericValue} and {exact} of one measurement")
-            numbers.append((*_coded(item.ConceptNameCodeSequence[0]), exact, str(unit.CodeValue), str((derivations or [""])[0])))
-    return numbers
-
-
-def _compare(said: list[tuple[str, str, float, str, str]], meant: list[tuple[str, str, float, str, str]], about: str) -> None:
-    def key(one: tuple[str, str, float, str, str]) -> tuple[str, str, str, str, float]:
-        return one[0], one[1], one[3], one[4], one[2]
-
-    pairs = list(zip(sorted(said, key=key), sorted(meant, key=key), strict=False))
-    same = len(said) == len(meant) and all(
-        key(one)[:4] == key(other)[:4] and abs(one[2] - other[2]) <= _RELATIVE * max(abs(other[2]), 1.0) for one, other in pairs
-    )
-    if not same:
-        raise ValuesDiffer(f"of {about} the report says {said}, found was {meant}")
+def _comments(dataset: Dataset, encoding: Encoding, *, more: bool) -> None:
+    """The part of the series and the remarks of the quality gate, word by word; `more` sentences in a report about the series alone."""
+    said = [str(text.TextValue) for container in named(dataset, _COMMENTS) for text in named(container, _COMMENT)]
+    meant = list(encoding.findings.remarks)
+    part, rest = (said[:1], said[1:]) if encoding.part else ([], said)
+    if encoding.part and not (part and encoding.part in part[0]):
+        raise ValuesDiffer(f"the report does not say that it is about {encoding.part}")
+    if rest[: len(meant)] != meant or (len(rest) > len(meant) and not more):
+        raise ValuesDiffer(f"the report remarks {rest}, the remarks were {meant}")
 
 
 def _references(dataset: Dataset, encoding: Encoding, sources: Sources, segmentations: Sequence[Dataset]) -> None:
-    evidence = {
-        (str(series.SeriesInstanceUID), str(item.ReferencedSOPInstanceUID))
-        for study in dataset.CurrentRequestedProcedureEvidenceSequence
-        for series in study.ReferencedSeriesSequence
-        for item in series.ReferencedSOPSequence
-    }
-    known = {(encoding.subject.series_instance_uid, uid) for _, uid in sources.instances}
-    known |= {(str(one.SeriesInstanceUID), str(one.SOPInstanceUID)) for one in segmentations}
-    if evidence != known:
-        raise ReferencesDiffer(f"the report's evidence holds {len(evidence)} instances, its sources and segmentation are {len(known)}")
-    instances = {uid for _, uid in evidence}
-    for item in _walk(dataset):
+    own = encoding.subject.study_instance_uid
+    known = {(one.study_instance_uid, one.series_instance_uid, uid) for one in sources.series for _, uid in one.instances}
+    known |= {(own, str(one.SeriesInstanceUID), str(one.SOPInstanceUID)) for one in segmentations}
+    current, other = _evidence(dataset, "CurrentRequestedProcedureEvidenceSequence"), _evidence(dataset, "PertinentOtherEvidenceSequence")
+    if current != {one for one in known if one[0] == own} or other != {one for one in known if one[0] != own}:
+        counted = f"{len(current)} and {len(other)} instances, its sources and segmentation are {len(known)}"
+        raise ReferencesDiffer(f"the report's evidence of its own and of other studies holds {counted}")
+    instances = {uid for _, _, uid in known}
+    for item in walk(dataset):
         if item.ValueType in ("IMAGE", "COMPOSITE"):
             uid = str(item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID)
             if uid not in instances:
                 raise ReferencesDiffer(f"the report refers to {uid}, which is not in its evidence")
-    before = [
-        item.ReferencedSOPInstanceUID
-        for study in dataset.get("PredecessorDocumentsSequence") or ()
+    before = {uid for _, _, uid in _evidence(dataset, "PredecessorDocumentsSequence")}
+    if before != {one.sop_instance_uid for one in encoding.predecessors}:
+        raise ReferencesDiffer(f"the report names {sorted(before)} as what it replaces")
+
+
+def _evidence(dataset: Dataset, keyword: str) -> set[tuple[str, str, str]]:
+    """(study, series, instance) of one of the sequences of references."""
+    return {
+        (str(study.StudyInstanceUID), str(series.SeriesInstanceUID), str(item.ReferencedSOPInstanceUID))
+        for study in dataset.get(keyword) or ()
         for series in study.ReferencedSeriesSequence
         for item in series.ReferencedSOPSequence
-    ]
-    if before != [one.sop_instance_uid for one in encoding.predecessors]:
-        raise ReferencesDiffer(f"the report names {before} as what it replaces")
-
-
-def _walk(item: Dataset) -> Iterator[Dataset]:
-    for child in item.get("ContentSequence") or ():
-        yield child
-        yield from _walk(child)
-
-
-def _named(group: Dataset, code: str) -> list[Dataset]:
-    return [item for item in group.get("ContentSequence") or () if _name(item) == code]
-
-
-def _name(item: Dataset) -> str:
-    return str(item.ConceptNameCodeSequence[0].CodeValue)
-
-
-def _coded(item: Dataset) -> tuple[str, str]:
-    return str(item.CodeValue), str(item.CodingSchemeDesignator)
-
-
-def _code(code: Code) -> tuple[str, str]:
-    return code.value, code.scheme
-
-
-def _meant(one: Measurement) -> tuple[str, str, float, str, str]:
-    return one.name.value, one.name.scheme, float(one.value), one.unit.value, one.derivation.value if one.derivation else ""
+    }
