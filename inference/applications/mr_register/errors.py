@@ -1,0 +1,20 @@
+"""Why mr-register cannot say where the prior lies."""
+
+from inference.errors import InputError
+
+
+class NothingToRegister(InputError):
+    """The two volumes have nothing in common that could be brought together."""
+
+    code = "HLM-3170"
+    remedy = "Look at the two series that the reason names: another part of the body, or images without content. Cancel the job."
+
+
+class NotTheSame(InputError):
+    """The prior was laid over the current images as well as it goes, and does not fit."""
+
+    code = "HLM-3171"
+    remedy = (
+        "Compare the two series that the reason names: they may show another part of the body or, behind one patient ID, another person. "
+        "Cancel the job, or narrow the route's `when` so that series of one protocol are compared."
+    )
