@@ -5,7 +5,7 @@ Nothing of the writing code is used here: the bytes are parsed by pydicom and ta
 
 from collections.abc import Sequence
 from io import BytesIO
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from pydicom import dcmread
@@ -13,10 +13,20 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.multival import MultiValue
-from pydicom.uid import Comprehensive3DSRStorage, ExplicitVRLittleEndian, SecondaryCaptureImageStorage, SegmentationStorage
+from pydicom.uid import (
+    Comprehensive3DSRStorage,
+    ExplicitVRLittleEndian,
+    ParametricMapStorage,
+    SecondaryCaptureImageStorage,
+    SegmentationStorage,
+    SpatialRegistrationStorage,
+)
 
 from node.domain.profile import Kind
 from node.domain.uid import is_uid
+from node.results.check_derived import check_derived_series
+from node.results.check_map import check_map
+from node.results.check_registration import check_registration
 from node.results.check_report import check_report
 from node.results.check_segmentation import check_segmentation
 from node.results.errors import PageDiffers, ReferencesDiffer, ResultMalformed, ResultMisidentified
@@ -28,7 +38,10 @@ _CLASSES = {
     "sr": Comprehensive3DSRStorage,
     "detections": Comprehensive3DSRStorage,
     "sc": SecondaryCaptureImageStorage,
+    "map": ParametricMapStorage,
+    "registration": SpatialRegistrationStorage,
 }
+"""The class of each kind; of derived images it is their source's."""
 
 _COMMON = (
     *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "InstanceNumber", "Modality"),
@@ -43,6 +56,7 @@ _TYPE_2 = (
     "ReferringPhysicianName",
 )
 _LONGEST_REMEMBERED = 1024
+_Raw: TypeAlias = tuple[int, str | None, bytes]
 _UNREADABLE = (InvalidDicomError, ValueError, TypeError, KeyError, AttributeError, NotImplementedError, IndexError, EOFError)
 
 
@@ -55,8 +69,10 @@ def check(encoded: Sequence[Encoded], encoding: Encoding, sources: Sources) -> N
         What differs, and in which object; none of them may leave.
     """
     read = []
+    # the instances of one derived series have nearly all of their elements in common: those are looked at once
+    met: set[_Raw] = set()
     for one in encoded:
-        dataset, elements = _read(one)
+        dataset, elements = _read(one, met if one.kind == Kind.DERIVED else set())
         read.append((one, dataset))
         _common(one, dataset, encoding, sources)
         _values(one, elements)
@@ -70,23 +86,37 @@ def check(encoded: Sequence[Encoded], encoding: Encoding, sources: Sources) -> N
     for one, dataset in read:
         # a report goes with the segmentation of its own form
         _contents(one, dataset, encoding.replacing(one.kind, one.form), sources, segmentations.get(one.form, []))
-    for uids in ([one.sop_instance_uid for one in encoded], [one.series_instance_uid for one in encoded]):
+    derived: dict[str, list[Dataset]] = {}
+    for one, dataset in read:
+        if one.kind == Kind.DERIVED:
+            derived.setdefault(one.series_instance_uid, []).append(dataset)
+    for series in derived.values():
+        _derived(series, encoding)
+    alone = [one.series_instance_uid for one in encoded if one.kind != Kind.DERIVED]
+    for uids in ([one.sop_instance_uid for one in encoded], [*alone, *derived]):
         if len(set(uids)) != len(uids):
             raise ResultMisidentified(f"two objects of one job share the UID {uids[0]}")
 
 
-def _read(one: Encoded) -> tuple[Dataset, list[DataElement]]:
+def _derived(series: Sequence[Dataset], encoding: Encoding) -> None:
+    try:
+        check_derived_series(series, encoding)
+    except _UNREADABLE as absent:
+        raise ResultMalformed(f"derived series {series[0].SeriesInstanceUID} lacks what its check looks at: {absent}") from absent
+
+
+def _read(one: Encoded, met: set[_Raw]) -> tuple[Dataset, list[DataElement]]:
     """The object, and every element in it that differs from all others, parsed: items of one form share most of theirs."""
     elements: list[DataElement] = []
     try:
         dataset = dcmread(BytesIO(one.data))
-        _look(dataset, elements, set())
+        _look(dataset, elements, met)
     except _UNREADABLE as broken:
         raise ResultMalformed(f"{_name(one)} cannot be read back: {broken}") from broken
     return dataset, elements
 
 
-def _look(dataset: Dataset, elements: list[DataElement], seen: set[tuple[int, str | None, bytes]]) -> None:
+def _look(dataset: Dataset, elements: list[DataElement], seen: set[_Raw]) -> None:
     """Elements are parsed when they are looked at: look at each that was not met before with the very same bytes."""
     for tag in list(dataset.keys()):
         raw = dataset.get_item(tag)
@@ -108,7 +138,11 @@ def _contents(one: Encoded, dataset: Dataset, encoding: Encoding, sources: Sourc
             check_segmentation(dataset, encoding, sources)
         elif one.kind in (Kind.SR, Kind.DETECTIONS):
             check_report(dataset, one.kind, encoding, sources, segmentations)
-        else:
+        elif one.kind == Kind.MAP:
+            check_map(dataset, encoding, sources)
+        elif one.kind == Kind.REGISTRATION:
+            check_registration(dataset, encoding, sources)
+        elif one.kind == Kind.SC:
             _check_page(dataset, sources)
     except _UNREADABLE as absent:
         raise ResultMalformed(f"{_name(one)} lacks what its check looks at: {absent}") from absent
@@ -123,7 +157,7 @@ def _common(one: Encoded, dataset: Dataset, encoding: Encoding, sources: Sources
     meta = dataset.file_meta
     expected = {
         "SOP Class UID": (dataset.SOPClassUID, one.sop_class_uid),
-        "kind": (dataset.SOPClassUID, _CLASSES[one.kind]),
+        "kind": (dataset.SOPClassUID, _CLASSES.get(one.kind, one.sop_class_uid)),
         "SOP Instance UID": (dataset.SOPInstanceUID, one.sop_instance_uid),
         "series": (dataset.SeriesInstanceUID, one.series_instance_uid),
         "study": (dataset.StudyInstanceUID, encoding.subject.study_instance_uid),

@@ -9,14 +9,13 @@ from pydicom.dataset import Dataset
 from inference.findings import DerivedImage
 from inference.imaging.subject import Pair
 from node.results.errors import DerivedDiffers, ReferencesDiffer, ResultMalformed
-from node.results.planes import Sources
 from node.results.port import Encoding
 
 _HALF = 0.5 + 1e-6
 _OFF_MM = 1e-3
 
 
-def check_derived_series(series: Sequence[Dataset], encoding: Encoding, sources: Sources) -> None:
+def check_derived_series(series: Sequence[Dataset], encoding: Encoding) -> None:
     """All instances of one derived series together are one of the derived images.
 
     Raises

@@ -6,9 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from inference.stages import stage
 from node.domain.profile import Kind
 from node.results.check import check
+from node.results.derived import derived_images
 from node.results.identity import encoded, identify
+from node.results.parametric_map import parametric_maps
 from node.results.planes import Sources, read_sources
 from node.results.port import Encoded, Encoding
+from node.results.registration import registrations
 from node.results.seg import segmentation
 from node.results.seg_forms import bytes_depend_on, forms
 from node.results.segments import numbered, unoccupied
@@ -17,7 +20,7 @@ from node.results.sr_segments import segment_report
 from node.results.sr_series import series_report
 from node.results.summary import drawing, summary, summary_identity
 
-SOURCES, SEGMENTATION, REPORT, PAGE, CHECK = "sources", "segmentation", "report", "page", "check"
+SOURCES, SEGMENTATION, REPORT, IMAGES, PAGE, CHECK = "sources", "segmentation", "report", "images", "page", "check"
 """The stages of an encoding (`inference.stages`)."""
 
 
@@ -25,8 +28,8 @@ def encode(encoding: Encoding) -> list[Encoded]:
     """Make every result object of one job and check each by reading it back.
 
     A segmentation and its report, in each form that is wanted, when any segment has a voxel; a report about the series for what has
-    no mask (evaluations, measurements of the series, segments of which nothing was found); the summary page always. Equal encodings
-    give equal bytes.
+    no mask (evaluations, measurements of the series, segments of which nothing was found); maps, derived images and a registration where
+    there are any; the summary page always. Equal encodings give equal bytes.
 
     Raises
     ------
@@ -52,6 +55,10 @@ def _encode(encoding: Encoding) -> list[Encoded]:
         with stage(REPORT):
             made += series_report(encoding, sources)
             made += detections(encoding, sources)
+        with stage(IMAGES):
+            made += parametric_maps(encoding, sources)
+            made += registrations(encoding, sources)
+            made += derived_images(encoding, sources)
         with stage(PAGE):
             page_identity = summary_identity(encoding, sources)
             made.append(encoded(Kind.SC, summary(encoding, sources, page.result(), page_identity), page_identity))
