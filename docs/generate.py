@@ -54,6 +54,8 @@ def configuration() -> str:
     for key in HILUM.keys:
         text.append(f"## {key.name}\n\n{key.says}\n\n")
         text += _block_tables(key.name, key.kind)
+        if key.name == "profiles":
+            text += _shipped_profiles()
     text += [
         "## when: conditions\n\n",
         "Keys are DICOM keywords of the data dictionary. All conditions of a route must hold. `Modality: CT` asks for equality; otherwise ",
@@ -95,6 +97,30 @@ def _block_tables(path: str, kind: Any) -> Iterator[str]:
     yield "\n"
     for name, key in inner:
         yield from _block_tables(name, key.kind)
+
+
+def _shipped_profiles() -> Iterator[str]:
+    """What the profiles that come with hilum say, key by key."""
+    from node.domain.profile import SHIPPED, Profile
+    from node.settings.profiles import PROFILE, SWITCHES
+
+    def said(profile: Profile, key: str) -> str:
+        if key in SWITCHES:
+            return "true" if SWITCHES[key][0] in profile.kinds else "false"
+        value = getattr(profile, key)
+        if isinstance(value, bool):
+            return str(value).lower()
+        return f"[{', '.join(value)}]" if isinstance(value, tuple) else str(value)
+
+    yield (
+        "`viewer` is for a modern viewer and holds where a sink names none; `pacs` for a conservative PACS; `archive` for a research "
+        "archive.\n\n"
+    )
+    yield f"| | {' | '.join(f'`{name}`' for name in SHIPPED)} |\n|---|{'---|' * len(SHIPPED)}\n"
+    for key in PROFILE.keys:
+        if key.name != "like":
+            yield f"| `{key.name}` | {' | '.join(f'`{said(profile, key.name)}`' for profile in SHIPPED.values())} |\n"
+    yield "\n"
 
 
 def _cell(text: str) -> str:

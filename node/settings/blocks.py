@@ -1,13 +1,14 @@
 """Mappings: a block with declared keys, and names that each hold a block. Unknown, duplicate and missing keys are told here."""
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from node.settings.errors import BadValue, DuplicateKey, MissingKey, UnknownKey, UnknownName, WrongType
+from node.settings.errors import BadValue, DuplicateKey, DuplicateName, MissingKey, UnknownKey, UnknownName, WrongType
 from node.settings.kinds import Kind, Schema
 from node.settings.source import Here, Refused, child, is_empty, kind_of, snippet, suggestion
 
@@ -37,9 +38,11 @@ class Block(Generic[T]):
     build: Callable[..., T]
     check: Callable[[Values, Nodes, Here], None] | None = None
     wants: str = "a mapping"
+    moved: Mapping[str, str] = field(default_factory=dict)
+    """Keys of earlier releases, and what to write instead."""
 
     def read(self, at: Node, here: Here, **more: Any) -> T:
-        found, sound = pairs(at, here, known=[key.name for key in self.keys])
+        found, sound = pairs(at, here, known=[key.name for key in self.keys], moved=self.moved)
         nodes = {name: value for name, (_, value) in found.items()}
         values: dict[str, Any] = {}
         for key in self.keys:
@@ -77,11 +80,13 @@ def _described(key: Key) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Named(Generic[T]):
-    """A mapping of names that the operator chooses to blocks. `of.build` gets `name`; `known` restricts names (a key of `Here.names`)."""
+    """A mapping of names that the operator chooses to blocks. `of.build` gets `name`; `known` restricts names (a key of `Here.names`);
+    those in `reserved` are taken."""
 
     noun: str
     of: Block[T]
     known: str | None = None
+    reserved: Collection[str] = ()
 
     @property
     def wants(self) -> str:
@@ -104,6 +109,8 @@ class Named(Generic[T]):
     def _admit(self, name: str, at: Node, here: Here) -> None:
         if self.known is not None and name not in here.names[self.known]:
             raise here.on("").refuse(UnknownName, at, f'unknown {self.noun} "{name}"{suggestion(name, here.names[self.known])}')
+        if name in self.reserved:
+            raise here.refuse(DuplicateName, at, f"hilum comes with a {self.noun} of this name; choose another")
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
             raise here.refuse(BadValue, at, "a name has letters, digits, dots, hyphens and underscores")
 
@@ -147,7 +154,9 @@ def _title(item: Node, number: int) -> str:
     return f'"{name.value}"' if isinstance(name, ScalarNode) and name.value else str(number)
 
 
-def pairs(at: Node, here: Here, *, known: list[str] | None) -> tuple[dict[str, tuple[ScalarNode, Node]], bool]:
+def pairs(
+    at: Node, here: Here, *, known: list[str] | None, moved: Mapping[str, str] = MappingProxyType({})
+) -> tuple[dict[str, tuple[ScalarNode, Node]], bool]:
     """The entries (key, value) of a mapping by key, and whether nothing was wrong with the keys."""
     if is_empty(at):
         return {}, True  # a key that stands there with nothing under it, as in a file whose entries are commented out
@@ -161,7 +170,10 @@ def pairs(at: Node, here: Here, *, known: list[str] | None) -> tuple[dict[str, t
             sound = False
             continue
         name = str(key.value)
-        if known is not None and name not in known:
+        if name in moved:
+            here.refuse(UnknownKey, key, f'the key "{name}" has moved: {moved[name]}')
+            sound = False
+        elif known is not None and name not in known:
             here.refuse(UnknownKey, key, f'unknown key "{name}"{suggestion(name, known)}')
             sound = False
         elif name in found:

@@ -5,9 +5,9 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from node.domain.profile import Kind
+from node.domain.profile import VIEWER, Kind
 from node.domain.route import Condition, Route
-from node.settings.config import Config
+from node.settings.config import Config, Sink
 
 
 def digest(config: Config) -> Config:
@@ -20,12 +20,21 @@ def _meaning(config: Config) -> dict[str, Any]:
     return {
         "called": sorted(config.node.ae_titles),
         "peers": {name: [peer.ae_title, peer.host, peer.settle.scope.value] for name, peer in config.peers.items()},
-        "sinks": {
-            name: [sink.kind.value, sink.peer or "", str(sink.path or ""), Kind.SC in sink.profile.kinds]
-            for name, sink in config.sinks.items()
-        },
+        "sinks": {name: _sink(sink) for name, sink in config.sinks.items()},
         "routes": [_route(route) for route in config.routes],
     }
+
+
+def _sink(sink: Sink) -> list[Any]:
+    profile = sink.profile
+    # a sink that differs in the page alone means what it meant before there were profiles
+    same = replace(profile, name=VIEWER.name, kinds=profile.kinds | {Kind.SC}) == VIEWER
+    wants = (
+        []
+        if same
+        else [*(profile.masks, profile.compression, profile.empty_masks, sorted(profile.kinds), profile.languages, profile.not_taken)]
+    )
+    return [sink.kind.value, sink.peer or "", str(sink.path or ""), Kind.SC in profile.kinds, *wants]
 
 
 def _route(route: Route) -> dict[str, Any]:

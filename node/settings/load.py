@@ -17,6 +17,7 @@ from node.settings.errors import BadValue, ConfigRefused, DuplicateName
 from node.settings.models import MODELS, REPOSITORY
 from node.settings.node import NODE
 from node.settings.peers import PEERS
+from node.settings.profiles import PROFILES, profiles_of
 from node.settings.routes import ROUTES
 from node.settings.schedule import SCHEDULE
 from node.settings.sinks import SINKS
@@ -31,6 +32,13 @@ HILUM: Block[dict[str, Any]] = Block(
         Key(name="store", kind=STORE, default="{}", says="Where the node remembers, and for how long."),
         Key(name="engines", kind=ENGINES, default="{}", says="What runs models, by a name of yours; `default` need not be named."),
         Key(name="models", kind=MODELS, default="{}", says="The model repository, and further folders of applications."),
+        Key(
+            name="profiles",
+            kind=PROFILES,
+            default="{}",
+            says="What a sink gets of the results, and in which form, by a name of yours. Three come with hilum: `viewer`, `pacs` and "
+            "`archive`. A key that is not there is as in the profile that it is `like`.",
+        ),
         Key(name="sinks", kind=SINKS, default="{}", says="Where results go, by a name of yours."),
         Key(
             name="applications",
@@ -61,7 +69,8 @@ def load(path: Path, *, applications: Collection[str] | None = None) -> Config:
     tree = parse(path)
     here = Here(file=str(path), folder=path.absolute().parent)
     known = applications if applications is not None else _catalog(tree, here)
-    here = Here(file=here.file, folder=here.folder, names=_names(tree, known))
+    profiles = profiles_of(child(tree, "profiles"), here)
+    here = Here(file=here.file, folder=here.folder, names={**_names(tree, known), "profiles": profiles}, profiles=profiles)
     try:
         values = HILUM.read(tree, here)
     except Refused:

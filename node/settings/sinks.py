@@ -1,14 +1,14 @@
 """`sinks:` where results go."""
 
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from node.domain.profile import VIEWER, Kind
+from node.domain.profile import Profile
 from node.settings.blocks import Block, Key, Named, Nodes, Values
 from node.settings.config import Sink, SinkKind
 from node.settings.errors import BadValue
-from node.settings.kinds import DURATION, SWITCH, Choice, FilePath, Reference
+from node.settings.kinds import DURATION, Choice, FilePath, Reference
+from node.settings.profiles import ChosenProfile
 from node.settings.source import Here
 
 
@@ -39,13 +39,13 @@ RETRY = Block(
 _NEEDS = {SinkKind.DIMSE: "peer", SinkKind.FOLDER: "path"}
 
 
-def _sink(*, name: str, kind: SinkKind, peer: str | None, path: Path | None, summary: bool, retry: Retry) -> Sink:
+def _sink(*, name: str, kind: SinkKind, peer: str | None, path: Path | None, profile: Profile, retry: Retry) -> Sink:
     return Sink(
         name=name,
         kind=kind,
         peer=peer,
         path=path,
-        profile=VIEWER if summary else replace(VIEWER, kinds=VIEWER.kinds - {Kind.SC}),
+        profile=profile,
         retry_first=retry.first,
         retry_most=retry.most,
         give_up=retry.give_up,
@@ -66,6 +66,7 @@ SINKS = Named(
     of=Block(
         build=_sink,
         check=_check,
+        moved={"summary": "write `profile: {like: viewer, summary: false}`, or leave it out to send the page"},
         keys=(
             Key(
                 name="kind",
@@ -75,12 +76,7 @@ SINKS = Named(
             ),
             Key(name="peer", kind=Reference(to="peers", noun="peer"), says="Kind dimse: the peer that the objects are sent to."),
             Key(name="path", kind=FilePath(), says="Kind folder: the folder that the objects are written into."),
-            Key(
-                name="summary",
-                kind=SWITCH,
-                default="true",
-                says="Send the summary page (an RGB Secondary Capture) too, for viewers that show nothing else.",
-            ),
+            Key(name="profile", kind=ChosenProfile(), default="viewer", says="What it gets of the results, and in which form."),
             Key(name="retry", kind=RETRY, default="{}", says="How long to wait between attempts, and when to give up."),
         ),
     ),

@@ -12,6 +12,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from node.domain.errors import ConfigError
+from node.domain.profile import Profile
 from node.settings.errors import ConfigMissing, ConfigSyntax, MissingKey, WrongType
 
 
@@ -21,12 +22,13 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Here:
-    """Where reading stands: the file, what the messages are about, which names exist, and the problems found so far."""
+    """Where reading stands: the file, what the messages are about, which names (and profiles) exist, and the problems found so far."""
 
     file: str
     folder: Path
     subject: str = ""
     names: Mapping[str, Collection[str]] = field(default_factory=dict)
+    profiles: Mapping[str, Profile] = field(default_factory=dict)
     problems: list[tuple[int, int, ConfigError]] = field(default_factory=list)
 
     def about(self, subject: str) -> "Here":

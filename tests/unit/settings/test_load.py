@@ -3,13 +3,14 @@
 import json
 import re
 import textwrap
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from node.domain.job import Priority
+from node.domain.profile import ARCHIVE, PACS, SHIPPED, VIEWER, Compression, Form, Kind, Language, Masks, NotTaken
 from node.domain.route import Condition, Operator
 from node.settings.config import (
     ApplicationSettings,
@@ -31,6 +32,7 @@ from node.settings.config import (
 from node.settings.errors import ConfigMissing
 from node.settings.find import find_config
 from node.settings.load import load, schema
+from node.settings.profiles import SWITCHES, Like
 
 ROOT = Path(__file__).parents[3]
 APPLICATIONS = ("mr-brain", "ct-lung")
@@ -147,6 +149,58 @@ def test_the_documented_defaults_are_those_of_the_classes(tmp_path: Path) -> Non
     assert config.models == tmp_path / "models"
 
 
+def test_a_sink_gets_the_profile_that_it_names(tmp_path: Path) -> None:
+    """Shipped, one of the file's own, or keys of its own; what is not said is as in the profile that it is like."""
+    config = read(
+        tmp_path,
+        """\
+        profiles:
+          research: {like: archive, compression: jpeg-ls, languages: [zh, en], derived: false}
+          small: {masks: binary, like: archive}
+        sinks:
+          plain: {kind: folder, path: a}
+          old: {kind: folder, path: b, profile: pacs}
+          study: {kind: folder, path: c, profile: research}
+          teaching: {kind: folder, path: d, profile: small}
+          quiet: {kind: folder, path: e, profile: {summary: false, not_taken: leave-out}}
+        """,
+    )
+    found = {name: sink.profile for name, sink in config.sinks.items()}
+    assert (found["plain"], found["old"]) == (VIEWER, PACS)
+    assert found["study"] == replace(
+        ARCHIVE,
+        name="research",
+        compression=Compression.JPEG_LS,
+        languages=(Language.CHINESE, Language.ENGLISH),
+        kinds=ARCHIVE.kinds - {Kind.DERIVED},
+    )
+    assert (found["teaching"].masks, found["teaching"].compression) == (Masks.BINARY, Compression.NONE)  # RLE is of label maps
+    assert found["quiet"] == replace(VIEWER, name="of its own", kinds=VIEWER.kinds - {Kind.SC}, not_taken=NotTaken.LEAVE_OUT)
+
+
+def test_every_shipped_profile_can_be_named_and_asks_for_a_form_that_exists(tmp_path: Path) -> None:
+    """`like` knows exactly the shipped ones, and a declared profile without keys is the shipped one."""
+    for name, shipped in SHIPPED.items():
+        config = read(tmp_path, f"profiles: {{mine: {{like: {name}}}}}\nsinks: {{s: {{kind: folder, path: x, profile: mine}}}}")
+        own = config.sinks["s"].profile
+        assert own == replace(shipped, name="mine")
+        assert own.form in set(Form)
+    assert set(Like) == set(SHIPPED)
+    assert {kind for kind, _ in SWITCHES.values()} == set(Kind) - {Kind.SEG}
+
+
+def test_profiles_are_a_part_of_what_routes_equally(tmp_path: Path) -> None:
+    """Another profile is another configuration; a sink without pages is what it was before there were profiles, whatever spells it."""
+    line = "sinks: {{s: {{kind: folder, path: x{}}}}}"
+    digests = [
+        read(tmp_path, line.format(rest)).digest
+        for rest in ("", ", profile: viewer", ", profile: {summary: false}", ", profile: archive", ", profile: {like: archive}")
+    ]
+    assert digests[0] == digests[1]
+    assert digests[3] == digests[4]
+    assert len(set(digests)) == 3
+
+
 def test_a_file_of_comments_and_headings_is_a_whole_configuration(tmp_path: Path) -> None:
     """A block whose entries are all commented out is an empty one, not a mistake."""
     config = read(tmp_path, "node:\npeers:\n  # pacs: …\nroutes:\n")
@@ -254,7 +308,8 @@ def test_the_schema_names_every_key_of_every_class(tmp_path: Path) -> None:
     made = schema()
     json.dumps(made)
     assert made["$schema"] == "https://json-schema.org/draft/2020-12/schema"
-    assert set(made["properties"]) == {"node", "peers", "store", "engines", "models", "sinks", "applications", "routes", "schedule"}
+    blocks = {"node", "peers", "store", "engines", "models", "profiles", "sinks", "applications", "routes", "schedule"}
+    assert set(made["properties"]) == blocks
     spelt = {"ae_titles": "ae_title", "host": "listen", "port": "listen", "min_free_bytes": "min_free"}
     spelt |= {"metrics_host": "metrics", "metrics_port": "metrics"}
     assert {spelt.get(one.name, one.name) for one in fields(Node)} == set(made["properties"]["node"]["properties"])
