@@ -18,7 +18,6 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     ParametricMapStorage,
     SecondaryCaptureImageStorage,
-    SegmentationStorage,
     SpatialRegistrationStorage,
 )
 
@@ -28,13 +27,12 @@ from node.results.check_derived import check_derived_series
 from node.results.check_map import check_map
 from node.results.check_registration import check_registration
 from node.results.check_report import check_report
-from node.results.check_segmentation import check_segmentation
+from node.results.check_segmentation import FRAMES, NATIVE, SYNTAXES, check_segmentation, class_of
 from node.results.errors import PageDiffers, ReferencesDiffer, ResultMalformed, ResultMisidentified
 from node.results.planes import Sources
 from node.results.port import Encoded, Encoding
 
 _CLASSES = {
-    "seg": SegmentationStorage,
     "sr": Comprehensive3DSRStorage,
     "detections": Comprehensive3DSRStorage,
     "sc": SecondaryCaptureImageStorage,
@@ -109,16 +107,18 @@ def _read(one: Encoded, met: set[_Raw]) -> tuple[Dataset, list[DataElement]]:
     """The object, and every element in it that differs from all others, parsed: items of one form share most of theirs."""
     elements: list[DataElement] = []
     try:
-        dataset = dcmread(BytesIO(one.data))
-        _look(dataset, elements, met)
+        segmentation = one.kind == "seg"
+        # the check of segmentations takes native pixels and what is said of each frame from the bytes itself
+        dataset = dcmread(BytesIO(one.data), stop_before_pixels=segmentation and one.form in NATIVE)
+        _look(dataset, elements, met, *((FRAMES,) if segmentation else ()))
     except _UNREADABLE as broken:
         raise ResultMalformed(f"{_name(one)} cannot be read back: {broken}") from broken
     return dataset, elements
 
 
-def _look(dataset: Dataset, elements: list[DataElement], seen: set[_Raw]) -> None:
+def _look(dataset: Dataset, elements: list[DataElement], seen: set[_Raw], *but: int) -> None:
     """Elements are parsed when they are looked at: look at each that was not met before with the very same bytes."""
-    for tag in list(dataset.keys()):
+    for tag in sorted(dataset.keys() - set(but)):
         raw = dataset.get_item(tag)
         if raw.VR == "SQ":
             for item in dataset[tag].value:
@@ -135,7 +135,7 @@ def _look(dataset: Dataset, elements: list[DataElement], seen: set[_Raw]) -> Non
 def _contents(one: Encoded, dataset: Dataset, encoding: Encoding, sources: Sources, segmentations: Sequence[Dataset]) -> None:
     try:
         if one.kind == "seg":
-            check_segmentation(dataset, encoding, sources)
+            check_segmentation(one, dataset, encoding, sources)
         elif one.kind in (Kind.SR, Kind.DETECTIONS):
             check_report(dataset, one.kind, encoding, sources, segmentations)
         elif one.kind == Kind.MAP:
@@ -157,13 +157,13 @@ def _common(one: Encoded, dataset: Dataset, encoding: Encoding, sources: Sources
     meta = dataset.file_meta
     expected = {
         "SOP Class UID": (dataset.SOPClassUID, one.sop_class_uid),
-        "kind": (dataset.SOPClassUID, _CLASSES.get(one.kind, one.sop_class_uid)),
+        "kind": (dataset.SOPClassUID, class_of(one.form) if one.kind == "seg" else _CLASSES.get(one.kind, one.sop_class_uid)),
         "SOP Instance UID": (dataset.SOPInstanceUID, one.sop_instance_uid),
         "series": (dataset.SeriesInstanceUID, one.series_instance_uid),
         "study": (dataset.StudyInstanceUID, encoding.subject.study_instance_uid),
         "class in the meta information": (meta.MediaStorageSOPClassUID, one.sop_class_uid),
         "instance in the meta information": (meta.MediaStorageSOPInstanceUID, one.sop_instance_uid),
-        "transfer syntax": (meta.TransferSyntaxUID, ExplicitVRLittleEndian),
+        "transfer syntax": (meta.TransferSyntaxUID, SYNTAXES[one.form] if one.kind == "seg" else ExplicitVRLittleEndian),
         "character set": (dataset.SpecificCharacterSet, "ISO_IR 192"),
         "patient's name": (str(dataset.PatientName), str(sources.entities.PatientName)),
         "patient ID": (dataset.PatientID, sources.entities.PatientID),

@@ -20,7 +20,8 @@ _ANYWHERE = ("", "")
 def check_segment_groups(groups: Sequence[Dataset], encoding: Encoding, segmentations: Sequence[Dataset]) -> None:
     """One group for each segment of the segmentation, tracked under the same UID, with its measurements and no other."""
     (segmentation,) = segmentations
-    described = {int(item.SegmentNumber): item for item in segmentation.SegmentSequence}
+    # 0 is the background of a label map, of which there is nothing to say
+    described = {int(item.SegmentNumber): item for item in segmentation.SegmentSequence if item.SegmentNumber}
     meant = {one.label[:64]: one for one in encoding.findings.segments}
     numbered = []
     for group in groups:

@@ -1,100 +1,179 @@
-"""Reads a segmentation back, voxel by voxel, and compares it with the findings."""
+"""Reads a segmentation back, voxel by voxel, and compares it with the findings; nothing of the writing code is used.
+
+What its frames say of themselves is read in check_frames.py, their pixels in check_voxels.py.
+"""
 
 from collections import Counter
+from collections.abc import Sequence
+from itertools import groupby
 
 import numpy as np
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    JPEGLSLossless,
+    RLELossless,
+    SegmentationStorage,
+)
 
 from inference.findings import Segment
+from node.results.check_frames import FrameSaid, FramesReader
+from node.results.check_voxels import compare_bits, compare_labels
 from node.results.errors import MaskDiffers, ReferencesDiffer, ResultMalformed
 from node.results.planes import HALF_A_VOXEL, Sources
-from node.results.port import Encoding
+from node.results.port import Encoded, Encoding
+
+FRAMES = 0x52009230
+NATIVE = frozenset({"binary", "labelmap", "empty"})
+"""Forms whose pixels are the last bytes of the object."""
+SYNTAXES = {
+    **dict.fromkeys(NATIVE, ExplicitVRLittleEndian),
+    **dict.fromkeys(("binary+deflate", "labelmap+deflate"), DeflatedExplicitVRLittleEndian),
+    "labelmap+rle": RLELossless,
+    "labelmap+jpeg-ls": JPEGLSLossless,
+}
+_LABEL_MAP = UID("1.2.840.10008.5.1.4.1.1.66.7")
+_BACKGROUND = ("125040", "DCM")
 
 
-def check_segmentation(dataset: Dataset, encoding: Encoding, sources: Sources) -> None:
+def class_of(form: str) -> UID:
+    """The SOP class of the segmentations of one form."""
+    return _LABEL_MAP if form.startswith("labelmap") else SegmentationStorage
+
+
+def check_segmentation(one: Encoded, dataset: Dataset, encoding: Encoding, sources: Sources) -> None:
     """Every frame lies on its source and holds exactly what was found there; nothing that was found is left out.
+
+    Parameters
+    ----------
+    dataset
+        `one` read back, without its pixels where they stand natively at the end.
 
     Raises
     ------
     ResultMalformed, MaskDiffers, ReferencesDiffer
         What differs, with segment and slice.
     """
-    volume = encoding.volume
-    depth, rows, columns = volume.voxels.shape
-    meant = [segment for segment in encoding.findings.segments if segment.mask.any()]
-    _description(dataset, meant, rows, columns)
-    slices = {(source.sop_instance_uid, source.frame): z for z, source in enumerate(sources.slices)}
-    bits = np.frombuffer(dataset.PixelData, dtype=np.uint8)
-    seen: Counter[tuple[int, int]] = Counter()
-    shared = dataset.SharedFunctionalGroupsSequence[0]
-    for index, frame in enumerate(dataset.PerFrameFunctionalGroupsSequence):
-        identification = frame.get("SegmentIdentificationSequence") or shared.SegmentIdentificationSequence
-        number = int(identification[0].ReferencedSegmentNumber)
-        z = _slice(frame, slices)
-        position = [*map(float, frame.PlanePositionSequence[0].ImagePositionPatient), 1.0]
-        if np.abs(np.linalg.solve(volume.affine, position) - (z, 0, 0, 1)).max() > HALF_A_VOXEL:
-            raise MaskDiffers(f"frame {index + 1} of the segmentation does not lie where slice {z} of its source lies")
-        if not np.array_equal(_frame(bits, index, rows, columns), meant[number - 1].mask[z]):
-            raise MaskDiffers(f'slice {z} of "{meant[number - 1].label}" was written otherwise than it was found')
-        seen[number, z] += 1
-    expected = Counter((number, int(z)) for number, segment in enumerate(meant, 1) for z in np.flatnonzero(segment.mask.any(axis=(1, 2))))
-    if seen != expected:
-        wrong = min((seen - expected) + (expected - seen))
-        raise MaskDiffers(f"segment {wrong[0]} has {seen[wrong]} frames for slice {wrong[1]} of {depth}, not {expected[wrong]}")
+    labels = one.form.startswith("labelmap")
+    found = [segment for segment in encoding.findings.segments if segment.mask.any()]
+    meant = list(encoding.findings.segments) if one.form == "empty" and not found else found
+    _description(dataset, meant, encoding, labels=labels)
+    reader = FramesReader()
+    frames = list(reader.read(dataset.get_item(FRAMES).value))
+    if int(dataset.NumberOfFrames) != len(frames):
+        raise ResultMalformed("the segmentation has another number of frames than it describes")
+    reader.check_values()
+    slices = _slices(frames, encoding, sources)
+    numbers = [0] * len(frames) if labels else _numbers(frames, dataset)
+    _complete(numbers, slices, meant, labels=labels, nothing=meant is not found)
+    _indices(frames, numbers, slices, dataset)
+    if labels:
+        compare_labels(one, dataset, slices, meant)
+    else:
+        compare_bits(one, dataset, numbers, slices, meant)
     _references(dataset, encoding, sources)
 
 
-def _description(dataset: Dataset, meant: list[Segment], rows: int, columns: int) -> None:
+def _description(dataset: Dataset, meant: Sequence[Segment], encoding: Encoding, *, labels: bool) -> None:
+    _, rows, columns = encoding.volume.voxels.shape
     if (dataset.Rows, dataset.Columns) != (rows, columns):
         raise MaskDiffers(f"the segmentation has {dataset.Rows} rows and {dataset.Columns} columns, its source {rows} and {columns}")
-    fixed = {"SegmentationType": "BINARY", "BitsAllocated": 1, "BitsStored": 1, "SamplesPerPixel": 1, "LossyImageCompression": ("00", "01")}
+    bits = (8 if len(meant) < 256 else 16) if labels else 1
+    fixed = {
+        "SegmentationType": "LABELMAP" if labels else "BINARY",
+        "BitsAllocated": bits,
+        "BitsStored": bits,
+        "HighBit": bits - 1,
+        "PixelRepresentation": 0,
+        "SamplesPerPixel": 1,
+        "PhotometricInterpretation": "MONOCHROME2",
+        "PixelPaddingValue": 0 if labels else None,
+    }
     for keyword, value in fixed.items():
-        allowed = value if isinstance(value, tuple) else (value,)
-        if dataset.get(keyword) not in allowed:
+        if dataset.get(keyword) != value:
             raise ResultMalformed(f"{keyword} of the segmentation is {dataset.get(keyword)!r}")
-    if int(dataset.NumberOfFrames) != len(dataset.PerFrameFunctionalGroupsSequence):
-        raise ResultMalformed("the segmentation has another number of frames than it describes")
-    said = [(item.SegmentNumber, item.SegmentLabel, _code(item.SegmentedPropertyTypeCodeSequence[0])) for item in dataset.SegmentSequence]
+    if dataset.LossyImageCompression not in ("00", "01"):
+        raise ResultMalformed(f"LossyImageCompression of the segmentation is {dataset.LossyImageCompression!r}")
+    described = list(dataset.SegmentSequence)
+    if labels:
+        # 0 is a value in the pixels, so it is described too (PS3.3 C.8.20.2.3.3)
+        background = described.pop()
+        if background.SegmentNumber != 0 or _code(background.SegmentedPropertyTypeCodeSequence[0]) != _BACKGROUND:
+            raise ResultMalformed("the label map does not describe its background, or not as the last of its segments")
+    said = [(item.SegmentNumber, item.SegmentLabel, _code(item.SegmentedPropertyTypeCodeSequence[0])) for item in described]
     wanted = [(number, segment.label[:64], (segment.type.value, segment.type.scheme)) for number, segment in enumerate(meant, 1)]
     if said != wanted:
         raise MaskDiffers(f"the segments are described as {said}, found were {wanted}")
-    for item in dataset.SegmentSequence:
+    for item in described:
         if item.SegmentAlgorithmType != "AUTOMATIC" or not item.get("TrackingUID") or not item.get("TrackingID"):
             raise ResultMalformed(f'segment "{item.SegmentLabel}" is not marked as automatic, or cannot be tracked')
-    sums = np.zeros(meant[0].mask.shape, dtype=np.uint16) if len(meant) > 1 else None
-    overlaps = False
-    if sums is not None:
-        for segment in meant:
-            sums += segment.mask
-        overlaps = bool(sums.max() > 1)
-    if dataset.SegmentsOverlap != ("YES" if overlaps else "NO"):
-        raise MaskDiffers(f"SegmentsOverlap is {dataset.SegmentsOverlap}, which the masks contradict")
 
 
-def _slice(frame: Dataset, slices: dict[tuple[str, int | None], int]) -> int:
-    """The slice of the volume that a frame's own reference names."""
-    (image,) = frame.DerivationImageSequence[0].SourceImageSequence
-    number = image.get("ReferencedFrameNumber")
-    key = (str(image.ReferencedSOPInstanceUID), None if number is None else int(number))
-    if key not in slices:
-        raise ReferencesDiffer(f"the segmentation refers to {key[0]} (frame {key[1]}), which is no source slice")
-    return slices[key]
+def _slices(frames: Sequence[FrameSaid], encoding: Encoding, sources: Sources) -> list[int]:
+    """The slice of the volume that each frame's own reference names, where it also lies."""
+    known = {(source.sop_instance_uid, source.frame): (z, source.sop_class_uid) for z, source in enumerate(sources.slices)}
+    indices = np.linalg.inv(encoding.volume.affine)
+    lie: set[tuple[int, str]] = set()
+    slices = []
+    for count, frame in enumerate(frames, 1):
+        z, sop_class_uid = known.get((frame.sop_instance_uid, frame.source_frame), (-1, ""))
+        if frame.sop_class_uid != sop_class_uid:
+            raise ReferencesDiffer(
+                f"the segmentation refers to {frame.sop_instance_uid} (frame {frame.source_frame}), which is no source slice"
+            )
+        if (z, frame.position) not in lie:
+            position = [*map(float, frame.position.split("\\")), 1.0]
+            if np.abs(indices @ position - (z, 0, 0, 1)).max() > HALF_A_VOXEL:
+                raise MaskDiffers(f"frame {count} of the segmentation does not lie where slice {z} of its source lies")
+            lie.add((z, frame.position))
+        slices.append(z)
+    return slices
 
 
-def _frame(bits: NDArray[np.uint8], index: int, rows: int, columns: int) -> NDArray[np.bool_]:
-    """One frame of packed bits, least significant first, frames following each other without padding (PS3.5 8.1.1)."""
-    size = rows * columns
-    first, last = index * size // 8, -(-(index + 1) * size // 8)
-    unpacked = np.unpackbits(bits[first:last], bitorder="little")
-    skipped = index * size - first * 8
-    return unpacked[skipped : skipped + size].view(np.bool_).reshape(rows, columns)
+def _numbers(frames: Sequence[FrameSaid], dataset: Dataset) -> list[int]:
+    """The segment of each frame: its own, or the one that all share."""
+    identification = dataset.SharedFunctionalGroupsSequence[0].get("SegmentIdentificationSequence")
+    shared = int(identification[0].ReferencedSegmentNumber) if identification else 0
+    numbers = [frame.segment or shared for frame in frames]
+    described = {int(item.SegmentNumber) for item in dataset.SegmentSequence}
+    if not described.issuperset(numbers):
+        raise MaskDiffers(f"frames of the segmentation are of segments {sorted(set(numbers) - described)}, which it does not describe")
+    return numbers
+
+
+def _complete(numbers: Sequence[int], slices: Sequence[int], meant: Sequence[Segment], *, labels: bool, nothing: bool) -> None:
+    """A frame for everything that was found, and for nothing else; of nothing, one on the first and one on the last slice."""
+    seen = Counter(zip(numbers, slices, strict=True))
+    held = [np.unique([0, len(segment.mask) - 1]) if nothing else np.flatnonzero(segment.mask.any(axis=(1, 2))) for segment in meant]
+    if labels:
+        expected = Counter({(0, int(z)) for each in held for z in each})
+    else:
+        expected = Counter((number, int(z)) for number, each in enumerate(held, 1) for z in each)
+    if seen != expected:
+        wrong = min((seen - expected) + (expected - seen))
+        raise MaskDiffers(f"segment {wrong[0]} has {seen[wrong]} frames for slice {wrong[1]}, not {expected[wrong]}")
+
+
+def _indices(frames: Sequence[FrameSaid], numbers: Sequence[int], slices: Sequence[int], dataset: Dataset) -> None:
+    """The index of a frame is its segment (where frames are of segments), and the place of its slice among those that have frames."""
+    ascending = {z: place for place, z in enumerate(sorted(set(slices)), 1)}
+    descending = {z: len(ascending) + 1 - place for z, place in ascending.items()}
+    said = [frame.indices for frame in frames]
+    of_segment = [[number] if number else [] for number in numbers]
+    if not any(said == [(*first, places[z]) for first, z in zip(of_segment, slices, strict=True)] for places in (ascending, descending)):
+        raise MaskDiffers("the frames of the segmentation are numbered otherwise than they lie")
+    if any(indices != sorted(indices) for _, group in groupby(said, key=lambda one: one[:-1]) if (indices := [one[-1] for one in group])):
+        raise MaskDiffers("the frames of the segmentation do not follow each other along the slices")
+    if len(dataset.DimensionIndexSequence) != len(said[0]):
+        raise ResultMalformed("the segmentation has another number of dimensions than indices")
 
 
 def _references(dataset: Dataset, encoding: Encoding, sources: Sources) -> None:
     (series,) = dataset.ReferencedSeriesSequence
     said = [(item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID) for item in series.ReferencedInstanceSequence]
-    if series.SeriesInstanceUID != encoding.subject.series_instance_uid or said != sources.instances:
+    if series.SeriesInstanceUID != encoding.volume.series_instance_uid or said != sources.instances:
         raise ReferencesDiffer("the segmentation's references are not exactly its source instances")
     if dataset.FrameOfReferenceUID != encoding.volume.frame_of_reference_uid:
         raise ReferencesDiffer("the segmentation lies in another frame of reference than its source")
