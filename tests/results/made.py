@@ -17,6 +17,7 @@ from inference.applications.port import Accepts, Application, ModelRef
 from inference.codes import Code
 from inference.findings import Findings, Measurement, Segment
 from inference.imaging.assemble import assemble
+from inference.imaging.subject import Subject
 from inference.imaging.volume import Affine, Volume
 from inference.imaging.write_series import write_series
 from node.domain.uid import derive_uid
@@ -95,11 +96,10 @@ def measured(*segments: Segment, affine: Affine) -> Findings:
 
 def application(**more: Any) -> Application:
     """An application that never runs here."""
-    given = {"name": "mr-brain", "version": "1.2.3", "title": "Brain on T1 MR", "qualification": "RESEARCH", **more}
+    given = {"name": "mr-brain", "version": "1.2.3", "title": "Brain on T1 MR", "qualification": "RESEARCH", "outputs": (), **more}
     return Application(
         accepts=Accepts(modality=("MR", "CT")),
         models=(ModelRef(name="net", version=4),),
-        outputs=(),
         analyse=lambda volume, infer: Findings(),
         **given,
     )
@@ -156,7 +156,7 @@ def with_bytes(path: Path, keyword: str, raw: bytes, character_sets: Sequence[st
     path.write_bytes(content.replace(placeholder, raw.ljust(len(placeholder))))
 
 
-def encoding(files: Sequence[Path], findings: Findings, *, volume: Volume | None = None, **more: Any) -> Encoding:
+def encoding(files: Sequence[Path], findings: Findings, *, volume: Subject | None = None, **more: Any) -> Encoding:
     """Everything that the objects are made from."""
     given: dict[str, Any] = {
         "application": application(),

@@ -1,0 +1,81 @@
+"""Reports made and checked without the other objects of a job, and walked by hand."""
+
+from collections.abc import Iterator, Sequence
+from io import BytesIO
+from typing import Any
+
+import pydicom
+from pydicom.dataset import Dataset
+
+from node.results.check import check
+from node.results.planes import read_sources
+from node.results.port import Encoded, Encoding
+from node.results.sr_detections import detections
+from node.results.sr_series import series_report
+
+
+def reports(encoding: Encoding) -> list[Encoded]:
+    """The reports that need no segmentation, as they may leave."""
+    sources = read_sources(encoding)
+    encoded = [*series_report(encoding, sources), *detections(encoding, sources)]
+    check(encoded, encoding, sources)
+    return encoded
+
+
+def read(objects: Sequence[Encoded], kind: str) -> list[Dataset]:
+    """The objects of a kind, parsed."""
+    return [pydicom.dcmread(BytesIO(one.data)) for one in objects if one.kind == kind]
+
+
+def walk(item: Dataset) -> Iterator[Dataset]:
+    """All content items below this one."""
+    for child in item.get("ContentSequence") or ():
+        yield child
+        yield from walk(child)
+
+
+def named(item: Dataset, code: str) -> list[Dataset]:
+    """Content items below, by the code of their concept name."""
+    return [child for child in walk(item) if child.ConceptNameCodeSequence[0].CodeValue == code]
+
+
+def groups(report: Dataset) -> list[Dataset]:
+    """Measurement groups."""
+    return named(report, "125007")
+
+
+def value(item: Dataset, code: str) -> str | None:
+    """The code value of the one CODE item of this name below; None when there is none."""
+    found = [child for child in named(item, code) if child.ValueType == "CODE"]
+    assert len(found) < 2, found
+    return str(found[0].ConceptCodeSequence[0].CodeValue) if found else None
+
+
+def number(item: Dataset, code: str) -> tuple[float, str]:
+    """Value and unit of the one number of this name below."""
+    (found,) = named(item, code)
+    measured = found.MeasuredValueSequence[0]
+    return float(measured.NumericValue), str(measured.MeasurementUnitsCodeSequence[0].CodeValue)
+
+
+def comments(report: Dataset) -> list[str]:
+    """The sentences for the reader."""
+    return [str(item.TextValue) for item in named(report, "121106")]
+
+
+def referenced(item: Dataset) -> tuple[str, Any]:
+    """The instance that an IMAGE item refers to, and the frames (None: it names none)."""
+    reference = item.ReferencedSOPSequence[0]
+    frames = reference.get("ReferencedFrameNumber")
+    return str(reference.ReferencedSOPInstanceUID), None if frames is None else [frames] if isinstance(frames, int) else list(frames)
+
+
+def listed(report: Dataset, keyword: str = "CurrentRequestedProcedureEvidenceSequence") -> dict[str, dict[str, list[str]]]:
+    """Study → series → instances of one of the sequences of references."""
+    return {
+        str(study.StudyInstanceUID): {
+            str(series.SeriesInstanceUID): [str(item.ReferencedSOPInstanceUID) for item in series.ReferencedSOPSequence]
+            for series in study.ReferencedSeriesSequence
+        }
+        for study in report.get(keyword) or ()
+    }

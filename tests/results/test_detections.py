@@ -1,0 +1,185 @@
+"""Reports of detections: where things lie, to the edge of a pixel, in the form that viewers take up."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+
+from inference import codes
+from inference.codes import Code
+from inference.findings import Box, Findings, Line, Location, Measurement, Point, PointInSpace
+from inference.imaging.assemble import assemble
+from node.results.encode import encode
+from tests.lab import adapters, validators
+from tests.results import images, made
+from tests.results.reports import comments, groups, named, number, read, referenced, reports, value
+
+CALCIFICATION = Code("129748009", "SCT", "Calcification")
+LENGTH = Code("410668003", "SCT", "Length")
+SQUARE = made.axes((2.0, 0, 0), (0, 2.0, 0), (0, 0, 2.5))
+
+BOX = Location(
+    label="lesion 1",
+    finding=made.LESION,
+    shape=Box(top=2, left=3, bottom=6.5, right=8),
+    image=4,
+    finding_site=codes.LUNG,
+    laterality=codes.LEFT,
+    certainty=0.873,
+)
+DIAMETER = Measurement(name=LENGTH, value=12.5, unit=codes.MILLIMETRE, location="lesion 1")
+
+
+def instances(files: Sequence[Path]) -> dict[float, pydicom.Dataset]:
+    """Headers by the z of their slice."""
+    headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in files]
+    return {float(header.ImagePositionPatient[2]): header for header in headers}
+
+
+def test_a_box_with_a_diameter_is_two_groups_of_one_finding(tmp_path: Path) -> None:
+    """Result case 17: the group that viewers take up has the box and no number; the second has the same box, the diameter and the
+    certainty; both are tracked under one UID. Everything else of the finding stands in both."""
+    files = made.series(tmp_path)
+    (report,) = read(reports(made.encoding(files, Findings(locations=(BOX,), measurements=(DIAMETER,)))), "detections")
+    assert report.ConceptNameCodeSequence[0].CodeValue == "126000"
+    bare, measured = groups(report)
+    assert {item.ContentTemplateSequence[0].TemplateIdentifier for item in (bare, measured)} == {"1410"}
+    assert [item.ValueType for item in bare.ContentSequence].count("NUM") == 0
+    assert number(measured, LENGTH.value) == (12.5, "mm")
+    assert number(measured, "111012") == (87.3, "%")
+    assert named(bare, "112040")[0].UID == named(measured, "112040")[0].UID
+    for group in (bare, measured):
+        assert value(group, "121071") == made.LESION.value
+        assert (value(group, "363698007"), value(group, "272741003")) == (codes.LUNG.value, codes.LEFT.value)
+        (region,) = named(group, "111030")
+        # columns 3 to 8, rows 2 to 6.5, by the outer edges of the pixels, which PS3.3 C.18.6.1.2 counts from 0.0
+        assert list(region.GraphicData) == [3, 2, 8, 2, 8, 6.5, 3, 6.5, 3, 2]
+        assert (region.ValueType, region.GraphicType) == ("SCOORD", "POLYLINE")
+        # the fifth slice lies at 40 + 4 · 2.5 mm; a classic instance has one frame, which is not numbered
+        assert referenced(region.ContentSequence[0]) == (instances(files)[50.0].SOPInstanceUID, None)
+
+
+def test_without_a_number_there_is_one_group(tmp_path: Path) -> None:
+    """Nothing to say beyond where: nothing stands there twice."""
+    point = Location(label="calcification 1", finding=CALCIFICATION, shape=Point(row=3.5, column=4.25), image=3)
+    (report,) = read(reports(made.encoding(made.series(tmp_path), Findings(locations=(point,)))), "detections")
+    (group,) = groups(report)
+    (region,) = named(group, "111030")
+    assert (region.GraphicType, list(region.GraphicData)) == ("POINT", [4.25, 3.5])
+    assert value(group, "363698007") is None
+
+
+def test_a_line_is_a_polyline_of_two_points(tmp_path: Path) -> None:
+    """A diameter: from one end to the other, and the number that belongs to it."""
+    line = Location(
+        label="lesion 1", finding=made.LESION, shape=Line(start=Point(row=1, column=2), end=Point(row=12.5, column=10)), image=0
+    )
+    findings = Findings(locations=(line,), measurements=(DIAMETER,))
+    (report,) = read(reports(made.encoding(made.series(tmp_path), findings)), "detections")
+    assert [[*named(group, "111030")[0].GraphicData] for group in groups(report)] == [[2, 1, 10, 12.5]] * 2
+
+
+def test_a_point_in_space_names_the_frame_of_reference(tmp_path: Path) -> None:
+    """Result case 18: SCOORD3D, in mm, in the frame of reference of the images; it lies on no single image."""
+    files = made.series(tmp_path)
+    point = Location(label="lesion 1", finding=made.LESION, shape=PointInSpace(x=-12.5, y=-24.25, z=50.125), image=4, certainty=0.5)
+    (report,) = read(reports(made.encoding(files, Findings(locations=(point,)))), "detections")
+    for group in groups(report):
+        (region,) = named(group, "111030")
+        assert (region.ValueType, region.GraphicType) == ("SCOORD3D", "POINT")
+        assert list(region.GraphicData) == [-12.5, -24.25, 50.125]
+        assert region.ReferencedFrameOfReferenceUID == pydicom.dcmread(files[0]).FrameOfReferenceUID
+        assert "ContentSequence" not in region
+
+
+@pytest.mark.parametrize("name", made.ORIENTATIONS)
+def test_a_detection_lies_on_the_slice_it_was_found_on(name: str, tmp_path: Path) -> None:
+    """By position, whatever the order of files and the direction of the slices: the volume's slice 6 is the instance there."""
+    files = made.series(tmp_path, made.ORIENTATIONS[name])
+    volume = assemble(files)
+    where = (volume.affine @ (6, 0, 0, 1))[:3]
+    (report,) = read(reports(made.encoding(files[::-1], Findings(locations=(replace(BOX, image=6),)), volume=volume)), "detections")
+    headers = {str(header.SOPInstanceUID): header for header in map(pydicom.dcmread, files)}
+    for region in named(report, "111030"):
+        uid, _ = referenced(region.ContentSequence[0])
+        assert np.allclose(np.asarray(headers[uid].ImagePositionPatient, dtype=float), where, atol=1e-3)
+
+
+def test_of_a_multi_frame_image_the_frame_is_named(tmp_path: Path) -> None:
+    """Frames of this source run from the last slice to the first: slice 4 of 9 is frame 5 of either count, slice 2 is frame 7."""
+    files = made.enhanced(tmp_path)
+    (report,) = read(reports(made.encoding(files, Findings(locations=(replace(BOX, image=2, certainty=None),)))), "detections")
+    (region,) = named(report, "111030")
+    assert referenced(region.ContentSequence[0]) == ("1.2.3.4.5", [7])
+
+
+def test_a_detection_on_a_radiograph_and_on_a_frame_of_a_loop(tmp_path: Path) -> None:
+    """No geometry is needed, and none is invented: the image, or the frame counted from 1."""
+    films = [images.radiograph(tmp_path, 1, 1), images.radiograph(tmp_path, 1, 2)]
+    (report,) = read(reports(images.radiographs(films, Findings(locations=(replace(BOX, image=1, certainty=None),)))), "detections")
+    (region,) = named(report, "111030")
+    assert referenced(region.ContentSequence[0]) == (pydicom.dcmread(films[1]).SOPInstanceUID, None)
+    loop = images.loop(tmp_path)
+    (report,) = read(reports(images.cine(loop, Findings(locations=(replace(BOX, image=7, certainty=None),)))), "detections")
+    (region,) = named(report, "111030")
+    assert referenced(region.ContentSequence[0]) == (pydicom.dcmread(loop).SOPInstanceUID, [8])
+    assert not named(report, "112227")
+
+
+def test_two_findings_are_tracked_apart_and_remarks_stand_in_the_report(tmp_path: Path) -> None:
+    """Equal findings at two places have two tracking UIDs; which part of the series it was, and what the quality gate said, is there."""
+    findings = Findings(locations=(BOX, replace(BOX, label="lesion 2")), remarks=("Slices are 2.5 mm apart.",))
+    (report,) = read(reports(made.encoding(made.series(tmp_path), findings, part="b 1000 s/mm2")), "detections")
+    uids = [named(group, "112040")[0].UID for group in groups(report)]
+    assert uids[0] == uids[1] != uids[2] == uids[3]
+    assert comments(report) == ["Analysed of the series: b 1000 s/mm2.", "Slices are 2.5 mm apart."]
+
+
+FOUND = Findings(
+    locations=(
+        BOX,
+        Location(label="calcification 1", finding=CALCIFICATION, shape=Point(row=3.5, column=4.25), image=3),
+        Location(label="line", finding=made.LESION, shape=Line(start=Point(row=1, column=2), end=Point(row=5, column=9)), image=0),
+        Location(label="point", finding=made.LESION, shape=PointInSpace(x=-12.5, y=-24.25, z=50.0), image=4, certainty=0.5),
+    ),
+    measurements=(DIAMETER, replace(DIAMETER, location="line")),
+    remarks=("Slices are 2.5 mm apart.",),
+)
+
+
+@pytest.mark.peers
+@pytest.mark.slow
+def test_validators_find_nothing_in_detections(tmp_path: Path) -> None:
+    """Result case 17, 18: dciodvfy, DCMTK and PixelMed (TID 1410) hold nothing against boxes, points, lines and points in space."""
+    objects = encode(made.encoding(made.series(tmp_path / "source"), FOUND))
+    assert made.kinds(objects) == ["detections", "sc"]
+    path = made.save(objects, tmp_path / "results")[0]
+    assert validators.faults_of(path, report=True) == []
+    _, tree = validators.dsrdump(path)
+    assert tree.count('NUM:(410668003,SCT,"Length")="12.5" (mm,UCUM,"millimeter")') == 2
+    assert "SCOORD3D:(111030" in tree
+
+
+@pytest.mark.peers
+@pytest.mark.slow
+def test_the_viewer_takes_up_boxes_and_points_where_they_were_found(tmp_path: Path) -> None:
+    """Result case 17, 18: OHIF's adapter makes a rectangle of the box and probes of the points, once each, to a hundredth of a mm.
+
+    The pixels are square: of others the adapter swaps the spacing of rows and of columns.
+    """
+    files = made.series(tmp_path / "source", SQUARE)
+    path = made.save(reports(made.encoding(files, FOUND)), tmp_path / "results")[0]
+    rectangle, probe, in_space = adapters.measurements_of(path, files)
+    assert [one.tool for one in (rectangle, probe, in_space)] == ["RectangleROI", "Probe", "Probe"]
+    # the middle of the first pixel is at (-20, -30): an edge at 3 columns is 2.5 pixels of 2 mm further
+    x, y = [-20 + 2.0 * (column - 0.5) for column in (3, 8)], [-30 + 2.0 * (row - 0.5) for row in (2, 6.5)]
+    corners = {(round(a, 3), round(b, 3), round(c, 3)) for a, b, c in rectangle.points_mm.tolist()}
+    assert corners == {(a, b, 50.0) for a in x for b in y}
+    assert np.allclose(probe.points_mm, [(-20 + 2.0 * 3.75, -30 + 2.0 * 3.0, 47.5)], atol=0.01)
+    assert np.allclose(in_space.points_mm, [(-12.5, -24.25, 50.0)], atol=0.01)
+    assert rectangle.image == (str(instances(files)[50.0].SOPInstanceUID), 1)
+    assert (rectangle.finding[0], rectangle.sites) == (made.LESION.value, (codes.LUNG.value,))
+    assert in_space.frame_of_reference == str(pydicom.dcmread(files[0]).FrameOfReferenceUID)
