@@ -16,6 +16,7 @@ Mask = NDArray[np.bool_]
 KEY_SLICES = 6
 LUNG, SOFT_TISSUE, VESSELS, BONE = (-600.0, 1500.0), (40.0, 400.0), (200.0, 700.0), (450.0, 1800.0)
 """Centre and width in HU."""
+NUCLEAR = ("PT", "NM")
 
 # where the viewer's right and down lie in the patient (LPS) when slices are sagittal, coronal, axial
 _CONVENTION = (((0, 1, 0), (0, 0, -1)), ((1, 0, 0), (0, 0, -1)), ((1, 0, 0), (0, 1, 0)))
@@ -23,6 +24,10 @@ _ENDS = (("R", "L"), ("A", "P"), ("F", "H"))
 _OBLIQUE = 0.26
 """From 15 degrees on an edge gets its second letter."""
 _MARGIN = 0.03
+_NEARLY = 0.8
+"""A slice with this share of a segment's largest area shows it well enough."""
+_THIN = 3
+"""Windows are found on every third row and column."""
 _FINER, _LINE, _SEAM = 2, 4, 2
 """Contours are drawn this many times finer, and this wide in the finer pixels."""
 
@@ -55,6 +60,11 @@ class View:
         turned = plane.T if self.transpose else plane
         return turned[:: -1 if self.flip_down else 1, :: -1 if self.flip_right else 1]
 
+    def place(self, row: float, column: float, shape: tuple[int, int]) -> tuple[float, float]:
+        """Where a place on a (Y, X) slice of this shape, counted from the outer edge of its first pixel, lies on the turned one."""
+        (down, right), (rows, columns) = ((column, row), shape[::-1]) if self.transpose else ((row, column), shape)
+        return rows - down if self.flip_down else down, columns - right if self.flip_right else right
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
@@ -63,12 +73,23 @@ class Window:
     low: float
     high: float
     name: str
+    inverse: bool = False
+    """Uptake is shown dark on white, as nuclear medicine does."""
+
+    def grey(self, values: NDArray[Any]) -> NDArray[np.uint8]:
+        """Values as 0 (black) to 255 (white)."""
+        shade = np.clip((values.astype(np.float32) - self.low) / (self.high - self.low), 0, 1) * 255
+        return np.asarray(255 - shade if self.inverse else shade).astype(np.uint8)
 
 
-def view_of(volume: Volume) -> View:
-    """Axial: patient's right at the viewer's left, front on top. Coronal: right at the left, head on top. Sagittal: front at the left, head
-    on top. Decided by the affine alone, so that a patient who lies prone or feet first is shown the same way."""
-    down, right = (volume.affine[:3, axis] / np.linalg.norm(volume.affine[:3, axis]) for axis in (1, 2))
+def view_of(volume: Volume, axis: int = 0) -> View:
+    """How the planes across an array axis are turned; 0 gives the slices themselves.
+
+    Axial: patient's right at the viewer's left, front on top. Coronal: right at the left, head on top. Sagittal: front at the left, head
+    on top. Decided by the affine alone, so that a patient who lies prone or feet first is shown the same way.
+    """
+    rows, columns = (each for each in range(3) if each != axis)
+    down, right = (volume.affine[:3, each] / np.linalg.norm(volume.affine[:3, each]) for each in (rows, columns))
     kind = int(np.argmax(np.abs(np.cross(right, down))))
     want_right, want_down = (np.array(vector, dtype=np.float64) for vector in _CONVENTION[kind])
     transpose = bool(abs(down @ want_right) > abs(right @ want_right))
@@ -76,7 +97,7 @@ def view_of(volume: Volume) -> View:
         down, right = right, down
     flip_down, flip_right = bool(down @ want_down < 0), bool(right @ want_right < 0)
     down, right = (-down if flip_down else down), (-right if flip_right else right)
-    _, y, x = volume.spacing_mm
+    y, x = volume.spacing_mm[rows], volume.spacing_mm[columns]
     return View(
         transpose=transpose,
         flip_down=flip_down,
@@ -89,28 +110,31 @@ def view_of(volume: Volume) -> View:
     )
 
 
-def key_slices(volume: Volume, segments: Sequence[Segment], most: int = KEY_SLICES) -> list[int]:
+def key_slices(volume: Volume, segments: Sequence[Segment], most: int = KEY_SLICES, also: Sequence[int] = ()) -> list[int]:
     """Up to `most` slices that show what was found, from head to feet, from front to back, or from right to left.
 
-    They lie where equal shares of all voxels found lie; a small segment that they miss gets its largest slice in the place of the
-    nearest of them. Without any voxel they are spread evenly over the volume.
+    First the slices that are asked for (`also`), then for each segment the one where it is largest, as far as there is room; the others
+    lie where equal shares of all voxels found lie. Without any voxel they are spread evenly over the volume.
     """
     depth = len(volume.sources)
-    areas = [segment.mask.sum(axis=(1, 2)) for segment in segments]
-    whole = np.sum(areas, axis=0) if any(area.any() for area in areas) else np.ones(depth)
     count = min(most, depth)
+    areas = [np.array([np.count_nonzero(plane) for plane in segment.mask], dtype=np.float64) for segment in segments]
+    found = sorted((area for area in areas if area.any()), key=lambda area: float(area.sum()))
+    chosen = list(dict.fromkeys(also))[:count]
+    # the smallest first: the large ones are on most slices anyway
+    for area in found:
+        if len(chosen) < count and not any(area[z] >= _NEARLY * area.max() for z in chosen):
+            chosen.append(int(area.argmax()))
+    whole = np.sum(found, axis=0) if found else np.ones(depth)
     shares = np.cumsum(whole) / whole.sum()
-    chosen = {int(index) for index in np.searchsorted(shares, (np.arange(count) + 0.5) / count)}
-    for area in areas:
-        if area.any() and not any(area[z] for z in chosen):
-            largest = int(area.argmax())
-            chosen.discard(min(chosen, key=lambda z: abs(z - largest)))
-            chosen.add(largest)
-    # what was found is thinner than the page has places: its neighbours, from near to far
-    middle = sum(chosen) / len(chosen)
+    places = [int(index) for index in np.searchsorted(shares, (np.arange(count) + 0.5) / count)]
+    # of the shares' places the ones farthest from what is shown already; then, where what was found is thin, its neighbours
+    while len(chosen) < count and any(z not in chosen for z in places):
+        chosen.append(max((z for z in places if z not in chosen), key=lambda z: min((abs(z - other) for other in chosen), default=0)))
+    middle = sum(chosen) / max(len(chosen), 1)
     for z in sorted(range(depth), key=lambda z: abs(z - middle)):
-        if len(chosen) < count:
-            chosen.add(z)
+        if len(chosen) < count and z not in chosen:
+            chosen.append(z)
     along = volume.affine[:3, 0]
     axis = int(np.argmax(np.abs(along)))
     # x and y grow to the left and to the back, z towards the head
@@ -119,12 +143,19 @@ def key_slices(volume: Volume, segments: Sequence[Segment], most: int = KEY_SLIC
 
 
 def window_of(volume: Volume, segments: Sequence[Segment]) -> Window:
-    """CT: the window of the tissue that was found, by its mean HU. Others: from the darkest to nearly the brightest of it."""
+    """The window that a reader would choose.
+
+    CT: that of the tissue that was found, by its mean HU. PT and NM: from nothing to nearly the highest uptake, dark on white. Others: from
+    the darkest to nearly the brightest of what was found.
+    """
+    thin = (slice(None), slice(None, None, _THIN), slice(None, None, _THIN))
+    sample = volume.voxels[thin]
+    found = np.zeros(sample.shape, dtype=np.bool_)
+    for segment in segments:
+        found |= segment.mask[thin]
     if volume.modality == "CT":
         centre, width, name = *SOFT_TISSUE, "soft tissue"
-        sums = [(float(volume.voxels[segment.mask].sum(dtype=np.float64)), int(segment.mask.sum())) for segment in segments]
-        count = sum(each for _, each in sums)
-        mean = sum(total for total, _ in sums) / count if count else 0.0
+        mean = float(sample[found].mean(dtype=np.float64)) if found.any() else 0.0
         if mean < -300:
             centre, width, name = *LUNG, "lung"
         elif mean > 400:
@@ -132,10 +163,9 @@ def window_of(volume: Volume, segments: Sequence[Segment]) -> Window:
         elif mean > 150:
             centre, width, name = *VESSELS, "vessels"
         return Window(low=centre - width / 2, high=centre + width / 2, name=f"{name} C {centre:.0f} W {width:.0f}")
-    sample = volume.voxels[:, ::3, ::3].astype(np.float32)
-    found = np.zeros(sample.shape, dtype=np.bool_)
-    for segment in segments:
-        found |= segment.mask[:, ::3, ::3]
+    if volume.modality in NUCLEAR:
+        high = float(np.percentile(sample, 99.8))
+        return Window(low=0.0, high=max(high, 1e-6), name=f"0 to {high:.4g}, dark is high", inverse=True)
     # fat near a coil outshines all else: what was found sets the window where anything was
     bright = sample[found] if found.any() else sample[sample > _air(sample)]
     low = float(np.percentile(sample, 1))
@@ -143,38 +173,51 @@ def window_of(volume: Volume, segments: Sequence[Segment]) -> Window:
     return Window(low=low, high=max(high, low + 1e-6), name="")
 
 
-def crop_of(volume: Volume, segments: Sequence[Segment], view: View, slices: Sequence[int]) -> tuple[slice, slice]:
-    """Rows and columns of the turned slices that hold the body and everything found; one crop for all, so that sizes compare."""
-    planes = np.stack([view.turn(volume.voxels[z]) for z in slices]).astype(np.float32)
+def crop_of(volume: Volume, segments: Sequence[Segment], view: View, slices: Sequence[int], axis: int = 0) -> tuple[slice, slice]:
+    """Rows and columns of the turned planes that hold the body and everything found; one crop for all, so that sizes compare."""
+    planes = np.stack([view.turn(np.take(volume.voxels, z, axis)) for z in slices]).astype(np.float32)
     body = planes > (-500 if volume.modality == "CT" else _air(planes))
     for segment in segments:
-        body |= np.stack([view.turn(segment.mask[z]) for z in slices])
+        body |= np.stack([view.turn(np.take(segment.mask, z, axis)) for z in slices])
     return _extent(body.any(axis=0).mean(axis=1)), _extent(body.any(axis=0).mean(axis=0))
 
 
 def panel(
-    volume: Volume, segments: Sequence[Segment], view: View, window: Window, crop: tuple[slice, slice], z: int, size: tuple[int, int]
+    volume: Volume,
+    segments: Sequence[Segment],
+    view: View,
+    window: Window,
+    crop: tuple[slice, slice],
+    z: int,
+    size: tuple[int, int],
+    axis: int = 0,
 ) -> Image.Image:
-    """One slice of (width, height) `size` in pixels, in RGB, with a contour around each segment."""
-    values = view.turn(volume.voxels[z])[crop].astype(np.float32)
-    grey = np.clip((values - window.low) / (window.high - window.low), 0, 1) * 255
-    image = Image.fromarray(np.ascontiguousarray(grey.astype(np.uint8))).resize(size, Image.Resampling.BICUBIC).convert("RGB")
+    """One plane of (width, height) `size` in pixels, in RGB, with a contour around each segment."""
+    grey = window.grey(view.turn(np.take(volume.voxels, z, axis))[crop])
+    image = Image.fromarray(np.ascontiguousarray(grey)).resize(size, Image.Resampling.BICUBIC).convert("RGB")
     for segment in segments:
-        mask = np.ascontiguousarray(view.turn(segment.mask[z])[crop])
+        mask = np.ascontiguousarray(view.turn(np.take(segment.mask, z, axis))[crop])
         if mask.any():
-            _contour(image, mask, segment.rgb)
+            contour(image, mask, segment.rgb)
     return image
 
 
-def _contour(image: Image.Image, mask: Mask, rgb: tuple[int, int, int]) -> None:
-    """Draw the border of a mask along its inner edge, on a dark seam that keeps it visible on bright tissue."""
-    fine = (image.width * _FINER, image.height * _FINER)
-    smooth = Image.fromarray(mask.astype(np.uint8) * 255).resize(fine, Image.Resampling.BILINEAR)
+def contour(image: Image.Image, mask: Mask, rgb: tuple[int, int, int]) -> None:
+    """Draw the border of a mask of the image's extent, along its inner edge, on a dark seam that keeps it visible on bright tissue."""
+    across, along = image.width / mask.shape[1], image.height / mask.shape[0]
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    # only where the mask is, and a little around it: pages of a hundred structures stay cheap
+    left, top = max(int((columns[0] - 1) * across) - _LINE, 0), max(int((rows[0] - 1) * along) - _LINE, 0)
+    right = min(int((columns[-1] + 2) * across) + _LINE + 1, image.width)
+    bottom = min(int((rows[-1] + 2) * along) + _LINE + 1, image.height)
+    size, place = (right - left, bottom - top), (left / across, top / along, right / across, bottom / along)
+    fine = (size[0] * _FINER, size[1] * _FINER)
+    smooth = Image.fromarray(mask.astype(np.uint8) * 255).resize(fine, Image.Resampling.BILINEAR, box=place)
     solid = np.asarray(smooth) >= 128
     inner = ~_grown(~solid, _LINE)
     for edge, colour, strength in ((_grown(solid, _SEAM), (0, 0, 0), 140), (solid, rgb, 255)):
         ring = Image.fromarray((edge & ~inner).astype(np.uint8) * np.uint8(strength))
-        image.paste(colour, (0, 0), ring.resize(image.size, Image.Resampling.BOX))
+        image.paste(colour, (left, top), ring.resize(size, Image.Resampling.BOX))
 
 
 def _grown(mask: Mask, steps: int) -> Mask:

@@ -5,19 +5,20 @@ from collections.abc import Callable
 import highdicom as hd
 import numpy as np
 import PIL
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
 from inference.codes import Code
+from inference.imaging.subject import volume_of
+from node.results.absent import Sought, not_found
 from node.results.codes import item
-from node.results.faces import shown
 from node.results.identity import MANUFACTURER, Identity, identify, local_time, model_names, software_versions, stamp
+from node.results.naming import image_names, series_date, series_description
 from node.results.normalise import text
-from node.results.panels import key_slices
-from node.results.picture import NOTICE, Page, draw_page
+from node.results.picture import NOTICE, Drawn, Page, counted, draw_page, extent
 from node.results.planes import Sources, reference
 from node.results.port import Encoding
+from node.results.table import capital
 
 SOURCE_FOR_PROCESSING = Code("121322", "DCM", "Source image for image processing operation")
 
@@ -27,13 +28,13 @@ def summary_identity(encoding: Encoding, sources: Sources) -> Identity:
     return identify(encoding, sources, "sc", "summary", f"pillow {PIL.__version__}")
 
 
-def drawing(encoding: Encoding, sources: Sources) -> Callable[[], NDArray[np.uint8]]:
-    """What draws the page, (row, column, RGB); it may be called in another thread: the headers have been read when it is returned."""
+def drawing(encoding: Encoding, sources: Sources) -> Callable[[], Drawn]:
+    """What draws the page; it may be called in another thread: the headers have been read when it is returned."""
     page = page_of(encoding, sources)
-    return lambda: np.asarray(draw_page(encoding.volume, encoding.findings, page))
+    return lambda: draw_page(encoding.subject, encoding.findings, page)
 
 
-def summary(encoding: Encoding, sources: Sources, pixels: NDArray[np.uint8], identity: Identity) -> Dataset:
+def summary(encoding: Encoding, sources: Sources, page: Drawn, identity: Identity) -> Dataset:
     """Encode the page as it was drawn.
 
     The patient stands in the header and is not burned into the pixels.
@@ -58,11 +59,14 @@ def summary(encoding: Encoding, sources: Sources, pixels: NDArray[np.uint8], ide
     made.ConversionType = "WSD"
     made.ImageType = ["DERIVED", "SECONDARY"]
     made.PatientOrientation = None
-    made.BurnedInAnnotation = "NO"
+    burned_in = _burned_in(encoding, sources)
+    if burned_in:
+        made.BurnedInAnnotation = burned_in
     made.DerivationDescription = "Summary page: key slices with contours, and measurements"
     made.ImageComments = f"{NOTICE}; preliminary, not verified"
-    made.SourceImageSequence = [_source(sources, z) for z in key_slices(encoding.volume, encoding.findings.segments)]
+    made.SourceImageSequence = [_source(sources, z) for z in page.images]
     made.update(_lossy(sources))
+    pixels = np.asarray(page.image)
     made.Rows, made.Columns = pixels.shape[:2]
     made.SamplesPerPixel, made.PhotometricInterpretation, made.PlanarConfiguration = 3, "RGB", 0
     made.BitsAllocated, made.BitsStored, made.HighBit, made.PixelRepresentation = 8, 8, 7, 0
@@ -73,34 +77,39 @@ def summary(encoding: Encoding, sources: Sources, pixels: NDArray[np.uint8], ide
 
 def page_of(encoding: Encoding, sources: Sources) -> Page:
     """The words on the page: application and model, the series they are about, and when."""
-    application, volume, first = encoding.application, encoding.volume, sources.first
-    z, y, x = volume.voxels.shape
-    dz, dy, dx = volume.spacing_mm
-    number, date = text(first, "SeriesNumber"), text(first, "SeriesDate") or text(first, "StudyDate")
-    description = shown(text(first, "SeriesDescription") or text(first, "ProtocolName")) or "(series without description)"
-    about = [f"series {number}" if number else "", volume.modality, f"{date[:4]}-{date[4:6]}-{date[6:]}" if date else "", f"{z} slices"]
+    application, subject = encoding.application, encoding.subject
+    number = text(sources.first, "SeriesNumber")
+    about = [f"series {number}" if number else "", encoding.part, subject.modality, series_date(sources), counted(subject)]
     return Page(
         title=application.title,
         subtitle=f"{application.name} {application.version} · {application.manufacturer}",
-        source=" · ".join(part for part in (description, *about) if part),
+        source=" · ".join(part for part in (series_description(sources) or "(series without description)", *about) if part),
         provenance=(
             ("model", model_names(encoding)),
             ("software", ", ".join(software_versions(encoding)[1:])),
-            ("images", f"{x} × {y} × {z} voxels of {dx:.2f} × {dy:.2f} × {dz:.2f} mm"),
+            ("images", extent(subject)),
             ("analysed", local_time(encoding, sources)),
         ),
-        image_names=[_image_name(sources, z) for z in range(z)],
+        image_names=image_names(encoding, sources),
+        absent=[(_sought(one), _where(one)) for one in not_found(encoding, sources)],
         notice=NOTICE if application.qualification == "RESEARCH" else f"{application.qualification} - PRELIMINARY RESULT",
     )
 
 
-def _image_name(sources: Sources, z: int) -> str:
-    """What a viewer writes beside the slice: its instance number, or its frame."""
-    source = sources.slices[z]
-    if source.frame is not None:
-        return f"frame {source.frame}"
-    number = text(sources.headers[source.sop_instance_uid], "InstanceNumber")
-    return f"image {number}" if number else f"slice {z + 1} of {len(sources.slices)}"
+def _burned_in(encoding: Encoding, sources: Sources) -> str:
+    """What the source says of its pixels, which the page shows; "" where a single image or a loop says nothing."""
+    said = {text(header, "BurnedInAnnotation") for header in sources.headers.values()}
+    if "YES" in said:
+        return "YES"
+    return "NO" if said == {"NO"} or volume_of(encoding.subject) is not None else ""
+
+
+def _sought(one: Sought) -> str:
+    return capital(one.tracked_by) if one.is_segment else one.finding.meaning
+
+
+def _where(one: Sought) -> str:
+    return " ".join(code.meaning for code in (one.laterality, one.site) if code is not None).lower()
 
 
 def _source(sources: Sources, z: int) -> Dataset:

@@ -1,0 +1,70 @@
+"""Numbers and units as people read them, the same on pages, in narratives and in PDFs, whatever the language."""
+
+from inference.codes import Code
+from inference.findings import Measurement
+
+_UNITS = {
+    "1": "",
+    "cm3": "mL",
+    "ml": "mL",
+    "mL": "mL",
+    "mm3": "mm³",
+    "mm2": "mm²",
+    "cm2": "cm²",
+    "um": "µm",
+    "[hnsf'U]": "HU",
+    "deg": "°",
+    "Cel": "°C",
+    "mm[Hg]": "mmHg",
+    "mm2/s": "mm²/s",
+    "um2/s": "µm²/s",
+    "{SUVbw}g/ml": "g/mL SUVbw",
+    "Bq/ml": "Bq/mL",
+    "kg/m2": "kg/m²",
+    "[arb'U]": "arb. units",
+    "{ratio}": "",
+    "{score}": "",
+    "{counts}": "",
+    "/min": "/min",
+    "{H.B.}/min": "/min",
+}
+_MILLILITRES = "cm3"
+
+
+def number(value: float) -> str:
+    """Four significant digits, at least the whole part; never 0 for what is not 0."""
+    magnitude = abs(value)
+    if magnitude == 0:
+        return "0"
+    if magnitude < 0.001 or magnitude >= 1e9:
+        return f"{value:.3g}"
+    decimals = 0 if magnitude >= 1000 else 1 if magnitude >= 100 else 2 if magnitude >= 1 else 4
+    return f"{value:.{decimals}f}"
+
+
+def unit(code: Code) -> str:
+    """The unit as people write it; "" where there is none. One cm3 is one mL, which people read."""
+    return _UNITS.get(code.value, code.value)
+
+
+def quantity(one: Measurement) -> str:
+    """Number and unit: "12.35 mL"."""
+    sign = unit(one.unit)
+    return f"{number(one.value)}{'' if sign in ('', '°') else ' '}{sign}"
+
+
+def also(one: Measurement) -> str:
+    """The same in the unit of the report where people read another: "12.35 cm³"; "" elsewhere."""
+    return f"{number(one.value)} cm³" if one.unit.value == _MILLILITRES else ""
+
+
+def certainty(share: float) -> str:
+    """Per cent, whole; never 0 or 100 for what is neither."""
+    if 0 < share < 0.005:
+        return "<1 %"
+    return ">99 %" if 0.995 <= share < 1 else f"{share:.0%}".replace("%", " %")
+
+
+def size(spacing_mm: float) -> str:
+    """A voxel's side in mm, two decimals."""
+    return f"{spacing_mm:.2f}"
