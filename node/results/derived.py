@@ -17,7 +17,7 @@ from node.results.derived_acquired import CLASSIC, acquired
 from node.results.derived_bytes import instances_of
 from node.results.derived_enhanced import ENHANCED, enhanced_image
 from node.results.derived_origin import Grid, Origin, grid_of, origin_of, source_slices
-from node.results.derived_saying import describe, pixel_module, source_item
+from node.results.derived_saying import describe, pixel_module, refer, source_item
 from node.results.derived_values import Stored, stored, window
 from node.results.errors import NotDerivable
 from node.results.identity import Identity, identify
@@ -73,6 +73,7 @@ def _classic(encoding: Encoding, sources: Sources, image: DerivedImage, origin: 
         slice_.ImagePositionPatient = [decimal(float(mm)) for mm in grid.positions[z]]
         slice_.SliceLocation = decimal(round(float(grid.positions[z] @ normal), 4))
         slice_.SourceImageSequence = [source_item(source) for source in of_slices[z]]
+        refer(slice_, sources, origin, of_slices[z])
         if modality == "PT":
             slice_.ImageIndex = z + 1
         own.append(slice_)

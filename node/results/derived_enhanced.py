@@ -13,7 +13,7 @@ from node.domain.profile import Kind
 from node.domain.uid import derive_uid
 from node.results.codes import item
 from node.results.derived_origin import Grid, Origin, grid_of, source_slices
-from node.results.derived_saying import describe, pixel_module, source_item
+from node.results.derived_saying import describe, pixel_module, refer, source_item
 from node.results.derived_values import Stored, stored, window
 from node.results.identity import Identity, encoded
 from node.results.normalise import decimal, text
@@ -45,6 +45,7 @@ def enhanced_image(encoding: Encoding, sources: Sources, image: DerivedImage, or
             setattr(made, keyword, value)
     series = [one for one in sources.series if one.series_instance_uid == origin.volume.series_instance_uid]
     made.SourceImageEvidenceSequence = evidence(series)
+    refer(made, sources, origin, origin.volume.sources)
     pixel_module(made, values)
     made.PresentationLUTShape, made.AcquisitionContextSequence = "IDENTITY", []
     _description(made, modality)

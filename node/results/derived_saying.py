@@ -1,5 +1,8 @@
 """How a derived image came to be, in codes and in words: what derived images of every class say alike."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from pydicom.dataset import Dataset
 
 from inference.codes import Code
@@ -31,7 +34,6 @@ def describe(
     made.DerivationDescription = _description(image, origin, slope)
     made.DerivationCodeSequence = [item(image.derivation)]
     made.update(lossy_history(origin.headers))
-    common_references(made, sources, [one for one in sources.series if one.series_instance_uid == origin.volume.series_instance_uid])
     stamp(made, encoding, sources, identity)
     made.ContributingEquipmentSequence = [*made.ContributingEquipmentSequence, *_scanner(origin.headers[0])]
 
@@ -50,6 +52,13 @@ def pixel_module(made: Dataset, values: Stored) -> None:
     made.SamplesPerPixel, made.PhotometricInterpretation = 1, "MONOCHROME2"
     made.Rows, made.Columns = values.pixels.shape[1:]
     made.BitsAllocated, made.BitsStored, made.HighBit, made.PixelRepresentation = 16, 16, 15, int(values.signed)
+
+
+def refer(made: Dataset, sources: Sources, origin: Origin, slices: Sequence[SliceSource]) -> None:
+    """Write the Common Instance Reference module for the source instances that one derived instance refers to, and no others."""
+    used = tuple(dict.fromkeys((one.sop_class_uid, one.sop_instance_uid) for one in slices))
+    series = next(one for one in sources.series if one.series_instance_uid == origin.volume.series_instance_uid)
+    common_references(made, sources, [replace(series, instances=used)])
 
 
 def source_item(source: SliceSource) -> Dataset:
