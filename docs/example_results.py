@@ -55,7 +55,7 @@ _PROBABILITY = Code("130404", "DCM", "Pixel by pixel Probability")
 _NO_UNITS = Code("1", "UCUM", "no units")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Example:
     """The objects of one hospital, and the headers of what they were made from."""
 
