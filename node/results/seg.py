@@ -11,7 +11,6 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
-from inference.codes import Code
 from node.domain.profile import Form
 from node.domain.uid import derive_uid
 from node.results.codes import item
@@ -24,7 +23,6 @@ from node.results.seg_forms import CODECS, LABEL_MAPS, SYNTAXES
 from node.results.segments import Numbered, overlap
 from node.results.written import hold, hold_frames, references, settled
 
-ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
 _MOST_IN_A_BYTE = 255
 """Segments that a byte can tell apart from each other and from the background's 0."""
 
@@ -93,6 +91,8 @@ def _skeleton(encoding: Encoding, sources: Sources, found: Sequence[Numbered], i
         # the library leaves open whether it has a sign; pixels here have none
         made["PixelPaddingValue"].VR = "US"
     del made.PixelData
+    # Type 2 (PS3.3 Table 10-12), which the library leaves out: no person drew it
+    made.ContentCreatorName = ""
     return made
 
 
@@ -117,7 +117,7 @@ def algorithm(encoding: Encoding) -> hd.AlgorithmIdentificationSequence:
     """What drew the segments: application, version, and the models by their digest (PS3.3 10.16)."""
     return hd.AlgorithmIdentificationSequence(
         name=encoding.application.name,
-        family=item(ARTIFICIAL_INTELLIGENCE),
+        family=item(encoding.application.family),
         version=encoding.application.version,
         source=encoding.application.manufacturer,
         parameters={"model": model_names(encoding)},

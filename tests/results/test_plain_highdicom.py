@@ -27,6 +27,7 @@ OURS = {
     *("InstanceCreationDate", "InstanceCreationTime", "SeriesDate", "SeriesTime", "ContentDate", "ContentTime", "SpecificCharacterSet"),
     *("ContributingEquipmentSequence", "ContentQualification", "Manufacturer", "ManufacturerModelName", "SoftwareVersions"),
     *("DeviceSerialNumber", "ContentLabel", "ContentDescription", "IssuerOfPatientID", "SyntheticData", "SegmentSequence"),
+    "ContentCreatorName",
 }
 """Whose object it is, and when it was made; the descriptions of segments are the library's own in both."""
 
