@@ -111,6 +111,19 @@ def admit(connection: Connection, news: Iterable[tuple[int, NewInstance]], now: 
         _join(connection, arrival, [row_id for row_id, _ in members], received, due)
 
 
+def revise(connection: Connection, arrival: int, why: str, now: datetime) -> None:
+    """Open a revision of a routed arrival that is complete at once, to be routed again on what it holds; see `Journal.route`."""
+    row = connection.execute(select(schema.arrival).where(_arrival.id == arrival)).one()
+    key = _Key(row.study_instance_uid, row.series_instance_uid, row.peer)
+    latest = _latest(connection, key, locked=True)
+    if latest is None or latest.id != arrival or latest.state != ArrivalState.ROUTED:
+        return  # a revision that came meanwhile looks for itself
+    opened = _open_arrival(connection, key, row.called_ae, now)
+    _join(connection, opened, [], row.last_instance_at, micros(now))
+    completed = {"completed_at": micros(now), "completed_by": Completeness.PRIOR.value}
+    move(connection, ARRIVAL, opened, ArrivalState.COMPLETE, now, why, **completed)
+
+
 def came_again(connection: Connection, again: Sequence[CameAgain], config_digest: str, now: datetime) -> None:
     """Extend, join or revise the arrivals of known instances; see the port."""
     table = schema.instance

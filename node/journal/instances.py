@@ -14,6 +14,7 @@ from node.journal.buried import refuse_buried
 from node.journal.database import Database, rerun
 from node.journal.errors import JournalRace, NoSuchRow, TransitionRefused
 from node.journal.headers import Bases, bases, restored
+from node.journal.patients import know
 from node.journal.port import Aside, CameAgain, NewInstance
 from node.journal.rows import micros, moment, to_instance
 from node.journal.transitions import note
@@ -52,6 +53,7 @@ class Instances(Database):
                 if new.replaces is not None:  # before the insert: one SOP Instance UID has one current row at most
                     _replace(connection, new.replaces, new.instance, now)
             ids |= _insert(connection, list(fresh.values()))
+            know(connection, [new.instance for new in fresh.values()])
             for blob, new in fresh.items():
                 if new.instance.standing is Standing.CONFLICT:
                     note(connection, "instance", ids[blob], "instance.conflict", f"other pixels under {new.instance.sop_instance_uid}", now)
@@ -80,6 +82,7 @@ class Instances(Database):
             values = {"standing": row.standing_kept, "standing_kept": None, "blob": blob, "received_at": micros(now)}
             if row.header_base is None:  # forgotten meanwhile
                 values |= Bases(connection, {row.series_instance_uid}).columns(row.series_instance_uid, header)
+                know(connection, [to_instance(row, header)])
             connection.execute(update(schema.instance).where(_instance.id == instance).values(**values))
             note(connection, "instance", instance, "instance.restored", f"received again, {row.standing_kept}", now)
 

@@ -96,6 +96,18 @@ class NewJob:
     deadline_at: datetime | None = None
     parked: tuple[str, str] | None = None
     """(code, reason) when the job is parked from the start (an application that refuses the series)."""
+    whole_study: bool = False
+    """One job for all series of the study: the one with the same (study, application) is meant, whichever series that names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Related:
+    """A series of another study that some header calls the same patient's. Headers decide whether it still is; this is where to look."""
+
+    study_instance_uid: str
+    series_instance_uid: str
+    modality: str
+    studied_at: str
 
 
 class Leader(Protocol):
@@ -179,6 +191,11 @@ class Journal(Protocol):
         """Instances that came with other pixels under a known UID: kept, never analysed. The newest first."""
         ...
 
+    def related(self, study_instance_uid: str) -> list[Related]:
+        """The series of other studies that headers ever called the same patient's (PatientID with IssuerOfPatientID) as a series of this
+        study, the newest study first; until their headers are forgotten."""
+        ...
+
     def job_instances(self, job: int) -> list[Instance]: ...
 
     # ---- arrivals
@@ -203,8 +220,21 @@ class Journal(Protocol):
         """Freeze the manifest. False when it is not open, or an instance came after `expected_last`."""
         ...
 
-    def route(self, arrival: int, decisions: Sequence[Decision], jobs: Sequence[NewJob], config_digest: str, now: datetime) -> list[int]:
-        """COMPLETE → ROUTED with every decision kept and jobs inserted, in one transaction."""
+    def route(
+        self,
+        arrival: int,
+        decisions: Sequence[Decision],
+        jobs: Sequence[NewJob],
+        config_digest: str,
+        now: datetime,
+        *,
+        revised: Mapping[int, str] | None = None,
+    ) -> list[int]:
+        """COMPLETE → ROUTED with every decision kept and jobs inserted, in one transaction.
+
+        `revised` are arrivals of other studies that this one is a prior of, and why they are to be looked at again: each gets a COMPLETE
+        revision that holds the same instances, unless it is open or was revised meanwhile. Nothing is revised by an arrival that was
+        overtaken: the one that overtook it did."""
         ...
 
     def decisions(self, arrival: int) -> list[Decision]: ...

@@ -12,6 +12,7 @@ from node.journal import schema
 from node.journal.buried import alone
 from node.journal.database import Database, rerun
 from node.journal.instances import read_instances
+from node.journal.patients import forget
 from node.journal.rows import micros
 from node.journal.transitions import note
 
@@ -98,13 +99,15 @@ class Retained(Database):
             _instance.header_base.is_not(None),
         )
         with self._writing() as connection:
-            rows = connection.execute(select(_instance.id, _instance.header_base).where(*old).limit(limit)).all()
+            columns = (_instance.id, _instance.header_base, _instance.series_instance_uid)
+            rows = connection.execute(select(*columns).where(*old).limit(limit)).all()
             if not rows:
                 return 0
             ids = [row.id for row in rows]
             connection.execute(update(schema.instance).where(_instance.id.in_(ids)).values(header_base=None, header_delta=None))
             unused = ~exists().where(_instance.header_base == base.id)
             connection.execute(delete(schema.series_header).where(base.id.in_({row.header_base for row in rows}), unused))
+            forget(connection, {row.series_instance_uid for row in rows})
             return len(rows)
 
     def purged_blobs(self, limit: int = 1000) -> Mapping[int, str]:

@@ -1,6 +1,6 @@
 """Routing in the journal: decisions kept, jobs inserted, joined or superseded, in one transaction with COMPLETE → ROUTED."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, exists, insert, select, update
 from node.domain.route import Decision
 from node.domain.state import ArrivalState, JobState
 from node.journal import schema
+from node.journal.arrivals import revise
 from node.journal.database import Database, lock_study, rerun
 from node.journal.port import NewJob
 from node.journal.rows import RANKS, micros, to_decision, tried_text
@@ -24,10 +25,21 @@ class Routing(Database):
     """The part of the journal that turns arrivals into jobs."""
 
     @rerun
-    def route(self, arrival: int, decisions: Sequence[Decision], jobs: Sequence[NewJob], config_digest: str, now: datetime) -> list[int]:
+    def route(
+        self,
+        arrival: int,
+        decisions: Sequence[Decision],
+        jobs: Sequence[NewJob],
+        config_digest: str,
+        now: datetime,
+        *,
+        revised: Mapping[int, str] | None = None,
+    ) -> list[int]:
         """See the port. When a later revision was routed already nothing is inserted: its jobs know more."""
+        revised = revised or {}
         with self._writing() as connection:
-            lock_study(connection, *connection.execute(select(_arrival.study_instance_uid).where(_arrival.id == arrival)).scalars())
+            touched = select(_arrival.study_instance_uid).where(_arrival.id.in_([arrival, *revised]))
+            lock_study(connection, *connection.execute(touched).scalars())
             move(connection, ARRIVAL, arrival, ArrivalState.ROUTED, now, f"{len(jobs)} jobs", config_digest=config_digest)
             if decisions:
                 connection.execute(
@@ -37,7 +49,10 @@ class Routing(Database):
             if _later_revision_routed(connection, row):
                 note(connection, ARRIVAL.name, arrival, "arrival.overtaken", "a later revision was routed first; no jobs inserted", now)
                 return []
-            return [_place(connection, row, job, now) for job in jobs]
+            placed = [_place(connection, row, job, now) for job in jobs]
+            for other, why in revised.items():
+                revise(connection, other, why, now)
+            return placed
 
     def decisions(self, arrival: int) -> list[Decision]:
         """In the order in which the routes were tried."""
@@ -75,7 +90,7 @@ def _place(connection: Connection, arrival: Row[Any], new: NewJob, now: datetime
     """Join the job that does the same already, or insert one that replaces its predecessor."""
     same = (
         _job.study_instance_uid == arrival.study_instance_uid,
-        _job.series_instance_uid == new.series_instance_uid,
+        *(() if new.whole_study else (_job.series_instance_uid == new.series_instance_uid,)),
         _job.application == new.application,
         _job.state != JobState.SUPERSEDED.value,
     )

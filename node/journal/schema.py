@@ -8,7 +8,7 @@ Changing a table means a new revision in migrations/versions and a new `HEAD`.
 from sqlalchemy import BigInteger, Boolean, Column, Dialect, ForeignKey, Index, Integer, MetaData, SmallInteger, Table, Text, text
 from sqlalchemy.types import TypeDecorator
 
-HEAD = "0003"
+HEAD = "0004"
 """The revision of migrations/versions that this file describes."""
 
 metadata = MetaData(
@@ -55,6 +55,18 @@ series_header = Table(
     Column("series_instance_uid", Words, nullable=False, index=True, comment="the series whose first instance this is"),
     Column("content", Words, nullable=False, comment="JSON: DICOM keyword → list of values"),
     comment="The routing header of the first instance of a series; the others keep only their difference from it.",
+)
+
+patient_series = Table(
+    "patient_series",
+    metadata,
+    Column("patient_id", Words, primary_key=True, comment="PatientID (0010,0020); never empty"),
+    Column("issuer", Words, primary_key=True, comment="IssuerOfPatientID (0010,0021); empty where headers have none"),
+    Column("series_instance_uid", Words, primary_key=True, index=True, comment="a series that an instance of this patient is of"),
+    Column("study_instance_uid", Words, nullable=False, index=True, comment="the series' study"),
+    Column("modality", Words, nullable=False, comment="Modality (0008,0060)"),
+    Column("studied_at", Words, nullable=False, comment="when the study began, YYYYMMDDHHMMSS or a part; empty: unknown"),
+    comment="Which series headers ever called a patient's: how priors are found. Whether they still do is asked of the headers themselves.",
 )
 
 instance = Table(
@@ -111,7 +123,12 @@ arrival = Table(
     Column("last_instance_at", Micros, nullable=False, comment="when its newest instance was received; grows with every batch"),
     Column("due_at", Micros, nullable=False, comment="when it counts as complete if nothing comes"),
     Column("completed_at", Micros, nullable=True, comment="when the manifest froze"),
-    Column("completed_by", Words, nullable=True, comment="quiet | count | operator"),
+    Column(
+        "completed_by",
+        Words,
+        nullable=True,
+        comment="quiet | count | operator | prior (came or changed later; all else was complete before)",
+    ),
     Column("config_digest", Words, nullable=True, comment="digest of the configuration that routed it"),
     Column("instances", Integer, nullable=False, comment="how many instances the manifest has"),
     comment="What came for one study (or series) from one peer until nothing more was expected; one row a revision.",

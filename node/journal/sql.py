@@ -15,13 +15,14 @@ from node.journal.instances import Instances
 from node.journal.jobs import Jobs
 from node.journal.leader import PostgresLeader, SoleLeader
 from node.journal.operator import Operator
+from node.journal.patients import Patients
 from node.journal.port import Leader
 from node.journal.retention import Retained
 from node.journal.routing import Routing
 from node.journal.server import server
 
 
-class SqlJournal(Instances, Arrivals, Routing, Claims, Jobs, Deliveries, Operator, Retained, Counted):
+class SqlJournal(Instances, Patients, Arrivals, Routing, Claims, Jobs, Deliveries, Operator, Retained, Counted):
     """The Journal of node.journal.port on SQLite or PostgreSQL; safe in many threads and many processes at once."""
 
     def __init__(self, engine: Engine, name: str, url: str) -> None:

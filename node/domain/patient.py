@@ -1,0 +1,40 @@
+"""Who a study is of, as headers say it: a patient's ID with who issued it; a name is nobody's identity."""
+
+from dataclasses import dataclass
+
+from node.domain.header import Header
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Patient:
+    """PatientID (0010,0020) with IssuerOfPatientID (0010,0021). Equal IDs of different issuers are different patients, and so are those
+    of which one has no issuer: nobody can say."""
+
+    patient_id: str
+    issuer: str
+
+
+def patient_of(header: Header) -> Patient | None:
+    """The patient of an instance or a series; None without an ID, or where a series' instances name several."""
+    ids, issuers = (_texts(header, keyword) for keyword in ("PatientID", "IssuerOfPatientID"))
+    if len(ids) != 1 or len(issuers) > 1:
+        return None
+    return Patient(patient_id=ids[0], issuer=issuers[0] if issuers else "")
+
+
+def studied_at(header: Header) -> str:
+    """When the study began, as text that sorts (YYYYMMDDHHMMSS.FFFFFF, or a part of it); "" where no date says it.
+
+    StudyDate with StudyTime; the dates of series and acquisition are asked where the study has none.
+    """
+    for date, time in (("StudyDate", "StudyTime"), ("SeriesDate", "SeriesTime"), ("AcquisitionDate", "AcquisitionTime")):
+        days = [day for day in _texts(header, date) if len(day) == 8 and day.isdigit()]
+        if days:
+            times = [moment for moment in _texts(header, time) if moment.replace(".", "").isdigit()]
+            return min(days) + (min(times) if times else "")
+    return ""
+
+
+def _texts(header: Header, keyword: str) -> list[str]:
+    """The distinct values that are not blank."""
+    return list(dict.fromkeys(text for value in header.get(keyword, ()) if (text := str(value).strip())))
