@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from pydicom.dataset import Dataset
-from pydicom.uid import UID
 from pynetdicom import AE, _config, evt
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
@@ -23,7 +22,7 @@ from node.dimse.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from node.dimse.outgoing import MOST_CONTEXTS, Outgoing, batches, context_for, outgoing, transcoded
 from node.dimse.port import StoreStatus
 from node.dimse.prompt import PromptDimse, make_prompt
-from node.domain.context import Context
+from node.domain.context import Context, name_of
 from node.settings.config import Peer
 
 _MAX_PDU = 131072
@@ -144,7 +143,7 @@ class PeerRequestor:
             uid = instance.sop_instance_uid
             context = context_for(instance, accepted)
             if context is None:
-                refused = f"not sent: {self._who} takes no {UID(instance.sop_class_uid).name} in {UID(instance.transfer_syntax_uid).name}"
+                refused = f"not sent: {self._who} takes no {name_of(instance.sop_class_uid)} in {name_of(instance.transfer_syntax_uid)}"
                 told(number, StoreStatus(sop_instance_uid=uid, status=_SOP_CLASS_NOT_SUPPORTED, detail=refused))
                 continue
             try:
@@ -156,7 +155,10 @@ class PeerRequestor:
             if answer is None:
                 told(number, StoreStatus(sop_instance_uid=uid, status=None, detail=f"{self._who} did not answer: it may have the instance"))
             else:
-                told(number, StoreStatus(sop_instance_uid=uid, status=answer.Status, detail=str(answer.get("ErrorComment", ""))))
+                said = str(answer.get("ErrorComment", ""))
+                if not said and context[1] != instance.transfer_syntax_uid:
+                    said = f"sent in {name_of(context[1])}"
+                told(number, StoreStatus(sop_instance_uid=uid, status=answer.Status, detail=said))
 
     @staticmethod
     def _leave(pending: Sequence[tuple[int, Outgoing]], told: "_Told", status: int | None, detail: str) -> None:

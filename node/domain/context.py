@@ -1,6 +1,9 @@
-"""What an association is negotiated for: a SOP class in a transfer syntax."""
+"""What an association is negotiated for: a SOP class in a transfer syntax; and what people call them."""
 
 from dataclasses import dataclass
+
+_NEWER = {"1.2.840.10008.5.1.4.1.1.66.7": "Label Map Segmentation Storage"}
+"""SOP classes that pydicom's dictionary does not have yet (PS3.6 A)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -9,3 +12,13 @@ class Context:
 
     sop_class_uid: str
     transfer_syntax_uid: str
+
+    def __str__(self) -> str:
+        return f"{name_of(self.sop_class_uid)} in {name_of(self.transfer_syntax_uid)}"
+
+
+def name_of(uid: str) -> str:
+    """The name of a SOP class or transfer syntax (PS3.6 A); the UID itself where it has none."""
+    from pydicom.uid import UID
+
+    return _NEWER.get(uid) or str(UID(uid).name)

@@ -72,7 +72,8 @@ class Attempt:
     def _settle(self, choice: Choice) -> None:
         """Remember the form before anything is sent in it."""
         delivery = self._delivery
-        if choice.form is None or delivery.form == choice.form:
+        asked_for = choice.form is Form.BINARY and not choice.why  # what nearly every delivery is: not worth a commit
+        if choice.form is None or delivery.form == choice.form or (asked_for and not delivery.form):
             return
         if not self._journal.choose_form(delivery.id, self._token(), choice.form, choice.why, self._clock()):
             raise LeaseLost

@@ -59,7 +59,9 @@ class Forms:
         forms = preferred(profile, objects)
         # an earlier attempt went down to it, or the profile is another one since
         self._forms = forms[forms.index(kept) :] if kept in forms else forms
-        self._begun = kept if any(has_forms(one) and form_of(one) is kept and one.id not in pending for one in objects) else None
+        arrived = {form_of(one) for one in objects if has_forms(one) and one.id not in pending}
+        begun = kept or Form.BINARY  # a delivery that goes as BINARY from the start says nothing of it
+        self._begun = begun if begun in arrived else None
 
     def choose(self, sink: Asked) -> Choice:
         """The best form that the sink takes now.
@@ -95,7 +97,7 @@ class Forms:
         taken = sink.accepts(asked)
         for one in own:
             if taken.isdisjoint(_ways(one, form)):
-                return f"{uid.UID(one.sop_class_uid).name} in {uid.UID(one.transfer_syntax_uid).name}"
+                return str(one)
         return ""
 
     def _never_made(self) -> str:

@@ -27,11 +27,12 @@ from node.domain.context import Context
 from node.domain.errors import DeliveryError
 from node.domain.header import Header
 from node.domain.instance import Instance, Standing
-from node.domain.job import Delivery, Job
+from node.domain.job import Delivery, Job, Priority
 from node.domain.state import ArrivalState
 from node.domain.uid import derive_uid
 from node.flow.header import read_header
-from node.journal.port import NewInstance
+from node.flow.settle import complete_now
+from node.journal.port import NewInstance, NewJob
 from node.journal.sql import SqlJournal
 from node.results.port import Encoded, Encoding
 from node.settings.config import Config, Peer, Scope, Settle
@@ -300,6 +301,29 @@ class MiniNode:
             replaces=replaces,
         )
         return self.journal.record([news], self.clock())
+
+    def inferred_job(self, study: str = "1.1", sinks: Sequence[str] = ("archive",)) -> tuple[int, str]:
+        """A job with findings, for a test that makes the objects itself: its number and the lease that it is held under."""
+        self.receive(study, f"{study}.1")
+        (arrival,) = [one for one in self.arrivals() if one.study_instance_uid == study]
+        complete_now(self.journal, arrival, self.clock())
+        new = NewJob(
+            series_instance_uid=f"{study}.1",
+            application="threshold",
+            application_version="1.0.0",
+            engine="default",
+            routes=("all",),
+            sinks=tuple(sinks),
+            priority=Priority.ROUTINE,
+            input_digest=study,
+            instances=(),
+        )
+        (job,) = self.journal.route(arrival.id, [], [new], self.config.digest, self.clock())
+        claimed = self.journal.claim_job("test", self.clock(), timedelta(minutes=1))
+        assert claimed is not None
+        assert claimed.lease is not None
+        self.journal.inferred(job, claimed.lease, "findings", "model", self.clock())
+        return job, claimed.lease
 
     def arrivals(self, *states: ArrivalState) -> list[Arrival]:
         return self.journal.arrivals(states=states)

@@ -14,13 +14,11 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
 from node.domain.errors import JournalError
-from node.domain.job import Delivery, Priority, ResultObject
+from node.domain.job import Delivery, ResultObject
 from node.domain.profile import VIEWER, Kind
-from node.domain.route import Decision
 from node.domain.state import DeliveryState, JobState
 from node.flow.deliver import LEASE, Deliver
-from node.flow.settle import complete_now
-from node.journal.port import NewJob, Pausable
+from node.journal.port import Pausable
 from node.sinks.folder import FolderSink
 from node.sinks.port import Parcel, Receipt, Sink
 from tests.unit.flow.mini import ListSink, MiniNode
@@ -30,26 +28,7 @@ KINDS = ("seg", "sr", "sc")
 
 def encoded_job(node: MiniNode, study: str = "1.1", sinks: Sequence[str] = ("archive",)) -> int:
     """A job with three frozen objects that waits for delivery to `sinks`."""
-    node.receive(study, f"{study}.1")
-    (arrival,) = [one for one in node.arrivals() if one.study_instance_uid == study]
-    complete_now(node.journal, arrival, node.clock())
-    new = NewJob(
-        series_instance_uid=f"{study}.1",
-        application="threshold",
-        application_version="1.0.0",
-        engine="default",
-        routes=("all",),
-        sinks=tuple(sinks),
-        priority=Priority.ROUTINE,
-        input_digest=study,
-        instances=(),
-    )
-    decisions: list[Decision] = []
-    (job,) = node.journal.route(arrival.id, decisions, [new], node.config.digest, node.clock())
-    claimed = node.journal.claim_job("test", node.clock(), timedelta(minutes=1))
-    assert claimed is not None
-    assert claimed.lease is not None
-    node.journal.inferred(job, claimed.lease, "findings", "model", node.clock())
+    job, lease = node.inferred_job(study, sinks)
     objects = []
     for kind in KINDS:
         data = f"{kind} of {study}".encode()
@@ -67,7 +46,7 @@ def encoded_job(node: MiniNode, study: str = "1.1", sinks: Sequence[str] = ("arc
                 digest=hashlib.sha256(data).hexdigest(),
             )
         )
-    assert node.journal.encoded(job, claimed.lease, objects, node.clock())
+    assert node.journal.encoded(job, lease, objects, node.clock())
     return job
 
 
