@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from inference.applications.port import Application, Infer, ModelRef, Tensors
 from inference.engines.port import Call
-from inference.imaging.volume import Volume
+from inference.imaging.subject import Subject
 
 MOST = 8
 """Inputs that are kept: the first, the last, and others evenly between them."""
@@ -35,16 +35,16 @@ class _Recorder:
         return self.infer.call_of(model)
 
 
-def inputs_of(application: Application, volume: Volume, infer: Infer, model: ModelRef) -> tuple[Mapping[str, NDArray[Any]], ...]:
-    """The inputs that `application` gives to `model` for a series, at most `MOST` of them, the largest last; empty when it calls it never.
+def inputs_of(application: Application, subject: Subject, infer: Infer, model: ModelRef) -> tuple[Mapping[str, NDArray[Any]], ...]:
+    """The inputs that `application` gives to `model` for a subject, at most `MOST` of them, the largest last; empty when it calls it never.
 
     Raises
     ------
     HilumError
-        The application cannot analyse the series.
+        The application cannot analyse it.
     """
     recorder = _Recorder(infer=infer, model=model)
-    application.analyse(volume, recorder)
+    application.analyse(subject, recorder)
     if len(recorder.kept) > MOST:
         chosen = sorted({round(at) for at in np.linspace(0, len(recorder.kept) - 1, MOST)})
         recorder.kept = [recorder.kept[index] for index in chosen]

@@ -6,27 +6,29 @@ What else an application may be given, and what the files of a job become for it
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from inference.imaging.decode import candidate_dtypes, modality_values
-from inference.imaging.errors import MissingAttribute, MixedFrameOfReference, MixedSeries, NotAVolume, naming
-from inference.imaging.geometry import Plane, series_geometry
+from inference.imaging.dimensions import split
+from inference.imaging.errors import (
+    DuplicatePosition,
+    FourDimensional,
+    MissingAttribute,
+    MixedFrameOfReference,
+    MixedSeries,
+    NotAVolume,
+    naming,
+)
+from inference.imaging.geometry import series_geometry
 from inference.imaging.header import Instance, read_instance
+from inference.imaging.slices import Slice, slices_of
 from inference.imaging.stored import StoredFrames, Values
 from inference.imaging.volume import SliceSource, Volume
 from inference.stages import ASSEMBLE, DECODE, stage
 
 FRAME_OF_REFERENCE_NAMESPACE = uuid.UUID("6d2c1b0e-6c0b-5f7a-9a55-9d1a4cf2f0c1")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Slice:
-    instance: Instance
-    frame: int
-    plane: Plane
 
 
 def assemble(files: Sequence[Path], *, threads: int = 2) -> Volume:
@@ -58,17 +60,38 @@ def assemble(files: Sequence[Path], *, threads: int = 2) -> Volume:
 
 def volume_from(instances: Sequence[Instance], *, threads: int = 2) -> Volume:
     """`assemble`, of instances that have been read already and are the images of one series (`imaging`)."""
+    slices = placed(instances)
+    try:
+        return volume_of(slices, threads=threads)
+    except (FourDimensional, DuplicatePosition) as crowded:
+        found = split(slices)
+        raise type(crowded)(f"{crowded}: {found.reason}" if found else str(crowded)) from crowded
+
+
+def placed(instances: Sequence[Instance]) -> list[Slice]:
+    """The slices of a series.
+
+    Raises
+    ------
+    NotAVolume, MissingAttribute
+        Some images can never be slices: they are in colour, or masks, or have no place.
+    """
     _greyscale(instances)
-    _placed(instances)
-    slices = [
-        _Slice(instance=instance, frame=frame, plane=plane)
-        for instance in instances
-        for frame, plane in enumerate(instance.planes)
-        if plane is not None
-    ]
+    _all_placed(instances)
+    return slices_of(instances)
+
+
+def volume_of(slices: Sequence[Slice], *, threads: int = 2) -> Volume:
+    """Slices of one series as one volume.
+
+    Raises
+    ------
+    InputError
+        Their places do not make one stack.
+    """
     geometry = series_geometry([each.plane for each in slices])
     stack = [slices[index] for index in geometry.order]
-    first = instances[0]
+    first = slices[0].instance
     return Volume(
         voxels=_voxels(stack, threads),
         affine=geometry.affine,
@@ -79,7 +102,7 @@ def volume_from(instances: Sequence[Instance], *, threads: int = 2) -> Volume:
         modality=first.modality,
         study_instance_uid=first.study_instance_uid,
         series_instance_uid=first.series_instance_uid,
-        frame_of_reference_uid=_frame_of_reference(instances),
+        frame_of_reference_uid=_frame_of_reference([each.instance for each in slices]),
     )
 
 
@@ -114,7 +137,7 @@ def _greyscale(images: Sequence[Instance]) -> None:
             raise NotAVolume(f"{len(wrong)} of {len(images)} {_kind(images)} instances {reason}: {naming(wrong)}")
 
 
-def _placed(images: Sequence[Instance]) -> None:
+def _all_placed(images: Sequence[Instance]) -> None:
     """Every frame has a position and an orientation, or the series is no volume."""
     for image in images:
         image.refuse_half_a_place()
@@ -138,13 +161,13 @@ def _frame_of_reference(images: Sequence[Instance]) -> str:
         return f"2.25.{uuid.uuid5(FRAME_OF_REFERENCE_NAMESPACE, images[0].series_instance_uid).int}"
     if len(named) == 1:
         return named[0]
-    groups = [[image.sop_instance_uid for image in images if image.frame_of_reference_uid == each] for each in named]
+    groups = [sorted({image.sop_instance_uid for image in images if image.frame_of_reference_uid == each}) for each in named]
     smallest = min(groups, key=len)
     without = ", one of them unnamed" if "" in named else ""
     raise MixedFrameOfReference(f"{len(named)} frames of reference in one series{without}; apart from the others: {naming(smallest)}")
 
 
-def _voxels(stack: Sequence[_Slice], threads: int) -> Values:
+def _voxels(stack: Sequence[Slice], threads: int) -> Values:
     shape = (len(stack), stack[0].plane.rows, stack[0].plane.columns)
     with stage(DECODE):
         for dtype in candidate_dtypes([each.instance for each in stack]):
@@ -154,9 +177,9 @@ def _voxels(stack: Sequence[_Slice], threads: int) -> Values:
     raise AssertionError("float32 takes every value")
 
 
-def _fill(voxels: Values, stack: Sequence[_Slice], threads: int) -> bool:
+def _fill(voxels: Values, stack: Sequence[Slice], threads: int) -> bool:
     """Decode every slice into its place; False as soon as a value does not fit the dtype."""
-    of_instance: dict[str, list[tuple[int, _Slice]]] = {}
+    of_instance: dict[str, list[tuple[int, Slice]]] = {}
     for z, each in enumerate(stack):
         of_instance.setdefault(each.instance.sop_instance_uid, []).append((z, each))
     with ThreadPoolExecutor(max_workers=max(threads, 1), thread_name_prefix="decode") as pool:
@@ -175,5 +198,5 @@ def _fill(voxels: Values, stack: Sequence[_Slice], threads: int) -> bool:
             pool.shutdown(cancel_futures=True)
 
 
-def _decode_slice(each: _Slice, out: Values) -> bool:
+def _decode_slice(each: Slice, out: Values) -> bool:
     return modality_values(StoredFrames(each.instance), each.frame, out)

@@ -107,8 +107,7 @@ def series_geometry(planes: Sequence[Plane]) -> SeriesGeometry:
     normal = np.cross(across, down)
     positions = np.array([plane.position for plane in planes], dtype=np.float64)
     depth: Reals = positions @ normal
-    # the names break ties, so that the order never depends on the order of the files
-    order = sorted(range(len(planes)), key=lambda index: (depth[index], planes[index].uid, planes[index].frame or 0))
+    order = _order(planes, depth)
     stack = [planes[index] for index in order]
     positions, depth = positions[order], depth[order]
     _one_image_a_place(stack, depth)
@@ -120,6 +119,26 @@ def series_geometry(planes: Sequence[Plane]) -> SeriesGeometry:
     affine[:3, 2] = across * stack[0].spacing[1]
     affine[:3, 3] = positions.mean(axis=0) - step * (len(stack) - 1) / 2
     return SeriesGeometry(order=tuple(order), affine=affine)
+
+
+def places_of(planes: Sequence[Plane]) -> list[tuple[int, ...]]:
+    """Indices of the planes at each depth along the normal, from the first to the last.
+
+    Raises
+    ------
+    MissingAttribute, MixedOrientation
+        The planes are not parallel.
+    """
+    across, down = _directions(planes)
+    depth: Reals = np.array([plane.position for plane in planes], dtype=np.float64) @ np.cross(across, down)
+    order = _order(planes, depth)
+    apart = np.flatnonzero(np.diff(depth[order]) >= SAME_PLACE_MM) + 1
+    return [tuple(map(int, place)) for place in np.split(np.array(order), apart)]
+
+
+def _order(planes: Sequence[Plane], depth: Reals) -> list[int]:
+    """Along the normal; the names break ties, so that the order never depends on the order of the files."""
+    return sorted(range(len(planes)), key=lambda index: (depth[index], planes[index].uid, planes[index].frame or 0))
 
 
 def _same_shape(planes: Sequence[Plane]) -> None:
@@ -180,7 +199,7 @@ def _one_image_a_place(stack: Sequence[Plane], depth: Reals) -> None:
     crowded = next(place for place in places if len(place) > 1)
     names = naming(stack[int(index)].name for index in crowded)
     if len(counts) == 1:
-        raise FourDimensional(f"{counts.pop()} images at each of {len(places)} positions, for example {names}")
+        raise FourDimensional(f"{counts.pop()} images at each of {len(places)} position{'s'[: len(places) > 1]}, for example {names}")
     repeated = sum(1 for place in places if len(place) > 1)
     raise DuplicatePosition(
         f"{repeated} of {len(places)} positions hold several images; at {_mm(stack[crowded[0]].position)} lie {len(crowded)}: {names}"

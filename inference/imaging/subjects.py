@@ -7,8 +7,10 @@ from typing import Literal, TypeAlias
 
 from pydicom.dataset import FileDataset
 
-from inference.imaging.assemble import imaging, volume_from
-from inference.imaging.errors import NotACine, NotAPair, naming
+from inference.imaging.assemble import imaging, placed, volume_from, volume_of
+from inference.imaging.dimensions import Part, split
+from inference.imaging.errors import NotACine, NotAPair, TooLarge, naming
+from inference.imaging.frame_values import MOST_BYTES
 from inference.imaging.header import Instance, read_instance
 from inference.imaging.single import cine_from, images_from, loops_among
 from inference.imaging.subject import Pair, Subject, Takes
@@ -67,7 +69,31 @@ def subjects(takes: Takes, parts: Parts, files: Sequence[Path], series_instance_
 
 def _volumes(instances: Sequence[Instance], parts: Parts, series_instance_uid: str, threads: int) -> list[Assembled]:
     images = imaging(instances)
-    return [Assembled(subject=volume_from(images, threads=threads), headers=_headers(images))]
+    remarks = _left_out(instances, images)
+    found = split(placed(images)) if parts == "each" else None
+    if found is None or not found.parts:
+        return [Assembled(subject=volume_from(images, threads=threads), headers=_headers(images), remarks=remarks)]
+    _bounded(found.parts)
+    return [
+        Assembled(
+            subject=volume_of(part.slices, threads=threads),
+            headers=_headers(list({each.instance.sop_instance_uid: each.instance for each in part.slices}.values())),
+            part=part.label,
+            remarks=remarks,
+        )
+        for part in found.parts
+    ]
+
+
+def _left_out(instances: Sequence[Instance], images: Sequence[Instance]) -> tuple[str, ...]:
+    left = len(instances) - len(images)
+    return (f"{left} of {len(instances)} instances are localizers and were not looked at.",) if left else ()
+
+
+def _bounded(parts: Sequence[Part]) -> None:
+    voxels = sum(each.plane.rows * each.plane.columns for part in parts for each in part.slices)
+    if voxels * 2 > MOST_BYTES:
+        raise TooLarge(f"{len(parts)} volumes of {len(parts[0].slices)} slices: {voxels / 1e6:.0f} million voxels")
 
 
 def _pair(instances: Sequence[Instance], parts: Parts, series_instance_uid: str, threads: int) -> list[Assembled]:
@@ -79,7 +105,7 @@ def _pair(instances: Sequence[Instance], parts: Parts, series_instance_uid: str,
     current = imaging(of_series.pop(series_instance_uid))
     prior = imaging(of_series.popitem()[1])
     pair = Pair(current=volume_from(current, threads=threads), prior=volume_from(prior, threads=threads))
-    return [Assembled(subject=pair, headers=_headers([*current, *prior]))]
+    return [Assembled(subject=pair, headers=_headers([*current, *prior]), remarks=_left_out(instances, [*current, *prior]))]
 
 
 def _images(instances: Sequence[Instance], parts: Parts, series_instance_uid: str, threads: int) -> list[Assembled]:

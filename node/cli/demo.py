@@ -232,16 +232,17 @@ def _say(status: "object", journal: "SqlJournal", jobs: list[Job]) -> None:
 
 def _summarise(config: "Config", job: Job, out: Path) -> dict[str, object]:
     """Objects as they stand in the archive, measurements, seconds by stage; writes overlay.png."""
-    from inference import findings_file
-    from inference.imaging.assemble import assemble
+    from inference import findings_parts
+    from inference.imaging.subjects import subjects
     from node.assembly.compose import application, open_blobs, open_journal
     from node.results.picture import overlay_png
 
     with contextlib.closing(open_journal(config)) as journal:
         blobs = open_blobs(config)
         assert job.findings_blob is not None, "a job that is done has findings"
-        findings = findings_file.loads(blobs.path(job.findings_blob).read_bytes())
-        volume = assemble([blobs.path(instance.blob) for instance in journal.job_instances(job.id)])
+        # of a series that was split, the first part
+        _, findings = findings_parts.loads(blobs.path(job.findings_blob).read_bytes())[0]
+        files = [blobs.path(instance.blob) for instance in journal.job_instances(job.id)]
         objects = [
             {
                 "path": str(out / f"{item.kind}-{item.sop_instance_uid[-12:]}.dcm"),
@@ -257,7 +258,8 @@ def _summarise(config: "Config", job: Job, out: Path) -> dict[str, object]:
             received.replace(Path(str(item["path"])))
         stages = {name: took for line in journal.events("job", job.id) for name, took in _stage_seconds(line.detail).items()}
     chosen = application(config, job.application)
-    (out / "overlay.png").write_bytes(overlay_png(volume, findings, title=f"{chosen.title} · {chosen.name} {chosen.version}"))
+    analysed = subjects(chosen.accepts.takes, chosen.accepts.parts, files, job.series_instance_uid)[0].subject
+    (out / "overlay.png").write_bytes(overlay_png(analysed, findings, title=f"{chosen.title} · {chosen.name} {chosen.version}"))
     return {
         "application": f"{chosen.name} {chosen.version}",
         "objects": objects,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from inference.engines.measured import Measured
     from inference.engines.port import Call
     from inference.engines.repository import Repository
-    from inference.imaging.volume import Volume
+    from inference.imaging.subject import Subject
 
 
 def tune(
@@ -115,7 +115,6 @@ class _Recorded:
 
     def __init__(self, repository: "Repository", folder: Path, folders: Sequence[Path]) -> None:
         from inference.engines.embedded import EmbeddedEngine
-        from inference.imaging.assemble import assemble
         from node.cli.errors import NothingFound
 
         files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
@@ -123,13 +122,14 @@ class _Recorded:
             raise NothingFound(f"{folder} holds no files")
         self._folders = folders
         self._infer = _Direct(EmbeddedEngine(repository.path), repository)
-        self.volume: Volume = assemble(files)
+        self._files = files
+        self._subjects: dict[tuple[str, str], Subject] = {}
 
     def inputs(self, model: "ModelRef") -> "Sequence[Tensors]":
         from inference.applications.recording import inputs_of
 
         for application in self._applications(model):
-            if found := inputs_of(application, self.volume, self._infer, model):
+            if found := inputs_of(application, self._subject(application), self._infer, model):
                 return [*found, found[-1]] if len(found) == 1 else found
         return ()
 
@@ -144,8 +144,26 @@ class _Recorded:
             except BrokenApplication:
                 continue  # whatever is wrong with another application
             if model in application.models:
-                check(application, self.volume)
+                check(application, self._subject(application))
                 yield application
+
+    def _subject(self, application: "Application") -> "Subject":
+        """The series as the application takes it; the first part of one that is split."""
+        from inference.imaging.header import read_instance
+        from inference.imaging.subjects import subjects
+
+        accepts = application.accepts
+        if (accepts.takes, accepts.parts) not in self._subjects:
+            current = read_instance(self._files[0]).series_instance_uid
+            self._subjects[accepts.takes, accepts.parts] = subjects(accepts.takes, accepts.parts, self._files, current)[0].subject
+        return self._subjects[accepts.takes, accepts.parts]
+
+    @property
+    def images(self) -> int:
+        """Slices, images or frames of what was analysed."""
+        from inference.imaging.subject import images_in
+
+        return max(map(images_in, self._subjects.values()), default=0)
 
 
 class _Direct:
@@ -183,7 +201,7 @@ def _tuned(
         model,
         precision=Precision(precision),
         real=real,
-        real_named=f"{screen.plural(len(real), 'input')} of a series of {len(recorded.volume.sources)} slices" if recorded else "",
+        real_named=f"{screen.plural(len(real), 'input')} of a series of {screen.plural(recorded.images, 'image')}" if recorded else "",
         threads=threads,
         say=(lambda _: None) if quiet else (lambda line: screen.say(f"  {line}")),
     )

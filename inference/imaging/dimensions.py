@@ -1,0 +1,101 @@
+"""Several images at every place: which attributes tell them apart, and into which volumes they part. Nothing is guessed: what no attribute
+explains stays together, and is refused by geometry."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from inference.imaging.axes import Axis, Key, axes_of
+from inference.imaging.geometry import places_of
+from inference.imaging.slices import Slice
+
+MOST_AXES = 3
+"""How many attributes together may tell images apart: b-value, direction and component do; more would be chance."""
+
+LONGEST_LABEL = 40
+"""What fits into a series description beside the application's name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """The images of one volume among several, and what people call it ("b 1000 s/mm2")."""
+
+    label: str
+    slices: tuple[Slice, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """How a series with several images at a place falls into volumes.
+
+    Attributes
+    ----------
+    parts
+        In the order of what tells them apart, one image of each at every place; empty where nothing explains the images.
+    reason
+        For people: "20 time points (TemporalPositionIndex)"; or why there are no parts.
+    """
+
+    parts: tuple[Part, ...]
+    reason: str
+
+
+def split(slices: Sequence[Slice]) -> Split | None:
+    """How the slices fall into volumes; None where every place holds one image.
+
+    Raises
+    ------
+    MissingAttribute, MixedOrientation
+        The slices are not parallel: they have no places in common.
+    """
+    places = places_of([each.plane for each in slices])
+    if all(len(place) == 1 for place in places):
+        return None
+    found = axes_of(slices, places)
+    for count in range(1, MOST_AXES + 1):
+        for chosen in itertools.combinations(found, count):
+            keys = [tuple(key) for key in zip(*(axis.keys for axis in chosen), strict=True)]
+            if _explained(keys, places):
+                return _parted(slices, places, keys, chosen, [axis for axis in found if axis.tells and axis not in chosen])
+    return Split(parts=(), reason=_unexplained(found, places))
+
+
+_Keys = tuple[Key, ...]
+
+
+def _explained(keys: Sequence[_Keys], places: Sequence[Sequence[int]]) -> bool:
+    """Whether every place holds the same keys, each once."""
+    expected = {keys[index] for index in places[0]}
+    return all(len(place) == len(expected) and {keys[index] for index in place} == expected for place in places)
+
+
+def _parted(
+    slices: Sequence[Slice], places: Sequence[Sequence[int]], keys: Sequence[_Keys], chosen: Sequence[Axis], telling: Sequence[Axis]
+) -> Split:
+    members: dict[_Keys, list[int]] = {key: [] for key in sorted(set(keys))}
+    for place in places:
+        for index in place:
+            members[keys[index]].append(index)
+    # what else is one thing in each volume, and not in all of them, is worth saying: the b-value of an acquisition
+    also = [axis for axis in telling if all(len({axis.keys[index] for index in indices}) == 1 for indices in members.values())]
+    labels = []
+    for indices in members.values():
+        words = [axis.labels[axis.keys[indices[0]]] for axis in (*also, *chosen)]
+        labels.append(", ".join(word for word in words if word))
+    if len(set(labels)) < len(labels) or any(not 0 < len(label) <= LONGEST_LABEL for label in labels):
+        labels = [f"part {number} of {len(labels)}" for number in range(1, len(labels) + 1)]
+    parts = tuple(
+        Part(label=label, slices=tuple(slices[index] for index in indices)) for label, indices in zip(labels, members.values(), strict=True)
+    )
+    reason = " and ".join(f"{len(set(axis.keys))} {axis.plural} ({axis.attribute})" for axis in chosen)
+    return Split(parts=parts, reason=reason)
+
+
+def _unexplained(found: Sequence[Axis], places: Sequence[Sequence[int]]) -> str:
+    if not found:
+        return "no attribute tells them apart"
+    counts = sorted({len(place) for place in places})
+    named = ", ".join(axis.attribute for axis in found[:MOST_AXES])
+    if len(counts) > 1:
+        return f"they differ in {named}, but {counts[0]} to {counts[-1]} images lie at a place"
+    return f"they differ in {named}, but not alike at every place"
