@@ -3,7 +3,7 @@
 Nothing is stacked or copied: what a frame holds goes from the masks to its place in the object.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,7 +17,7 @@ from pydicom.dataset import Dataset
 from node.results.segments import Numbered
 
 _TOGETHER = 16
-"""Frames that one thread packs in one go; a multiple of 8, so that each lot ends on a whole byte."""
+"""Frames that a thread takes in one go; a multiple of 8, so that each lot ends on a whole byte."""
 _THREADS = 2
 
 
@@ -83,45 +83,43 @@ def pack(found: Sequence[Numbered], frames: Frames, out: NDArray[np.uint8]) -> N
     Parameters
     ----------
     out
-        (byte,) where they belong; exactly `packed_size`.
+        (byte,) of zeros where they belong; exactly `packed_size`.
     """
-    masks = {one.number: one.segment.mask for one in found}
     _, rows, columns = found[0].segment.mask.shape
+    by_number = {one.number: one for one in found}
+
+    def run(first: int, last: int) -> None:
+        one = by_number[int(frames.numbers[first])]
+        low, high = sorted((int(frames.slices[first]), int(frames.slices[last - 1])))
+        bits = np.packbits(one.segment.mask[low : high + 1, one.rows], axis=2, bitorder="little")
+        whole_rows[first:last, one.rows] = bits if frames.slices[first] == low else bits[::-1]
 
     def lot(first: int, last: int) -> None:
-        # a lot begins at a whole byte: either frames are whole bytes, or it begins at a multiple of 8 frames
-        low, high = first * rows * columns // 8, -(-last * rows * columns // 8)
-        out[low:high] = np.packbits(_voxels(masks, frames, first, last), bitorder="little")
+        several = zip(frames.numbers[first:last], frames.slices[first:last], strict=True)
+        voxels = np.concatenate([by_number[int(number)].segment.mask[z].reshape(-1) for number, z in several])
+        # a lot begins with a whole byte, for it begins at a multiple of 8 frames
+        out[first * rows * columns // 8 : -(-last * rows * columns // 8)] = np.packbits(voxels, bitorder="little")
 
-    bounds = _runs(frames, 1 if rows * columns % 8 == 0 else 8)
-    with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="pack") as pool:
-        # packing leaves the interpreter to the other thread
-        for _ in pool.map(lambda ends: lot(*ends), bounds):
-            pass
-
-
-def _runs(frames: Frames, step: int) -> Iterator[tuple[int, int]]:
-    """Bounds of lots of frames; where frames are whole bytes (`step` 1) a lot is of one segment and of neighbouring slices."""
     count = len(frames.slices)
-    if step > 1:
-        yield from pairwise([*range(0, count, _TOGETHER), count])
-        return
-    stride = np.diff(frames.slices)
-    # a lot's frames have to lie behind one another in memory
-    breaks = np.flatnonzero((np.diff(frames.numbers) != 0) | (np.abs(stride) != 1)) + 1
-    for low, high in pairwise([0, *map(int, breaks), count]):
+    if columns % 8 == 0:
+        whole_rows = out.reshape(count, rows, columns // 8)
+        _share(run, _runs(frames))
+    else:
+        _share(lot, pairwise([*range(0, count, _TOGETHER), count]))
+
+
+def _runs(frames: Frames) -> Iterator[tuple[int, int]]:
+    """Bounds of lots of frames that are of one segment and of neighbouring slices."""
+    breaks = np.flatnonzero((np.diff(frames.numbers) != 0) | (np.abs(np.diff(frames.slices)) != 1)) + 1
+    for low, high in pairwise([0, *map(int, breaks), len(frames.slices)]):
         yield from pairwise([*range(low, high, _TOGETHER), high])
 
 
-def _voxels(masks: dict[int, NDArray[np.bool_]], frames: Frames, first: int, last: int) -> NDArray[np.bool_]:
-    """The voxels of a lot of frames, one after another."""
-    number, low, high = frames.numbers[first], frames.slices[first], frames.slices[last - 1]
-    if frames.numbers[last - 1] == number and abs(high - low) == last - first - 1:
-        mask = masks[int(number)]
-        run = mask[low : high + 1] if low <= high else mask[high : low + 1][::-1]
-        return run.reshape(-1)
-    several = zip(frames.numbers[first:last], frames.slices[first:last], strict=True)
-    return np.concatenate([masks[int(number)][z].reshape(-1) for number, z in several])
+def _share(work: Callable[[int, int], None], bounds: Iterable[tuple[int, int]]) -> None:
+    """Numpy leaves the interpreter to the other thread while it packs."""
+    with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="frames") as pool:
+        for _ in pool.map(lambda ends: work(*ends), bounds):
+            pass
 
 
 def label(found: Sequence[Numbered], frames: Frames, out: NDArray[Any]) -> None:
@@ -134,18 +132,16 @@ def label(found: Sequence[Numbered], frames: Frames, out: NDArray[Any]) -> None:
     out
         (frame, row, column) of zeros.
     """
-    at = {int(z): index for index, z in enumerate(frames.slices)}
+    on_slice: dict[int, list[Numbered]] = {int(z): [] for z in frames.slices}
+    for one in found:
+        for z in one.slices.tolist():
+            on_slice[z].append(one)
 
     def lot(first: int, last: int) -> None:
         for index in range(first, last):
             z = int(frames.slices[index])
             for one in on_slice[z]:
-                np.copyto(out[index], one.number, where=one.segment.mask[z])
+                np.copyto(out[index, one.rows], one.number, where=one.segment.mask[z, one.rows])
 
-    on_slice: dict[int, list[Numbered]] = {z: [] for z in at}
-    for one in found:
-        for z in one.slices:
-            on_slice[int(z)].append(one)
-    with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="label") as pool:
-        for _ in pool.map(lambda ends: lot(*ends), pairwise([*range(0, len(at), _TOGETHER), len(at)])):
-            pass
+    count = len(frames.slices)
+    _share(lot, pairwise([*range(0, count, _TOGETHER), count]))

@@ -1,6 +1,7 @@
 """Which segments have voxels, where, and under which number the result objects speak of them."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,24 +9,48 @@ from numpy.typing import NDArray
 
 from inference.findings import Findings, Segment
 
+_THREADS = 2
 _TOGETHER = 8
 """Slices that are looked at in one go: those of a mask stay in the processor's cache."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Numbered:
-    """A segment. `number` is its SegmentNumber, `slices` the slices that hold any of it, ascending."""
+    """A segment.
+
+    Attributes
+    ----------
+    number
+        Its SegmentNumber.
+    slices
+        The slices that hold any of it, ascending.
+    rows
+        The rows that all of it lies in.
+    """
 
     number: int
     segment: Segment
     slices: NDArray[np.intp]
+    rows: slice
 
 
 def numbered(findings: Findings) -> tuple[Numbered, ...]:
     """The segments that have voxels, numbered from 1 without gaps, as segmentations demand (PS3.3 C.8.20.2.4)."""
-    occupied = [(segment, np.flatnonzero(segment.mask.any(axis=(1, 2)))) for segment in findings.segments]
-    found = [(segment, slices) for segment, slices in occupied if slices.size]
-    return tuple(Numbered(number=number, segment=segment, slices=slices) for number, (segment, slices) in enumerate(found, 1))
+    with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="look") as pool:
+        occupied = zip(findings.segments, pool.map(_occupied, findings.segments), strict=True)
+    found = [(segment, *where) for segment, where in occupied if where[0].size]
+    return tuple(
+        Numbered(number=number, segment=segment, slices=slices, rows=rows) for number, (segment, slices, rows) in enumerate(found, 1)
+    )
+
+
+def _occupied(segment: Segment) -> tuple[NDArray[np.intp], slice]:
+    slices = np.flatnonzero(segment.mask.any(axis=(1, 2)))
+    if not slices.size:
+        return slices, slice(0, 0)
+    shadow = np.asarray(segment.mask[slices[0] : slices[-1] + 1].any(axis=0))
+    rows = np.flatnonzero(shadow.any(axis=1))
+    return slices, slice(int(rows[0]), int(rows[-1]) + 1)
 
 
 def empty(findings: Findings) -> tuple[Segment, ...]:
@@ -36,7 +61,7 @@ def empty(findings: Findings) -> tuple[Segment, ...]:
 def unoccupied(findings: Findings) -> tuple[Numbered, ...]:
     """The segments of findings in which none has a voxel, on the first and the last slice: a reader sees how far it was looked."""
     return tuple(
-        Numbered(number=number, segment=segment, slices=np.unique([0, len(segment.mask) - 1]).astype(np.intp))
+        Numbered(number=number, segment=segment, slices=np.unique([0, len(segment.mask) - 1]).astype(np.intp), rows=slice(0, 0))
         for number, segment in enumerate(findings.segments, 1)
     )
 
@@ -47,16 +72,15 @@ def overlap(found: Sequence[Numbered]) -> bool:
         return False
     depth, rows, columns = found[0].segment.mask.shape
     taken = np.empty((_TOGETHER, rows, columns), dtype=np.bool_)
-    shared = np.empty_like(taken)
     for low in range(0, depth, _TOGETHER):
         high = min(low + _TOGETHER, depth)
-        here = [one.segment.mask[low:high] for one in found if np.searchsorted(one.slices, low) < np.searchsorted(one.slices, high)]
+        here = [one for one in found if np.searchsorted(one.slices, low) < np.searchsorted(one.slices, high)]
         if len(here) < 2:
             continue
-        before, both = taken[: high - low], shared[: high - low]
-        before[...] = here[0]
-        for mask in here[1:]:
-            if np.logical_and(mask, before, out=both).any():
+        taken[...] = False
+        for one in here:
+            mask, before = one.segment.mask[low:high, one.rows], taken[: high - low, one.rows]
+            if np.logical_and(mask, before).any():
                 return True
             np.logical_or(mask, before, out=before)
     return False
