@@ -17,7 +17,7 @@ from tests.lab import adapters, validators
 from tests.results import images, made
 from tests.results.reports import comments, groups, named, number, read, referenced, reports, value
 
-CALCIFICATION = Code("129748009", "SCT", "Calcification")
+CALCIFICATION = Code("18115005", "SCT", "Pathologic calcification")
 LENGTH = Code("410668003", "SCT", "Length")
 SQUARE = made.axes((2.0, 0, 0), (0, 2.0, 0), (0, 0, 2.5))
 

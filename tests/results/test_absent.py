@@ -1,0 +1,148 @@
+"""Nothing found is a result: what was looked for, that it is absent, and where."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+
+from inference import codes
+from inference.applications.port import EvaluationOutput, LocationOutput, Output, SegmentOutput
+from inference.codes import Code
+from inference.findings import Evaluation, Findings, Location, Measurement, Point
+from node.results.encode import encode
+from tests.lab import adapters, validators
+from tests.results import images, made
+from tests.results.reports import comments, groups, named, number, read, reports, value
+
+NODULE = Code("27925004", "SCT", "Nodule")
+CALCIFICATION = Code("18115005", "SCT", "Pathologic calcification")
+HEAD, CHEST = "69536005", "816094009"
+EMPTY = made.segment("lesion", np.zeros(made.SHAPE, dtype=bool), type=made.LESION)
+
+
+def told(folder: Path, findings: Findings, outputs: Sequence[Output] = (), **extra: str) -> list[pydicom.Dataset]:
+    """The one report about the series, which shows a head unless `extra` says otherwise."""
+    files = made.series(folder, **extra)
+    return read(reports(made.encoding(files, findings, application=made.application(outputs=tuple(outputs)))), "sr")
+
+
+def test_nothing_of_a_declared_location_is_absent_in_what_was_imaged(tmp_path: Path) -> None:
+    """Result case 11: no location and no evaluation: the report says Absent of each finding that the application may locate, where the
+    images say they were taken, and in how many it was looked for."""
+    outputs = (LocationOutput(finding=NODULE), LocationOutput(finding=CALCIFICATION))
+    (report,) = told(tmp_path, Findings(), outputs)
+    nodule, calcification = groups(report)
+    assert [value(nodule, NODULE.value), value(calcification, CALCIFICATION.value)] == ["272519000", "272519000"]
+    for group, finding in ((nodule, NODULE), (calcification, CALCIFICATION)):
+        assert (value(group, "121071"), value(group, "363698007")) == (finding.value, HEAD)
+        assert not [item for item in group.ContentSequence if item.ValueType in ("NUM", "SCOORD", "IMAGE")]
+    assert comments(report) == ["Looked for and not found in 9 images of the image library: Nodule, Pathologic calcification."]
+    assert len([item for item in named(report, "260753009") if item.ValueType == "IMAGE"]) == 9
+
+
+def test_what_was_found_is_not_absent(tmp_path: Path) -> None:
+    """One of two declared findings was located: the other alone is absent; declared twice, it is absent once."""
+    outputs = (LocationOutput(finding=NODULE), LocationOutput(finding=CALCIFICATION), LocationOutput(finding=CALCIFICATION))
+    found = Location(label="nodule 1", finding=NODULE, shape=Point(row=3.5, column=4.5), image=2)
+    (report,) = told(tmp_path, Findings(locations=(found,)), outputs)
+    (group,) = groups(report)
+    assert value(group, "121071") == CALCIFICATION.value
+
+
+def test_what_the_application_evaluates_itself_is_not_said_twice(tmp_path: Path) -> None:
+    """An application that could not tell says Undetermined: nobody may call that absent."""
+    outputs = (LocationOutput(finding=NODULE), EvaluationOutput(finding=NODULE), SegmentOutput(label="lesion", type=made.LESION))
+    unsure = (
+        Evaluation(finding=NODULE, value=codes.UNDETERMINED),
+        Evaluation(finding=made.LESION, value=codes.UNDETERMINED, finding_site=codes.BRAIN),
+    )
+    (report,) = told(tmp_path, Findings(segments=(EMPTY,), evaluations=unsure), outputs)
+    empty, nodule, lesion = groups(report)
+    assert number(empty, "118565006") == (0.0, "cm3")
+    assert value(empty, made.LESION.value) is None
+    assert [value(nodule, NODULE.value), value(lesion, made.LESION.value)] == ["373068000"] * 2
+    assert comments(report) == []
+
+
+@pytest.mark.parametrize(
+    ("site", "searched", "meant"),
+    [
+        (codes.LUNG, codes.BRAIN, codes.LUNG.value),
+        (None, codes.BRAIN, codes.BRAIN.value),
+        (None, None, HEAD),
+    ],
+    ids=["the finding's own site", "where the application looks", "what was imaged"],
+)
+def test_the_search_area_is_the_nearest_word(site: Code | None, searched: Code | None, meant: str, tmp_path: Path) -> None:
+    """Of an empty segment: its own site, else the application's declaration, else the images; and the volume of 0."""
+    output = SegmentOutput(label="lesion", type=made.LESION, searched=searched)
+    (report,) = told(tmp_path, Findings(segments=(replace(EMPTY, finding_site=site),)), (output,))
+    (group,) = groups(report)
+    assert (value(group, "363698007"), value(group, made.LESION.value)) == (meant, "272519000")
+    assert number(group, "118565006") == (0.0, "cm3")
+    assert named(group, "112039")[0].TextValue == "mr-brain lesion"
+
+
+def test_a_declared_segment_that_is_not_mentioned_is_absent_too(tmp_path: Path) -> None:
+    """The application gave no segment of that label at all."""
+    (report,) = told(tmp_path, Findings(), (SegmentOutput(label="lesion", type=made.LESION),))
+    (group,) = groups(report)
+    assert value(group, made.LESION.value) == "272519000"
+    assert number(group, "118565006") == (0.0, "cm3")
+
+
+def test_a_number_of_an_empty_segment_is_said_as_it_was_found(tmp_path: Path) -> None:
+    """No volume of 0 is added where the application says a number itself."""
+    count = Measurement(
+        name=Code("111038", "DCM", "Number of calcifications"), value=0.0, unit=Code("1", "UCUM", "no units"), segment="lesion"
+    )
+    (report,) = told(tmp_path, Findings(segments=(EMPTY,), measurements=(count,)))
+    (group,) = groups(report)
+    assert [item.ConceptNameCodeSequence[0].CodeValue for item in group.ContentSequence if item.ValueType == "NUM"] == ["111038"]
+
+
+@pytest.mark.parametrize(
+    ("extra", "site"),
+    [
+        ({"BodyPartExamined": "CHEST"}, CHEST),
+        ({"BodyPartExamined": "chest "}, CHEST),
+        ({"BodyPartExamined": "SOMEWHERE"}, None),
+        ({"BodyPartExamined": ""}, None),
+    ],
+)
+def test_what_the_images_do_not_tell_is_not_guessed(extra: dict[str, str], site: str | None, tmp_path: Path) -> None:
+    """A body part that is no defined term is no site; the images that were searched are listed all the same."""
+    (report,) = told(tmp_path, Findings(), (LocationOutput(finding=NODULE),), **extra)
+    (group,) = groups(report)
+    assert value(group, "363698007") == site
+    assert "9 images" in comments(report)[0]
+
+
+def test_the_side_that_was_imaged_is_said(tmp_path: Path) -> None:
+    """Mammograms of the left breast: absent there. Views of both sides together name the organ and no side."""
+    application = made.application(outputs=(LocationOutput(finding=CALCIFICATION),))
+    left = [images.radiograph(tmp_path, number, 1, BodyPartExamined="BREAST", ImageLaterality="L") for number in (1, 2)]
+    right = images.radiograph(tmp_path, 1, 2, BodyPartExamined="BREAST", ImageLaterality="R")
+    for films, side in ((left, codes.LEFT.value), ([*left, right], None)):
+        (report,) = read(reports(images.radiographs(films, Findings(), application=application)), "sr")
+        (group,) = groups(report)
+        assert (value(group, "363698007"), value(group, "272741003")) == ("76752008", side)
+
+
+@pytest.mark.peers
+@pytest.mark.slow
+def test_nobody_minds_that_nothing_was_found(tmp_path: Path) -> None:
+    """Result case 11: no segmentation, no detections; validators and the viewer's adapter take the report without a word."""
+    outputs = (LocationOutput(finding=NODULE, searched=codes.LUNGS), SegmentOutput(label="lesion", type=made.LESION))
+    files = made.series(tmp_path / "source")
+    objects = encode(made.encoding(files, Findings(segments=(EMPTY,)), application=made.application(outputs=outputs)))
+    assert made.kinds(objects) == ["sr", "sc"]
+    path = made.save(objects, tmp_path / "results")[0]
+    assert validators.faults_of(path, report=True) == []
+    _, tree = validators.dsrdump(path)
+    assert '(52988006,SCT,"Lesion")=(272519000,SCT,"Absent")' in tree
+    assert '(27925004,SCT,"Nodule")=(272519000,SCT,"Absent")' in tree
+    assert adapters.measurements_of(path, files) == []
