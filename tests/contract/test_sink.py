@@ -1,19 +1,20 @@
 """Every sink against the contract of node/sinks/port.py, with a real storage SCP and a real folder behind them; and DIMSE statuses."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import Comprehensive3DSRStorage, ExplicitVRLittleEndian, SecondaryCaptureImageStorage, SegmentationStorage
+from pydicom.uid import Comprehensive3DSRStorage, ExplicitVRLittleEndian, RLELossless, SecondaryCaptureImageStorage, SegmentationStorage
 from pynetdicom import AE, evt
-from pynetdicom.sop_class import Verification
+from pynetdicom.sop_class import LabelMapSegmentationStorage, Verification
 
 from node.dimse.port import StoreStatus
 from node.dimse.requestor import PeerRequestor
+from node.domain.context import Context
 from node.domain.errors import DeliveryError
 from node.settings import config as settings
 from node.sinks.dimse import DimseSink, Verdict, verdict
@@ -55,8 +56,14 @@ class Archive:
         for uid in CLASSES.values():
             ae.add_supported_context(uid, ExplicitVRLittleEndian)
         ae.add_supported_context(Verification)
+        self._ae = ae
         self._server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, self._store)])
         self.port = int(self._server.socket.getsockname()[1])
+
+    def takes(self, class_uid: str, syntax: str) -> None:
+        """From the next association on also this."""
+        self._ae.add_supported_context(class_uid, syntax)
+        self._server.contexts = self._ae.supported_contexts
 
     def _store(self, event: Any) -> int:
         status = self.answers.get(event.request.AffectedSOPClassUID, 0x0000)
@@ -139,6 +146,15 @@ def test_nobody_there_is_a_delivery_error_that_is_retried(bench: Bench, tmp_path
     assert caught.value.retry
 
 
+def test_what_a_sink_accepts_it_takes(bench: Bench, tmp_path: Path) -> None:
+    """Asked for three SOP classes, it says yes to each, and takes an object of each; nothing has arrived before that."""
+    asked = {Context(sop_class_uid=uid, transfer_syntax_uid=ExplicitVRLittleEndian) for uid in CLASSES.values()}
+    assert bench.sink.accepts(asked) == asked
+    assert bench.sink.accepts([]) == frozenset()
+    assert bench.arrived() == {}
+    assert all(one.accepted for one in bench.sink.send(parcels(tmp_path, *CLASSES)))
+
+
 def test_health_says_whether_the_sink_would_take_something(bench: Bench) -> None:
     """For `hilum doctor`: a sentence either way, never an exception."""
     ready, sentence = bench.sink.health()
@@ -155,6 +171,38 @@ def test_nothing_to_send_is_no_error(bench: Bench) -> None:
 
 
 # ---- DIMSE
+
+
+def test_what_a_peer_does_not_take_is_not_accepted(archive: Archive) -> None:
+    """Neither a SOP class that it does not know, nor one that it knows in another transfer syntax; each is asked for by itself, so that
+    one syntax that is taken does not hide another that is too."""
+    plain = Context(sop_class_uid=SegmentationStorage, transfer_syntax_uid=ExplicitVRLittleEndian)
+    unknown = Context(sop_class_uid=LabelMapSegmentationStorage, transfer_syntax_uid=ExplicitVRLittleEndian)
+    compressed = Context(sop_class_uid=SegmentationStorage, transfer_syntax_uid=RLELossless)
+    assert dimse_sink(archive.port).accepts([plain, unknown, compressed]) == {plain}
+    archive.takes(SegmentationStorage, RLELossless)
+    assert dimse_sink(archive.port).accepts([plain, unknown, compressed]) == {plain, compressed}
+
+
+def test_a_peer_that_takes_nothing_of_what_was_asked_is_there_all_the_same(archive: Archive) -> None:
+    """The association ends without a context: an answer, not an error."""
+    assert dimse_sink(archive.port).accepts([Context(sop_class_uid="1.2.3.4", transfer_syntax_uid=ExplicitVRLittleEndian)]) == frozenset()
+
+
+def test_more_contexts_than_one_association_holds(archive: Archive) -> None:
+    """PS3.8 9.3.2.2 numbers 128; the rest is asked on another association."""
+    wanted = Context(sop_class_uid=SegmentationStorage, transfer_syntax_uid=ExplicitVRLittleEndian)
+    others = [Context(sop_class_uid=f"1.2.3.{number}", transfer_syntax_uid=ExplicitVRLittleEndian) for number in range(300)]
+    assert dimse_sink(archive.port).accepts([*others, wanted]) == {wanted}
+
+
+def test_asking_a_peer_that_is_away_is_a_delivery_error() -> None:
+    """Nobody there has said no."""
+    gone = Archive()
+    gone.close()
+    with pytest.raises(DeliveryError) as caught:
+        dimse_sink(gone.port).accepts([Context(sop_class_uid=SegmentationStorage, transfer_syntax_uid=ExplicitVRLittleEndian)])
+    assert caught.value.retry
 
 
 @pytest.mark.parametrize(
@@ -206,6 +254,9 @@ def test_an_object_without_an_answer_is_neither_accepted_nor_refused(tmp_path: P
         def echo(self) -> float:
             return 0.0
 
+        def accepts(self, contexts: Collection[Context]) -> frozenset[Context]:
+            return frozenset(contexts)
+
         def store(self, files: Sequence[str]) -> list[StoreStatus]:
             return [StoreStatus(sop_instance_uid="1.2.3.5.0", status=0x0000)]
 
@@ -233,7 +284,7 @@ def test_an_archive_that_does_not_take_a_sop_class_refuses_it_for_good(tmp_path:
     finally:
         server.shutdown()
     assert kept == ["1.2.3.5.0"]
-    assert [(one.accepted, one.refused) for one in receipts] == [(True, False), (False, True)]
+    assert [(one.accepted, one.refused, one.not_taken) for one in receipts] == [(True, False, False), (False, True, True)]
 
 
 # ---- folder
