@@ -28,11 +28,14 @@ RIGHT = Code("24028007", "SCT", "Right")
 BOTH_SIDES = Code("51440002", "SCT", "Right and left")
 
 VOLUME = Code("118565006", "SCT", "Volume")
+SALIENCY = Code("130404", "DCM", "Saliency")
 ATTENUATION_COEFFICIENT = Code("112031", "DCM", "Attenuation Coefficient")
+LONG_AXIS = Code("103339001", "SCT", "Long Axis")
 MEAN = Code("373098007", "SCT", "Mean")
 
 CUBIC_CENTIMETRE = Code("cm3", "UCUM", "cubic centimeter")
 HOUNSFIELD_UNIT = Code("[hnsf'U]", "UCUM", "Hounsfield unit")
+NO_UNITS = Code("1", "UCUM", "no units")
 MILLIMETRE = Code("mm", "UCUM", "millimeter")
 
 ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
@@ -44,3 +47,5 @@ ABSENT = Code("272519000", "SCT", "Absent")
 UNDETERMINED = Code("373068000", "SCT", "Undetermined")
 
 SPATIAL_RESAMPLING = Code("113085", "DCM", "Spatial resampling")
+
+LESION = Code("52988006", "SCT", "Lesion")

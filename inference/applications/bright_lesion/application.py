@@ -1,0 +1,98 @@
+"""The manifest of bright-lesion, and what it says of the parts that stand out; how they are found stands in `contrast` and `lesions`."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from inference import codes
+from inference.applications.bright_lesion.contrast import contrast
+from inference.applications.bright_lesion.errors import NotFlair
+from inference.applications.bright_lesion.lesions import LEAST_MM3, Lesion, lesions_in
+from inference.applications.port import (
+    Accepts,
+    Application,
+    EvaluationOutput,
+    Infer,
+    LocationOutput,
+    MeasurementOutput,
+    SaliencyOutput,
+)
+from inference.findings import Evaluation, Findings, Location, Measurement, Saliency, Shape
+from inference.imaging.volume import Volume
+
+LABEL = "lesion"
+MAP = "bright contrast"
+MOST = 10
+"""Lesions that are reported one by one: a list of more is not read."""
+MOST_OUTSTANDING = 0.06
+"""Share of the searched brain that may stand out: heavy lesion loads are a few percent, water on T2 is more."""
+
+HOW = "Bright spots were found by threshold and component analysis, not by a trained detector."
+LIMITS = "Small and faint lesions are missed; choroid plexus, vessels and cortex may be marked."
+
+
+def analyse(volume: Volume, infer: Infer) -> Findings:
+    """Find what is much brighter than the brain around it.
+
+    Raises
+    ------
+    NoBrain
+        No brain is found to look in.
+    NotFlair
+        Too much stands out.
+    """
+    seen = contrast(volume)
+    found, outstanding = lesions_in(seen, volume)
+    searched = int(np.count_nonzero(seen.search))
+    if outstanding > MOST_OUTSTANDING * searched:
+        raise NotFlair(f"{100 * outstanding / searched:.0f} % of the brain are brighter than their surroundings")
+    named = [(f"{LABEL} {number}", lesion) for number, lesion in enumerate(found[:MOST], start=1)]
+    return Findings(
+        locations=tuple(location for label, lesion in named for location in _locations(label, lesion)),
+        measurements=tuple(measurement for label, lesion in named for measurement in _measurements(label, lesion)),
+        evaluations=(Evaluation(finding=codes.LESION, value=codes.PRESENT if found else codes.ABSENT, finding_site=codes.BRAIN),),
+        saliencies=(Saliency(label=MAP, values=seen.values, quantity=codes.SALIENCY, unit=codes.NO_UNITS),),
+        remarks=tuple(_remarks(found, searched * volume.voxel_volume_mm3 / 1000)),
+    )
+
+
+def _locations(label: str, lesion: Lesion) -> Iterator[Location]:
+    """The box, with the brightest point in it; the longest diameter has a mark of its own, for it is drawn on the same slice."""
+    marks: dict[str, Shape] = {label: lesion.box, f"{label} brightest point": lesion.brightest}
+    if lesion.diameter is not None:
+        marks[f"{label} longest diameter"] = lesion.diameter
+    for name, shape in marks.items():
+        yield Location(label=name, finding=codes.LESION, shape=shape, image=lesion.image, finding_site=codes.BRAIN)
+
+
+def _measurements(label: str, lesion: Lesion) -> Iterator[Measurement]:
+    yield Measurement(name=codes.VOLUME, value=lesion.volume_mm3 / 1000, unit=codes.CUBIC_CENTIMETRE, location=label)
+    if lesion.diameter is not None:
+        yield Measurement(name=codes.LONG_AXIS, value=lesion.diameter_mm, unit=codes.MILLIMETRE, location=f"{label} longest diameter")
+
+
+def _remarks(found: list[Lesion], searched_cm3: float) -> Iterator[str]:
+    yield HOW
+    yield f"Looked for in {searched_cm3:.0f} cm³ of brain, 5 mm from its surface and deeper, from {LEAST_MM3:.0f} mm³ on. {LIMITS}"
+    if len(found) > MOST:
+        rest_cm3 = sum(lesion.volume_mm3 for lesion in found[MOST:]) / 1000
+        yield f"The {MOST} largest of {len(found)} are listed; the others are {rest_cm3:.2f} cm³ together and show on the map."
+
+
+APPLICATION = Application(
+    name="bright-lesion",
+    version="1.0.0",
+    title="Bright spots on FLAIR MR by threshold",
+    # a whole head, and slices that hold a small lesion more than once in a few
+    accepts=Accepts(modality=("MR",), min_slices=15, max_spacing_mm=6.0, min_extent_mm=90, remark_spacing_mm=3.5),
+    models=(),
+    outputs=(
+        LocationOutput(finding=codes.LESION),
+        MeasurementOutput(name=codes.VOLUME, unit=codes.CUBIC_CENTIMETRE),
+        MeasurementOutput(name=codes.LONG_AXIS, unit=codes.MILLIMETRE),
+        EvaluationOutput(finding=codes.LESION),
+        SaliencyOutput(label=MAP),
+    ),
+    analyse=analyse,
+    family=codes.MORPHOLOGICAL_OPERATIONS,
+)
