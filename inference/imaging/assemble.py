@@ -10,11 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
+from inference.imaging import tags
 from inference.imaging.decode import candidate_dtypes, modality_values
 from inference.imaging.dimensions import split
 from inference.imaging.errors import (
     DuplicatePosition,
     FourDimensional,
+    IncompleteConcatenation,
     MissingAttribute,
     MixedFrameOfReference,
     MixedSeries,
@@ -111,8 +113,8 @@ def imaging(instances: Sequence[Instance]) -> list[Instance]:
 
     Raises
     ------
-    NotAVolume, MixedSeries
-        There are none, or they belong to several series.
+    NotAVolume, MixedSeries, IncompleteConcatenation
+        There are none; they belong to several series; or to a multi-frame image that was cut up, of which some are missing.
     """
     if not instances:
         raise NotAVolume("the series holds no instances")
@@ -122,7 +124,22 @@ def imaging(instances: Sequence[Instance]) -> list[Instance]:
     images = [instance for instance in instances if "LOCALIZER" not in instance.image_type]
     if not images:
         raise NotAVolume(f"the series holds localizers only: {naming(instance.sop_instance_uid for instance in instances)}")
+    _all_of_each_concatenation(images)
     return images
+
+
+def _all_of_each_concatenation(images: Sequence[Instance]) -> None:
+    members: dict[str, list[Instance]] = {}
+    for image in images:
+        if concatenation := tags.text(image.header, tags.CONCATENATION_UID):
+            members.setdefault(concatenation, []).append(image)
+    for uid, present in members.items():
+        totals = [tags.stated(image.header, tags.IN_CONCATENATION_TOTAL, 1) for image in present]
+        expected = max((int(total[0]) for total in totals if total), default=0)
+        if len(present) < expected:
+            raise IncompleteConcatenation(
+                f"{len(present)} of the {expected} instances of concatenation {uid} are here: {naming(i.sop_instance_uid for i in present)}"
+            )
 
 
 def _greyscale(images: Sequence[Instance]) -> None:

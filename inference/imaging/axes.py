@@ -143,6 +143,7 @@ def axes_of(slices: Sequence[Slice], places: Sequence[Sequence[int]]) -> list[Ax
     found = [_axis(_name(kind, frames), kind, [_read(kind, frame) for frame in frames], places) for kind in KINDS]
     # behind the b-values: a direction without its strength says little
     found[1:1] = [_directions(frames, places), _components(frames, places)]
+    found += [_vector(tag, plural, noun, slices, frames, places) for tag, plural, noun in _VECTORS]
     found += _dimensions(frames, places)
     return [axis for axis in found if axis is not None]
 
@@ -238,6 +239,24 @@ def _components(frames: Sequence[FrameData], places: Sequence[Sequence[int]]) ->
     keys: list[Key] = [tuple(part for part in each if part and part not in shared) for each in types]
     labels = {key: _component(key, 0, 0) for key in set(keys)}
     return Axis(attribute="ImageType", plural="components", keys=tuple(keys), labels=labels, tells=True)
+
+
+_VECTORS = (
+    (0x00540070, "heart phases", "heart phase"),
+    (0x00540060, "R-R intervals", "R-R interval"),
+    (0x00540010, "energy windows", "energy window"),
+)
+"""TimeSlotVector, RRIntervalVector and EnergyWindowVector of nuclear medicine (PS3.3 C.8.4.8): one number a frame."""
+
+
+def _vector(
+    tag: int, plural: str, noun: str, slices: Sequence[Slice], frames: Sequence[FrameData], places: Sequence[Sequence[int]]
+) -> Axis | None:
+    keys: list[Key | None] = []
+    for each, frame in zip(slices, frames, strict=True):
+        numbers = tags.stated(frame.header, tag, each.instance.pixels.frames)
+        keys.append(None if numbers is None else (numbers[each.frame],))
+    return _axis(keyword_for_tag(tag), _Kind(enhanced=None, classic=tag, plural=plural, words=_counted(noun)), keys, places)
 
 
 _PLACES = frozenset({0x00209057, 0x00200032, 0x00209056, 0x00200037, 0x00209128, 0x00189087, 0x00189089, 0x00189082, 0x00209156})

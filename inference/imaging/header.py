@@ -7,12 +7,13 @@ an unrelated damaged element could spoil.
 import os
 import struct
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 from pydicom import dcmread
-from pydicom.dataset import FileDataset
+from pydicom.dataset import Dataset, FileDataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
@@ -21,6 +22,7 @@ from inference.imaging.deflated import refuse_bomb
 from inference.imaging.errors import MissingAttribute, NoPixelData, NotDicom, Truncated, UnsupportedSyntax
 from inference.imaging.geometry import Plane
 from inference.imaging.groups import Rescale, functional_groups, planes_of, rescale_of
+from inference.imaging.nuclear import is_tomogram, tomogram_planes
 
 UNDEFINED_LENGTH = 0xFFFFFFFF
 PARSE_ERRORS = (
@@ -128,9 +130,7 @@ def read_instance(path: Path) -> Instance:
     shared, per_frame = functional_groups(dataset, pixels.frames, sop_instance_uid)
     frames = [(group, shared) for group in per_frame] or [(dataset, dataset)] * pixels.frames
     multiframe = bool(per_frame) or pixels.frames > 1
-    planes, misplaced = planes_of(
-        frames, sop_instance_uid, (pixels.rows, pixels.columns), placed=bool(per_frame) or pixels.frames == 1, multiframe=multiframe
-    )
+    planes, misplaced = _places(dataset, frames, pixels, sop_instance_uid, enhanced=bool(per_frame))
     rescales = [rescale_of(own, common, sop_instance_uid) for own, common in frames]
     return Instance(
         path=path,
@@ -150,6 +150,19 @@ def read_instance(path: Path) -> Instance:
         misplaced=misplaced,
         header=dataset,
     )
+
+
+def _places(
+    dataset: FileDataset, frames: Sequence[tuple[Dataset, Dataset]], pixels: PixelFormat, uid: str, *, enhanced: bool
+) -> tuple[tuple[Plane | None, ...], str]:
+    """The place of each frame, and what is wrong where only half of one is given."""
+    shape = (pixels.rows, pixels.columns)
+    if not enhanced and is_tomogram(dataset) and tags.IMAGE_POSITION not in dataset:
+        try:
+            return tomogram_planes(dataset, pixels.frames, uid, shape), ""
+        except MissingAttribute as half:
+            return (None,) * pixels.frames, str(half)
+    return planes_of(frames, uid, shape, placed=enhanced or pixels.frames == 1, multiframe=enhanced or pixels.frames > 1)
 
 
 def _parse(file: BinaryIO, path: Path) -> tuple[FileDataset, int, int, int | None]:

@@ -188,8 +188,10 @@ class _StandIns:
         """The stand-in of slice `z`."""
         place = functional_group(header, source.frame, "PlanePositionSequence") or header
         sent = place.get("ImagePositionPatient")
-        if not sent:
+        if not sent and not _says_once(header):
             raise SourcesUnfit(f"ImagePositionPatient is absent in {_name(source)}")
+        # a tomogram of nuclear medicine gives the place of its first slice only: where the others lie, the volume knows
+        sent = sent or [float(mm) for mm in (self._volume.affine @ (z, 0, 0, 1))[:3].round(9)]
         position = [float(mm) for mm in sent]
         if np.abs(self._to_indices @ [*position, 1.0] - (z, 0, 0, 1)).max() > HALF_A_VOXEL:
             raise SourcesUnfit(f"{_name(source)} lies at {position} mm, slice {z} of the volume elsewhere")
@@ -200,7 +202,7 @@ class _StandIns:
 
     def _shared(self, header: Dataset, source: SliceSource) -> dict[BaseTag, DataElement]:
         """The elements that slices with the same raw values have in common."""
-        orientation = functional_group(header, source.frame, "PlaneOrientationSequence") or header
+        orientation = functional_group(header, source.frame, "PlaneOrientationSequence") or _says_once(header) or header
         measures = functional_group(header, source.frame, "PixelMeasuresSequence") or header
         looked_at = [(orientation, (_ORIENTATION,)), (measures, (_SPACING, _THICKNESS)), (header, (_ROWS, _COLUMNS, _INDICATOR))]
         raw = tuple(str(item.get_item(tag).value) if tag in item else None for item, tags in looked_at for tag in tags)
@@ -232,6 +234,12 @@ class _StandIns:
         # the assembling room found all slices parallel; highdicom wants to see the very same numbers: the first slice's
         plane[_ORIENTATION] = self._orientation
         return plane
+
+
+def _says_once(header: Dataset) -> Dataset | None:
+    """The detector that says for all frames of an NM image how they are oriented (PS3.3 C.8.4.11)."""
+    detectors = header.get("DetectorInformationSequence") or ()
+    return next((detector for detector in detectors if detector.get("ImageOrientationPatient")), None)
 
 
 def _thickness(measures: Dataset, spacing_mm: float) -> str:
