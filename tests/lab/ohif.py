@@ -153,7 +153,7 @@ class Viewer:
     """OHIF beside an archive, as a context manager. `said` collects what the browser's console complained about."""
 
     def __init__(self, archive: str, *, width: int = 1400, height: int = 900) -> None:
-        self._root = dist()
+        self._root = dist().resolve()
         self._archive = archive
         self._size = {"width": width, "height": height}
         self.said: list[str] = []

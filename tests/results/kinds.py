@@ -1,0 +1,146 @@
+"""One of every kind of result object, made by the encoder from series on disk: the rows of the validators' matrix. A kind is one line."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from inference import codes
+from inference.codes import Code
+from inference.findings import Evaluation, Findings, Measurement
+from inference.imaging.assemble import assemble
+from node.domain.profile import Compression, Form, Kind, Language, Masks, Profile
+from node.results.encode import encode
+from node.results.port import Encoded, Encoding
+from tests.results import made
+
+PNEUMOTHORAX = Code("36118008", "SCT", "Pneumothorax")
+CALCIUM_SCORE = Code("450360000", "SCT", "Coronary artery calcium score")
+NO_UNIT = Code("1", "UCUM", "no units")
+
+SHAPE = (9, 16, 12)
+"""Whole bytes a frame: of others, the viewer's adapter takes the packing for what it is not (test_adapters.py)."""
+
+EVERYTHING = Profile(name="everything", kinds=frozenset(Kind), empty_masks=True, languages=tuple(Language))
+LABEL_MAPS = tuple(
+    Profile(name=f"label map {compression}", masks=Masks.LABELMAP, compression=compression)
+    for compression in (Compression.NONE, Compression.RLE, Compression.JPEG_LS)
+)
+DEFLATED = Profile(name="deflated", compression=Compression.DEFLATE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One job: the files of its source, and what its objects are made from."""
+
+    files: Sequence[Path]
+    encoding: Encoding
+
+
+class Job:
+    """A case with its objects on disk."""
+
+    def __init__(self, case: Case, folder: Path) -> None:
+        self.case = case
+        self.objects: Sequence[Encoded] = encode(case.encoding)
+        self.paths: Mapping[str, Path] = {
+            one.sop_instance_uid: path for one, path in zip(self.objects, made.save(self.objects, folder), strict=True)
+        }
+
+    @cached_property
+    def together(self) -> Sequence[Path]:
+        """Everything that belongs to the study: the sources and all the objects."""
+        return [*self.case.files, *self.paths.values()]
+
+
+class Encodings:
+    """The objects of every case, made once, below `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._made: dict[str, Job] = {}
+
+    def of(self, case: Callable[[Path], Case]) -> Job:
+        """The objects of a case."""
+        name = case.__name__
+        if name not in self._made:
+            self._made[name] = Job(case(self._folder / name / "source"), self._folder / name / "results")
+        return self._made[name]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A kind of result object: the case that it comes from, its kind, its form, and which of several it is.
+
+    `about` is what false alarms of this kind alone are listed under (tests/lab/allowlist.py).
+    """
+
+    name: str
+    case: Callable[[Path], Case]
+    kind: Kind
+    form: str | None = None
+    number: int = 0
+    about: str = ""
+
+    def find(self, job: Job) -> Encoded:
+        """The object among those of its case."""
+        found = [one for one in job.objects if one.kind is self.kind and self.form in (None, one.form)]
+        if len(found) <= self.number:
+            raise AssertionError(f"{self.name}: {self.case.__name__} gave {[(one.kind.value, one.form) for one in job.objects]}")
+        return found[self.number]
+
+
+def masks(folder: Path) -> Case:
+    """Two structures side by side with volumes and a mean attenuation, in every form of masks; a sentence of the quality gate."""
+    files = made.series(folder, shape=SHAPE)
+    mask = made.blob(SHAPE)
+    left = made.segment("left lung", mask, type=codes.LUNG, laterality=codes.LEFT, finding_site=codes.CHEST)
+    right = made.segment("right lung", np.roll(mask, 7, axis=2) & ~mask, type=codes.LUNG, laterality=codes.RIGHT, finding_site=codes.CHEST)
+    both = made.measured(left, right, affine=made.AXIAL)
+    mean = Measurement(
+        name=codes.ATTENUATION_COEFFICIENT, value=-781.123456789, unit=codes.HOUNSFIELD_UNIT, segment="left lung", derivation=codes.MEAN
+    )
+    findings = Findings(segments=both.segments, measurements=(*both.measurements, mean), remarks=("Slices are 1.5 mm apart.",))
+    return Case(files=files, encoding=made.encoding(files, findings, profiles=(EVERYTHING, *LABEL_MAPS, DEFLATED)))
+
+
+def overlapping(folder: Path) -> Case:
+    """Two structures that share voxels, on sagittal slices."""
+    affine = made.ORIENTATIONS["sagittal"]
+    files = made.series(folder, affine, SHAPE)
+    mask = made.oriented(assemble(files), made.blob(SHAPE), affine)
+    findings = made.measured(made.segment("one", mask), made.segment("other", np.roll(mask, 1, axis=2)), affine=affine)
+    return Case(files=files, encoding=made.encoding(files, findings))
+
+
+def nothing(folder: Path) -> Case:
+    """A lesion was looked for and none was found; the sink wants an empty mask too."""
+    files = made.series(folder, shape=SHAPE)
+    empty = made.segment("lesion", np.zeros(SHAPE, dtype=bool), type=made.LESION, finding_site=codes.CHEST)
+    return Case(files=files, encoding=made.encoding(files, Findings(segments=(empty,)), profiles=(EVERYTHING,)))
+
+
+def study(folder: Path) -> Case:
+    """An evaluation and a number about the whole series."""
+    files = made.series(folder, shape=SHAPE)
+    present = Evaluation(finding=PNEUMOTHORAX, value=codes.PRESENT, finding_site=codes.CHEST)
+    score = Measurement(name=CALCIUM_SCORE, value=12.0, unit=NO_UNIT)
+    return Case(files=files, encoding=made.encoding(files, Findings(evaluations=(present,), measurements=(score,))))
+
+
+ROWS: Sequence[Row] = (
+    Row(name="Segmentation, binary", case=masks, kind=Kind.SEG, form=Form.BINARY),
+    Row(name="Segmentation, binary, segments that overlap", case=overlapping, kind=Kind.SEG, form=Form.BINARY),
+    Row(name="Segmentation, binary, deflated", case=masks, kind=Kind.SEG, form=Form.BINARY_DEFLATE),
+    Row(name="Segmentation, empty", case=nothing, kind=Kind.SEG, form=Form.EMPTY),
+    Row(name="Label map", case=masks, kind=Kind.SEG, form=Form.LABELMAP, about="label map"),
+    Row(name="Label map, RLE", case=masks, kind=Kind.SEG, form=Form.LABELMAP_RLE, about="label map"),
+    Row(name="Label map, JPEG-LS", case=masks, kind=Kind.SEG, form=Form.LABELMAP_JPEG_LS, about="label map"),
+    Row(name="Report of measurements (TID 1411)", case=masks, kind=Kind.SR, form=Form.BINARY),
+    Row(name="Report of measurements, of a label map", case=masks, kind=Kind.SR, form=Form.LABELMAP, about="label map"),
+    Row(name="Report of a study (TID 1501)", case=study, kind=Kind.SR, about="TID 1501"),
+    Row(name="Report that nothing was found (TID 1501)", case=nothing, kind=Kind.SR, about="TID 1501"),
+    Row(name="Summary page", case=masks, kind=Kind.SC),
+)
