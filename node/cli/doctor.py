@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from node.cli.doctor_sinks import look_at_sinks
 from node.cli.finding import Finding
 from node.settings.config import Config, EngineKind, May
 
@@ -53,7 +54,7 @@ def doctor(
 
 def _look(config: Config) -> Iterator[Finding]:
     yield Finding(subject="configuration", level="good", detail=f"{config.path} ({config.digest[:12]})")
-    looks: list[Callable[[Config], Iterator[Finding]]] = [_disk, _bucket, _journal, _peers, _sinks, _models]
+    looks: list[Callable[[Config], Iterator[Finding]]] = [_disk, _bucket, _journal, _peers, look_at_sinks, _models]
     for look in looks:
         yield from look(config)
 
@@ -158,15 +159,6 @@ def _peers(config: Config) -> Iterator[Finding]:
             yield Finding(subject=subject, level="bad", detail=f"{away} [{away.code}]", fix=fix)
         else:
             yield Finding(subject=subject, level="good", detail=f"{peer.ae_title} answered C-ECHO in {took_s * 1000:.0f} ms")
-
-
-def _sinks(config: Config) -> Iterator[Finding]:
-    from node.assembly.compose import open_sink
-
-    for sink in config.sinks.values():
-        ready, detail = open_sink(config, sink).health()
-        fix = "" if ready else "Results wait in the journal and leave by themselves when the sink is back."
-        yield Finding(subject=f"sink {sink.name}", level="good" if ready else "bad", detail=detail, fix=fix)
 
 
 def _models(config: Config) -> Iterator[Finding]:
