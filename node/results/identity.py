@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from importlib.metadata import version
@@ -9,6 +10,8 @@ from io import BytesIO
 
 from pydicom import dcmwrite
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from inference.codes import Code
@@ -28,7 +31,20 @@ MANUFACTURER = "hilum"
 PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")
 LONGEST_LO = 64
 
-_SERIES_OF_KIND = {"seg": 1, "sr": 2, "sr-study": 3, "sc": 4, "detections": 5, "map": 6, "overlay": 7, "derived": 8, "registration": 9}
+_SERIES_OF_KIND = {
+    "seg": 1,
+    "sr": 2,
+    "sr-study": 3,
+    "sc": 4,
+    "detections": 5,
+    "map": 6,
+    "overlay": 7,
+    "derived": 8,
+    "registration": 9,
+    "narrative": 0,
+    "pdf": 0,
+}
+"""One digit; the documents share the one that was left."""
 _PART = re.compile(r" \[(.+)\]$")
 _OFFSET = re.compile(r"([+-])(\d{2})(\d{2})")
 
@@ -104,25 +120,44 @@ def to_bytes(dataset: Dataset, pixels: Pixels | None = None, syntax: UID = Expli
     Parameters
     ----------
     dataset
-        In Explicit VR Little Endian; the writer deflates it where that is the syntax.
+        In Explicit VR Little Endian, whatever the syntax: it is deflated, or its pixels are fragments.
     pixels
         Pixel data that are not in `dataset`; nothing in it comes behind them.
     """
+    dataset.file_meta = _meta(dataset, ExplicitVRLittleEndian if syntax.is_deflated else syntax)
+    file = BytesIO()
+    dcmwrite(file, settled(dataset), enforce_file_format=True)
+    if pixels is not None:
+        pixels.append_to(file)
+    return _deflated(file, _meta(dataset, syntax)) if syntax.is_deflated else file.getvalue()
+
+
+def _meta(dataset: Dataset, syntax: UID) -> FileMetaDataset:
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     meta.TransferSyntaxUID = syntax
     meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
     meta.ImplementationVersionName = IMPLEMENTATION_VERSION
-    dataset.file_meta = meta
-    file = BytesIO()
-    if pixels is not None and syntax.is_deflated:
-        dataset.add_new("PixelData", pixels.vr, pixels.value())
-        pixels = None
-    dcmwrite(file, settled(dataset), enforce_file_format=True)
-    if pixels is not None:
-        pixels.append_to(file)
-    return file.getvalue()
+    return meta
+
+
+def _deflated(file: BytesIO, meta: FileMetaDataset) -> bytes:
+    """The file with its data set deflated as a whole, behind meta information that is not (PS3.5 A.5)."""
+    deflated = BytesIO()
+    head = DicomBytesIO()
+    write_file_meta_info(head, meta)
+    deflated.write(bytes(128) + b"DICM" + head.getvalue())
+    compressor = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    with file.getbuffer() as whole:
+        # (0002,0000), behind preamble and prefix, says how long the meta information is after it
+        begins = 144 + int.from_bytes(whole[140:144], "little")
+        with whole[begins:] as part:
+            deflated.write(compressor.compress(part))
+    deflated.write(compressor.flush())
+    if deflated.tell() % 2:
+        deflated.write(b"\0")
+    return deflated.getvalue()
 
 
 def encoded(

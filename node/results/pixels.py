@@ -51,12 +51,6 @@ class Pixels:
         with file.getbuffer() as whole, whole[begins : begins + self.size] as part:
             self.write(np.frombuffer(part, dtype=np.uint8))
 
-    def value(self) -> bytes:
-        """The value alone, of even length."""
-        filled = np.zeros(self.size + self.size % 2, dtype=np.uint8)
-        self.write(filled[: self.size])
-        return filled.tobytes()
-
 
 def encapsulated(frames: NDArray[Any], syntax: UID) -> Pixels:
     """Frames (frame, row, column) of unsigned values, each compressed without loss and in a fragment of its own, behind an offset table."""
