@@ -8,6 +8,7 @@ from node.domain.profile import Kind
 from node.results.check import check
 from node.results.derived import derived_images
 from node.results.identity import encoded, identify
+from node.results.narrative import narratives
 from node.results.parametric_map import parametric_maps
 from node.results.planes import Sources, read_sources
 from node.results.port import Encoded, Encoding
@@ -59,6 +60,8 @@ def _encode(encoding: Encoding) -> list[Encoded]:
             made += parametric_maps(encoding, sources)
             made += registrations(encoding, sources)
             made += derived_images(encoding, sources)
+        with stage(REPORT):
+            made += narratives(encoding, sources, made)
         with stage(PAGE):
             page_identity = summary_identity(encoding, sources)
             made.append(encoded(Kind.SC, summary(encoding, sources, page.result(), page_identity), page_identity))

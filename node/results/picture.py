@@ -106,27 +106,30 @@ def counted(subject: Subject) -> str:
     return f"{count} {_noun(subject)}{'' if count == 1 else 's'}"
 
 
-def extent(subject: Subject) -> str:
-    """The grid that was analysed, columns first, with its spacing where the images have one."""
+def extent(subject: Subject, *, words: bool = True) -> str:
+    """The grid that was analysed, columns first, with its spacing where the images have one; without `words` in numbers and units alone."""
     match subject:
         case Volume() | Pair():
             volume = subject.current if isinstance(subject, Pair) else subject
             z, y, x = volume.voxels.shape
             dz, dy, dx = volume.spacing_mm
-            return f"{x} × {y} × {z} voxels of {dx:.2f} × {dy:.2f} × {dz:.2f} mm"
+            return f"{x} × {y} × {z}{' voxels of ' if words else ', '}{dx:.2f} × {dy:.2f} × {dz:.2f} mm"
         case Images():
-            sizes = list(dict.fromkeys(_size(image) for image in subject.images))
+            sizes = list(dict.fromkeys(_size(image, words) for image in subject.images))
             return "; ".join([*sizes[:3], *(["…"] if len(sizes) > 3 else [])])
         case Cine():
             seconds = f", {subject.times_s[-1]:.2f} s" if subject.times_s is not None else ""
-            return f"{subject.frames.shape[2]} × {subject.frames.shape[1]} pixels, {len(subject.frames)} frames{seconds}"
+            return f"{subject.frames.shape[2]} × {subject.frames.shape[1]}{' pixels' if words else ''}{seconds}"
 
 
-def _size(image: subjects.Image) -> str:
+def _size(image: subjects.Image, words: bool) -> str:
     rows, columns = image.pixels.shape[:2]
-    where = "" if image.calibrated else " at the detector"
-    pitch = f" of {image.spacing_mm[1]:.3g} × {image.spacing_mm[0]:.3g} mm{where}" if image.spacing_mm else ""
-    return f"{columns} × {rows} pixels{pitch}"
+    if image.spacing_mm is None or (not words and not image.calibrated):
+        return f"{columns} × {rows}{' pixels' if words else ''}"
+    pitch = f"{image.spacing_mm[1]:.3g} × {image.spacing_mm[0]:.3g} mm"
+    return (
+        f"{columns} × {rows} pixels of {pitch}{'' if image.calibrated else ' at the detector'}" if words else f"{columns} × {rows}, {pitch}"
+    )
 
 
 def _noun(subject: Subject) -> str:

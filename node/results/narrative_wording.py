@@ -1,0 +1,105 @@
+"""What a language must be able to say of findings: one method a kind of sentence, numbers and codes in, a sentence out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Protocol
+
+from inference.codes import Code
+from inference.findings import Measurement
+from node.domain.profile import Language
+
+
+class Section(Enum):
+    """The sections of a report, in order (CID 7001 "Diagnostic Imaging Report Heading")."""
+
+    EXAMINATION = auto()
+    FINDINGS = auto()
+    IMPRESSION = auto()
+
+
+class Numbering(Enum):
+    """How an image is called: by its InstanceNumber, as a frame, or, where neither is known, by its place."""
+
+    IMAGE = auto()
+    FRAME = auto()
+    PLACE = auto()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageName:
+    """What people call one image; `view` is what the header says of a projection, as it says it."""
+
+    numbering: Numbering
+    number: str
+    view: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examination:
+    """What was analysed. `grid` is the size in numbers, without words but units; `prior_date` of the prior of a pair."""
+
+    modality: str
+    description: str
+    series: str
+    date: str
+    part: str
+    images: int
+    frames: bool
+    grid: str
+    prior_date: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thing:
+    """What a sentence is about: a coded concept, its side and site; `label` where the codes do not tell it from another."""
+
+    what: Code
+    laterality: Code | None
+    site: Code | None
+    label: str = ""
+    abnormal: bool = False
+    certainty: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Count:
+    """How often what was found, for the impression."""
+
+    what: Code
+    number: int
+
+
+class Wording(Protocol):
+    """A language. Every method gives whole sentences, with their full stop."""
+
+    language: Language
+    tag: Code
+    """The language as the document names it (RFC 5646)."""
+    title: str
+    headings: Mapping[Section, str]
+    table: tuple[str, str, str]
+    """Heads of a table of findings: what, measured, details."""
+    labels: Mapping[str, str]
+    """Of lines that name something: "patient", "born", "sex", "id", "study", "accession", "series", "model", "software", "analysed",
+    "images", "key images", "page", "of"."""
+
+    def term(self, code: Code) -> str: ...
+    def image(self, name: ImageName) -> str: ...
+    def name(self, thing: Thing) -> str: ...
+    def examined(self, one: Examination) -> str: ...
+    def analysed(self, application: str, manufacturer: str, models: str, at: str) -> str: ...
+    def measured(self, one: Measurement, seconds: tuple[float, float] | None) -> str: ...
+    def segment(self, thing: Thing, on: int, of: int, measurements: Sequence[str]) -> str: ...
+    def location(self, thing: Thing, image: ImageName, measurements: Sequence[str]) -> str: ...
+    def evaluation(self, thing: Thing, value: Code, images: Sequence[ImageName], frames: tuple[int, int] | None) -> str: ...
+    def absent(self, thing: Thing, measurements: Sequence[str]) -> str: ...
+    def whole(self, measurements: Sequence[str]) -> str: ...
+    def saliency(self, quantity: Code, label: str) -> str: ...
+    def derived(self, derivation: Code, of_prior: bool) -> str: ...
+    def registered(self, rotation_degrees: float, prior_date: str | None) -> str: ...
+    def remark(self, text: str) -> str: ...
+    def found(self, counts: Sequence[Count]) -> str: ...
+    def nothing(self) -> str: ...
+    def only_measured(self) -> str: ...
+    def standing(self, qualification: str) -> str: ...
