@@ -2,6 +2,7 @@
 other way round."""
 
 LOGGED = {
+    "arrival.awaited": "Later studies are compared with this one, or with what it was: `revised` are their arrivals, routed again.",
     "arrival.complete": "Nothing more is expected of a study (or series); `by` says why.",
     "arrival.count_unknown": "The sender did not answer how many instances it has; the quiet window decides.",
     "arrival.routed": "Every route was tried on every series; so many jobs were made.",
@@ -63,6 +64,7 @@ LOGGED = {
     "queue.moved_up": "Jobs that had waited for longer than `schedule: {patience: …}` moved up one class of priority.",
     "receiver.back": "A receiver tells again how far it has journaled what it received.",
     "receiver.silent": "Another host's receiver has been silent for a minute: studies settle without it, and what it holds comes later.",
+    "results.form_left_out": "A sink wants masks as a label map, and segments share voxels, which no label map can hold; BINARY was made.",
     "retention.disk_full": "The disk stays above the high-water mark, and nothing is left that may be deleted.",
     "retention.purged": "Pixels were deleted by age or by the high-water mark.",
     "spool.twin": "Two hosts received the same instance; one copy is kept in the bucket.",
