@@ -17,12 +17,12 @@ from inference.applications.port import (
     MeasurementOutput,
     SaliencyOutput,
 )
-from inference.findings import Evaluation, Findings, Location, Measurement, Saliency, Shape
+from inference.findings import Evaluation, Findings, Location, Measurement, Saliency
 from inference.imaging.volume import Volume
 
 LABEL = "lesion"
 MAP = "bright contrast"
-MOST = 10
+MOST = 20
 """Lesions that are reported one by one: a list of more is not read."""
 MOST_OUTSTANDING = 0.06
 """Share of the searched brain that may stand out: heavy lesion loads are a few percent, water on T2 is more."""
@@ -48,7 +48,10 @@ def analyse(volume: Volume, infer: Infer) -> Findings:
         raise NotFlair(f"{100 * outstanding / searched:.0f} % of the brain are brighter than their surroundings")
     named = [(f"{LABEL} {number}", lesion) for number, lesion in enumerate(found[:MOST], start=1)]
     return Findings(
-        locations=tuple(location for label, lesion in named for location in _locations(label, lesion)),
+        locations=tuple(
+            Location(label=label, finding=codes.LESION, shape=lesion.shape, image=lesion.image, finding_site=codes.BRAIN)
+            for label, lesion in named
+        ),
         measurements=tuple(measurement for label, lesion in named for measurement in _measurements(label, lesion)),
         evaluations=(Evaluation(finding=codes.LESION, value=codes.PRESENT if found else codes.ABSENT, finding_site=codes.BRAIN),),
         saliencies=(Saliency(label=MAP, values=seen.values, quantity=codes.SALIENCY, unit=codes.NO_UNITS),),
@@ -56,19 +59,10 @@ def analyse(volume: Volume, infer: Infer) -> Findings:
     )
 
 
-def _locations(label: str, lesion: Lesion) -> Iterator[Location]:
-    """The box, with the brightest point in it; the longest diameter has a mark of its own, for it is drawn on the same slice."""
-    marks: dict[str, Shape] = {label: lesion.box, f"{label} brightest point": lesion.brightest}
-    if lesion.diameter is not None:
-        marks[f"{label} longest diameter"] = lesion.diameter
-    for name, shape in marks.items():
-        yield Location(label=name, finding=codes.LESION, shape=shape, image=lesion.image, finding_site=codes.BRAIN)
-
-
 def _measurements(label: str, lesion: Lesion) -> Iterator[Measurement]:
     yield Measurement(name=codes.VOLUME, value=lesion.volume_mm3 / 1000, unit=codes.CUBIC_CENTIMETRE, location=label)
-    if lesion.diameter is not None:
-        yield Measurement(name=codes.LONG_AXIS, value=lesion.diameter_mm, unit=codes.MILLIMETRE, location=f"{label} longest diameter")
+    if lesion.diameter_mm > 0:
+        yield Measurement(name=codes.LONG_AXIS, value=lesion.diameter_mm, unit=codes.MILLIMETRE, location=label)
 
 
 def _remarks(found: list[Lesion], searched_cm3: float) -> Iterator[str]:

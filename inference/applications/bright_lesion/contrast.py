@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.applications.bright_lesion.errors import NoBrain
+from inference.applications.bright_lesion.errors import NoBrain, NotFlair
 from inference.imaging.volume import Volume
 
 CORE_MM = 6.0
@@ -24,7 +24,11 @@ AROUND_MM, WITHIN_MM = 8.0, 0.5
 TISSUE = (0.6, 1.6)
 """What counts as ordinary tissue, as multiples of the brain's median: neither water nor something very bright."""
 COARSE_MM = 2.0
-LEAST_BRAIN_CM3 = 400.0
+PLAUSIBLE_CM3 = (600.0, 2100.0)
+"""Brains of children and the largest adults, by a rough mask; beyond, it is half a brain, or a brain with all that is around it."""
+MOST_UNEVEN = 0.14
+"""Robust standard deviation of the tissue against what lies around it, as a share of the median: grey and white matter differ little on
+FLAIR (0.11 and 0.12 in two visits of one patient) and much on T1 (0.16)."""
 
 _BINS = 128
 _BACKGROUND = 1e-3
@@ -44,7 +48,7 @@ class Contrast:
     search
         (Z, Y, X): where they are looked for.
     values
-        (Z, Y, X): robust standard deviations above the surrounding tissue; 0 outside `search`.
+        (Z, Y, X): robust standard deviations above the surrounding tissue; 0 below it, and outside `search`.
     """
 
     search: Mask
@@ -56,14 +60,16 @@ def contrast(volume: Volume) -> Contrast:
 
     Raises
     ------
-    NoBrain
+    NoBrain, NotFlair
     """
     image = volume.voxels.astype(np.float32)
     brain = brain_of(image, volume.spacing_mm)
-    if np.count_nonzero(brain) * volume.voxel_volume_mm3 / 1000 < LEAST_BRAIN_CM3:
-        raise NoBrain(f"of the images {np.count_nonzero(brain) * volume.voxel_volume_mm3 / 1000:.0f} cm³ could be brain")
+    size_cm3 = int(np.count_nonzero(brain)) * volume.voxel_volume_mm3 / 1000
+    low, high = PLAUSIBLE_CM3
+    if not low <= size_cm3 <= high:
+        raise NoBrain(f"what looks like brain has {size_cm3:.0f} cm³, {low:.0f} to {high:.0f} are plausible")
     search = deep(brain, EDGE_MM, volume.spacing_mm)
-    return Contrast(search=search, values=np.where(search, _above(image, brain, volume.spacing_mm), np.float32(0)))
+    return Contrast(search=search, values=np.where(search, np.maximum(_above(image, brain, volume.spacing_mm), 0), np.float32(0)))
 
 
 def brain_of(image: Floats, spacing_mm: tuple[float, float, float]) -> Mask:
@@ -111,6 +117,11 @@ def _above(image: Floats, brain: Mask, spacing_mm: tuple[float, float, float]) -
     deviation = _MAD * float(np.median(np.abs(above[tissue] - middle)))
     if not deviation > 0:
         raise NoBrain("the images are even: what could be brain has one value throughout")
+    if deviation > MOST_UNEVEN * median:
+        share = 100 * deviation / median
+        raise NotFlair(
+            f"the brain's tissue differs by {share:.0f} % from what lies around it, on FLAIR by {100 * MOST_UNEVEN:.0f} % at most"
+        )
     above -= np.float32(middle)
     above /= np.float32(deviation)
     return above

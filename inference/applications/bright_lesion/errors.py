@@ -11,7 +11,7 @@ class NoBrain(InputError):
 
 
 class NotFlair(InputError):
-    """So much is brighter than its surroundings that these are no focal lesions: another contrast than FLAIR."""
+    """The brain is too uneven, or so much of it stands out that these are no focal lesions: another contrast than FLAIR."""
 
     code = "HLM-3181"
     remedy = "Look at the series: bright-lesion needs FLAIR. Let the route's `when` demand it (SeriesDescription), or cancel the job."

@@ -5,14 +5,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.applications.bright_lesion.contrast import Contrast
-from inference.findings import Box, Line, Point
+from inference.applications.bright_lesion.contrast import Contrast, Floats
+from inference.findings import Box, Point
 from inference.imaging.volume import Volume
 
 OUTSTANDING = 3.0
 """Robust standard deviations above the tissue around: below, noise and cortex stand out as often as lesions."""
 LEAST_MM3 = 20.0
 """Smaller ones are a few voxels: as often noise as lesion."""
+LEAST_BOX = 3
+"""Pixels from side to side, from which on a box is drawn."""
+
+Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -22,16 +26,16 @@ class Lesion:
     Attributes
     ----------
     image
-        Index of the slice on which its area is largest; box, diameter and brightest point lie there.
-    diameter
-        Between the middles of the two voxels that are farthest apart; None where it is one voxel there.
+        Index of the slice on which its area is largest.
+    shape
+        There: a box around it, or its brightest point where it is too small for a box to be seen.
+    diameter_mm
+        There: between the middles of the two voxels that are farthest apart.
     """
 
     volume_mm3: float
     image: int
-    box: Box
-    brightest: Point
-    diameter: Line | None
+    shape: Box | Point
     diameter_mm: float
 
 
@@ -57,34 +61,27 @@ def _lesion(
     z = int(inside.sum(axis=(1, 2)).argmax())
     image = box[0].start + z
     plane = np.argwhere(inside[z]) + np.array([box[1].start, box[2].start])
-    top, left = plane.min(axis=0)
-    bottom, right = plane.max(axis=0) + 1
-    brightest = plane[int(contrast.values[image][tuple(plane.T)].argmax())]
-    start, end, length_mm = _farthest(plane, volume.spacing_mm[1:])
     return Lesion(
         volume_mm3=voxels * volume.voxel_volume_mm3,
         image=image,
-        box=Box(top=float(top), left=float(left), bottom=float(bottom), right=float(right)),
-        brightest=_middle(brightest),
-        diameter=Line(start=_middle(start), end=_middle(end)) if length_mm > 0 else None,
-        diameter_mm=length_mm,
+        shape=_shape(plane, contrast.values[image]),
+        diameter_mm=_farthest_mm(plane, volume.spacing_mm[1:]),
     )
 
 
-def _farthest(plane: NDArray[np.int64], spacing_mm: tuple[float, float]) -> tuple[NDArray[np.int64], NDArray[np.int64], float]:
-    """The two voxels (row, column) of a plane that are farthest apart, and how far in mm."""
-    # only the ends of each row can be: a few for each, so that all pairs are few
+def _shape(plane: Indices, values: Floats) -> Box | Point:
+    """A mark for these voxels (row, column) of one slice, counted from the outer edge of the first."""
+    top, left = (int(least) for least in plane.min(axis=0))
+    bottom, right = (int(most) + 1 for most in plane.max(axis=0))
+    if min(bottom - top, right - left) >= LEAST_BOX:
+        return Box(top=float(top), left=float(left), bottom=float(bottom), right=float(right))
+    row, column = plane[int(values[plane[:, 0], plane[:, 1]].argmax())]
+    return Point(row=float(row) + 0.5, column=float(column) + 0.5)
+
+
+def _farthest_mm(plane: Indices, spacing_mm: tuple[float, float]) -> float:
+    # only the ends of each row can be farthest: a few for each, so that all pairs are few
     rows = np.unique(plane[:, 0])
-    ends = np.array([(row, column) for row in rows for column in _ends(plane[plane[:, 0] == row, 1])])
-    apart = np.linalg.norm((ends[:, None] - ends[None]) * spacing_mm, axis=-1)
-    one, other = np.unravel_index(int(apart.argmax()), apart.shape)
-    return ends[one], ends[other], float(apart[one, other])
-
-
-def _ends(columns: NDArray[np.int64]) -> tuple[int, int]:
-    return int(columns.min()), int(columns.max())
-
-
-def _middle(voxel: NDArray[np.int64]) -> Point:
-    """The middle of a pixel, counted from the outer edge of the first."""
-    return Point(row=float(voxel[0]) + 0.5, column=float(voxel[1]) + 0.5)
+    columns = [plane[plane[:, 0] == row, 1] for row in rows]
+    ends = np.array([(row, end) for row, here in zip(rows, columns, strict=True) for end in (here.min(), here.max())])
+    return float(np.linalg.norm((ends[:, None] - ends[None]) * spacing_mm, axis=-1).max())
