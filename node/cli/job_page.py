@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from node.cli import jobs, screen
+from node.cli.delivery_page import delivery_record, object_record, print_objects, print_trouble
 from node.cli.remedies import remedy
-from node.domain.job import Delivery, Job, ResultObject
+from node.domain.job import Job
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,8 +22,8 @@ def page(journal: "Journal", job: Job) -> dict[str, Any]:
     content = jobs.record(job, deliveries)
     content["remedy"] = remedy(content["code"]) if content["code"] else None
     content["instances"] = len(journal.job_instances(job.id))
-    content["objects"] = [_object(one) for one in journal.objects(job.id)]
-    content["deliveries"] = [_delivery(journal, one) for one in deliveries]
+    content["objects"] = [object_record(one) for one in journal.objects(job.id)]
+    content["deliveries"] = [delivery_record(journal, one) for one in deliveries]
     content["events"] = [event_record(one) for one in journal.events("job", job.id)]
     return content
 
@@ -30,35 +31,6 @@ def page(journal: "Journal", job: Job) -> dict[str, Any]:
 def event_record(one: "Event") -> dict[str, Any]:
     """One line of history for scripts."""
     return {"at": screen.stamp(one.at), "name": one.name, "detail": one.detail}
-
-
-def _object(one: ResultObject) -> dict[str, Any]:
-    return {
-        "kind": one.kind,
-        "description": one.description,
-        "sop_uid": one.sop_instance_uid,
-        "sop_class_uid": one.sop_class_uid,
-        "series_uid": one.series_instance_uid,
-        "size": one.size,
-        "sha256": one.digest,
-    }
-
-
-def _delivery(journal: "Journal", one: Delivery) -> dict[str, Any]:
-    receipts = [
-        {"kind": item.kind, "sop_uid": item.sop_instance_uid, "accepted": accepted, "status": status, "detail": detail}
-        for item, accepted, status, detail in journal.receipts(one.id)
-    ]
-    return {
-        "sink": one.sink,
-        "state": one.state.value,
-        "attempts": one.attempts,
-        "due_at": screen.stamp(one.due_at),
-        "code": one.code,
-        "reason": one.reason,
-        "remedy": remedy(one.code) if one.code else None,
-        "objects": receipts,
-    }
 
 
 def print_page(console: "Console", content: dict[str, Any]) -> None:
@@ -98,36 +70,6 @@ def _facts(content: dict[str, Any]) -> list[tuple[str, str]]:
     if content["predecessor"]:
         facts.append(("revises", f"job {content['predecessor']}"))
     return facts
-
-
-def print_objects(console: "Console", content: dict[str, Any]) -> None:
-    """The objects of a job, and what each sink said of each."""
-    from rich.text import Text
-
-    if content["objects"]:
-        console.print("\n  objects", style="bold")
-    for one in content["objects"]:
-        console.print(screen.hanging(f"{one['description']}, {screen.size(one['size'])}", 3, Text(f"{one['kind'].upper():4}")))
-        console.print(screen.hanging(Text(one["sop_uid"], style="dim"), 8))
-    for delivery in content["deliveries"]:
-        tries = screen.plural(delivery["attempts"], "attempt")
-        console.print(Text.assemble(("\n  to " + delivery["sink"], "bold"), "  ", screen.state(delivery["state"]), f"  {tries}"))
-        print_trouble(console, delivery, indent=4)
-        for receipt in delivery["objects"]:
-            answered = "no answer" if receipt["status"] is None else f"0x{receipt['status']:04X}"
-            line = Text(f"{receipt['kind'].upper():4} {answered}  {receipt['detail']}".rstrip(), style="" if receipt["accepted"] else "red")
-            console.print(screen.hanging(line, 4, screen.mark(receipt["accepted"])))
-
-
-def print_trouble(console: "Console", content: dict[str, Any], indent: int) -> None:
-    """Code, reason and what to do, of a job or a delivery that has them."""
-    from rich.text import Text
-
-    if content["code"] or content["reason"]:
-        said = Text.assemble((f"{content['code']} " if content["code"] else "", "bold red"), content["reason"] or "")
-        console.print(screen.hanging(said, indent))
-    if content["remedy"]:
-        console.print(screen.hanging(Text.assemble(("what to do: ", "bold"), content["remedy"]), indent))
 
 
 def timeline(events: Sequence[dict[str, Any]], indent: str = "") -> Any:

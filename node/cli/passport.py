@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from node.cli import screen
-from node.cli.job_page import event_record, page, print_objects, print_trouble, timeline
+from node.cli.delivery_page import print_objects, print_trouble
+from node.cli.job_page import event_record, page, timeline
 from node.domain.arrival import Arrival
 from node.domain.header import Header
 from node.domain.instance import Instance, Standing

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from node.domain.job import ResultObject
 from node.domain.profile import Form, Kind, Masks, Profile
 
+LEFT_OUT = "left out: "
+"""What the detail of a receipt begins with that stands for an object which the sink does not get."""
+
 _IN_LANGUAGES = (Kind.NARRATIVE, Kind.PDF)
 _NOUNS = {
     Kind.SR: "reports",

@@ -7,7 +7,7 @@ from node.blobs.port import Blobs
 from node.domain.errors import DeliveryRefused
 from node.domain.job import Delivery, ResultObject
 from node.domain.profile import Form, NotTaken, Profile
-from node.domain.selection import LeftOut, Selection, has_forms, select
+from node.domain.selection import LEFT_OUT, LeftOut, Selection, has_forms, select
 from node.flow.errors import ObjectGone, SinkBusy, SinkTakesNone
 from node.flow.forms import Choice, Forms
 from node.flow.lease import LeaseLost
@@ -18,6 +18,7 @@ from node.observe.events import event
 from node.sinks.port import Parcel, Receipt, Sink
 
 _Answers = list[tuple[ResultObject, Receipt]]
+_MOST_TOLD = 5
 
 
 class Attempt:
@@ -141,24 +142,27 @@ class Attempt:
         return self._delivery.lease
 
 
-LEFT_OUT = "left out: "
-"""What the detail of a receipt begins with that stands for an object which the sink does not get."""
-
-
 def _judge(sink: str, answers: _Answers) -> None:
     """Raise what the receipts amount to, unless every object was accepted: nothing short of all is a success."""
     told = [(f"{one.kind} {one.sop_instance_uid} ({_answer(receipt)})", receipt) for one, receipt in answers]
     refused = [(words, receipt) for words, receipt in told if receipt.refused]
     if refused:
         error = SinkTakesNone if all(receipt.not_taken for _, receipt in refused) else DeliveryRefused
-        raise error(f"{sink} refused {'; '.join(words for words, _ in refused)}")
+        raise error(f"{sink} refused {_listed([words for words, _ in refused])}")
     unclear = [words for words, receipt in told if not receipt.accepted]
     if unclear:
-        raise SinkBusy(f"{sink} accepted {len(told) - len(unclear)} of {len(told)} objects, not yet {'; '.join(unclear)}")
+        raise SinkBusy(f"{sink} accepted {len(told) - len(unclear)} of {len(told)} objects, not yet {_listed(unclear)}")
 
 
 def _named(objects: Sequence[ResultObject]) -> str:
-    return ", ".join(f"{one.kind} {one.sop_instance_uid}" for one in objects)
+    """Objects by kind and UID; of many of a kind, as the images of a derived series are, how many."""
+    by_kind = {kind: [one.sop_instance_uid for one in objects if one.kind == kind] for kind in dict.fromkeys(one.kind for one in objects)}
+    return ", ".join(f"{kind} {', '.join(uids) if len(uids) <= _MOST_TOLD else f'({len(uids)} objects)'}" for kind, uids in by_kind.items())
+
+
+def _listed(words: Sequence[str]) -> str:
+    more = len(words) - _MOST_TOLD
+    return "; ".join(words[:_MOST_TOLD]) + (f"; and {more} more" if more > 0 else "")
 
 
 def _answer(receipt: Receipt) -> str:
