@@ -1,0 +1,123 @@
+"""A job's objects and what became of each at each sink: a part of the page of a job, and of a study's passport."""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from node.cli import screen
+from node.cli.remedies import remedy
+from node.domain.job import Delivery, ResultObject
+from node.domain.selection import LEFT_OUT
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from node.journal.port import Journal
+
+_NOTES = ("delivery.left_out", "delivery.wanting")
+
+
+def object_record(one: ResultObject) -> dict[str, Any]:
+    """One object for scripts."""
+    return {
+        "kind": one.kind,
+        "form": one.form,
+        "description": one.description,
+        "sop_uid": one.sop_instance_uid,
+        "sop_class_uid": one.sop_class_uid,
+        "series_uid": one.series_instance_uid,
+        "size": one.size,
+        "sha256": one.digest,
+    }
+
+
+def delivery_record(journal: "Journal", one: Delivery) -> dict[str, Any]:
+    """One delivery for scripts: `form` is that of the masks and their reports where it had to be chosen; `notes` say why, and what is
+    missing at the sink; an object that is `left_out` was not sent."""
+    receipts = [
+        {
+            "kind": item.kind,
+            "form": item.form,
+            "sop_uid": item.sop_instance_uid,
+            "accepted": accepted,
+            "left_out": detail.startswith(LEFT_OUT),
+            "status": status,
+            "detail": detail,
+        }
+        for item, accepted, status, detail in journal.receipts(one.id)
+    ]
+    return {
+        "sink": one.sink,
+        "state": one.state.value,
+        "attempts": one.attempts,
+        "form": one.form,
+        "notes": _notes(journal, one),
+        "due_at": screen.stamp(one.due_at),
+        "code": one.code,
+        "reason": one.reason,
+        "remedy": remedy(one.code) if one.code else None,
+        "objects": receipts,
+    }
+
+
+def _notes(journal: "Journal", one: Delivery) -> list[str]:
+    """Why masks go in another form than was asked for, and what the sink does not get although its profile asks for it."""
+    said: dict[str, str] = {}
+    for line in journal.events("delivery", one.id):
+        if line.name in ("delivery.waiting", "delivery.again"):
+            said = {}  # a new round
+        elif line.name == "delivery.form":
+            said[line.name] = f"masks go as {line.detail}" if ": " in line.detail else ""
+        elif line.name in _NOTES:
+            said[line.name] = line.detail
+    return [note for note in said.values() if note]
+
+
+def print_objects(console: "Console", content: dict[str, Any]) -> None:
+    """The objects of a job, and what each sink said of each."""
+    from rich.text import Text
+
+    if content["objects"]:
+        console.print("\n  objects", style="bold")
+    for (name, description), several in _alike(content["objects"], "description"):
+        size = screen.size(sum(one["size"] for one in several))
+        counted = f"{description}, {len(several)} objects, {size}" if len(several) > 1 else f"{description}, {size}"
+        console.print(screen.hanging(counted, 3, Text(name)))
+        if len(several) == 1:
+            console.print(screen.hanging(Text(several[0]["sop_uid"], style="dim"), 8))
+    for delivery in content["deliveries"]:
+        tries = screen.plural(delivery["attempts"], "attempt")
+        form = f"  masks as {delivery['form']}" if delivery["form"] else ""
+        console.print(Text.assemble(("\n  to " + delivery["sink"], "bold"), "  ", screen.state(delivery["state"]), f"  {tries}{form}"))
+        print_trouble(console, delivery, indent=4)
+        for note in delivery["notes"]:
+            console.print(screen.hanging(Text(note, style="yellow"), 4, Text("!", style="yellow")))
+        for (name, left_out, accepted, status, detail), several in _alike(delivery["objects"], "left_out", "accepted", "status", "detail"):
+            counted = f"{name} ×{len(several)}" if len(several) > 1 else name
+            if left_out:
+                console.print(screen.hanging(Text(f"{counted}  {detail}", style="dim"), 4, Text("–", style="dim")))
+                continue
+            answered = "no answer" if status is None else f"0x{status:04X}"
+            line = Text(f"{counted} {answered}  {detail}".rstrip(), style="" if accepted else "red")
+            console.print(screen.hanging(line, 4, screen.mark(accepted)))
+
+
+def _alike(objects: Sequence[dict[str, Any]], *keys: str) -> Iterator[tuple[tuple[Any, ...], list[dict[str, Any]]]]:
+    """Neighbours with the same name and `keys`: the hundreds of images of one derived series are one line."""
+
+    def key(one: dict[str, Any]) -> tuple[Any, ...]:
+        name = f"{one['kind'].upper()} {one['form']}".strip()
+        return (f"{name:4}", *(one[word] for word in keys))
+
+    return ((found, list(several)) for found, several in groupby(objects, key))
+
+
+def print_trouble(console: "Console", content: dict[str, Any], indent: int) -> None:
+    """Code, reason and what to do, of a job or a delivery that has them."""
+    from rich.text import Text
+
+    if content["code"] or content["reason"]:
+        said = Text.assemble((f"{content['code']} " if content["code"] else "", "bold red"), content["reason"] or "")
+        console.print(screen.hanging(said, indent))
+    if content["remedy"]:
+        console.print(screen.hanging(Text.assemble(("what to do: ", "bold"), content["remedy"]), indent))
