@@ -52,12 +52,12 @@ def named(content: Dataset, code: str) -> list[Dataset]:
 
 def name(content: Dataset) -> str:
     """The code value of a content item's name."""
-    return str(content.ConceptNameCodeSequence[0].CodeValue)
+    return coded(content.ConceptNameCodeSequence[0])[0]
 
 
 def coded(item: Dataset) -> Coded:
-    """An item of a code sequence."""
-    return str(item.CodeValue), str(item.CodingSchemeDesignator)
+    """An item of a code sequence; values of more than 16 characters stand in an attribute of their own (PS3.3 8.1)."""
+    return str(item.get("CodeValue") or item.LongCodeValue), str(item.CodingSchemeDesignator)
 
 
 def code(meant: Code | None) -> Coded | None:

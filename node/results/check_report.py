@@ -83,7 +83,7 @@ def _library(dataset: Dataset, encoding: Encoding, sources: Sources) -> None:
 def _comments(dataset: Dataset, encoding: Encoding, *, more: bool) -> None:
     """The part of the series and the remarks of the quality gate, word by word; `more` sentences in a report about the series alone."""
     said = [str(text.TextValue) for container in named(dataset, _COMMENTS) for text in named(container, _COMMENT)]
-    meant = list(encoding.findings.remarks)
+    meant = [remark.strip() for remark in encoding.findings.remarks if remark.strip()]
     part, rest = (said[:1], said[1:]) if encoding.part else ([], said)
     if encoding.part and not (part and encoding.part in part[0]):
         raise ValuesDiffer(f"the report does not say that it is about {encoding.part}")

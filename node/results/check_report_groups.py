@@ -104,7 +104,7 @@ def _evaluated(encoding: Encoding, one: Evaluation) -> Said:
     what: Coded = (one.finding.value, one.finding.scheme)
     return Said(
         finding=what,
-        site=code(one.finding_site),
+        site=code(one.finding_site) or (_ANYWHERE if (one.value.value, one.value.scheme) == _ABSENT else None),
         side=code(one.laterality) if one.finding_site else None,
         answers=((what, (one.value.value, one.value.scheme)),),
         numbers=tuple(certainty(one.certainty)),

@@ -121,7 +121,8 @@ def _always(encoding: Encoding) -> Iterator[str]:
     """What a reader of any report has to know."""
     if encoding.part:
         yield f"Analysed of the series: {encoding.part}."
-    yield from encoding.findings.remarks
+    # blanks at its ends are no part of a text (PS3.5 6.2)
+    yield from filter(None, (remark.strip() for remark in encoding.findings.remarks))
 
 
 def _comments(said: Sequence[str]) -> Dataset:

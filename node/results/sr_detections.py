@@ -40,7 +40,7 @@ def _groups(encoding: Encoding, sources: Sources, location: Location) -> Iterato
 
 def _group(encoding: Encoding, sources: Sources, location: Location, measured: Groups) -> Groups:
     made: Groups = sr.PlanarROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=tracked(encoding, location.label),
+        tracking_identifier=tracked(encoding, location.label, labelled=True),
         referenced_region=_region(encoding, sources, location),
         finding_type=item(location.finding),
         finding_sites=sites(location.finding_site, location.laterality),

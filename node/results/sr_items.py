@@ -8,6 +8,7 @@ from highdicom import sr
 from inference.codes import ABSENT, Code
 from inference.findings import Location, Measurement, Segment, Span
 from inference.imaging.volume import SliceSource
+from node.domain.uid import derive_uid
 from node.results.codes import item
 from node.results.identity import model_names, tracking
 from node.results.planes import Sources
@@ -22,10 +23,17 @@ Images: TypeAlias = list[tuple[str, str, tuple[int, ...]]]
 """(SOP Class UID, SOP Instance UID, frames from 1): no frames for an instance that has one only, or of which all are meant."""
 
 
-def tracked(encoding: Encoding, what: str) -> Any:
-    """Tracking Identifier and Tracking Unique Identifier (PS3.16 TID 4108)."""
+def tracked(encoding: Encoding, what: str, *, labelled: bool) -> Any:
+    """Tracking Identifier and Tracking Unique Identifier (PS3.16 TID 4108).
+
+    Parameters
+    ----------
+    labelled
+        Whether `what` is the label of a segment or a location. What has none is named by the report: should a label read the same, it is
+        another finding nevertheless.
+    """
     identifier, uid = tracking(encoding, what)
-    return sr.TrackingIdentifier(uid=uid, identifier=identifier)
+    return sr.TrackingIdentifier(uid=uid if labelled else derive_uid("tracking without a label", uid), identifier=identifier)
 
 
 def algorithm(encoding: Encoding) -> Any:

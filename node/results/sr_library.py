@@ -72,7 +72,7 @@ def _used(sources: Sources, slices: Sequence[SliceSource]) -> Images:
     """The images, with frames only where an instance holds others that were not used."""
     used: Images = []
     for sop_class_uid, uid, frames in gathered(slices):
-        stated = text(sources.headers[uid], "NumberOfFrames")
+        stated = text(sources.headers[uid], "NumberOfFrames") or "1"
         used.append((sop_class_uid, uid, () if stated == str(len(frames)) else frames))
     return used
 
@@ -101,7 +101,11 @@ def _descriptors(encoding: Encoding, sources: Sources, series: SourceSeries, sli
         *((_ROWS, rows, _PIXELS), (_COLUMNS, columns, _PIXELS)),
         *((_HORIZONTAL, horizontal, MILLIMETRE), (_VERTICAL, vertical, MILLIMETRE), (_BETWEEN_SLICES, between, MILLIMETRE)),
     ):
-        found.append(sr.NumContentItem(item(name), float(f"{value:.7g}"), item(unit), relationship_type=_DESCRIBES))
+        found.append(
+            sr.NumContentItem(
+                item(name), value if isinstance(value, int) else float(f"{value:.7g}"), item(unit), relationship_type=_DESCRIBES
+            )
+        )
     return found
 
 

@@ -36,7 +36,7 @@ def _groups(encoding: Encoding, found: Sequence[Numbered], seg: Dataset) -> Grou
     """What each segment is, where its mask lies, how certain it is there, and its measurements."""
     return [
         sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
-            tracking_identifier=tracked(encoding, one.segment.label),
+            tracking_identifier=tracked(encoding, one.segment.label, labelled=True),
             # by hand: the library's own way fails on segmentations of one segment, which stands in the shared groups
             referenced_segment=sr.ReferencedSegment(
                 sop_class_uid=str(seg.SOPClassUID),

@@ -5,13 +5,14 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from highdicom import sr
 
-from inference.codes import CUBIC_CENTIMETRE, VOLUME, Code
+from inference.codes import ABSENT, CUBIC_CENTIMETRE, VOLUME, Code
 from inference.findings import Evaluation, Measurement, Span
 from inference.imaging.subject import Cine
 from node.domain.profile import Kind
 from node.results.absent import Sought, not_found
 from node.results.codes import item
 from node.results.identity import encoded, identify
+from node.results.imaged import imaged
 from node.results.planes import Sources
 from node.results.port import Encoded, Encoding
 from node.results.sr import report
@@ -42,6 +43,7 @@ def _absent(encoding: Encoding, one: Sought) -> Groups:
     return _group(
         encoding,
         one.tracked_by,
+        labelled=one.is_segment,
         finding=one.finding,
         site=(one.site, one.laterality),
         measurements=numbers(one.measurements or ((NOTHING,) if one.is_segment else ())),
@@ -50,12 +52,18 @@ def _absent(encoding: Encoding, one: Sought) -> Groups:
 
 
 def _evaluation(encoding: Encoding, sources: Sources, number: int, one: Evaluation) -> Groups:
-    """One statement: Present, Absent or Undetermined, where, how certain, and on which images it rests."""
+    """One statement: Present, Absent or Undetermined, where, how certain, and on which images it rests.
+
+    What is absent is absent somewhere: in what was imaged, where the application does not say.
+    """
+    site = (one.finding_site, one.laterality)
+    if one.finding_site is None and one.value == ABSENT:
+        site = imaged(sources.slices, sources.headers)
     return _group(
         encoding,
         f"finding {number}",
         finding=one.finding,
-        site=(one.finding_site, one.laterality),
+        site=site,
         measurements=numbers((), one.certainty),
         evaluations=[evaluated(one.finding, one.value)],
         images=images_of(sources, one.images, one.span),
@@ -77,6 +85,7 @@ def _group(
     encoding: Encoding,
     what: str,
     *,
+    labelled: bool = False,
     finding: Code | None = None,
     site: tuple[Code | None, Code | None] = (None, None),
     measurements: Groups,
@@ -84,7 +93,7 @@ def _group(
     images: Images | None = None,
 ) -> Groups:
     made: Groups = sr.MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=tracked(encoding, what),
+        tracking_identifier=tracked(encoding, what, labelled=labelled),
         finding_type=item(finding) if finding else None,
         finding_sites=sites(*site),
         algorithm_id=algorithm(encoding),

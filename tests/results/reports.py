@@ -36,7 +36,7 @@ def walk(item: Dataset) -> Iterator[Dataset]:
 
 def named(item: Dataset, code: str) -> list[Dataset]:
     """Content items below, by the code of their concept name."""
-    return [child for child in walk(item) if child.ConceptNameCodeSequence[0].CodeValue == code]
+    return [child for child in walk(item) if child.ConceptNameCodeSequence[0].get("CodeValue") == code]
 
 
 def groups(report: Dataset) -> list[Dataset]:
