@@ -114,7 +114,7 @@ def _of_files(config: "Config", path: Path, sender: str | None, called: str | No
 def _of_study(given: Path | None, what: str, sender: str | None, called: str | None) -> tuple["Config", list[Explained], list[Explained]]:
     """What the configuration says now of a received study, and what was decided about its newest arrivals."""
     from node.cli.studies import find_study
-    from node.flow.route import series_of
+    from node.flow.series import series_of
 
     now, then = [], []
     with journal(given) as (config, opened):

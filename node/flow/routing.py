@@ -141,7 +141,7 @@ def _choose(route: Route, series: Sequence[SeriesView], tried: Sequence[tuple[Tr
     matched = [all(one.held for one in conditions) for conditions in tried]
     images = [not _imageless(view) for view in series]
     fitting = [view for view, fits, has in zip(series, matched, images, strict=True) if fits and has]
-    best = min(fitting, key=_preference, default=None)
+    best = min(fitting, key=preference, default=None)
     decisions = []
     for view, fits, has, conditions in zip(series, matched, images, tried, strict=True):
         chosen = fits and has and (route.each or view is best)
@@ -167,13 +167,18 @@ def _choose(route: Route, series: Sequence[SeriesView], tried: Sequence[tuple[Tr
     return decisions
 
 
+def holds_images(view: SeriesView) -> bool:
+    """Whether there is anything in the series that could be analysed."""
+    return not _imageless(view)
+
+
 def _imageless(view: SeriesView) -> str:
     """The series' modality when that one holds no images, else the empty text."""
     found = [str(value) for value in view.header.get("Modality", ()) if value in NO_IMAGES]
     return ", ".join(found)
 
 
-def _preference(view: SeriesView) -> tuple[int, float, float, str]:
+def preference(view: SeriesView) -> tuple[int, float, float, str]:
     """Smallest first: most slices, then the thinnest, then the lowest SeriesNumber, then the UID."""
     return -view.slices, _least(view.header, "SliceThickness"), _least(view.header, "SeriesNumber"), view.series_instance_uid
 
@@ -187,11 +192,11 @@ def _why_chosen(route: Route, view: SeriesView, fitting: Sequence[SeriesView]) -
         return "all conditions hold; the only series of images that fits"
     if route.each:
         return f"all conditions hold; one of {len(fitting)} series, each is run"
-    return f"all conditions hold; {_name(view)} is the best of {len(fitting)} that fit"
+    return f"all conditions hold; {named(view)} is the best of {len(fitting)} that fit"
 
 
 def _why_not(view: SeriesView, best: SeriesView) -> str:
-    name = _name(best)
+    name = named(best)
     if best.slices != view.slices:
         return f"{name} has more images ({best.slices} > {view.slices})"
     if (thinner := _least(best.header, "SliceThickness")) != (thicker := _least(view.header, "SliceThickness")):
@@ -201,7 +206,7 @@ def _why_not(view: SeriesView, best: SeriesView) -> str:
     return f"{name} is equal in all that counts and has the lower UID"
 
 
-def _name(view: SeriesView) -> str:
+def named(view: SeriesView) -> str:
     number = _least(view.header, "SeriesNumber")
     return f"series {view.series_instance_uid}" if number == float("inf") else f"series {number:g}"
 

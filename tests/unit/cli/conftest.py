@@ -16,8 +16,8 @@ from node.domain.arrival import Completeness
 from node.domain.instance import Instance
 from node.domain.job import Job, Priority, ResultObject
 from node.domain.state import ArrivalState
-from node.flow.route import contents
 from node.flow.routing import decide
+from node.flow.series import contents
 from node.journal.port import Aside, NewInstance, NewJob
 from node.journal.sql import SqlJournal
 from node.settings.config import Config

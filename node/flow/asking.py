@@ -1,0 +1,186 @@
+"""What the routes ask of a complete arrival: which jobs, on which instances, and what there is to say of priors and whole studies."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from inference.applications.port import Accepts, Application, Takes
+from inference.errors import HilumError
+from node.domain.arrival import Arrival
+from node.domain.job import Priority
+from node.domain.route import Decision, Route
+from node.flow.pairing import Pairing
+from node.flow.routing import decide, holds_images, preference
+from node.flow.series import SeriesContent, contents, digest_of
+from node.journal.port import Journal, NewJob
+
+_URGENCY = {Priority.URGENT: 0, Priority.ROUTINE: 1, Priority.OFFPEAK: 2}
+_UNKNOWN_VERSION = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """The jobs that routes ask for, and their decisions, with what there is to say of priors and whole studies."""
+
+    jobs: list[NewJob]
+    decisions: list[Decision]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Wish:
+    """What the routes ask of one application: on one series (the first of `series`, with its prior behind it), or on a study."""
+
+    application: str
+    series: list[SeriesContent]
+    whole_study: bool = False
+    routes: list[Route] = field(default_factory=list)
+
+    @property
+    def sinks(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(sink for route in self.routes for sink in route.send))
+
+    @property
+    def priority(self) -> Priority:
+        return min((route.priority for route in self.routes), key=_URGENCY.__getitem__)
+
+    @property
+    def deadline(self) -> timedelta | None:
+        return min((route.deadline for route in self.routes if route.deadline is not None), default=None)
+
+
+class Asking:
+    """Tries every route on the series of an arrival.
+
+    Parameters
+    ----------
+    engine_of
+        The name of the engine that runs an application here.
+    application_of
+        The application of a name; one that cannot be loaded parks its jobs with the reason.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        routes: Sequence[Route],
+        engine_of: Callable[[str], str],
+        application_of: Callable[[str], Application],
+    ) -> None:
+        self._journal = journal
+        self._routes = routes
+        self._engine_of = engine_of
+        self._application_of = application_of
+        self._pairing = Pairing(journal, routes, application_of)
+
+    def of(self, arrival: Arrival, series: Sequence[SeriesContent], calling: str, now: datetime) -> Asked:
+        """The jobs on `series`, those of the arrival, and one decision for every route and series of it."""
+
+        def tried(routes: Sequence[Route], on: Iterable[SeriesContent]) -> list[Decision]:
+            views = [content.view for content in on]
+            return decide(routes, views, peer=arrival.peer, calling=calling, called=arrival.called_ae, now=now)
+
+        decisions = tried(self._routes, series)
+        said: dict[tuple[str, str], list[str]] = {}
+        wishes = [
+            *self._on_series(arrival, series, decisions, said),
+            *self._on_studies(arrival, decisions, said, tried),
+        ]
+        complete_at = arrival.completed_at or now
+        jobs = [self._job(wish, complete_at) for wish in wishes]
+        return Asked(jobs=jobs, decisions=[self._with(decision, said) for decision in decisions])
+
+    def _on_series(
+        self, arrival: Arrival, series: Sequence[SeriesContent], decisions: Sequence[Decision], said: dict[tuple[str, str], list[str]]
+    ) -> list[_Wish]:
+        """A wish for each application and series that is chosen; a pair's only where there is a prior."""
+        by_uid = {content.series_instance_uid: content for content in series}
+        routes = {route.name: route for route in self._routes}
+        wishes: dict[tuple[str, str], _Wish] = {}
+        for decision in decisions:
+            for application in routes[decision.route].run if decision.chosen else ():
+                if not self._accepts(application).whole_study:
+                    wish = _Wish(application=application, series=[by_uid[decision.series_instance_uid]])
+                    wishes.setdefault((decision.series_instance_uid, application), wish).routes.append(routes[decision.route])
+        return [wish for wish in wishes.values() if self._is_whole(arrival, wish, said)]
+
+    def _is_whole(self, arrival: Arrival, wish: _Wish, said: dict[tuple[str, str], list[str]]) -> bool:
+        """Whether the wish has all that it needs; a pair gets its prior here."""
+        if self._accepts(wish.application).takes is not Takes.PAIR:
+            return True
+        (current,) = wish.series
+        prior = self._pairing.prior_of(arrival.study_instance_uid, current, wish.routes, wish.application)
+        for route in wish.routes:
+            said.setdefault((route.name, current.series_instance_uid), []).append(f"{wish.application}: {prior.choice.reason}")
+        if prior.content is not None:
+            wish.series.append(prior.content)
+        return prior.content is not None
+
+    def _on_studies(
+        self,
+        arrival: Arrival,
+        decisions: Sequence[Decision],
+        said: dict[tuple[str, str], list[str]],
+        tried: Callable[[Sequence[Route], Iterable[SeriesContent]], list[Decision]],
+    ) -> list[_Wish]:
+        """One wish for each application that takes whole studies: on every series of images that its routes match, whoever sent it."""
+        matching = {decision.route for decision in decisions if decision.matched}
+        asking = {
+            route.name: [application for application in route.run if self._accepts(application).whole_study]
+            for route in self._routes
+            if route.name in matching
+        }
+        if not any(asking.values()):
+            return []
+        study = {content.series_instance_uid: content for content in contents(self._journal.study_instances(arrival.study_instance_uid))}
+        wishes: dict[str, _Wish] = {}
+        for route in self._routes:
+            found = [decision.series_instance_uid for decision in tried([route], study.values()) if decision.matched]
+            views = [uid for uid in found if holds_images(study[uid].view)]
+            for application in asking.get(route.name, ()) if views else ():
+                wish = wishes.setdefault(application, _Wish(application=application, series=[], whole_study=True))
+                wish.routes.append(route)
+                wish.series += [study[uid] for uid in views if study[uid] not in wish.series]
+                for uid in views:
+                    together = f"{application}: analysed as a whole, {len(views)} series of the study"
+                    said.setdefault((route.name, uid), []).append(together)
+        for wish in wishes.values():
+            wish.series.sort(key=lambda content: preference(content.view)[2:])  # the series that names the job: the lowest number
+        return list(wishes.values())
+
+    def _with(self, decision: Decision, said: dict[tuple[str, str], list[str]]) -> Decision:
+        words = said.get((decision.route, decision.series_instance_uid))
+        if not words:
+            return decision
+        if decision.chosen:
+            return replace(decision, reason="; ".join([decision.reason, *words]))
+        # it lost against another series, and is analysed all the same: with that one
+        return replace(decision, chosen=True, reason="; ".join(["all conditions hold", *words]))
+
+    def _accepts(self, application: str) -> Accepts:
+        """What the application accepts; of one that cannot be loaded nobody knows, and its job is parked with the reason."""
+        try:
+            return self._application_of(application).accepts
+        except HilumError:
+            return Accepts(modality=())
+
+    def _job(self, wish: _Wish, complete_at: datetime) -> NewJob:
+        parked = next((reason for content in wish.series if (reason := content.unfit()) is not None), None)
+        try:
+            version = self._application_of(wish.application).version
+        except HilumError as error:
+            version = _UNKNOWN_VERSION
+            parked = parked or (error.code, str(error))
+        return NewJob(
+            series_instance_uid=wish.series[0].series_instance_uid,
+            application=wish.application,
+            application_version=version,
+            engine=self._engine_of(wish.application),
+            routes=tuple(route.name for route in wish.routes),
+            sinks=wish.sinks,
+            priority=wish.priority,
+            input_digest=digest_of(wish.series),
+            instances=tuple(member.id for content in wish.series for member in content.current + content.gone),
+            deadline_at=None if wish.deadline is None else complete_at + wish.deadline,
+            parked=parked,
+            whole_study=wish.whole_study,
+        )

@@ -1,0 +1,137 @@
+"""Series that are compared with others: the prior of a series among what the journal holds, and the studies that wait for a prior."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+from inference.applications.port import Application, Takes
+from inference.errors import HilumError
+from node.domain.arrival import Arrival
+from node.domain.job import Job
+from node.domain.patient import studied_at
+from node.domain.route import Route
+from node.domain.state import ArrivalState, JobState
+from node.flow.priors import Choice, EarlierStudy, choose
+from node.flow.series import SeriesContent, contents, digest_of, series_of
+from node.journal.port import Journal
+
+_MOST = 10
+"""Earlier studies that are looked through for a prior, the newest first; and later ones that may wait for one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prior:
+    """What `choose` said, with the instances of the series that it chose."""
+
+    choice: Choice
+    content: SeriesContent | None
+
+
+class Pairing:
+    """Finds priors in the journal.
+
+    Parameters
+    ----------
+    application_of
+        The application of a name; one that cannot be loaded compares nothing.
+    """
+
+    def __init__(self, journal: Journal, routes: Sequence[Route], application_of: Callable[[str], Application]) -> None:
+        self._journal = journal
+        self._routes = routes
+        self._application_of = application_of
+
+    def compares(self, application: str) -> bool:
+        """Whether the application takes a pair."""
+        try:
+            return self._application_of(application).accepts.takes is Takes.PAIR
+        except HilumError:
+            return False
+
+    def prior_of(self, study: str, current: SeriesContent, routes: Sequence[Route], application: str) -> Prior:
+        """The prior of a series of `study`, by the first of `routes` that finds one."""
+        when = studied_at(current.view.header)
+        modalities = {str(value) for value in current.view.header.get("Modality", ())}
+        near = [one for one in self._journal.related(study) if one.modality in modalities and one.studied_at <= when]
+        used = self._used(study, current, application)
+        of_study: dict[str, list[SeriesContent]] = {
+            each: contents(self._journal.study_instances(each))
+            for each in list(dict.fromkeys(one.study_instance_uid for one in near))[:_MOST]
+        }
+        earlier = [self._earlier(each, members, used) for each, members in of_study.items()]
+        choices = [choose(current.view, earlier, route) for route in routes]
+        chosen = next((choice for choice in choices if choice.series_instance_uid is not None), choices[0])
+        content = next(
+            (member for members in of_study.values() for member in members if member.series_instance_uid == chosen.series_instance_uid),
+            None,
+        )
+        return Prior(choice=chosen, content=content)
+
+    def awaiting(self, arrival: Arrival, came: Collection[SeriesContent]) -> dict[int, str]:
+        """The routed arrivals of later studies that would be compared with what came, or with something else than they were, and why."""
+        if not any(self.compares(application) for route in self._routes for application in route.run):
+            return {}
+        earliest = min((studied_at(content.view.header) for content in came), default="")
+        later = [one.study_instance_uid for one in self._journal.related(arrival.study_instance_uid) if one.studied_at >= earliest]
+        waiting: dict[int, str] = {}
+        for study in list(dict.fromkeys(reversed(later)))[:_MOST]:
+            for other in self._latest(study):
+                if self._would_change(other, {content.series_instance_uid for content in came}):
+                    waiting[other.id] = f"study {arrival.study_instance_uid} came, which it is compared with"
+        return waiting
+
+    def live_job(self, study: str, series: str, application: str) -> Job | None:
+        """The job that stands for this series and application, if there is one."""
+        ended = (JobState.SUPERSEDED, JobState.CANCELLED)
+        found = [job for job in self._journal.jobs(study=study) if (job.series_instance_uid, job.application) == (series, application)]
+        return next((job for job in reversed(found) if job.state not in ended), None)
+
+    def _latest(self, study: str) -> list[Arrival]:
+        """The routed arrivals that nothing has revised; an open one looks for its prior when it is complete."""
+        newest: dict[tuple[str | None, str | None], Arrival] = {}
+        for arrival in self._journal.arrivals(study=study):
+            newest[arrival.peer, arrival.series_instance_uid] = arrival
+        return [arrival for arrival in newest.values() if arrival.state is ArrivalState.ROUTED]
+
+    def _would_change(self, arrival: Arrival, came: Collection[str]) -> bool:
+        decisions = [decision for decision in self._journal.decisions(arrival.id) if decision.chosen]
+        series = {content.series_instance_uid: content for content in self._series(arrival)}
+        routes = {route.name: route for route in self._routes}
+        asked: dict[tuple[str, str], list[Route]] = {}
+        for decision in decisions:
+            route = routes.get(decision.route)
+            for application in route.run if route is not None else ():
+                if decision.series_instance_uid in series and self.compares(application):
+                    assert route is not None
+                    asked.setdefault((decision.series_instance_uid, application), []).append(route)
+        for (uid, application), askers in asked.items():
+            current = series[uid]
+            if current.unfit() is not None:
+                continue
+            prior = self.prior_of(arrival.study_instance_uid, current, askers, application)
+            concerned = {prior.choice.series_instance_uid, *self._used(arrival.study_instance_uid, current, application)}
+            if not concerned.isdisjoint(came) and self._differs(arrival.study_instance_uid, current, prior, application):
+                return True
+        return False
+
+    def _differs(self, study: str, current: SeriesContent, prior: Prior, application: str) -> bool:
+        job = self.live_job(study, current.series_instance_uid, application)
+        wanted = None if prior.content is None else digest_of([current, prior.content])
+        return wanted != (None if job is None else job.input_digest)
+
+    def _used(self, study: str, current: SeriesContent, application: str) -> set[str]:
+        """The series that the standing job compares with: it stays its prior after its pixels are gone."""
+        job = self.live_job(study, current.series_instance_uid, application)
+        used = {instance.series_instance_uid for instance in self._journal.job_instances(job.id)} if job is not None else set()
+        return used - {current.series_instance_uid}
+
+    def _earlier(self, study: str, members: Sequence[SeriesContent], used: Collection[str]) -> EarlierStudy:
+        reasons = {member.series_instance_uid: member.unfit() for member in members if member.series_instance_uid not in used}
+        return EarlierStudy(
+            study_instance_uid=study,
+            series=tuple(member.view for member in members),
+            unfit={series: reason[1] for series, reason in reasons.items() if reason is not None},
+            arriving=bool(self._journal.arrivals(states=(ArrivalState.RECEIVED,), study=study, limit=1)),
+        )
+
+    def _series(self, arrival: Arrival) -> list[SeriesContent]:
+        return series_of(self._journal, arrival, self._journal.arrival_instances(arrival.id))
