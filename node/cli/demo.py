@@ -247,11 +247,13 @@ def _summarise(config: "Config", job: Job, out: Path) -> dict[str, object]:
             {
                 "path": str(out / f"{item.kind}-{item.sop_instance_uid[-12:]}.dcm"),
                 "kind": item.kind,
+                "form": item.form,
                 "sop_class_uid": item.sop_class_uid,
                 "sop_instance_uid": item.sop_instance_uid,
                 "series_description": item.description,
             }
             for item in journal.objects(job.id)
+            if (out / "archive" / f"{item.sop_instance_uid}.dcm").is_file()  # what the archive's profile leaves out is not there
         ]
         for item in objects:
             received = out / "archive" / f"{item['sop_instance_uid']}.dcm"

@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,8 +21,9 @@ def tell(console: "Console", summary: dict[str, object], out: Path) -> None:
     table = Table(title="What stands in the archive now", title_justify="left", box=None)
     for column in ("object", "series", "file"):
         table.add_column(column)
-    for item in objects:
-        table.add_row(str(item["kind"]).upper(), item["series_description"], Path(item["path"]).name)
+    for (kind, series), several in groupby(objects, lambda item: (str(item["kind"]).upper(), item["series_description"])):
+        files = [Path(item["path"]).name for item in several]
+        table.add_row(kind, series, files[0] if len(files) == 1 else f"{files[0]} … {files[-1]} ({len(files)} files)")
     console.print("[bold]4[/] Results came back by C-STORE\n")
     console.print(table)
     for measurement in measurements:
