@@ -39,7 +39,7 @@ _OF_MODALITY = {
         *("DiffusionBValue", "DiffusionGradientOrientation"),
     ),
     "PT": (
-        *("Units", "CountsSource", "SeriesType", "ReformattingMethod", "NumberOfRRIntervals", "NumberOfTimeSlots", "NumberOfTimeSlices"),
+        *("Units", "CountsSource", "SeriesType", "ReprojectionMethod", "NumberOfRRIntervals", "NumberOfTimeSlots", "NumberOfTimeSlices"),
         *("NumberOfSlices", "CorrectedImage", "RandomsCorrectionMethod", "AttenuationCorrectionMethod", "ScatterCorrectionMethod"),
         *("DecayCorrection", "ReconstructionMethod", "DetectorLinesOfResponseUsed", "CollimatorType", "SUVType"),
         *("EnergyWindowRangeSequence", "RadiopharmaceuticalInformationSequence", "PatientOrientationCodeSequence"),
