@@ -36,6 +36,7 @@ _CLASSES = {
     "sr": Comprehensive3DSRStorage,
     "detections": Comprehensive3DSRStorage,
     "sc": SecondaryCaptureImageStorage,
+    "overlay": SecondaryCaptureImageStorage,
     "map": ParametricMapStorage,
     "registration": SpatialRegistrationStorage,
 }
@@ -142,7 +143,7 @@ def _contents(one: Encoded, dataset: Dataset, encoding: Encoding, sources: Sourc
             check_map(dataset, encoding, sources)
         elif one.kind == Kind.REGISTRATION:
             check_registration(dataset, encoding, sources)
-        elif one.kind == Kind.SC:
+        elif one.kind in (Kind.SC, Kind.OVERLAY):
             _check_page(dataset, sources)
     except _UNREADABLE as absent:
         raise ResultMalformed(f"{_name(one)} lacks what its check looks at: {absent}") from absent

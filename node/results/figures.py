@@ -100,6 +100,10 @@ class Pictures:
         """One slice, with contours and locations."""
         return self._tile(self.view, crop, name, partial(self._painted, z, crop))
 
+    def bare(self, z: int, crop: Crop, name: str) -> Tile:
+        """One slice with nothing on it, to be looked at beside another picture of it."""
+        return self._tile(self.view, crop, name, partial(self.plain, z, crop))
+
     def heat(self, saliency: Saliency, z: int, crop: Crop, name: str) -> Tile:
         """One slice with a map over it, from nothing to the largest value of the whole map."""
         return self._tile(self.view, crop, f"map, {name}", partial(self._heated, saliency, z, crop))

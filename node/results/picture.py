@@ -75,16 +75,21 @@ def overlay_png(subject: Subject, findings: Findings, *, title: str) -> bytes:
 
 def draw_page(subject: Subject, findings: Findings, page: Page) -> Drawn:
     """Draw the page; the same arguments give the same pixels."""
-    image = Image.new("RGB", (WIDTH, HEIGHT), _PAPER)
-    draw = ImageDraw.Draw(image)
+    image, draw, (left, top, right, bottom) = sheet(page)
     names = page.image_names or [f"{_noun(subject)} {number} of {images_in(subject)}" for number in range(1, images_in(subject) + 1)]
     figure = figure_of(subject, findings, names)
-    _header(draw, page)
-    area = (_MARGIN, _HEADER, WIDTH - _MARGIN - _COLUMN - 2 * _GAP, HEIGHT - _FOOTER - 2 * _GAP)
-    lay(image, figure.tiles, area, columns=figure.columns)
+    lay(image, figure.tiles, (left, top, right - _COLUMN - 2 * _GAP, bottom), columns=figure.columns)
     _column(draw, findings, page, names, figure.notes)
-    _footer(draw, page)
     return Drawn(image=image, images=figure.images)
+
+
+def sheet(page: Page) -> tuple[Image.Image, ImageDraw.ImageDraw, tuple[int, int, int, int]]:
+    """A page with its header and footer, and the area (left, top, right, bottom) that is free for what it is about."""
+    image = Image.new("RGB", (WIDTH, HEIGHT), _PAPER)
+    draw = ImageDraw.Draw(image)
+    _header(draw, page)
+    _footer(draw, page)
+    return image, draw, (_MARGIN, _HEADER, WIDTH - _MARGIN, HEIGHT - _FOOTER - 2 * _GAP)
 
 
 def figure_of(subject: Subject, findings: Findings, names: Sequence[str]) -> Figure:

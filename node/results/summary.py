@@ -35,7 +35,12 @@ def drawing(encoding: Encoding, sources: Sources) -> Callable[[], Drawn]:
 
 
 def summary(encoding: Encoding, sources: Sources, page: Drawn, identity: Identity) -> Dataset:
-    """Encode the page as it was drawn.
+    """Encode the page as it was drawn."""
+    return captured(encoding, sources, page, identity, "Summary page: key slices with contours, and measurements")
+
+
+def captured(encoding: Encoding, sources: Sources, page: Drawn, identity: Identity, words: str) -> Dataset:
+    """A page as a Secondary Capture; `words` say what is on it.
 
     The patient stands in the header and is not burned into the pixels.
     """
@@ -62,7 +67,7 @@ def summary(encoding: Encoding, sources: Sources, page: Drawn, identity: Identit
     burned_in = _burned_in(encoding, sources)
     if burned_in:
         made.BurnedInAnnotation = burned_in
-    made.DerivationDescription = "Summary page: key slices with contours, and measurements"
+    made.DerivationDescription = words
     made.ImageComments = f"{NOTICE}; preliminary, not verified"
     made.SourceImageSequence = [_source(sources, z) for z in page.images]
     made.update(_lossy(sources))
