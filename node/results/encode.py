@@ -9,6 +9,7 @@ from node.results.check import check
 from node.results.derived import derived_images
 from node.results.identity import encoded, identify
 from node.results.narrative import narratives
+from node.results.overlay import overlays
 from node.results.parametric_map import parametric_maps
 from node.results.planes import Sources, read_sources
 from node.results.port import Encoded, Encoding
@@ -58,6 +59,7 @@ def _encode(encoding: Encoding) -> list[Encoded]:
             made += detections(encoding, sources)
         with stage(IMAGES):
             made += parametric_maps(encoding, sources)
+            made += overlays(encoding, sources)
             made += registrations(encoding, sources)
             made += derived_images(encoding, sources)
         with stage(REPORT):
