@@ -62,19 +62,22 @@ def dcmdump(path: Path, *keywords: str) -> str:
 
 
 class StoreScp:
-    """`storescp`: a receiver that keeps every instance under its SOP Instance UID in `folder`; a context manager."""
+    """`storescp`: a receiver that keeps every instance under its SOP Instance UID in `folder`; a context manager.
 
-    def __init__(self, folder: Path, *, aet: str = "ARCHIVE", options: Sequence[str] = ()) -> None:
+    `accepts` are the options that say which transfer syntaxes it takes: all that it knows, of the SOP classes that it knows.
+    """
+
+    def __init__(self, folder: Path, *, aet: str = "ARCHIVE", accepts: Sequence[str] = ("+xa",), options: Sequence[str] = ()) -> None:
         self.folder = folder
         self.aet = aet
         self.port = free_port()
-        self._options = options
+        self._options = (*accepts, *options)
         self._program: Program | None = None
         folder.mkdir(parents=True, exist_ok=True)
 
     def start(self) -> None:
         """Start it and wait until it answers a C-ECHO."""
-        command = [program("storescp", "dcmtk"), "-v", "+xa", "-aet", self.aet, "-od", self.folder, *self._options, str(self.port)]
+        command = [program("storescp", "dcmtk"), "-v", "-aet", self.aet, "-od", self.folder, *self._options, str(self.port)]
         self._program = Program(command, self.folder.with_suffix(".log"), environment=_ENVIRONMENT)
         wait_until(lambda: echoscu(self.port, called=self.aet).code == 0, 10, "storescp answers")
 
