@@ -1,10 +1,11 @@
 """Writes docs/reference/ from the source: `python -m docs.generate`. Tests compare the pages with what this would write."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from docs import objects, statements
 from docs.event_meanings import HISTORY, LOGGED
 
 ROOT = Path(__file__).parent.parent
@@ -20,17 +21,6 @@ _ROOMS = {
     "6": "Delivery",
     "7": "Journal and storage",
 }
-
-
-def pages() -> dict[str, str]:
-    """Every page by its file name."""
-    return {
-        "configuration.md": configuration(),
-        "commands.md": commands(),
-        "errors.md": errors(),
-        "events.md": events(),
-        "metrics.md": metrics(),
-    }
 
 
 # ---- hilum.yaml
@@ -251,11 +241,24 @@ def _headed(path: Path) -> list[tuple[str, list[str]]]:
     return found
 
 
+PAGES: Mapping[str, Callable[[], str]] = {
+    "configuration.md": configuration,
+    "commands.md": commands,
+    "errors.md": errors,
+    "events.md": events,
+    "metrics.md": metrics,
+    "objects.md": lambda: objects.page(_MADE),
+    "contexts.md": lambda: statements.contexts(_MADE),
+    "ihe-integration-statement.md": lambda: statements.integration(_MADE),
+}
+"""What writes each page."""
+
+
 def main() -> None:
     """Write every page."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    for name, text in pages().items():
-        (FOLDER / name).write_text(text, encoding="utf-8")
+    for name, text in PAGES.items():
+        (FOLDER / name).write_text(text(), encoding="utf-8")
 
 
 if __name__ == "__main__":

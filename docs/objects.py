@@ -31,6 +31,8 @@ _TITLES = {
     Kind.NARRATIVE: "Narrative report",
     Kind.PDF: "Narrative report as PDF",
 }
+_LATER_NAMES = {"1.2.840.10008.5.1.4.1.1.66.7": "Label Map Segmentation Storage"}
+"""SOP classes that are younger than the dictionary."""
 _BULK = {"PixelData", "FloatPixelData", "DoubleFloatPixelData", "EncapsulatedDocument"}
 _LONGEST = 60
 _TREE = {"ContentSequence"}
@@ -62,17 +64,27 @@ def page(made: str) -> str:
         _classes(hospitals),
         _templates(hospitals),
     ]
-    for kind in Kind:
-        objects = [[one for one in hospital.objects if one.kind == kind] for hospital in hospitals]
-        if all(objects):
-            text.append(f"## {_TITLES[kind]}\n\n" + _attributes(objects, hospitals))
+    tables = {kind: _tables([[one for one in hospital.objects if one.kind == kind] for hospital in hospitals], hospitals) for kind in Kind}
+    # what every kind says alike stands once, before all of them
+    common = set.intersection(*(set(rows) for rows, _ in tables.values()))
+    first, _ = next(iter(tables.values()))
+    text.append("## In every object\n\n" + _table([row for row in first if row in common]))
+    for kind, (rows, items) in tables.items():
+        text.append(f"## {_TITLES[kind]}\n\n" + _table([row for row in rows if row not in common]))
+        if items:
+            text.append("| content item | relationship and type | value |\n|---|---|---|\n" + "".join(items) + "\n")
     text.append(_codes(hospitals))
     return "".join(text)
 
 
 def named_kinds() -> dict[str, str]:
     """The SOP class of each kind, by the kind's name: "Comprehensive 3D SR Storage"."""
-    return {one.kind.value: UID(one.sop_class_uid).name for one in examples()[0].objects}
+    return {one.kind.value: class_name(one.sop_class_uid) for one in examples()[0].objects}
+
+
+def class_name(uid: str) -> str:
+    """What people call a SOP class."""
+    return _LATER_NAMES.get(uid, UID(uid).name)
 
 
 def _classes(hospitals: Sequence[Example]) -> str:
@@ -84,7 +96,7 @@ def _classes(hospitals: Sequence[Example]) -> str:
             found.setdefault((one.sop_class_uid, str(syntax)), set()).add(one.form)
         for (sop_class, syntax), forms in sorted(found.items()):
             named = ", ".join(f"`{form}`" for form in sorted(forms) if form)
-            rows.append(f"| {_TITLES[kind]} | `{kind.value}` | {UID(sop_class).name} | {sop_class} | {UID(syntax).name} | {named} |\n")
+            rows.append(f"| {_TITLES[kind]} | `{kind.value}` | {class_name(sop_class)} | {sop_class} | {UID(syntax).name} | {named} |\n")
     head = (
         "## SOP classes and transfer syntaxes\n\n| object | kind | SOP class | UID | transfer syntax | forms |\n|---|---|---|---|---|---|\n"
     )
@@ -105,7 +117,12 @@ def _templates(hospitals: Sequence[Example]) -> str:
     return head + "".join(sorted(rows)) + "\n"
 
 
-def _attributes(objects: Sequence[Sequence[Encoded]], hospitals: Sequence[Example]) -> str:
+def _table(rows: Sequence[str]) -> str:
+    return "| attribute | tag | VR | value |\n|---|---|---|---|\n" + "".join(rows) + "\n"
+
+
+def _tables(objects: Sequence[Sequence[Encoded]], hospitals: Sequence[Example]) -> tuple[list[str], list[str]]:
+    """The rows of one kind: its attributes, and its content items."""
     seen: dict[Path, _Seen] = {}
     items: dict[Path, _Seen] = {}
     total = 0
@@ -129,13 +146,10 @@ def _attributes(objects: Sequence[Sequence[Encoded]], hospitals: Sequence[Exampl
         always = "" if entry.count == total else " (where it applies)"
         name = "> " * entry.depth + keyword
         rows.append(f"| {name} | {Tag(keyword)} | {dictionary_VR(keyword)} | {_origin(entry, path, sources)}{always} |\n")
-    text = "| attribute | tag | VR | value |\n|---|---|---|---|\n" + "".join(rows) + "\n"
-    if items:
-        text += "| content item | relationship and type | value |\n|---|---|---|\n"
-        for path, entry in items.items():
-            text += f"| {'> ' * (entry.depth - 1)}{path[-1]} | {entry.note} | {_origin(entry, path, sources)} |\n"
-        text += "\n"
-    return text
+    contents = [
+        f"| {'> ' * (entry.depth - 1)}{path[-1]} | {entry.note} | {_origin(entry, path, sources)} |\n" for path, entry in items.items()
+    ]
+    return rows, contents
 
 
 def _walk(dataset: Dataset, path: Path, depth: int) -> Iterator[tuple[Path, int, str]]:
@@ -176,7 +190,7 @@ def _value(item: Dataset) -> str:
         if keyword in item:
             return str(item[keyword].value)
     if "ReferencedSOPSequence" in item:
-        return UID(item.ReferencedSOPSequence[0].ReferencedSOPClassUID).name
+        return class_name(item.ReferencedSOPSequence[0].ReferencedSOPClassUID)
     return str(item.get("ContinuityOfContent", ""))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from docs.event_meanings import HISTORY, LOGGED
-from docs.generate import FOLDER, logged_events, pages
+from docs.generate import FOLDER, PAGES, logged_events
 from node.domain.state import ArrivalState, DeliveryState, JobState
 from node.observe import metrics
 from node.observe.instruments import Metric
@@ -16,10 +16,10 @@ from node.settings.load import schema
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.mark.parametrize("name", ["configuration.md", "commands.md", "errors.md", "events.md", "metrics.md"])
+@pytest.mark.parametrize("name", PAGES)
 def test_a_page_is_what_the_source_says_now(name: str) -> None:
     """Run `make docs` when this fails, and read the difference."""
-    assert (FOLDER / name).read_text(encoding="utf-8") == pages()[name]
+    assert (FOLDER / name).read_text(encoding="utf-8") == PAGES[name]()
 
 
 def _keys(form: dict[str, object], path: str = "") -> set[str]:
