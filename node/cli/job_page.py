@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from node.cli import jobs, screen
 from node.cli.delivery_page import delivery_record, object_record, print_objects, print_trouble
+from node.cli.job_series import other_series, own_instances, series_records
 from node.cli.remedies import remedy
 from node.domain.job import Job
 
@@ -21,7 +22,9 @@ def page(journal: "Journal", job: Job) -> dict[str, Any]:
     deliveries = journal.deliveries(job=job.id)
     content = jobs.record(job, deliveries)
     content["remedy"] = remedy(content["code"]) if content["code"] else None
-    content["instances"] = len(journal.job_instances(job.id))
+    used = journal.job_instances(job.id)
+    content["instances"] = len(used)
+    content["series"] = series_records(job, used)
     content["objects"] = [object_record(one) for one in journal.objects(job.id)]
     content["deliveries"] = [delivery_record(journal, one) for one in deliveries]
     content["events"] = [event_record(one) for one in journal.events("job", job.id)]
@@ -59,7 +62,8 @@ def print_page(console: "Console", content: dict[str, Any]) -> None:
 def _facts(content: dict[str, Any]) -> list[tuple[str, str]]:
     facts = [
         ("study", content["study_uid"]),
-        ("series", f"{content['series_uid']} ({screen.plural(content['instances'], 'instance')})"),
+        ("series", f"{content['series_uid']} ({screen.plural(own_instances(content), 'instance')})"),
+        *other_series(content),
         ("routes", screen.joined(content["routes"])),
         ("priority", f"{content['priority']}, engine {content['engine']}, {screen.plural(content['attempts'], 'attempt')}"),
     ]

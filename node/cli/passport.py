@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from node.cli import screen
 from node.cli.delivery_page import print_objects, print_trouble
 from node.cli.job_page import event_record, page, timeline
+from node.cli.job_series import other_series
 from node.domain.arrival import Arrival
 from node.domain.header import Header
 from node.domain.instance import Instance, Standing
@@ -159,6 +160,8 @@ def _print_job(console: "Console", job: dict[str, Any]) -> None:
     name = f"{job['application']} {job['application_version']}"
     console.print(Text.assemble((f"\njob {job['id']}: {name}", "bold"), "  ", screen.state(job["state"])))
     print_trouble(console, job, indent=2)
+    for words, series in other_series(job):
+        console.print(screen.hanging(f"{words} {series}"))
     if job["model_digest"]:
         console.print(f"  model sha256 {job['model_digest']}", style="dim")
     if job["predecessor"]:

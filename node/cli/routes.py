@@ -96,64 +96,60 @@ def _known(config: "Config", sender: str | None, called: str | None) -> None:
 
 
 def _of_files(config: "Config", path: Path, sender: str | None, called: str | None) -> tuple[list[Explained], list[tuple[str, str]]]:
+    """Decide with the node's own function. A sender or called AE title that was not named holds, and is shown as assumed."""
     from node.cli.input_files import read
+    from node.cli.several_series import with_others
     from node.flow.header import merge
-    from node.flow.routing import SeriesView
+    from node.flow.routing import SeriesView, decide
 
     found = read(path)
-    explained = []
-    for study, by_series in sorted(found.series.items()):
-        views = tuple(
+    views = {
+        study: tuple(
             SeriesView(series_instance_uid=series, header=merge(headers.values()), instances=len(headers))
             for series, headers in sorted(by_series.items())
         )
-        explained.append(_decided(config, study, views, sender=sender, called=called, assume=True))
+        for study, by_series in sorted(found.series.items())
+    }
+    routes = [_without_unnamed(route, sender, called) for route in config.routes]
+    whole = {route.name: route for route in config.routes}
+    explained = []
+    for study, series in views.items():
+        decisions = decide(routes, series, peer=sender, calling="", called=called or "", now=datetime.now(UTC))
+        decisions = with_others(config, study, views, decisions)
+        assumed = tuple(replace(one, tried=(*_assumed(whole[one.route], sender, called), *one.tried)) for one in decisions)
+        explained.append(Explained(study_instance_uid=study, views=series, decisions=assumed))
     return explained, found.passed_over
 
 
 def _of_study(given: Path | None, what: str, sender: str | None, called: str | None) -> tuple["Config", list[Explained], list[Explained]]:
     """What the configuration says now of a received study, and what was decided about its newest arrivals."""
+    from functools import partial
+
+    from node.assembly.compose import application, engine_of
     from node.cli.studies import find_study
+    from node.flow.asking import Asking
     from node.flow.series import series_of
 
     now, then = [], []
     with journal(given) as (config, opened):
         _known(config, sender, called)
+        asking = Asking(opened, config.routes, partial(engine_of, config), partial(application, config))
         study = find_study(opened, what, besides="; nor is there such a file or folder")
         newest: dict[tuple[str | None, str | None], Any] = {}
         for arrival in opened.arrivals(study=study):
             newest[arrival.peer, arrival.series_instance_uid] = arrival
         for arrival in newest.values():
             instances = opened.arrival_instances(arrival.id)
-            views = tuple(content.view for content in series_of(opened, arrival, instances))
-            from_peer, to_title = sender or arrival.peer, called or arrival.called_ae
+            series = series_of(opened, arrival, instances)
+            views = tuple(content.view for content in series)
+            sent = replace(arrival, peer=sender or arrival.peer, called_ae=called or arrival.called_ae)
             calling = instances[0].calling_ae if instances else ""
-            now.append(_decided(config, study, views, sender=from_peer, called=to_title, calling=calling, assume=False))
+            asked = asking.of(sent, series, calling, datetime.now(UTC))
+            now.append(Explained(study_instance_uid=study, views=views, decisions=tuple(asked.decisions)))
             decisions = tuple(opened.decisions(arrival.id))
             if decisions:
                 then.append(Explained(study_instance_uid=study, views=views, decisions=decisions))
     return config, now, then
-
-
-def _decided(
-    config: "Config",
-    study: str,
-    views: tuple["SeriesView", ...],
-    *,
-    sender: str | None,
-    called: str | None,
-    assume: bool,
-    calling: str = "",
-) -> Explained:
-    """Decide with the node's own function. With `assume`, a sender or called AE title that was not named holds, and is shown as assumed."""
-    from node.flow.routing import decide
-
-    routes = [_without_unnamed(route, sender, called) for route in config.routes] if assume else list(config.routes)
-    decisions = decide(routes, views, peer=sender, calling=calling, called=called or "", now=datetime.now(UTC))
-    if assume:
-        whole = {route.name: route for route in config.routes}
-        decisions = [replace(one, tried=(*_assumed(whole[one.route], sender, called), *one.tried)) for one in decisions]
-    return Explained(study_instance_uid=study, views=views, decisions=tuple(decisions))
 
 
 def _without_unnamed(route: Route, sender: str | None, called: str | None) -> Route:
@@ -169,10 +165,14 @@ def _assumed(route: Route, sender: str | None, called: str | None) -> list[Tried
     return tried
 
 
-def _verdicts(studies: Sequence[Explained]) -> list[tuple[str, str, bool, bool, tuple[tuple[str, str, bool], ...]]]:
-    """What was decided, without the texts that change by themselves."""
+def _verdicts(studies: Sequence[Explained]) -> list[tuple[object, ...]]:
+    """What was decided and with what it is compared, without the texts that change by themselves."""
     return [
-        (one.route, one.series_instance_uid, one.matched, one.chosen, tuple((t.key, t.expected, t.held) for t in one.tried))
+        (
+            *(one.route, one.series_instance_uid, one.matched, one.chosen),
+            *(one.reason.split("; ")[1:] if one.chosen else ()),
+            *((t.key, t.expected, t.held) for t in one.tried),
+        )
         for study in studies
         for one in study.decisions
     ]
@@ -234,6 +234,8 @@ def _show(console: "Console", config: "Config", studies: Sequence[Explained]) ->
                 verdict = "" if decision.chosen or not decision.matched else f"  fits, not run: {decision.reason}"
                 line = Text.assemble("  ", screen.mark(decision.chosen), " ", (decision.route, "bold"), goes, (verdict, "yellow"))
                 console.print(line)
+                for said in decision.reason.split("; ")[1:] if decision.chosen else ():
+                    console.print(screen.hanging(Text(said, style="dim"), 6))
                 if not decision.tried:
                     console.print("      no conditions: every series fits", style="dim")
                     continue

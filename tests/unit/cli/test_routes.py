@@ -4,6 +4,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
@@ -115,3 +116,29 @@ def test_a_study_whose_routes_did_not_change_is_explained_once(hospital: Hospita
     shown = run("routes", "explain", HEAD).out
     assert shown.count("✓ head MR") == 1
     assert "still says so" in shown
+
+
+@pytest.fixture
+def follow_up(place: Path) -> Path:
+    """A configuration that compares head MRs with their priors, and a folder with two visits of one patient and one of another."""
+    (place / "hilum.yaml").write_text(CONFIG.replace("run: [mr-brain]", "run: [mr-register]"), encoding="utf-8")
+    for visit, (day, patient) in enumerate((("20250601", "4711"), ("20260310", "4711"), ("20250701", "4712")), start=1):
+        header = {"Modality": "MR", "PatientID": patient, "StudyDate": day, "StudyTime": "101500", "SeriesDescription": "T1 MPRAGE"}
+        write(place / "visits" / str(visit), 1, 4, StudyInstanceUID=f"{STUDY}.{visit}", SeriesInstanceUID=f"{STUDY}.{visit}.1", **header)
+        for number, path in enumerate(sorted((place / "visits" / str(visit)).iterdir())):
+            changed = dcmread(path)
+            changed.SOPInstanceUID = changed.file_meta.MediaStorageSOPInstanceUID = f"{STUDY}.{visit}.1.{number}"
+            changed.save_as(path)
+    return place / "visits"
+
+
+def test_a_folder_of_two_visits_explains_which_is_the_prior(follow_up: Path, run: Run) -> None:
+    """The later visit is compared with the earlier one of the same patient ID; the first visits say that they have none."""
+    (head, _) = run("routes", "explain", follow_up, "--json").json["routes"]
+    said = {one["series_uid"]: one["reason"].partition("; mr-register: ")[2] for one in head["series"]}
+    assert said == {
+        f"{STUDY}.1.1": "no prior: no earlier study of this patient is here",
+        f"{STUDY}.2.1": "compared with series 1 of 2025-06-01 (T1 MPRAGE)",
+        f"{STUDY}.3.1": "no prior: no earlier study of this patient is here",
+    }
+    assert "mr-register: compared with series 1 of 2025-06-01 (T1 MPRAGE)" in run("routes", "explain", follow_up).out

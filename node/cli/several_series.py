@@ -1,0 +1,51 @@
+"""`hilum routes explain PATH` of what compares a series with its prior, or takes a whole study: the priors are those under the path."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from inference.errors import HilumError
+from node.domain.route import Decision, Route
+
+if TYPE_CHECKING:
+    from inference.applications.port import Accepts
+    from node.flow.routing import SeriesView
+    from node.settings.config import Config
+
+
+def with_others(config: "Config", study: str, views: "Mapping[str, Sequence[SeriesView]]", decisions: Sequence[Decision]) -> list[Decision]:
+    """The decisions about `study`, with what there is to say of priors and whole studies as the node would say it."""
+    routes = {route.name: route for route in config.routes}
+    return [_with(decision, routes[decision.route], config, study, views) for decision in decisions]
+
+
+def _with(decision: Decision, route: Route, config: "Config", study: str, views: "Mapping[str, Sequence[SeriesView]]") -> Decision:
+    from inference.applications.port import Takes
+    from node.flow.priors import EarlierStudy, choose
+    from node.flow.routing import holds_images
+
+    (current,) = [view for view in views[study] if view.series_instance_uid == decision.series_instance_uid]
+    said, chosen = [], decision.chosen
+    for application in route.run:
+        accepts = _accepts(config, application)
+        if accepts is None:
+            continue
+        if accepts.whole_study and decision.matched and holds_images(current):
+            chosen = True
+            said.append(f"{application}: analysed as a whole, with the other series of the study that match")
+        elif accepts.takes is Takes.PAIR and decision.chosen:
+            others = [EarlierStudy(study_instance_uid=uid, series=tuple(series), unfit={}) for uid, series in views.items() if uid != study]
+            said.append(f"{application}: {choose(current, others, route).reason}")
+    if not said:
+        return decision
+    first = decision.reason if decision.chosen else "all conditions hold"
+    return replace(decision, chosen=chosen, reason="; ".join([first, *said]))
+
+
+def _accepts(config: "Config", application: str) -> "Accepts | None":
+    from node.assembly import compose
+
+    try:
+        return compose.application(config, application).accepts
+    except HilumError:
+        return None  # `hilum doctor` says what is wrong with it
