@@ -59,8 +59,9 @@ class PixelFormat:
 
     @property
     def frame_bytes(self) -> int:
-        """Bytes of one frame, uncompressed and with every bit allocated."""
-        return self.rows * self.columns * self.samples * self.bits_allocated // 8
+        """Bytes of one frame, uncompressed and with every bit allocated; in YBR_FULL_422 two pixels share their colours."""
+        whole = self.rows * self.columns * self.samples * self.bits_allocated // 8
+        return whole * 2 // 3 if self.photometric == "YBR_FULL_422" else whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +117,7 @@ def read_instance(path: Path) -> Instance:
     """
     with path.open("rb") as file:
         dataset, offset, length, tag = _parse(file, path)
+        _refuse_swapped_bytes(file, dataset, offset, path)
         size = os.fstat(file.fileno()).st_size
     # a data set without its own (de-identified in haste) still goes by the one it was sent under
     sop_instance_uid = tags.text(dataset, tags.SOP_INSTANCE_UID) or tags.text(dataset.file_meta, tags.MEDIA_STORAGE_SOP_INSTANCE_UID)
@@ -185,6 +187,15 @@ def _parse(file: BinaryIO, path: Path) -> tuple[FileDataset, int, int, int | Non
     if syntax == DeflatedExplicitVRLittleEndian:
         return dataset, *_deflated_pixels(path)
     return dataset, *_pixel_element(file, implicit=bool(implicit), little=bool(little))
+
+
+def _refuse_swapped_bytes(file: BinaryIO, dataset: FileDataset, offset: int, path: Path) -> None:
+    """Big-endian words of two 8-bit pixels each hold them the wrong way round: a way that was retired in 2006, and is not read."""
+    if dataset.original_encoding[1] or not offset or tags.stated(dataset, tags.BITS_ALLOCATED, 1) != (8,):
+        return
+    file.seek(offset - 8)
+    if file.read(2) == b"OW":
+        raise UnsupportedSyntax(f"{path.name} holds 8-bit pixels as big-endian words")
 
 
 def _deflated_pixels(path: Path) -> tuple[int, int, int | None]:
