@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from highdicom import sr
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 
 from inference.codes import Code
 from node.results.codes import item
@@ -17,6 +18,7 @@ from node.results.port import Encoding
 from node.results.sr_evidence import give_evidence, name_predecessors
 from node.results.sr_items import Groups
 from node.results.sr_library import library
+from node.results.written import hold, items, settled
 
 TITLE = Code("126001", "DCM", "Oncology Measurement Report")
 TITLE_OF_PET = Code("126003", "DCM", "PET Measurement Report")
@@ -69,9 +71,11 @@ def report(
     """
     title = TITLE_OF_COORDINATES if coordinates else TITLE_OF_PET if encoding.subject.modality == "PT" else TITLE
     root = _root(encoding, groups, title)
+    # kept from the library, which would copy all of them and look for evidence, which is written below
+    measurements = _settled_groups(root.ContentSequence.pop())
     made: Dataset = sr.Comprehensive3DSR(
-        # the library takes the patient from the first, and wants to see what the groups refer to; the evidence is written below
-        evidence=[sources.base, *_referenced(encoding, root)],
+        # the library takes the patient from it
+        evidence=[sources.base],
         content=root,
         series_instance_uid=identity.series_instance_uid,
         series_number=identity.series_number,
@@ -85,8 +89,8 @@ def report(
         is_final=False,
         is_verified=False,
     )
-    # the image library stands before the measurements, as TID 1500 orders its rows, the comments after them
-    made.ContentSequence.insert(len(made.ContentSequence) - 1, library(encoding, sources))
+    # as TID 1500 orders its rows
+    made.ContentSequence.extend([library(encoding, sources), measurements])
     said = [*_always(encoding), *comments]
     if said:
         made.ContentSequence.append(_comments(said))
@@ -117,6 +121,15 @@ def _root(encoding: Encoding, groups: Groups, title: Code) -> Dataset:
     return root
 
 
+def _settled_groups(measurements: Dataset) -> Dataset:
+    """The container of the groups, these written already: what says by which algorithm is the same in all, and half of each."""
+    known: dict[int, tuple[Dataset, bytes]] = {}
+    for group in measurements.ContentSequence:
+        hold(group, Tag("ContentSequence"), items(group.ContentSequence, known))
+        settled(group)
+    return settled(measurements)
+
+
 def _always(encoding: Encoding) -> Iterator[str]:
     """What a reader of any report has to know."""
     if encoding.part:
@@ -129,22 +142,3 @@ def _comments(said: Sequence[str]) -> Dataset:
     container: Dataset = sr.ContainerContentItem(name=item(COMMENTS), relationship_type=sr.RelationshipTypeValues.CONTAINS)
     container.ContentSequence = [sr.TextContentItem(item(COMMENT), sentence, sr.RelationshipTypeValues.CONTAINS) for sentence in said]
     return container
-
-
-def _referenced(encoding: Encoding, root: Dataset) -> list[Dataset]:
-    """The instances that the content refers to, as far as the library looks at them; what series they are of is written later."""
-    seen: dict[str, Dataset] = {}
-    for content in _walk(root):
-        for reference in content.get("ReferencedSOPSequence") or ():
-            instance = Dataset()
-            instance.SOPClassUID, instance.SOPInstanceUID = reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID
-            instance.StudyInstanceUID = encoding.subject.study_instance_uid
-            instance.SeriesInstanceUID = encoding.subject.series_instance_uid
-            seen.setdefault(str(instance.SOPInstanceUID), instance)
-    return list(seen.values())
-
-
-def _walk(content: Dataset) -> Iterator[Dataset]:
-    yield content
-    for child in content.get("ContentSequence") or ():
-        yield from _walk(child)

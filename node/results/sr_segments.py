@@ -34,6 +34,7 @@ def segment_report(
 
 def _groups(encoding: Encoding, found: Sequence[Numbered], seg: Dataset) -> Groups:
     """What each segment is, where its mask lies, how certain it is there, and its measurements."""
+    by = algorithm(encoding)
     return [
         sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
             tracking_identifier=tracked(encoding, one.segment.label, labelled=True),
@@ -46,7 +47,7 @@ def _groups(encoding: Encoding, found: Sequence[Numbered], seg: Dataset) -> Grou
             ),
             finding_type=item(one.segment.type),
             finding_sites=sites(one.segment.finding_site, one.segment.laterality),
-            algorithm_id=algorithm(encoding),
+            algorithm_id=by,
             measurements=numbers(measurements_of(encoding, one.segment), one.segment.certainty),
         )
         for one in found

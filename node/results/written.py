@@ -52,9 +52,21 @@ def references(instances: Iterable[tuple[str, str]]) -> list[bytes]:
     return [_item(_uid(_CLASS, sop_class_uid), _uid(_INSTANCE, sop_instance_uid)) for sop_class_uid, sop_instance_uid in instances]
 
 
-def items(datasets: Iterable[Dataset]) -> list[bytes]:
-    """Data sets as items of a sequence."""
-    return [_item(*(_written(dataset, tag) for tag in sorted(dataset.keys()))) for dataset in datasets]
+def items(datasets: Iterable[Dataset], known: dict[int, tuple[Dataset, bytes]] | None = None) -> list[bytes]:
+    """Data sets as items of a sequence.
+
+    Parameters
+    ----------
+    known
+        By `id`, which holds as long as the data set is kept beside it: what was written of those that come in many sequences. Added to.
+    """
+    written = {} if known is None else known
+    made = []
+    for dataset in datasets:
+        if id(dataset) not in written:
+            written[id(dataset)] = dataset, _item(_whole(dataset))
+        made.append(written[id(dataset)][1])
+    return made
 
 
 def image_items(images: Iterable[tuple[str, str, Sequence[int]]], rest: Dataset) -> list[bytes]:
@@ -129,10 +141,13 @@ def _without(dataset: Dataset, *tags: BaseTag) -> dict[BaseTag, bytes]:
 
 
 def _written(dataset: Dataset, tag: BaseTag) -> bytes:
-    alone = Dataset({tag: dataset[tag]})
+    return _whole(Dataset({tag: dataset[tag]}))
+
+
+def _whole(dataset: Dataset) -> bytes:
     buffer = DicomBytesIO()
     buffer.is_implicit_VR, buffer.is_little_endian = False, True
-    write_dataset(buffer, alone, CHARACTER_SET)
+    write_dataset(buffer, dataset, CHARACTER_SET)
     return buffer.getvalue()
 
 

@@ -108,7 +108,7 @@ def test_a_number_of_an_empty_segment_is_said_as_it_was_found(tmp_path: Path) ->
     ("extra", "site"),
     [
         ({"BodyPartExamined": "CHEST"}, CHEST),
-        ({"BodyPartExamined": "chest "}, CHEST),
+        ({"BodyPartExamined": "CHEST ABDOMEN"}, "416550000"),
         ({"BodyPartExamined": "SOMEWHERE"}, None),
         ({"BodyPartExamined": ""}, None),
     ],
