@@ -55,7 +55,8 @@ class ResultObject:
     """One encoded DICOM object of a job; its bytes never change once journaled.
 
     `kind` is one of `node.domain.profile.Kind`. `form` tells apart what exists in several forms, of which a sink gets one: of masks, and of
-    the reports that refer to them, "binary", "labelmap", "labelmap+jpeg-ls" …; of narratives the language; "" for everything else.
+    the reports that refer to them, "binary", "labelmap", "labelmap+jpeg-ls" …; of narratives the language, with the form
+    of the masks that they refer to where it is not binary ("en+labelmap"); "" for everything else.
     """
 
     id: int = 0

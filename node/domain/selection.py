@@ -65,6 +65,11 @@ def form_of(one: ResultObject) -> Form:
     return Form(one.form or Form.BINARY)
 
 
+def written_in(language: str, form: Form | None) -> str:
+    """The form of a narrative or PDF: its language, and what its sentences refer to where these are not binary masks."""
+    return language if form in (None, Form.BINARY) else f"{language}+{form}"
+
+
 def made_in(objects: Sequence[ResultObject]) -> tuple[Form, ...]:
     """The forms in which every mask of the job exists, each with its report; none where nothing was found.
 
@@ -93,11 +98,11 @@ def select(profile: Profile, objects: Sequence[ResultObject], form: Form | None)
     form
         The one in which masks and their reports go; None where there are no masks.
     """
-    languages = {kind: _languages(profile, kind, objects) for kind in _IN_LANGUAGES}
+    written = {kind: _written(profile, kind, objects, form) for kind in _IN_LANGUAGES}
     sent: list[ResultObject] = []
     left_out: list[LeftOut] = []
     for one in objects:
-        why = _why_not(profile, one, form, languages.get(Kind(one.kind), ()))
+        why = _why_not(profile, one, form, written.get(Kind(one.kind), ()))
         if why:
             left_out.append(LeftOut(one=one, why=why))
         else:
@@ -105,8 +110,8 @@ def select(profile: Profile, objects: Sequence[ResultObject], form: Form | None)
     return Selection(sent=tuple(sent), left_out=tuple(left_out), wanting=_wanting(profile, objects))
 
 
-def _why_not(profile: Profile, one: ResultObject, form: Form | None, languages: Sequence[str]) -> str:
-    """Why the sink does not get an object; "" when it does."""
+def _why_not(profile: Profile, one: ResultObject, form: Form | None, written: Sequence[str]) -> str:
+    """Why the sink does not get an object; "" when it does. `written` are the forms of the narratives, or PDFs, that it gets."""
     kind = Kind(one.kind)
     if kind is Kind.SEG and profile.masks is Masks.NONE:
         return "this sink takes no masks"
@@ -116,15 +121,21 @@ def _why_not(profile: Profile, one: ResultObject, form: Form | None, languages: 
         if form_of(one) is Form.EMPTY:
             return "" if profile.empty_masks else "this sink takes no empty masks"
         return "" if form_of(one) is form else f"it goes in another form: {form}"
-    if kind in _IN_LANGUAGES and one.form not in languages:
-        return f"this sink takes no {_NOUNS[kind]} in this language"
+    if kind in _IN_LANGUAGES and one.form not in written:
+        return f"this sink takes other {_NOUNS[kind]}"
     return ""
 
 
-def _languages(profile: Profile, kind: Kind, objects: Sequence[ResultObject]) -> list[str]:
-    """In which languages a kind goes: those that are asked for, or, where it was made in none of these, those that there are."""
-    made = [one.form for one in objects if one.kind == kind]
-    return [form for form in made if form in profile.languages] or made
+def _written(profile: Profile, kind: Kind, objects: Sequence[ResultObject], form: Form | None) -> list[str]:
+    """The forms of the narratives that go: in the languages that are asked for, or, where none was made in these, in those that there are;
+    of each language the one that refers to the masks which go, or, where none does, the one that refers to those which are always made."""
+    made: dict[str, list[str]] = {}
+    for one in objects:
+        if one.kind == kind:
+            made.setdefault(one.form.partition("+")[0], []).append(one.form)
+    languages = [language for language in made if language in profile.languages] or list(made)
+    own = {language: written_in(language, form) for language in languages}
+    return [own[language] if own[language] in made[language] else language for language in languages]
 
 
 def _wanting(profile: Profile, objects: Sequence[ResultObject]) -> tuple[str, ...]:
@@ -132,7 +143,7 @@ def _wanting(profile: Profile, objects: Sequence[ResultObject]) -> tuple[str, ..
     said = []
     for kind in _IN_LANGUAGES:
         if kind in profile.kinds:
-            made_too = {one.form for one in objects if one.kind == kind}
+            made_too = {one.form.partition("+")[0] for one in objects if one.kind == kind}
             missing = [language.value for language in profile.languages if language not in made_too]
             if missing:
                 said.append(f"{_NOUNS[kind]} were not made in {', '.join(missing)}")

@@ -177,6 +177,16 @@ def test_a_language_that_nobody_wrote_is_replaced_by_those_that_are_there_and_sa
     assert chosen.wanting == ("narratives were not made in zh",)
 
 
+def test_a_narrative_goes_with_the_masks_that_its_sentences_refer_to() -> None:
+    """Else it would refer to binary masks, which this sink does not have."""
+    made = objects(*masks("binary", "labelmap+rle"), ("narrative", "en"), ("narrative", "en+labelmap+rle"), ("narrative", "zh"))
+    assert sent(ARCHIVE, made, Form.LABELMAP_RLE)[-1] == ("narrative", "en+labelmap+rle")
+    assert sent(ARCHIVE, made, Form.BINARY)[-1] == ("narrative", "en")
+    both = replace(ARCHIVE, languages=tuple(Language))
+    chosen = [form for kind, form in sent(both, made, Form.LABELMAP_RLE) if kind == "narrative"]
+    assert chosen == ["en+labelmap+rle", "zh"]  # nobody wanted label maps in Chinese when this was encoded
+
+
 def test_what_nobody_made_is_said() -> None:
     """No sink wanted a narrative when the job was encoded; this one does."""
     assert select(ARCHIVE, objects(("sc", "")), None).wanting == ("narratives were not made in en", "PDFs were not made in en")
