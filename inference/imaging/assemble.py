@@ -75,11 +75,12 @@ def placed(instances: Sequence[Instance]) -> list[Slice]:
 
     Raises
     ------
-    NotAVolume, MissingAttribute
-        Some images can never be slices: they are in colour, or masks, or have no place.
+    NotAVolume, MissingAttribute, MixedFrameOfReference
+        Some images can never be slices: they are in colour, or masks, or have no place, or one in another space.
     """
     _greyscale(instances)
     _all_placed(instances)
+    _frame_of_reference(instances)
     return slices_of(instances)
 
 

@@ -141,8 +141,9 @@ def axes_of(slices: Sequence[Slice], places: Sequence[Sequence[int]]) -> list[Ax
     """
     frames = frame_data(slices)
     found = [_axis(_name(kind, frames), kind, [_read(kind, frame) for frame in frames], places) for kind in KINDS]
-    # behind the b-values: a direction without its strength says little
-    found[1:1] = [_directions(frames, places), _components(frames, places)]
+    # behind the b-values and behind the echoes: a direction without its strength says little
+    found[2:2] = [_components(frames, places)]
+    found[1:1] = [_directions(frames, places)]
     found += [_vector(tag, plural, noun, slices, frames, places) for tag, plural, noun in _VECTORS]
     found += _dimensions(frames, places)
     return [axis for axis in found if axis is not None]
