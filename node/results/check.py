@@ -15,6 +15,8 @@ from pydicom.errors import InvalidDicomError
 from pydicom.multival import MultiValue
 from pydicom.uid import (
     Comprehensive3DSRStorage,
+    EncapsulatedPDFStorage,
+    EnhancedSRStorage,
     ExplicitVRLittleEndian,
     ParametricMapStorage,
     SecondaryCaptureImageStorage,
@@ -25,6 +27,8 @@ from node.domain.profile import Kind
 from node.domain.uid import is_uid
 from node.results.check_derived import check_derived_series
 from node.results.check_map import check_map
+from node.results.check_narrative import check_narrative
+from node.results.check_pdf import check_pdf
 from node.results.check_registration import check_registration
 from node.results.check_report import check_report
 from node.results.check_segmentation import FRAMES, NATIVE, SYNTAXES, check_segmentation, class_of
@@ -38,6 +42,8 @@ _CLASSES = {
     "sc": SecondaryCaptureImageStorage,
     "overlay": SecondaryCaptureImageStorage,
     "map": ParametricMapStorage,
+    "narrative": EnhancedSRStorage,
+    "pdf": EncapsulatedPDFStorage,
     "registration": SpatialRegistrationStorage,
 }
 """The class of each kind; of derived images it is their source's."""
@@ -85,6 +91,9 @@ def check(encoded: Sequence[Encoded], encoding: Encoding, sources: Sources) -> N
     for one, dataset in read:
         # a report goes with the segmentation of its own form
         _contents(one, dataset, encoding.replacing(one.kind, one.form), sources, segmentations.get(one.form, []))
+    results = [dataset for one, dataset in read if one.kind not in (Kind.NARRATIVE, Kind.PDF)]
+    for one, dataset in read:
+        _document(one, dataset, encoding, sources, results)
     derived: dict[str, list[Dataset]] = {}
     for one, dataset in read:
         if one.kind == Kind.DERIVED:
@@ -95,6 +104,17 @@ def check(encoded: Sequence[Encoded], encoding: Encoding, sources: Sources) -> N
     for uids in ([one.sop_instance_uid for one in encoded], [*alone, *derived]):
         if len(set(uids)) != len(uids):
             raise ResultMisidentified(f"two objects of one job share the UID {uids[0]}")
+
+
+def _document(one: Encoded, dataset: Dataset, encoding: Encoding, sources: Sources, results: Sequence[Dataset]) -> None:
+    """A document for people, which speaks of the other objects."""
+    try:
+        if one.kind == Kind.NARRATIVE:
+            check_narrative(dataset, one.form, encoding, sources, results)
+        elif one.kind == Kind.PDF:
+            check_pdf(dataset, sources, frozenset(str(other.SOPInstanceUID) for other in results))
+    except _UNREADABLE as absent:
+        raise ResultMalformed(f"{_name(one)} lacks what its check looks at: {absent}") from absent
 
 
 def _derived(series: Sequence[Dataset], encoding: Encoding) -> None:

@@ -11,6 +11,7 @@ from node.results.identity import encoded, identify
 from node.results.narrative import narratives
 from node.results.overlay import overlays
 from node.results.parametric_map import parametric_maps
+from node.results.pdf import pdfs
 from node.results.planes import Sources, read_sources
 from node.results.port import Encoded, Encoding
 from node.results.registration import registrations
@@ -63,7 +64,7 @@ def _encode(encoding: Encoding) -> list[Encoded]:
             made += registrations(encoding, sources)
             made += derived_images(encoding, sources)
         with stage(REPORT):
-            made += narratives(encoding, sources, made)
+            made += [*narratives(encoding, sources, made), *pdfs(encoding, sources, made)]
         with stage(PAGE):
             page_identity = summary_identity(encoding, sources)
             made.append(encoded(Kind.SC, summary(encoding, sources, page.result(), page_identity), page_identity))

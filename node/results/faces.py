@@ -31,6 +31,11 @@ _ATOMS = re.compile(rf"\s+|[{_WIDE}][、。，．：；！？）」』】〉》�
 """Between which a line may be broken: words, and single Han or kana signs, which closing punctuation sticks to (GB/T 15834)."""
 
 
+_BOUND = re.compile(r"(?<=\d) (?=(?:%|mm|cm|mL|HU|s)\b|%)")
+_JOINT = "\ue000"
+"""Stands for a space at which no line is broken: between a number and its unit."""
+
+
 @lru_cache(maxsize=len(Face))
 def signs(face: Face) -> frozenset[int]:
     """The code points that a font has a glyph for: its character map of format 4 (OpenType `cmap`)."""
@@ -79,20 +84,24 @@ def runs(line: str, *, bold: bool = False) -> list[tuple[str, Face]]:
 
 def folded(text: str, measure: Callable[[str], float], most: float) -> Sequence[str]:
     """The text in lines of at most `most`; a word that is longer is broken where it must be."""
+
+    def length(part: str) -> float:
+        return measure(part.replace(_JOINT, " "))
+
     lines: list[str] = []
     line = ""
-    for atom in _ATOMS.findall(shown(text)):
-        if measure((line + atom).strip()) <= most:
+    for atom in _ATOMS.findall(_BOUND.sub(_JOINT, shown(text))):
+        if length((line + atom).strip()) <= most:
             line += atom
             continue
         if line.strip():
             lines.append(line.strip())
         line = atom.lstrip()
-        while measure(line) > most and len(line) > 1:
-            cut = next(length for length in range(len(line) - 1, 0, -1) if length == 1 or measure(line[:length]) <= most)
+        while length(line) > most and len(line) > 1:
+            cut = next(signs for signs in range(len(line) - 1, 0, -1) if signs == 1 or length(line[:signs]) <= most)
             lines.append(line[:cut])
             line = line[cut:]
-    return [*lines, line.strip()] if line.strip() else lines
+    return [each.replace(_JOINT, " ") for each in (*lines, line.strip()) if each]
 
 
 def _has(sign: str) -> bool:

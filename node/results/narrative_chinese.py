@@ -33,12 +33,13 @@ class Chinese:
         "analysed": "分析时间",
         "images": "图像",
         "key images": "关键图像",
-        "page": "第",
-        "of": "页，共",
         "M": "男",
         "F": "女",
         "O": "其他",
         "provenance": "分析来源",
+        "references": "各条所见的依据",
+        "none": "未检出",
+        "all": "全部图像",
         "unsettable": "（本页无法显示该文字，请见文件头）",
     }
 
@@ -56,7 +57,20 @@ class Chinese:
     def name(self, thing: Thing) -> str:
         """ "左肺（lung left）"."""
         side = self._side(thing.laterality) if thing.laterality and not thing.site else ""
-        return f"{side}{self.term(thing.what)}{f'（{thing.label}）' if thing.label else ''}"
+        label = str(thing.number) if thing.number else f"（{thing.label}）" if thing.label else ""
+        return f"{side}{self.term(thing.what)}{label}"
+
+    def page(self, number: int, of: int) -> str:
+        """ "第1页，共2页"."""
+        return f"第{number}页，共{of}页"
+
+    def value(self, code: Code) -> str:
+        """ "未见"."""
+        return {PRESENT.value: "可见", ABSENT.value: "未见", UNDETERMINED.value: "不能确定"}.get(code.value) or self.term(code)
+
+    def details(self, thing: Thing, image: ImageName | None) -> str:
+        """Where and how certain, in a few words."""
+        return "，".join(part for part in (self._at(thing), self.image(image) if image else "", *_sure(thing.certainty)) if part)
 
     def examined(self, one: Examination) -> str:
         """What was analysed."""

@@ -33,12 +33,13 @@ class English:
         "analysed": "Analysed",
         "images": "Images",
         "key images": "Key images",
-        "page": "Page",
-        "of": "of",
         "M": "male",
         "F": "female",
         "O": "other",
         "provenance": "How it was made",
+        "references": "What each sentence rests on",
+        "none": "none found",
+        "all": "All images",
         "unsettable": "(in a script that this page cannot set: see the header)",
     }
 
@@ -54,8 +55,21 @@ class English:
     def name(self, thing: Thing) -> str:
         """ "left lung (lung left)"."""
         side = f"{thing.laterality.meaning} " if thing.laterality and not thing.site else ""
-        label = f" ({thing.label})" if thing.label else ""
+        label = f" {thing.number}" if thing.number else f" ({thing.label})" if thing.label else ""
         return _capital(f"{side}{_low(thing.what.meaning)}{label}")
+
+    def page(self, number: int, of: int) -> str:
+        """ "Page 1 of 2"."""
+        return f"Page {number} of {of}"
+
+    def value(self, code: Code) -> str:
+        """ "absent"."""
+        return _VALUES.get(code.value, code.meaning)
+
+    def details(self, thing: Thing, image: ImageName | None) -> str:
+        """Where and how certain, in a few words."""
+        site = self._at(thing).removeprefix(" in the ")
+        return ", ".join(part for part in (site, self.image(image) if image else "", *_sure(thing.certainty)) if part)
 
     def examined(self, one: Examination) -> str:
         """What was analysed."""
@@ -95,10 +109,9 @@ class English:
 
     def evaluation(self, thing: Thing, value: Code, images: Sequence[ImageName], frames: tuple[int, int] | None) -> str:
         """Whether something is there."""
-        word = _VALUES.get(value.value, value.meaning)
         on = f" (on {', '.join(self.image(image) for image in images)})" if images else ""
         span = f" (frames {frames[0]} to {frames[1]})" if frames else ""
-        return f"{self.name(thing)}: {word}{self._at(thing)}{on}{span}{_listed(_sure(thing.certainty), '; ')}."
+        return f"{self.name(thing)}: {self.value(value)}{self._at(thing)}{on}{span}{_listed(_sure(thing.certainty), '; ')}."
 
     def absent(self, thing: Thing, measurements: Sequence[str]) -> str:
         """Something that was looked for in vain."""
@@ -172,5 +185,9 @@ def _capital(text: str) -> str:
 
 
 def _low(text: str) -> str:
-    """Without the capital of a meaning; abbreviations keep theirs."""
-    return text[:1].lower() + text[1:] if not text[1:2].isupper() else text
+    """Without the capitals of a meaning written in Title Case; abbreviations keep theirs."""
+    words = text.split(" ")
+    titled = all(word[:1].isupper() for word in words)
+    return " ".join(
+        word[:1].lower() + word[1:] if word[1:].islower() and (titled or place == 0) else word for place, word in enumerate(words)
+    )

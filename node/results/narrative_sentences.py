@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,14 +12,15 @@ from inference.findings import Evaluation, Location, Measurement, Segment, Span
 from inference.imaging.subject import Cine, Images, Pair
 from node.domain.profile import Kind
 from node.results.absent import Sought, not_found
-from node.results.identity import local_time, model_names, tracking
+from node.results.identity import local_time, model_names
+from node.results.imaged import imaged
 from node.results.naming import series_date, series_description
 from node.results.narrative_wording import Count, Examination, ImageName, Numbering, Section, Thing, Wording
 from node.results.normalise import text
 from node.results.picture import extent
 from node.results.planes import Sources
 from node.results.port import Encoding
-from node.results.sr_items import measurements_of
+from node.results.sr_items import measurements_of, tracked
 from node.results.sr_series import NOTHING
 
 
@@ -37,6 +38,8 @@ class Sentence:
         The numbers in it, as they were found.
     finding
         What it is about.
+    row
+        The same in a table: what, measured, where.
     named
         Label of the map or the derived series that it is about.
     image
@@ -51,6 +54,7 @@ class Sentence:
     certainty: float | None = None
     finding: Code | None = None
     named: str = ""
+    row: tuple[str, str, str] | None = None
     image: int | None = None
 
 
@@ -84,7 +88,6 @@ class _Speaker:
         self._absent = not_found(encoding, sources)
         self._found = [one for one in encoding.findings.segments if one.mask.any()]
         self._alike = Counter(_key(one.type, one.laterality, one.finding_site) for one in self._found)
-        self._alike += Counter(_key(one.finding, one.laterality, one.finding_site) for one in encoding.findings.locations)
 
     def all(self) -> Iterator[Sentence]:
         """Every sentence, section by section."""
@@ -124,25 +127,33 @@ class _Speaker:
     def _evaluations(self) -> Iterator[Sentence]:
         for number, one in enumerate(self._findings.evaluations, 1):
             thing = self._thing(one.finding, one)
+            if one.finding_site is None and one.value == ABSENT:
+                # what is absent is absent somewhere: in what was imaged, as the reports say
+                site, laterality = imaged(self._sources.slices, self._sources.headers)
+                thing = replace(thing, site=site, laterality=laterality)
             images = [self._images[index] for index in one.images]
             frames = (one.span.first + 1, one.span.last + 1) if one.span else None
             yield Sentence(
                 section=Section.FINDINGS,
                 text=self._wording.evaluation(thing, one.value, images, frames),
-                tracked=tracking(self._encoding, f"finding {number}"),
+                tracked=self._tracked(f"finding {number}"),
                 rests_on=(Kind.SR,),
                 certainty=one.certainty,
                 finding=one.finding,
                 image=one.images[0] if len(one.images) == 1 else None,
+                row=(self._wording.name(thing), self._wording.value(one.value), self._wording.details(thing, None)),
             )
 
     def _locations(self) -> Iterator[Sentence]:
-        for one in self._findings.locations:
+        for number, one in enumerate(self._findings.locations, 1):
+            thing, image = replace(self._thing(one.finding, one), number=number), self._images[one.image]
             measurements = measurements_of(self._encoding, one)
+            measured = self._measured(measurements)
             yield Sentence(
                 section=Section.FINDINGS,
-                text=self._wording.location(self._thing(one.finding, one), self._images[one.image], self._measured(measurements)),
-                tracked=tracking(self._encoding, one.label),
+                text=self._wording.location(thing, image, measured),
+                row=(self._wording.name(thing), "\n".join(measured), self._wording.details(thing, image)),
+                tracked=self._tracked(one.label, labelled=True),
                 rests_on=(Kind.DETECTIONS,),
                 measurements=measurements,
                 certainty=one.certainty,
@@ -153,12 +164,13 @@ class _Speaker:
     def _segments(self) -> Iterator[Sentence]:
         total = len(self._sources.slices)
         for one in self._found:
-            measurements = measurements_of(self._encoding, one)
-            on = sum(bool(plane.any()) for plane in one.mask)
+            measurements, thing = measurements_of(self._encoding, one), self._thing(one.type, one)
+            on, measured = sum(bool(plane.any()) for plane in one.mask), self._measured(measurements)
             yield Sentence(
                 section=Section.FINDINGS,
-                text=self._wording.segment(self._thing(one.type, one), on, total, self._measured(measurements)),
-                tracked=tracking(self._encoding, one.label),
+                text=self._wording.segment(thing, on, total, measured),
+                row=(self._wording.name(thing), "\n".join(measured), self._wording.details(thing, None)),
+                tracked=self._tracked(one.label, labelled=True),
                 rests_on=(Kind.SEG, Kind.SR),
                 measurements=measurements,
                 certainty=one.certainty,
@@ -168,10 +180,12 @@ class _Speaker:
     def _nothing(self) -> Iterator[Sentence]:
         for one in self._absent:
             measurements = one.measurements or ((NOTHING,) if one.is_segment else ())
+            thing = self._sought(one)
             yield Sentence(
                 section=Section.FINDINGS,
-                text=self._wording.absent(self._sought(one), self._measured(measurements)),
-                tracked=tracking(self._encoding, one.tracked_by),
+                text=self._wording.absent(thing, self._measured(measurements)),
+                row=(self._wording.name(thing), self._wording.labels["none"], self._wording.details(thing, None)),
+                tracked=self._tracked(one.tracked_by, labelled=one.is_segment),
                 rests_on=(Kind.SR,),
                 measurements=measurements,
                 finding=one.finding,
@@ -183,10 +197,12 @@ class _Speaker:
             if one.segment is None and one.location is None:
                 spans.setdefault(one.span, []).append(one)
         for span, measurements in spans.items():
+            measured = self._measured(measurements)
             yield Sentence(
                 section=Section.FINDINGS,
-                text=self._wording.whole(self._measured(measurements)),
-                tracked=tracking(self._encoding, "series" if span is None else f"frames {span.first + 1} to {span.last + 1}"),
+                text=self._wording.whole(measured),
+                row=(self._wording.labels["all"], "\n".join(measured), ""),
+                tracked=self._tracked("series" if span is None else f"frames {span.first + 1} to {span.last + 1}"),
                 rests_on=(Kind.SR,),
                 measurements=tuple(measurements),
             )
@@ -236,13 +252,13 @@ class _Speaker:
     def _thing(self, what: Code, one: Segment | Location | Evaluation) -> Thing:
         # a lung in the lung is a lung
         site = None if one.finding_site == what else one.finding_site
-        tracked = "" if isinstance(one, Evaluation) else one.label
-        ambiguous = tracked and self._alike[_key(what, one.laterality, one.finding_site)] > 1
+        # locations go by their number on the pictures
+        label = one.label if isinstance(one, Segment) and self._alike[_key(what, one.laterality, one.finding_site)] > 1 else ""
         return Thing(
             what=what,
             laterality=one.laterality,
             site=site,
-            label=tracked if ambiguous else "",
+            label=label,
             abnormal=not isinstance(one, Segment) or one.category == MORPHOLOGICALLY_ABNORMAL_STRUCTURE,
             certainty=one.certainty,
         )
@@ -259,6 +275,11 @@ class _Speaker:
             label=one.tracked_by if alike and one.is_segment else "",
             abnormal=abnormal,
         )
+
+    def _tracked(self, what: str, *, labelled: bool = False) -> tuple[str, str]:
+        """Under which identifier and UID the reports track it."""
+        identifier, uid = tracked(self._encoding, what, labelled=labelled)
+        return str(identifier.TextValue), str(uid.UID)
 
     def _measured(self, measurements: Sequence[Measurement]) -> list[str]:
         return [self._wording.measured(one, self._seconds(one.span)) for one in measurements]

@@ -52,12 +52,16 @@ class Examination:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thing:
-    """What a sentence is about: a coded concept, its side and site; `label` where the codes do not tell it from another."""
+    """What a sentence is about: a coded concept, its side and site.
+
+    `label` stands where the codes do not tell it from another;
+    `number` under which it is drawn on the pictures."""
 
     what: Code
     laterality: Code | None
     site: Code | None
     label: str = ""
+    number: int = 0
     abnormal: bool = False
     certainty: float | None = None
 
@@ -82,11 +86,14 @@ class Wording(Protocol):
     """Heads of a table of findings: what, measured, details."""
     labels: Mapping[str, str]
     """Of lines that name something: "patient", "born", "sex", "id", "study", "accession", "series", "model", "software", "analysed",
-    "images", "key images", "page", "of"."""
+    "images", "key images", "provenance", "references", "none", "all"; M, F and O; what stands for a text that cannot be set."""
 
     def term(self, code: Code) -> str: ...
     def image(self, name: ImageName) -> str: ...
     def name(self, thing: Thing) -> str: ...
+    def page(self, number: int, of: int) -> str: ...
+    def value(self, code: Code) -> str: ...
+    def details(self, thing: Thing, image: ImageName | None) -> str: ...
     def examined(self, one: Examination) -> str: ...
     def analysed(self, application: str, manufacturer: str, models: str, at: str) -> str: ...
     def measured(self, one: Measurement, seconds: tuple[float, float] | None) -> str: ...

@@ -32,10 +32,10 @@ _MILLILITRES = "cm3"
 
 
 def number(value: float) -> str:
-    """Four significant digits, at least the whole part; never 0 for what is not 0."""
+    """Four significant digits, at least the whole part, a whole number as one; never 0 for what is not 0."""
     magnitude = abs(value)
-    if magnitude == 0:
-        return "0"
+    if magnitude < 1e9 and value == int(value):
+        return str(int(value))
     if magnitude < 0.001 or magnitude >= 1e9:
         return f"{value:.3g}"
     decimals = 0 if magnitude >= 1000 else 1 if magnitude >= 100 else 2 if magnitude >= 1 else 4

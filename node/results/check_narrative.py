@@ -1,0 +1,150 @@
+"""Reads a narrative report back: every finding has its sentence, every sentence its evidence, every number is the measured one."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from pydicom.dataset import Dataset
+
+from inference.findings import Findings
+from node.results.errors import ReferencesDiffer, ResultMalformed, ValuesDiffer
+from node.results.planes import Sources
+from node.results.port import Encoding
+
+_TRACKING_UID, _CERTAINTY, _LANGUAGE = "112040", "111012", "121049"
+_HEADINGS = ["55111-9", "59776-5", "19005-8"]
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
+_REFERRING = ("IMAGE", "COMPOSITE")
+
+
+def check_narrative(dataset: Dataset, form: str, encoding: Encoding, sources: Sources, others: Sequence[Dataset]) -> None:
+    """Compare a narrative with the findings and with the objects that hold them.
+
+    Parameters
+    ----------
+    form
+        Its language.
+    others
+        All other objects of the job, parsed.
+
+    Raises
+    ------
+    ResultMalformed, ValuesDiffer, ReferencesDiffer
+        What differs.
+    """
+    flags = (dataset.CompletionFlag, dataset.VerificationFlag, dataset.PreliminaryFlag)
+    if flags != ("COMPLETE", "UNVERIFIED", "PRELIMINARY"):
+        raise ResultMalformed(f"the narrative is marked {flags}")
+    languages = [item.ConceptCodeSequence[0].CodeValue for item in _named(dataset, _LANGUAGE)]
+    if languages != [form]:
+        raise ResultMalformed(f"the narrative says that its language is {languages}, not {form}")
+    sections = [item for item in dataset.ContentSequence if item.ValueType == "CONTAINER"]
+    if [_name(section) for section in sections] != _HEADINGS:
+        raise ResultMalformed(f"the narrative has the sections {[_name(section) for section in sections]}")
+    said = [item for section in sections for item in section.get("ContentSequence") or ()]
+    _complete(said, encoding.findings)
+    for sentence in said:
+        _numbers(sentence)
+    _references(dataset, said, sources, others)
+
+
+def _complete(said: Sequence[Dataset], findings: Findings) -> None:
+    """No finding without a sentence: each is tracked once, all its numbers stand there, and every remark in its own words."""
+    tracked = [item for item in said if _named(item, _TRACKING_UID)]
+    uids = [_named(item, _TRACKING_UID)[0].UID for item in tracked]
+    least = len(findings.segments) + len(findings.locations) + len(findings.evaluations)
+    if len(set(uids)) != len(uids) or len(uids) < least:
+        raise ValuesDiffer(f"the narrative tracks {len(set(uids))} findings in {len(uids)} sentences, found were {least} or more")
+    exact = sorted(_value(item) for sentence in said for item in _nums(sentence) if _name(item) != _CERTAINTY)
+    meant = [float(one.value) for one in findings.measurements]
+    for value in meant:
+        near = next((one for one in exact if abs(one - value) <= 1e-9 * max(abs(value), 1.0)), None)
+        if near is None:
+            raise ValuesDiffer(f"the narrative lacks the measurement {value}")
+        exact.remove(near)
+    texts = [str(item.TextValue) for item in said]
+    lost = [remark for remark in findings.remarks if not any(remark.strip() in text for text in texts)]
+    if lost:
+        raise ValuesDiffer(f"the narrative lacks the remark {lost[0]!r}")
+
+
+def _numbers(sentence: Dataset) -> None:
+    """Each measured value stands in the sentence, rounded to the digits that are shown."""
+    shown = [match.group() for match in _NUMBER.finditer(str(sentence.TextValue))]
+    for item in _nums(sentence):
+        value = _value(item)
+        if _name(item) == _CERTAINTY:
+            # 0.2 % is written as <1 %, 99.9 % as >99 %
+            value = min(max(value, 1.0), 99.0) if 0 < value < 100 else value
+        if not any(abs(float(text) - value) <= _half_a_digit(text) * 1.0001 for text in shown):
+            raise ValuesDiffer(f"the narrative says {str(sentence.TextValue)!r} of a value of {value}")
+
+
+def _half_a_digit(text: str) -> float:
+    """Half of the last digit that is shown."""
+    digits, _, power = text.partition("e")
+    decimals = len(digits.partition(".")[2])
+    return float(0.5 * 10.0 ** (int(power or 0) - decimals))
+
+
+def _references(dataset: Dataset, said: Sequence[Dataset], sources: Sources, others: Sequence[Dataset]) -> None:
+    """Every sentence about a finding refers to an object of this job that holds it; all that is referred to is evidence, and known."""
+    held = {str(one.SOPInstanceUID): set(_tracking_uids(one)) for one in others}
+    series = {str(one.SOPInstanceUID): str(one.SeriesInstanceUID) for one in others}
+    evidence = {
+        (str(of_series.SeriesInstanceUID), str(item.ReferencedSOPInstanceUID))
+        for keyword in ("CurrentRequestedProcedureEvidenceSequence", "PertinentOtherEvidenceSequence")
+        for study in dataset.get(keyword) or ()
+        for of_series in study.ReferencedSeriesSequence
+        for item in of_series.ReferencedSOPSequence
+    }
+    for sentence in said:
+        referred = [
+            str(item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID) for item in _below(sentence) if item.ValueType in _REFERRING
+        ]
+        for item in _named(sentence, _TRACKING_UID):
+            if not any(item.UID in held.get(uid, ()) for uid in referred):
+                raise ReferencesDiffer(f"no object that the narrative refers to holds the finding tracked as {item.UID}")
+        for uid in referred:
+            if uid not in held or (series[uid], uid) not in evidence:
+                raise ReferencesDiffer(f"the narrative refers to {uid}, which is no result of this job, or not in its evidence")
+    known = {(one.series_instance_uid, uid) for one in sources.series for _, uid in one.instances}
+    known |= {(series_uid, uid) for uid, series_uid in series.items()}
+    if not evidence <= known:
+        raise ReferencesDiffer(f"the narrative's evidence holds {len(evidence - known)} instances that nobody knows")
+
+
+def _tracking_uids(dataset: Dataset) -> Iterator[str]:
+    for segment in dataset.get("SegmentSequence") or ():
+        if "TrackingUID" in segment:
+            yield str(segment.TrackingUID)
+    for item in _walk(dataset):
+        if item.ValueType == "UIDREF" and _name(item) == _TRACKING_UID:
+            yield str(item.UID)
+
+
+def _nums(sentence: Dataset) -> list[Dataset]:
+    return [item for item in _below(sentence) if item.ValueType == "NUM"]
+
+
+def _value(item: Dataset) -> float:
+    measured = item.MeasuredValueSequence[0]
+    return float(measured.get("FloatingPointValue", measured.NumericValue))
+
+
+def _walk(item: Dataset) -> Iterator[Dataset]:
+    for child in _below(item):
+        yield child
+        yield from _walk(child)
+
+
+def _below(item: Dataset) -> Sequence[Dataset]:
+    return item.get("ContentSequence") or ()
+
+
+def _named(item: Dataset, code: str) -> list[Dataset]:
+    return [child for child in _below(item) if _name(child) == code]
+
+
+def _name(item: Dataset) -> str:
+    names = item.get("ConceptNameCodeSequence")
+    return str(names[0].CodeValue) if names else ""

@@ -1,0 +1,45 @@
+"""Reads an Encapsulated PDF back: the right kind of document, whole, with its fonts in it, about sources of this job."""
+
+import re
+
+from pydicom.dataset import Dataset
+
+from node.results.errors import ReferencesDiffer, ResultMalformed
+from node.results.planes import Sources
+
+_PAGE = re.compile(rb"/Type\s*/Page\b")
+_EMBEDDED = b"/FontFile2"
+_ACTIVE = (b"/JavaScript", b"/JS ", b"/Launch", b"/EmbeddedFile", b"/OpenAction")
+"""What runs or carries something: never in a report."""
+
+
+def check_pdf(dataset: Dataset, sources: Sources, results: frozenset[str]) -> None:
+    """The attributes of PS3.3 C.24.2, and the document's frame; what is written in it is read by tests with another program.
+
+    Parameters
+    ----------
+    results
+        SOP Instance UIDs of the other objects of the job.
+
+    Raises
+    ------
+    ResultMalformed, ReferencesDiffer
+        What is wrong.
+    """
+    length = int(dataset.EncapsulatedDocumentLength)
+    content = dataset.EncapsulatedDocument[:length]
+    if dataset.MIMETypeOfEncapsulatedDocument != "application/pdf" or dataset.Modality != "DOC":
+        raise ResultMalformed("the document does not say that it is a PDF")
+    if not content.startswith(b"%PDF-1.") or not content.rstrip().endswith(b"%%EOF") or len(content) != length:
+        raise ResultMalformed(f"the PDF of {length} bytes is not whole")
+    if not _PAGE.search(content) or _EMBEDDED not in content:
+        raise ResultMalformed("the PDF has no page, or a font that is not in it")
+    active = [word.decode() for word in _ACTIVE if word in content]
+    if active:
+        raise ResultMalformed(f"the PDF holds {active[0]}")
+    if dataset.BurnedInAnnotation != "YES" or dataset.VerificationFlag != "UNVERIFIED" or not dataset.DocumentTitle:
+        raise ResultMalformed("the PDF does not say that the patient stands on it, that nobody verified it, or what it is")
+    known = {uid for series in sources.series for _, uid in series.instances} | results
+    strangers = [item.ReferencedSOPInstanceUID for item in dataset.SourceInstanceSequence if item.ReferencedSOPInstanceUID not in known]
+    if strangers:
+        raise ReferencesDiffer(f"the PDF refers to {strangers[0]}, which is no source or result of this job")
