@@ -101,14 +101,14 @@ def _template(
     grid: Grid,
 ) -> Dataset:
     """All that the instances of the series share."""
-    first = origin.headers[0]
     made = Dataset()
     made.SOPClassUID, made.Modality = origin.sop_class_uid, modality
-    third = text(first, "ImageType").split(", ")[2:3]
-    made.ImageType = ["DERIVED", "SECONDARY", *(third or (["AXIAL"] if modality == "CT" else ["OTHER"] if modality == "MR" else []))]
+    made.ImageType = _image_type(origin.headers[0], modality)
     describe(made, encoding, sources, image, origin, identity, values.slope)
     made.PositionReferenceIndicator = text(sources.first, "PositionReferenceIndicator")
-    made.PatientPosition = text(sources.first, "PatientPosition")
+    if modality != "PT":
+        # of PET the patient orientation code sequence says it, and then this must not (PS3.3 C.7.3.1.1.2)
+        made.PatientPosition = text(sources.first, "PatientPosition")
     made.ImageOrientationPatient = [decimal(float(cosine)) for cosine in (*grid.row, *grid.column)]
     pixel_module(made, values)
     if modality != "MR" or values.slope != "1":
@@ -116,6 +116,14 @@ def _template(
     if modality != "PT" and "RescaleSlope" in made:
         made.RescaleType = "HU" if modality == "CT" else "US"
     return made
+
+
+def _image_type(header: Dataset, modality: str) -> list[str]:
+    """Made after the examination: SECONDARY (PS3.3 C.7.6.1.1.2); of PET, value 2 has PRIMARY alone (C.8.9.4). Value 3 is the source's."""
+    if modality == "PT":
+        return ["DERIVED", "PRIMARY"]
+    characteristic = text(header, "ImageType").split(", ")[2:3]
+    return ["DERIVED", "SECONDARY", *(characteristic or ["AXIAL" if modality == "CT" else "OTHER"])]
 
 
 def _measures(template: Dataset, image: DerivedImage, origin: Origin, grid: Grid, modality: str) -> None:

@@ -135,6 +135,9 @@ def _complete(shared: Dataset, each: Sequence[Dataset], modality: str) -> None:
                     setattr(own, keyword, defaults.get(keyword))
         else:
             setattr(shared, keyword, defaults.get(keyword))
+    for item in shared.get("RadiopharmaceuticalInformationSequence") or ():
+        if "RadionuclideCodeSequence" not in item:
+            item.RadionuclideCodeSequence = []
     if "BodyPartExamined" not in shared and "Laterality" not in shared:
         # Type 2C: with no body part named it may be one of a pair, and nobody knows which
         shared.Laterality = ""

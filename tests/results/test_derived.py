@@ -1,0 +1,335 @@
+"""Derived images, read by SimpleITK, dciodvfy and by hand: values within half a step, where they were computed, and how they came to be."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.uid import NuclearMedicineImageStorage, PositronEmissionTomographyImageStorage
+
+from inference import codes
+from inference.codes import Code
+from inference.findings import DerivedImage, Findings, Registration
+from inference.imaging.assemble import assemble
+from inference.imaging.subject import Pair
+from inference.imaging.volume import Affine
+from inference.imaging.write_series import write_series
+from node.domain.profile import Kind
+from node.results.check import check
+from node.results.derived_values import stored
+from node.results.encode import encode
+from node.results.errors import DerivedDiffers, NotDerivable, ReferencesDiffer
+from node.results.planes import read_sources
+from node.results.port import Encoded, Encoding
+from tests.lab.itk import read_image, read_series
+from tests.lab.validators import dcentvfy, dciodvfy
+from tests.results import made
+
+SMOOTHING = Code("113087", "DCM", "Smoothing")
+
+
+def denoised(voxels: NDArray[Any], **more: Any) -> DerivedImage:
+    """Values between the whole ones of the source."""
+    given = {
+        "label": "denoised",
+        "voxels": (voxels * np.float32(0.7) + np.float32(0.123)).astype(np.float32),
+        "derivation": SMOOTHING,
+        **more,
+    }
+    return DerivedImage(**given)
+
+
+def encoding_of(files: Sequence[Path], *images: DerivedImage, **more: Any) -> Encoding:
+    return made.encoding(files, Findings(derived=images), volume=assemble(files), **more)
+
+
+def derived(encoding: Encoding) -> list[Encoded]:
+    return [one for one in encode(encoding) if one.kind == Kind.DERIVED]
+
+
+def read(one: Encoded) -> Dataset:
+    return pydicom.dcmread(BytesIO(one.data))
+
+
+def step_of(one: Encoded) -> float:
+    return float(read(one).RescaleSlope)
+
+
+def finer(affine: Affine) -> Affine:
+    """A grid of half the spacing over the same field of view: its first voxel lies a quarter of a voxel before the first of the other."""
+    half = affine.copy()
+    half[:3, :3] /= 2
+    half[:3, 3] = (affine @ (-0.25, -0.25, -0.25, 1))[:3]
+    return half
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("name", made.ORIENTATIONS)
+def test_simpleitk_reads_the_values_where_they_were_computed(tmp_path: Path, name: str) -> None:
+    """SimpleITK gives back every value within half a step, at its point in the patient, on the source's grid and on a finer one."""
+    files = made.series(tmp_path / "in", made.ORIENTATIONS[name])
+    volume = assemble(files)
+    same = denoised(volume.voxels)
+    grown = np.repeat(np.repeat(np.repeat(same.voxels, 2, axis=0), 2, axis=1), 2, axis=2)
+    grown = grown + np.linspace(0, 1, grown.size, dtype=np.float32).reshape(grown.shape)
+    sharper = DerivedImage(label="twice as fine", voxels=grown, derivation=codes.SPATIAL_RESAMPLING, affine=finer(volume.affine))
+    objects = derived(encoding_of(files, same, sharper))
+    series = list(dict.fromkeys(one.series_instance_uid for one in objects))
+    for uid, image, affine in zip(series, (same, sharper), (volume.affine, finer(volume.affine)), strict=True):
+        own = [one for one in objects if one.series_instance_uid == uid]
+        paths = made.save(own, tmp_path / uid)
+        back = read_series(tmp_path / uid)
+        half = step_of(own[0]) / 2 * (1 + 1e-6)
+        for z, y, x in np.ndindex(*image.voxels.shape):
+            if (z * 7 + y * 3 + x) % 11 == 0:
+                assert abs(back.at((affine @ (z, y, x, 1))[:3]) - image.voxels[z, y, x]) <= half
+        assert [fault for path in paths for fault in dciodvfy(path)] == []
+        assert dcentvfy([*files, *paths]) == []
+
+
+def test_a_derived_image_says_how_it_came_to_be(tmp_path: Path) -> None:
+    """DERIVED, SECONDARY; the operation in a code and in words with the step; each slice its own source; scanner and node as equipment."""
+    files = made.series(tmp_path)
+    encoding = encoding_of(files, denoised(assemble(files).voxels))
+    headers = {str(one.SOPInstanceUID): one for one in encoding.sources}
+    for one in derived(encoding):
+        dataset = read(one)
+        assert list(dataset.ImageType[:2]) == ["DERIVED", "SECONDARY"]
+        assert dataset.DerivationCodeSequence[0].CodeValue == SMOOTHING.value
+        assert f"steps of {dataset.RescaleSlope}" in dataset.DerivationDescription
+        (source,) = dataset.SourceImageSequence
+        header = headers[source.ReferencedSOPInstanceUID]
+        assert source.PurposeOfReferenceCodeSequence[0].CodeValue == "121322"
+        assert list(map(float, dataset.ImagePositionPatient)) == pytest.approx(list(map(float, header.ImagePositionPatient)), abs=1e-6)
+        assert (dataset.InstanceNumber, dataset.KVP) == (header.InstanceNumber, header.KVP)
+        assert (dataset.WindowCenter, dataset.WindowWidth) == (header.WindowCenter, header.WindowWidth)
+        assert (dataset.IssuerOfPatientID, dataset.StudyDescription, dataset.Manufacturer) == ("HOSPITAL", "CT head", "hilum")
+        purposes = [item.PurposeOfReferenceCodeSequence[0].CodeValue for item in dataset.ContributingEquipmentSequence]
+        assert purposes == ["109102", "109101"]
+        assert dataset.ContributingEquipmentSequence[1].ManufacturerModelName == "write_series"
+        assert dataset.FrameOfReferenceUID == header.FrameOfReferenceUID
+
+
+def test_whole_values_are_kept_as_they_are(tmp_path: Path) -> None:
+    """An int16 image needs no steps: slope 1, intercept 0, and the description says so."""
+    files = made.series(tmp_path)
+    volume = assemble(files)
+    image = DerivedImage(label="mirrored", voxels=volume.voxels[:, :, ::-1].astype(np.int16), derivation=SMOOTHING)
+    objects = derived(encoding_of(files, image))
+    for z, one in enumerate(objects):
+        dataset = read(one)
+        assert (float(dataset.RescaleSlope), float(dataset.RescaleIntercept)) == (1.0, 0.0)
+        assert "stored exactly" in dataset.DerivationDescription
+        assert np.array_equal(dataset.pixel_array, image.voxels[z])
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(0.0, 1.0), (-1024.0, 3071.5), (0.0, 4e-9), (-3e8, 5.0), (-1e-12, 7e5), (100000.25, 100000.75), (-32768.0, 32767.0)]
+)
+def test_nothing_is_clipped_and_nothing_off_by_more_than_half_a_step(low: float, high: float) -> None:
+    """The largest and the smallest value fit, whatever the range; 0 stays exactly 0."""
+    voxels = np.linspace(low, high, 3 * 64 * 64).reshape(3, 64, 64).astype(np.float32)
+    voxels[0, 0, 1] = 0.0
+    values = stored(voxels)
+    assert len(values.slope) <= 16
+    off = np.abs(values.pixels.astype(np.float64) * float(values.slope) - voxels.astype(np.float64))
+    assert off.max() <= float(values.slope) * 0.5 * (1 + 1e-9)
+    assert off[0, 0, 1] == 0
+
+
+@pytest.mark.peers
+def test_an_enhanced_source_gives_one_enhanced_instance(tmp_path: Path) -> None:
+    """Same class as the source, one multi-frame instance; SimpleITK reads every value; each frame names the frame that it was made from."""
+    (file,) = files = made.enhanced(tmp_path)
+    dataset = pydicom.dcmread(file)
+    dataset.ApplicableSafetyStandardAgency = "IEC"
+    dataset.save_as(file)
+    volume = assemble(files)
+    image = denoised(volume.voxels)
+    (one,) = derived(encoding_of(files, image))
+    assert one.sop_class_uid == dataset.SOPClassUID
+    (path,) = made.save([one], tmp_path / "out")
+    assert dciodvfy(path) == []
+    written = read(one)
+    back, step = read_image(path), float(written.SharedFunctionalGroupsSequence[0].PixelValueTransformationSequence[0].RescaleSlope)
+    for z, y, x in np.ndindex(*image.voxels.shape):
+        assert abs(back.at((volume.affine @ (z, y, x, 1))[:3]) - image.voxels[z, y, x]) <= step / 2 * (1 + 1e-6)
+    numbers = [
+        frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedFrameNumber for frame in written.PerFrameFunctionalGroupsSequence
+    ]
+    assert numbers == [source.frame for source in volume.sources]
+
+
+def pet(folder: Path, *, decay: bool = True) -> list[Path]:
+    """PET slices, in Bq/ml, of two bed positions, which differ in their decay factors."""
+    files = made.series(folder)
+    for number, path in enumerate(files):
+        dataset = pydicom.dcmread(path)
+        dataset.SOPClassUID, dataset.Modality = PositronEmissionTomographyImageStorage, "PT"
+        dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+        dataset.RescaleSlope, dataset.RescaleIntercept = "2.5", "0"
+        del dataset.RescaleType, dataset.KVP
+        dataset.Units, dataset.CountsSource, dataset.SeriesType = "BQML", "EMISSION", ["WHOLE BODY", "IMAGE"]
+        dataset.NumberOfSlices, dataset.ImageIndex, dataset.DecayCorrection = len(files), number + 1, "START"
+        dataset.CorrectedImage, dataset.CollimatorType = ["DECY", "ATTN"], "NONE"
+        dataset.FrameReferenceTime, dataset.ActualFrameDuration = "1000" if number < 5 else "181000", "180000"
+        if decay:
+            dataset.DecayFactor = "1.01" if number < 5 else "1.03"
+        dataset.RadiopharmaceuticalInformationSequence = [Dataset()]
+        dataset.RadiopharmaceuticalInformationSequence[0].RadionuclideTotalDose = "370000000"
+        dataset.ImageType = ["ORIGINAL", "PRIMARY"]
+        dataset.PixelData = (np.abs(dataset.pixel_array.astype(np.int32)) % 1000).astype(np.int16).tobytes()
+        dataset.save_as(path)
+    return files
+
+
+@pytest.mark.peers
+def test_pet_keeps_what_its_uptake_is_reckoned_from(tmp_path: Path) -> None:
+    """Decay is counted from series and acquisition times: the time of derivation in their place would show another SUV."""
+    files = pet(tmp_path / "in")
+    volume = assemble(files)
+    encoding = encoding_of(files, denoised(volume.voxels))
+    objects = derived(encoding)
+    paths = made.save(objects, tmp_path / "out")
+    headers = {str(one.SOPInstanceUID): one for one in encoding.sources}
+    for one in objects:
+        dataset = read(one)
+        header = headers[dataset.SourceImageSequence[0].ReferencedSOPInstanceUID]
+        for keyword in ("SeriesDate", "SeriesTime", "AcquisitionTime", "Units", "DecayCorrection", "DecayFactor", "FrameReferenceTime"):
+            assert dataset[keyword].value == header[keyword].value, keyword
+        assert dataset.RadiopharmaceuticalInformationSequence[0].RadionuclideTotalDose == 370000000
+        assert float(dataset.RescaleIntercept) == 0
+    assert [fault for path in paths for fault in dciodvfy(path)] == []
+
+
+def test_pet_is_not_resampled_across_bed_positions(tmp_path: Path) -> None:
+    """One slice made of two that were decay-corrected otherwise has no reference time: refused, not guessed."""
+    files = pet(tmp_path)
+    volume = assemble(files)
+    image = denoised(volume.voxels, affine=volume.affine @ np.diag([1.0, 1.0, 1.0, 1.0]) + np.eye(4, k=3) * 0.4)
+    with pytest.raises(NotDerivable, match="FrameReferenceTime"):
+        encode(encoding_of(files, image))
+
+
+def test_other_classes_are_refused(tmp_path: Path) -> None:
+    """An object of another class than its source would not say what it is."""
+    files = made.series(tmp_path)
+    volume = assemble(files)
+    sources = tuple(replace(source, sop_class_uid=NuclearMedicineImageStorage) for source in volume.sources)
+    encoding = made.encoding(files, Findings(derived=(denoised(volume.voxels),)), volume=replace(volume, sources=sources))
+    with pytest.raises(NotDerivable, match="class"):
+        encode(encoding)
+
+
+def test_a_sheared_grid_is_refused(tmp_path: Path) -> None:
+    """No stack of images lies like that; viewers would straighten it in silence."""
+    files = made.series(tmp_path)
+    volume = assemble(files)
+    sheared = volume.affine.copy()
+    sheared[1, 0] += 0.5
+    with pytest.raises(NotDerivable, match="sheared"):
+        encode(encoding_of(files, denoised(volume.voxels, affine=sheared)))
+
+
+def test_once_lossy_for_ever_lossy(tmp_path: Path) -> None:
+    """What was lost before is stated of what was made from it (PS3.3 C.7.6.1.1.5)."""
+    files = made.series(tmp_path, LossyImageCompression="01", LossyImageCompressionRatio="12", LossyImageCompressionMethod="ISO_10918_1")
+    for one in derived(encoding_of(files, denoised(assemble(files).voxels))):
+        dataset = read(one)
+        assert (dataset.LossyImageCompression, dataset.LossyImageCompressionRatio) == ("01", 12)
+
+
+@pytest.mark.peers
+def test_a_resampled_prior_lies_in_the_current_study(tmp_path: Path) -> None:
+    """Made from the prior's instances and dated so in words; study, patient and frame of reference are the current ones, and the sources
+    are found where they belong: in the other study. A marked point of the prior comes to lie where the registration takes it."""
+    current = made.series(tmp_path / "a")
+    shifted = made.AXIAL.copy()
+    shifted[:3, 3] += (3.0, -4.0, 5.0)
+    extra = {"StudyDate": "20230109", "SeriesNumber": 7, "BodyPartExamined": "HEAD", "IssuerOfPatientID": "HOSPITAL"}
+    prior = write_series(made.voxels(), shifted, tmp_path / "b", modality="CT", patient_name="Doe^Jane", patient_id="P-1", extra=extra)
+    pair = Pair(current=assemble(current), prior=assemble(prior))
+    matrix = np.eye(4)
+    matrix[:3, 3] = -3.0, 4.0, -5.0
+    voxels = np.full(made.SHAPE, -1000, dtype=np.int16)
+    voxels[4, 6, 5] = 1234
+    image = DerivedImage(label="prior aligned", voxels=voxels, derivation=codes.SPATIAL_RESAMPLING, of_prior=True)
+    findings = Findings(derived=(image,), registration=Registration(matrix=matrix))
+    objects = derived(made.encoding([*current, *prior], findings, volume=pair))
+    paths = made.save(objects, tmp_path / "out")
+    uids = {path: str(pydicom.dcmread(path).SOPInstanceUID) for path in prior}
+    for z, one in enumerate(objects):
+        dataset = read(one)
+        assert dataset.StudyInstanceUID == pair.current.study_instance_uid
+        assert dataset.FrameOfReferenceUID == pair.current.frame_of_reference_uid
+        assert "prior images of 20230109" in dataset.DerivationDescription
+        assert {item.ReferencedSOPInstanceUID for item in dataset.SourceImageSequence} <= set(uids.values())
+        # taken back by the registration, a slice lies on the prior's slice of the same number
+        assert pair.prior.sources[z].sop_instance_uid in {item.ReferencedSOPInstanceUID for item in dataset.SourceImageSequence}
+        (study,) = dataset.StudiesContainingOtherReferencedInstancesSequence
+        assert study.StudyInstanceUID == pair.prior.study_instance_uid
+        assert "ReferencedSeriesSequence" not in dataset
+    back = read_series(tmp_path / "out")
+    assert back.at((pair.current.affine @ (4, 6, 5, 1))[:3]) == 1234
+    assert [fault for path in paths for fault in dciodvfy(path)] == []
+    assert dcentvfy([*current, *paths]) == []
+
+
+def test_instance_numbers_run_as_the_sources_do(tmp_path: Path) -> None:
+    """Who sorts by InstanceNumber sees a finer grid from the same end as the source."""
+    files = made.series(tmp_path)
+    for number, path in enumerate(reversed(files), start=1):
+        dataset = pydicom.dcmread(path)
+        dataset.InstanceNumber = number
+        dataset.save_as(path)
+    volume = assemble(files)
+    image = denoised(np.repeat(volume.voxels, 2, axis=0), affine=volume.affine @ np.diag([0.5, 1, 1, 1]))
+    by_number = sorted(map(read, derived(encoding_of(files, image))), key=lambda one: int(one.InstanceNumber))
+    heights = [float(one.ImagePositionPatient[2]) for one in by_number]
+    assert heights == sorted(heights, reverse=True)
+
+
+def test_equal_encodings_give_equal_bytes(tmp_path: Path) -> None:
+    """No clock and no dice, slice by slice; UIDs differ between the slices, and from the source's."""
+    files = made.series(tmp_path)
+    encoding = encoding_of(files, denoised(assemble(files).voxels))
+    first, again = derived(encoding), derived(encoding)
+    assert [one.data for one in first] == [one.data for one in again]
+    assert len({one.sop_instance_uid for one in first}) == len(files)
+    assert len({one.series_instance_uid for one in first}) == 1
+
+
+def test_an_image_that_was_written_otherwise_does_not_leave(tmp_path: Path) -> None:
+    """A value that is off by a step, a slice that lies elsewhere, a stranger as source, a slice that is missing: each is found."""
+    files = made.series(tmp_path)
+    encoding = encoding_of(files, denoised(assemble(files).voxels))
+    objects, sources = derived(encoding), read_sources(encoding)
+    check(objects, encoding, sources)
+
+    def changed(**values: Any) -> list[Encoded]:
+        dataset = read(objects[3])
+        for keyword, value in values.items():
+            setattr(dataset, keyword, value)
+        file = BytesIO()
+        dataset.save_as(file, enforce_file_format=True)
+        return [*objects[:3], replace(objects[3], data=file.getvalue()), *objects[4:]]
+
+    pixels = read(objects[3]).pixel_array.copy()
+    pixels[2, 2] += 1
+    with pytest.raises(DerivedDiffers, match="half a step"):
+        check(changed(PixelData=pixels.tobytes()), encoding, sources)
+    x, y, z = read(objects[3]).ImagePositionPatient
+    with pytest.raises(DerivedDiffers, match="does not lie"):
+        check(changed(ImagePositionPatient=[x, y, z + 0.01]), encoding, sources)
+    stranger = Dataset()
+    stranger.ReferencedSOPClassUID, stranger.ReferencedSOPInstanceUID = "1.2.840.10008.5.1.4.1.1.2", "1.2.3"
+    with pytest.raises(ReferencesDiffer):
+        check(changed(SourceImageSequence=[stranger]), encoding, sources)
+    with pytest.raises(DerivedDiffers, match="slices"):
+        check(objects[:-1], encoding, sources)
