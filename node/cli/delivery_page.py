@@ -67,7 +67,7 @@ def _notes(journal: "Journal", one: Delivery) -> list[str]:
         if line.name in ("delivery.waiting", "delivery.again"):
             said = {}  # a new round
         elif line.name == "delivery.form":
-            said[line.name] = f"masks go as {line.detail}" if ": " in line.detail else ""
+            said[line.name] = line.detail.partition(": ")[2]
         elif line.name in _NOTES:
             said[line.name] = line.detail
     return [note for note in said.values() if note]
@@ -81,8 +81,7 @@ def print_objects(console: "Console", content: dict[str, Any]) -> None:
         console.print("\n  objects", style="bold")
     for (name, description), several in _alike(content["objects"], "description"):
         size = screen.size(sum(one["size"] for one in several))
-        counted = f"{description}, {len(several)} objects, {size}" if len(several) > 1 else f"{description}, {size}"
-        console.print(screen.hanging(counted, 3, Text(name)))
+        console.print(screen.hanging(f"{description}, {size}", 3, Text(_counted(name, several), style="bold")))
         if len(several) == 1:
             console.print(screen.hanging(Text(several[0]["sop_uid"], style="dim"), 8))
     for delivery in content["deliveries"]:
@@ -92,22 +91,27 @@ def print_objects(console: "Console", content: dict[str, Any]) -> None:
         print_trouble(console, delivery, indent=4)
         for note in delivery["notes"]:
             console.print(screen.hanging(Text(note, style="yellow"), 4, Text("!", style="yellow")))
-        for (name, left_out, accepted, status, detail), several in _alike(delivery["objects"], "left_out", "accepted", "status", "detail"):
-            counted = f"{name} ×{len(several)}" if len(several) > 1 else name
-            if left_out:
-                console.print(screen.hanging(Text(f"{counted}  {detail}", style="dim"), 4, Text("–", style="dim")))
-                continue
-            answered = "no answer" if status is None else f"0x{status:04X}"
-            line = Text(f"{counted} {answered}  {detail}".rstrip(), style="" if accepted else "red")
+        sent = [one for one in delivery["objects"] if not one["left_out"]]
+        for (name, accepted, status, detail), several in _alike(sent, "accepted", "status", "detail"):
+            answered = "" if status is None and accepted else " no answer" if status is None else f" 0x{status:04X}"
+            line = Text(f"{_counted(name, several)}{answered}  {detail}".rstrip(), style="" if accepted else "red")
             console.print(screen.hanging(line, 4, screen.mark(accepted)))
+        stayed: dict[str, list[str]] = {}
+        for (name, detail), several in _alike([one for one in delivery["objects"] if one["left_out"]], "detail"):
+            stayed.setdefault(detail, []).append(_counted(name, several))
+        for detail, names in stayed.items():
+            console.print(screen.hanging(Text(f"{', '.join(names)}  {detail}", style="dim"), 4, Text("–", style="dim")))
+
+
+def _counted(name: str, several: Sequence[object]) -> str:
+    return f"{name} ×{len(several)}" if len(several) > 1 else name
 
 
 def _alike(objects: Sequence[dict[str, Any]], *keys: str) -> Iterator[tuple[tuple[Any, ...], list[dict[str, Any]]]]:
     """Neighbours with the same name and `keys`: the hundreds of images of one derived series are one line."""
 
     def key(one: dict[str, Any]) -> tuple[Any, ...]:
-        name = f"{one['kind'].upper()} {one['form']}".strip()
-        return (f"{name:4}", *(one[word] for word in keys))
+        return (f"{one['kind'].upper()} {one['form']}".strip(), *(one[word] for word in keys))
 
     return ((found, list(several)) for found, several in groupby(objects, key))
 

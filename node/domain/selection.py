@@ -120,7 +120,7 @@ def _why_not(profile: Profile, one: ResultObject, form: Form | None, written: Se
     if has_forms(one):
         if form_of(one) is Form.EMPTY:
             return "" if profile.empty_masks else "this sink takes no empty masks"
-        return "" if form_of(one) is form else f"it goes in another form: {form}"
+        return "" if form_of(one) is form else f"{form} goes instead"
     if kind in _IN_LANGUAGES and one.form not in written:
         return f"this sink takes other {_NOUNS[kind]}"
     return ""

@@ -139,7 +139,7 @@ def test_orthanc_gets_binary_masks_by_itself(archives: Archives) -> None:
     assert (mask.SOPClassUID, mask.SegmentationType) == (SEG, "BINARY")
     sent = archives.sent("orthanc")
     assert (sent["state"], sent["attempts"], sent["form"]) == ("committed", 1, "binary")
-    assert "masks go as binary: labelmap+rle: the sink takes no Label Map Segmentation Storage in RLE Lossless" in sent["notes"]
+    assert "labelmap+rle: the sink takes no Label Map Segmentation Storage in RLE Lossless" in sent["notes"]
     assert all(one["accepted"] for one in sent["objects"])
     (fallback,) = [one for one in archives.node.events() if one["event"] == "delivery.fallback"]
     assert (fallback["sink"], fallback["form"]) == ("orthanc", "binary")

@@ -172,7 +172,7 @@ def test_a_sink_gets_the_form_that_it_wants_with_its_report(bench: Bench) -> Non
     bench.begin(LABELMAPS)
     assert bench.attempt().state is DeliveryState.COMMITTED
     assert bench.arrived() == LABELMAP_SET
-    assert bench.receipts()["seg", "binary"] == bench.receipts()["sr", "binary"] == "left out: it goes in another form: labelmap"
+    assert bench.receipts()["seg", "binary"] == bench.receipts()["sr", "binary"] == "left out: labelmap goes instead"
     assert bench.delivery().form == "labelmap"
     assert bench.node.journal.job(bench.job).state is JobState.DONE
 
