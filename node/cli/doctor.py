@@ -172,15 +172,17 @@ def _models(config: Config) -> Iterator[Finding]:
     repository = Repository(config.models)
     for name in wanted:
         try:
-            for model in application(config, name).models:
+            models = application(config, name).models
+            for model in models:
                 repository.verify(model)
         except HilumError as missing:
             fix = f"`hilum models import {name}`, then `hilum jobs retry` what was parked."
             yield Finding(subject=f"application {name}", level="bad", detail=f"{missing} [{missing.code}]", fix=fix)
         else:
-            yield Finding(subject=f"application {name}", level="good", detail="its models are in the repository, digests verified")
+            held = "its models are in the repository, digests verified" if models else "it calls no model"
+            yield Finding(subject=f"application {name}", level="good", detail=held)
             if engine_kind(config, engine_of(config, name)) is EngineKind.EMBEDDED:
-                yield from _speed(name, repository, application(config, name).models)
+                yield from _speed(name, repository, models)
 
 
 def _speed(name: str, repository: "Repository", models: "Sequence[ModelRef]") -> Iterator[Finding]:

@@ -100,7 +100,7 @@ class Analyst:
         models = with_places_taken(calls)
         for model in models:
             engine.check(model)
-        digest = model_digest(engine, models)
+        digest = model_digest(engine, models) if models else method_digest(application)
         with collected() as stages_s:
             made = subjects(application.accepts.takes, application.accepts.parts, files, job.series_instance_uid)
             assembled = time.monotonic()
@@ -151,6 +151,14 @@ def model_digest(engine: Engine, models: Sequence[ModelRef]) -> str:
         return digests[0][2]
     lines = "\n".join(" ".join(entry) for entry in sorted(digests))
     return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def method_digest(application: Application) -> str:
+    """What stands for the models of an application that calls none: its own version, on which its results depend alone.
+
+    A device of its own for every version, as a retraining gives a model (IHE AIR).
+    """
+    return hashlib.sha256(f"{application.name} {application.version}, no model".encode()).hexdigest()
 
 
 class _Bounded:
