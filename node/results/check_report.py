@@ -16,6 +16,7 @@ from node.results.port import Encoding
 _GROUP, _SEGMENT = "125007", "121191"
 _LANGUAGE, _OBSERVER_TYPE, _DEVICE, _DEVICE_UID, _PROCEDURE = "121049", "121005", "121007", "121012", "121058"
 _LIBRARY, _LIBRARY_GROUP, _COMMENTS, _COMMENT = "111028", "126200", "C0034375", "121106"
+_LONGEST_READ = 64
 _WITH_COORDINATES, _TITLES = "126000", ("126001", "126003")
 
 
@@ -41,7 +42,7 @@ def check_report(dataset: Dataset, kind: Kind, encoding: Encoding, sources: Sour
         check_segment_groups(groups, encoding, segmentations)
     else:
         check_series_groups(groups, encoding)
-    _library(dataset, encoding, sources)
+    _library(dataset, kind, encoding, sources)
     _comments(dataset, encoding, more=kind is Kind.SR and not about_segments)
     _references(dataset, encoding, sources, segmentations if about_segments else ())
 
@@ -62,8 +63,11 @@ def _root(dataset: Dataset, kind: Kind, encoding: Encoding) -> None:
         raise ValuesDiffer("the observer of the report is not the device that analysed")
 
 
-def _library(dataset: Dataset, encoding: Encoding, sources: Sources) -> None:
-    """Every image that was used is listed once in the group of its series; frames, where others of the instance were not used."""
+def _library(dataset: Dataset, kind: Kind, encoding: Encoding, sources: Sources) -> None:
+    """Every image that was used is listed once in the group of its series; frames, where others of the instance were not used.
+
+    Not of long series in a report that is read as a text: there its evidence alone lists them.
+    """
     (library,) = named(dataset, _LIBRARY)
     listed = [[image(item) for item in group.ContentSequence if item.ValueType == "IMAGE"] for group in named(library, _LIBRARY_GROUP)]
     subject = encoding.subject
@@ -75,7 +79,7 @@ def _library(dataset: Dataset, encoding: Encoding, sources: Sources) -> None:
             frames = tuple(sorted(source.frame for source in used if source.sop_instance_uid == uid and source.frame is not None))
             whole = len(frames) == int(sources.headers[uid].get("NumberOfFrames") or 1)
             images.append((sop_class_uid, uid, () if whole else frames))
-        meant.append(images)
+        meant.append(images if kind is Kind.DETECTIONS or len(images) <= _LONGEST_READ else [])
     if listed != meant:
         raise ReferencesDiffer(f"the image library lists {[len(one) for one in listed]} images, used were {[len(one) for one in meant]}")
 

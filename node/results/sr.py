@@ -90,7 +90,7 @@ def report(
         is_verified=False,
     )
     # as TID 1500 orders its rows
-    made.ContentSequence.extend([library(encoding, sources), measurements])
+    made.ContentSequence.extend([library(encoding, sources, read=not coordinates), measurements])
     said = [*_always(encoding), *comments]
     if said:
         made.ContentSequence.append(_comments(said))

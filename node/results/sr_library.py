@@ -42,21 +42,34 @@ _DESCRIBES = sr.RelationshipTypeValues.HAS_ACQ_CONTEXT
 _CONTAINS = sr.RelationshipTypeValues.CONTAINS
 
 
-def library(encoding: Encoding, sources: Sources) -> Dataset:
-    """A group for each series: what its images have in common, then every image once, with its frames where not all of them were used."""
+LONGEST_READ = 64
+"""Images of one series that a report which is read as text lists one by one. Viewers write a line for each of them, without any use to a
+reader, before the first finding: of more images the report says what series they are, and its evidence which instances."""
+
+
+def library(encoding: Encoding, sources: Sources, *, read: bool) -> Dataset:
+    """A group for each series: what its images have in common, then every image once, with its frames where not all of them were used.
+
+    Parameters
+    ----------
+    read
+        Whether people read the report as a text: then it lists no long series.
+    """
     made: Dataset = sr.ContainerContentItem(name=item(_LIBRARY), relationship_type=_CONTAINS)
-    made.ContentSequence = [_group(encoding, sources, series) for series in sources.series]
+    longest = LONGEST_READ if read else None
+    made.ContentSequence = [_group(encoding, sources, series, longest) for series in sources.series]
     return settled(made)
 
 
-def _group(encoding: Encoding, sources: Sources, series: SourceSeries) -> Dataset:
+def _group(encoding: Encoding, sources: Sources, series: SourceSeries, longest: int | None) -> Dataset:
     slices = _slices(encoding, series)
     entry = Dataset()
     entry.RelationshipType, entry.ValueType, entry.ConceptNameCodeSequence = _CONTAINS.value, "IMAGE", [item(_SOURCE)]
     group: Dataset = sr.ContainerContentItem(name=item(_GROUP), relationship_type=_CONTAINS)
     # as bytes: hundreds of images of one form
     described = items(_descriptors(encoding, sources, series, slices))
-    hold(group, Tag("ContentSequence"), [*described, *image_items(_used(sources, slices), entry)])
+    listed = longest is None or len(series.instances) <= longest
+    hold(group, Tag("ContentSequence"), [*described, *(image_items(_used(sources, slices), entry) if listed else ())])
     return settled(group)
 
 

@@ -105,11 +105,11 @@ def _group(
 
 
 def _sought(sources: Sources, nothing: Sequence[Sought]) -> Iterator[str]:
-    """In how many images it was looked for: those of the image library."""
+    """In how many images it was looked for."""
     names = list(dict.fromkeys(one.tracked_by if one.is_segment else one.finding.meaning for one in nothing if one.is_absent))
     if names:
         count = len(sources.slices)
-        yield f"Looked for and not found in {count} image{'s' if count != 1 else ''} of the image library: {', '.join(names)}."
+        yield f"Looked for and not found in {count} image{'s' if count != 1 else ''}: {', '.join(names)}."
 
 
 def _times(encoding: Encoding) -> Iterator[str]:

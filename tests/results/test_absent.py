@@ -39,7 +39,7 @@ def test_nothing_of_a_declared_location_is_absent_in_what_was_imaged(tmp_path: P
     for group, finding in ((nodule, NODULE), (calcification, CALCIFICATION)):
         assert (value(group, "121071"), value(group, "363698007")) == (finding.value, HEAD)
         assert not [item for item in group.ContentSequence if item.ValueType in ("NUM", "SCOORD", "IMAGE")]
-    assert comments(report) == ["Looked for and not found in 9 images of the image library: Nodule, Pathologic calcification."]
+    assert comments(report) == ["Looked for and not found in 9 images: Nodule, Pathologic calcification."]
     assert len([item for item in named(report, "260753009") if item.ValueType == "IMAGE"]) == 9
 
 

@@ -66,6 +66,18 @@ def test_every_report_lists_the_images_and_says_the_remarks(tmp_path: Path) -> N
         assert comments(report) == list(EVERY_KIND.remarks)
 
 
+def test_long_series_are_listed_where_nobody_reads_the_list(tmp_path: Path) -> None:
+    """65 slices: the report that is read names their series and has them all in its evidence, the one that is drawn lists them too."""
+    files = made.series(tmp_path, shape=(65, 13, 11))
+    (text,), (drawn,) = (
+        read(reports(made.encoding(files, Findings(evaluations=(ABSENT,), locations=(BOX,)))), kind) for kind in ("sr", "detections")
+    )
+    assert [len([item for item in walk(named(one, "111028")[0]) if item.ValueType == "IMAGE"]) for one in (text, drawn)] == [0, 65]
+    for report in (text, drawn):
+        assert value(named(report, "126200")[0], "121139") == "CT"
+        assert [len(of_series) for study in listed(report).values() for of_series in study.values()] == [65]
+
+
 def test_result_case_25_holds_for_every_report(tmp_path: Path) -> None:
     """Result case 25: equipment item with DeviceUID, content qualification, PRELIMINARY and UNVERIFIED, language, a device that observes,
     a procedure, every reference in the evidence, and a tracking UID in every group."""
