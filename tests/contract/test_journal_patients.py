@@ -1,13 +1,21 @@
 """The contract of node.journal.port, for every journal: whose series are, what a prior revises, and one job for a whole study."""
 
+import json
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+
+from alembic import command
+from sqlalchemy import create_engine, insert
 
 from node.domain.arrival import Completeness
 from node.domain.header import Header
 from node.domain.instance import Standing
 from node.domain.state import ArrivalState, JobState
+from node.journal import schema
+from node.journal.database import alembic_config
 from node.journal.port import Related
+from node.journal.sql import SqlJournal
 from tests.unit.journal.story import DECISION, START, Story
 
 SECOND = timedelta(seconds=1)
@@ -166,3 +174,36 @@ def test_instances_of_a_prior_are_kept_while_a_job_needs_them(story: Story) -> N
     assert {one.standing for one in story.journal.job_instances(job)} == {Standing.CURRENT}
     assert story.journal.end_job(job, None, JobState.CANCELLED, "HLM-0000", "by the operator", START)
     assert {one.id for one in story.journal.purgeable(soon)} == {*own, *prior}
+
+
+def test_a_journal_of_before_priors_were_found_finds_those_that_it_has(journal_url: str, opened: Callable[[str], SqlJournal]) -> None:
+    """From the first header of each series, and from instances that were called another patient's later; forgotten ones are unknown."""
+    engine = create_engine(journal_url.replace("sqlite:", "sqlite:///").replace("postgresql:", "postgresql+psycopg:"))
+    with engine.begin() as connection:
+        config = alembic_config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0003")
+        first = json.dumps({key: list(values) for key, values in DAY.items()})
+        connection.execute(insert(schema.series_header).values(id=1, series_instance_uid="1.1.1", content=first))
+        connection.execute(insert(schema.series_header).values(id=2, series_instance_uid="1.2.1", content='{"PatientID": ["4712"]}'))
+        connection.execute(insert(schema.series_header).values(id=3, series_instance_uid="1.3.1", content='{"Modality": ["MR"]}'))
+        nothing, corrected = '{"set":{},"drop":[]}', '{"set":{"PatientID":["4712"],"IssuerOfPatientID":[]},"drop":["StudyTime"]}'
+        rows = [
+            ("1.1", 1, nothing),
+            ("1.1", 1, nothing),
+            ("1.1", 1, corrected),
+            ("1.2", 2, nothing),
+            ("1.3", 3, nothing),
+            ("1.4", None, None),
+        ]
+        for number, (study, base, delta) in enumerate(rows):
+            names = {"sop_instance_uid": f"{study}.1.{number}", "study_instance_uid": study, "series_instance_uid": f"{study}.1"}
+            facts = {"sop_class_uid": "1.2", "transfer_syntax_uid": "1.2", "blob": f"{number}", "size": 1, "digest": f"{number}"}
+            came_by = {"calling_ae": "A", "called_ae": "B", "address": "C", "peer": "", "received_at": 0, "standing": "current"}
+            row = {**names, **facts, **came_by, "header_base": base, "header_delta": delta}
+            connection.execute(insert(schema.instance).values(**row))
+    engine.dispose()
+    journal = opened(journal_url)
+    assert [(one.study_instance_uid, one.modality, one.studied_at) for one in journal.related("1.2")] == [("1.1", "MR", "20250601")]
+    assert [one.study_instance_uid for one in journal.related("1.1")] == ["1.2"]
+    assert journal.related("1.3") == journal.related("1.4") == []
