@@ -187,7 +187,7 @@ def software_versions(encoding: Encoding) -> list[str]:
 
 
 def model_names(encoding: Encoding) -> str:
-    """The models that the application calls, with the beginning of their digest ("mr_brain v1 (sha256 0123456789ab)"), or that it calls none."""
+    """The models that the application calls, with the beginning of their digest ("mr_brain v1 (sha256 0123456789ab)"), if any."""
     names = ", ".join(f"{model.name} v{model.version}" for model in encoding.application.models)
     return f"{names} (sha256 {encoding.model_digest[:12]})" if names else "no trained model"
 
