@@ -22,7 +22,7 @@ def check_narrative(dataset: Dataset, form: str, encoding: Encoding, sources: So
     Parameters
     ----------
     form
-        Its language.
+        Its language, and after a plus the form of the masks that it refers to where these are not binary.
     others
         All other objects of the job, parsed.
 
@@ -35,7 +35,7 @@ def check_narrative(dataset: Dataset, form: str, encoding: Encoding, sources: So
     if flags != ("COMPLETE", "UNVERIFIED", "PRELIMINARY"):
         raise ResultMalformed(f"the narrative is marked {flags}")
     languages = [item.ConceptCodeSequence[0].CodeValue for item in _named(dataset, _LANGUAGE)]
-    if languages != [form]:
+    if languages != [form.partition("+")[0]]:
         raise ResultMalformed(f"the narrative says that its language is {languages}, not {form}")
     sections = [item for item in dataset.ContentSequence if item.ValueType == "CONTAINER"]
     if [_name(section) for section in sections] != _HEADINGS:

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 
 from highdicom import sr
 from pydicom.dataset import Dataset
-from pydicom.uid import SegmentationStorage
 
 from inference.codes import Code
-from node.domain.profile import Kind, Language
+from node.domain.profile import Form, Kind, Language
+from node.domain.selection import written_in
 from node.results.codes import item
 from node.results.identity import MANUFACTURER, Identity, encoded, identify, software_versions, stamp
 from node.results.narrative_chinese import Chinese
@@ -51,27 +51,37 @@ _INFERRED, _PROPERTY, _CONTAINS = (
 )
 
 
-def languages(encoding: Encoding, kind: Kind) -> list[Language]:
-    """In which languages a sink wants narratives, or PDFs."""
-    wanted = {language for profile in encoding.profiles if kind in profile.kinds for language in profile.languages}
-    return [language for language in Language if language in wanted]
+def versions(encoding: Encoding, kind: Kind, made: Sequence[Encoded]) -> list[tuple[Language, Form]]:
+    """In which languages a sink wants narratives, or PDFs, and the masks that their sentences refer to.
+
+    Binary masks, which are always made; besides, those that the same sink gets, where it wants another form and that was made.
+    """
+    there = {one.form for one in made if one.kind == Kind.SEG}
+    wanted = {
+        (language, form)
+        for profile in encoding.profiles
+        if kind in profile.kinds
+        for language in profile.languages
+        for form in (Form.BINARY, profile.form)
+        if form is Form.BINARY or form in there
+    }
+    return [(language, form) for language in Language for form in Form if (language, form) in wanted]
 
 
 def narratives(encoding: Encoding, sources: Sources, made: Sequence[Encoded]) -> list[Encoded]:
-    """A narrative in every language that a sink wants.
+    """A narrative in every language that a sink wants, for every form of the masks that such a sink gets.
 
     Parameters
     ----------
     made
         The result objects that hold the findings.
     """
-    wanted = languages(encoding, Kind.NARRATIVE)
-    held = evidence_of(made) if wanted else Evidence()
-    return [_narrative(encoding, sources, WORDINGS[language], held) for language in wanted]
+    wanted = versions(encoding, Kind.NARRATIVE, made)
+    held = {masks: evidence_of(made, masks) for _, masks in wanted}
+    return [_narrative(encoding, sources, WORDINGS[language], held[masks], written_in(language, masks)) for language, masks in wanted]
 
 
-def _narrative(encoding: Encoding, sources: Sources, wording: Wording, held: Evidence) -> Encoded:
-    form = wording.language.value
+def _narrative(encoding: Encoding, sources: Sources, wording: Wording, held: Evidence, form: str) -> Encoded:
     encoding = encoding.replacing(Kind.NARRATIVE, form)
     before = [one.sop_instance_uid for one in encoding.predecessors]
     identity = identify(encoding, sources, "narrative", f"report, {wording.tag.meaning}", form, *before)
@@ -185,7 +195,7 @@ def _numbers(sentence: Sentence) -> Iterator[Dataset]:
 def _reference(holder: Holder) -> Dataset:
     """To a segment, a map, an image as an image; to a report or a registration as what it is."""
     if holder.kind in (Kind.SEG, Kind.MAP, Kind.DERIVED):
-        segments = [holder.segment] if holder.segment is not None and holder.sop_class_uid == SegmentationStorage else None
+        segments = [holder.segment] if holder.segment is not None and holder.kind is Kind.SEG else None
         image: Dataset = sr.ImageContentItem(
             name=item(SEGMENT if segments else ILLUSTRATION),
             referenced_sop_class_uid=holder.sop_class_uid,

@@ -14,8 +14,6 @@ from node.results.planes import SourceSeries
 from node.results.port import Encoded
 
 _TRACKING_UID = "112040"
-_PLAIN = ("", Form.BINARY.value)
-"""Forms that are always made: what one sink wants changes nothing in what a narrative says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,11 +44,18 @@ class Evidence:
         return held
 
 
-def evidence_of(made: Sequence[Encoded]) -> Evidence:
-    """Read which findings the objects hold; nothing of their pixels is looked at."""
+def evidence_of(made: Sequence[Encoded], masks: Form) -> Evidence:
+    """Read which findings the objects hold; nothing of their pixels is looked at.
+
+    Parameters
+    ----------
+    masks
+        The form of the segmentations, and of the reports that refer to these, among which it is looked: those of another form go to other
+        sinks.
+    """
     found = Evidence()
     for one in made:
-        if one.kind in (Kind.SEG, Kind.SR, Kind.DETECTIONS) and one.form in _PLAIN:
+        if one.kind in (Kind.SEG, Kind.SR, Kind.DETECTIONS) and one.form in ("", masks):
             for uid, segment in _tracking_uids(one):
                 found.tracked.setdefault(uid, []).append(_holder(one, segment))
         elif one.kind in (Kind.MAP, Kind.DERIVED, Kind.REGISTRATION):

@@ -14,11 +14,12 @@ from pydicom.dataset import Dataset
 from pydicom.uid import EncapsulatedPDFStorage, ExplicitVRLittleEndian
 
 from node.domain.profile import Kind
+from node.domain.selection import written_in
 from node.results.codes import item
 from node.results.faces import settable
 from node.results.identity import MANUFACTURER, Identity, encoded, identify, local_time, model_names, software_versions, stamp
 from node.results.naming import image_names, series_date, series_description
-from node.results.narrative import TITLE, WORDINGS, languages
+from node.results.narrative import TITLE, WORDINGS, versions
 from node.results.narrative_evidence import Evidence, evidence_of
 from node.results.narrative_sentences import Sentence, sentences
 from node.results.narrative_wording import Section, Wording
@@ -35,22 +36,26 @@ _PICTURE = (1500, 1000)
 
 
 def pdfs(encoding: Encoding, sources: Sources, made: Sequence[Encoded]) -> list[Encoded]:
-    """A PDF in every language that a sink wants.
+    """A PDF in every language that a sink wants, for every form of the masks that such a sink gets.
 
     Parameters
     ----------
     made
         The result objects that hold the findings.
     """
-    wanted = languages(encoding, Kind.PDF)
+    wanted = versions(encoding, Kind.PDF, made)
     if not wanted:
         return []
-    held, picture = evidence_of(made), _key_pictures(encoding, sources)
-    return [_encapsulated(encoding, sources, WORDINGS[language], held, picture) for language in wanted]
+    held, picture = {masks: evidence_of(made, masks) for _, masks in wanted}, _key_pictures(encoding, sources)
+    return [
+        _encapsulated(encoding, sources, WORDINGS[language], held[masks], picture, written_in(language, masks))
+        for language, masks in wanted
+    ]
 
 
-def _encapsulated(encoding: Encoding, sources: Sources, wording: Wording, held: Evidence, picture: Image.Image | None) -> Encoded:
-    form = wording.language.value
+def _encapsulated(
+    encoding: Encoding, sources: Sources, wording: Wording, held: Evidence, picture: Image.Image | None, form: str
+) -> Encoded:
     # the bytes depend on what draws them
     identity = identify(
         encoding, sources, "pdf", f"PDF, {wording.tag.meaning}", form, f"pillow {PIL.__version__}", f"reportlab {version('reportlab')}"

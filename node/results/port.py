@@ -79,7 +79,8 @@ class Encoding:
         """
         alike = [one for one in self.predecessors if one.kind == kind]
         own = [one for one in alike if one.form == form]
-        plain = [one for one in alike if one.form in ("", Form.BINARY)]
+        # of a narrative the plain form is its language
+        plain = [one for one in alike if one.form in ("", Form.BINARY, *([form.partition("+")[0]] if kind is Kind.NARRATIVE else []))]
         about_no_mask = [one for one in alike if one.form == ""]
         chosen = plain if form in ("", Form.BINARY) or not own else own + about_no_mask
         if kind is Kind.SR and form == "" and not self.findings.locations:
