@@ -69,11 +69,11 @@ def visits(real: Callable[[str], list[Path]], folder: Path, *, moved: Matrix | N
         place = folder / f"visit{number}"
         write_series(voxels, affine, place, modality="MR", patient_id=PATIENT["PatientID"], series_description="FLAIR", extra=header)
         folders.append(place)
-    motion = _affine(files["study2_FLAIR_to_common_space.txt"]) @ np.linalg.inv(_affine(files["study1_FLAIR_to_common_space.txt"]))
+    motion = transform_of(files["study2_FLAIR_to_common_space.txt"]) @ np.linalg.inv(transform_of(files["study1_FLAIR_to_common_space.txt"]))
     return Visits(folders=(folders[0], folders[1]), motion=motion @ np.linalg.inv(moved), tissue=tissue)
 
 
-def _affine(path: Path) -> Matrix:
+def transform_of(path: Path) -> Matrix:
     """An ITK transform file: a matrix and a translation about a centre, from the common space to the visit's (LPS)."""
     values = {
         key: np.array(text.split(), dtype=float)
