@@ -69,7 +69,8 @@ def visits(real: Callable[[str], list[Path]], folder: Path, *, moved: Matrix | N
         place = folder / f"visit{number}"
         write_series(voxels, affine, place, modality="MR", patient_id=PATIENT["PatientID"], series_description="FLAIR", extra=header)
         folders.append(place)
-    motion = transform_of(files["study2_FLAIR_to_common_space.txt"]) @ np.linalg.inv(transform_of(files["study1_FLAIR_to_common_space.txt"]))
+    earlier, later = (transform_of(files[f"study{number}_FLAIR_to_common_space.txt"]) for number in (1, 2))
+    motion = later @ np.linalg.inv(earlier)
     return Visits(folders=(folders[0], folders[1]), motion=motion @ np.linalg.inv(moved), tissue=tissue)
 
 
