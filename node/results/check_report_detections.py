@@ -1,8 +1,10 @@
 """Reads back where a report of detections says that things lie, in coordinates, and compares it with the findings, one by one."""
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from inference.findings import Box, Line, Location, Point, PointInSpace
@@ -14,6 +16,11 @@ from node.results.port import Encoding
 _IMAGE_REGION = "111030"
 _SINGLE = 1e-6
 """Relative: coordinates are kept in single precision (FL)."""
+_HUNDREDTH_MM = 0.01
+"""Positions of slices are rounded when they are written as text."""
+_ALIKE = 1e-5
+"""Relative, between the distances of rows and of columns: pixels are square."""
+Points: TypeAlias = NDArray[np.float64]
 
 
 def check_detections(groups: Sequence[Dataset], encoding: Encoding, sources: Sources) -> None:
@@ -50,33 +57,65 @@ def _lies(group: Dataset, location: Location, encoding: Encoding, sources: Sourc
     shape = location.shape
     points = np.asarray([float(value) for value in region.GraphicData])
     if isinstance(shape, PointInSpace):
-        if (region.ValueType, region.GraphicType) != ("SCOORD3D", "POINT"):
-            raise ResultMalformed(f'"{location.label}" is {region.ValueType} {region.GraphicType}, not a point in space')
-        if region.ReferencedFrameOfReferenceUID != encoding.volume.frame_of_reference_uid:
-            raise ReferencesDiffer(f'"{location.label}" lies in another frame of reference than the volume')
-        _same(points, [shape.x, shape.y, shape.z], location)
-        return
-    graphic = "POINT" if isinstance(shape, Point) else "POLYLINE"
-    if (region.ValueType, region.GraphicType) != ("SCOORD", graphic):
-        raise ResultMalformed(f'"{location.label}" is {region.ValueType} {region.GraphicType}, not {graphic} on an image')
+        _in_space(region, points, [(shape.x, shape.y, shape.z)], location, encoding)
+    elif sources.planes and not _square(sources.planes[location.image]):
+        plane = sources.planes[location.image]
+        _in_space(region, points, [_in_patient(plane, column, row) for column, row in _pairs(shape)], location, encoding)
+    else:
+        _on_image(region, points, _pairs(shape), location, encoding, sources)
+
+
+def _pairs(shape: Box | Point | Line) -> list[tuple[float, float]]:
+    """(column, row) of its points; of a box all corners, and the first again."""
     if isinstance(shape, Box):
         corners = [(shape.left, shape.top), (shape.right, shape.top), (shape.right, shape.bottom), (shape.left, shape.bottom)]
-        meant = [*corners, corners[0]]
-    else:
-        ends = (shape.start, shape.end) if isinstance(shape, Line) else (shape,)
-        meant = [(one.column, one.row) for one in ends]
-    _same(points, [value for pair in meant for value in pair], location)
+        return [*corners, corners[0]]
+    ends = (shape.start, shape.end) if isinstance(shape, Line) else (shape,)
+    return [(one.column, one.row) for one in ends]
+
+
+def _square(plane: Dataset) -> bool:
+    between_rows, between_columns = (float(mm) for mm in plane.PixelSpacing)
+    return abs(between_rows - between_columns) <= _ALIKE * between_columns
+
+
+def _in_patient(plane: Dataset, column: float, row: float) -> tuple[float, float, float]:
+    """PS3.3 C.7.6.2.1.1, from the edge of the first pixel instead of its middle."""
+    position = np.asarray(plane.ImagePositionPatient, dtype=np.float64)
+    along_row, along_column = np.asarray(plane.ImageOrientationPatient, dtype=np.float64).reshape(2, 3)
+    between_rows, between_columns = (float(mm) for mm in plane.PixelSpacing)
+    x, y, z = position + along_row * between_columns * (column - 0.5) + along_column * between_rows * (row - 0.5)
+    return float(x), float(y), float(z)
+
+
+def _in_space(region: Dataset, points: Points, meant: Sequence[Sequence[float]], location: Location, encoding: Encoding) -> None:
+    graphic = "POINT" if len(meant) == 1 else "POLYLINE"
+    if (region.ValueType, region.GraphicType) != ("SCOORD3D", graphic):
+        raise ResultMalformed(f'"{location.label}" is {region.ValueType} {region.GraphicType}, not {graphic} in space')
+    if region.ReferencedFrameOfReferenceUID != encoding.volume.frame_of_reference_uid:
+        raise ReferencesDiffer(f'"{location.label}" lies in another frame of reference than the volume')
+    _same(points, meant, _HUNDREDTH_MM, location)
+
+
+def _on_image(
+    region: Dataset, points: Points, meant: Sequence[Sequence[float]], location: Location, encoding: Encoding, sources: Sources
+) -> None:
+    graphic = "POINT" if len(meant) == 1 else "POLYLINE"
+    if (region.ValueType, region.GraphicType) != ("SCOORD", graphic):
+        raise ResultMalformed(f'"{location.label}" is {region.ValueType} {region.GraphicType}, not {graphic} on an image')
+    _same(points, meant, _SINGLE, location)
     source = encoding.subject.sources[location.image]
     (selected,) = region.ContentSequence
     frames = () if source.frame is None else (source.frame,)
     if selected.RelationshipType != "SELECTED FROM" or image(selected) != (source.sop_class_uid, source.sop_instance_uid, frames):
         raise ReferencesDiffer(f'"{location.label}" lies on {image(selected)}, found was on {source}')
     header = sources.headers[source.sop_instance_uid]
-    limits = np.tile((float(header.Columns), float(header.Rows)), len(points) // 2)
+    limits = np.tile((float(header.Columns), float(header.Rows)), len(meant))
     if (points < 0).any() or (points > limits).any():
         raise ValuesDiffer(f'"{location.label}" lies outside of its image: {points.tolist()}')
 
 
-def _same(points: np.ndarray[tuple[int], np.dtype[np.float64]], meant: Sequence[float], location: Location) -> None:
-    if points.size != len(meant) or not np.allclose(points, meant, rtol=_SINGLE, atol=_SINGLE):
-        raise ValuesDiffer(f'"{location.label}" lies at {points.tolist()} in the report, found was at {list(meant)}')
+def _same(points: Points, meant: Sequence[Sequence[float]], within: float, location: Location) -> None:
+    expected = [value for point in meant for value in point]
+    if points.size != len(expected) or not np.allclose(points, expected, rtol=_SINGLE, atol=within):
+        raise ValuesDiffer(f'"{location.label}" lies at {points.tolist()} in the report, found was at {expected}')

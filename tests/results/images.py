@@ -13,6 +13,7 @@ from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittle
 from inference.findings import Findings
 from inference.imaging.subject import Takes
 from inference.imaging.subjects import subjects
+from inference.imaging.volume import Affine
 from inference.imaging.write_series import write_series
 from node.domain.uid import derive_uid
 from node.results.port import Encoding
@@ -22,11 +23,11 @@ STUDY, PRIOR_STUDY = derive_uid("study", "current"), derive_uid("study", "prior"
 FRAME_MS = 40.0
 
 
-def volume(folder: Path, study: str, **extra: Any) -> list[Path]:
+def volume(folder: Path, study: str, *, affine: Affine = made.AXIAL, **extra: Any) -> list[Path]:
     """A CT series of one study; `extra` are attributes."""
     given = {"BodyPartExamined": "HEAD", "SeriesNumber": 4, "IssuerOfPatientID": "HOSPITAL", **extra}
     image = made.voxels()
-    return write_series(image, made.AXIAL, folder, modality="CT", patient_name="Doe^Jane", patient_id="P-1", study_uid=study, extra=given)
+    return write_series(image, affine, folder, modality="CT", patient_name="Doe^Jane", patient_id="P-1", study_uid=study, extra=given)
 
 
 def pair(current: Sequence[Path], prior: Sequence[Path], findings: Findings, **more: Any) -> Encoding:

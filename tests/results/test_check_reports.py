@@ -22,6 +22,7 @@ from tests.results.reports import groups, named, reports
 
 Spoil = Callable[[Dataset], None]
 PNEUMOTHORAX = Code("36118008", "SCT", "Pneumothorax")
+SQUARE = made.axes((2.0, 0, 0), (0, 2.0, 0), (0, 0, 2.5))
 LENGTH = Code("410668003", "SCT", "Length")
 
 FOUND = Findings(
@@ -51,7 +52,7 @@ FOUND = Findings(
 def good(tmp_path_factory: pytest.TempPathFactory) -> tuple[Encoding, list[Encoded]]:
     """A report of the series and one of detections, as they should be; with a prior, which is evidence of another study."""
     folder = tmp_path_factory.mktemp("series")
-    current, prior = images.volume(folder / "current", images.STUDY), images.volume(folder / "prior", images.PRIOR_STUDY)
+    current, prior = (images.volume(folder / study, study, affine=SQUARE) for study in (images.STUDY, images.PRIOR_STUDY))
     nodule = LocationOutput(finding=Code("27925004", "SCT", "Nodule"), searched=codes.LUNGS)
     encoding = images.pair(current, prior, FOUND, application=made.application(outputs=(nodule,)), predecessors=(made.PREDECESSOR,))
     return encoding, reports(encoding)

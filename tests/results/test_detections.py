@@ -42,7 +42,7 @@ def instances(files: Sequence[Path]) -> dict[float, pydicom.Dataset]:
 def test_a_box_with_a_diameter_is_two_groups_of_one_finding(tmp_path: Path) -> None:
     """Result case 17: the group that viewers take up has the box and no number; the second has the same box, the diameter and the
     certainty; both are tracked under one UID. Everything else of the finding stands in both."""
-    files = made.series(tmp_path)
+    files = made.series(tmp_path, SQUARE)
     (report,) = read(reports(made.encoding(files, Findings(locations=(BOX,), measurements=(DIAMETER,)))), "detections")
     assert report.ConceptNameCodeSequence[0].CodeValue == "126000"
     bare, measured = groups(report)
@@ -65,7 +65,7 @@ def test_a_box_with_a_diameter_is_two_groups_of_one_finding(tmp_path: Path) -> N
 def test_without_a_number_there_is_one_group(tmp_path: Path) -> None:
     """Nothing to say beyond where: nothing stands there twice."""
     point = Location(label="calcification 1", finding=CALCIFICATION, shape=Point(row=3.5, column=4.25), image=3)
-    (report,) = read(reports(made.encoding(made.series(tmp_path), Findings(locations=(point,)))), "detections")
+    (report,) = read(reports(made.encoding(made.series(tmp_path, SQUARE), Findings(locations=(point,)))), "detections")
     (group,) = groups(report)
     (region,) = named(group, "111030")
     assert (region.GraphicType, list(region.GraphicData)) == ("POINT", [4.25, 3.5])
@@ -78,13 +78,13 @@ def test_a_line_is_a_polyline_of_two_points(tmp_path: Path) -> None:
         label="lesion 1", finding=made.LESION, shape=Line(start=Point(row=1, column=2), end=Point(row=12.5, column=10)), image=0
     )
     findings = Findings(locations=(line,), measurements=(DIAMETER,))
-    (report,) = read(reports(made.encoding(made.series(tmp_path), findings)), "detections")
+    (report,) = read(reports(made.encoding(made.series(tmp_path, SQUARE), findings)), "detections")
     assert [[*named(group, "111030")[0].GraphicData] for group in groups(report)] == [[2, 1, 10, 12.5]] * 2
 
 
 def test_a_point_in_space_names_the_frame_of_reference(tmp_path: Path) -> None:
     """Result case 18: SCOORD3D, in mm, in the frame of reference of the images; it lies on no single image."""
-    files = made.series(tmp_path)
+    files = made.series(tmp_path, SQUARE)
     point = Location(label="lesion 1", finding=made.LESION, shape=PointInSpace(x=-12.5, y=-24.25, z=50.125), image=4, certainty=0.5)
     (report,) = read(reports(made.encoding(files, Findings(locations=(point,)))), "detections")
     for group in groups(report):
@@ -95,10 +95,14 @@ def test_a_point_in_space_names_the_frame_of_reference(tmp_path: Path) -> None:
         assert "ContentSequence" not in region
 
 
-@pytest.mark.parametrize("name", made.ORIENTATIONS)
+SQUARES = {name: affine @ np.diag([1.0, 0.75, 1.0, 1.0]) for name, affine in made.ORIENTATIONS.items()}
+"""The same places, with rows 1.5 mm apart like columns."""
+
+
+@pytest.mark.parametrize("name", SQUARES)
 def test_a_detection_lies_on_the_slice_it_was_found_on(name: str, tmp_path: Path) -> None:
     """By position, whatever the order of files and the direction of the slices: the volume's slice 6 is the instance there."""
-    files = made.series(tmp_path, made.ORIENTATIONS[name])
+    files = made.series(tmp_path, SQUARES[name])
     volume = assemble(files)
     where = (volume.affine @ (6, 0, 0, 1))[:3]
     (report,) = read(reports(made.encoding(files[::-1], Findings(locations=(replace(BOX, image=6),)), volume=volume)), "detections")
@@ -108,9 +112,29 @@ def test_a_detection_lies_on_the_slice_it_was_found_on(name: str, tmp_path: Path
         assert np.allclose(np.asarray(headers[uid].ImagePositionPatient, dtype=float), where, atol=1e-3)
 
 
+@pytest.mark.parametrize("name", made.ORIENTATIONS)
+def test_where_pixels_are_not_square_a_detection_lies_in_the_patient(name: str, tmp_path: Path) -> None:
+    """Rows 2.0 mm apart, columns 1.5: a viewer that mixes the two up cannot. Corners by the header of the slice: position, plus the row
+    direction times columns, plus the column direction times rows, half a pixel before the middle of the first."""
+    files = made.series(tmp_path, made.ORIENTATIONS[name])
+    volume = assemble(files)
+    where = (volume.affine @ (4, 0, 0, 1))[:3]
+    (header,) = [
+        one for one in map(pydicom.dcmread, files) if np.allclose(np.asarray(one.ImagePositionPatient, dtype=float), where, atol=0.01)
+    ]
+    x, y = np.asarray(header.ImageOrientationPatient, dtype=float).reshape(2, 3)
+    origin = np.asarray(header.ImagePositionPatient, dtype=float) - x * 0.75 - y * 1.0
+    corners = [origin + x * 1.5 * column + y * 2.0 * row for column, row in ((3, 2), (8, 2), (8, 6.5), (3, 6.5), (3, 2))]
+    (report,) = read(reports(made.encoding(files, Findings(locations=(BOX,)), volume=volume)), "detections")
+    for region in named(report, "111030"):
+        assert (region.ValueType, region.GraphicType) == ("SCOORD3D", "POLYLINE")
+        assert np.allclose(np.reshape(region.GraphicData, (5, 3)), corners, atol=0.01)
+        assert region.ReferencedFrameOfReferenceUID == header.FrameOfReferenceUID
+
+
 def test_of_a_multi_frame_image_the_frame_is_named(tmp_path: Path) -> None:
     """Frames of this source run from the last slice to the first: slice 4 of 9 is frame 5 of either count, slice 2 is frame 7."""
-    files = made.enhanced(tmp_path)
+    files = made.enhanced(tmp_path, SQUARE)
     (report,) = read(reports(made.encoding(files, Findings(locations=(replace(BOX, image=2, certainty=None),)))), "detections")
     (region,) = named(report, "111030")
     assert referenced(region.ContentSequence[0]) == ("1.2.3.4.5", [7])
@@ -132,7 +156,7 @@ def test_a_detection_on_a_radiograph_and_on_a_frame_of_a_loop(tmp_path: Path) ->
 def test_two_findings_are_tracked_apart_and_remarks_stand_in_the_report(tmp_path: Path) -> None:
     """Equal findings at two places have two tracking UIDs; which part of the series it was, and what the quality gate said, is there."""
     findings = Findings(locations=(BOX, replace(BOX, label="lesion 2")), remarks=("Slices are 2.5 mm apart.",))
-    (report,) = read(reports(made.encoding(made.series(tmp_path), findings, part="b 1000 s/mm2")), "detections")
+    (report,) = read(reports(made.encoding(made.series(tmp_path, SQUARE), findings, part="b 1000 s/mm2")), "detections")
     uids = [named(group, "112040")[0].UID for group in groups(report)]
     assert uids[0] == uids[1] != uids[2] == uids[3]
     assert comments(report) == ["Analysed of the series: b 1000 s/mm2.", "Slices are 2.5 mm apart."]
@@ -154,7 +178,7 @@ FOUND = Findings(
 @pytest.mark.slow
 def test_validators_find_nothing_in_detections(tmp_path: Path) -> None:
     """Result case 17, 18: dciodvfy, DCMTK and PixelMed (TID 1410) hold nothing against boxes, points, lines and points in space."""
-    objects = encode(made.encoding(made.series(tmp_path / "source"), FOUND))
+    objects = encode(made.encoding(made.series(tmp_path / "source", SQUARE), FOUND))
     assert made.kinds(objects) == ["detections", "sc"]
     path = made.save(objects, tmp_path / "results")[0]
     assert validators.faults_of(path, report=True) == []
@@ -165,21 +189,27 @@ def test_validators_find_nothing_in_detections(tmp_path: Path) -> None:
 
 @pytest.mark.peers
 @pytest.mark.slow
-def test_the_viewer_takes_up_boxes_and_points_where_they_were_found(tmp_path: Path) -> None:
-    """Result case 17, 18: OHIF's adapter makes a rectangle of the box and probes of the points, once each, to a hundredth of a mm.
-
-    The pixels are square: of others the adapter swaps the spacing of rows and of columns.
-    """
-    files = made.series(tmp_path / "source", SQUARE)
+@pytest.mark.parametrize("row_mm", [2.0, 3.0], ids=["square pixels", "rows further apart"])
+def test_the_viewer_takes_up_boxes_and_points_where_they_were_found(row_mm: float, tmp_path: Path) -> None:
+    """Result case 17, 18: OHIF's adapter makes a rectangle of the box and probes of the points, once each, to a hundredth of a mm; of
+    pixels on an image only where they are square: of others it swaps the distances of rows and of columns."""
+    files = made.series(tmp_path / "source", made.axes((2.0, 0, 0), (0, row_mm, 0), (0, 0, 2.5)))
     path = made.save(reports(made.encoding(files, FOUND)), tmp_path / "results")[0]
-    rectangle, probe, in_space = adapters.measurements_of(path, files)
-    assert [one.tool for one in (rectangle, probe, in_space)] == ["RectangleROI", "Probe", "Probe"]
+    found = adapters.measurements_of(path, files)
+    assert sorted(one.tool for one in found) == ["Probe", "Probe", "RectangleROI"]
+    of_label = {one.tracking_uid: one for one in found}
+    uids = {named(group, "112039")[0].TextValue: named(group, "112040")[0].UID for group in groups(pydicom.dcmread(path))}
+    rectangle, probe, in_space = (of_label[uids[f"mr-brain {label}"]] for label in ("lesion 1", "calcification 1", "point"))
     # the middle of the first pixel is at (-20, -30): an edge at 3 columns is 2.5 pixels of 2 mm further
-    x, y = [-20 + 2.0 * (column - 0.5) for column in (3, 8)], [-30 + 2.0 * (row - 0.5) for row in (2, 6.5)]
+    x, y = [-20 + 2.0 * (column - 0.5) for column in (3, 8)], [-30 + row_mm * (row - 0.5) for row in (2, 6.5)]
     corners = {(round(a, 3), round(b, 3), round(c, 3)) for a, b, c in rectangle.points_mm.tolist()}
     assert corners == {(a, b, 50.0) for a in x for b in y}
-    assert np.allclose(probe.points_mm, [(-20 + 2.0 * 3.75, -30 + 2.0 * 3.0, 47.5)], atol=0.01)
+    assert np.allclose(probe.points_mm, [(-20 + 2.0 * 3.75, -30 + row_mm * 3.0, 47.5)], atol=0.01)
     assert np.allclose(in_space.points_mm, [(-12.5, -24.25, 50.0)], atol=0.01)
-    assert rectangle.image == (str(instances(files)[50.0].SOPInstanceUID), 1)
     assert (rectangle.finding[0], rectangle.sites) == (made.LESION.value, (codes.LUNG.value,))
-    assert in_space.frame_of_reference == str(pydicom.dcmread(files[0]).FrameOfReferenceUID)
+    frame_of_reference = str(pydicom.dcmread(files[0]).FrameOfReferenceUID)
+    assert in_space.frame_of_reference == frame_of_reference
+    if row_mm == 2.0:
+        assert rectangle.image == (str(instances(files)[50.0].SOPInstanceUID), 1)
+    else:
+        assert (rectangle.image, rectangle.frame_of_reference) == (None, frame_of_reference)
