@@ -30,7 +30,7 @@ BOTH_SIDES = Code("51440002", "SCT", "Right and left")
 VOLUME = Code("118565006", "SCT", "Volume")
 SALIENCY = Code("130404", "DCM", "Saliency")
 ATTENUATION_COEFFICIENT = Code("112031", "DCM", "Attenuation Coefficient")
-LONG_AXIS = Code("103339001", "SCT", "Long Axis")
+LONG_AXIS = Code("103339001", "SCT", "Long axis")
 MEAN = Code("373098007", "SCT", "Mean")
 
 CUBIC_CENTIMETRE = Code("cm3", "UCUM", "cubic centimeter")
