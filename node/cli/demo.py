@@ -69,7 +69,7 @@ def demo(
     Parameters
     ----------
     input
-        A series of your own: a file, a folder or a zip of DICOM files.
+        A series of your own: a file, a folder or a zip of DICOM files; two studies of one patient for what compares them.
     application
         The application to run.
     engine
@@ -202,15 +202,22 @@ def _wait(console: "Console", config: "Config") -> tuple[Job, float]:
     began = time.monotonic()
     with contextlib.closing(open_journal(config)) as journal, console.status("Waiting for the study to settle…") as status:
         while time.monotonic() - began < _PATIENCE_S:
-            jobs = journal.jobs()
-            if jobs and jobs[0].state in _ENDED:
-                job = jobs[0]
+            jobs = [job for job in journal.jobs() if job.state is not JobState.SUPERSEDED]
+            if jobs and all(job.state in _ENDED for job in jobs):
+                job = max(jobs, key=lambda job: (_studied_at(journal, job), -job.id))
                 if job.state is not JobState.DONE:
                     raise DemoFailed(f"the job ended {job.state}: {job.reason} [{job.code}]")
                 return job, time.monotonic() - began
             _say(status, journal, jobs)
             time.sleep(0.1)
     raise DemoFailed(f"no result after {_PATIENCE_S:.0f} s")
+
+
+def _studied_at(journal: "SqlJournal", job: Job) -> str:
+    """When the study of a job was made: of several visits the last is shown."""
+    from node.domain.patient import studied_at
+
+    return max(studied_at(one.header) for one in journal.job_instances(job.id) if one.study_instance_uid == job.study_instance_uid)
 
 
 def _say(status: "object", journal: "SqlJournal", jobs: list[Job]) -> None:
@@ -225,9 +232,11 @@ def _say(status: "object", journal: "SqlJournal", jobs: list[Job]) -> None:
     if jobs:
         status.update(sentences.get(jobs[0].state, str(jobs[0].state)))  # type: ignore[attr-defined]
         return
-    for arrival in journal.arrivals(states=(ArrivalState.ROUTED,)):
-        reasons = "; ".join(decision.reason for decision in journal.decisions(arrival.id))
-        raise DemoFailed(f"no route took the series: {reasons}")
+    arrivals = journal.arrivals()
+    # a study that waits for its prior is routed again when that one is; jobs come in the same moment as the state
+    if arrivals and all(arrival.state is ArrivalState.ROUTED for arrival in arrivals) and not journal.jobs():
+        reasons = dict.fromkeys(decision.reason for arrival in arrivals for decision in journal.decisions(arrival.id))
+        raise DemoFailed(f"no route took the series: {'; '.join(reasons)}")
 
 
 def _summarise(config: "Config", job: Job, out: Path) -> dict[str, object]:
@@ -268,6 +277,7 @@ def _summarise(config: "Config", job: Job, out: Path) -> dict[str, object]:
         "measurements": [
             {"name": m.name.meaning, "value": m.value, "unit": m.unit.value, "segment": m.segment} for m in findings.measurements
         ],
+        "remarks": list(findings.remarks),
         "overlay": str(out / "overlay.png"),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "stages": stages,

@@ -29,6 +29,8 @@ def tell(console: "Console", summary: dict[str, object], out: Path) -> None:
     for measurement in measurements:
         about = f" of {measurement['segment']}" if measurement["segment"] else ""
         console.print(f"\n   {measurement['name']}{about}: [bold]{measurement['value']:.1f} {measurement['unit']}[/]")
+    for remark in summary["remarks"]:  # type: ignore[attr-defined]
+        console.print(f"\n   {remark}")
     triton = summary.get("triton")
     if isinstance(triton, dict) and triton["computed"]:
         console.print("\n   Triton computed: " + ", ".join(f"{name} {count}×" for name, count in triton["computed"].items() if count))
