@@ -76,8 +76,9 @@ class Accepts:
 class SegmentOutput:
     """A segment that the application may emit.
 
-    `searched` is where it is looked for, whatever the images show ("Brain"): a report that none was found says that it is absent there.
-    Without it the report says what was imaged, as far as the images tell.
+    `searched` says that it is looked for in every analysis, and where ("Brain"): a segment that the findings then do not mention is
+    reported as absent there, like one without a voxel. One that may be mentioned or not (both lungs, where they cannot be told apart) has
+    none.
     """
 
     label: str
@@ -103,7 +104,11 @@ class EvaluationOutput:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocationOutput:
-    """Something that the application may find, and say where: boxes, points, diameters. `searched` as at `SegmentOutput`."""
+    """Something that the application may find, and say where: boxes, points, diameters.
+
+    It is looked for in every analysis: where no location of it is found and no evaluation speaks of it, it is reported as absent in
+    `searched`, or without that in what was imaged, as far as the images tell.
+    """
 
     finding: Code
     searched: Code | None = None

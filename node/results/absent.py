@@ -41,7 +41,7 @@ class Sought:
 
 
 def not_found(encoding: Encoding, sources: Sources) -> list[Sought]:
-    """The segments without a voxel, and what the manifest declares that nothing was found of."""
+    """The segments without a voxel, and what the manifest says is always looked for and that nothing was found of."""
     shown = imaged(sources.slices, sources.headers)
     return [*_empty_segments(encoding, shown), *_unmentioned(encoding, shown)]
 
@@ -71,9 +71,9 @@ def _unmentioned(encoding: Encoding, shown: _Place) -> Iterator[Sought]:
     labels = {segment.label for segment in findings.segments}
     told = {_key(one.finding) for one in findings.evaluations} | {_key(one.finding) for one in findings.locations}
     for one in encoding.application.outputs:
-        if isinstance(one, SegmentOutput) and one.label not in labels and _key(one.type) not in told:
-            site, laterality = _where((one.searched, None), shown)
-            yield Sought(tracked_by=one.label, finding=one.type, site=site, laterality=laterality, is_segment=True)
+        # one that is not looked for always may be missing for another reason than that it is absent
+        if isinstance(one, SegmentOutput) and one.searched and one.label not in labels and _key(one.type) not in told:
+            yield Sought(tracked_by=one.label, finding=one.type, site=one.searched, laterality=None, is_segment=True)
         if isinstance(one, LocationOutput) and _key(one.finding) not in told:
             # once, however often it is declared
             told.add(_key(one.finding))

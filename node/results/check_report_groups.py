@@ -67,7 +67,7 @@ def check_series_groups(groups: Sequence[Dataset], encoding: Encoding) -> None:
 
 
 def _not_found(encoding: Encoding) -> Iterator[Said]:
-    """Segments without a voxel say absent, and a volume of 0 where they say nothing; so does what is declared and was not mentioned."""
+    """Segments without a voxel say absent, and a volume of 0 where they say nothing; so does what is always looked for."""
     findings, outputs = encoding.findings, encoding.application.outputs
     evaluated = {(one.finding.value, one.finding.scheme) for one in findings.evaluations}
     zero = number(Measurement(name=VOLUME, value=0.0, unit=CUBIC_CENTIMETRE))
@@ -81,7 +81,7 @@ def _not_found(encoding: Encoding) -> Iterator[Said]:
     labels = {segment.label for segment in findings.segments}
     told = evaluated | {(one.finding.value, one.finding.scheme) for one in findings.locations}
     for one in outputs:
-        if isinstance(one, SegmentOutput) and one.label not in labels and code(one.type) not in told:
+        if isinstance(one, SegmentOutput) and one.searched and one.label not in labels and code(one.type) not in told:
             yield _absent(one.type, one.searched, None, [zero])
         if isinstance(one, LocationOutput) and code(one.finding) not in told:
             told.add((one.finding.value, one.finding.scheme))

@@ -86,12 +86,22 @@ def test_the_search_area_is_the_nearest_word(site: Code | None, searched: Code |
     assert named(group, "112039")[0].TextValue == "mr-brain lesion"
 
 
-def test_a_declared_segment_that_is_not_mentioned_is_absent_too(tmp_path: Path) -> None:
-    """The application gave no segment of that label at all."""
-    (report,) = told(tmp_path, Findings(), (SegmentOutput(label="lesion", type=made.LESION),))
+def test_a_segment_that_is_always_looked_for_need_not_be_mentioned(tmp_path: Path) -> None:
+    """The application gave no segment of that label at all, and its manifest says where it looked."""
+    (report,) = told(tmp_path, Findings(), (SegmentOutput(label="lesion", type=made.LESION, searched=codes.BRAIN),))
     (group,) = groups(report)
-    assert value(group, made.LESION.value) == "272519000"
+    assert (value(group, made.LESION.value), value(group, "363698007")) == ("272519000", codes.BRAIN.value)
     assert number(group, "118565006") == (0.0, "cm3")
+
+
+def test_what_may_be_mentioned_or_not_is_never_called_absent(tmp_path: Path) -> None:
+    """Left and right lung, or both where they cannot be told apart: whoever finds the two has not found that lungs are absent."""
+    outputs = [SegmentOutput(label=label, type=codes.LUNGS) for label in ("left", "right", "both")]
+    findings = Findings(evaluations=(Evaluation(finding=NODULE, value=codes.ABSENT),))
+    (report,) = told(tmp_path, findings, outputs)
+    (group,) = groups(report)
+    assert value(group, "121071") == NODULE.value
+    assert comments(report) == []
 
 
 def test_a_number_of_an_empty_segment_is_said_as_it_was_found(tmp_path: Path) -> None:
