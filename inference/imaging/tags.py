@@ -88,6 +88,12 @@ FLOAT_PIXEL_DATA = 0x7FE00008
 DOUBLE_FLOAT_PIXEL_DATA = 0x7FE00009
 PIXELS = frozenset({PIXEL_DATA, FLOAT_PIXEL_DATA, DOUBLE_FLOAT_PIXEL_DATA})
 
+_UNPARSABLE = (
+    *(NotImplementedError, RecursionError, ValueError, TypeError, KeyError, AttributeError, EOFError, OSError, OverflowError),
+    struct.error,
+)
+"""What pydicom raises for an element that cannot be converted, by fuzzing."""
+
 _BINARY = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d", "AT": "H"}
 
 
@@ -171,7 +177,7 @@ def items(dataset: Dataset, tag: int, uid: str) -> Sequence[Dataset]:
     try:
         value: Any = dataset[tag].value
         found = list(value or ())
-    except (RecursionError, ValueError, TypeError, EOFError, OSError, struct.error, AttributeError) as broken:
+    except _UNPARSABLE as broken:
         raise MissingAttribute(f"{keyword_for_tag(tag)} of {uid} cannot be parsed: {broken}") from broken
     if not all(isinstance(item, Dataset) for item in found):
         raise MissingAttribute(f"{keyword_for_tag(tag)} of {uid} is not a sequence")
@@ -184,7 +190,7 @@ def _raw(dataset: Dataset, tag: int) -> str | tuple[float, ...] | None:
         return None
     try:
         element: Any = dataset.get_item(tag)
-    except (NotImplementedError, ValueError, TypeError, KeyError, AttributeError, EOFError, OverflowError):
+    except _UNPARSABLE:
         return None  # a VR that does not exist: nobody can say what stands there
     value: Any = element.value
     if value is None:

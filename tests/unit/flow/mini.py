@@ -251,8 +251,13 @@ class MiniNode:
         affine = np.array([[0, 0, 1, 0], [0, 1, 0, 0], [2, 0, 0, 0], [0, 0, 0, 1]], dtype=np.float64)
         study_uid, series_uid = derive_uid(study), derive_uid(study, series)
         folder = self.folder / "sent" / study / f"{series}-{slices}"
+        files = write_series(voxels, affine, folder, modality="MR", study_uid=study_uid, series_uid=series_uid)
+        return self.receive_files(study_uid, series_uid, files, peer=peer)
+
+    def receive_files(self, study_uid: str, series_uid: str, files: Sequence[Path], *, peer: str | None = "ct1") -> list[int]:
+        """The files of one series, with their pixels."""
         ids = []
-        for path in write_series(voxels, affine, folder, modality="MR", study_uid=study_uid, series_uid=series_uid):
+        for path in files:
             _, header = read_header(path)
             data = path.read_bytes()
             uid = str(header["SOPInstanceUID"][0])
