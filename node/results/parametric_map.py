@@ -14,9 +14,11 @@ from inference.findings import Saliency
 from node.domain.profile import Kind
 from node.domain.uid import derive_uid
 from node.results.codes import item
+from node.results.frames import evenly_spaced
 from node.results.identity import MANUFACTURER, Identity, encoded, identify, software_versions, stamp
 from node.results.normalise import text
-from node.results.planes import Sources, functional_group, reference, slice_of_stand_in
+from node.results.pixels import FLOAT_PIXEL_DATA, Pixels
+from node.results.planes import Sources, functional_group, reference
 from node.results.port import Encoded, Encoding
 from node.results.references import common_references, instances
 
@@ -32,20 +34,21 @@ def parametric_maps(encoding: Encoding, sources: Sources) -> list[Encoded]:
     made = []
     for saliency in encoding.findings.saliencies:
         identity = identify(encoding, sources, "map", f"map {saliency.label}", saliency.label)
-        made.append(encoded(Kind.MAP, parametric_map(encoding, sources, saliency, identity), identity))
+        made.append(encoded(Kind.MAP, parametric_map(encoding, sources, saliency, identity), identity, pixels=_pixels(saliency.values)))
     return made
 
 
 def parametric_map(encoding: Encoding, sources: Sources, saliency: Saliency, identity: Identity) -> Dataset:
-    """Encode one map: a frame for every slice of the volume, in its order, also where it is 0.
+    """Encode one map but for its values: a frame for every slice of the volume, in its order, also where it is 0.
 
     OHIF's volume viewport lays the frames of a map one after the other over the volume that it built of the source's slices, sorted along
     row direction x column direction, whatever positions the frames state: a frame left out would shift all that follow, and frames in the
-    library's order (against the normal) would stand on their heads. The volume's own order is the viewer's.
+    library's order (against the normal) would stand on their heads. The volume's own order is the viewer's. The library makes the object
+    for one frame; the others are put in place here.
     """
     made: Dataset = ParametricMap(
-        source_images=sources.planes,
-        pixel_array=np.ascontiguousarray(saliency.values, dtype=np.float32),
+        source_images=sources.planes[:1],
+        pixel_array=np.zeros((1, *saliency.values.shape[1:]), dtype=np.float32),
         series_instance_uid=identity.series_instance_uid,
         series_number=identity.series_number,
         sop_instance_uid=identity.sop_instance_uid,
@@ -65,8 +68,9 @@ def parametric_map(encoding: Encoding, sources: Sources, saliency: Saliency, ide
     )
     # Type 2: no person made it
     made.ContentCreatorName = ""
-    _in_order(made, saliency.values)
-    _refer(made, encoding, sources)
+    _frames(made, sources)
+    made.SourceImageSequence = instances(sources.instances)
+    common_references(made, sources, [one for one in sources.series if one.series_instance_uid == encoding.volume.series_instance_uid])
     made.SharedFunctionalGroupsSequence[0].FrameAnatomySequence = [_anatomy(encoding, sources)]
     # the library draws a random one
     organisation = derive_uid("dimension organization", identity.sop_instance_uid)
@@ -102,28 +106,33 @@ def _window(values: NDArray[np.float32]) -> hd.VOILUTTransformation:
     )
 
 
-def _in_order(made: Dataset, values: NDArray[np.float32]) -> None:
-    """Put the frames into the order of the volume's slices, and let their index count along."""
-    frames = sorted(made.PerFrameFunctionalGroupsSequence, key=_slice)
-    for number, frame in enumerate(frames, start=1):
-        frame.FrameContentSequence[0].DimensionIndexValues = [number]
+def _pixels(values: NDArray[np.float32]) -> Pixels:
+    def write(out: NDArray[np.uint8]) -> None:
+        out.view("<f4").reshape(values.shape)[:] = values
+
+    return Pixels(vr="OF", size=values.size * 4, write=write, element=FLOAT_PIXEL_DATA)
+
+
+def _frames(made: Dataset, sources: Sources) -> None:
+    """A frame for each slice, made like the library's one, that refers to the slice's true source."""
+    (form,) = made.PerFrameFunctionalGroupsSequence
+    derived = form.DerivationImageSequence[0]
+    purpose = derived.SourceImageSequence[0].PurposeOfReferenceCodeSequence
+    frames = []
+    for z, (plane, source) in enumerate(zip(sources.planes, sources.slices, strict=True)):
+        frame, derivation, content, place = (Dataset() for _ in range(4))
+        true = reference(source)
+        true.PurposeOfReferenceCodeSequence = purpose
+        derivation.SourceImageSequence, derivation.DerivationCodeSequence = [true], derived.DerivationCodeSequence
+        content.DimensionIndexValues = [z + 1]
+        place.ImagePositionPatient = plane.ImagePositionPatient
+        frame.DerivationImageSequence, frame.FrameContentSequence, frame.PlanePositionSequence = [derivation], [content], [place]
+        frames.append(frame)
     made.PerFrameFunctionalGroupsSequence = frames
-    made.FloatPixelData = np.ascontiguousarray(values, dtype="<f4").tobytes()
-
-
-def _slice(frame: Dataset) -> int:
-    return slice_of_stand_in(frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID)
-
-
-def _refer(made: Dataset, encoding: Encoding, sources: Sources) -> None:
-    """Replace the stand-ins by what they stand for."""
-    for frame in made.PerFrameFunctionalGroupsSequence:
-        images = frame.DerivationImageSequence[0].SourceImageSequence
-        true = reference(sources.slices[_slice(frame)])
-        true.PurposeOfReferenceCodeSequence = images[0].PurposeOfReferenceCodeSequence
-        frame.DerivationImageSequence[0].SourceImageSequence = [true]
-    common_references(made, sources, [one for one in sources.series if one.series_instance_uid == encoding.volume.series_instance_uid])
-    made.SourceImageSequence = instances(sources.instances)
+    made.NumberOfFrames = len(frames)
+    if evenly_spaced(sources.planes, np.arange(len(frames))):
+        made.DimensionOrganizationType = "3D"
+    del made.FloatPixelData
 
 
 def _anatomy(encoding: Encoding, sources: Sources) -> Dataset:

@@ -11,7 +11,7 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels.encoders.base import get_encoder
 from pydicom.uid import UID, JPEGLSLossless, RLELossless
 
-_ELEMENT = b"\xe0\x7f\x10\x00"
+PIXEL_DATA, FLOAT_PIXEL_DATA = b"\xe0\x7f\x10\x00", b"\xe0\x7f\x08\x00"
 _UNDEFINED = b"\xff\xff\xff\xff"
 _END_OF_FRAGMENTS = b"\xfe\xff\xdd\xe0\0\0\0\0"
 _LONGEST = 2**32 - 2
@@ -21,7 +21,7 @@ _PLUGINS = {RLELossless: "pylibjpeg", JPEGLSLossless: "pyjpegls"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pixels:
-    """The value of Pixel Data (7FE0,0010).
+    """The value of Pixel Data (7FE0,0010), or of Float Pixel Data (7FE0,0008).
 
     Attributes
     ----------
@@ -37,13 +37,14 @@ class Pixels:
     size: int
     write: Callable[[NDArray[np.uint8]], None]
     fragments: bool = False
+    element: bytes = PIXEL_DATA
 
     def append_to(self, file: BytesIO) -> None:
         """Write the element at the end of a file in Explicit VR Little Endian."""
         assert self.size <= _LONGEST, "no element is longer than 4 GiB (PS3.5 7.1)"
         even = self.size + self.size % 2
         file.seek(0, 2)
-        file.write(_ELEMENT + self.vr.encode() + b"\0\0" + (_UNDEFINED if self.fragments else even.to_bytes(4, "little")))
+        file.write(self.element + self.vr.encode() + b"\0\0" + (_UNDEFINED if self.fragments else even.to_bytes(4, "little")))
         begins = file.tell()
         # the file grows once, to its final size, all zeros
         file.seek(even - 1, 1)
