@@ -47,6 +47,7 @@ LOGGED = {
     "job.inferred": "The findings are on disk.",
     "job.lease_lost": "Another process had taken the job over; this one's findings were dropped.",
     "job.lease_not_renewed": "The journal could not be written to say that the job is still at work.",
+    "job.prior_mistaken": "A job compared with what is another patient's by now: it is cancelled, or its results in `sinks` have to go.",
     "job.parked": "A job cannot go on: a person decides.",
     "job.retry": "A job failed and is tried again by itself.",
     "leader.began": "Of all processes on the journal this one does the sweeps that only one should do.",

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from inference.applications.port import Accepts, Application, Takes
 from inference.errors import HilumError
 from node.domain.arrival import Arrival
-from node.domain.job import Priority
+from node.domain.job import Job, Priority
 from node.domain.route import Decision, Route
 from node.flow.pairing import Pairing
 from node.flow.routing import decide, holds_images, preference
@@ -20,10 +20,19 @@ _UNKNOWN_VERSION = "unknown"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """The jobs that routes ask for, and their decisions, with what there is to say of priors and whole studies."""
+    """What routes ask for.
+
+    Attributes
+    ----------
+    decisions
+        With what there is to say of priors and whole studies.
+    mistaken
+        Jobs that compare with what is another patient's by now, and that nothing takes the place of.
+    """
 
     jobs: list[NewJob]
     decisions: list[Decision]
+    mistaken: list[Job] = field(default_factory=list)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -81,18 +90,21 @@ class Asking:
 
         decisions = tried(self._routes, series)
         said: dict[tuple[str, str], list[str]] = {}
-        wishes = [
-            *self._on_series(arrival, series, decisions, said),
-            *self._on_studies(arrival, decisions, said, tried),
-        ]
+        on_series = self._on_series(series, decisions)
+        whole = [wish for wish in on_series if self._is_whole(arrival, wish, said)]
+        wishes = [*whole, *self._on_studies(arrival, decisions, said, tried)]
+        alone = [wish for wish in on_series if wish not in whole]
+        mistaken = [self._pairing.mistaken(arrival.study_instance_uid, wish.series[0], wish.application) for wish in alone]
         complete_at = arrival.completed_at or now
         jobs = [self._job(wish, complete_at) for wish in wishes]
-        return Asked(jobs=jobs, decisions=[self._with(decision, said) for decision in decisions])
+        return Asked(
+            jobs=jobs,
+            decisions=[self._with(decision, said) for decision in decisions],
+            mistaken=[job for job in mistaken if job is not None],
+        )
 
-    def _on_series(
-        self, arrival: Arrival, series: Sequence[SeriesContent], decisions: Sequence[Decision], said: dict[tuple[str, str], list[str]]
-    ) -> list[_Wish]:
-        """A wish for each application and series that is chosen; a pair's only where there is a prior."""
+    def _on_series(self, series: Sequence[SeriesContent], decisions: Sequence[Decision]) -> list[_Wish]:
+        """A wish for each application and series that is chosen."""
         by_uid = {content.series_instance_uid: content for content in series}
         routes = {route.name: route for route in self._routes}
         wishes: dict[tuple[str, str], _Wish] = {}
@@ -101,7 +113,7 @@ class Asking:
                 if not self._accepts(application).whole_study:
                     wish = _Wish(application=application, series=[by_uid[decision.series_instance_uid]])
                     wishes.setdefault((decision.series_instance_uid, application), wish).routes.append(routes[decision.route])
-        return [wish for wish in wishes.values() if self._is_whole(arrival, wish, said)]
+        return list(wishes.values())
 
     def _is_whole(self, arrival: Arrival, wish: _Wish, said: dict[tuple[str, str], list[str]]) -> bool:
         """Whether the wish has all that it needs; a pair gets its prior here."""

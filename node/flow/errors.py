@@ -25,6 +25,16 @@ class PixelsGone(InputError):
     remedy = "Send the study again and `hilum jobs retry JOB` (or keep pixels longer: `store: {keep: …}`)."
 
 
+class PriorMistaken(InputError):
+    """What a job compared with turned out to be another patient's: somebody corrected a patient ID."""
+
+    code = "HLM-3084"
+    remedy = (
+        "Look at the results of the job in the sinks that the event names, and have them removed: they compare two people. The study is "
+        "compared anew by itself as soon as there is a prior that is its own."
+    )
+
+
 class DeliveredBefore(InputError):
     """Every sink has these results already; only the journal does not know, because it was replaced by an older copy of itself."""
 

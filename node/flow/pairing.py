@@ -7,7 +7,7 @@ from inference.applications.port import Application, Takes
 from inference.errors import HilumError
 from node.domain.arrival import Arrival
 from node.domain.job import Job
-from node.domain.patient import studied_at
+from node.domain.patient import patient_of, studied_at
 from node.domain.route import Route
 from node.domain.state import ArrivalState, JobState
 from node.flow.priors import Choice, EarlierStudy, choose
@@ -47,16 +47,25 @@ class Pairing:
         except HilumError:
             return False
 
-    def prior_of(self, study: str, current: SeriesContent, routes: Sequence[Route], application: str) -> Prior:
-        """The prior of a series of `study`, by the first of `routes` that finds one."""
+    def prior_of(
+        self,
+        study: str,
+        current: SeriesContent,
+        routes: Sequence[Route],
+        application: str,
+        known: dict[str, list[SeriesContent]] | None = None,
+    ) -> Prior:
+        """The prior of a series of `study`, by the first of `routes` that finds one; `known` are series that were read already."""
+        known = {} if known is None else known
         when = studied_at(current.view.header)
         modalities = {str(value) for value in current.view.header.get("Modality", ())}
         near = [one for one in self._journal.related(study) if one.modality in modalities and one.studied_at <= when]
         used = self._used(study, current, application)
-        of_study: dict[str, list[SeriesContent]] = {
-            each: contents(self._journal.study_instances(each))
-            for each in list(dict.fromkeys(one.study_instance_uid for one in near))[:_MOST]
-        }
+        of_study: dict[str, list[SeriesContent]] = {}
+        for each in list(dict.fromkeys(one.study_instance_uid for one in near))[:_MOST]:
+            if each not in known:
+                known[each] = contents(self._journal.study_instances(each))
+            of_study[each] = known[each]
         earlier = [self._earlier(each, members, used) for each, members in of_study.items()]
         choices = [choose(current.view, earlier, route) for route in routes]
         chosen = next((choice for choice in choices if choice.series_instance_uid is not None), choices[0])
@@ -71,13 +80,28 @@ class Pairing:
         if not any(self.compares(application) for route in self._routes for application in route.run):
             return {}
         earliest = min((studied_at(content.view.header) for content in came), default="")
+        latest = max((studied_at(content.view.header) for content in came), default="")
         later = [one.study_instance_uid for one in self._journal.related(arrival.study_instance_uid) if one.studied_at >= earliest]
+        uids, known = {content.series_instance_uid for content in came}, dict[str, list[SeriesContent]]()
         waiting: dict[int, str] = {}
         for study in list(dict.fromkeys(reversed(later)))[:_MOST]:
             for other in self._latest(study):
-                if self._would_change(other, {content.series_instance_uid for content in came}):
+                if self._would_change(other, uids, latest, known):
                     waiting[other.id] = f"study {arrival.study_instance_uid} came, which it is compared with"
         return waiting
+
+    def mistaken(self, study: str, current: SeriesContent, application: str) -> Job | None:
+        """The standing job on a series, where what it compares with is by now another patient's: somebody corrected an ID."""
+        job = self.live_job(study, current.series_instance_uid, application)
+        if job is None:
+            return None
+        mine = patient_of(current.view.header)
+        used = {(one.study_instance_uid, one.series_instance_uid) for one in self._journal.job_instances(job.id)}
+        for other, series in sorted(used - {(study, current.series_instance_uid)}):
+            now = [content for content in contents(self._journal.study_instances(other)) if content.series_instance_uid == series]
+            if any((theirs := patient_of(content.view.header)) is not None and theirs != mine for content in now):
+                return job
+        return None
 
     def live_job(self, study: str, series: str, application: str) -> Job | None:
         """The job that stands for this series and application, if there is one."""
@@ -92,7 +116,7 @@ class Pairing:
             newest[arrival.peer, arrival.series_instance_uid] = arrival
         return [arrival for arrival in newest.values() if arrival.state is ArrivalState.ROUTED]
 
-    def _would_change(self, arrival: Arrival, came: Collection[str]) -> bool:
+    def _would_change(self, arrival: Arrival, came: set[str], latest: str, known: dict[str, list[SeriesContent]]) -> bool:
         decisions = [decision for decision in self._journal.decisions(arrival.id) if decision.chosen]
         series = {content.series_instance_uid: content for content in self._series(arrival)}
         routes = {route.name: route for route in self._routes}
@@ -105,10 +129,12 @@ class Pairing:
                     asked.setdefault((decision.series_instance_uid, application), []).append(route)
         for (uid, application), askers in asked.items():
             current = series[uid]
-            if current.unfit() is not None:
+            used = self._used(arrival.study_instance_uid, current, application)
+            overtaken = bool(used) and min(used.values()) > latest and not came & used.keys()
+            if overtaken or current.unfit() is not None:
                 continue
-            prior = self.prior_of(arrival.study_instance_uid, current, askers, application)
-            concerned = {prior.choice.series_instance_uid, *self._used(arrival.study_instance_uid, current, application)}
+            prior = self.prior_of(arrival.study_instance_uid, current, askers, application, known)
+            concerned = {prior.choice.series_instance_uid, *used}
             if not concerned.isdisjoint(came) and self._differs(arrival.study_instance_uid, current, prior, application):
                 return True
         return False
@@ -118,11 +144,12 @@ class Pairing:
         wanted = None if prior.content is None else digest_of([current, prior.content])
         return wanted != (None if job is None else job.input_digest)
 
-    def _used(self, study: str, current: SeriesContent, application: str) -> set[str]:
-        """The series that the standing job compares with: it stays its prior after its pixels are gone."""
+    def _used(self, study: str, current: SeriesContent, application: str) -> dict[str, str]:
+        """The series that the standing job compares with, and of when each is: it stays the prior after its pixels are gone."""
         job = self.live_job(study, current.series_instance_uid, application)
-        used = {instance.series_instance_uid for instance in self._journal.job_instances(job.id)} if job is not None else set()
-        return used - {current.series_instance_uid}
+        used = self._journal.job_instances(job.id) if job is not None else []
+        own = current.series_instance_uid
+        return {one.series_instance_uid: studied_at(one.header) for one in used if one.series_instance_uid != own}
 
     def _earlier(self, study: str, members: Sequence[SeriesContent], used: Collection[str]) -> EarlierStudy:
         reasons = {member.series_instance_uid: member.unfit() for member in members if member.series_instance_uid not in used}

@@ -2,11 +2,14 @@
 
 import time
 from collections.abc import Callable
+from datetime import datetime
 
 from inference.applications.port import Application
 from node.domain.arrival import Arrival
+from node.domain.job import Job
 from node.domain.state import ArrivalState, JobState
 from node.flow.asking import Asking
+from node.flow.errors import PriorMistaken
 from node.flow.pairing import Pairing
 from node.flow.port import Clock
 from node.flow.series import series_of
@@ -69,9 +72,23 @@ class RouteStage:
         if revised:
             event("arrival.awaited", arrival=arrival.id, revised=sorted(revised))
         self._tell(asked.jobs, jobs)
+        for job in asked.mistaken:
+            self._withdraw(job, now)
         if not any(decision.chosen for decision in asked.decisions):
             metrics.UNMATCHED.add(peer=arrival.peer or metrics.STRANGER)
             event("arrival.unmatched", arrival=arrival.id, peer=arrival.peer, routes=len(self._config.routes))
+
+    def _withdraw(self, job: Job, now: datetime) -> None:
+        """End a job that compares two people; what has left already a person has to find."""
+        reason = "the prior that it compares with is another patient's: the patient ID was corrected"
+        done = job.state is JobState.DONE
+        if done:
+            self._journal.note(
+                "job", job.id, "job.prior_mistaken", f"{PriorMistaken.code} {reason}; its results stand in {', '.join(job.sinks)}", now
+            )
+        else:
+            self._journal.end_job(job.id, None, JobState.CANCELLED, PriorMistaken.code, reason, now)
+        alarm("job.prior_mistaken", job=job.id, application=job.application, code=PriorMistaken.code, sinks=job.sinks, delivered=done)
 
     def _tell(self, asked: list[NewJob], jobs: list[int]) -> None:
         for job, wanted in zip(jobs, asked, strict=False):  # none when a later revision was routed first

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from node.domain.instance import Standing
 from node.domain.job import Job
 from node.domain.route import Route
 from node.domain.state import ArrivalState, JobState
-from node.flow.errors import PixelsGone
+from node.flow.errors import PixelsGone, PriorMistaken
 from node.flow.route import RouteStage
 from node.flow.settle import Settle
 from node.journal.port import CameAgain
@@ -217,6 +218,69 @@ def test_a_current_series_whose_pixels_are_gone_parks(pairs: MiniNode) -> None:
     pairs.receive("2.1", "2.1.1", [5], **NOW)
     route(pairs)
     assert [(one.state, one.code) for one in pairs.jobs()][1:] == [(JobState.PARKED, PixelsGone.code)]
+
+
+def correct(node: MiniNode, study: str, ids: Sequence[int], **header: Any) -> None:
+    """The sender corrects headers and sends every instance again."""
+    for number, old in enumerate(ids, start=1):
+        node.receive(study, f"{study}.1", [number], replaces=old, changed="corrected", **header)
+
+
+def deliver(node: MiniNode) -> None:
+    """The job that waits is analysed, and its results are delivered."""
+    job = node.journal.claim_job("work", node.clock(), timedelta(minutes=1))
+    assert job is not None
+    assert job.lease is not None
+    node.journal.inferred(job.id, job.lease, "findings", "model", node.clock())
+    node.journal.encoded(job.id, job.lease, [], node.clock())
+    delivery = node.journal.claim_delivery("flow", node.clock(), timedelta(minutes=1))
+    assert delivery is not None
+    assert delivery.lease is not None
+    node.journal.delivered(delivery.id, delivery.lease, node.clock())
+
+
+@pytest.mark.parametrize("delivered", [False, True])
+def test_a_prior_that_turns_out_to_be_anothers_ends_the_job(pairs: MiniNode, delivered: bool) -> None:
+    """Somebody corrects the patient ID of last year's study: the comparison of two people is cancelled, or, where its results left
+    already, told to a person; the reason of the decision is new."""
+    ids = pairs.receive("1.1", "1.1.1", **THEN)
+    pairs.receive("2.1", "2.1.1", **NOW)
+    route(pairs)
+    if delivered:
+        deliver(pairs)
+    correct(pairs, "1.1", ids, **{**THEN, "PatientID": "4712"})
+    route(pairs)
+    (job,) = pairs.jobs()
+    assert job.state is (JobState.DONE if delivered else JobState.CANCELLED)
+    if delivered:
+        assert "job.prior_mistaken" in [event.name for event in pairs.journal.events("job", job.id)]
+    else:
+        assert (job.code, "another patient's" in str(job.reason)) == (PriorMistaken.code, True)
+    assert reason(pairs, "2.1").endswith("no prior: no earlier study of this patient is here")
+
+
+def test_a_prior_that_turns_out_to_be_anothers_is_replaced_where_there_is_another(pairs: MiniNode) -> None:
+    """The study before it is compared with instead, and the job says what it replaces."""
+    pairs.receive("0.1", "0.1.1", **{**THEN, "StudyDate": "20240601"})
+    ids = pairs.receive("1.1", "1.1.1", **THEN)
+    pairs.receive("2.1", "2.1.1", **NOW)
+    route(pairs)
+    correct(pairs, "1.1", ids, **{**THEN, "PatientID": "4712"})
+    route(pairs)
+    last = pairs.jobs()[-1]
+    assert (last.series_instance_uid, series_of(pairs, last), last.state) == ("2.1.1", {"2.1.1", "0.1.1"}, JobState.QUEUED)
+    assert last.predecessor is not None
+
+
+def test_an_older_study_that_comes_later_changes_nothing(pairs: MiniNode) -> None:
+    """A migration from new to old: what has a newer prior is not routed again."""
+    pairs.receive("1.1", "1.1.1", **THEN)
+    pairs.receive("2.1", "2.1.1", **NOW)
+    route(pairs)
+    pairs.receive("0.1", "0.1.1", **{**THEN, "StudyDate": "20240601"})
+    route(pairs)
+    revisions = {arrival.study_instance_uid: arrival.revision for arrival in pairs.arrivals()}
+    assert revisions == {"1.1": 2, "2.1": 1, "0.1": 1}, "1.1 had no prior before"
 
 
 # ---- whole studies
