@@ -298,7 +298,7 @@ result_object = Table(
         nullable=False,
         server_default="",
         comment="of masks and the reports that refer to them: binary | labelmap | either with +<compression>; of narratives and pdf the "
-        "language; empty for what has one form",
+        "language, with +<form> where they refer to masks that are not binary; empty for what has one form",
     ),
     Index("ix_result_object_job_id", "job_id"),
     comment="One encoded DICOM object; its bytes never change.",

@@ -93,7 +93,8 @@ class Encoded:
     """One Part 10 object, checked.
 
     `form` tells apart what exists in several forms, of which a sink gets one: of segmentations and the reports that refer to them
-    "binary", "labelmap", "labelmap+jpeg-ls" …; of narratives the language; "" for everything else.
+    "binary", "labelmap", "labelmap+jpeg-ls" …; of narratives the language, with the form of the masks that they refer to where it is not
+    binary ("en+labelmap"); "" for everything else.
     """
 
     kind: Kind

@@ -20,8 +20,7 @@ def upgrade() -> None:
             sa.Text(),
             nullable=False,
             server_default="",
-            comment="of masks and the reports that refer to them: binary | labelmap | either with +<compression>; of narratives and pdf the "
-            "language; empty for what has one form",
+            comment="of masks and the reports that refer to them: binary | labelmap | either with +<compression>; of narratives and pdf the language, with +<form> where they refer to masks that are not binary; empty for what has one form",
         ),
     )
     op.add_column(
