@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 
-_NEWER = {"1.2.840.10008.5.1.4.1.1.66.7": "Label Map Segmentation Storage"}
+LABEL_MAP_STORAGE = "1.2.840.10008.5.1.4.1.1.66.7"
+"""Label Map Segmentation Storage (PS3.4 B.5)."""
+
+_NEWER = {LABEL_MAP_STORAGE: "Label Map Segmentation Storage"}
 """SOP classes that pydicom's dictionary does not have yet (PS3.6 A)."""
 
 

@@ -24,10 +24,10 @@ from inference.applications.port import (
     SaliencyOutput,
     SegmentOutput,
 )
-from node.domain.context import Context
+from node.domain.context import LABEL_MAP_STORAGE, Context
 from node.domain.profile import Form, Kind, Profile
 from node.results.derived_acquired import CLASSIC
-from node.results.seg_forms import LABEL_MAP_STORAGE, LABEL_MAPS, SYNTAXES
+from node.results.seg_forms import LABEL_MAPS, SYNTAXES
 
 _CLASSES = {
     Kind.SR: Comprehensive3DSRStorage,

@@ -107,7 +107,7 @@ def test_a_peer_that_takes_no_compression_gets_the_pixels(archive: Archive, tmp_
     assert original.file_meta.TransferSyntaxUID == JPEG2000Lossless
     scp = archive((str(original.SOPClassUID), [str(ImplicitVRLittleEndian)]))
     (status,) = _requestor(scp.port).store([str(source)])
-    assert status.status == 0x0000
+    assert (status.status, status.detail) == (0x0000, "sent in Implicit VR Little Endian")
     (syntax, data) = scp.received[0]
     assert syntax == ImplicitVRLittleEndian
     assert original.pixel_array.astype("<i2").tobytes() in data
