@@ -12,10 +12,11 @@ from typing import BinaryIO
 from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag
 
 from inference.imaging.errors import MissingAttribute, NotDicom
+from node.domain.characters import encodings
 from node.domain.header import Header, Value
 from node.domain.uid import derive_uid
 from node.flow.elements import Buffer, Coding, Element, Part10, items, take_apart, walk
-from node.flow.values import LONGEST, encodings, plain
+from node.flow.values import LONGEST, plain
 
 _CHARACTER_SET = 0x00080005
 _CONTRIBUTING_EQUIPMENT = 0x0018A001

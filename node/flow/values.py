@@ -3,10 +3,8 @@
 import math
 import struct
 from collections.abc import Sequence
-from functools import lru_cache
 
-from pydicom.charset import convert_encodings, decode_bytes
-
+from node.domain.characters import decoded
 from node.domain.header import Value
 from node.flow.elements import Buffer
 
@@ -18,22 +16,7 @@ _PLAIN_TEXT = frozenset(b"AE AS CS DA DT TM UI UR".split())
 _ONE_VALUE = frozenset(b"ST LT UT UR".split())
 _NUMBERS = {b"US": "H", b"SS": "h", b"UL": "I", b"SL": "i", b"UV": "Q", b"SV": "q", b"FL": "f", b"FD": "d"}
 _DECIMAL = frozenset("0123456789+-.eE")
-_DELIMITERS = {ord(c) for c in "\\^=\n\r\t\f"}
-"""What ends a code extension in a value (PS3.5 6.1.2.5.3)."""
-_DEFAULT_REPERTOIRE = ("iso8859",)
 _NO_CONTROLS = dict.fromkeys(code for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\r\t\f")
-
-
-@lru_cache(maxsize=256)
-def encodings(character_set: bytes) -> tuple[str, ...]:
-    """Python's names for a Specific Character Set (0008,0005); unknown ones count as the default repertoire."""
-    names = [name.strip() for name in character_set.decode("ascii", "replace").rstrip("\0 ").split("\\")]
-    if not any(names):
-        return _DEFAULT_REPERTOIRE
-    try:
-        return tuple(convert_encodings(names))
-    except (LookupError, ValueError):  # a damaged name
-        return _DEFAULT_REPERTOIRE
 
 
 def plain(vr: bytes, raw: Buffer, order: str, character_set: Sequence[str]) -> tuple[Value, ...] | None:
@@ -57,23 +40,13 @@ def plain(vr: bytes, raw: Buffer, order: str, character_set: Sequence[str]) -> t
 
 def _texts(vr: bytes, raw: bytes, character_set: Sequence[str]) -> tuple[str, ...]:
     # what is left of control characters would speak to the terminal or the log of whoever looks at the value
-    text = _decoded(raw, character_set).translate(_NO_CONTROLS)
+    text = decoded(raw, character_set).translate(_NO_CONTROLS)
     if vr in _ONE_VALUE:
         whole = text.rstrip(" ")
         return (whole,) if whole else ()
     # split after decoding: in GB18030 and JIS X 0208 a backslash may be half of a character
     values = tuple(part.strip(" ") for part in text.split("\\"))
     return values if any(values) else ()
-
-
-def _decoded(raw: bytes, character_set: Sequence[str]) -> str:
-    if raw.isascii() and b"\x1b" not in raw:
-        return raw.decode("ascii")
-    try:
-        text = decode_bytes(raw, character_set, _DELIMITERS)
-    except (LookupError, ValueError):  # a character set that names one of Python's codecs that are no text encodings
-        text = raw.decode("iso8859")
-    return text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates could not be stored
 
 
 def _finite(number: float) -> Value:

@@ -8,13 +8,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from pydicom.datadict import dictionary_VM, dictionary_VR
-from pydicom.dataelem import DataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
-from pydicom.tag import Tag
+from pydicom.tag import BaseTag, Tag
 from pydicom.valuerep import PersonName, format_number_as_ds
 
+from node.domain.characters import DEFAULT_REPERTOIRE, decoded, encodings
 from node.domain.uid import is_uid
 
 CHARACTER_SET = "ISO_IR 192"
@@ -95,11 +96,9 @@ def cleaned(source: Dataset, keyword: str) -> DataElement | None:
     if tag not in source:
         return None
     try:
-        element = source[tag]
-        value = element.value
+        return _element(tag, dictionary_VR(tag), _sent(source, tag, _encodings(source)), _encodings(source))
     except _UNREADABLE:
         return None
-    return _element(element.tag, dictionary_VR(tag), value)
 
 
 def text(source: Dataset, keyword: str) -> str:
@@ -119,9 +118,31 @@ def decimal(value: Any) -> str:
     return format_number_as_ds(float(value))
 
 
-def _element(tag: Any, vr: str, value: Any) -> DataElement | None:
+def _encodings(source: Dataset, inherited: tuple[str, ...] = DEFAULT_REPERTOIRE) -> tuple[str, ...]:
+    """The character sets of a data set or an item: its own, else those around it (PS3.3 C.12.1.1.2)."""
+    if "SpecificCharacterSet" not in source:
+        return inherited
+    element = source.get_item("SpecificCharacterSet")
+    value = element.value if element is not None else None
+    if isinstance(value, bytes):
+        return encodings(value)
+    return encodings("\\".join(str(each) for each in _each(value)).encode("ascii", "replace"))
+
+
+def _sent(source: Dataset, tag: BaseTag, declared: tuple[str, ...]) -> Any:
+    """The value of an element; text from its bytes, as long as nobody else has converted it."""
+    element: Any = source.get_item(tag)
+    vr = dictionary_VR(tag)
+    if vr in _TEXT and isinstance(element, RawDataElement) and isinstance(element.value, bytes):
+        text = decoded(element.value, declared)
+        # parted behind the decoding: in some character sets a backslash is half of a character
+        return text.split("\\") if vr == "PN" or dictionary_VM(tag) != "1" else text
+    return source[tag].value
+
+
+def _element(tag: BaseTag, vr: str, value: Any, declared: tuple[str, ...]) -> DataElement | None:
     if vr == "SQ":
-        items = [_item(item) for item in value or ()]
+        items = [_item(item, declared) for item in value or ()]
         kept = Sequence([item for item in items if len(item)])
         return DataElement(tag, "SQ", kept) if len(kept) else None
     values = [mended for each in _each(value) if (mended := _value(vr, each)) is not None]
@@ -130,13 +151,13 @@ def _element(tag: Any, vr: str, value: Any) -> DataElement | None:
     return DataElement(tag, vr, values if len(values) > 1 and dictionary_VM(tag) != "1" else values[0])
 
 
-def _item(item: Dataset) -> Dataset:
+def _item(item: Dataset, inherited: tuple[str, ...]) -> Dataset:
     """An item of a sequence; elements that no dictionary knows (private ones) stay behind."""
     mended = Dataset()
+    declared = _encodings(item, inherited)
     for tag in sorted(item.keys()):
         try:
-            element = item[tag]
-            found = None if tag.is_private else _element(element.tag, dictionary_VR(tag), element.value)
+            found = None if tag.is_private else _element(tag, dictionary_VR(tag), _sent(item, tag, declared), declared)
         except _UNREADABLE:
             continue
         if found is not None:

@@ -33,6 +33,25 @@ NAMES = [
     (["GB18030"], b"Wang^XiaoDong=\xcd\xf5^\xd0\xa1\xb6\xab", "Wang^XiaoDong=王^小东"),
     (["ISO_IR 192"], "Wang^XiaoDong=王^小東".encode(), "Wang^XiaoDong=王^小東"),
     ([], b"Doe^Ja\x00ne", "Doe^Jane"),
+    (["", "ISO 2022 IR 58"], b"Zhang^XiaoDong=\x1b$)A\xd5\xc5^\x1b$)A\xd0\xa1\xb6\xab", "Zhang^XiaoDong=张^小东"),
+    (["GBK"], "Wang^XiaoDong=王^小东".encode("gbk"), "Wang^XiaoDong=王^小东"),
+    # the second byte of some characters is a backslash's
+    (["GB18030"], "Wang=乗^侰㐂".encode("gb18030"), "Wang=乗^侰㐂"),
+    (["ISO_IR 166"], "นามสกุล^ชื่อ".encode("tis-620"), "นามสกุล^ชื่อ"),
+    (["ISO_IR 127"], "قباني^لنزار".encode("iso8859-6"), "قباني^لنزار"),
+    (
+        ["ISO 2022 IR 13", "ISO 2022 IR 87"],
+        b"\xd4\xcf\xc0\xde^\xc0\xdb\xb3=\x1b$B;3ED\x1b(J^\x1b$BB@O:\x1b(J",
+        "ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎",
+    ),
+    # declared to be ASCII: UTF-8 where it is valid, Latin-1 where it is not
+    ([], "Wang^XiaoDong=王^小東".encode(), "Wang^XiaoDong=王^小東"),
+    ([], "Müller^Jürgen".encode("latin-1"), "Müller^Jürgen"),
+    (["nonsense"], "Müller^Jürgen".encode("latin-1"), "Müller^Jürgen"),
+    # declared to be UTF-8, which it is not
+    (["ISO_IR 192"], "Müller^Jürgen".encode("latin-1"), "Müller^Jürgen"),
+    # declared to be Latin-1, which any bytes are: an archive reads it so, and finds the patient under this name only
+    (["ISO_IR 100"], "Müller^Jürgen".encode(), "MÃ¼ller^JÃ¼rgen"),
 ]
 
 

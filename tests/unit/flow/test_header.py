@@ -113,7 +113,10 @@ def test_implicit_elements_under_an_explicit_syntax_are_understood() -> None:
         (b"", b"Buc^J\xe9r\xf4me", "Buc^Jérôme"),  # no character set declared: most such senders mean Latin-1
         (b"NO SUCH SET ", b"Buc^J\xe9r\xf4me", "Buc^Jérôme"),
         (b"rot13 ", b"Buc^J\xe9r\xf4me", "Buc^Jérôme"),  # one of Python's codecs, and no text encoding
-        (b"ISO_IR 192", b"broken \xff\xfe", "broken \ufffd\ufffd"),
+        (b"ISO_IR 192", b"broken \xff\xfe", "broken ÿþ"),  # no UTF-8: nothing of it is lost
+        (b"ISO_IR 192", b"\xe7\x8e\x8b^\xe5\xb0", "王^\ufffd"),  # UTF-8, cut off in the middle of a character
+        (b"", "王^小".encode(), "王^小"),  # declared to be ASCII, and valid UTF-8
+        (b"\\ISO 2022 IR 58", b"Zhang^\x1b$)A\xd5\xc5", "Zhang^张"),
     ],
 )
 @pytest.mark.filterwarnings("ignore")
