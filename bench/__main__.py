@@ -14,6 +14,7 @@ _BENCHMARKS = (
     "send",
     "assemble",
     "encode",
+    "masks",
     "overhead",
     "embedded",
     "pipeline",

@@ -60,7 +60,7 @@ def _prepared(kind: str, files: Sequence[Path]) -> Callable[[], object]:
     return whole
 
 
-def _memory_mib(line: str) -> float:
+def memory_mib(line: str) -> float:
     """VmRSS (now) or VmHWM (the peak since it was last forgotten) of this process, as Linux counts."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return float(re.findall(rf"^{line}:\s+(\d+) kB", status, re.MULTILINE)[0]) / 1024
@@ -71,13 +71,13 @@ def alone(kind: str, folder: Path) -> None:
     task = _prepared(kind, sorted(folder.iterdir()))
     task()  # imports, and whatever the libraries keep
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # forget the peak: assembling has one too
-    before_mib = _memory_mib("VmRSS")
+    before_mib = memory_mib("VmRSS")
     seconds = []
     for _ in range(REPEATS):
         began = time.perf_counter()
         task()
         seconds.append(time.perf_counter() - began)
-    print(json.dumps({"seconds": seconds, "grew_mib": _memory_mib("VmHWM") - before_mib}))
+    print(json.dumps({"seconds": seconds, "grew_mib": memory_mib("VmHWM") - before_mib}))
 
 
 def measure() -> list[Row]:

@@ -39,6 +39,12 @@ class Frames:
     slices: NDArray[np.intp]
     places: NDArray[np.intp]
 
+    def lots(self) -> Iterator["Frames"]:
+        """The frames, a few at a time."""
+        for low in range(0, len(self.slices), _TOGETHER):
+            here = slice(low, low + _TOGETHER)
+            yield Frames(numbers=self.numbers[here], slices=self.slices[here], places=self.places[here])
+
 
 def frames_of(found: Sequence[Numbered], planes: Sequence[Dataset], *, labels: bool) -> Frames:
     """The frames that hold anything, along the slice normal; segment after segment, or (in label maps) one for all segments on a slice."""
@@ -135,7 +141,8 @@ def label(found: Sequence[Numbered], frames: Frames, out: NDArray[Any]) -> None:
     on_slice: dict[int, list[Numbered]] = {int(z): [] for z in frames.slices}
     for one in found:
         for z in one.slices.tolist():
-            on_slice[z].append(one)
+            if z in on_slice:
+                on_slice[z].append(one)
 
     def lot(first: int, last: int) -> None:
         for index in range(first, last):

@@ -1,6 +1,7 @@
 """Pixel data that goes straight into the file: it is never held twice."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -11,12 +12,13 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels.encoders.base import get_encoder
 from pydicom.uid import UID, JPEGLSLossless, RLELossless
 
+from node.results.rle import rle_frames
+
 PIXEL_DATA, FLOAT_PIXEL_DATA = b"\xe0\x7f\x10\x00", b"\xe0\x7f\x08\x00"
 _UNDEFINED = b"\xff\xff\xff\xff"
 _END_OF_FRAGMENTS = b"\xfe\xff\xdd\xe0\0\0\0\0"
 _LONGEST = 2**32 - 2
-_PLUGINS = {RLELossless: "pylibjpeg", JPEGLSLossless: "pyjpegls"}
-"""Named, because the library would take GDCM first, whose writer of RLE ends the process at frames with an odd number of pixels."""
+_THREADS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,10 +55,30 @@ class Pixels:
             self.write(np.frombuffer(part, dtype=np.uint8))
 
 
-def encapsulated(frames: NDArray[Any], syntax: UID) -> Pixels:
-    """Frames (frame, row, column) of unsigned values, each compressed without loss and in a fragment of its own, behind an offset table."""
+def encapsulated(lots: Iterable[Callable[[], NDArray[Any]]], syntax: UID) -> Pixels:
+    """Frames, each compressed without loss and in a fragment of its own, behind an offset table.
+
+    Parameters
+    ----------
+    lots
+        What makes some frames, (frame, row, column) of unsigned values; a few lots are held at a time.
+    """
+
+    def compressed(make: Callable[[], NDArray[Any]]) -> list[bytes]:
+        return rle_frames(make()) if syntax == RLELossless else _jpeg_ls(make())
+
+    with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="compress") as pool:
+        value = encapsulate([frame for lot in pool.map(compressed, lots) for frame in lot]) + _END_OF_FRAGMENTS
+
+    def write(out: NDArray[np.uint8]) -> None:
+        out[:] = np.frombuffer(value, dtype=np.uint8)
+
+    return Pixels(vr="OB", size=len(value), write=write, fragments=True)
+
+
+def _jpeg_ls(frames: NDArray[Any]) -> list[bytes]:
     _, rows, columns = frames.shape
-    encoder = get_encoder(syntax)
+    encoder = get_encoder(JPEGLSLossless)
     described = {
         "rows": rows,
         "columns": columns,
@@ -67,9 +89,4 @@ def encapsulated(frames: NDArray[Any], syntax: UID) -> Pixels:
         "bits_stored": 8 * frames.dtype.itemsize,
         "photometric_interpretation": "MONOCHROME2",
     }
-    value = encapsulate([encoder.encode(frame, encoding_plugin=_PLUGINS[syntax], **described) for frame in frames]) + _END_OF_FRAGMENTS
-
-    def write(out: NDArray[np.uint8]) -> None:
-        out[:] = np.frombuffer(value, dtype=np.uint8)
-
-    return Pixels(vr="OB", size=len(value), write=write, fragments=True)
+    return [encoder.encode(frame, encoding_plugin="pyjpegls", **described) for frame in frames]

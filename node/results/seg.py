@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import highdicom as hd
 import numpy as np
 from highdicom.color import CIELabColor
 from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentationTypeValues, SegmentDescription
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import UID, ExplicitVRLittleEndian
@@ -19,7 +22,7 @@ from node.results.identity import MANUFACTURER, Identity, model_names, software_
 from node.results.pixels import Pixels, encapsulated
 from node.results.planes import Sources
 from node.results.port import Encoding
-from node.results.seg_forms import CODECS, LABEL_MAPS, SYNTAXES
+from node.results.seg_forms import LABEL_MAPS, SYNTAXES
 from node.results.segments import Numbered, overlap
 from node.results.written import hold, hold_frames, references, settled
 
@@ -106,11 +109,15 @@ def _pixels(made: Dataset, found: Sequence[Numbered], frames: Frames, syntax: UI
         size=count * rows * columns * dtype.itemsize,
         write=lambda out: label(found, frames, out.view(dtype).reshape(count, rows, columns)),
     )
-    if syntax not in CODECS:
+    if not syntax.is_encapsulated:
         return native
-    values = np.zeros((count, rows, columns), dtype=dtype)
-    label(found, frames, values)
-    return encapsulated(values, syntax)
+
+    def lot(some: Frames) -> NDArray[Any]:
+        values = np.zeros((len(some.slices), rows, columns), dtype=dtype)
+        label(found, some, values)
+        return values
+
+    return encapsulated([partial(lot, some) for some in frames.lots()], syntax)
 
 
 def algorithm(encoding: Encoding) -> hd.AlgorithmIdentificationSequence:

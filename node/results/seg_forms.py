@@ -25,8 +25,6 @@ SYNTAXES = {
 Deflated Image Frame Compression (1.2.840.10008.1.2.8.1) would leave the header readable, but neither DCMTK 3.6 nor Orthanc 1.10 nor the
 library reads it; all three inflate whole data sets.
 """
-CODECS = {RLELossless: "pylibjpeg-rle", JPEGLSLossless: "pyjpegls"}
-"""Which distribution compresses the frames of label maps; its version decides over the bytes."""
 LABEL_MAPS = frozenset({Form.LABELMAP, Form.LABELMAP_RLE, Form.LABELMAP_JPEG_LS, Form.LABELMAP_DEFLATE})
 
 
@@ -54,4 +52,4 @@ def bytes_depend_on(form: Form) -> tuple[str, ...]:
     syntax = SYNTAXES.get(form)
     if syntax == DeflatedExplicitVRLittleEndian:
         return form.value, f"zlib {zlib.ZLIB_RUNTIME_VERSION}"
-    return (form.value, f"{CODECS[syntax]} {version(CODECS[syntax])}") if syntax in CODECS else (form.value,)
+    return (form.value, f"pyjpegls {version('pyjpegls')}") if syntax == JPEGLSLossless else (form.value,)
