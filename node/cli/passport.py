@@ -7,7 +7,7 @@ from node.cli import screen
 from node.cli.delivery_page import print_objects, print_trouble
 from node.cli.job_page import event_record, page, timeline
 from node.cli.job_series import other_series
-from node.domain.arrival import Arrival
+from node.domain.arrival import Arrival, Completeness
 from node.domain.header import Header
 from node.domain.instance import Instance, Standing
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from node.journal.port import Journal
+
+
+_COMPLETE = {None: ", more may come", Completeness.PRIOR.value: ", looked at again for a prior"}
 
 
 def passport(journal: "Journal", study: str) -> dict[str, Any]:
@@ -144,7 +147,7 @@ def _print_arrivals(console: "Console", content: dict[str, Any]) -> None:
     for arrival in content["arrivals"]:
         scope = "study" if arrival["series_uid"] is None else f"series {numbers.get(arrival['series_uid']) or arrival['series_uid']}"
         revised = f", revision {arrival['revision']}" if arrival["revision"] > 1 else ""
-        done = f", complete by {arrival['completed_by']}" if arrival["completed_by"] else ", more may come"
+        done = _COMPLETE.get(arrival["completed_by"], f", complete by {arrival['completed_by']}")
         sender = f"{arrival['peer'] or 'a stranger'} to {arrival['called']}"
         counted = screen.plural(arrival["instances"], "instance")
         console.print(f"\narrival {arrival['id']}: {scope} from {sender}{revised}: {counted}{done}", style="bold")
