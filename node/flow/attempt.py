@@ -79,6 +79,7 @@ class Attempt:
         if not self._journal.choose_form(delivery.id, self._token(), choice.form, choice.why, self._clock()):
             raise LeaseLost
         if choice.why:
+            metrics.FALLBACKS.add(sink=delivery.sink, form=choice.form.value)
             event("delivery.fallback", delivery=delivery.id, job=delivery.job, sink=delivery.sink, form=choice.form, reason=choice.why)
 
     def _send(self, objects: Sequence[ResultObject]) -> _Answers:
@@ -115,6 +116,8 @@ class Attempt:
         if selection.wanting:
             self._note("delivery.wanting", "; ".join(selection.wanting))
             event("delivery.wanting", delivery=self._delivery.id, job=self._delivery.job, sink=sink, reason="; ".join(selection.wanting))
+        for one in left_out:
+            metrics.LEFT_OUT_OBJECTS.add(sink=sink, kind=one.kind)
         for gone in (*selection.left_out, *untaken):
             if gone.one.id in pending:
                 uid = gone.one.sop_instance_uid

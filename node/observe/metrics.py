@@ -103,6 +103,18 @@ DELIVERIES = Counter(
 )
 DELIVERED_OBJECTS = Counter("hilum_delivered_objects_total", "Objects that a sink accepted.", "sink")
 DELIVERED_BYTES = Counter("hilum_delivered_bytes_total", "Bytes of the objects that a sink accepted.", "sink")
+FALLBACKS = Counter(
+    "hilum_fallbacks_total",
+    "Deliveries whose masks went in another form than the sink's profile asks for, by the form that went.",
+    "sink",
+    "form",
+)
+LEFT_OUT_OBJECTS = Counter(
+    "hilum_left_out_objects_total",
+    "Objects that a profile asks for and the sink takes in no form, where the profile does without.",
+    "sink",
+    "kind",
+)
 STUDY = Histogram(
     "hilum_study_seconds",
     "The whole way: from the last instance of a study (or series) to its results delivered. What an operator sends again does not count.",
