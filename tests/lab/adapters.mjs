@@ -1,11 +1,12 @@
 // What OHIF's own adapters (@cornerstonejs/adapters) make of one result object, without a browser.
 //
 // Run as `node --input-type=module - REQUEST < adapters.mjs` in the folder that holds lab.mjs (adapters.py makes it).
-// REQUEST is a JSON file: {object, as: "segmentation" | "report", sources: [paths], out: folder}. What is found goes to out/found.json;
-// of segmentations, each layer of label images also to out/N.raw: bytes, image after image in the order of `images`.
+// REQUEST is a JSON file: {object, as: "segmentation" | "report" | "map", sources: [paths], out: folder}. What is found goes to out/found.json;
+// of segmentations, each layer of label images also to out/N.raw: bytes, image after image in the order of `images`;
+// of maps, the values as the viewer lays them over the volume of the sources to out/map.raw: float32, in the order of `sorted`.
 
 import { readFileSync, writeFileSync } from 'node:fs';
-import { adaptersSEG, adaptersSR, core, dcmjs } from './lab.mjs';
+import { adaptersPMAP, adaptersSEG, adaptersSR, core, dcmjs } from './lab.mjs';
 
 // Node 18, which Debian has, lacks it
 globalThis.CustomEvent ??= class extends Event {
@@ -114,7 +115,16 @@ function report() {
   };
 }
 
-const found = request.as === 'report' ? report() : await segmentation();
+async function map() {
+  const { sortedImageIds } = core.utilities.sortImageIdsAndGetSpacing([...images.keys()]);
+  // called as OHIF's extension for maps does; it puts what comes back into a volume of the sources as it is
+  const { pixelData } = await adaptersPMAP.Cornerstone3D.ParametricMap.generateToolState(sortedImageIds, bytes(request.object), metadata);
+  writeFileSync(`${request.out}/map.raw`, Buffer.from(pixelData.buffer, pixelData.byteOffset, pixelData.byteLength));
+  return { sorted: sortedImageIds };
+}
+
+const made = { segmentation, report, map };
+const found = await made[request.as]();
 writeFileSync(
   `${request.out}/found.json`,
   JSON.stringify({ ...found, images: [...images].map(([id, { instance, frame }]) => ({ id, instance: instance.SOPInstanceUID, frame })) }),

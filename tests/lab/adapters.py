@@ -25,7 +25,7 @@ VERSION = "5.14.0"
 _ALSO = ("@babel/runtime@7.28.4", "esbuild@0.25.10")
 _ENTRY = """
 export * as core from '@cornerstonejs/core';
-export { adaptersSEG, adaptersSR } from '@cornerstonejs/adapters';
+export { adaptersPMAP, adaptersSEG, adaptersSR } from '@cornerstonejs/adapters';
 export { default as dcmjs } from 'dcmjs';
 """
 # what a browser or a newer Node has by itself
@@ -86,13 +86,13 @@ class Annotation:
 def modules() -> Path:
     """The folder that holds `lab.mjs`, fetched from npm and bundled when it is not in the cache."""
     with alone_in(f"adapters-{VERSION}") as folder:
-        bundle = folder / "lab.mjs"
-        if not bundle.exists():
+        bundle, entry = folder / "lab.mjs", folder / "entry.mjs"
+        if not bundle.exists() or entry.read_text() != _ENTRY:
             npm = program("npm", "npm")
             wanted = [f"@cornerstonejs/{name}@{VERSION}" for name in ("adapters", "core", "metadata", "tools")]
             install = [str(npm), "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", *wanted, *_ALSO]
             (folder / "package.json").write_text('{"private": true}\n')
-            (folder / "entry.mjs").write_text(_ENTRY)
+            entry.write_text(_ENTRY)
             with outside():
                 done = subprocess.run(install, cwd=folder, capture_output=True, timeout=300, check=False)
             if done.returncode:
@@ -153,6 +153,24 @@ def measurements_of(sr: Path, sources: Sequence[Path]) -> list[Annotation]:
         )
         for one in found["annotations"]
     ]
+
+
+def map_of(pmap: Path, sources: Sequence[Path]) -> tuple[NDArray[np.float32], Sequence[tuple[str, int]]]:
+    """A Parametric Map as the viewer lays it over the volume of its sources: (N, rows, columns), and (SOP Instance UID, frame) of the N
+    slices of that volume, in the order into which the viewer sorts them.
+
+    Raises
+    ------
+    AdaptersRefused
+        The adapter cannot show it.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder)
+        found = _ask("map", pmap, sources, out)
+        places = {one["id"]: (one["instance"], one["frame"]) for one in found["images"]}
+        header = pydicom.dcmread(pmap, stop_before_pixels=True, specific_tags=["Rows", "Columns"])
+        values = np.frombuffer((out / "map.raw").read_bytes(), dtype="<f4").reshape(-1, int(header.Rows), int(header.Columns))
+    return values, [places[one] for one in found["sorted"]]
 
 
 def _decoded(seg: Path, folder: Path) -> Path:

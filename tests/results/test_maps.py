@@ -21,6 +21,7 @@ from node.results.encode import encode
 from node.results.errors import MapDiffers, ReferencesDiffer
 from node.results.planes import read_sources
 from node.results.port import Encoded, Encoding
+from tests.lab import adapters
 from tests.lab.itk import paramap2itkimage
 from tests.lab.validators import dcentvfy, dciodvfy
 from tests.results import made
@@ -233,3 +234,18 @@ def test_a_map_that_was_written_otherwise_does_not_leave(tmp_path: Path) -> None
     images[0].ReferencedSOPInstanceUID = images[1].ReferencedSOPInstanceUID
     with pytest.raises(ReferencesDiffer):
         check([tampered(one, PerFrameFunctionalGroupsSequence=frames)], encoding, sources)
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("name", made.ORIENTATIONS)
+def test_the_viewer_lays_every_value_over_its_own_slice(tmp_path: Path, name: str) -> None:
+    """Result case 21: OHIF's own adapter under Node, on the volume that cornerstone sorts the sources into, whatever order they came in."""
+    files = made.series(tmp_path / "in", made.ORIENTATIONS[name], shape=(9, 16, 12))
+    volume = assemble(files)
+    found = saliency(volume)
+    (path,) = made.save([only(encode(encoding_of(files, found)), Kind.MAP)], tmp_path)
+    values, images = adapters.map_of(path, files[::-1])
+    slices = [source.sop_instance_uid for source in volume.sources]
+    assert len(values) == len(images) == len(slices)
+    for shown, (uid, _) in zip(values, images, strict=True):
+        assert np.array_equal(shown, found.values[slices.index(uid)])
