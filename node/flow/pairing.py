@@ -75,10 +75,13 @@ class Pairing:
         )
         return Prior(choice=chosen, content=content)
 
-    def awaiting(self, arrival: Arrival, came: Collection[SeriesContent]) -> dict[int, str]:
-        """The routed arrivals of later studies that would be compared with what came, or with something else than they were, and why."""
+    def awaiting(self, arrival: Arrival) -> dict[int, str]:
+        """The routed arrivals of later studies that would be compared with the study of `arrival`, or with something else than they were,
+        and why."""
         if not any(self.compares(application) for route in self._routes for application in route.run):
             return {}
+        # the whole study: until its last series was complete, none of it was anybody's prior
+        came = contents(self._journal.study_instances(arrival.study_instance_uid))
         earliest = min((studied_at(content.view.header) for content in came), default="")
         latest = max((studied_at(content.view.header) for content in came), default="")
         later = [one.study_instance_uid for one in self._journal.related(arrival.study_instance_uid) if one.studied_at >= earliest]

@@ -62,7 +62,7 @@ class RouteStage:
         series = series_of(self._journal, arrival, manifest)
         now = self._clock()
         asked = self._asking.of(arrival, series, manifest[0].calling_ae if manifest else "", now)
-        revised = self._pairing.awaiting(arrival, series)
+        revised = self._pairing.awaiting(arrival)
         try:
             jobs = self._journal.route(arrival.id, asked.decisions, asked.jobs, self._config.digest, now, revised=revised)
         except TransitionRefused:

@@ -18,7 +18,9 @@ from node.flow.errors import PixelsGone, PriorMistaken
 from node.flow.route import RouteStage
 from node.flow.settle import Settle
 from node.journal.port import CameAgain
-from tests.unit.flow.mini import APPLICATION, CountingPeer, MiniNode
+from node.settings.config import Scope
+from node.settings.config import Settle as Rule
+from tests.unit.flow.mini import APPLICATION, CT1, CountingPeer, MiniNode
 from tests.unit.flow.test_route import is_modality
 
 ACCEPTS = {
@@ -140,6 +142,21 @@ def test_a_prior_in_the_middle_of_arriving_is_waited_for(pairs: MiniNode) -> Non
     route(pairs)
     (job,) = pairs.jobs()
     assert len(pairs.journal.job_instances(job.id)) == 8
+
+
+def test_a_prior_whose_series_settle_one_by_one_is_waited_for_to_the_last(pairs: MiniNode) -> None:
+    """The archive's series settle by themselves: that of the scout, which nobody compares with, is the last, and makes the pair."""
+    rule = Rule(scope=Scope.SERIES, quiet=timedelta(seconds=10))
+    pairs.configure(peers={**pairs.config.peers, "ct1": replace(CT1, settle=rule)})
+    pairs.receive("2.1", "2.1.1", **NOW)
+    route(pairs)
+    pairs.receive("1.1", "1.1.1", **THEN)
+    settle(pairs)
+    pairs.receive("1.1", "1.1.2", [1], **{**THEN, "SeriesDescription": "scout"})
+    RouteStage(pairs.journal, pairs.config, pairs.clock, lambda name: "default", application_of).step()
+    assert pairs.jobs() == []
+    route(pairs)
+    assert [series_of(pairs, job) for job in pairs.jobs()] == [{"1.1.1", "2.1.1"}]
 
 
 def test_late_instances_of_the_prior_supersede_the_job(pairs: MiniNode) -> None:
