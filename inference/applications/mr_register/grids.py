@@ -77,7 +77,8 @@ def body_in(image: sitk.Image) -> sitk.Image:
     """1 in what is not air, with its hollows, and a margin around."""
     threshold = sitk.OtsuThresholdImageFilter()
     threshold.Execute(image)
-    body = image > threshold.GetThreshold() / 2
+    least = float(sitk.GetArrayViewFromImage(image).min())
+    body = image > (least + threshold.GetThreshold()) / 2
     body = sitk.BinaryFillhole(sitk.RelabelComponent(sitk.ConnectedComponent(body), sortByObjectSize=True) == 1)
     return sitk.BinaryDilate(body, [max(1, round(_MARGIN_MM / step)) for step in image.GetSpacing()])
 
