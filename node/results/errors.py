@@ -39,6 +39,13 @@ class PageDiffers(ResultError):
     code = "HLM-5006"
 
 
+class ResultTooLong(ResultError):
+    """The pixels of a result need more bytes than an element can have (4 GiB, PS3.5 7.1)."""
+
+    code = "HLM-5007"
+    remedy = "Route series of fewer slices to the application, or ask its author for fewer segments: no object holds such masks."
+
+
 class SourcesUnfit(ResultError):
     """The headers of the sources and the volume that was analysed do not belong together."""
 

@@ -5,6 +5,7 @@ Geometry is not looked at here (planes.py). Identifiers and names are never shor
 
 import re
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 from pydicom.datadict import dictionary_VM, dictionary_VR
@@ -90,9 +91,13 @@ def patient_and_study(source: Dataset) -> Dataset:
     return header
 
 
+_tag = cache(Tag)
+"""Looking a keyword up takes longer than reading the element."""
+
+
 def cleaned(source: Dataset, keyword: str) -> DataElement | None:
     """One attribute of a source as this node may write it; None when it is absent, empty, or beyond mending."""
-    tag = Tag(keyword)
+    tag = _tag(keyword)
     if tag not in source:
         return None
     try:

@@ -12,6 +12,7 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels.encoders.base import get_encoder
 from pydicom.uid import UID, JPEGLSLossless, RLELossless
 
+from node.results.errors import ResultTooLong
 from node.results.rle import rle_frames
 
 PIXEL_DATA, FLOAT_PIXEL_DATA = b"\xe0\x7f\x10\x00", b"\xe0\x7f\x08\x00"
@@ -42,8 +43,15 @@ class Pixels:
     element: bytes = PIXEL_DATA
 
     def append_to(self, file: BytesIO) -> None:
-        """Write the element at the end of a file in Explicit VR Little Endian."""
-        assert self.size <= _LONGEST, "no element is longer than 4 GiB (PS3.5 7.1)"
+        """Write the element at the end of a file in Explicit VR Little Endian.
+
+        Raises
+        ------
+        ResultTooLong
+            No element is that long.
+        """
+        if self.size > _LONGEST:
+            raise ResultTooLong(f"the frames of the segmentation need {self.size} bytes, and an element has room for {_LONGEST}")
         even = self.size + self.size % 2
         file.seek(0, 2)
         file.write(self.element + self.vr.encode() + b"\0\0" + (_UNDEFINED if self.fragments else even.to_bytes(4, "little")))

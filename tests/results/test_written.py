@@ -8,8 +8,16 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
+from node.domain.profile import Compression, Masks, Profile
 from node.results.encode import encode
+from node.results.errors import ResultTooLong
+from node.results.pixels import Pixels
 from tests.results import made
+
+PROFILES = (
+    Profile(name="label maps", masks=Masks.LABELMAP),
+    Profile(name="compressed", masks=Masks.LABELMAP, compression=Compression.RLE),
+)
 
 
 def rewritten(data: bytes) -> bytes:
@@ -39,7 +47,16 @@ def test_objects_are_what_pydicom_writes(kind: str, tmp_path: Path) -> None:
     mask = made.blob()
     other = np.roll(mask, 1, axis=2) if kind == "two that overlap" else np.roll(mask, 1, axis=2) & ~mask
     segments = [made.segment("one", mask)] + ([made.segment("other", other)] if kind.startswith("two") else [])
-    objects = encode(made.encoding(files, made.measured(*segments, affine=made.AXIAL)))
-    assert made.kinds(objects)[:2] == ["seg", "sr"]
+    objects = encode(made.encoding(files, made.measured(*segments, affine=made.AXIAL), profiles=PROFILES))
+    forms = {one.form for one in objects if one.kind == "seg"}
+    assert forms == ({"binary"} if kind == "two that overlap" else {"binary", "labelmap", "labelmap+rle"})
     for one in objects:
+        # what pydicom reads of fragments it writes as fragments
         assert rewritten(one.data) == one.data
+
+
+def test_pixels_that_no_element_can_hold_are_refused() -> None:
+    """PS3.5 7.1: lengths have 32 bits; refused by name before any memory is taken."""
+    beyond = Pixels(vr="OB", size=2**32, write=lambda out: None)
+    with pytest.raises(ResultTooLong):
+        beyond.append_to(BytesIO())
