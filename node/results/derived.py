@@ -18,7 +18,7 @@ from node.results.derived_bytes import instances_of
 from node.results.derived_enhanced import ENHANCED, enhanced_image
 from node.results.derived_origin import Grid, Origin, grid_of, origin_of, source_slices
 from node.results.derived_saying import describe, pixel_module, refer, source_item
-from node.results.derived_values import Stored, stored, window
+from node.results.derived_values import Stored, show, stored
 from node.results.errors import NotDerivable
 from node.results.identity import Identity, identify
 from node.results.normalise import decimal, text
@@ -141,7 +141,7 @@ def _measures(template: Dataset, image: DerivedImage, origin: Origin, grid: Grid
         pairs = list(zip(np.atleast_1d(centre).astype(float), np.atleast_1d(width).astype(float), strict=False))
         fits = bool(pairs) and all(c - w / 2 < high and c + w / 2 > low for c, w in pairs)
     if not fits:
-        template.WindowCenter, template.WindowWidth = window(image.voxels)
+        show(template, image.voxels)
         if "WindowCenterWidthExplanation" in template:
             del template.WindowCenterWidthExplanation
 

@@ -122,7 +122,11 @@ def _alike(headers: Sequence[Dataset], tag: BaseTag) -> bool:
 
 def _complete(shared: Dataset, each: Sequence[Dataset], modality: str) -> None:
     """Type 1 and Type 2 attributes are there, those of Type 2 empty where nobody knows."""
-    absent = [keyword for keyword in _NEEDED.get(modality, ()) if not all(text(shared, keyword) or text(own, keyword) for own in each)]
+    needed = [*_NEEDED.get(modality, ())]
+    if modality == "PT" and text(shared, "DecayCorrection") != "NONE":
+        # Type 1C (PS3.3 C.8.9.4): by how much each slice was corrected
+        needed.append("DecayFactor")
+    absent = [keyword for keyword in needed if not all(text(shared, keyword) or text(own, keyword) for own in each)]
     if absent:
         raise NotDerivable(f"{', '.join(absent)} of the {modality} source: absent, or different in slices that the derived image joins")
     defaults: Mapping[str, str] = _TYPE_1[modality]

@@ -14,7 +14,7 @@ from node.domain.uid import derive_uid
 from node.results.codes import item
 from node.results.derived_origin import Grid, Origin, grid_of, source_slices
 from node.results.derived_saying import describe, pixel_module, refer, source_item
-from node.results.derived_values import Stored, stored, window
+from node.results.derived_values import Stored, show, stored
 from node.results.identity import Identity, encoded
 from node.results.normalise import decimal, text
 from node.results.planes import Sources, functional_group
@@ -91,7 +91,7 @@ def _shared(image: DerivedImage, origin: Origin, grid: Grid, values: Stored, mod
     orientation.ImageOrientationPatient = [decimal(float(cosine)) for cosine in (*grid.row, *grid.column)]
     transform.RescaleIntercept, transform.RescaleSlope = "0", values.slope
     transform.RescaleType = "HU" if modality == "CT" else "US"
-    shown.WindowCenter, shown.WindowWidth = window(image.voxels)
+    show(shown, image.voxels)
     frame_type.FrameType = kind
     _description(frame_type, modality)
     made.PixelMeasuresSequence, made.PlaneOrientationSequence = [measures], [orientation]

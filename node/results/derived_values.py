@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset
 
 _DIGITS = Context(prec=6, rounding=ROUND_CEILING)
 _SIGNED, _UNSIGNED = np.iinfo(np.int16), np.iinfo(np.uint16)
@@ -50,10 +51,14 @@ def stored(voxels: NDArray[Any]) -> Stored:
     return Stored(pixels=pixels, slope=slope)
 
 
-def window(voxels: NDArray[Any]) -> tuple[str, str]:
-    """Centre and width that show nearly all values."""
+def show(holder: Dataset, voxels: NDArray[Any]) -> None:
+    """Write a window that shows nearly all values."""
     low, high = (float(bound) for bound in np.percentile(voxels[::2, ::3, ::3], _WINDOW_PERCENTILES))
-    return f"{(low + high) / 2:.6g}", f"{high - low if high > low else 1.0:.6g}"
+    width = high - low if high > low else 1.0
+    holder.WindowCenter, holder.WindowWidth = f"{(low + high) / 2:.6g}", f"{width:.6g}"
+    if width < 1:
+        # the function that holds unless another is named needs a width of 1 at least (PS3.3 C.11.2.1.2.1)
+        holder.VOILUTFunction = "LINEAR_EXACT"
 
 
 def _step(exact: float) -> str:

@@ -103,6 +103,8 @@ def _window(values: NDArray[np.float32]) -> hd.VOILUTTransformation:
     return hd.VOILUTTransformation(
         window_center=float(f"{(low + high) / 2:.6g}"),
         window_width=float(f"{max(high - low, 1e-6):.6g}"),
+        # the others need a width of 1 at least (PS3.3 C.11.2.1.2)
+        voi_lut_function=hd.VOILUTFunctionValues.LINEAR_EXACT,
     )
 
 

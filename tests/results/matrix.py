@@ -92,12 +92,16 @@ def _entities(one: Object) -> Verdict:
 def _slicer(one: Object) -> list[str] | None:
     if one.encoded.kind is Kind.SEG:
         return read_back.slicer_masks(one.path, one.job.case, one.encoded)
+    if one.encoded.kind is Kind.MAP:
+        return read_back.slicer_map(one.path, one.job.case)
     return None
 
 
 def _viewer(one: Object) -> list[str] | None:
     if one.encoded.kind is Kind.SEG:
         return read_back.viewer_masks(one.path, one.job.case, one.encoded)
+    if one.encoded.kind is Kind.MAP:
+        return read_back.viewer_map(one.path, one.job.case)
     return None
 
 

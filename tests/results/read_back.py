@@ -1,7 +1,7 @@
 """What other programs read out of a result, compared with what was found: the faults in words, one by one."""
 
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 from node.domain.profile import Form
 from node.results.port import Encoded
 from tests.lab import adapters, validators
+from tests.lab.itk import paramap2itkimage
 from tests.lab.needs import program
 from tests.results import made
 from tests.results.kinds import Case
@@ -74,7 +75,40 @@ def viewer_masks(path: Path, case: Case, encoded: Encoded) -> list[str]:
     return faults
 
 
-def _points(mask: NDArray[np.bool_], headers: list[pydicom.Dataset]) -> NDArray[np.float64]:
+def slicer_map(path: Path, case: Case) -> list[str]:
+    """What dcmqi reads otherwise than it was computed: a value, or its place."""
+    volume, (meant,) = case.encoding.volume, case.encoding.findings.saliencies
+    try:
+        found = paramap2itkimage(path)
+    except AssertionError as unreadable:
+        return [str(unreadable)]
+    indices = np.indices(volume.voxels.shape).reshape(3, -1)
+    there = np.linalg.solve(found.affine, volume.affine @ np.vstack([indices, np.ones(indices.shape[1])]))[:3]
+    if np.abs(there - np.rint(there)).max() > 0.01:
+        return ["the map lies beside the voxels of its source"]
+    z, y, x = np.rint(there).astype(int)
+    return [] if np.array_equal(found.values[z, y, x], meant.values.reshape(-1)) else ["values differ from those that were computed"]
+
+
+def viewer_map(path: Path, case: Case) -> list[str]:
+    """Slices of the source over which the viewer's adapter lays other values than were computed there."""
+    volume, (meant,) = case.encoding.volume, case.encoding.findings.saliencies
+    try:
+        values, images = adapters.map_of(path, case.files)
+    except adapters.AdaptersRefused as refused:
+        return [str(refused)]
+    slices = [(source.sop_instance_uid, source.frame or 1) for source in volume.sources]
+    if sorted(images) != sorted(slices):
+        return [f"{len(images)} slices are shown, {len(slices)} were mapped"]
+    places = [slices.index(one) for one in images]
+    return [
+        f"slice {z} shows other values than were computed there"
+        for shown, z in zip(values, places, strict=True)
+        if not np.array_equal(shown, meant.values[z])
+    ]
+
+
+def _points(mask: NDArray[np.bool_], headers: Sequence[pydicom.Dataset]) -> NDArray[np.float64]:
     points = []
     for plane, header in zip(mask, headers, strict=True):
         across, down = np.asarray(header.ImageOrientationPatient, dtype=float).reshape(2, 3)

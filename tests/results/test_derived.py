@@ -208,6 +208,26 @@ def test_pet_keeps_what_its_uptake_is_reckoned_from(tmp_path: Path) -> None:
     assert [fault for path in paths for fault in dciodvfy(path)] == []
 
 
+def test_pet_without_its_decay_factor_is_refused(tmp_path: Path) -> None:
+    """By how much a slice was corrected has to be stated of what is made from it, too (Type 1C)."""
+    files = pet(tmp_path, decay=False)
+    with pytest.raises(NotDerivable, match="DecayFactor"):
+        encode(encoding_of(files, denoised(assemble(files).voxels)))
+
+
+@pytest.mark.peers
+def test_values_between_0_and_1_have_a_window(tmp_path: Path) -> None:
+    """A window narrower than 1 needs the function that allows it; the source's own window shows nothing of such values."""
+    files = made.series(tmp_path / "in")
+    volume = assemble(files)
+    rising = np.linspace(100, 100.9, volume.voxels.size, dtype=np.float32).reshape(volume.voxels.shape) * np.float32(5)
+    for path, one in zip(made.save(objects := derived(encoding_of(files, denoised(rising / 700 + 4))), tmp_path), objects, strict=True):
+        dataset = read(one)
+        low, high = (float(dataset.WindowCenter) + sign * float(dataset.WindowWidth) / 2 for sign in (-1, 1))
+        assert dciodvfy(path) == []
+        assert low < high
+
+
 def test_pet_is_not_resampled_across_bed_positions(tmp_path: Path) -> None:
     """One slice made of two that were decay-corrected otherwise has no reference time: refused, not guessed."""
     files = pet(tmp_path)
