@@ -187,6 +187,12 @@ class Opened:
     def __init__(self, page: "Page") -> None:
         self.page = page
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.page.close()
+
     def wait_for_image(self, timeout_s: float) -> None:
         """Wait until the viewport shows more than one shade."""
         self.page.wait_for_selector(".cornerstone-canvas", timeout=timeout_s * 1000)
@@ -209,9 +215,12 @@ class Opened:
         middle = shown[rows // 8 : -rows // 8, columns // 8 : -columns // 8]
         return int(((middle.max(axis=2) - middle.min(axis=2)) > 24).sum())
 
-    def show_series(self, modality: str, *, timeout_s: float = 120) -> None:
-        """Double-click the series of a modality in the list at the left, as a reader does to see a segmentation or report."""
-        thumbnail = self.page.locator("[data-cy^='study-browser-thumbnail']").filter(has_text=modality).first
+    def show_series(self, words: str, *, timeout_s: float = 120) -> None:
+        """Double-click a series in the list at the left, as a reader does to see a segmentation or report.
+
+        `words` stand in its entry: the modality, or a part of the series description.
+        """
+        thumbnail = self.page.locator("[data-cy^='study-browser-thumbnail']").filter(has_text=words).first
         thumbnail.wait_for(timeout=timeout_s * 1000)
         thumbnail.dblclick()
 
@@ -225,6 +234,54 @@ class Opened:
             }""",
             fraction,
         )
+
+    def slice(self, index: int) -> NDArray[np.uint8]:
+        """Scroll to slice `index`, counted from 0, and give what the viewport shows then."""
+        self.page.evaluate(
+            """async (imageIndex) => {
+                const { viewport } = cornerstone.getEnabledElements()[0];
+                await cornerstone.utilities.jumpToSlice(viewport.element, { imageIndex });
+            }""",
+            index,
+        )
+        return self.still()
+
+    def still(self, timeout_s: float = 30) -> NDArray[np.uint8]:
+        """What the viewport shows once it shows the same thing for a moment."""
+        shown = [self.viewport()]
+
+        def unchanged() -> bool:
+            shown.append(self.viewport())
+            return len(shown) > 2 and np.array_equal(shown[-1], shown[-2]) and np.array_equal(shown[-2], shown[-3])
+
+        self._until(unchanged, timeout_s, "the viewer stands still")
+        return shown[-1]
+
+    def measurements(self, least: int, *, timeout_s: float = 60) -> list[str]:
+        """The rows of the panel of measurements, which is opened: each with its label and values, as text. Waits for `least` of them."""
+        rows = self.page.locator("[data-cy^='measurement-table-row']")
+        if not rows.count():
+            self.page.locator("[data-cy='trackedMeasurements-btn']").click()
+        self._until(lambda: rows.count() >= least, timeout_s, f"{least} measurements in the panel")
+        return [row.inner_text() for row in rows.all()]
+
+    def wait_for_measurement(self, words: str, timeout_s: float = 60) -> None:
+        """Wait until a row of the panel of measurements says these words: values appear when their slice is shown."""
+        self._until(lambda: any(words in row for row in self.measurements(1)), timeout_s, f"a measurement says {words!r}")
+
+    def go_to_measurement(self, index: int) -> NDArray[np.uint8]:
+        """Click a row of the panel of measurements; what the viewport shows then."""
+        self.page.locator("[data-cy='data-row']").nth(index).click()
+        return self.still()
+
+    def text(self) -> str:
+        """All words in the viewport: a report's, when it shows one."""
+        return self.page.locator("[data-cy='viewport-grid']").inner_text()
+
+    def wait_for_text(self, words: str, timeout_s: float = 60) -> str:
+        """Wait until the viewport says these words; all that it says."""
+        self._until(lambda: words in self.text(), timeout_s, f"the viewport says {words!r}")
+        return self.text()
 
     def wait_for_overlay(self, least: int, timeout_s: float = 120) -> int:
         """Wait until more than `least` pixels of the viewport are coloured; how many there are."""
