@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -23,7 +24,7 @@ HEAD, CHEST = "69536005", "816094009"
 EMPTY = made.segment("lesion", np.zeros(made.SHAPE, dtype=bool), type=made.LESION)
 
 
-def told(folder: Path, findings: Findings, outputs: Sequence[Output] = (), **extra: str) -> list[pydicom.Dataset]:
+def told(folder: Path, findings: Findings, outputs: Sequence[Output] = (), **extra: Any) -> list[pydicom.Dataset]:
     """The one report about the series, which shows a head unless `extra` says otherwise."""
     files = made.series(folder, **extra)
     return read(reports(made.encoding(files, findings, application=made.application(outputs=tuple(outputs)))), "sr")

@@ -18,8 +18,8 @@ from tests.results.reports import comments, groups, named, read, reports
 
 pytestmark = pytest.mark.slow
 
-texts = some.text(some.characters(exclude_categories=("C", "Z"), exclude_characters="\\"), min_size=1, max_size=40)
-sentences = some.text(some.characters(exclude_categories=("C",)), max_size=200)
+texts = some.text(some.characters(exclude_categories=["C", "Z"], exclude_characters="\\"), min_size=1, max_size=40)
+sentences = some.text(some.characters(exclude_categories=["C"]), max_size=200)
 values = some.floats(allow_nan=False, allow_infinity=False, width=64)
 certainties = some.none() | some.floats(0, 1)
 # 18 digits: an identifier of an extension of SNOMED CT (LongCodeValue)
