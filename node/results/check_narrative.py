@@ -41,19 +41,18 @@ def check_narrative(dataset: Dataset, form: str, encoding: Encoding, sources: So
     if [_name(section) for section in sections] != _HEADINGS:
         raise ResultMalformed(f"the narrative has the sections {[_name(section) for section in sections]}")
     said = [item for section in sections for item in section.get("ContentSequence") or ()]
-    _complete(said, encoding.findings)
+    _complete(said, encoding.findings, {uid for one in others for uid in _tracking_uids(one)})
     for sentence in said:
         _numbers(sentence)
     _references(dataset, said, sources, others)
 
 
-def _complete(said: Sequence[Dataset], findings: Findings) -> None:
-    """No finding without a sentence: each is tracked once, all its numbers stand there, and every remark in its own words."""
+def _complete(said: Sequence[Dataset], findings: Findings, held: set[str]) -> None:
+    """No finding without a sentence: each that the other objects hold is tracked once, with all its numbers; every remark stands there."""
     tracked = [item for item in said if _named(item, _TRACKING_UID)]
-    uids = [_named(item, _TRACKING_UID)[0].UID for item in tracked]
-    least = len(findings.segments) + len(findings.locations) + len(findings.evaluations)
-    if len(set(uids)) != len(uids) or len(uids) < least:
-        raise ValuesDiffer(f"the narrative tracks {len(set(uids))} findings in {len(uids)} sentences, found were {least} or more")
+    uids = [str(_named(item, _TRACKING_UID)[0].UID) for item in tracked]
+    if len(set(uids)) != len(uids) or set(uids) != held:
+        raise ValuesDiffer(f"the narrative tracks {len(set(uids))} findings in {len(uids)} sentences, the other results hold {len(held)}")
     exact = sorted(_value(item) for sentence in said for item in _nums(sentence) if _name(item) != _CERTAINTY)
     meant = [float(one.value) for one in findings.measurements]
     for value in meant:

@@ -59,12 +59,8 @@ def also(one: Measurement) -> str:
 
 
 def certainty(share: float) -> str:
-    """Per cent, whole; never 0 or 100 for what is neither."""
-    if 0 < share < 0.005:
+    """Per cent, whole; never 0 or 100 for what the reports say is neither."""
+    percent = round(share * 100, 6)
+    if 0 < percent < 0.5:
         return "<1 %"
-    return ">99 %" if 0.995 <= share < 1 else f"{share:.0%}".replace("%", " %")
-
-
-def size(spacing_mm: float) -> str:
-    """A voxel's side in mm, two decimals."""
-    return f"{spacing_mm:.2f}"
+    return ">99 %" if 99.5 <= percent < 100 else f"{percent:.0f} %"

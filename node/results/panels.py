@@ -169,7 +169,7 @@ def window_of(volume: Volume, segments: Sequence[Segment]) -> Window:
     # fat near a coil outshines all else: what was found sets the window where anything was
     bright = sample[found] if found.any() else sample[sample > _air(sample)]
     low = float(np.percentile(sample, 1))
-    high = 1.1 * float(np.percentile(bright, 99.5)) if bright.size else low + 1
+    high = 1.1 * float(np.percentile(bright, 99.5 if found.any() else 98)) if bright.size else low + 1
     return Window(low=low, high=max(high, low + 1e-6), name="")
 
 

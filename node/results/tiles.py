@@ -92,7 +92,7 @@ def _mark(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], tile: Tile,
     small = 18 if right - left > 220 else 14
     bar = scale_bar(draw, (right - 12, bottom - 10), scale, (right - left) / 3.2, small - 2) if tile.mm else 0.0
     room = (middle_x - 14 if below else right - 24 - bar) - left - 10
-    write(draw, (left + 10, bottom - small - 12), fitted(tile.name, small, room), small, SOFT, seam=2)
+    write(draw, (left + 10, bottom - small - 12), fitted(tile.name, small, room), small, LETTERS, seam=2)
 
 
 def scale_bar(draw: ImageDraw.ImageDraw, end: tuple[float, float], scale: float, most: float, size: int, colour: Colour = SOFT) -> float:

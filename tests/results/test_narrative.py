@@ -1,0 +1,356 @@
+"""Narratives: every finding in a sentence of English and of Chinese, every sentence traceable, every number the measured one."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydicom.dataset import Dataset
+
+from inference import codes
+from inference.applications import catalog
+from inference.applications.port import (
+    DerivedOutput,
+    EvaluationOutput,
+    LocationOutput,
+    MeasurementOutput,
+    SegmentOutput,
+)
+from inference.codes import Code
+from inference.findings import Box, Evaluation, Findings, Line, Location, Measurement, Point, PointInSpace
+from inference.imaging.assemble import assemble
+from inference.imaging.volume import Volume
+from node.domain.profile import VIEWER, Kind, Language, Profile
+from node.results.check import check
+from node.results.encode import encode
+from node.results.errors import ReferencesDiffer, ResultError, ValuesDiffer
+from node.results.identity import to_bytes
+from node.results.narrative_chinese import Chinese
+from node.results.numerals import certainty, number, quantity
+from node.results.planes import read_sources
+from node.results.port import Encoded, Encoding
+from node.results.terms_chinese import chinese
+from tests.lab import validators
+from tests.results import made
+
+BOTH = Profile(name="both", kinds=frozenset({Kind.NARRATIVE}), languages=(Language.ENGLISH, Language.CHINESE))
+PNEUMOTHORAX = Code("36118008", "SCT", "Pneumothorax")
+LONG_AXIS = Code("103339001", "SCT", "Long axis")
+CALCIUM_SCORE = Code("450360000", "SCT", "Coronary artery calcium score")
+NO_UNIT = Code("1", "UCUM", "no units")
+
+
+def everything() -> Findings:
+    """A lung with numbers, a lesion that was not found, two detections, an evaluation, a value of all, a remark."""
+    lung = made.segment("left lung", made.blob(), type=codes.LUNG, laterality=codes.LEFT, finding_site=codes.LUNG, certainty=0.995)
+    lesion = made.segment(
+        "lesion",
+        np.zeros(made.SHAPE, dtype=bool),
+        type=made.LESION,
+        finding_site=codes.CHEST,
+        category=codes.MORPHOLOGICALLY_ABNORMAL_STRUCTURE,
+    )
+    return Findings(
+        segments=(lung, lesion),
+        measurements=(
+            Measurement(name=codes.VOLUME, value=0.9375, unit=codes.CUBIC_CENTIMETRE, segment="left lung"),
+            Measurement(
+                name=codes.ATTENUATION_COEFFICIENT, value=-781.1234, unit=codes.HOUNSFIELD_UNIT, segment="left lung", derivation=codes.MEAN
+            ),
+            Measurement(name=LONG_AXIS, value=12.3456, unit=codes.MILLIMETRE, location="l1"),
+            Measurement(name=CALCIUM_SCORE, value=321, unit=NO_UNIT),
+        ),
+        locations=(
+            Location(
+                label="l1",
+                finding=made.LESION,
+                shape=Box(top=3, left=3, bottom=6, right=7),
+                image=4,
+                certainty=0.87,
+                finding_site=codes.LUNG,
+                laterality=codes.LEFT,
+            ),
+            Location(label="l2", finding=made.LESION, shape=Point(row=3, column=3), image=4),
+        ),
+        evaluations=(Evaluation(finding=PNEUMOTHORAX, value=codes.ABSENT, finding_site=codes.CHEST, certainty=0.999),),
+        remarks=("Slices are 5 mm apart: volumes are approximate.",),
+    )
+
+
+@pytest.fixture
+def encoding(tmp_path: Path) -> Encoding:
+    """Everything, wanted in both languages."""
+    return made.encoding(made.series(tmp_path), everything(), profiles=(BOTH,))
+
+
+def narratives(objects: Sequence[Encoded]) -> dict[str, Dataset]:
+    """By language."""
+    return {one.form: pydicom.dcmread(BytesIO(one.data)) for one in objects if one.kind == Kind.NARRATIVE}
+
+
+def texts(narrative: Dataset) -> list[Dataset]:
+    """Every sentence, in order."""
+    return [item for section in narrative.ContentSequence if section.ValueType == "CONTAINER" for item in section.ContentSequence]
+
+
+def below(item: Dataset, *kinds: str) -> Iterator[Dataset]:
+    """What a sentence rests on, of some value types."""
+    return (child for child in item.get("ContentSequence") or () if child.ValueType in kinds)
+
+
+def test_only_where_a_sink_wants_one_and_in_its_languages(encoding: Encoding) -> None:
+    """No narrative and no PDF for a viewer; one language, one narrative; the other objects stay as they are, byte for byte."""
+    plain = encode(replace(encoding, profiles=(VIEWER,)))
+    assert not {Kind.NARRATIVE, Kind.PDF} & {one.kind for one in plain}
+    chinese_only = encode(replace(encoding, profiles=(VIEWER, replace(BOTH, languages=(Language.CHINESE,)))))
+    assert [(one.kind, one.form) for one in chinese_only if one.kind == Kind.NARRATIVE] == [(Kind.NARRATIVE, "zh")]
+    assert {one.data for one in plain} <= {one.data for one in chinese_only}
+
+
+def test_each_sentence_is_right_in_both_languages(encoding: Encoding) -> None:
+    """What a radiologist reads, word by word; written down by hand."""
+    said = narratives(encode(encoding))
+    assert [item.TextValue for item in texts(said["en"])] == [
+        "CT, series 4, of 2024-01-02: 9 images, 11 × 13 × 9, 1.50 × 2.00 × 2.50 mm.",
+        f"Analysed automatically by mr-brain 1.2.3 (hilum), net v4 (sha256 {encoding.model_digest[:12]}), 2025-03-04 23:30 UTC.",
+        "Pneumothorax: absent in the chest; certainty >99 %.",
+        "Lesion 1 in the left lung on image 5: long axis 12.35 mm; certainty 87 %.",
+        "Lesion 2 on image 5.",
+        "Left lung: volume 0.9375 mL (= 0.9375 cm³); mean attenuation coefficient -781.1 HU; outlined on 5 of 9 images; certainty >99 %.",
+        "Lesion: none found in the chest; volume 0 mL (= 0 cm³).",
+        "All images: coronary artery calcium score 321.",
+        "Please note: Slices are 5 mm apart: volumes are approximate.",
+        "Found: lesion (2).",
+        "Research result, not for diagnosis. Preliminary; made by software, not verified by a person.",
+    ]
+    assert [item.TextValue for item in texts(said["zh"])] == [
+        "CT，序列4，2024-01-02：共9幅图像，11 × 13 × 9, 1.50 × 2.00 × 2.50 mm。",
+        f"由软件mr-brain 1.2.3（hilum）自动分析，模型：net v4 (sha256 {encoding.model_digest[:12]})，分析时间：2025-03-04 23:30 UTC。",
+        "胸部未见气胸；确信度 >99 %。",
+        "左肺病变1，位于图像5：长径 12.35 mm；确信度 87 %。",
+        "病变2，位于图像5。",
+        "左肺：体积 0.9375 mL（= 0.9375 cm³）；平均衰减系数 -781.1 HU；在9幅图像中的5幅上勾画；确信度 >99 %。",
+        "胸部未见病变；体积 0 mL（= 0 cm³）。",
+        "全部图像：冠状动脉钙化积分 321。",
+        "请注意（原文）：Slices are 5 mm apart: volumes are approximate.",
+        "检出：病变（2）。",
+        "仅供研究，不得用于诊断。本结果由软件自动生成，为初步结果，未经人工核实。",
+    ]
+
+
+def test_every_sentence_is_traceable(encoding: Encoding) -> None:
+    """The Tracking UID of each sentence stands in the object that it refers to, under the same identifier; the number in it is the measured
+    one, rounded; both languages say the same of the same."""
+    objects = encode(encoding)
+    held = {one.sop_instance_uid: one.data for one in objects if one.kind in (Kind.SEG, Kind.SR, Kind.DETECTIONS)}
+    rows: dict[str, list[tuple[str, tuple[float, ...]]]] = {}
+    for language, narrative in narratives(objects).items():
+        assert narrative.SOPClassUID == "1.2.840.10008.5.1.4.1.1.88.22"
+        assert (narrative.PreliminaryFlag, narrative.VerificationFlag) == ("PRELIMINARY", "UNVERIFIED")
+        for sentence in texts(narrative):
+            uids = [str(item.UID) for item in below(sentence, "UIDREF")]
+            identifiers = [str(item.TextValue) for item in below(sentence, "TEXT")]
+            referred = [str(item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID) for item in below(sentence, "IMAGE", "COMPOSITE")]
+            for uid, identifier in zip(uids, identifiers, strict=True):
+                # as bytes: no reading code of ours in between
+                assert all(uid.encode() in held[one] and identifier.encode() in held[one] for one in referred)
+                assert referred
+            shown = [float(text) for text in re.findall(r"(?<![\w.])-?\d+\.?\d*", sentence.TextValue)]
+            values = tuple(float(item.MeasuredValueSequence[0].NumericValue) for item in below(sentence, "NUM"))
+            for item, value in zip(below(sentence, "NUM"), values, strict=True):
+                if item.ConceptNameCodeSequence[0].CodeValue != "111012":
+                    assert any(value == pytest.approx(text, rel=1e-3, abs=1e-9) for text in shown)
+            if uids:
+                rows.setdefault(language, []).append((uids[0], values))
+    assert rows["en"] == rows["zh"]
+    assert len(rows["en"]) == 6
+    measured = sorted(value for _, values in rows["en"] for value in values)
+    assert measured == pytest.approx(sorted([-781.1234, 0.0, 0.9375, 12.3456, 321, 87, 99.5, 99.9]))
+
+
+def test_the_same_encoding_gives_the_same_narrative(encoding: Encoding) -> None:
+    """Byte for byte; and a predecessor in the same language is named."""
+    first, second = (encode(encoding) for _ in range(2))
+    assert [one.data for one in first] == [one.data for one in second]
+    before = replace(made.PREDECESSOR, kind=Kind.NARRATIVE, form="en")
+    later = narratives(encode(replace(encoding, predecessors=(before,))))
+    assert later["en"].PredecessorDocumentsSequence[0].StudyInstanceUID == before.study_instance_uid
+    assert "PredecessorDocumentsSequence" not in later["zh"]
+
+
+def test_every_code_of_the_built_in_applications_has_a_chinese_term() -> None:
+    """Whoever declares a code adds its term; a reader of Chinese would meet an English word otherwise."""
+    declared: set[Code] = set()
+    for name in catalog.names():
+        application = catalog.load(name)
+        for one in application.outputs:
+            match one:
+                case SegmentOutput():
+                    declared |= {one.type, *([one.searched] if one.searched else [])}
+                case LocationOutput():
+                    declared |= {one.finding, *([one.searched] if one.searched else [])}
+                case MeasurementOutput():
+                    declared |= {one.name, *([one.derivation] if one.derivation else [])}
+                case EvaluationOutput():
+                    declared.add(one.finding)
+                case DerivedOutput():
+                    declared.add(one.derivation)
+    named = {value for value in vars(codes).values() if isinstance(value, Code) and value.scheme != "UCUM"}
+    assert declared
+    assert [code for code in sorted(declared | named, key=str) if chinese(code.value, code.scheme) is None] == []
+
+
+def test_a_concept_without_a_term_keeps_its_meaning_and_its_code() -> None:
+    """Never a wrong word: not even that of the same value in another scheme."""
+    assert Chinese().term(Code("39607008", "SCT", "Lung")) == "肺"
+    assert Chinese().term(Code("39607008", "99LOCAL", "Something else")) == "Something else[39607008 99LOCAL]"
+    assert Chinese().term(Code("1234", "SCT", "Sesamoid")) == "Sesamoid[1234 SCT]"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        *[(0, "0"), (321, "321"), (12, "12"), (12.3456, "12.35"), (123.456, "123.5"), (1792.4, "1792"), (0.00012, "0.00012")],
+        *[(-781.1234, "-781.1"), (0.9375, "0.9375"), (3.0e-12, "3e-12"), (1.5e12, "1.5e+12"), (-0.0, "0")],
+    ],
+)
+def test_numbers_have_sensible_digits(value: float, text: str) -> None:
+    """Four significant digits, and never 0 for what is not 0."""
+    assert number(value) == text
+
+
+def test_units_are_those_that_people_read() -> None:
+    """mL for cm3, HU, per cent; no unit where there is none; certainty never 0 or 100 per cent for what is neither."""
+    units = {"cm3": "1.50 mL", "mm": "1.50 mm", "[hnsf'U]": "1.50 HU", "%": "1.50 %", "1": "1.50", "deg": "1.50°", "mm2": "1.50 mm²"}
+    for unit, text in units.items():
+        assert quantity(Measurement(name=codes.VOLUME, value=1.5, unit=Code(unit, "UCUM", unit))) == text
+    assert [certainty(share) for share in (0, 0.001, 0.5, 0.87, 0.996, 1)] == ["0 %", "<1 %", "50 %", "87 %", ">99 %", "100 %"]
+
+
+def tampered(objects: Sequence[Encoded], change: Callable[[Dataset], None]) -> list[Encoded]:
+    """The objects, with something changed in the English narrative."""
+    changed = []
+    for one in objects:
+        if one.kind == Kind.NARRATIVE and one.form == "en":
+            dataset = pydicom.dcmread(BytesIO(one.data))
+            change(dataset)
+            one = replace(one, data=to_bytes(dataset))
+        changed.append(one)
+    return changed
+
+
+def _another_number(narrative: Dataset) -> None:
+    sentence = next(item for item in texts(narrative) if "0.9375" in item.TextValue)
+    sentence.TextValue = sentence.TextValue.replace("0.9375", "0.9475")
+
+
+def _a_finding_less(narrative: Dataset) -> None:
+    findings = [item for item in narrative.ContentSequence if item.ValueType == "CONTAINER"][1]
+    findings.ContentSequence = list(findings.ContentSequence)[1:]
+
+
+def _no_evidence(narrative: Dataset) -> None:
+    for sentence in texts(narrative):
+        if sentence.get("ContentSequence"):
+            sentence.ContentSequence = [item for item in sentence.ContentSequence if item.ValueType not in ("IMAGE", "COMPOSITE")]
+
+
+def _no_remark(narrative: Dataset) -> None:
+    next(item for item in texts(narrative) if "5 mm apart" in item.TextValue).TextValue = "Please note: nothing."
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [(_another_number, ValuesDiffer), (_a_finding_less, ValuesDiffer), (_no_evidence, ReferencesDiffer), (_no_remark, ValuesDiffer)],
+)
+def test_a_narrative_that_says_something_else_may_not_leave(
+    encoding: Encoding, change: Callable[[Dataset], None], error: type[ResultError]
+) -> None:
+    """A wrong number, a lost finding, a sentence without evidence, a lost remark: each is found when it is read back."""
+    objects = encode(encoding)
+    sources = read_sources(encoding)
+    check(objects, encoding, sources)
+    with pytest.raises(error):
+        check(tampered(objects, change), encoding, sources)
+
+
+@pytest.mark.peers
+@pytest.mark.slow
+def test_validators_find_nothing_in_narratives(encoding: Encoding, tmp_path: Path) -> None:
+    """dicom3tools: the modules of Enhanced SR; DCMTK: its relationships, and its reader gives the numbers; PixelMed: its IOD."""
+    objects = [one for one in encode(encoding) if one.kind == Kind.NARRATIVE]
+    for path in made.save(objects, tmp_path / "out"):
+        assert validators.faults_of(path, report=True) == []
+        _, tree = validators.dsrdump(path)
+        assert "Enhanced SR Document" in tree
+        assert 'NUM:(118565006,SCT,"Volume")="0.9375" (cm3,UCUM,"cubic centimeter")' in tree
+
+
+LABELS = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), min_size=1, max_size=30).filter(
+    lambda text: text.strip() == text
+)
+CODES = st.sampled_from([codes.LUNG, codes.BRAIN, made.LESION, PNEUMOTHORAX]) | st.builds(
+    Code, st.from_regex(r"[A-Z0-9]{1,16}", fullmatch=True), st.just("99X"), LABELS
+)
+SHARES = st.none() | st.floats(0, 1)
+SIDES = st.none() | st.sampled_from([codes.LEFT, codes.RIGHT])
+UNITS = st.sampled_from([codes.CUBIC_CENTIMETRE, codes.MILLIMETRE, codes.HOUNSFIELD_UNIT, NO_UNIT])
+SHAPES = st.sampled_from(
+    [
+        Box(top=1, left=2, bottom=3.5, right=4),
+        Point(row=2, column=9),
+        Line(start=Point(row=1, column=1), end=Point(row=5, column=4)),
+        PointInSpace(x=-15, y=-20, z=50),
+    ]
+)
+
+
+@st.composite
+def any_findings(draw: st.DrawFn) -> Findings:
+    """Segments with and without voxels, locations of every shape, evaluations, numbers of all sizes, remarks."""
+    segments, locations, measurements = [], [], []
+    for label in draw(st.lists(LABELS, unique=True, max_size=4)):
+        about = {"certainty": draw(SHARES), "finding_site": draw(st.none() | CODES), "laterality": draw(SIDES)}
+        if draw(st.booleans()):
+            mask = made.blob() if draw(st.booleans()) else np.zeros(made.SHAPE, dtype=bool)
+            segments.append(made.segment(label, mask, type=draw(CODES), **about))
+        else:
+            locations.append(Location(label=label, finding=draw(CODES), shape=draw(SHAPES), image=draw(st.integers(0, 8)), **about))
+        owner = {"segment" if segments and segments[-1].label == label else "location": label}
+        values = draw(st.lists(st.floats(-1e300, 1e300), max_size=2))
+        measurements += [Measurement(name=draw(CODES), value=value, unit=draw(UNITS), **owner) for value in values]
+    evaluations = st.builds(Evaluation, finding=CODES, value=st.sampled_from([codes.ABSENT, codes.PRESENT, codes.UNDETERMINED]))
+    return Findings(
+        segments=tuple(segments),
+        locations=tuple(locations),
+        measurements=tuple(measurements),
+        evaluations=tuple(draw(st.lists(evaluations, max_size=2))),
+        remarks=tuple(draw(st.lists(LABELS, max_size=2))),
+    )
+
+
+@pytest.fixture(scope="module")
+def head(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Path], Volume]:
+    """One series for many findings."""
+    files = made.series(tmp_path_factory.mktemp("head"))
+    return files, assemble(files)
+
+
+@pytest.mark.slow
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(findings=any_findings())
+def test_no_finding_is_ever_lost(head: tuple[list[Path], Volume], findings: Findings) -> None:
+    """Whatever is found, both narratives are made, and their own check, which reads them back, finds every finding, number and remark."""
+    files, volume = head
+    objects = encode(made.encoding(files, findings, volume=volume, profiles=(BOTH,)))
+    for narrative in narratives(objects).values():
+        said = [str(item.TextValue) for item in texts(narrative)]
+        assert all(any(remark in text for text in said) for remark in findings.remarks)
+        tracked = {str(item.UID) for sentence in texts(narrative) for item in below(sentence, "UIDREF")}
+        assert len(tracked) >= len(findings.segments) + len(findings.locations) + len(findings.evaluations)
