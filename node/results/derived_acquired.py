@@ -68,6 +68,12 @@ _TYPE_2 = {
     ),
 }
 _TYPE_1 = {"CT": {}, "MR": {"ScanningSequence": "RM", "SequenceVariant": "NONE"}, "PT": {}}
+_ONLY_OF_SERIES_TYPE = {
+    "NumberOfTimeSlices": "DYNAMIC",
+    "NumberOfRRIntervals": "GATED",
+    "NumberOfTimeSlots": "GATED",
+    "ReprojectionMethod": "REPROJECTION",
+}
 _NEEDED = {"PT": ("Units", "CountsSource", "SeriesType", "DecayCorrection", "FrameReferenceTime")}
 """Without these nobody could say what the values are."""
 
@@ -110,6 +116,10 @@ def acquired(headers: Sequence[Dataset], modality: str, slices: int, *, same_gri
             for made, element in zip(each, elements, strict=True):
                 if element is not None:
                     made.add(element)
+    for keyword, wanted in _ONLY_OF_SERIES_TYPE.items():
+        # PS3.3 C.8.9.1: not to be there in series of another type, which some scanners write nevertheless
+        if keyword in shared and wanted not in text(shared, "SeriesType").split(", "):
+            del shared[keyword]
     _complete(shared, each, modality)
     return Acquired(shared=shared, each=each)
 
