@@ -10,6 +10,7 @@ import pydicom
 import pytest
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.uid import SecondaryCaptureImageStorage
 
 from inference import codes
 from inference.findings import Evaluation, Findings, Saliency
@@ -195,7 +196,7 @@ def test_a_constant_map_is_a_map(tmp_path: Path) -> None:
 
 @pytest.mark.peers
 def test_the_drawn_map_is_made_where_a_profile_wants_it(tmp_path: Path) -> None:
-    """Result cases 21 and 23: an RGB Secondary Capture that keeps issuer and study description, and differs where the map is."""
+    """Result case 21: an RGB Secondary Capture for viewers that show no map; it differs from one of an empty map where the map is."""
     files = made.series(tmp_path / "in")
     volume = assemble(files)
     found = replace(saliency(volume), values=np.zeros(volume.voxels.shape, dtype=np.float32))
@@ -204,7 +205,6 @@ def test_the_drawn_map_is_made_where_a_profile_wants_it(tmp_path: Path) -> None:
     one = only(objects, Kind.OVERLAY)
     dataset = read(one)
     assert (dataset.SOPClassUID, dataset.PhotometricInterpretation) == ("1.2.840.10008.5.1.4.1.1.7", "RGB")
-    assert (dataset.IssuerOfPatientID, dataset.StudyDescription) == ("HOSPITAL", "CT head")
     assert dataset.SourceImageSequence
     blank = dataset.pixel_array
     found.values[:, 4:8, 4:8] = 1.0
@@ -214,6 +214,17 @@ def test_the_drawn_map_is_made_where_a_profile_wants_it(tmp_path: Path) -> None:
     paths = made.save(objects, tmp_path / "out")
     assert [fault for path in paths if "overlay" in path.name or "map" in path.name for fault in dciodvfy(path)] == []
     assert dcentvfy([*files, *paths]) == []
+
+
+def test_pages_keep_issuer_and_study_description(tmp_path: Path) -> None:
+    """Result case 23: the library's Secondary Capture class drops both; archives match patients by the one, people find studies by the
+    other. (Key object selections are not written yet.)"""
+    files = made.series(tmp_path)
+    objects = encode(encoding_of(files, saliency(assemble(files)), profiles=(PICTURES,)))
+    pages = [read(one) for one in objects if one.sop_class_uid == SecondaryCaptureImageStorage]
+    assert len(pages) == 2
+    for page in pages:
+        assert (page.IssuerOfPatientID, page.StudyDescription, page.PatientID) == ("HOSPITAL", "CT head", "P-1")
 
 
 def test_a_map_that_was_written_otherwise_does_not_leave(tmp_path: Path) -> None:
