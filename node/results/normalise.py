@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
-from pydicom.datadict import dictionary_VM, dictionary_VR
+from pydicom.datadict import dictionary_VM, dictionary_VR, keyword_for_tag
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
@@ -69,6 +69,13 @@ _DATE = re.compile(r"(\d{4})[.\-/]?(0[1-9]|1[0-2])[.\-/]?(0[1-9]|[12]\d|3[01])")
 _TIME = re.compile(r"([01]\d|2[0-3])(?::?([0-5]\d)(?::?([0-5]\d|60)(\.\d{1,6})?)?)?")
 _AGE = re.compile(r"\d{3}[DWMY]")
 _CODE_STRING = re.compile(r"[A-Z0-9_ ]{1,16}")
+_WHOLE_CODE = (("CodeValue", "LongCodeValue", "URNCodeValue"), ("CodingSchemeDesignator", "URNCodeValue"), ("CodeMeaning",))
+_NEEDED = {
+    "ReferringPhysicianIdentificationSequence": (("PersonIdentificationCodeSequence",), ("InstitutionName", "InstitutionCodeSequence")),
+    "OtherPatientIDsSequence": (("PatientID",),),
+    "ReferencedStudySequence": (("ReferencedSOPClassUID",), ("ReferencedSOPInstanceUID",)),
+}
+"""Of each sequence what its items cannot do without, in alternatives (PS3.3 8.8, 10.1, 10.11, C.7.1.1)."""
 _SEXES = ("M", "F", "O")
 
 
@@ -148,12 +155,18 @@ def _sent(source: Dataset, tag: BaseTag, declared: tuple[str, ...]) -> Any:
 def _element(tag: BaseTag, vr: str, value: Any, declared: tuple[str, ...]) -> DataElement | None:
     if vr == "SQ":
         items = [_item(item, declared) for item in value or ()]
-        kept = Sequence([item for item in items if len(item)])
+        kept = Sequence([item for item in items if len(item) and _is_whole(keyword_for_tag(tag), item)])
         return DataElement(tag, "SQ", kept) if len(kept) else None
     values = [mended for each in _each(value) if (mended := _value(vr, each)) is not None]
     if not values:
         return None
     return DataElement(tag, vr, values if len(values) > 1 and dictionary_VM(tag) != "1" else values[0])
+
+
+def _is_whole(sequence: str, item: Dataset) -> bool:
+    """Whether an item has what its macro demands: half a code, or a person without an institution, would make the result invalid."""
+    needed = _WHOLE_CODE if sequence.endswith("CodeSequence") else _NEEDED.get(sequence, ())
+    return all(any(keyword in item for keyword in alternatives) for alternatives in needed)
 
 
 def _item(item: Dataset, inherited: tuple[str, ...]) -> Dataset:

@@ -48,6 +48,13 @@ FALSE_ALARMS = (
     ),
     FalseAlarm(
         validator="pixelmed",
+        short="CID 100",
+        says=re.compile(r"\((43468-8,LN|77343006,SCT),[^)]*\) not found in context group 100$"),
+        why="CID 100 (Quantitative Diagnostic Imaging Procedure) has held radiography and angiography for years; the 2022 context groups"
+        " are older.",
+    ),
+    FalseAlarm(
+        validator="pixelmed",
         short="TID 4019",
         says=re.compile(r"\((111000|111001|111002|111003|122405),DCM,[^)]*\): Content Item not in template"),
         why="TID 1411 includes the algorithm's identification (TID 4019) in its group; the 2022 templates look for it elsewhere.",
