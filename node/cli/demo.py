@@ -275,7 +275,8 @@ def _summarise(config: "Config", job: Job, out: Path) -> dict[str, object]:
         "application": f"{chosen.name} {chosen.version}",
         "objects": objects,
         "measurements": [
-            {"name": m.name.meaning, "value": m.value, "unit": m.unit.value, "segment": m.segment} for m in findings.measurements
+            {"name": m.name.meaning, "value": m.value, "unit": m.unit.value, "segment": m.segment, "location": m.location}
+            for m in findings.measurements
         ],
         "remarks": list(findings.remarks),
         "overlay": str(out / "overlay.png"),

@@ -27,7 +27,8 @@ def tell(console: "Console", summary: dict[str, object], out: Path) -> None:
     console.print("[bold]4[/] Results came back by C-STORE\n")
     console.print(table)
     for measurement in measurements:
-        about = f" of {measurement['segment']}" if measurement["segment"] else ""
+        of = measurement["segment"] or measurement["location"]
+        about = f" of {of}" if of else ""
         console.print(f"\n   {measurement['name']}{about}: [bold]{measurement['value']:.1f} {measurement['unit']}[/]")
     for remark in summary["remarks"]:  # type: ignore[attr-defined]
         console.print(f"\n   {remark}")
