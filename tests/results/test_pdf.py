@@ -1,0 +1,153 @@
+"""PDFs: read by programs that did not write them; the glyphs are inside, the words are those of the narrative, names are never boxes."""
+
+import shutil
+import subprocess
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import pydicom
+import pypdf
+import pytest
+from pydicom.dataset import Dataset
+
+from node.domain.profile import Kind, Language, Profile
+from node.results.encode import encode
+from node.results.narrative import WORDINGS
+from node.results.narrative_sentences import sentences
+from node.results.pdf_page import Pages
+from node.results.planes import read_sources
+from node.results.port import Encoded, Encoding
+from tests.lab import validators
+from tests.results import made
+from tests.results.test_narrative import everything
+
+PDFS = Profile(name="pdfs", kinds=frozenset({Kind.PDF}), languages=(Language.ENGLISH, Language.CHINESE))
+
+
+@pytest.fixture
+def encoding(tmp_path: Path) -> Encoding:
+    """Everything, wanted as PDF in both languages."""
+    return made.encoding(made.series(tmp_path), everything(), profiles=(PDFS,))
+
+
+def documents(encoding: Encoding) -> dict[str, Dataset]:
+    """By language."""
+    return {one.form: pydicom.dcmread(BytesIO(one.data)) for one in encode(encoding) if one.kind == Kind.PDF}
+
+
+def content(dataset: Dataset) -> bytes:
+    """The file inside, without the byte that makes it even."""
+    return bytes(dataset.EncapsulatedDocument[: dataset.EncapsulatedDocumentLength])
+
+
+def read(dataset: Dataset) -> str:
+    """All its text as pypdf finds it, without white space: lines are folded."""
+    pages = pypdf.PdfReader(BytesIO(content(dataset)), strict=True).pages
+    return "".join("".join(page.extract_text() for page in pages).split())
+
+
+def test_it_is_the_document_that_the_standard_describes(encoding: Encoding) -> None:
+    """PS3.3 A.45.1: modality, type, title, what it was made from, and that the patient stands on it."""
+    made_of = documents(encoding)
+    assert set(made_of) == {"en", "zh"}
+    for dataset in made_of.values():
+        assert dataset.SOPClassUID == "1.2.840.10008.5.1.4.1.1.104.1"
+        assert (dataset.Modality, dataset.MIMETypeOfEncapsulatedDocument) == ("DOC", "application/pdf")
+        assert (dataset.BurnedInAnnotation, dataset.VerificationFlag) == ("YES", "UNVERIFIED")
+        assert dataset.ConceptNameCodeSequence[0].CodeValue == "18748-4"
+        sources = {item.ReferencedSOPInstanceUID for item in dataset.SourceInstanceSequence}
+        assert sources >= {source.SOPInstanceUID for source in encoding.sources}
+    assert made_of["zh"].DocumentTitle == "影像自动分析报告: mr-brain 1.2.3"
+
+
+@pytest.mark.parametrize("language", list(Language))
+def test_another_program_reads_every_sentence(encoding: Encoding, language: Language) -> None:
+    """pypdf finds all sentences, the patient, the table, and each Tracking UID; in Chinese too: the glyphs carry their code points."""
+    text = read(documents(encoding)[language])
+    said = sentences(encoding, read_sources(encoding), WORDINGS[language])
+    for one in said:
+        assert "".join(one.text.split()) in text
+        if one.tracked:
+            assert one.tracked[1] in text
+        if one.row:
+            assert "".join(one.row[0].split()) in text
+    assert "DoeJane" in text
+    assert "P-1" in text
+
+
+def test_every_glyph_is_in_the_file(encoding: Encoding) -> None:
+    """Each font is embedded as a subset: nothing depends on what the reader's computer has."""
+    for dataset in documents(encoding).values():
+        fonts = {}
+        for page in pypdf.PdfReader(BytesIO(content(dataset))).pages:
+            fonts |= {name: font.get_object() for name, font in page["/Resources"]["/Font"].items()}
+        assert fonts
+        for font in fonts.values():
+            assert "/FontFile2" in font["/FontDescriptor"]
+            assert str(font["/BaseFont"])[7] == "+"
+    assert max(len(content(dataset)) for dataset in documents(encoding).values()) < 400_000
+
+
+def test_the_same_encoding_gives_the_same_bytes(encoding: Encoding) -> None:
+    """No clock and no dice; its date is that of the journal."""
+    first, second = documents(encoding), documents(encoding)
+    assert content(first["zh"]) == content(second["zh"])
+    metadata = pypdf.PdfReader(BytesIO(content(first["en"]))).metadata
+    assert metadata is not None
+    assert metadata.creation_date == made.AT.replace(microsecond=0)
+    assert metadata.title == "Automated image analysis report: mr-brain"
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("Müller^Łucja", "MüllerŁucja"),
+        ("Yamada^Tarou=山田^太郎=やまだ^たろう", "YamadaTarou山田太郎やまだたろう"),
+        ("Иванов^Иван", "ИвановИван"),
+        ("Hong^Gildong=洪^吉洞=홍^길동", "HongGildong洪吉洞"),
+        ("שלום^דוד", "(inascriptthatthispagecannotset:seetheheader)"),
+    ],
+)
+def test_a_name_is_never_shown_in_boxes(tmp_path: Path, name: str, shown: str) -> None:
+    """What can be set is set; a group that cannot is left to the others; where none can, the page says where the name is."""
+    files = made.series(tmp_path)
+    for path in files:
+        dataset = pydicom.dcmread(path)
+        dataset.SpecificCharacterSet, dataset.PatientName = "ISO_IR 192", name
+        dataset.save_as(path)
+    dataset = documents(made.encoding(files, everything(), profiles=(replace(PDFS, languages=(Language.ENGLISH,)),)))["en"]
+    assert str(dataset.PatientName) == name
+    assert f"Patient{shown}Study" in read(dataset)
+
+
+def test_long_documents_go_on_on_the_next_page() -> None:
+    """Hundreds of lines and a table of hundreds of rows: each on a page, in order, above the footer."""
+    pages = Pages()
+    pages.heading("Much")
+    for number in range(150):
+        pages.line(f"line {number:03}. " + "很长的一行" * 12, 10, indent=12, mark="·")
+    pages.table([("what", "how much"), *((f"row {number:03}", "1 mm") for number in range(120))], (0.5, 0.5), 9, head=True)
+    file = pages.finished(title="t", author="a", language="zh", at=made.AT, foot="研究" * 60, number=lambda page, of: f"{page}/{of}")
+    found = pypdf.PdfReader(BytesIO(file), strict=True)
+    text = "".join(page.extract_text() for page in found.pages)
+    places = [
+        text.index(word) for word in [*(f"line {number:03}" for number in range(150)), *(f"row {number:03}" for number in range(120))]
+    ]
+    assert places == sorted(places)
+    assert all(f"{number}/{len(found.pages)}" in page.extract_text() for number, page in enumerate(found.pages, 1))
+
+
+@pytest.mark.peers
+@pytest.mark.slow
+def test_validators_find_nothing_in_pdfs(encoding: Encoding, tmp_path: Path) -> None:
+    """dicom3tools holds nothing against the module; poppler, where it is installed, reads the same words."""
+    objects: list[Encoded] = [one for one in encode(encoding) if one.kind == Kind.PDF]
+    for path, one in zip(made.save(objects, tmp_path / "out"), objects, strict=True):
+        assert validators.faults_of(path) == []
+        if shutil.which("pdftotext"):
+            file = tmp_path / f"{one.form}.pdf"
+            file.write_bytes(content(pydicom.dcmread(path)))
+            text = subprocess.run(["pdftotext", file, "-"], capture_output=True, check=True).stdout.decode()
+            word = {"en": "Lesion1intheleftlungonimage5", "zh": "左肺病变1，位于图像5"}[one.form]
+            assert word in "".join(text.split())
