@@ -6,18 +6,38 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.uid import PositronEmissionTomographyImageStorage
 
 from inference import codes
 from inference.codes import Code
-from inference.findings import Evaluation, Findings, Measurement
+from inference.findings import (
+    Box,
+    DerivedImage,
+    Evaluation,
+    Findings,
+    Line,
+    Location,
+    Measurement,
+    Point,
+    PointInSpace,
+    Registration,
+    Saliency,
+)
 from inference.imaging.assemble import assemble
+from inference.imaging.write_series import write_series
 from node.domain.profile import Compression, Form, Kind, Language, Masks, Profile
 from node.results.encode import encode
 from node.results.port import Encoded, Encoding
-from tests.results import made
+from tests.results import images, made
 
 PNEUMOTHORAX = Code("36118008", "SCT", "Pneumothorax")
 CALCIUM_SCORE = Code("450360000", "SCT", "Coronary artery calcium score")
+DIAMETER = Code("81827009", "SCT", "Diameter")
+PROBABILITY = Code("130404", "DCM", "Pixel by pixel Probability")
+SMOOTHING = Code("113087", "DCM", "Smoothing")
+RESAMPLING = Code("113085", "DCM", "Spatial resampling")
 NO_UNIT = Code("1", "UCUM", "no units")
 
 SHAPE = (9, 16, 12)
@@ -130,6 +150,94 @@ def study(folder: Path) -> Case:
     return Case(files=files, encoding=made.encoding(files, Findings(evaluations=(present,), measurements=(score,))))
 
 
+def places(folder: Path) -> Case:
+    """A box with a diameter, a point, a diameter, and a point in space: each how sure the application is."""
+    files = made.series(folder, made.axes((2.0, 0, 0), (0, 2.0, 0), (0, 0, 2.5)), SHAPE)
+    shapes = (
+        Box(top=2, left=3, bottom=6.5, right=8),
+        Point(row=3.5, column=4.25),
+        Line(start=Point(row=2, column=3), end=Point(row=8, column=9.5)),
+        PointInSpace(x=-12.5, y=-24.25, z=50.125),
+    )
+    found = tuple(
+        Location(label=f"lesion {number}", finding=made.LESION, shape=shape, image=number, finding_site=codes.LUNG, certainty=0.9)
+        for number, shape in enumerate(shapes, 1)
+    )
+    diameter = Measurement(name=DIAMETER, value=12.5, unit=codes.MILLIMETRE, location="lesion 1")
+    return Case(files=files, encoding=made.encoding(files, Findings(locations=found, measurements=(diameter,)), profiles=(EVERYTHING,)))
+
+
+def mapped(folder: Path) -> Case:
+    """A map of probabilities, also drawn over the images."""
+    files = made.series(folder, shape=SHAPE)
+    values = np.random.default_rng(1).random(SHAPE, dtype=np.float32)
+    found = Saliency(label="lesion map", values=values, quantity=PROBABILITY, unit=NO_UNIT)
+    return Case(files=files, encoding=made.encoding(files, Findings(saliencies=(found,)), profiles=(EVERYTHING,)))
+
+
+def _smoothed(files: Sequence[Path]) -> Case:
+    volume = assemble(files)
+    smoothed = np.rint(volume.voxels / 2).astype(np.int16)
+    image = DerivedImage(label="smoothed", voxels=smoothed, derivation=SMOOTHING)
+    return Case(files=files, encoding=made.encoding(files, Findings(derived=(image,)), volume=volume))
+
+
+def smoothed_ct(folder: Path) -> Case:
+    """A CT made smoother."""
+    return _smoothed(made.series(folder, shape=SHAPE))
+
+
+def smoothed_mr(folder: Path) -> Case:
+    """An MR made smoother."""
+    values = np.clip(made.voxels(SHAPE) + 1000, 0, None)
+    return _smoothed(write_series(values, made.AXIAL, folder, modality="MR", patient_name="Doe^Jane", extra={"BodyPartExamined": "HEAD"}))
+
+
+def smoothed_pt(folder: Path) -> Case:
+    """A PET made smoother."""
+    files = made.series(folder, shape=SHAPE)
+    for number, path in enumerate(files, 1):
+        dataset = pydicom.dcmread(path)
+        for keyword in ("KVP", "ConvolutionKernel", "Exposure", "XRayTubeCurrent", "ExposureTime", "GantryDetectorTilt"):
+            dataset.pop(keyword, None)
+        dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = PositronEmissionTomographyImageStorage
+        dataset.Modality, dataset.ImageType = "PT", ["ORIGINAL", "PRIMARY"]
+        dataset.Units, dataset.CountsSource, dataset.SeriesType = "BQML", "EMISSION", ["WHOLE BODY", "IMAGE"]
+        dataset.NumberOfSlices, dataset.ImageIndex = len(files), number
+        dataset.CorrectedImage, dataset.DecayCorrection, dataset.CollimatorType = ["ATTN", "DECY"], "START", "NONE"
+        dataset.FrameReferenceTime, dataset.ActualFrameDuration, dataset.DecayFactor = 0.0, 120000, 1.02
+        dataset.PatientOrientationCodeSequence, dataset.PatientGantryRelationshipCodeSequence = [], []
+        dataset.RadiopharmaceuticalInformationSequence = [_fluorine()]
+        dataset.AcquisitionDate, dataset.AcquisitionTime = dataset.StudyDate, dataset.StudyTime
+        # a PET's values begin at 0 (PS3.3 C.8.9.4.1.6)
+        dataset.PixelData = np.clip(dataset.pixel_array.astype(np.int16), 0, None).tobytes()
+        dataset.RescaleIntercept, dataset.RescaleSlope, dataset.PixelRepresentation = 0, 0.5, 1
+        dataset.BitsStored, dataset.HighBit = 16, 15
+        dataset.pop("RescaleType", None)
+        dataset.save_as(path)
+    return _smoothed(files)
+
+
+def _fluorine() -> Dataset:
+    """The radiopharmaceutical of most PETs, as much of it as is required."""
+    item, radionuclide = Dataset(), Dataset()
+    radionuclide.CodeValue, radionuclide.CodingSchemeDesignator, radionuclide.CodeMeaning = "77004003", "SCT", "^18^Fluorine"
+    item.RadionuclideCodeSequence, item.RadiopharmaceuticalStartTime = [radionuclide], "101000"
+    item.RadionuclideTotalDose, item.RadionuclideHalfLife, item.Radiopharmaceutical = 3.7e8, 6586.2, "FDG"
+    return item
+
+
+def registered(folder: Path) -> Case:
+    """A prior laid over the current series, and resampled there."""
+    current = images.volume(folder / "current", images.STUDY)
+    prior = images.volume(folder / "prior", images.PRIOR_STUDY, SeriesDescription="before")
+    matrix = np.eye(4)
+    matrix[:3, 3] = (2.0, -1.5, 0.5)
+    resampled = DerivedImage(label="prior aligned", voxels=made.voxels(), derivation=RESAMPLING, of_prior=True)
+    findings = Findings(registration=Registration(matrix=matrix), derived=(resampled,))
+    return Case(files=[*current, *prior], encoding=images.pair(current, prior, findings))
+
+
 ROWS: Sequence[Row] = (
     Row(name="Segmentation, binary", case=masks, kind=Kind.SEG, form=Form.BINARY),
     Row(name="Segmentation, binary, segments that overlap", case=overlapping, kind=Kind.SEG, form=Form.BINARY),
@@ -142,5 +250,17 @@ ROWS: Sequence[Row] = (
     Row(name="Report of measurements, of a label map", case=masks, kind=Kind.SR, form=Form.LABELMAP, about="label map"),
     Row(name="Report of a study (TID 1501)", case=study, kind=Kind.SR, about="TID 1501"),
     Row(name="Report that nothing was found (TID 1501)", case=nothing, kind=Kind.SR, about="TID 1501"),
+    Row(name="Report of places (TID 1410)", case=places, kind=Kind.DETECTIONS),
+    Row(name="Parametric map", case=mapped, kind=Kind.MAP),
+    Row(name="Map drawn over the images", case=mapped, kind=Kind.OVERLAY),
+    Row(name="Derived CT image", case=smoothed_ct, kind=Kind.DERIVED),
+    Row(name="Derived MR image", case=smoothed_mr, kind=Kind.DERIVED),
+    Row(name="Derived PET image", case=smoothed_pt, kind=Kind.DERIVED),
+    Row(name="Spatial registration", case=registered, kind=Kind.REGISTRATION),
+    Row(name="Prior, resampled", case=registered, kind=Kind.DERIVED),
+    Row(name="Narrative, English", case=masks, kind=Kind.NARRATIVE, form=Language.ENGLISH),
+    Row(name="Narrative, Chinese", case=masks, kind=Kind.NARRATIVE, form=Language.CHINESE),
+    Row(name="PDF, English", case=masks, kind=Kind.PDF, form=Language.ENGLISH),
+    Row(name="PDF, Chinese", case=masks, kind=Kind.PDF, form=Language.CHINESE),
     Row(name="Summary page", case=masks, kind=Kind.SC),
 )

@@ -102,6 +102,8 @@ def _viewer(one: Object) -> list[str] | None:
         return read_back.viewer_masks(one.path, one.job.case, one.encoded)
     if one.encoded.kind is Kind.MAP:
         return read_back.viewer_map(one.path, one.job.case)
+    if one.encoded.kind is Kind.DETECTIONS:
+        return read_back.viewer_regions(one.path, one.job.case)
     return None
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+from inference.findings import Box, Point, PointInSpace
 from node.domain.profile import Form
 from node.results.port import Encoded
 from tests.lab import adapters, validators
@@ -106,6 +107,38 @@ def viewer_map(path: Path, case: Case) -> list[str]:
         for shown, z in zip(values, places, strict=True)
         if not np.array_equal(shown, meant.values[z])
     ]
+
+
+def viewer_regions(path: Path, case: Case) -> list[str]:
+    """Boxes and points as the viewer's adapter takes them up: the corners and points in the patient, of the right image."""
+    try:
+        seen = adapters.measurements_of(path, case.files)
+    except adapters.AdaptersRefused as refused:
+        return [str(refused)]
+    affine, slices = case.encoding.volume.affine, case.encoding.volume.sources
+    meant = []
+    for one in case.encoding.findings.locations:
+        shape = one.shape
+        if isinstance(shape, Box):
+            corners = [(shape.top, shape.left), (shape.top, shape.right), (shape.bottom, shape.left), (shape.bottom, shape.right)]
+            # edges count from the outer edge of the first pixel, the affine from its middle
+            meant.append(("RectangleROI", [affine @ (one.image, row - 0.5, column - 0.5, 1) for row, column in corners], one.image))
+        elif isinstance(shape, Point):
+            meant.append(("Probe", [affine @ (one.image, shape.row - 0.5, shape.column - 0.5, 1)], one.image))
+        elif isinstance(shape, PointInSpace):
+            meant.append(("Probe", [np.array((shape.x, shape.y, shape.z, 1.0))], None))
+    faults = []
+    for tool, corners, image in meant:
+        points = np.array(corners)[:, :3]
+        fits = [
+            one
+            for one in seen
+            if one.tool == tool and one.points_mm.shape == points.shape and np.allclose(one.points_mm, points, atol=TENTH_MM)
+        ]
+        uid = None if image is None else slices[image].sop_instance_uid
+        if not any((one.image and one.image[0]) == uid for one in fits):
+            faults.append(f"no {tool} at {points.round(1).tolist()} of the image {uid}")
+    return faults
 
 
 def _points(mask: NDArray[np.bool_], headers: Sequence[pydicom.Dataset]) -> NDArray[np.float64]:
