@@ -210,6 +210,9 @@ def test_a_journal_of_the_first_release_keeps_its_queue(url: str, opened: Callab
             connection.execute(text(f"ALTER TABLE job DROP COLUMN {column}"))
         connection.execute(text("CREATE INDEX ix_job_claim ON job (rank, due_at, id) WHERE state || '' IN ('queued', 'inferred')"))
         connection.execute(text("DROP INDEX ix_job_leased"))
+        for table in ("result_object", "delivery"):
+            connection.execute(text(f"ALTER TABLE {table} DROP COLUMN form"))
+        connection.execute(text("DROP TABLE patient_series"))
         script = alembic_config()
         script.attributes["connection"] = connection
         command.stamp(script, "0001")
