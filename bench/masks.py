@@ -1,7 +1,8 @@
 """Segmentations alone: 512 x 512 x 400 with 1, 10 and 117 segments, against plain highdicom given a 3-D label array, its best way.
 
 Each is made in a process of its own, from the ready masks (or labels) and headers to the bytes of the file. The pixels of both are the
-same, or nothing is printed.
+same, or nothing is printed. The node has to find out what 117 masks of 105 MB hold; highdicom is given that in one array. So a label map
+has no goal: it is little more than a copy of that array.
 """
 
 import hashlib
@@ -219,14 +220,14 @@ def measure() -> list[Row]:
             say(f"{count} segments, {form}")
             rounds = [{kind: _measured(kind, count, form, folder) for kind in KINDS} for _ in range(ROUNDS)]
             assert len({one[kind]["pixels"] for one in rounds for kind in KINDS}) == 1, "the two wrote other pixels"
-            rows += _rows(f"SEG, {count} segment{'s' if count > 1 else ''}, {form}", rounds)
+            rows += _rows(f"SEG, {count} segment{'s' if count > 1 else ''}, {form}", rounds, of_bits=form == "binary")
         checked = [_measured("read back", 117, "binary", folder) for _ in range(ROUNDS)]
         name = "SEG, 117 segments, binary: read back and compared, voxel by voxel"
         rows.append(Row(name=name, value=median(one["wall"] for one in checked), unit="s"))
     return rows
 
 
-def _rows(what: str, rounds: Sequence[dict[str, dict[str, Any]]]) -> list[Row]:
+def _rows(what: str, rounds: Sequence[dict[str, dict[str, Any]]], *, of_bits: bool) -> list[Row]:
     def both(figure: str) -> tuple[float, float]:
         ours, plain = (median(one[kind][figure] for one in rounds) for kind in KINDS)
         return ours, plain
@@ -239,8 +240,8 @@ def _rows(what: str, rounds: Sequence[dict[str, dict[str, Any]]]) -> list[Row]:
             value=wall,
             unit="s",
             baseline=plain_wall,
-            goal="a third of highdicom alone",
-            met=wall <= FASTER * plain_wall,
+            goal="a third of highdicom alone" if of_bits else "",
+            met=wall <= FASTER * plain_wall if of_bits else None,
         ),
         Row(name=f"{what}: CPU", value=cpu, unit="s", baseline=plain_cpu),
         Row(name=f"{what}: memory at the peak, for {size:.1f} MiB", value=grew, unit="MiB", baseline=plain_grew),
