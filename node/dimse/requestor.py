@@ -16,10 +16,11 @@ from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Verification
 
+from node.dimse.asking import accepted_contexts
 from node.dimse.counting import count_instances
 from node.dimse.errors import NotAFile, PeerAway, PeerRefuses, PeerRejected
 from node.dimse.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
-from node.dimse.outgoing import MOST_CONTEXTS, Outgoing, batches, context_for, outgoing, transcoded
+from node.dimse.outgoing import Outgoing, batches, context_for, outgoing, transcoded
 from node.dimse.port import StoreStatus
 from node.dimse.prompt import PromptDimse, make_prompt
 from node.domain.context import Context, name_of
@@ -78,27 +79,12 @@ class PeerRequestor:
     def accepts(self, contexts: Collection[Context]) -> frozenset[Context]:
         """Which of these SOP classes the peer takes in which of these transfer syntaxes; nothing is sent.
 
-        Each is asked for in a presentation context of its own: of several syntaxes in one, a peer would pick one and say nothing of the
-        others (PS3.8 9.3.3.2).
-
         Raises
         ------
         PeerAway, PeerRejected
             There is no association.
         """
-        asked = sorted(contexts)
-        taken: set[Context] = set()
-        for first in range(0, len(asked), MOST_CONTEXTS):
-            offered = [build_context(one.sop_class_uid, one.transfer_syntax_uid) for one in asked[first : first + MOST_CONTEXTS]]
-            try:
-                with self._association(offered) as association:
-                    taken |= {
-                        Context(sop_class_uid=str(one.abstract_syntax), transfer_syntax_uid=str(one.transfer_syntax[0]))
-                        for one in association.accepted_contexts
-                    }
-            except PeerRefuses:
-                continue  # the association came about, with nothing in it
-        return frozenset(taken)
+        return accepted_contexts(self._association, contexts)
 
     def store(self, files: Sequence[str], *, on_status: Callable[[StoreStatus], None] = lambda _: None) -> list[StoreStatus]:
         """C-STORE of Part 10 files, in order; one status each, told to `on_status` as it comes.

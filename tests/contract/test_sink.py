@@ -196,6 +196,36 @@ def test_more_contexts_than_one_association_holds(archive: Archive) -> None:
     assert dimse_sink(archive.port).accepts([*others, wanted]) == {wanted}
 
 
+@pytest.mark.parametrize("how", ["rejects", "aborts"])
+def test_a_peer_that_breaks_off_at_a_sop_class_that_it_does_not_know(how: str) -> None:
+    """Old archives do, where the standard has them answer each context: the others are asked for one by one, and none of that one is
+    taken. A delivery would otherwise be tried for a week and never fall back."""
+
+    def requested(event: Any) -> None:
+        proposed = {str(one.abstract_syntax) for one in event.assoc.requestor.primitive.presentation_context_definition_list}
+        if LabelMapSegmentationStorage in proposed and how == "aborts":
+            event.assoc.acse.send_abort(0x02)
+            event.assoc.kill()
+        elif LabelMapSegmentationStorage in proposed:
+            event.assoc.acse.send_reject(0x01, 0x01, 0x01)
+            event.assoc.kill()
+
+    ae = AE(ae_title="ARCHIVE")
+    for uid in (SegmentationStorage, SecondaryCaptureImageStorage):
+        ae.add_supported_context(uid, ExplicitVRLittleEndian)
+    ae.add_supported_context(Verification)
+    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_REQUESTED, requested)])
+    wanted = {
+        Context(sop_class_uid=uid, transfer_syntax_uid=ExplicitVRLittleEndian)
+        for uid in (SegmentationStorage, LabelMapSegmentationStorage, SecondaryCaptureImageStorage)
+    }
+    try:
+        taken = dimse_sink(int(server.socket.getsockname()[1])).accepts(wanted)
+    finally:
+        server.shutdown()
+    assert {one.sop_class_uid for one in taken} == {SegmentationStorage, SecondaryCaptureImageStorage}
+
+
 def test_asking_a_peer_that_is_away_is_a_delivery_error() -> None:
     """Nobody there has said no."""
     gone = Archive()
