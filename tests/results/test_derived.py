@@ -11,7 +11,7 @@ import pydicom
 import pytest
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.uid import NuclearMedicineImageStorage, PositronEmissionTomographyImageStorage
+from pydicom.uid import NuclearMedicineImageStorage
 
 from inference import codes
 from inference.codes import Code
@@ -21,6 +21,7 @@ from inference.imaging.subject import Pair
 from inference.imaging.volume import Affine
 from inference.imaging.write_series import write_series
 from node.domain.profile import Kind
+from node.flow.header import read_header
 from node.results.check import check
 from node.results.derived_values import stored
 from node.results.encode import encode
@@ -166,55 +167,6 @@ def test_an_enhanced_source_gives_one_enhanced_instance(tmp_path: Path) -> None:
     assert numbers == [source.frame for source in volume.sources]
 
 
-def pet(folder: Path, *, decay: bool = True) -> list[Path]:
-    """PET slices, in Bq/ml, of two bed positions, which differ in their decay factors."""
-    files = made.series(folder)
-    for number, path in enumerate(files):
-        dataset = pydicom.dcmread(path)
-        dataset.SOPClassUID, dataset.Modality = PositronEmissionTomographyImageStorage, "PT"
-        dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
-        dataset.RescaleSlope, dataset.RescaleIntercept = "2.5", "0"
-        del dataset.RescaleType, dataset.KVP
-        dataset.Units, dataset.CountsSource, dataset.SeriesType = "BQML", "EMISSION", ["WHOLE BODY", "IMAGE"]
-        dataset.NumberOfSlices, dataset.ImageIndex, dataset.DecayCorrection = len(files), number + 1, "START"
-        dataset.CorrectedImage, dataset.CollimatorType = ["DECY", "ATTN"], "NONE"
-        dataset.FrameReferenceTime, dataset.ActualFrameDuration = "1000" if number < 5 else "181000", "180000"
-        if decay:
-            dataset.DecayFactor = "1.01" if number < 5 else "1.03"
-        dataset.RadiopharmaceuticalInformationSequence = [Dataset()]
-        dataset.RadiopharmaceuticalInformationSequence[0].RadionuclideTotalDose = "370000000"
-        dataset.ImageType = ["ORIGINAL", "PRIMARY"]
-        dataset.PixelData = (np.abs(dataset.pixel_array.astype(np.int32)) % 1000).astype(np.int16).tobytes()
-        dataset.save_as(path)
-    return files
-
-
-@pytest.mark.peers
-def test_pet_keeps_what_its_uptake_is_reckoned_from(tmp_path: Path) -> None:
-    """Decay is counted from series and acquisition times: the time of derivation in their place would show another SUV."""
-    files = pet(tmp_path / "in")
-    volume = assemble(files)
-    encoding = encoding_of(files, denoised(volume.voxels))
-    objects = derived(encoding)
-    paths = made.save(objects, tmp_path / "out")
-    headers = {str(one.SOPInstanceUID): one for one in encoding.sources}
-    for one in objects:
-        dataset = read(one)
-        header = headers[dataset.SourceImageSequence[0].ReferencedSOPInstanceUID]
-        for keyword in ("SeriesDate", "SeriesTime", "AcquisitionTime", "Units", "DecayCorrection", "DecayFactor", "FrameReferenceTime"):
-            assert dataset[keyword].value == header[keyword].value, keyword
-        assert dataset.RadiopharmaceuticalInformationSequence[0].RadionuclideTotalDose == 370000000
-        assert float(dataset.RescaleIntercept) == 0
-    assert [fault for path in paths for fault in dciodvfy(path)] == []
-
-
-def test_pet_without_its_decay_factor_is_refused(tmp_path: Path) -> None:
-    """By how much a slice was corrected has to be stated of what is made from it, too (Type 1C)."""
-    files = pet(tmp_path, decay=False)
-    with pytest.raises(NotDerivable, match="DecayFactor"):
-        encode(encoding_of(files, denoised(assemble(files).voxels)))
-
-
 @pytest.mark.peers
 def test_values_between_0_and_1_have_a_window(tmp_path: Path) -> None:
     """A window narrower than 1 needs the function that allows it; the source's own window shows nothing of such values."""
@@ -226,15 +178,6 @@ def test_values_between_0_and_1_have_a_window(tmp_path: Path) -> None:
         low, high = (float(dataset.WindowCenter) + sign * float(dataset.WindowWidth) / 2 for sign in (-1, 1))
         assert dciodvfy(path) == []
         assert low < high
-
-
-def test_pet_is_not_resampled_across_bed_positions(tmp_path: Path) -> None:
-    """One slice made of two that were decay-corrected otherwise has no reference time: refused, not guessed."""
-    files = pet(tmp_path)
-    volume = assemble(files)
-    image = denoised(volume.voxels, affine=volume.affine @ np.diag([1.0, 1.0, 1.0, 1.0]) + np.eye(4, k=3) * 0.4)
-    with pytest.raises(NotDerivable, match="FrameReferenceTime"):
-        encode(encoding_of(files, image))
 
 
 def test_other_classes_are_refused(tmp_path: Path) -> None:
@@ -341,6 +284,13 @@ def test_equal_encodings_give_equal_bytes(tmp_path: Path) -> None:
     assert [one.data for one in first] == [one.data for one in again]
     assert len({one.sop_instance_uid for one in first}) == len(files)
     assert len({one.series_instance_uid for one in first}) == 1
+
+
+def test_the_node_knows_its_own_series_again(tmp_path: Path) -> None:
+    """A PACS that forwards everything sends derived images back, of an ordinary class: they are results, and open no arrival."""
+    files = made.series(tmp_path)
+    assert not read_header(files[0])[0].made_by_hilum
+    assert all(read_header(one.data)[0].made_by_hilum for one in derived(encoding_of(files, denoised(assemble(files).voxels))))
 
 
 def test_an_image_that_was_written_otherwise_does_not_leave(tmp_path: Path) -> None:
