@@ -24,8 +24,8 @@ TILES = 6
 _LEAST_PLANES, _MOST_UNLIKE, _UPRIGHT = 24, 8.0, 0.02
 """Planes across the slices need so many of them, a spacing at most so many times the finest, and a stack that is not tilted."""
 _NAMES = ("sagittal", "coronal", "axial")
-_COARSE = 4
-"""What lies where across the slices is counted on every fourth line."""
+_COARSE, _MANY = 4, 200
+"""What lies where across the slices is counted on every fourth line, unless it is no more than so many voxels there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +159,7 @@ def _allows_planes(volume: Volume) -> bool:
 def _other_planes(volume: Volume, findings: Findings) -> list[tuple[int, int]]:
     """(array axis, index) of the planes across the slices: where what was found is largest, or through the surest location."""
     abnormal = [segment for segment in findings.segments if segment.category == MORPHOLOGICALLY_ABNORMAL_STRUCTURE]
-    found = _areas(abnormal) or _areas(findings.segments)
+    found = next((areas for several in (abnormal, findings.segments) if several and (areas := _areas(several))), None)
     if found is not None:
         return [(axis, int(area.argmax())) for axis, area in zip((1, 2), found, strict=True)]
     middle = [size / 2 for size in volume.voxels.shape[1:]]
@@ -172,8 +172,9 @@ def _other_planes(volume: Volume, findings: Findings) -> list[tuple[int, int]]:
 def _areas(segments: Sequence[Segment]) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
     """How much of the segments lies on each row and on each column of the grid; None where there is nothing."""
     for step in (_COARSE, 1):
-        rows = [segment.mask[::step, :, ::step].sum(axis=(0, 2)) for segment in segments]
-        columns = [segment.mask[::step, ::step].sum(axis=(0, 1)) for segment in segments]
-        if any(each.any() for each in rows) and any(each.any() for each in columns):
-            return np.sum(rows, axis=0), np.sum(columns, axis=0)
+        rows = np.sum([segment.mask[::step, :, ::step].sum(axis=(0, 2)) for segment in segments], axis=0)
+        columns = np.sum([segment.mask[::step, ::step].sum(axis=(0, 1)) for segment in segments], axis=0)
+        # what is small is counted voxel by voxel
+        if step == 1 or min(rows.max(initial=0), columns.max(initial=0)) > _MANY:
+            return (rows, columns) if np.any(rows) else None
     return None
