@@ -34,10 +34,13 @@ class Split:
         In the order of what tells them apart, one image of each at every place; empty where nothing explains the images.
     reason
         For people: "20 time points (TemporalPositionIndex)"; or why there are no parts.
+    plurals
+        What each of the attributes that tell the parts apart counts ("time points").
     """
 
     parts: tuple[Part, ...]
     reason: str
+    plurals: tuple[str, ...] = ()
 
 
 def split(slices: Sequence[Slice]) -> Split | None:
@@ -88,7 +91,7 @@ def _parted(
         Part(label=label, slices=tuple(slices[index] for index in indices)) for label, indices in zip(labels, members.values(), strict=True)
     )
     reason = " and ".join(f"{len(set(axis.keys))} {axis.plural} ({axis.attribute})" for axis in chosen)
-    return Split(parts=parts, reason=reason)
+    return Split(parts=parts, reason=reason, plurals=tuple(axis.plural for axis in chosen))
 
 
 def _unexplained(found: Sequence[Axis], places: Sequence[Sequence[int]]) -> str:

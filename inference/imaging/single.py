@@ -79,6 +79,22 @@ def loops_among(instances: Sequence[Instance]) -> list[Instance]:
     return loops
 
 
+def bounded_together(loops: Sequence[Instance]) -> None:
+    """All loops of a job are held until it is encoded.
+
+    Raises
+    ------
+    TooLarge
+        Together they would take more than one subject may.
+    """
+    needed = sum(
+        each.pixels.rows * each.pixels.columns * each.pixels.frames * max(each.pixels.samples, each.pixels.bits_allocated // 8)
+        for each in loops
+    )
+    if needed > MOST_BYTES:
+        raise TooLarge(f"{len(loops)} loops of {needed / 2**30:.1f} GiB together")
+
+
 def cine_from(loop: Instance, *, threads: int = 2) -> tuple[Cine, list[str]]:
     """The frames of one loop, and what a reader must know of them."""
     regions, doubted = regions_of(loop)

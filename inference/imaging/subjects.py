@@ -12,7 +12,9 @@ from inference.imaging.dimensions import Part, split
 from inference.imaging.errors import NotACine, NotAPair, TooLarge, naming
 from inference.imaging.frame_values import MOST_BYTES
 from inference.imaging.header import Instance, read_instance
-from inference.imaging.single import cine_from, images_from, loops_among
+from inference.imaging.moving import cine_at, loops_at_places
+from inference.imaging.single import bounded_together, cine_from, images_from, loops_among, over_time
+from inference.imaging.slices import Slice
 from inference.imaging.subject import Pair, Subject, Takes
 from inference.stages import ASSEMBLE, stage
 
@@ -114,9 +116,13 @@ def _images(instances: Sequence[Instance], parts: Parts, series_instance_uid: st
 
 
 def _cines(instances: Sequence[Instance], parts: Parts, series_instance_uid: str, threads: int) -> list[Assembled]:
+    loops = [each for each in instances if over_time(each)]
+    if not loops and (places := loops_at_places(instances)):
+        return _moving(places, parts, threads)
     loops = loops_among(instances)
     if len(loops) > 1 and parts == "refuse":
         raise NotACine(f"{len(loops)} loops in one series: {naming(loop.sop_instance_uid for loop in loops)}")
+    bounded_together(loops)
     made = []
     for number, loop in enumerate(loops, start=1):
         cine, remarks = cine_from(loop, threads=threads)
@@ -125,6 +131,20 @@ def _cines(instances: Sequence[Instance], parts: Parts, series_instance_uid: str
         part = f"loop {number} of {len(loops)}" if len(loops) > 1 else ""
         made.append(Assembled(subject=cine, headers=_headers([loop]), part=part, remarks=tuple(remarks)))
     return made
+
+
+def _moving(places: Sequence[Sequence[Slice]], parts: Parts, threads: int) -> list[Assembled]:
+    """A cine for each place of a series of single images."""
+    if len(places) > 1 and parts == "refuse":
+        raise NotACine(f"{len(places)} slices, each a loop of {len(places[0])} images, for example {places[0][0].plane.name}")
+    return [
+        Assembled(
+            subject=cine_at(images, threads=threads),
+            headers=_headers(list({each.instance.sop_instance_uid: each.instance for each in images}.values())),
+            part=f"slice {number} of {len(places)}" if len(places) > 1 else "",
+        )
+        for number, images in enumerate(places, start=1)
+    ]
 
 
 def _headers(instances: Sequence[Instance]) -> tuple[FileDataset, ...]:

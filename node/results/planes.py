@@ -114,7 +114,8 @@ def read_sources(encoding: Encoding) -> Sources:
 def _series(slices: Sequence[SliceSource], headers: Mapping[str, Dataset], current: str) -> tuple[SourceSeries, ...]:
     """The series in the order of their slices, `current` first."""
     found: dict[tuple[str, str], dict[tuple[str, str], None]] = {}
-    for source in slices:
+    # each instance once: of its many frames all are of one series
+    for source in {each.sop_instance_uid: each for each in slices}.values():
         header = headers[source.sop_instance_uid]
         uids = (str(header.get("StudyInstanceUID") or ""), str(header.get("SeriesInstanceUID") or ""))
         _named(*uids)

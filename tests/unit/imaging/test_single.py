@@ -352,6 +352,48 @@ class TestLoops:
             cine(save(loop(np.zeros((5, 4, 6), "u1")), tmp_path / "x"))
 
 
+class TestSingleImagesOverTime:
+    """A heart in MR, one image a phase."""
+
+    def heart(self, folder: Path, places: int = 1, **last) -> list[Path]:
+        """Three phases at each place, 40 ms apart, the last first; phase n at place p holds 10 n + p everywhere."""
+        paths = []
+        for place in range(places):
+            for n in (2, 1, 0):
+                given = {"TriggerTime": 40 * n + place, "SOPInstanceUID": f"1.2.3.4.{place}.{n}", **(last if n == 2 else {})}
+                values = np.full((3, 4), 10 * n + place, "u2")
+                paths.append(save(one_instance(values, place, **given), folder / f"{place}-{9 - n}"))
+        return paths
+
+    def test_one_place_is_a_cine(self, tmp_path):
+        """In the order of the phases; each frame is an instance, so that none has a frame number."""
+        (made,) = subjects(Takes.CINE, "refuse", self.heart(tmp_path))
+        assert made.subject.frames[:, 0, 0].tolist() == [0, 10, 20]
+        assert made.subject.times_s == pytest.approx([0, 0.04, 0.08])
+        assert [(source.sop_instance_uid, source.frame) for source in made.subject.sources] == [(f"1.2.3.4.0.{n}", None) for n in range(3)]
+        assert (made.part, len(made.headers)) == ("", 3)
+        assert (made.subject.spacing_mm, made.subject.calibrated) == ((1.0, 1.0), True)
+
+    def test_several_places_are_parts_or_a_reason(self, tmp_path):
+        """Each with its own images and times."""
+        files = self.heart(tmp_path, places=2)
+        parts = subjects(Takes.CINE, "each", files)
+        assert [part.part for part in parts] == ["slice 1 of 2", "slice 2 of 2"]
+        assert [part.subject.frames[:, 0, 0].tolist() for part in parts] == [[0, 10, 20], [1, 11, 21]]
+        with pytest.raises(NotACine, match="2 slices, each a loop of 3 images"):
+            subjects(Takes.CINE, "refuse", files)
+
+    def test_images_that_differ_in_something_else_are_no_loop(self, tmp_path):
+        """Three echoes of one place move nothing; neither does a stack of slices."""
+        grey = np.zeros((3, 4), "u2")
+        echoes = [save(one_instance(grey, 0, EchoTime=n, SOPInstanceUID=f"1.2.3.4.{n}"), tmp_path / str(n)) for n in (5, 10, 15)]
+        with pytest.raises(NotACine, match="no loop among 3 instances"):
+            subjects(Takes.CINE, "each", echoes)
+        stack = [save(one_instance(np.zeros((3, 4), "u2"), n), tmp_path / f"s{n}") for n in range(3)]
+        with pytest.raises(NotACine, match="no loop among 3 instances"):
+            subjects(Takes.CINE, "each", stack)
+
+
 class TestRealImages:
     """Published files, against DCMTK and ITK."""
 
