@@ -120,3 +120,15 @@ def test_two_visits_are_registered_in_whichever_order_they_come(both: Visits, tm
     assert {str(one.FrameOfReferenceUID) for one in resampled} == {frame_of(both.folders[LATER])}
     assert set().union(*(referenced(one) for one in resampled)) >= sources[EARLIER]
     assert sorted({str(one.Modality) for one in objects}) == ["MR", "OT", "REG"]
+
+
+def test_the_demo_compares_two_visits(both: Visits, tmp_path: Path) -> None:
+    """`hilum demo --input FOLDER` with a study of each visit: the later one is registered, and the picture and the remark are there."""
+    said = hilum("demo", "--application", "mr-register", "--input", both.folders[0].parent, "--out", tmp_path / "out", "--json")
+    assert said.code == 0, said.out + said.err
+    summary = said.json
+    kinds = [one["kind"] for one in summary["objects"]]
+    assert (kinds.count("registration"), kinds.count("derived"), kinds.count("sc")) == (1, 48, 1)
+    assert {str(dcmread(one["path"]).StudyInstanceUID) for one in summary["objects"]} == {study_uid(both.folders[LATER])}
+    assert summary["remarks"][0].startswith("The prior was moved by 10.0 mm")
+    assert (tmp_path / "out" / "overlay.png").stat().st_size > 100_000

@@ -105,8 +105,8 @@ def pair(true: Matrix, *, seed: int = 1) -> Pair:
     [
         ((0, 0, 0), (0, 0, 0)),
         ((4, -3, 6), (7.3, -11.9, 5.1)),
-        ((-18, 5, 15), (-20, 12, 30)),
-        ((25, -4, -25), (5, 60, -110)),
+        pytest.param((-18, 5, 15), (-20, 12, 30), marks=pytest.mark.slow),
+        pytest.param((25, -4, -25), (5, 60, -110), marks=pytest.mark.slow),
     ],
 )
 def test_a_known_motion_is_found(degrees: tuple[float, float, float], shift: tuple[float, float, float]) -> None:
@@ -180,6 +180,7 @@ def test_twice_is_the_same_to_the_last_bit_in_any_process() -> None:
     assert {first, *others, bytes.fromhex(told.stdout.strip())} == {first}
 
 
+@pytest.mark.slow
 def test_a_slab_is_laid_into_a_whole_head() -> None:
     """Different coverage: the prior has a third of the slices. It is found all the same, and the reader is told what is missing; and the
     other way round nothing is missing."""
@@ -196,6 +197,7 @@ def test_a_slab_is_laid_into_a_whole_head() -> None:
     assert not any("covers" in remark for remark in back.remarks)
 
 
+@pytest.mark.slow
 def test_other_contrast_is_aligned_with_a_warning() -> None:
     """T1 on a noisy T2, as it were: bright becomes dark. Mutual information finds it; the reader is told to look."""
     true = rigid((4, -3, 6), (7.3, -11.9, 5.1))
@@ -208,6 +210,7 @@ def test_other_contrast_is_aligned_with_a_warning() -> None:
     assert any("check the alignment by eye" in remark for remark in findings.remarks)
 
 
+@pytest.mark.slow
 def test_another_persons_head_is_refused() -> None:
     """The same outline, other contents: it is laid on as well as it goes, and refused with both series and the figure."""
     with pytest.raises(NotTheSame, match=r"prior series 1\.2\.0 does not fit series 1\.1\.0 .* mutual information 1\.0"):
@@ -225,6 +228,7 @@ def test_what_cannot_overlap_or_is_empty_is_refused() -> None:
         analyse(Pair(current=one, prior=replace(one, affine=sheared)), INFER)
 
 
+@pytest.mark.slow
 def test_the_worker_breathes_meanwhile() -> None:
     """SimpleITK lets go of the interpreter: the thread that keeps the lease alive is never held up for a second."""
     gaps, over = [], threading.Event()
