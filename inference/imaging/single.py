@@ -10,7 +10,7 @@ from pydicom.valuerep import DT
 
 from inference.imaging import tags
 from inference.imaging.errors import NotACine, NotImages, TooLarge, naming
-from inference.imaging.frame_values import MOST_BYTES, frames_of, is_inverted
+from inference.imaging.frame_values import MOST_BYTES, frames_of, is_colour, is_inverted
 from inference.imaging.header import PARSE_ERRORS, Instance
 from inference.imaging.projection import laterality_of, orientation_of, regions_of, spacing_of, view_of
 from inference.imaging.subject import Cine, Image, Images
@@ -87,10 +87,8 @@ def bounded_together(loops: Sequence[Instance]) -> None:
     TooLarge
         Together they would take more than one subject may.
     """
-    needed = sum(
-        each.pixels.rows * each.pixels.columns * each.pixels.frames * max(each.pixels.samples, each.pixels.bits_allocated // 8)
-        for each in loops
-    )
+    sizes = [each.pixels.rows * each.pixels.columns * each.pixels.frames * (3 if is_colour(each) else 2) for each in loops]
+    needed = sum(sizes)
     if needed > MOST_BYTES:
         raise TooLarge(f"{len(loops)} loops of {needed / 2**30:.1f} GiB together")
 
