@@ -55,9 +55,10 @@ def _meant(dataset: Dataset, encoding: Encoding) -> DerivedImage:
     """Which of the images this one is, by its description, which begins with the label."""
     words = dataset.get("DerivationDescription") or _groups(dataset, 0)["derivation"].DerivationDescription
     found = [one for one in encoding.findings.derived if words.startswith(f"{one.label}: {one.derivation.meaning.lower()} of ")]
-    if len(found) != 1:
-        raise DerivedDiffers(f'"{words}" is {"none" if not found else "more than one"} of the images that were derived')
-    return found[0]
+    if not found:
+        raise DerivedDiffers(f'"{words}" is none of the images that were derived')
+    # a label may begin with another, and then with what follows that one here
+    return max(found, key=lambda one: len(one.label))
 
 
 def _common(dataset: Dataset, encoding: Encoding, sop_class_uid: str) -> None:

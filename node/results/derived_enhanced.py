@@ -38,6 +38,9 @@ def enhanced_image(encoding: Encoding, sources: Sources, image: DerivedImage, or
     kind = _image_type(origin)
     made.ImageType = kind
     describe(made, encoding, sources, image, origin, identity, values.slope)
+    if "BurnedInAnnotation" not in made:
+        # these classes allow nothing else (PS3.3 C.8.13.1, C.8.15.2): a source that does not say it means it
+        made.BurnedInAnnotation = "NO"
     made.PositionReferenceIndicator = text(sources.first, "PositionReferenceIndicator")
     made.PatientPosition = text(sources.first, "PatientPosition")
     for keyword in ("BodyPartExamined", "ProtocolName", "MagneticFieldStrength", "ApplicableSafetyStandardAgency"):

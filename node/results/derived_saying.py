@@ -30,7 +30,9 @@ def describe(
     made.Manufacturer, made.ManufacturerModelName = MANUFACTURER, encoding.application.name
     made.SoftwareVersions, made.DeviceSerialNumber = software_versions(encoding), encoding.model_digest[:16]
     made.FrameOfReferenceUID = encoding.volume.frame_of_reference_uid
-    made.BurnedInAnnotation = "NO"
+    burned_in = {text(header, "BurnedInAnnotation") for header in origin.headers}
+    if "YES" in burned_in or burned_in == {"NO"}:
+        made.BurnedInAnnotation = max(burned_in)
     made.DerivationDescription = _description(image, origin, slope)
     made.DerivationCodeSequence = [item(image.derivation)]
     made.update(lossy_history(origin.headers))

@@ -208,6 +208,19 @@ def test_once_lossy_for_ever_lossy(tmp_path: Path) -> None:
         assert (dataset.LossyImageCompression, dataset.LossyImageCompressionRatio) == ("01", 12)
 
 
+def test_what_is_burned_in_stays_burned_in(tmp_path: Path) -> None:
+    """Writing in one source may be in any derived slice; where the source says nothing, nobody knows."""
+    for said, expected in (("YES", "YES"), ("NO", "NO"), (None, None)):
+        more: dict[str, Any] = {"BurnedInAnnotation": "NO"} if said else {}
+        files = made.series(tmp_path / str(said), **more)
+        if said == "YES":
+            dataset = pydicom.dcmread(files[2])
+            dataset.BurnedInAnnotation = "YES"
+            dataset.save_as(files[2])
+        objects = derived(encoding_of(files, denoised(assemble(files).voxels)))
+        assert {read(one).get("BurnedInAnnotation") for one in objects} == {expected}
+
+
 @pytest.mark.peers
 def test_a_resampled_prior_lies_in_the_current_study(tmp_path: Path) -> None:
     """Made from the prior's instances and dated so in words; study, patient and frame of reference are the current ones, and the sources
