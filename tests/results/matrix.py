@@ -9,9 +9,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Self
 
 from node.domain.profile import Kind
 from node.results.port import Encoded
@@ -36,6 +37,16 @@ class Object:
     encoded: Encoded
     job: Job
     about: str
+
+    def at(self, path: Path) -> Self:
+        """The same object, as it stands in another file."""
+        return replace(self, path=path)
+
+    @property
+    def together(self) -> Sequence[Path]:
+        """The object with everything that belongs to its study."""
+        own = self.job.paths[self.encoded.sop_instance_uid]
+        return [self.path if path == own else path for path in self.job.together]
 
     @property
     def plain(self) -> Path:
@@ -86,7 +97,7 @@ def _reader(name: str, look: Callable[[Object], list[str] | None]) -> Callable[[
 
 
 def _entities(one: Object) -> Verdict:
-    return validators.judge_entities([read_back.inflated(path) for path in one.job.together], newest=True)
+    return validators.judge_entities([read_back.inflated(path) for path in one.together], newest=True)
 
 
 def _slicer(one: Object) -> list[str] | None:
