@@ -37,7 +37,7 @@ def common_references(made: Dataset, sources: Sources, series: Sequence[SourceSe
 
 
 def evidence(series: Sequence[SourceSeries]) -> list[Dataset]:
-    """The instances by study and series, as evidence sequences list them (PS3.3 10.3.2, hierarchical references)."""
+    """The instances by study and series, as evidence sequences list them (Hierarchical SOP Instance Reference, PS3.3 C.17.2.1)."""
     studies = []
     for study in dict.fromkeys(one.study_instance_uid for one in series):
         item = Dataset()
