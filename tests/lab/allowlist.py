@@ -82,7 +82,7 @@ FALSE_ALARMS = (
     ),
     FalseAlarm(
         validator="dciodvfy",
-        short="66.7 is no segmentation",
+        short="segment of a label map",
         about="label map",
         says=re.compile(r"Shall not be present for Referenced SOP Class that is not segmentation - attribute <ReferencedSegmentNumber>"),
         why="ReferencedSegmentNumber (0062,000B) names a segment of a segmentation (PS3.3 table 10-3), and a label map is one; the program"
@@ -90,14 +90,14 @@ FALSE_ALARMS = (
     ),
     FalseAlarm(
         validator="dsrdump",
-        short="66.7 is no image",
+        short="read when told to",
         about="label map",
         says=re.compile(r"Invalid or unknown image SOP class referenced from IMAGE content item"),
         why="Label Map Segmentation Storage is newer than DCMTK 3.6.7, which reads such a report with --invalid-item-value only.",
     ),
     FalseAlarm(
         validator="dcmqi",
-        short="JPEG-LS is lossy",
+        short="refuses JPEG-LS",
         about="label map",
         says=re.compile(r"Transfer syntax JPEG-LS Lossless uses lossy compression"),
         why="1.2.840.10008.1.2.4.80 is lossless (PS3.5 A.4.3); the DCMTK inside dcmqi 1.5.7 takes it for its lossy sister and refuses.",
