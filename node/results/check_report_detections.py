@@ -16,8 +16,8 @@ from node.results.port import Encoding
 _IMAGE_REGION = "111030"
 _SINGLE = 1e-6
 """Relative: coordinates are kept in single precision (FL)."""
-_HUNDREDTH_MM = 0.01
-"""Positions of slices are rounded when they are written as text."""
+_HUNDREDTH = 0.01
+"""Of a mm or a pixel: positions of slices are rounded when they are written as text."""
 _ALIKE = 1e-5
 """Relative, between the distances of rows and of columns: pixels are square."""
 Points: TypeAlias = NDArray[np.float64]
@@ -56,10 +56,19 @@ def _lies(group: Dataset, location: Location, encoding: Encoding, sources: Sourc
     (region,) = named(group, _IMAGE_REGION)
     shape = location.shape
     points = np.asarray([float(value) for value in region.GraphicData])
+    if not sources.planes:
+        assert not isinstance(shape, PointInSpace), "nothing is in space without a volume"
+        _on_image(region, points, _pairs(shape), location, encoding, sources)
+        return
+    plane = sources.planes[location.image]
+    # a frame of reference that no image names is none
+    in_space = str(sources.first.get("FrameOfReferenceUID") or "") == plane.FrameOfReferenceUID
     if isinstance(shape, PointInSpace):
-        _in_space(region, points, [(shape.x, shape.y, shape.z)], location, encoding)
-    elif sources.planes and not _square(sources.planes[location.image]):
-        plane = sources.planes[location.image]
+        if in_space:
+            _in_space(region, points, [(shape.x, shape.y, shape.z)], location, encoding)
+        else:
+            _on_image(region, points, [_on_plane(plane, shape)], location, encoding, sources, within=_HUNDREDTH)
+    elif in_space and not _square(plane):
         _in_space(region, points, [_in_patient(plane, column, row) for column, row in _pairs(shape)], location, encoding)
     else:
         _on_image(region, points, _pairs(shape), location, encoding, sources)
@@ -88,22 +97,37 @@ def _in_patient(plane: Dataset, column: float, row: float) -> tuple[float, float
     return float(x), float(y), float(z)
 
 
+def _on_plane(plane: Dataset, point: PointInSpace) -> tuple[float, float]:
+    """(column, row) of the foot of a point on a slice: `_in_patient` the other way round."""
+    away = np.asarray((point.x, point.y, point.z)) - np.asarray(plane.ImagePositionPatient, dtype=np.float64)
+    along_row, along_column = np.asarray(plane.ImageOrientationPatient, dtype=np.float64).reshape(2, 3)
+    between_rows, between_columns = (float(mm) for mm in plane.PixelSpacing)
+    return float(away @ along_row) / between_columns + 0.5, float(away @ along_column) / between_rows + 0.5
+
+
 def _in_space(region: Dataset, points: Points, meant: Sequence[Sequence[float]], location: Location, encoding: Encoding) -> None:
     graphic = "POINT" if len(meant) == 1 else "POLYLINE"
     if (region.ValueType, region.GraphicType) != ("SCOORD3D", graphic):
         raise ResultMalformed(f'"{location.label}" is {region.ValueType} {region.GraphicType}, not {graphic} in space')
     if region.ReferencedFrameOfReferenceUID != encoding.volume.frame_of_reference_uid:
         raise ReferencesDiffer(f'"{location.label}" lies in another frame of reference than the volume')
-    _same(points, meant, _HUNDREDTH_MM, location)
+    _same(points, meant, _HUNDREDTH, location)
 
 
 def _on_image(
-    region: Dataset, points: Points, meant: Sequence[Sequence[float]], location: Location, encoding: Encoding, sources: Sources
+    region: Dataset,
+    points: Points,
+    meant: Sequence[Sequence[float]],
+    location: Location,
+    encoding: Encoding,
+    sources: Sources,
+    *,
+    within: float = _SINGLE,
 ) -> None:
     graphic = "POINT" if len(meant) == 1 else "POLYLINE"
     if (region.ValueType, region.GraphicType) != ("SCOORD", graphic):
         raise ResultMalformed(f'"{location.label}" is {region.ValueType} {region.GraphicType}, not {graphic} on an image')
-    _same(points, meant, _SINGLE, location)
+    _same(points, meant, within, location)
     source = encoding.subject.sources[location.image]
     (selected,) = region.ContentSequence
     frames = () if source.frame is None else (source.frame,)

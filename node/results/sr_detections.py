@@ -5,7 +5,8 @@ location with numbers stands there twice, tracked under one UID: a group that sa
 
 Places are pixels of an image (SCOORD) where the pixels are square. OHIF 3.13 takes the distance of rows for that of columns and the other
 way round, and would draw a box of other pixels over other tissue; so in a volume of such pixels places are points in the patient
-(SCOORD3D), which it draws where they are. Images without a place in the patient have pixels only.
+(SCOORD3D), which it draws where they are. Images without a place in the patient have pixels only, and so have images that name no frame of
+reference: nobody could tell in which the points are.
 """
 
 import math
@@ -22,6 +23,7 @@ from inference.imaging.volume import Volume
 from node.domain.profile import Kind
 from node.results.codes import item
 from node.results.identity import encoded, identify
+from node.results.normalise import text
 from node.results.planes import Sources
 from node.results.port import Encoded, Encoding
 from node.results.sr import report
@@ -63,11 +65,15 @@ def _group(encoding: Encoding, sources: Sources, location: Location, measured: G
 def _region(encoding: Encoding, sources: Sources, location: Location) -> Any:
     """Where it lies: (column, row) pairs on the image, or points in the frame of reference of the volume, in mm."""
     shape, volume = location.shape, volume_of(encoding.subject)
+    named = volume is not None and text(sources.first, "FrameOfReferenceUID") == volume.frame_of_reference_uid
     if isinstance(shape, PointInSpace):
         assert volume is not None, "nothing is in space without a volume"
-        return _in_space(volume, np.asarray([(shape.x, shape.y, shape.z)]))
-    if volume is not None and not _square(volume):
+        if named:
+            return _in_space(volume, np.asarray([(shape.x, shape.y, shape.z)]))
+        _, row, column, _ = np.linalg.inv(volume.affine) @ (shape.x, shape.y, shape.z, 1.0)
         # voxel centres are whole indices there, and halves here
+        shape = Point(row=float(row) + 0.5, column=float(column) + 0.5)
+    if volume is not None and named and not _square(volume):
         indices = [(location.image, row - 0.5, column - 0.5, 1.0) for column, row in _graphic(shape)]
         return _in_space(volume, (np.asarray(indices) @ volume.affine.T)[:, :3])
     source = sources.slices[location.image]

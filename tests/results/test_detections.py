@@ -132,6 +132,24 @@ def test_where_pixels_are_not_square_a_detection_lies_in_the_patient(name: str, 
         assert region.ReferencedFrameOfReferenceUID == header.FrameOfReferenceUID
 
 
+def test_in_images_that_name_no_frame_of_reference_places_are_pixels(tmp_path: Path) -> None:
+    """A frame of reference that was made up for the volume would lead nowhere: the box is pixels though they are oblong, and the point the
+    pixel it falls on: 7.5 mm and 1.5 mm a column are 5 columns from the middle of the first, 6 mm and 2 mm a row are 3 rows."""
+    files = made.series(tmp_path)
+    for path in files:
+        dataset = pydicom.dcmread(path)
+        del dataset.FrameOfReferenceUID
+        dataset.save_as(path)
+    point = Location(label="point", finding=made.LESION, shape=PointInSpace(x=-12.5, y=-24.0, z=50.4), image=4)
+    findings = Findings(locations=(replace(BOX, certainty=None), point))
+    (report,) = read(reports(made.encoding(files, findings)), "detections")
+    box, pixel = named(report, "111030")
+    assert [*box.GraphicData] == [3, 2, 8, 2, 8, 6.5, 3, 6.5, 3, 2]
+    assert (pixel.ValueType, pixel.GraphicType, [*pixel.GraphicData]) == ("SCOORD", "POINT", [5.5, 3.5])
+    of_z = instances(files)
+    assert [referenced(region.ContentSequence[0]) for region in (box, pixel)] == [(of_z[50.0].SOPInstanceUID, None)] * 2
+
+
 def test_of_a_multi_frame_image_the_frame_is_named(tmp_path: Path) -> None:
     """Frames of this source run from the last slice to the first: slice 4 of 9 is frame 5 of either count, slice 2 is frame 7."""
     files = made.enhanced(tmp_path, SQUARE)
