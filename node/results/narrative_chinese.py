@@ -139,9 +139,13 @@ class Chinese:
         """What was found, and how often."""
         return f"检出：{'，'.join(f'{self.term(one.what)}（{one.number}）' for one in counts)}。"
 
-    def nothing(self) -> str:
-        """Nothing was found."""
-        return "在本软件的分析范围内未见异常发现。"
+    def missing(self, sought: Sequence[Code]) -> str:
+        """What was looked for in vain."""
+        return f"未检出：{'，'.join(self.term(code) for code in sought)}。"
+
+    def undecided(self, about: Sequence[Code]) -> str:
+        """What could not be told."""
+        return f"不能确定：{'，'.join(self.term(code) for code in about)}。"
 
     def only_measured(self) -> str:
         """Measurements of anatomy say nothing of disease."""

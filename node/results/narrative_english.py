@@ -142,9 +142,13 @@ class English:
         """What was found, and how often."""
         return f"Found: {', '.join(f'{_low(one.what.meaning)} ({one.number})' for one in counts)}."
 
-    def nothing(self) -> str:
-        """Nothing was found."""
-        return "Nothing was found of what this application looks for."
+    def missing(self, sought: Sequence[Code]) -> str:
+        """What was looked for in vain."""
+        return f"Not found: {', '.join(_low(code.meaning) for code in sought)}."
+
+    def undecided(self, about: Sequence[Code]) -> str:
+        """What could not be told."""
+        return f"Undetermined: {', '.join(_low(code.meaning) for code in about)}."
 
     def only_measured(self) -> str:
         """Measurements of anatomy say nothing of disease."""

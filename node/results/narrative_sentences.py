@@ -227,27 +227,21 @@ class _Speaker:
             )
 
     def _impression(self) -> Iterator[Sentence]:
-        seen = [one.type for one in self._found if one.category == MORPHOLOGICALLY_ABNORMAL_STRUCTURE]
-        seen += [one.finding for one in self._findings.locations]
-        counts = Counter((code.value, code.scheme) for code in seen)
-        meant = {(code.value, code.scheme): code for code in seen}
-        present = [one.finding for one in self._findings.evaluations if one.value == PRESENT]
-        for code in present:
-            counts.setdefault((code.value, code.scheme), 1)
-            meant.setdefault((code.value, code.scheme), code)
-        if counts:
-            said = self._wording.found([Count(what=meant[key], number=number) for key, number in counts.items()])
-        elif self._findings.evaluations or (self._absent and not self._found):
-            said = self._wording.nothing() if not self._undecided() else ""
-        else:
-            said = self._wording.only_measured()
-        if said:
-            yield Sentence(section=Section.IMPRESSION, text=said)
-        yield Sentence(section=Section.IMPRESSION, text=self._wording.standing(self._encoding.application.qualification))
-
-    def _undecided(self) -> bool:
-        """Whether an evaluation says neither that something is there nor that it is not."""
-        return any(one.value != ABSENT for one in self._findings.evaluations)
+        """What was found, what was not, what could not be told: of anatomy alone none of these. Then what all of it is worth."""
+        evaluations, say = self._findings.evaluations, self._wording
+        found = [one.type for one in self._found if one.category == MORPHOLOGICALLY_ABNORMAL_STRUCTURE]
+        found += [one.finding for one in self._findings.locations]
+        counts = Counter(found)
+        counts.update({one.finding for one in evaluations if one.value == PRESENT and one.finding not in counts})
+        sought = [one.finding for one in evaluations if one.value == ABSENT] + [one.finding for one in self._absent if one.is_absent]
+        seen = {(code.value, code.scheme) for code in counts}
+        missing = [code for code in dict.fromkeys(sought) if (code.value, code.scheme) not in seen]
+        undecided = list(dict.fromkeys(one.finding for one in evaluations if one.value not in (PRESENT, ABSENT)))
+        said = [say.found([Count(what=code, number=number) for code, number in counts.items()])] if counts else []
+        said += [say.missing(missing)] if missing else []
+        said += [say.undecided(undecided)] if undecided else []
+        for sentence in [*(said or [say.only_measured()]), say.standing(self._encoding.application.qualification)]:
+            yield Sentence(section=Section.IMPRESSION, text=sentence)
 
     def _thing(self, what: Code, one: Segment | Location | Evaluation) -> Thing:
         # a lung in the lung is a lung

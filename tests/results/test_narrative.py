@@ -31,7 +31,10 @@ from node.results.check import check
 from node.results.encode import encode
 from node.results.errors import ReferencesDiffer, ResultError, ValuesDiffer
 from node.results.identity import to_bytes
+from node.results.narrative import WORDINGS
 from node.results.narrative_chinese import Chinese
+from node.results.narrative_sentences import sentences
+from node.results.narrative_wording import Section
 from node.results.numerals import certainty, number, quantity
 from node.results.planes import read_sources
 from node.results.port import Encoded, Encoding
@@ -127,6 +130,7 @@ def test_each_sentence_is_right_in_both_languages(encoding: Encoding) -> None:
         "All images: coronary artery calcium score 321.",
         "Please note: Slices are 5 mm apart: volumes are approximate.",
         "Found: lesion (2).",
+        "Not found: pneumothorax.",
         "Research result, not for diagnosis. Preliminary; made by software, not verified by a person.",
     ]
     assert [item.TextValue for item in texts(said["zh"])] == [
@@ -140,8 +144,31 @@ def test_each_sentence_is_right_in_both_languages(encoding: Encoding) -> None:
         "全部图像：冠状动脉钙化积分 321。",
         "请注意（原文）：Slices are 5 mm apart: volumes are approximate.",
         "检出：病变（2）。",
+        "未检出：气胸。",
         "仅供研究，不得用于诊断。本结果由软件自动生成，为初步结果，未经人工核实。",
     ]
+
+
+@pytest.mark.parametrize(
+    ("findings", "english", "chinese_too"),
+    [
+        (made.one_segment(made.AXIAL), "Measurements only; no statement about disease.", "仅为测量结果，不涉及疾病判断。"),
+        (Findings(evaluations=(Evaluation(finding=PNEUMOTHORAX, value=codes.PRESENT),)), "Found: pneumothorax (1).", "检出：气胸（1）。"),
+        (Findings(evaluations=(Evaluation(finding=PNEUMOTHORAX, value=codes.ABSENT),)), "Not found: pneumothorax.", "未检出：气胸。"),
+        (
+            Findings(evaluations=(Evaluation(finding=PNEUMOTHORAX, value=codes.UNDETERMINED),)),
+            "Undetermined: pneumothorax.",
+            "不能确定：气胸。",
+        ),
+    ],
+)
+def test_the_impression_claims_no_more_than_was_found(tmp_path: Path, findings: Findings, english: str, chinese_too: str) -> None:
+    """Anatomy says nothing of disease; what is absent is named, never called normal; what could not be told is said to be so."""
+    encoding = made.encoding(made.series(tmp_path), findings)
+    sources = read_sources(encoding)
+    for language, sentence in ((Language.ENGLISH, english), (Language.CHINESE, chinese_too)):
+        said = [one.text for one in sentences(encoding, sources, WORDINGS[language]) if one.section is Section.IMPRESSION]
+        assert said[:-1] == [sentence]
 
 
 def test_every_sentence_is_traceable(encoding: Encoding) -> None:
