@@ -148,6 +148,8 @@ def _greyscale(images: Sequence[Instance]) -> None:
         "are in colour": lambda image: image.pixels.samples != 1 or image.pixels.photometric == "PALETTE COLOR",
         "hold one bit a pixel (masks, not images)": lambda image: image.pixels.bits_allocated == 1,
         "map their values through a modality lookup table": lambda image: image.lookup_table,
+        # one image holds all slices beside each other: its position and spacing are those of none of them
+        "are mosaics of slices": lambda image: "MOSAIC" in image.image_type,
     }
     for reason, holds in reasons.items():
         wrong = [image.sop_instance_uid for image in images if holds(image)]

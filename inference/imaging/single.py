@@ -31,10 +31,13 @@ def images_from(instances: Sequence[Instance], series_instance_uid: str, *, thre
     Raises
     ------
     NotImages
-        There are only loops, or nothing at all.
+        There are only loops, or nothing at all, or tiles of a slide.
     InputError
         An image cannot be decoded.
     """
+    tiled = [each.sop_instance_uid for each in instances if tags.TOTAL_PIXEL_MATRIX_COLUMNS in each.header]
+    if tiled:
+        raise NotImages(f"{len(tiled)} of {len(instances)} instances hold tiles of a larger image: {naming(tiled)}")
     stills = sorted((each for each in instances if not over_time(each)), key=_in_order)
     if not stills:
         raise NotImages(f"{len(instances)} instances, all of them loops: {naming(each.sop_instance_uid for each in instances)}")

@@ -136,6 +136,7 @@ def test_a_data_set_without_uids_goes_by_those_it_was_sent_under(tmp_path):
         ({"ImagePositionPatient": None, "ImageOrientationPatient": None, "Modality": "DX"}, NotAVolume, "DX images without position"),
         ({"PhotometricInterpretation": "PALETTE COLOR", "Modality": "US"}, NotAVolume, "5 of 5 US instances are in colour"),
         ({"ImageOrientationPatient": None}, MissingAttribute, "ImageOrientationPatient is absent"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]}, NotAVolume, "5 of 5 MR instances are mosaics of slices"),
     ],
 )
 def test_what_is_no_volume(attributes, error, said, tmp_path):

@@ -255,6 +255,13 @@ class TestProjections:
         assert [one.source.frame for one in found.images] == [1, 2, 3]
         assert found.images[2].pixels.tolist() == [[8, 9], [10, 11]]
 
+    def test_tiles_of_a_slide_are_no_images(self, tmp_path):
+        """The frames of a whole slide are pieces of one image (PS3.3 C.8.12.4): what is found on one means nothing."""
+        slide = loop(np.zeros((4, 2, 2, 3), "u1"), Modality="SM", FrameTime=None, TotalPixelMatrixColumns=4, TotalPixelMatrixRows=4)
+        slide.FrameIncrementPointer = 0x00200013
+        with pytest.raises(NotImages, match="tiles of a larger image"):
+            images(save(slide, tmp_path / "x"))
+
     def test_loops_among_stills_are_left_out_and_said(self, tmp_path):
         """An examination holds both; each application looks at its own kind, and the reader is told of the rest."""
         still = save(radiograph(np.zeros((2, 2), "u1"), 1, Modality="US"), tmp_path / "still")
