@@ -141,6 +141,9 @@ def _written(profile: Profile, kind: Kind, objects: Sequence[ResultObject], form
 def _wanting(profile: Profile, objects: Sequence[ResultObject]) -> tuple[str, ...]:
     """What of the profile nobody made; that masks go in another form is said where the form is chosen."""
     said = []
+    kinds = {one.kind for one in objects}
+    if Kind.OVERLAY in profile.kinds and Kind.MAP in kinds and Kind.OVERLAY not in kinds:
+        said.append(f"{_NOUNS[Kind.OVERLAY]} were not made")
     for kind in _IN_LANGUAGES:
         if kind in profile.kinds:
             made_too = {one.form.partition("+")[0] for one in objects if one.kind == kind}

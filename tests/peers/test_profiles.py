@@ -25,7 +25,7 @@ from tests.lab.needs import program
 from tests.lab.node import Node, configuration
 from tests.lab.orthanc import Orthanc
 
-pytestmark = [pytest.mark.slow, pytest.mark.peers, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.peers, pytest.mark.timeout(600)]
 
 SEG = "1.2.840.10008.5.1.4.1.1.66.4"
 PLAIN = ("LittleEndianExplicit", "LittleEndianImplicit")
@@ -124,7 +124,7 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archives]:
         series(folder / "ct")
         said = node.hilum("send", folder / "ct", "--to", f"HILUM@127.0.0.1:{node.port}", "--calling", "CT")
         assert said.code == 0, said.out + said.err
-        (listed,) = node.wait_for_jobs(lambda jobs: jobs and jobs[0]["state"] == "done", 120, "everything is delivered")
+        (listed,) = node.wait_for_jobs(lambda jobs: jobs and jobs[0]["state"] == "done", 240, "everything is delivered")
         job = node.hilum("jobs", "show", listed["id"], "--json").json
         files = {name: [path.read_bytes() for path in scp.received()] for name, scp in scps.items()}
         files["orthanc"] = [orthanc.file(instance) for one in orthanc.study().series for instance in one.instances]
@@ -297,7 +297,7 @@ def test_a_node_that_is_killed_while_it_sends_sends_the_same_bytes_again(tmp_pat
             node.kill()
             archive.go_on.set()
             node.start()
-            (listed,) = node.wait_for_jobs(lambda jobs: jobs and jobs[0]["state"] == "done", 120, "everything is delivered")
+            (listed,) = node.wait_for_jobs(lambda jobs: jobs and jobs[0]["state"] == "done", 240, "everything is delivered")
             job = node.hilum("jobs", "show", listed["id"], "--json").json
     finally:
         archive.close()

@@ -191,3 +191,5 @@ def test_what_nobody_made_is_said() -> None:
     """No sink wanted a narrative when the job was encoded; this one does."""
     assert select(ARCHIVE, objects(("sc", "")), None).wanting == ("narratives were not made in en", "PDFs were not made in en")
     assert select(VIEWER, objects(("sc", "")), None).wanting == ()
+    assert select(PACS, objects(("map", ""), ("sc", "")), None).wanting == ("maps drawn as pictures were not made",)
+    assert select(PACS, objects(("map", ""), ("overlay", ""), ("sc", "")), None).wanting == ()
