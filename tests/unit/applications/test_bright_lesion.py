@@ -1,6 +1,6 @@
 """bright-lesion: planted lesions of known place and size, contrasts that it must refuse, and both visits of a real patient."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,9 @@ from inference.applications.declared import check_outputs
 from inference.applications.port import Infer
 from inference.findings import Box, Findings, Location, Point
 from inference.imaging.assemble import assemble
-from inference.imaging.volume import SliceSource, Volume
+from inference.imaging.volume import Volume
 from inference.imaging.write_series import from_nifti
+from tests.lab.planted import BRAIN_MM, LESIONS, SHAPE, SPACING, ellipsoid, head, volume
 from tests.lab.visits import transform_of, visits
 
 
@@ -36,50 +37,6 @@ class NoModels:
 
 
 INFER: Infer = NoModels()
-SHAPE, SPACING = (44, 112, 112), (3.5, 1.6, 1.6)
-BRAIN_MM = (60.0, 75.0, 62.0)
-"""Half axes of the made brain along (z, y, x)."""
-ORDINARY, NOISE, BRIGHT = 300.0, 18.0, 480.0
-
-
-def _ellipsoid(centre_mm: Sequence[float], half_mm: Sequence[float]) -> NDArray[np.bool_]:
-    """Voxels whose middle lies in an ellipsoid about a point, mm along (z, y, x) from the middle of the grid."""
-    axes = np.ogrid[tuple(slice(0, count) for count in SHAPE)]
-    away = [(axis - (count - 1) / 2) * mm - at for axis, count, mm, at in zip(axes, SHAPE, SPACING, centre_mm, strict=True)]
-    distance = sum((each / half) ** 2 for each, half in zip(away, half_mm, strict=True))
-    return np.asarray(distance <= 1)
-
-
-def head(*lesions: tuple[Sequence[float], Sequence[float]], noise: float = NOISE, seed: int = 3) -> Volume:
-    """A brain in dark water and skull with a scalp around it, and ellipsoids of `BRIGHT` (centre, half axes in mm) in it."""
-    image = np.zeros(SHAPE, dtype=np.float64)
-    image[_ellipsoid((0, 0, 0), [mm + 14 for mm in BRAIN_MM])] = 170.0
-    image[_ellipsoid((0, 0, 0), [mm + 10 for mm in BRAIN_MM])] = 25.0
-    image[_ellipsoid((0, 0, 0), BRAIN_MM)] = ORDINARY
-    # ventricles
-    image[_ellipsoid((0, 0, 8), (12, 22, 5))] = 60.0
-    image[_ellipsoid((0, 0, -8), (12, 22, 5))] = 60.0
-    for centre, half in lesions:
-        image[_ellipsoid(centre, half)] = BRIGHT
-    image += np.random.default_rng(seed).normal(scale=noise, size=SHAPE) * (image > 0)
-    return volume(np.rint(np.clip(image, 0, None)).astype(np.int16))
-
-
-def volume(voxels: NDArray[np.int16]) -> Volume:
-    affine = np.array([[0, 0, SPACING[2], -90], [0, SPACING[1], 0, -90], [SPACING[0], 0, 0, -75], [0, 0, 0, 1]], dtype=np.float64)
-    return Volume(
-        voxels=voxels,
-        affine=affine,
-        sources=tuple(SliceSource(sop_instance_uid=f"1.2.{z}", sop_class_uid="1.2.840.10008.5.1.4.1.1.4") for z in range(len(voxels))),
-        modality="MR",
-        study_instance_uid="1.2",
-        series_instance_uid="1.3",
-        frame_of_reference_uid="1.4",
-    )
-
-
-LESIONS = (((10, 30, 30), (9, 7, 12)), ((-20, -25, 35), (7, 6, 5)), ((25, 10, -30), (6, 4, 4)))
-"""Three, largest first, away from the ventricles and from the edge."""
 
 
 def value(findings: Findings, location: Location, name: codes.Code) -> float:
@@ -94,7 +51,7 @@ def test_every_planted_lesion_is_found_and_nothing_else() -> None:
     check_outputs(load("bright-lesion", ()), findings, made)
     assert [one.label for one in findings.locations] == ["lesion 1", "lesion 2", "lesion 3"]
     for location, (centre, half) in zip(findings.locations, LESIONS, strict=True):
-        truth = _ellipsoid(centre, half)
+        truth = ellipsoid(centre, half)
         areas = truth.sum(axis=(1, 2))
         assert areas[location.image] >= 0.8 * areas.max()
         assert isinstance(location.shape, Box)
@@ -133,9 +90,9 @@ def test_the_map_is_highest_in_the_lesion_and_nothing_outside_the_search() -> No
     findings = analyse(made, INFER)
     assert len(findings.locations) == 1
     (found,) = findings.saliencies
-    truth = _ellipsoid(*LESIONS[0])
+    truth = ellipsoid(*LESIONS[0])
     assert truth[np.unravel_index(int(found.values.argmax()), SHAPE)]
-    shallow = ~_ellipsoid((0, 0, 0), [mm - EDGE_MM + 3 for mm in BRAIN_MM])
+    shallow = ~ellipsoid((0, 0, 0), [mm - EDGE_MM + 3 for mm in BRAIN_MM])
     assert not found.values[shallow].any()
     assert found.values.min() == 0
 
@@ -199,7 +156,7 @@ def test_another_contrast_is_refused() -> None:
     water = made.voxels.copy()
     for z in (-30, -10, 10, 30):
         for y in (-35, 0, 35):
-            water[_ellipsoid((z, y, 0), (5, 9, 30))] = 900
+            water[ellipsoid((z, y, 0), (5, 9, 30))] = 900
     with pytest.raises(NotFlair):
         analyse(volume(water), INFER)
 
