@@ -352,3 +352,20 @@ def test_a_report_refers_to_the_masks_of_its_own_form(tmp_path: Path) -> None:
         assert (masks[form].sop_class_uid, masks[form].sop_instance_uid) in evidence
         others = {one.sop_instance_uid for one in masks.values()} - {masks[form].sop_instance_uid}
         assert not others & {uid for _, uid in evidence}
+
+
+@pytest.mark.peers
+@pytest.mark.slow
+def test_a_few_frames_of_odd_bits_are_misread_by_the_viewer_alone(tmp_path: Path) -> None:
+    """A limit of OHIF's adapters 5.14, not of the object: five frames of 143 bits need 90 bytes, as if each were padded.
+
+    They then take them for padded, and shift each frame by a voxel more. dcmqi reads them right, and so does the viewer a label map.
+    When this fails, the viewer is mended: compare the one-segment mask above on any shape.
+    """
+    files = made.series(tmp_path / "source")
+    segment = made.segment("brain", made.blob())
+    paths = masks_of(files, made.measured(segment, affine=made.AXIAL), tmp_path / "masks")
+    assert len(pydicom.dcmread(paths[Form.BINARY]).PixelData) == 90
+    same_points(paths[Form.BINARY], [segment], made.AXIAL)
+    assert not np.array_equal(adapters.segments_of(paths[Form.BINARY], files).masks[1], segment.mask)
+    assert np.array_equal(adapters.segments_of(paths[Form.LABELMAP], files).masks[1], segment.mask)
