@@ -43,7 +43,7 @@ def check_report(dataset: Dataset, kind: Kind, encoding: Encoding, sources: Sour
     else:
         check_series_groups(groups, encoding)
     _library(dataset, kind, encoding, sources)
-    _comments(dataset, encoding, more=kind is Kind.SR and not about_segments)
+    _comments(dataset, encoding, more=not about_segments)
     _references(dataset, encoding, sources, segmentations if about_segments else ())
 
 
@@ -85,7 +85,7 @@ def _library(dataset: Dataset, kind: Kind, encoding: Encoding, sources: Sources)
 
 
 def _comments(dataset: Dataset, encoding: Encoding, *, more: bool) -> None:
-    """The part of the series and the remarks of the quality gate, word by word; `more` sentences in a report about the series alone."""
+    """The part of the series and the remarks of the quality gate, word by word; `more` sentences in a report that is not about segments."""
     said = [str(text.TextValue) for container in named(dataset, _COMMENTS) for text in named(container, _COMMENT)]
     meant = [remark.strip() for remark in encoding.findings.remarks if remark.strip()]
     part, rest = (said[:1], said[1:]) if encoding.part else ([], said)

@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from inference.findings import Box, Line, Location, Point, PointInSpace
-from node.results.check_content import TRACKING_UID, certainty, code, compare, image, named, number, said
+from inference.findings import Box, Line, Location, Point, PointInSpace, Span
+from node.results.check_content import TRACKING_UID, Image, certainty, code, compare, image, name, named, number, said
 from node.results.errors import ReferencesDiffer, ResultMalformed, ValuesDiffer
 from node.results.planes import Sources
 from node.results.port import Encoding
 
-_IMAGE_REGION = "111030"
+_IMAGE_REGION, _CERTAINTY = "111030", "111012"
 _SINGLE = 1e-6
 """Relative: coordinates are kept in single precision (FL)."""
 _HUNDREDTH = 0.01
@@ -29,6 +29,7 @@ def check_detections(groups: Sequence[Dataset], encoding: Encoding, sources: Sou
     uids: list[str] = []
     for location in encoding.findings.locations:
         measured = [number(one) for one in encoding.findings.measurements if one.location == location.label]
+        spans = [_frames(encoding, one.span) for one in encoding.findings.measurements if one.location == location.label]
         measured += certainty(location.certainty)
         tracked_by = set()
         for meant in ([], measured) if measured else ([],):
@@ -41,6 +42,13 @@ def check_detections(groups: Sequence[Dataset], encoding: Encoding, sources: Sou
             if (says.finding, says.site, says.side, says.answers) != (code(location.finding), *place, ()):
                 raise ValuesDiffer(f'of "{location.label}" the report says {says}')
             _lies(group, location, encoding, sources)
+            taken_from = [
+                [image(part) for part in item.get("ContentSequence") or () if part.ValueType == "IMAGE"]
+                for item in group.ContentSequence
+                if item.ValueType == "NUM" and name(item) != _CERTAINTY
+            ]
+            if meant and taken_from != spans:
+                raise ReferencesDiffer(f'numbers of "{location.label}" are taken from {taken_from}, found were {spans}')
             tracked_by.add(str(named(group, TRACKING_UID)[0].UID))
         if len(tracked_by) != 1:
             raise ValuesDiffer(f'"{location.label}" is tracked under {len(tracked_by)} UIDs')
@@ -49,6 +57,13 @@ def check_detections(groups: Sequence[Dataset], encoding: Encoding, sources: Sou
         raise ValuesDiffer(f"the report has {len(left)} groups more than were found")
     if len(set(uids)) != len(uids):
         raise ValuesDiffer("two locations are tracked under one UID")
+
+
+def _frames(encoding: Encoding, span: Span | None) -> list[Image]:
+    """The frames of one loop that a number was taken from, counted from 1."""
+    chosen = encoding.subject.sources[span.first : span.last + 1] if span else ()
+    instances = dict.fromkeys((source.sop_class_uid, source.sop_instance_uid) for source in chosen)
+    return [(*uids, tuple(source.frame for source in chosen if source.frame is not None)) for uids in instances]
 
 
 def _lies(group: Dataset, location: Location, encoding: Encoding, sources: Sources) -> None:

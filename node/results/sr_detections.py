@@ -27,7 +27,7 @@ from node.results.normalise import text
 from node.results.planes import Sources
 from node.results.port import Encoded, Encoding
 from node.results.sr import report
-from node.results.sr_items import Groups, algorithm, measurements_of, numbers, sites, tracked
+from node.results.sr_items import Groups, algorithm, measurements_of, numbers, sites, times, tracked
 
 SQUARE_WITHIN = 1e-5
 """Relative: across 1000 pixels a hundredth of one."""
@@ -40,11 +40,12 @@ def detections(encoding: Encoding, sources: Sources) -> list[Encoded]:
         return []
     encoding = encoding.replacing(Kind.DETECTIONS, "")
     identity = identify(encoding, sources, "detections", "detections", *(one.sop_instance_uid for one in encoding.predecessors))
-    return [encoded(Kind.DETECTIONS, report(encoding, sources, groups, identity, coordinates=True), identity)]
+    comments = list(times(encoding, (one.span for one in encoding.findings.measurements if one.location)))
+    return [encoded(Kind.DETECTIONS, report(encoding, sources, groups, identity, coordinates=True, comments=comments), identity)]
 
 
 def _groups(encoding: Encoding, sources: Sources, location: Location) -> Iterator[Groups]:
-    measured = numbers(measurements_of(encoding, location), location.certainty)
+    measured = numbers(measurements_of(encoding, location), location.certainty, sources=sources)
     yield _group(encoding, sources, location, [])
     if measured:
         yield _group(encoding, sources, location, measured)

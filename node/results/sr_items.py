@@ -1,12 +1,13 @@
 """Content items that the measurement groups of all templates have in common: tracking, algorithm, site, numbers, references to images."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 from highdicom import sr
 
 from inference.codes import ABSENT, Code
 from inference.findings import Location, Measurement, Segment, Span
+from inference.imaging.subject import Cine
 from inference.imaging.volume import SliceSource
 from node.domain.uid import derive_uid
 from node.results.codes import item
@@ -52,9 +53,15 @@ def sites(site: Code | None, laterality: Code | None) -> list[Any] | None:
     return [sr.FindingSite(item(site), laterality=item(laterality) if laterality else None)] if site else None
 
 
-def numbers(measurements: Iterable[Measurement], certainty: float | None = None) -> list[Any]:
-    """The measurements of one group, and how certain its finding is, which is a number like any other."""
-    made = [_number(one) for one in measurements]
+def numbers(measurements: Iterable[Measurement], certainty: float | None = None, *, sources: Sources | None = None) -> list[Any]:
+    """The measurements of one group, and how certain its finding is, which is a number like any other.
+
+    Parameters
+    ----------
+    sources
+        Given where a number has to name the frames that it was taken from itself, because its group does not.
+    """
+    made = [_number(one, sources) for one in measurements]
     if certainty is not None:
         made.append(_number(Measurement(name=CERTAINTY, value=round(certainty * 100, 6), unit=PERCENT)))
     return made
@@ -105,11 +112,36 @@ def measurements_of(encoding: Encoding, one: Segment | Location) -> tuple[Measur
     return tuple(each for each in encoding.findings.measurements if each.location == one.label)
 
 
-def _number(one: Measurement) -> Any:
+def times(encoding: Encoding, spans: Iterable[Span | None]) -> Iterator[str]:
+    """When the frames were that something was taken from: no template has a temporal coordinate for images, only for waveforms."""
+    subject = encoding.subject
+    if not isinstance(subject, Cine) or subject.times_s is None:
+        return
+    for span in filter(None, dict.fromkeys(spans)):
+        first_s, last_s = (round(float(subject.times_s[frame]), 3) for frame in (span.first, span.last))
+        yield f"Frames {span.first + 1} to {span.last + 1} are {first_s:g} s to {last_s:g} s from the first."
+
+
+def _number(one: Measurement, sources: Sources | None = None) -> Any:
     """A number twice: exactly as a float (FloatingPointValue), and in seven significant digits for people, whom viewers show the text."""
     value = float(one.value)
     made = sr.Measurement(
-        name=item(one.name), value=value, unit=item(one.unit), derivation=item(one.derivation) if one.derivation else None
+        name=item(one.name),
+        value=value,
+        unit=item(one.unit),
+        derivation=item(one.derivation) if one.derivation else None,
+        referenced_images=_taken_from(images_of(sources, (), one.span)) if sources and one.span else None,
     )
     made[0].MeasuredValueSequence[0].NumericValue = f"{float(f'{value:.7g}'):.10g}"
     return made
+
+
+def _taken_from(images: Images) -> list[Any]:
+    return [
+        sr.SourceImageForMeasurement(
+            referenced_sop_class_uid=sop_class_uid,
+            referenced_sop_instance_uid=sop_instance_uid,
+            referenced_frame_numbers=list(frames) or None,
+        )
+        for sop_class_uid, sop_instance_uid, frames in images
+    ]

@@ -2,12 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
 from highdicom import sr
 
 from inference.codes import ABSENT, CUBIC_CENTIMETRE, VOLUME, Code
 from inference.findings import Evaluation, Measurement, Span
-from inference.imaging.subject import Cine
 from node.domain.profile import Kind
 from node.results.absent import Sought, not_found
 from node.results.codes import item
@@ -16,7 +14,7 @@ from node.results.imaged import imaged
 from node.results.planes import Sources
 from node.results.port import Encoded, Encoding
 from node.results.sr import report
-from node.results.sr_items import Groups, Images, absent, algorithm, evaluated, images_of, numbers, shown_on, sites, tracked
+from node.results.sr_items import Groups, Images, absent, algorithm, evaluated, images_of, numbers, shown_on, sites, times, tracked
 
 NOTHING = Measurement(name=VOLUME, value=0.0, unit=CUBIC_CENTIMETRE)
 """What a report says of a segment without a voxel when the application says nothing of it."""
@@ -34,7 +32,9 @@ def series_report(encoding: Encoding, sources: Sources) -> list[Encoded]:
         return []
     encoding = encoding.replacing(Kind.SR, "")
     identity = identify(encoding, sources, "sr-study", "findings", *(one.sop_instance_uid for one in encoding.predecessors))
-    comments = [*_sought(sources, nothing), *_times(encoding)]
+    spans = [one.span for one in encoding.findings.evaluations]
+    spans += [one.span for one in encoding.findings.measurements if one.location is None]
+    comments = [*_sought(sources, nothing), *times(encoding, spans)]
     return [encoded(Kind.SR, report(encoding, sources, groups, identity, comments=comments), identity)]
 
 
@@ -110,14 +110,3 @@ def _sought(sources: Sources, nothing: Sequence[Sought]) -> Iterator[str]:
     if names:
         count = len(sources.slices)
         yield f"Looked for and not found in {count} image{'s' if count != 1 else ''}: {', '.join(names)}."
-
-
-def _times(encoding: Encoding) -> Iterator[str]:
-    """When the frames were that something was taken from: no template has a temporal coordinate for images, only for waveforms."""
-    subject = encoding.subject
-    if not isinstance(subject, Cine) or subject.times_s is None:
-        return
-    spans = [one.span for one in encoding.findings.evaluations] + [one.span for one in encoding.findings.measurements]
-    for span in filter(None, dict.fromkeys(spans)):
-        first_s, last_s = (float(np.round(subject.times_s[frame], 3)) for frame in (span.first, span.last))
-        yield f"Frames {span.first + 1} to {span.last + 1} are {first_s:g} s to {last_s:g} s from the first."

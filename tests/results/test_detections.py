@@ -10,7 +10,7 @@ import pytest
 
 from inference import codes
 from inference.codes import Code
-from inference.findings import Box, Findings, Line, Location, Measurement, Point, PointInSpace
+from inference.findings import Box, Findings, Line, Location, Measurement, Point, PointInSpace, Span
 from inference.imaging.assemble import assemble
 from node.results.encode import encode
 from tests.lab import adapters, validators
@@ -169,6 +169,24 @@ def test_a_detection_on_a_radiograph_and_on_a_frame_of_a_loop(tmp_path: Path) ->
     (region,) = named(report, "111030")
     assert referenced(region.ContentSequence[0]) == (pydicom.dcmread(loop).SOPInstanceUID, [8])
     assert not named(report, "112227")
+
+
+def test_a_number_names_the_frames_it_was_taken_from(tmp_path: Path) -> None:
+    """A diameter over frames 4 to 6 of a loop, of a box on frame 8: the number says 4 to 6, the box 8; a number of no span says none."""
+    loop = images.loop(tmp_path)
+    spanned = replace(DIAMETER, span=Span(first=3, last=5))
+    (report,) = read(
+        reports(images.cine(loop, Findings(locations=(replace(BOX, image=7),), measurements=(spanned, replace(DIAMETER, value=9.0))))),
+        "detections",
+    )
+    _, measured = groups(report)
+    first, second = named(measured, LENGTH.value)
+    uid = str(pydicom.dcmread(loop).SOPInstanceUID)
+    (source,) = first.ContentSequence
+    assert (source.RelationshipType, referenced(source)) == ("INFERRED FROM", (uid, [4, 5, 6]))
+    assert "ContentSequence" not in second
+    assert comments(report) == ["Frames 4 to 6 are 0.12 s to 0.2 s from the first."]
+    assert referenced(named(measured, "111030")[0].ContentSequence[0]) == (uid, [8])
 
 
 def test_two_findings_are_tracked_apart_and_remarks_stand_in_the_report(tmp_path: Path) -> None:
