@@ -7,9 +7,10 @@ from pydicom.dataset import Dataset
 from node.results.errors import ReferencesDiffer, ResultMalformed
 from node.results.planes import Sources
 
+_STREAM = re.compile(rb"\bstream\r?\n.*?endstream", re.DOTALL)
 _PAGE = re.compile(rb"/Type\s*/Page\b")
 _EMBEDDED = b"/FontFile2"
-_ACTIVE = (b"/JavaScript", b"/JS ", b"/Launch", b"/EmbeddedFile", b"/OpenAction")
+_ACTIVE = (b"/JavaScript", b"/JS", b"/Launch", b"/EmbeddedFile", b"/OpenAction")
 """What runs or carries something: never in a report."""
 
 
@@ -32,9 +33,11 @@ def check_pdf(dataset: Dataset, sources: Sources, results: frozenset[str]) -> No
         raise ResultMalformed("the document does not say that it is a PDF")
     if not content.startswith(b"%PDF-1.") or not content.rstrip().endswith(b"%%EOF") or len(content) != length:
         raise ResultMalformed(f"the PDF of {length} bytes is not whole")
-    if not _PAGE.search(content) or _EMBEDDED not in content:
+    # what is in the streams is compressed, and may look like anything
+    objects = _STREAM.sub(b"", content)
+    if not _PAGE.search(objects) or _EMBEDDED not in objects:
         raise ResultMalformed("the PDF has no page, or a font that is not in it")
-    active = [word.decode() for word in _ACTIVE if word in content]
+    active = [word.decode() for word in _ACTIVE if word in objects]
     if active:
         raise ResultMalformed(f"the PDF holds {active[0]}")
     if dataset.BurnedInAnnotation != "YES" or dataset.VerificationFlag != "UNVERIFIED" or not dataset.DocumentTitle:

@@ -10,6 +10,7 @@ from io import BytesIO
 from typing import Any
 
 from PIL import Image
+from reportlab import rl_config
 from reportlab.lib.utils import ImageReader
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFont
@@ -175,5 +176,7 @@ def _name(face: Face) -> str:
 
 @lru_cache(maxsize=1)
 def _register() -> None:
+    # streams as they are: written in letters, a page's pictures would take seconds and a quarter more room
+    rl_config.useA85 = 0
     for face in Face:
         pdfmetrics.registerFont(TTFont(_name(face), str(face.path)))

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -12,7 +13,9 @@ import pytest
 from pydicom.dataset import Dataset
 
 from node.domain.profile import Kind, Language, Profile
+from node.results.check_pdf import check_pdf
 from node.results.encode import encode
+from node.results.errors import ReferencesDiffer, ResultError, ResultMalformed
 from node.results.narrative import WORDINGS
 from node.results.narrative_sentences import sentences
 from node.results.pdf_page import Pages
@@ -136,6 +139,41 @@ def test_long_documents_go_on_on_the_next_page() -> None:
     ]
     assert places == sorted(places)
     assert all(f"{number}/{len(found.pages)}" in page.extract_text() for number, page in enumerate(found.pages, 1))
+
+
+def _cut_off(dataset: Dataset) -> None:
+    dataset.EncapsulatedDocument = bytes(dataset.EncapsulatedDocument)[:-200]
+    dataset.EncapsulatedDocumentLength = len(dataset.EncapsulatedDocument)
+
+
+def _active(dataset: Dataset) -> None:
+    file = content(dataset).replace(b"/Type /Catalog", b"/OpenAction 9 ", 1)
+    dataset.EncapsulatedDocument, dataset.EncapsulatedDocumentLength = file + b"\0" * (len(file) % 2), len(file)
+
+
+def _nobody_on_it(dataset: Dataset) -> None:
+    dataset.BurnedInAnnotation = "NO"
+
+
+def _a_stranger(dataset: Dataset) -> None:
+    dataset.SourceInstanceSequence[0].ReferencedSOPInstanceUID = "1.2.3"
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [(_cut_off, ResultMalformed), (_active, ResultMalformed), (_nobody_on_it, ResultMalformed), (_a_stranger, ReferencesDiffer)],
+)
+def test_a_pdf_that_is_not_whole_or_not_ours_may_not_leave(
+    encoding: Encoding, change: Callable[[Dataset], None], error: type[ResultError]
+) -> None:
+    """Cut off, with something that runs, without saying that the patient stands on it, about images of somebody else."""
+    sources = read_sources(encoding)
+    dataset = documents(encoding)["en"]
+    results = frozenset(item.ReferencedSOPInstanceUID for item in dataset.SourceInstanceSequence)
+    check_pdf(dataset, sources, results)
+    change(dataset)
+    with pytest.raises(error):
+        check_pdf(dataset, sources, results)
 
 
 @pytest.mark.peers
