@@ -19,7 +19,7 @@ LOGGED = {
     "clock.right": "This host's clock agrees with the database's again.",
     "cache.evicted": "Copies of what lies in the bucket went, the least recently used first; they are fetched again when they are needed.",
     "delivery.delivered": "A sink accepted every object of a job.",
-    "delivery.fallback": "A sink gets masks, and the reports that refer to them, in another form than its profile asks for; `reason` says why.",
+    "delivery.fallback": "A sink gets masks and their reports in another form than its profile asks for; `reason` says why.",
     "delivery.left_out": "A sink takes no objects of a kind that its profile asks for; the profile says that the others are enough.",
     "delivery.wanting": "A profile asks for objects that nobody made of this job: the sink, or its profile, came after it was encoded.",
     "delivery.lease_lost": "Another process had taken the delivery over; this one's answer was not recorded.",

@@ -372,7 +372,8 @@ event = Table(
         nullable=False,
         comment="<subject>.<new state> for every change of state; besides: arrival.overtaken, job.claimed, job.released, job.joined, "
         "job.retry, job.hastened, job.moved_up, delivery.claimed, delivery.released, delivery.retry, delivery.again, delivery.form, "
-        "instance.duplicate, instance.conflict, instance.replaced, instance.restored, instance.purged, instance.own_result, and what stages note",
+        "instance.duplicate, instance.conflict, instance.replaced, instance.restored, instance.purged, instance.own_result, "
+        "and what stages note",
     ),
     Column("detail", Words, nullable=False, comment="a sentence, or code and reason"),
     Index("ix_event_subject", "subject", "subject_id", "id"),
