@@ -49,15 +49,12 @@ _OF_MODALITY = {
         *("SeriesDate", "SeriesTime"),
     ),
 }
-_OF_GRID: tuple[str, ...] = (
-    "GantryDetectorTilt",
-    "TableHeight",
-    "ReconstructionDiameter",
-    "SliceThickness",
-    "SpacingBetweenSlices",
-    "AcquisitionMatrix",
+_OF_GRID = (
+    *("GantryDetectorTilt", "TableHeight", "ReconstructionDiameter", "SliceThickness", "SpacingBetweenSlices"),
+    *("AcquisitionMatrix", "InPlanePhaseEncodingDirection"),
 )
-_OF_GRID += ("InPlanePhaseEncodingDirection", "WindowCenter", "WindowWidth", "WindowCenterWidthExplanation")
+_WINDOW = ("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation")
+"""One for all slices is taken over; where each has its own, one is computed for all."""
 
 _TYPE_2 = {
     "CT": ("KVP", "AcquisitionNumber"),
@@ -101,7 +98,7 @@ def acquired(headers: Sequence[Dataset], modality: str, slices: int, *, same_gri
     NotDerivable
         An attribute without which the values have no meaning is absent, or differs between slices that are no more.
     """
-    keywords = (*_ANY, *_OF_MODALITY[modality], *(_OF_GRID if same_grid else ("WindowCenter", "WindowWidth")))
+    keywords = (*_ANY, *_OF_MODALITY[modality], *_WINDOW, *(_OF_GRID if same_grid else ()))
     shared, each = Dataset(), [Dataset() for _ in range(slices)]
     for keyword in keywords:
         if _alike(headers, Tag(keyword)):
@@ -112,7 +109,7 @@ def acquired(headers: Sequence[Dataset], modality: str, slices: int, *, same_gri
         first = elements[0]
         if first is not None and all(element is not None and element.value == first.value for element in elements):
             shared.add(first)
-        elif same_grid:
+        elif same_grid and keyword not in _WINDOW:
             for made, element in zip(each, elements, strict=True):
                 if element is not None:
                     made.add(element)

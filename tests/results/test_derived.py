@@ -208,6 +208,17 @@ def test_once_lossy_for_ever_lossy(tmp_path: Path) -> None:
         assert (dataset.LossyImageCompression, dataset.LossyImageCompressionRatio) == ("01", 12)
 
 
+def test_windows_of_single_slices_become_one(tmp_path: Path) -> None:
+    """A series whose slices were each windowed for themselves would flicker with other values: one window is computed for all."""
+    files = made.series(tmp_path)
+    for number, path in enumerate(files):
+        dataset = pydicom.dcmread(path)
+        dataset.WindowWidth = 300 + number
+        dataset.save_as(path)
+    windows = {(one.WindowCenter, one.WindowWidth) for one in map(read, derived(encoding_of(files, denoised(assemble(files).voxels))))}
+    assert len(windows) == 1
+
+
 def test_what_is_burned_in_stays_burned_in(tmp_path: Path) -> None:
     """Writing in one source may be in any derived slice; where the source says nothing, nobody knows."""
     for said, expected in (("YES", "YES"), ("NO", "NO"), (None, None)):
