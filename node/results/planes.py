@@ -141,11 +141,6 @@ def _without_place(source: SliceSource, subject: Subject) -> Dataset:
     return made
 
 
-def slice_of_stand_in(sop_instance_uid: str) -> int:
-    """The place in the volume of the slice that a stand-in stands for."""
-    return int(sop_instance_uid.removeprefix(_STAND_IN)) - 1
-
-
 def reference(source: SliceSource) -> Dataset:
     """An item that refers to the source of one slice (PS3.3 10.3): with a frame number for multi-frame instances, and only for those."""
     item = Dataset()

@@ -53,11 +53,6 @@ def _occupied(segment: Segment) -> tuple[NDArray[np.intp], slice]:
     return slices, slice(int(rows[0]), int(rows[-1]) + 1)
 
 
-def empty(findings: Findings) -> tuple[Segment, ...]:
-    """The segments of which nothing was found."""
-    return tuple(segment for segment in findings.segments if not segment.mask.any())
-
-
 def unoccupied(findings: Findings) -> tuple[Numbered, ...]:
     """The segments of findings in which none has a voxel, on the first and the last slice: a reader sees how far it was looked."""
     return tuple(
