@@ -83,7 +83,8 @@ _HOSPITALS = (
     _Hospital(
         seed=1,
         shape=(6, 24, 20),
-        spacing_mm=(2.5, 1.5, 1.25),
+        # square pixels: on others detections have no coordinates of pixels
+        spacing_mm=(2.5, 1.25, 1.25),
         patient="Doe^Jane",
         modality="MR",
         axes=(2, 1, 0),
