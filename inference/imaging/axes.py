@@ -114,6 +114,9 @@ KINDS = (
     _Kind(enhanced=(0x00209111, 0x00209056), classic=None, plural="stacks", words=_counted("stack"), number=False),
     _Kind(enhanced=None, classic=0x00180086, plural="echoes", words=_counted("echo")),
     _Kind(enhanced=(0x00209111, 0x00209156), classic=0x00200012, plural="acquisitions", words=_counted("acquisition")),
+    _Kind(
+        enhanced=None, classic=0x00180024, plural="sequences", words=lambda key, rank, count: f"sequence {key[0]}", tells=True, number=False
+    ),
     _Kind(enhanced=None, classic=0x00541300, plural="time points", words=_counted("time"), ranked=True, apart=True),
     _Kind(
         enhanced=(0x00209111, 0x00189151),
@@ -128,7 +131,8 @@ KINDS = (
 )
 """In the order in which they are believed: physics before times, times before numbers. DiffusionBValue, EffectiveEchoTime or EchoTime,
 InversionTimes, FlipAngle, KVP, ConvolutionKernel, NominalPercentageOfCardiacPhase, TemporalPositionIndex or …Identifier,
-NominalCardiacTriggerDelayTime or TriggerTime, StackID, EchoNumbers, (Frame)AcquisitionNumber, FrameReferenceTime, date-times."""
+NominalCardiacTriggerDelayTime or TriggerTime, StackID, EchoNumbers, (Frame)AcquisitionNumber, SequenceName, FrameReferenceTime,
+date-times."""
 
 
 def axes_of(slices: Sequence[Slice], places: Sequence[Sequence[int]]) -> list[Axis]:

@@ -160,6 +160,7 @@ def spect(folder: Path, step_mm: float) -> Path:
 
 
 @pytest.mark.peers
+@pytest.mark.slow
 def test_an_enhanced_ct_with_shared_and_own_groups(tmp_path: Path) -> None:
     """Result case 16: each frame of the segmentation names the frame of the source that lies where it lies; dcmqi finds the mask there."""
     source = enhanced_ct(tmp_path)
@@ -193,6 +194,7 @@ def test_real_enhanced_instances(name: str, real: Callable[[str], list[Path]], t
 
 
 @pytest.mark.peers
+@pytest.mark.slow
 def test_one_time_point_of_twenty(real: Callable[[str], list[Path]], tmp_path: Path) -> None:
     """Result case 7: of a BOLD series with 20 images at every place each volume has its own results, which name its own instance alone."""
     files = real("dicom/mr_enhanced_xa30_BOLD4D.zip")
@@ -356,6 +358,7 @@ def test_names_and_absent_attributes_of_every_shape(character_sets: list[str], r
 
 
 @pytest.mark.peers
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "takes", "frame"),
     [

@@ -116,6 +116,11 @@ CASES = {
     "flip": ([{"FlipAngle": 5}, {"FlipAngle": 26}], ["flip angle 5 degrees", "flip angle 26 degrees"], "FlipAngle"),
     "two energies": ([{"KVP": 140, "Modality": "CT"}, {"KVP": 80, "Modality": "CT"}], ["80 kV", "140 kV"], "KVP"),
     "kernels": ([{"ConvolutionKernel": "B60f"}, {"ConvolutionKernel": "B30f"}], ["kernel B30f", "kernel B60f"], "ConvolutionKernel"),
+    "b-values that only the sequence names": (
+        [{"SequenceName": name} for name in ("*ep_b1000t", "*ep_b0")],
+        ["sequence *ep_b0", "sequence *ep_b1000t"],
+        r"2 sequences \(SequenceName\)",
+    ),
     "perfusion": (
         # slices of one time point are taken one after the other, before those of the next
         [{"AcquisitionTime": lambda place, n=n: f"1200{10 * n + place:02d}.5"} for n in (1, 0)],
