@@ -175,5 +175,7 @@ def _listed(parts: Sequence[str], before: str) -> str:
 def _frames(one: Measurement, seconds: tuple[float, float] | None) -> str:
     if one.span is None:
         return ""
+    if one.span.first == one.span.last:
+        return f"（第{one.span.first + 1}帧{f'，{seconds[0]:.2f} s' if seconds else ''}）"
     time = f"，{seconds[0]:.2f} s 至 {seconds[1]:.2f} s" if seconds else ""
     return f"（第{one.span.first + 1}至{one.span.last + 1}帧{time}）"

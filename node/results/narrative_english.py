@@ -180,6 +180,8 @@ def _listed(parts: Sequence[str], before: str = ": ") -> str:
 def _frames(one: Measurement, seconds: tuple[float, float] | None) -> str:
     if one.span is None:
         return ""
+    if one.span.first == one.span.last:
+        return f" (frame {one.span.first + 1}{f', {seconds[0]:.2f} s' if seconds else ''})"
     time = f", {seconds[0]:.2f} s to {seconds[1]:.2f} s" if seconds else ""
     return f" (frames {one.span.first + 1} to {one.span.last + 1}{time})"
 
