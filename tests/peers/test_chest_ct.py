@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 
 from inference.imaging.write_series import from_nifti, write_series
-from tests.lab import report, source, validators
+from tests.lab import adapters, report, source, validators
 from tests.lab.hospital import RESULTS, hospital
 from tests.lab.needs import data
 from tests.lab.node import models
@@ -23,6 +24,7 @@ class Came:
     """The chest, and what came back for it."""
 
     chest: source.Source
+    files: list[Path]
     first: Path
     seg: Path
     sr: Path
@@ -43,7 +45,7 @@ def came(tmp_path_factory: pytest.TempPathFactory) -> Came:
         for modality in RESULTS:
             (series,) = study.of(modality)
             (paths[modality],) = both.pacs.download(series, folder / "back")
-    return Came(chest=source.read(folder / "ct"), first=files[0], seg=paths["SEG"], sr=paths["SR"], sc=paths["OT"])
+    return Came(chest=source.read(folder / "ct"), files=files, first=files[0], seg=paths["SEG"], sr=paths["SR"], sc=paths["OT"])
 
 
 def test_validators_find_nothing(came: Came) -> None:
@@ -63,6 +65,19 @@ def test_the_mask_is_the_air_in_the_chest(came: Came) -> None:
     airy = (hu > -970) & (hu < -400)
     dice = 2 * (lungs & airy).sum() / (lungs.sum() + airy.sum())
     assert dice > 0.9
+
+
+def test_two_viewers_see_the_same_masks(came: Came) -> None:
+    """Slicer's reader and the viewer's adapter, which share no code, voxel by voxel on the source's own slices."""
+    seen = adapters.segments_of(came.seg, came.files)
+    segments = validators.segimage2itkimage(came.seg)
+    assert sorted(seen.masks) == sorted(segment.number for segment in segments)
+    places = np.array([pydicom.dcmread(path, stop_before_pixels=True).ImagePositionPatient for path in came.files], dtype=float)
+    for segment in segments:
+        mask = np.zeros(came.chest.voxels.shape, dtype=bool)
+        mask[tuple(came.chest.index_of(segment.points_mm()).T)] = True
+        order = [int(np.linalg.norm(came.chest.positions - place, axis=1).argmin()) for place in places]
+        assert np.array_equal(seen.masks[segment.number], mask[order])
 
 
 def test_the_report_says_what_the_mask_measures(came: Came) -> None:
