@@ -4,14 +4,10 @@ OHIF comes ready-built in the npm package `@ohif/app`; it is fetched once into `
 """
 
 import contextlib
-import http.client
-import http.server
 import io
 import subprocess
 import tarfile
 import tempfile
-import threading
-import urllib.parse
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -24,21 +20,13 @@ from PIL import Image
 from tests.lab.cache import alone_in
 from tests.lab.loopback import outside
 from tests.lab.needs import absent, program
+from tests.lab.ohif_server import served
 from tests.lab.program import wait_until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 VERSION = "3.13.2"
-_TYPES = {
-    ".html": "text/html",
-    ".js": "text/javascript",
-    ".css": "text/css",
-    ".wasm": "application/wasm",
-    ".json": "application/json",
-    ".svg": "image/svg+xml",
-}
-
 _FLAGS = [
     "--no-sandbox",
     # WebGL on the processor: there is no graphics card
@@ -52,32 +40,6 @@ _FLAGS = [
     "--no-first-run",
     "--no-default-browser-check",
 ]
-
-_APP_CONFIG = """
-window.config = {
-  routerBasename: '/',
-  extensions: [],
-  modes: [],
-  showStudyList: true,
-  disableConfirmationPrompts: true,
-  showWarningMessageForCrossOrigin: false,
-  showCPUFallbackMessage: false,
-  investigationalUseDialog: { option: 'never' },
-  maxNumberOfWebWorkers: 2,
-  defaultDataSourceName: 'dicomweb',
-  dataSources: [{
-    namespace: '@ohif/extension-default.dataSourcesModule.dicomweb',
-    sourceName: 'dicomweb',
-    configuration: {
-      friendlyName: 'archive', name: 'archive',
-      wadoUriRoot: '/dicom-web', qidoRoot: '/dicom-web', wadoRoot: '/dicom-web',
-      qidoSupportsIncludeField: false, imageRendering: 'wadors', thumbnailRendering: 'wadors',
-      enableStudyLazyLoad: true, supportsFuzzyMatching: false, supportsWildcard: true,
-      omitQuotationForMultipartRequest: true, bulkDataURI: { enabled: true },
-    },
-  }],
-};
-"""
 
 
 def dist() -> Path:
@@ -102,53 +64,6 @@ def dist() -> Path:
     return files
 
 
-def _handler(root: Path, archive: str) -> type[http.server.BaseHTTPRequestHandler]:
-    upstream = urllib.parse.urlsplit(archive).netloc
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Say nothing: the archive keeps a log of its own."""
-
-        def do_GET(self) -> None:
-            path = urllib.parse.unquote(urllib.parse.urlsplit(self.path).path)
-            if path.startswith("/dicom-web"):
-                self._proxy()
-                return
-            found = (root / path.lstrip("/")).resolve()
-            if path == "/app-config.js":
-                self._answer(200, "text/javascript", _APP_CONFIG.encode())
-            elif found.is_file() and found.is_relative_to(root):
-                self._answer(200, _TYPES.get(found.suffix, "application/octet-stream"), found.read_bytes())
-            else:
-                # the viewer's own paths (/viewer?StudyInstanceUIDs=…)
-                self._answer(200, "text/html", (root / "index.html").read_bytes())
-
-        def _proxy(self) -> None:
-            connection = http.client.HTTPConnection(upstream, timeout=120)
-            with contextlib.closing(connection):
-                # the archive writes absolute addresses into its answers: they must lead back here
-                headers = {"Accept": self.headers.get("Accept", "*/*"), "Host": self.headers["Host"]}
-                # Debian's DICOMweb plug-in does not decode the at sign, and finds no study of a patient whose ID has one
-                connection.request("GET", self.path.replace("%40", "@"), headers=headers)
-                answer = connection.getresponse()
-                self._answer(answer.status, answer.getheader("Content-Type", "application/octet-stream"), answer.read())
-
-        def _answer(self, status: int, kind: str, body: bytes) -> None:
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                self.send_response(status)
-                self.send_header("Content-Type", kind)
-                self.send_header("Content-Length", str(len(body)))
-                # without these two the browser gives no SharedArrayBuffer, which the viewer's volumes live in
-                self.send_header("Cross-Origin-Opener-Policy", "same-origin")
-                self.send_header("Cross-Origin-Embedder-Policy", "require-corp")
-                self.end_headers()
-                self.wfile.write(body)
-
-    return Handler
-
-
 class Viewer:
     """OHIF beside an archive, as a context manager. `said` collects what the browser's console complained about."""
 
@@ -161,7 +76,7 @@ class Viewer:
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
-            self._server = stack.enter_context(_served(self._root, self._archive))
+            self._server = stack.enter_context(served(self._root, self._archive))
             self._browser = stack.enter_context(_chromium())
             self._stack = stack.pop_all()
         return self
@@ -301,19 +216,6 @@ class Opened:
             return holds()
 
         wait_until(look, timeout_s, what)
-
-
-@contextlib.contextmanager
-def _served(root: Path, archive: str) -> Iterator[str]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _handler(root, archive))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 @contextlib.contextmanager

@@ -14,7 +14,8 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 
-from inference.findings import Findings
+from inference import codes
+from inference.findings import Box, Findings, Location, Measurement, Point
 from inference.imaging.assemble import assemble
 from inference.imaging.volume import Affine, Volume
 from inference.imaging.write_series import write_series
@@ -23,7 +24,7 @@ from node.results.encode import encode
 from node.results.port import Encoded
 from tests.lab.ohif import Viewer
 from tests.lab.orthanc import Orthanc
-from tests.results import made
+from tests.results import kinds, made
 
 SHAPE = (16, 72, 64)
 DECUBITUS = made.axes((0, 1.5, 0), (-1.5, 0, 0), (0, 0, 2.5))
@@ -127,3 +128,44 @@ def fits(viewer: Viewer, study_uid: str, slices: tuple[int, ...] = SLICES) -> li
         opened.show_series("SEG")
         opened.wait_for_overlay(0)
         return [dice(seen, coloured(opened.slice(index))) for seen, index in zip(before, slices, strict=True)]
+
+
+def block() -> NDArray[np.bool_]:
+    """A block on slices 6 to 9, rows 20 to 33, columns 14 to 35; and a dot of 3 x 3 pixels in the middle of slice 3."""
+    mask = np.zeros(SHAPE, dtype=np.bool_)
+    mask[6:10, 20:34, 14:36] = True
+    mask[3, 44:47, 40:43] = True
+    return mask
+
+
+BOX, DOT = Box(top=20, left=14, bottom=34, right=36), Point(row=45.5, column=41.5)
+
+
+def places(box: Box = BOX) -> Findings:
+    """The block as a box with its diameter, and the dot as a point."""
+    lesion = Location(label="lesion 1", finding=made.LESION, shape=box, image=7, finding_site=codes.BRAIN, certainty=0.9)
+    dot = Location(label="lesion 2", finding=made.LESION, shape=DOT, image=3, finding_site=codes.BRAIN)
+    diameter = Measurement(name=kinds.DIAMETER, value=33.0, unit=codes.MILLIMETRE, location="lesion 1")
+    return Findings(locations=(lesion, dot), measurements=(diameter,))
+
+
+def drawn(picture: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Pixels of the viewer's marks, which are green."""
+    part = picture.astype(np.int16)
+    return (part[..., 1] - np.maximum(part[..., 0], part[..., 2])) > 60
+
+
+def framed(picture: NDArray[np.uint8]) -> float:
+    """Which part of the edge of what is bright has a mark near to it."""
+    lit, marks = bright(picture), drawn(middle(picture))
+    rows, columns = np.argwhere(lit).T
+    top, bottom, left, right = rows.min(), rows.max(), columns.min(), columns.max()
+    # half a pixel of the images on the screen
+    near = 6
+    along = [
+        marks[top - near : top + near + 1, left:right].any(axis=0),
+        marks[bottom - near : bottom + near + 1, left:right].any(axis=0),
+        marks[top:bottom, left - near : left + near + 1].any(axis=1),
+        marks[top:bottom, right - near : right + near + 1].any(axis=1),
+    ]
+    return float(min(edge.mean() for edge in along))

@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from numpy.typing import NDArray
 
 from inference import codes
-from inference.findings import Box, DerivedImage, Evaluation, Findings, Location, Measurement, Point, Saliency
+from inference.findings import Box, DerivedImage, Evaluation, Findings, Saliency
 from inference.imaging.assemble import assemble
 from node.domain.profile import Form, Kind, Masks, Profile
 from tests.lab import source
@@ -19,7 +18,23 @@ from tests.lab.needs import data
 from tests.lab.ohif import Viewer
 from tests.lab.orthanc import Orthanc
 from tests.lab.series import unpacked
-from tests.peers.letters import SERIES, SHAPE, Shown, bright, coloured, dice, fits, letter, middle, on_grid, study
+from tests.peers.letters import (
+    BOX,
+    SERIES,
+    Shown,
+    block,
+    bright,
+    coloured,
+    dice,
+    drawn,
+    fits,
+    framed,
+    letter,
+    middle,
+    on_grid,
+    places,
+    study,
+)
 from tests.results import kinds, made
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
@@ -166,47 +181,6 @@ def test_the_overlay_of_a_real_sagittal_head_lies_on_the_head(pacs: Orthanc, vie
 
 
 # ---- reports, pages, maps
-
-
-def block() -> NDArray[np.bool_]:
-    """A block on slices 6 to 9, rows 20 to 33, columns 14 to 35; and a dot of 3 x 3 pixels in the middle of slice 3."""
-    mask = np.zeros(SHAPE, dtype=np.bool_)
-    mask[6:10, 20:34, 14:36] = True
-    mask[3, 44:47, 40:43] = True
-    return mask
-
-
-BOX, DOT = Box(top=20, left=14, bottom=34, right=36), Point(row=45.5, column=41.5)
-
-
-def places(box: Box = BOX) -> Findings:
-    """The block as a box with its diameter, and the dot as a point."""
-    lesion = Location(label="lesion 1", finding=made.LESION, shape=box, image=7, finding_site=codes.BRAIN, certainty=0.9)
-    dot = Location(label="lesion 2", finding=made.LESION, shape=DOT, image=3, finding_site=codes.BRAIN)
-    diameter = Measurement(name=kinds.DIAMETER, value=33.0, unit=codes.MILLIMETRE, location="lesion 1")
-    return Findings(locations=(lesion, dot), measurements=(diameter,))
-
-
-def drawn(picture: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Pixels of the viewer's marks, which are green."""
-    part = picture.astype(np.int16)
-    return (part[..., 1] - np.maximum(part[..., 0], part[..., 2])) > 60
-
-
-def framed(picture: NDArray[np.uint8]) -> float:
-    """Which part of the edge of what is bright has a mark near to it."""
-    lit, marks = bright(picture), drawn(middle(picture))
-    rows, columns = np.argwhere(lit).T
-    top, bottom, left, right = rows.min(), rows.max(), columns.min(), columns.max()
-    # half a pixel of the images on the screen
-    near = 6
-    along = [
-        marks[top - near : top + near + 1, left:right].any(axis=0),
-        marks[bottom - near : bottom + near + 1, left:right].any(axis=0),
-        marks[top:bottom, left - near : left + near + 1].any(axis=1),
-        marks[top:bottom, right - near : right + near + 1].any(axis=1),
-    ]
-    return float(min(edge.mean() for edge in along))
 
 
 @pytest.mark.parametrize(("box", "lies"), [(BOX, True), (replace(BOX, left=15, right=37), False)], ids=["right", "a pixel off"])
