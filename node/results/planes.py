@@ -118,7 +118,7 @@ def _series(slices: Sequence[SliceSource], headers: Mapping[str, Dataset], curre
     for source in {each.sop_instance_uid: each for each in slices}.values():
         header = headers[source.sop_instance_uid]
         uids = (str(header.get("StudyInstanceUID") or ""), str(header.get("SeriesInstanceUID") or ""))
-        _named(*uids)
+        _named(*uids, source.sop_class_uid, source.sop_instance_uid)
         found.setdefault(uids, {})[(source.sop_class_uid, source.sop_instance_uid)] = None
     return tuple(
         SourceSeries(study_instance_uid=study, series_instance_uid=series, instances=tuple(found[study, series]))
@@ -128,14 +128,14 @@ def _series(slices: Sequence[SliceSource], headers: Mapping[str, Dataset], curre
 
 def _named(*uids: str) -> None:
     if not all(map(is_uid, uids)):
-        raise SourcesNameless("the source images name no study or no series: a result would have no place in the archive")
+        raise SourcesNameless("the source images name no study, no series or no instance: a result would have no place in the archive")
 
 
 def _without_place(source: SliceSource, subject: Subject) -> Dataset:
-    """A first source for highdicom of what is not in space."""
+    """A first source for highdicom of what is not in space; of a class that it knows, whatever class (retired, private) the source has."""
     made = Dataset()
     made.SpecificCharacterSet = CHARACTER_SET
-    made.SOPClassUID, made.SOPInstanceUID = source.sop_class_uid, source.sop_instance_uid
+    made.SOPClassUID, made.SOPInstanceUID = MRImageStorage, source.sop_instance_uid
     made.StudyInstanceUID, made.SeriesInstanceUID = subject.study_instance_uid, subject.series_instance_uid
     made.Modality = subject.modality
     return made

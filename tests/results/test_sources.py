@@ -308,6 +308,20 @@ def _move(dataset: Dataset, *, y: float = 0, z: float = 0) -> None:
     dataset.ImagePositionPatient = [x0, round(y0 + y, 6), round(z0 + z, 6)]
 
 
+@pytest.mark.parametrize("retired", ["1.2.840.10008.5.1.4.1.1.3", "1.2.840.113543.6.6.1.1.2"])
+def test_a_loop_of_a_retired_or_private_class(retired: str, tmp_path: Path) -> None:
+    """The libraries know neither; the reports are made, and name the source under its own class."""
+    path = images.loop(tmp_path)
+    dataset = pydicom.dcmread(path)
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = retired
+    dataset.save_as(path)
+    (assembled,) = subjects(Takes.CINE, "refuse", [path])
+    objects = encode(encoding(assembled, Findings(evaluations=(Evaluation(finding=made.LESION, value=codes.PRESENT),))))
+    (report,) = (pydicom.dcmread(one) for one in made.save([one for one in objects if one.kind == "sr"], tmp_path / "out"))
+    (series,) = report.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence
+    assert [item.ReferencedSOPClassUID for item in series.ReferencedSOPSequence] == [retired]
+
+
 NAMES = [
     pytest.param(["ISO_IR 100"], "Müller^Jürgen".encode("latin-1"), "Müller^Jürgen", id="Latin-1"),
     pytest.param(
