@@ -35,6 +35,8 @@ SYNTAXES = {
     "labelmap+jpeg-ls": JPEGLSLossless,
 }
 _LABEL_MAP = UID("1.2.840.10008.5.1.4.1.1.66.7")
+_MOST_SPARE = 32
+"""Empty frames of a BINARY segmentation: so many may be needed for its number of bytes to say how its bits follow each other."""
 _BACKGROUND = ("125040", "DCM")
 
 
@@ -144,14 +146,18 @@ def _numbers(frames: Sequence[FrameSaid], dataset: Dataset) -> list[int]:
 
 
 def _complete(numbers: Sequence[int], slices: Sequence[int], meant: Sequence[Segment], *, labels: bool, nothing: bool) -> None:
-    """A frame for everything that was found, and for nothing else; of nothing, one on the first and one on the last slice."""
+    """A frame for everything that was found; of nothing, one on the first and one on the last slice.
+
+    BINARY ones may have some more, each on a slice of its own: their voxels are compared like all others, so they are empty.
+    """
     seen = Counter(zip(numbers, slices, strict=True))
     held = [np.unique([0, len(segment.mask) - 1]) if nothing else np.flatnonzero(segment.mask.any(axis=(1, 2))) for segment in meant]
     if labels:
         expected = Counter({(0, int(z)) for each in held for z in each})
     else:
         expected = Counter((number, int(z)) for number, each in enumerate(held, 1) for z in each)
-    if seen != expected:
+    spare = Counter() if labels else seen - expected
+    if seen != expected + spare or max(spare.values(), default=0) > 1 or spare.keys() & expected.keys() or spare.total() > _MOST_SPARE:
         wrong = min((seen - expected) + (expected - seen))
         raise MaskDiffers(f"segment {wrong[0]} has {seen[wrong]} frames for slice {wrong[1]}, not {expected[wrong]}")
 

@@ -23,7 +23,7 @@ from node.results.pixels import Pixels, encapsulated
 from node.results.planes import Sources
 from node.results.port import Encoding
 from node.results.seg_forms import LABEL_MAPS, SYNTAXES
-from node.results.segments import Numbered, overlap
+from node.results.segments import Numbered, legible, overlap
 from node.results.written import hold, hold_frames, references, settled
 
 _MOST_IN_A_BYTE = 255
@@ -47,7 +47,7 @@ def segmentation(encoding: Encoding, sources: Sources, found: Sequence[Numbered]
     frame; the frames are put in place here.
     """
     labels = form in LABEL_MAPS
-    frames = frames_of(found, sources.planes, labels=labels)
+    frames = frames_of(found if labels else legible(found), sources.planes, labels=labels)
     made = _skeleton(encoding, sources, found, identity, labels=labels)
     made.NumberOfFrames = len(frames.slices)
     made.SegmentsOverlap = "NO" if labels or not overlap(found) else "YES"

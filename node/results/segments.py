@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +59,43 @@ def unoccupied(findings: Findings) -> tuple[Numbered, ...]:
         Numbered(number=number, segment=segment, slices=np.unique([0, len(segment.mask) - 1]).astype(np.intp), rows=slice(0, 0))
         for number, segment in enumerate(findings.segments, 1)
     )
+
+
+def legible(found: Sequence[Numbered]) -> tuple[Numbered, ...]:
+    """The segments with as many empty slices more as it takes for every reader to tell how the bits of BINARY frames follow each other.
+
+    Frames follow each other bit by bit, and a last byte makes the number of bytes even (PS3.5 8.1.1, A.2). OHIF's adapters (5.14) tell
+    frames that each begin on a byte from those by the number of bytes alone: they refuse a number that neither explains, as with that
+    last byte, and take what both explain for the former, which shifts every slice. A few frames more make it a number that only the
+    standard's form explains. Where there are no slices left for them, the segments stay as they are.
+    """
+    depth, rows, columns = found[0].segment.mask.shape
+    count = sum(one.slices.size for one in found)
+    spare = [_spare(one, depth) for one in found]
+    wanted = next((more for more in range(_MOST_SPARE + 1) if _plain(count + more, rows * columns)), 0)
+    if wanted > sum(map(len, spare)):
+        return tuple(found)
+    made = []
+    for one, free in zip(found, spare, strict=True):
+        taken, wanted = free[:wanted], max(0, wanted - len(free))
+        made.append(replace(one, slices=np.sort(np.concatenate([one.slices, taken]).astype(np.intp))) if len(taken) else one)
+    return tuple(made)
+
+
+_MOST_SPARE = 32
+
+
+def _plain(frames: int, voxels: int) -> bool:
+    """Whether the bytes of so many frames of so many voxels are an even number that byte-aligned frames do not have (or have as well)."""
+    size = -(-frames * voxels // 8)
+    return size % 2 == 0 and (voxels % 8 == 0 or frames == 1 or size != frames * -(-voxels // 8))
+
+
+def _spare(one: Numbered, depth: int) -> NDArray[np.intp]:
+    """The slices that hold nothing of a segment, the nearest to it first."""
+    free = np.setdiff1d(np.arange(depth), one.slices)
+    away = np.abs(free[:, np.newaxis] - one.slices[np.newaxis, [0, -1]]).min(axis=1)
+    return np.asarray(free[np.argsort(away, kind="stable")], dtype=np.intp)
 
 
 def overlap(found: Sequence[Numbered]) -> bool:

@@ -105,11 +105,11 @@ def _elements(dataset: Dataset, path: str = "") -> Iterator[tuple[str, Any]]:
             yield where, (element.VR, element.value)
 
 
-def _segments(kind: str) -> list[Segment]:
-    mask = made.blob()
+def _segments(kind: str, shape: tuple[int, int, int] = made.SHAPE) -> list[Segment]:
+    mask = made.blob(shape)
     every_other = np.zeros_like(mask)
     every_other[::2, 1, 1] = True
-    scattered = np.random.default_rng(4).random(made.SHAPE) < 0.2
+    scattered = np.random.default_rng(4).random(shape) < 0.2
     return {
         "one": [made.segment("a", mask)],
         "one on every other slice": [made.segment("a", every_other)],
@@ -136,8 +136,11 @@ KINDS = (
 @pytest.mark.parametrize("name", ["axial", "axial, feet first", "oblique"])
 def test_every_attribute_and_every_pixel_is_as_highdicom_makes_it(name: str, kind: str, form: Form, tmp_path: Path) -> None:
     """All elements at every depth, their representations and the pixel data; the order of frames and their indices among them."""
-    files = made.series(tmp_path, made.ORIENTATIONS[name])
-    segments = _segments(kind)
+    # of an odd number of bits a frame, and many frames of them, the node writes some empty frames more: test_masks.py
+    odd = form.startswith("labelmap") or kind.startswith("one")
+    shape = made.SHAPE if odd else (9, 16, 12)
+    files = made.series(tmp_path, made.ORIENTATIONS[name], shape)
+    segments = _segments(kind, shape)
     if kind == "two that overlap" and form is not Form.BINARY:
         return  # a label map cannot hold them
     found, meant = ours(files, segments, form), plain(files, segments, form)
