@@ -244,7 +244,7 @@ def _summarise(config: "Config", job: Job, out: Path) -> dict[str, object]:
     from inference import findings_parts
     from inference.imaging.subjects import subjects
     from node.assembly.compose import application, open_blobs, open_journal
-    from node.results.picture import overlay_png
+    from node.results.page.picture import overlay_png
 
     with contextlib.closing(open_journal(config)) as journal:
         blobs = open_blobs(config)

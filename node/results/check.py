@@ -25,16 +25,16 @@ from pydicom.uid import (
 
 from node.domain.profile import Kind
 from node.domain.uid import is_uid
-from node.results.check_derived import check_derived_series
-from node.results.check_map import check_map
-from node.results.check_narrative import check_narrative
-from node.results.check_pdf import check_pdf
-from node.results.check_registration import check_registration
-from node.results.check_report import check_report
-from node.results.check_segmentation import FRAMES, NATIVE, SYNTAXES, check_segmentation, class_of
 from node.results.errors import PageDiffers, ReferencesDiffer, ResultMalformed, ResultMisidentified
+from node.results.images.check_derived import check_derived_series
+from node.results.images.check_map import check_map
+from node.results.images.check_registration import check_registration
+from node.results.masks.check_segmentation import FRAMES, NATIVE, SYNTAXES, check_segmentation, class_of
+from node.results.narrative.check_narrative import check_narrative
+from node.results.narrative.check_pdf import check_pdf
 from node.results.planes import Sources
 from node.results.port import Encoded, Encoding
+from node.results.reports.check_report import check_report
 
 _CLASSES = {
     "sr": Comprehensive3DSRStorage,

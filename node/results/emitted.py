@@ -26,8 +26,8 @@ from inference.applications.port import (
 )
 from node.domain.context import LABEL_MAP_STORAGE, Context
 from node.domain.profile import Form, Kind, Profile
-from node.results.derived_acquired import CLASSIC
-from node.results.seg_forms import LABEL_MAPS, SYNTAXES
+from node.results.images.derived_acquired import CLASSIC
+from node.results.masks.seg_forms import LABEL_MAPS, SYNTAXES
 
 _CLASSES = {
     Kind.SR: Comprehensive3DSRStorage,

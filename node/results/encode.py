@@ -6,22 +6,22 @@ from concurrent.futures import ThreadPoolExecutor
 from inference.stages import stage
 from node.domain.profile import Kind
 from node.results.check import check
-from node.results.derived import derived_images
 from node.results.identity import encoded, identify
-from node.results.narrative import narratives
-from node.results.overlay import overlays
-from node.results.parametric_map import parametric_maps
-from node.results.pdf import pdfs
+from node.results.images.derived import derived_images
+from node.results.images.parametric_map import parametric_maps
+from node.results.images.registration import registrations
+from node.results.masks.seg import segmentation
+from node.results.masks.seg_forms import bytes_depend_on, forms
+from node.results.masks.segments import numbered, unoccupied
+from node.results.narrative.narrative import narratives
+from node.results.narrative.pdf import pdfs
+from node.results.page.overlay import overlays
+from node.results.page.summary import drawing, summary, summary_identity
 from node.results.planes import Sources, read_sources
 from node.results.port import Encoded, Encoding
-from node.results.registration import registrations
-from node.results.seg import segmentation
-from node.results.seg_forms import bytes_depend_on, forms
-from node.results.segments import numbered, unoccupied
-from node.results.sr_detections import detections
-from node.results.sr_segments import segment_report
-from node.results.sr_series import series_report
-from node.results.summary import drawing, summary, summary_identity
+from node.results.reports.sr_detections import detections
+from node.results.reports.sr_segments import segment_report
+from node.results.reports.sr_series import series_report
 
 SOURCES, SEGMENTATION, REPORT, IMAGES, PAGE, CHECK = "sources", "segmentation", "report", "images", "page", "check"
 """The stages of an encoding (`inference.stages`)."""

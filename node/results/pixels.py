@@ -13,7 +13,7 @@ from pydicom.pixels.encoders.base import get_encoder
 from pydicom.uid import UID, JPEGLSLossless, RLELossless
 
 from node.results.errors import ResultTooLong
-from node.results.rle import rle_frames
+from node.results.masks.rle import rle_frames
 
 PIXEL_DATA, FLOAT_PIXEL_DATA = b"\xe0\x7f\x10\x00", b"\xe0\x7f\x08\x00"
 _UNDEFINED = b"\xff\xff\xff\xff"

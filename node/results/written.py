@@ -15,7 +15,7 @@ from pydicom.filewriter import write_dataset
 from pydicom.tag import BaseTag, Tag
 
 from inference.imaging.volume import SliceSource
-from node.results.frames import Frames
+from node.results.masks.frames import Frames
 from node.results.normalise import CHARACTER_SET, decimal
 
 _LONG = {b"SQ", b"OB", b"OW", b"UN", b"UT"}

@@ -35,8 +35,8 @@ SERIES: Mapping[str, Affine] = {
     "decubitus": DECUBITUS,
     "oblique": made.ORIENTATIONS["oblique"],
 }
-SLICES = (3, 5, 8, 12)
-"""Right before the object, in its narrow part, in its wide part, and right behind it."""
+SLICES = (3, 5, 10, 12)
+"""Right before the object, in its narrow and its wide part, and right behind it, whichever slice the viewer counts as the first."""
 
 
 def letter() -> NDArray[np.bool_]:

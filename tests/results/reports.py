@@ -10,8 +10,8 @@ from pydicom.dataset import Dataset
 from node.results.check import check
 from node.results.planes import read_sources
 from node.results.port import Encoded, Encoding
-from node.results.sr_detections import detections
-from node.results.sr_series import series_report
+from node.results.reports.sr_detections import detections
+from node.results.reports.sr_series import series_report
 
 
 def reports(encoding: Encoding) -> list[Encoded]:

@@ -21,10 +21,10 @@ from node.domain.profile import Form, Kind
 from node.results.check import check
 from node.results.errors import MaskDiffers, ResultError
 from node.results.identity import encoded, identify
+from node.results.masks.seg import segmentation
+from node.results.masks.segments import numbered, overlap
 from node.results.planes import read_sources
 from node.results.port import Encoded, Encoding
-from node.results.seg import segmentation
-from node.results.segments import numbered, overlap
 from tests.results import made
 
 LABEL_MAPS = (Form.LABELMAP, Form.LABELMAP_RLE, Form.LABELMAP_JPEG_LS, Form.LABELMAP_DEFLATE)

@@ -27,13 +27,13 @@ from inference.findings import (
 from inference.imaging.subject import Cine, Image, Images, Pair
 from inference.imaging.volume import Affine, SliceSource, Volume
 from node.results.encode import encode
-from node.results.figures import volume_figure
-from node.results.picture import Page, draw_page, extent, figure_of
+from node.results.page.figures import volume_figure
+from node.results.page.picture import Page, draw_page, extent, figure_of
+from node.results.page.projections import window_of_pixels
+from node.results.page.shapes import INK
+from node.results.page.summary import page_of
+from node.results.page.table import entries
 from node.results.planes import read_sources
-from node.results.projections import window_of_pixels
-from node.results.shapes import INK
-from node.results.summary import page_of
-from node.results.table import entries
 from tests.results import made
 
 PNEUMOTHORAX = Code("36118008", "SCT", "Pneumothorax")

@@ -31,14 +31,14 @@ from node.results.check import check
 from node.results.encode import encode
 from node.results.errors import ReferencesDiffer, ResultError, ValuesDiffer
 from node.results.identity import to_bytes
-from node.results.narrative import WORDINGS
-from node.results.narrative_chinese import Chinese
-from node.results.narrative_sentences import sentences
-from node.results.narrative_wording import Section
-from node.results.numerals import certainty, number, quantity
+from node.results.narrative.narrative import WORDINGS
+from node.results.narrative.narrative_chinese import Chinese
+from node.results.narrative.narrative_sentences import sentences
+from node.results.narrative.narrative_wording import Section
+from node.results.narrative.terms_chinese import chinese
+from node.results.page.numerals import certainty, number, quantity
 from node.results.planes import read_sources
 from node.results.port import Encoded, Encoding
-from node.results.terms_chinese import chinese
 from tests.lab import validators
 from tests.results import made
 

@@ -13,12 +13,12 @@ import pytest
 from pydicom.dataset import Dataset
 
 from node.domain.profile import Kind, Language, Profile
-from node.results.check_pdf import check_pdf
 from node.results.encode import encode
 from node.results.errors import ReferencesDiffer, ResultError, ResultMalformed
-from node.results.narrative import WORDINGS
-from node.results.narrative_sentences import sentences
-from node.results.pdf_page import Pages
+from node.results.narrative.check_pdf import check_pdf
+from node.results.narrative.narrative import WORDINGS
+from node.results.narrative.narrative_sentences import sentences
+from node.results.narrative.pdf_page import Pages
 from node.results.planes import read_sources
 from node.results.port import Encoded, Encoding
 from tests.lab import validators

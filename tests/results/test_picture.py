@@ -16,10 +16,10 @@ from inference.findings import Findings, Measurement
 from inference.imaging.assemble import assemble
 from inference.imaging.volume import SliceSource, Volume
 from node.results.encode import encode
-from node.results.faces import Face, folded, settable, shown, signs
-from node.results.lettering import fitted, width, wrapped
-from node.results.panels import crop_of, key_slices, panel, view_of, window_of
-from node.results.picture import overlay_png
+from node.results.page.faces import Face, folded, settable, shown, signs
+from node.results.page.lettering import fitted, width, wrapped
+from node.results.page.panels import crop_of, key_slices, panel, view_of, window_of
+from node.results.page.picture import overlay_png
 from tests.results import made
 
 

@@ -1,0 +1,1 @@
+"""Maps, derived images and registrations, and the checks that read them back."""

@@ -1,0 +1,213 @@
+"""Narrative reports as Enhanced SR (PS3.3 A.35.2), one a language: sentences, and under each what it rests on.
+
+The structure is that of TID 2000 "Basic Diagnostic Imaging Report": a title, a language, the observer, sections with headings of CID 7001,
+texts with names of CID 7002. The template is not claimed: it is not extensible and knows neither tracking identifiers nor references to
+other reports, which every sentence about a finding has here (as properties, and as what it is inferred from).
+"""
+
+from collections.abc import Iterator, Sequence
+
+from highdicom import sr
+from pydicom.dataset import Dataset
+
+from inference.codes import Code
+from node.domain.profile import Form, Kind, Language
+from node.domain.selection import written_in
+from node.results.codes import item
+from node.results.identity import MANUFACTURER, Identity, encoded, identify, software_versions, stamp
+from node.results.images.references import evidence
+from node.results.narrative.narrative_chinese import Chinese
+from node.results.narrative.narrative_english import English
+from node.results.narrative.narrative_evidence import Evidence, Holder, evidence_of, series_of
+from node.results.narrative.narrative_sentences import Sentence, sentences
+from node.results.narrative.narrative_wording import Section, Wording
+from node.results.planes import Sources, SourceSeries
+from node.results.port import Encoded, Encoding
+from node.results.reports.sr import DEVICE, IMAGING_PROCEDURE, PROCEDURES
+from node.results.reports.sr_evidence import name_predecessors
+from node.results.reports.sr_items import numbers
+
+WORDINGS: dict[Language, Wording] = {Language.ENGLISH: English(), Language.CHINESE: Chinese()}
+
+TITLE = Code("18748-4", "LN", "Diagnostic Imaging Report")
+HEADINGS = {
+    Section.EXAMINATION: Code("55111-9", "LN", "Current Procedure Descriptions"),
+    Section.FINDINGS: Code("59776-5", "LN", "Findings"),
+    Section.IMPRESSION: Code("19005-8", "LN", "Impressions"),
+}
+ELEMENTS = {
+    Section.EXAMINATION: Code("121065", "DCM", "Procedure Description"),
+    Section.FINDINGS: Code("121071", "DCM", "Finding"),
+    Section.IMPRESSION: Code("121073", "DCM", "Impression"),
+}
+SEGMENT = Code("121191", "DCM", "Referenced Segment")
+MEASURED = Code("121112", "DCM", "Source of Measurement")
+ILLUSTRATION = Code("121080", "DCM", "Best illustration of finding")
+
+_INFERRED, _PROPERTY, _CONTAINS = (
+    sr.RelationshipTypeValues.INFERRED_FROM,
+    sr.RelationshipTypeValues.HAS_PROPERTIES,
+    sr.RelationshipTypeValues.CONTAINS,
+)
+
+
+def versions(encoding: Encoding, kind: Kind, made: Sequence[Encoded]) -> list[tuple[Language, Form]]:
+    """In which languages a sink wants narratives, or PDFs, and the masks that their sentences refer to.
+
+    Binary masks, which are always made; besides, those that the same sink gets, where it wants another form and that was made.
+    """
+    there = {one.form for one in made if one.kind == Kind.SEG}
+    wanted = {
+        (language, form)
+        for profile in encoding.profiles
+        if kind in profile.kinds
+        for language in profile.languages
+        for form in (Form.BINARY, profile.form)
+        if form is Form.BINARY or form in there
+    }
+    return [(language, form) for language in Language for form in Form if (language, form) in wanted]
+
+
+def narratives(encoding: Encoding, sources: Sources, made: Sequence[Encoded]) -> list[Encoded]:
+    """A narrative in every language that a sink wants, for every form of the masks that such a sink gets.
+
+    Parameters
+    ----------
+    made
+        The result objects that hold the findings.
+    """
+    wanted = versions(encoding, Kind.NARRATIVE, made)
+    held = {masks: evidence_of(made, masks) for _, masks in wanted}
+    return [_narrative(encoding, sources, WORDINGS[language], held[masks], written_in(language, masks)) for language, masks in wanted]
+
+
+def _narrative(encoding: Encoding, sources: Sources, wording: Wording, held: Evidence, form: str) -> Encoded:
+    encoding = encoding.replacing(Kind.NARRATIVE, form)
+    before = [one.sop_instance_uid for one in encoding.predecessors]
+    identity = identify(encoding, sources, "narrative", f"report, {wording.tag.meaning}", form, *before)
+    said = sentences(encoding, sources, wording)
+    holders = [holder for sentence in said for holder in held.of(sentence)]
+    results = series_of(holders, encoding.subject.study_instance_uid)
+    made = _document(encoding, [sources.base, *_stubs(results)], identity, _root(encoding, wording, said, held))
+    own = [one for one in sources.series if one.study_instance_uid == encoding.subject.study_instance_uid]
+    others = [one for one in sources.series if one.study_instance_uid != encoding.subject.study_instance_uid]
+    made.CurrentRequestedProcedureEvidenceSequence = evidence([*own, *results])
+    if others:
+        made.PertinentOtherEvidenceSequence = evidence(others)
+    elif "PertinentOtherEvidenceSequence" in made:
+        del made.PertinentOtherEvidenceSequence
+    name_predecessors(made, encoding.predecessors)
+    stamp(made, encoding, sources, identity)
+    return encoded(Kind.NARRATIVE, made, identity, form)
+
+
+def _stubs(series: Sequence[SourceSeries]) -> Iterator[Dataset]:
+    """The objects that the content refers to, as far as the library looks at them."""
+    for one in series:
+        for sop_class_uid, sop_instance_uid in one.instances:
+            stub = Dataset()
+            stub.StudyInstanceUID, stub.SeriesInstanceUID = one.study_instance_uid, one.series_instance_uid
+            stub.SOPClassUID, stub.SOPInstanceUID = sop_class_uid, sop_instance_uid
+            yield stub
+
+
+def _document(encoding: Encoding, seen: Sequence[Dataset], identity: Identity, root: Dataset) -> Dataset:
+    made: Dataset = sr.EnhancedSR(
+        # the library takes the patient from the first, and wants to see the rest; what is evidence is written afterwards
+        evidence=seen,
+        content=root,
+        series_instance_uid=identity.series_instance_uid,
+        series_number=identity.series_number,
+        sop_instance_uid=identity.sop_instance_uid,
+        instance_number=1,
+        manufacturer=MANUFACTURER,
+        is_complete=True,
+        is_final=False,
+        is_verified=False,
+        record_evidence=False,
+    )
+    made.ManufacturerModelName = encoding.application.name
+    made.SoftwareVersions = software_versions(encoding)
+    made.DeviceSerialNumber = encoding.model_digest[:16]
+    return made
+
+
+def _root(encoding: Encoding, wording: Wording, said: Sequence[Sentence], held: Evidence) -> Dataset:
+    device = sr.ObserverContext(
+        observer_type=item(DEVICE),
+        observer_identifying_attributes=sr.DeviceObserverIdentifyingAttributes(
+            uid=encoding.device_uid,
+            name=f"{encoding.application.name} {encoding.application.version}",
+            manufacturer_name=MANUFACTURER,
+            model_name=encoding.application.name,
+            serial_number=encoding.model_digest[:16],
+        ),
+    )
+    procedure = sr.CodeContentItem(
+        name=item(Code("121058", "DCM", "Procedure reported")),
+        value=item(PROCEDURES.get(encoding.subject.modality, IMAGING_PROCEDURE)),
+        relationship_type=sr.RelationshipTypeValues.HAS_CONCEPT_MOD,
+    )
+    root: Dataset = sr.ContainerContentItem(name=item(TITLE))
+    root.ContentSequence = sr.ContentSequence(
+        [
+            procedure,
+            *sr.LanguageOfContentItemAndDescendants(item(wording.tag)),
+            *sr.ObservationContext(observer_device_context=device),
+            *(_section(section, said, held) for section in Section),
+        ],
+        is_root=False,
+    )
+    return root
+
+
+def _section(section: Section, said: Sequence[Sentence], held: Evidence) -> Dataset:
+    container: Dataset = sr.ContainerContentItem(name=item(HEADINGS[section]), relationship_type=_CONTAINS)
+    container.ContentSequence = sr.ContentSequence([_text(one, held.of(one)) for one in said if one.section is section])
+    return container
+
+
+def _text(sentence: Sentence, holders: Sequence[Holder]) -> Dataset:
+    """A sentence; below it who is tracked, the numbers exactly, and where they stand."""
+    made: Dataset = sr.TextContentItem(name=item(ELEMENTS[sentence.section]), value=sentence.text, relationship_type=_CONTAINS)
+    below = [*_tracked(sentence), *_numbers(sentence), *(_reference(one) for one in holders)]
+    if below:
+        made.ContentSequence = sr.ContentSequence(below)
+    return made
+
+
+def _tracked(sentence: Sentence) -> Iterator[Dataset]:
+    if sentence.tracked is None:
+        return
+    identifier, uid = sentence.tracked
+    for one in sr.TrackingIdentifier(uid=uid, identifier=identifier):
+        one.RelationshipType = _PROPERTY.value
+        yield one
+
+
+def _numbers(sentence: Sentence) -> Iterator[Dataset]:
+    for group in numbers(sentence.measurements, sentence.certainty):
+        for one in group:
+            one.RelationshipType = _INFERRED.value
+            yield one
+
+
+def _reference(holder: Holder) -> Dataset:
+    """To a segment, a map, an image as an image; to a report or a registration as what it is."""
+    if holder.kind in (Kind.SEG, Kind.MAP, Kind.DERIVED):
+        segments = [holder.segment] if holder.segment is not None and holder.kind is Kind.SEG else None
+        image: Dataset = sr.ImageContentItem(
+            name=item(SEGMENT if segments else ILLUSTRATION),
+            referenced_sop_class_uid=holder.sop_class_uid,
+            referenced_sop_instance_uid=holder.sop_instance_uid,
+            referenced_segment_numbers=segments,
+            relationship_type=_INFERRED,
+        )
+        return image
+    document: Dataset = sr.CompositeContentItem(
+        name=item(MEASURED),
+        referenced_sop_class_uid=holder.sop_class_uid,
+        referenced_sop_instance_uid=holder.sop_instance_uid,
+        relationship_type=_INFERRED,
+    )
+    return document

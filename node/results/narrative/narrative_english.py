@@ -1,0 +1,199 @@
+"""The phrases of narrative reports in English."""
+
+from collections.abc import Mapping, Sequence
+
+from inference.codes import ABSENT, PRESENT, UNDETERMINED, Code
+from inference.findings import Measurement
+from node.domain.profile import Language
+from node.results.narrative.narrative_wording import Count, Examination, ImageName, Numbering, Section, Thing
+from node.results.page.numerals import also, certainty, number, quantity
+
+_VALUES = {PRESENT.value: "present", ABSENT.value: "absent", UNDETERMINED.value: "undetermined"}
+_WHAT = {"RESEARCH": "Research result, not for diagnosis.", "PRODUCT": "Result of a cleared product."}
+
+
+class English:
+    """English, in the sober order of a radiology report: what, where, how large, how certain."""
+
+    language = Language.ENGLISH
+    tag = Code("en", "RFC5646", "English")
+    title = "Automated image analysis report"
+    headings: Mapping[Section, str] = {Section.EXAMINATION: "Examination", Section.FINDINGS: "Findings", Section.IMPRESSION: "Impression"}
+    table = ("Finding", "Measured", "Where, how certain")
+    labels: Mapping[str, str] = {
+        "patient": "Patient",
+        "born": "Born",
+        "sex": "Sex",
+        "id": "Patient ID",
+        "study": "Study",
+        "accession": "Accession",
+        "series": "Series",
+        "model": "Model",
+        "software": "Software",
+        "analysed": "Analysed",
+        "images": "Images",
+        "key images": "Key images",
+        "M": "male",
+        "F": "female",
+        "O": "other",
+        "provenance": "How it was made",
+        "references": "What each sentence rests on",
+        "none": "none found",
+        "all": "All images",
+        "unsettable": "(in a script that this page cannot set: see the header)",
+    }
+
+    def term(self, code: Code) -> str:
+        """The meaning of a code."""
+        return code.meaning
+
+    def image(self, name: ImageName) -> str:
+        """ "image 143"."""
+        called = {Numbering.IMAGE: "image", Numbering.FRAME: "frame", Numbering.PLACE: "image no."}[name.numbering]
+        return f"{name.view + ', ' if name.view else ''}{called} {name.number}"
+
+    def name(self, thing: Thing) -> str:
+        """ "left lung (lung left)"."""
+        side = f"{thing.laterality.meaning} " if thing.laterality and not thing.site else ""
+        label = f" {thing.number}" if thing.number else f" ({thing.label})" if thing.label else ""
+        return _capital(f"{side}{_low(thing.what.meaning)}{label}")
+
+    def page(self, number: int, of: int) -> str:
+        """ "Page 1 of 2"."""
+        return f"Page {number} of {of}"
+
+    def value(self, code: Code) -> str:
+        """ "absent"."""
+        return _VALUES.get(code.value, code.meaning)
+
+    def details(self, thing: Thing, image: ImageName | None) -> str:
+        """Where and how certain, in a few words."""
+        site = self._at(thing).removeprefix(" in the ")
+        return ", ".join(part for part in (site, self.image(image) if image else "", *_sure(thing.certainty)) if part)
+
+    def examined(self, one: Examination) -> str:
+        """What was analysed."""
+        what = ", ".join(
+            part
+            for part in (
+                one.modality,
+                f"series {one.series}" if one.series else "",
+                f'"{one.description}"' if one.description else "",
+                f"of {one.date}" if one.date else "",
+                one.part,
+            )
+            if part
+        )
+        noun = "frame" if one.frames else "image"
+        compared = f" Compared with the prior examination{_of(one.prior_date)}." if one.prior_date is not None else ""
+        return f"{what}: {one.images} {noun}{'' if one.images == 1 else 's'}, {one.grid}.{compared}"
+
+    def analysed(self, application: str, manufacturer: str, models: str, at: str) -> str:
+        """Who did it."""
+        return f"Analysed automatically by {application} ({manufacturer}), {models}, {at}."
+
+    def measured(self, one: Measurement, seconds: tuple[float, float] | None) -> str:
+        """ "mean attenuation coefficient -812.4 HU"."""
+        name = f"{_low(one.derivation.meaning)} {_low(one.name.meaning)}" if one.derivation else _low(one.name.meaning)
+        equal = f" (= {also(one)})" if also(one) else ""
+        return f"{name} {quantity(one)}{equal}{_frames(one, seconds)}"
+
+    def segment(self, thing: Thing, on: int, of: int, measurements: Sequence[str]) -> str:
+        """A structure with a mask."""
+        where = f"outlined on {on} of {of} image{'' if of == 1 else 's'}"
+        return f"{self.name(thing)}{self._at(thing)}: {'; '.join([*measurements, where, *_sure(thing.certainty)])}."
+
+    def location(self, thing: Thing, image: ImageName, measurements: Sequence[str]) -> str:
+        """Something with a place on an image."""
+        return f"{self.name(thing)}{self._at(thing)} on {self.image(image)}{_listed([*measurements, *_sure(thing.certainty)])}."
+
+    def evaluation(self, thing: Thing, value: Code, images: Sequence[ImageName], frames: tuple[int, int] | None) -> str:
+        """Whether something is there."""
+        on = f" (on {', '.join(self.image(image) for image in images)})" if images else ""
+        span = f" (frames {frames[0]} to {frames[1]})" if frames else ""
+        return f"{self.name(thing)}: {self.value(value)}{self._at(thing)}{on}{span}{_listed(_sure(thing.certainty), '; ')}."
+
+    def absent(self, thing: Thing, measurements: Sequence[str]) -> str:
+        """Something that was looked for in vain."""
+        where = self._at(thing) or " in these images"
+        return f"{self.name(thing)}: none found{where}{_listed(measurements, '; ')}."
+
+    def whole(self, measurements: Sequence[str]) -> str:
+        """What was measured of all that was analysed."""
+        return f"All images: {'; '.join(measurements)}."
+
+    def saliency(self, quantity: Code, label: str) -> str:
+        """A map."""
+        return f"A map over the images ({_low(quantity.meaning)}: {label}) is stored with this result."
+
+    def derived(self, derivation: Code, of_prior: bool) -> str:
+        """A derived series."""
+        return f"A new series was derived from the {'prior' if of_prior else 'current'} images ({_low(derivation.meaning)})."
+
+    def registered(self, rotation_degrees: float, prior_date: str | None) -> str:
+        """How the prior lies."""
+        return f"The prior examination{_of(prior_date)} was aligned rigidly with the current one (rotation {number(rotation_degrees)}°)."
+
+    def remark(self, text: str) -> str:
+        """What the quality gate said, in its own words."""
+        return f"Please note: {text}"
+
+    def found(self, counts: Sequence[Count]) -> str:
+        """What was found, and how often."""
+        return f"Found: {', '.join(f'{_low(one.what.meaning)} ({one.number})' for one in counts)}."
+
+    def missing(self, sought: Sequence[Code]) -> str:
+        """What was looked for in vain."""
+        return f"Not found: {', '.join(_low(code.meaning) for code in sought)}."
+
+    def undecided(self, about: Sequence[Code]) -> str:
+        """What could not be told."""
+        return f"Undetermined: {', '.join(_low(code.meaning) for code in about)}."
+
+    def only_measured(self) -> str:
+        """Measurements of anatomy say nothing of disease."""
+        return "Measurements only; no statement about disease."
+
+    def standing(self, qualification: str) -> str:
+        """What this is worth."""
+        return f"{_WHAT.get(qualification, qualification)} Preliminary; made by software, not verified by a person."
+
+    def _at(self, thing: Thing) -> str:
+        if thing.site is None:
+            return ""
+        side = f"{thing.laterality.meaning.lower()} " if thing.laterality else ""
+        return f" in the {side}{_low(thing.site.meaning)}"
+
+
+def _of(date: str | None) -> str:
+    return f" of {date}" if date else ""
+
+
+def _sure(share: float | None) -> list[str]:
+    return [] if share is None else [f"certainty {certainty(share)}"]
+
+
+def _listed(parts: Sequence[str], before: str = ": ") -> str:
+    return before + "; ".join(parts) if parts else ""
+
+
+def _frames(one: Measurement, seconds: tuple[float, float] | None) -> str:
+    if one.span is None:
+        return ""
+    if one.span.first == one.span.last:
+        return f" (frame {one.span.first + 1}{f', {seconds[0]:.2f} s' if seconds else ''})"
+    time = f", {seconds[0]:.2f} s to {seconds[1]:.2f} s" if seconds else ""
+    return f" (frames {one.span.first + 1} to {one.span.last + 1}{time})"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _low(text: str) -> str:
+    """Without the capitals of a meaning written in Title Case; abbreviations keep theirs."""
+    words = text.split(" ")
+    titled = all(word[:1].isupper() for word in words)
+    return " ".join(
+        word[:1].lower() + word[1:] if word[1:].islower() and (titled or place == 0) else word for place, word in enumerate(words)
+    )

@@ -1,0 +1,1 @@
+"""Findings as pictures: the summary page, the map drawn over the images, and what draws them."""

@@ -1,0 +1,180 @@
+"""Which pictures a page shows of a volume, and what is drawn on them; `projections` and `compared` do so for other subjects."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from inference.codes import MORPHOLOGICALLY_ABNORMAL_STRUCTURE
+from inference.findings import Findings, Location, Saliency, Segment
+from inference.imaging.volume import Volume
+from node.results.page.heat import heated
+from node.results.page.panels import View, Window, crop_of, key_slices, panel, view_of, window_of
+from node.results.page.shapes import Place, draw_locations, extent_of
+from node.results.page.tiles import Tile
+
+Crop: TypeAlias = tuple[slice, slice]
+"""Rows and columns of a turned plane."""
+
+TILES = 6
+_LEAST_PLANES, _MOST_UNLIKE, _UPRIGHT = 24, 8.0, 0.02
+"""Planes across the slices need so many of them, a spacing at most so many times the finest, and a stack that is not tilted."""
+_NAMES = ("sagittal", "coronal", "axial")
+_COARSE, _MANY = 4, 200
+"""What lies where across the slices is counted on every fourth line, unless it is no more than so many voxels there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """The pictures of a page.
+
+    Attributes
+    ----------
+    images
+        Indices of the source images that they show, ascending.
+    notes
+        (name, value) of what a reader has to know of them, such as the window.
+    """
+
+    tiles: Sequence[Tile]
+    images: Sequence[int]
+    notes: Sequence[tuple[str, str]] = ()
+    columns: int = 0
+    """In how many columns they belong; 0 leaves it to their sizes."""
+
+
+def volume_figure(volume: Volume, findings: Findings, names: Sequence[str]) -> Figure:
+    """Key slices, the two other planes where the volume allows them, and a map where there is one.
+
+    Parameters
+    ----------
+    names
+        What people call each slice.
+    """
+    pictures = Pictures(volume=volume, findings=findings)
+    maps = findings.saliencies[:1]
+    across = _other_planes(volume, findings) if _allows_planes(volume) else []
+    chosen = key_slices(volume, findings.segments, TILES - len(across) - len(maps), by_certainty(findings.locations))
+    crop = crop_of(volume, findings.segments, pictures.view, chosen)
+    tiles = [pictures.acquired(z, crop, names[z]) for z in chosen]
+    tiles += [pictures.across(axis, index) for axis, index in across]
+    peaks = [int(saliency.values.max(axis=(1, 2)).argmax()) for saliency in maps]
+    tiles += [pictures.heat(saliency, z, crop, names[z]) for saliency, z in zip(maps, peaks, strict=True)]
+    return Figure(tiles=tiles, images=sorted({*chosen, *peaks}), notes=pictures.notes)
+
+
+def by_certainty(locations: Sequence[Location]) -> list[int]:
+    """The images that locations lie on, the surest first, each once."""
+    order = sorted(locations, key=lambda one: -1.0 if one.certainty is None else one.certainty, reverse=True)
+    return list(dict.fromkeys(one.image for one in order))
+
+
+def on_image(locations: Sequence[Location], image: int) -> list[tuple[int, Location]]:
+    """The locations on one image, with the numbers that they go by."""
+    return [(number, one) for number, one in enumerate(locations, 1) if one.image == image]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Pictures:
+    """Planes of one volume as tiles, all in one window, with what was found on them."""
+
+    volume: Volume
+    findings: Findings
+    view: View = field(init=False)
+    window: Window = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "view", view_of(self.volume))
+        object.__setattr__(self, "window", window_of(self.volume, self.findings.segments))
+
+    @property
+    def notes(self) -> list[tuple[str, str]]:
+        """The window, where it has a name."""
+        return [("window", self.window.name)] if self.window.name else []
+
+    def acquired(self, z: int, crop: Crop, name: str) -> Tile:
+        """One slice, with contours and locations."""
+        return self._tile(self.view, crop, name, partial(self._painted, z, crop))
+
+    def bare(self, z: int, crop: Crop, name: str) -> Tile:
+        """One slice with nothing on it, to be looked at beside another picture of it."""
+        return self._tile(self.view, crop, name, partial(self.plain, z, crop))
+
+    def heat(self, saliency: Saliency, z: int, crop: Crop, name: str) -> Tile:
+        """One slice with a map over it, from nothing to the largest value of the whole map."""
+        return self._tile(self.view, crop, f"map, {name}", partial(self._heated, saliency, z, crop))
+
+    def across(self, axis: int, index: int) -> Tile:
+        """The plane across the slices at an index of array axis 1 or 2."""
+        view = view_of(self.volume, axis)
+        crop = crop_of(self.volume, self.findings.segments, view, [index], axis)
+        name = f"{_NAMES[int(np.argmax(np.abs(self.volume.affine[:3, axis] / self.volume.spacing_mm[axis])))]} plane"
+        return self._tile(view, crop, name, lambda size: self._plane(view, crop, index, size, axis))
+
+    def plain(self, z: int, crop: Crop, size: tuple[int, int]) -> Image.Image:
+        """One slice with nothing on it."""
+        return panel(self.volume, (), self.view, self.window, crop, z, size)
+
+    def _tile(self, view: View, crop: Crop, name: str, paint: Callable[[tuple[int, int]], Image.Image]) -> Tile:
+        down, right = view.spacing_mm
+        extent = ((crop[1].stop - crop[1].start) * right, (crop[0].stop - crop[0].start) * down)
+        return Tile(extent=extent, mm=True, paint=paint, name=name, letters=(view.left, view.right, view.top, view.bottom))
+
+    def _plane(self, view: View, crop: Crop, index: int, size: tuple[int, int], axis: int = 0) -> Image.Image:
+        return panel(self.volume, self.findings.segments, view, self.window, crop, index, size, axis)
+
+    def _painted(self, z: int, crop: Crop, size: tuple[int, int]) -> Image.Image:
+        image = self._plane(self.view, crop, z, size)
+        draw_locations(image, on_image(self.findings.locations, z), self._place(crop, size), self.volume.affine)
+        return image
+
+    def _heated(self, saliency: Saliency, z: int, crop: Crop, size: tuple[int, int]) -> Image.Image:
+        largest = float(saliency.values.max())
+        share = self.view.turn(saliency.values[z])[crop] / (largest if largest > 0 else 1.0)
+        return heated(self.plain(z, crop, size), share)
+
+    def _place(self, crop: Crop, size: tuple[int, int]) -> Place:
+        rows, columns = self.volume.voxels.shape[1:]
+        down_scale = size[1] / (crop[0].stop - crop[0].start)
+        right_scale = size[0] / (crop[1].stop - crop[1].start)
+
+        def place(row: float, column: float) -> tuple[float, float]:
+            down, right = self.view.place(row, column, (rows, columns))
+            return (right - crop[1].start) * right_scale, (down - crop[0].start) * down_scale
+
+        return place
+
+
+def _allows_planes(volume: Volume) -> bool:
+    """Whether planes across the slices would show the patient as he is."""
+    axes = volume.affine[:3, :3] / np.linalg.norm(volume.affine[:3, :3], axis=0)
+    upright = float(np.abs(axes.T @ axes - np.eye(3)).max()) < _UPRIGHT
+    return upright and min(volume.voxels.shape) >= _LEAST_PLANES and max(volume.spacing_mm) / min(volume.spacing_mm) <= _MOST_UNLIKE
+
+
+def _other_planes(volume: Volume, findings: Findings) -> list[tuple[int, int]]:
+    """(array axis, index) of the planes across the slices: where what was found is largest, or through the surest location."""
+    abnormal = [segment for segment in findings.segments if segment.category == MORPHOLOGICALLY_ABNORMAL_STRUCTURE]
+    found = next((areas for several in (abnormal, findings.segments) if several and (areas := _areas(several))), None)
+    if found is not None:
+        return [(axis, int(area.argmax())) for axis, area in zip((1, 2), found, strict=True)]
+    middle = [size / 2 for size in volume.voxels.shape[1:]]
+    if findings.locations:
+        box = extent_of(max(findings.locations, key=lambda one: one.certainty or 0.0).shape, volume.affine)
+        middle = [(box.top + box.bottom) / 2, (box.left + box.right) / 2]
+    return [(axis, int(np.clip(place, 0, volume.voxels.shape[axis] - 1))) for axis, place in zip((1, 2), middle, strict=True)]
+
+
+def _areas(segments: Sequence[Segment]) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+    """How much of the segments lies on each row and on each column of the grid; None where there is nothing."""
+    for step in (_COARSE, 1):
+        rows = np.sum([segment.mask[::step, :, ::step].sum(axis=(0, 2)) for segment in segments], axis=0)
+        columns = np.sum([segment.mask[::step, ::step].sum(axis=(0, 1)) for segment in segments], axis=0)
+        # what is small is counted voxel by voxel
+        if step == 1 or min(rows.max(initial=0), columns.max(initial=0)) > _MANY:
+            return (rows, columns) if np.any(rows) else None
+    return None

@@ -1,0 +1,87 @@
+"""Locations drawn on pictures: boxes, points and lines with their numbers, thin enough to see what they point at."""
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from inference.findings import Box, Line, Location, Point, PointInSpace, Shape
+from inference.imaging.volume import Affine
+from node.results.page.lettering import Colour, width, write
+
+Place: TypeAlias = Callable[[float, float], tuple[float, float]]
+"""(row, column) on the source image, from the outer edge of its first pixel, to (x, y) on the picture."""
+
+INK: Colour = (64, 224, 255)
+_SEAM = (0, 0, 0)
+_SMALLEST, _ROOM, _ARM = 7, 4, 9
+"""Half of the least side of a box in pixels; the room between a box and what it is around; the arm of a cross."""
+
+
+def draw_locations(image: Image.Image, numbered: Sequence[tuple[int, Location]], place: Place, affine: Affine | None = None) -> None:
+    """Draw locations with their numbers; `affine` is that of the volume, which points in space need."""
+    draw = ImageDraw.Draw(image)
+    for number, location in numbered:
+        corner = _shape(draw, location, place, affine)
+        _badge(draw, image.size, corner, str(number))
+
+
+def in_image(point: PointInSpace, affine: Affine) -> Point:
+    """The point on its slice, counted as points on images are."""
+    _, row, column, _ = np.linalg.solve(affine, np.array([point.x, point.y, point.z, 1.0]))
+    return Point(row=float(row) + 0.5, column=float(column) + 0.5)
+
+
+def extent_of(shape: Shape, affine: Affine | None = None) -> Box:
+    """The rectangle on its image that holds a shape."""
+    if isinstance(shape, Box):
+        return shape
+    if isinstance(shape, Line):
+        rows, columns = sorted((shape.start.row, shape.end.row)), sorted((shape.start.column, shape.end.column))
+        return Box(top=rows[0], left=columns[0], bottom=rows[1], right=columns[1])
+    if isinstance(shape, PointInSpace):
+        assert affine is not None, "only what is found in a volume lies in space"
+        shape = in_image(shape, affine)
+    return Box(top=shape.row, left=shape.column, bottom=shape.row, right=shape.column)
+
+
+def _shape(draw: ImageDraw.ImageDraw, location: Location, place: Place, affine: Affine | None) -> tuple[float, float]:
+    """Draws it; returns where its number may stand."""
+    shape = location.shape
+    if isinstance(shape, Box):
+        (x0, y0), (x1, y1) = place(shape.top, shape.left), place(shape.bottom, shape.right)
+        left, right = _around(min(x0, x1), max(x0, x1))
+        top, bottom = _around(min(y0, y1), max(y0, y1))
+        draw.rectangle((left - 1, top - 1, right + 1, bottom + 1), outline=_SEAM, width=4)
+        draw.rectangle((left, top, right, bottom), outline=INK, width=2)
+        return right, top
+    if isinstance(shape, Line):
+        ends = [place(end.row, end.column) for end in (shape.start, shape.end)]
+        draw.line([*ends[0], *ends[1]], fill=_SEAM, width=5)
+        draw.line([*ends[0], *ends[1]], fill=INK, width=2)
+        for x, y in ends:
+            draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=INK, outline=_SEAM)
+        return max(ends)
+    if isinstance(shape, PointInSpace):
+        assert affine is not None, "only what is found in a volume lies in space"
+        shape = in_image(shape, affine)
+    x, y = place(shape.row, shape.column)
+    for ink, thick in ((_SEAM, 5), (INK, 2)):
+        # open in the middle: the point itself stays visible
+        for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+            draw.line((x + 4 * dx, y + 4 * dy, x + _ARM * dx, y + _ARM * dy), fill=ink, width=thick)
+    return x + _ARM, y - _ARM
+
+
+def _around(low: float, high: float) -> tuple[float, float]:
+    middle, half = (low + high) / 2, max((high - low) / 2 + _ROOM, _SMALLEST)
+    return middle - half, middle + half
+
+
+def _badge(draw: ImageDraw.ImageDraw, size: tuple[int, int], corner: tuple[float, float], text: str) -> None:
+    """A number beside its shape, inside the picture."""
+    room = width(text, 16, bold=True)
+    x = min(max(corner[0] + 5, 2), size[0] - room - 2)
+    y = min(max(corner[1] - 18, 0), size[1] - 22)
+    write(draw, (x, y), text, 16, INK, seam=2, bold=True)

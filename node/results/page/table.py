@@ -1,0 +1,197 @@
+"""What was found as a column of text beside the pictures: large where there is little, in close lines where there is much.
+
+What has no room is counted, never dropped in silence.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from PIL import ImageDraw
+
+from inference.codes import ABSENT
+from inference.findings import Evaluation, Findings, Location, Measurement, Segment
+from node.results.page.lettering import Colour, fitted, height, width, wrapped, write
+from node.results.page.numerals import also, certainty, quantity
+from node.results.page.shapes import INK
+
+WHITE, SOFT, FAINT, AMBER = (240, 242, 245), (176, 182, 192), (120, 127, 138), (255, 179, 48)
+
+_MUCH = 19
+"""Size of the letters of close lines."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One finding.
+
+    Attributes
+    ----------
+    colour
+        Of its contour; None where it has none.
+    number
+        Under which it is drawn on the pictures; 0 where it is not.
+    values
+        (name, large, small): what was measured, as number with unit, and the same in another unit.
+    word
+        A value that is no number ("Absent").
+    details
+        Where, how certain, on which image.
+    """
+
+    name: str
+    colour: Colour | None = None
+    number: int = 0
+    values: Sequence[tuple[str, str, str]] = ()
+    word: str = ""
+    details: str = ""
+
+
+def entries(findings: Findings, image_names: Sequence[str], absent: Sequence[tuple[str, str]]) -> list[Entry]:
+    """All that is said: evaluations first, then locations, segments, values of the whole, what was not found, and what else was made.
+
+    Parameters
+    ----------
+    absent
+        (what, where) was looked for and not found.
+    """
+    listed = [_evaluation(one, image_names) for one in findings.evaluations]
+    listed += [_location(findings, number, one, image_names) for number, one in enumerate(findings.locations, 1)]
+    listed += [_segment(findings, one) for one in findings.segments if one.mask.any()]
+    series = [one for one in findings.measurements if one.segment is None and one.location is None]
+    if series:
+        listed.append(Entry(name="All images", values=[_value(one) for one in series]))
+    listed += [Entry(name=what, word="None found", details=f"searched: {where}" if where else "") for what, where in absent]
+    listed += list(_made(findings))
+    return listed or [Entry(name="No findings")]
+
+
+def draw_entries(draw: ImageDraw.ImageDraw, listed: Sequence[Entry], area: tuple[float, float, float, float]) -> float:
+    """Draw entries into (left, top, right, bottom); returns where the next line may stand."""
+    left, top, right, bottom = area
+    draws: Sequence[Callable[..., float]] = (_large, _close)
+    for draw_one in draws:
+        if top + sum(draw_one(None, one, left, right, 0.0) for one in listed) <= bottom:
+            break
+    y = top
+    for done, one in enumerate(listed):
+        needed = draw_one(None, one, left, right, 0.0)
+        last = done == len(listed) - 1
+        if y + needed + (0 if last else height(_MUCH)) > bottom:
+            left_out = len(listed) - done
+            write(draw, (left, y), f"and {left_out} more finding{'s' if left_out > 1 else ''}: see the report", _MUCH, AMBER)
+            return y + height(_MUCH)
+        y = draw_one(draw, one, left, right, y)
+    return y
+
+
+def capital(text: str) -> str:
+    """The text with a capital first letter."""
+    return text[:1].upper() + text[1:]
+
+
+def _evaluation(one: Evaluation, image_names: Sequence[str]) -> Entry:
+    word = "Absent" if one.value == ABSENT else one.value.meaning
+    on = [image_names[index] for index in one.images] if len(one.images) < 3 else [f"{len(one.images)} images"]
+    frames = f"frames {one.span.first + 1} to {one.span.last + 1}" if one.span else ""
+    return Entry(name=one.finding.meaning, word=word, details=_joined(_site(one), ", ".join(on), frames, _sure(one.certainty)))
+
+
+def _location(findings: Findings, number: int, one: Location, image_names: Sequence[str]) -> Entry:
+    values = [_value(each) for each in findings.measurements if each.location == one.label]
+    return Entry(
+        name=one.finding.meaning,
+        number=number,
+        values=values,
+        details=_joined(image_names[one.image], _site(one), _sure(one.certainty)),
+    )
+
+
+def _segment(findings: Findings, one: Segment) -> Entry:
+    values = [_value(each) for each in findings.measurements if each.segment == one.label]
+    return Entry(name=capital(one.label), colour=one.rgb, values=values, details=_sure(one.certainty))
+
+
+def _made(findings: Findings) -> Iterator[Entry]:
+    for saliency in findings.saliencies:
+        yield Entry(name=f"Map: {saliency.label}", details=saliency.quantity.meaning)
+    for derived in findings.derived:
+        yield Entry(
+            name=f"New series: {derived.label}", details=_joined(derived.derivation.meaning, "of the prior" if derived.of_prior else "")
+        )
+    if findings.registration is not None:
+        yield Entry(name="Prior aligned", details="rigid, to the current images")
+
+
+def _value(one: Measurement) -> tuple[str, str, str]:
+    name = f"{one.derivation.meaning} {one.name.meaning.lower()}" if one.derivation else one.name.meaning
+    frames = f", frames {one.span.first + 1} to {one.span.last + 1}" if one.span else ""
+    return name + frames, quantity(one), also(one)
+
+
+def _site(one: Evaluation | Location) -> str:
+    return _joined(*(code.meaning for code in (one.laterality, one.finding_site) if code is not None), between=" ").lower()
+
+
+def _sure(share: float | None) -> str:
+    return "" if share is None else f"certainty {certainty(share)}"
+
+
+def _joined(*parts: str, between: str = " · ") -> str:
+    return between.join(part for part in parts if part)
+
+
+def _large(draw: ImageDraw.ImageDraw | None, one: Entry, left: float, right: float, y: float) -> float:
+    """A name, below it each value in large digits; returns y of the next (without `draw` nothing is drawn: its height)."""
+    x = _named(draw, one, left, right, y, 24)
+    y += 38
+    for name, large, small in [*one.values, *([("", one.word, "")] if one.word else [])]:
+        for line in wrapped(name, 18, right - x, 2):
+            if draw:
+                write(draw, (x, y), line, 18, SOFT)
+            y += 26
+        if draw:
+            done = write(draw, (x, y), fitted(large, 34, right - x), 34, WHITE)
+            if small and x + done + 14 + width(f"= {small}", 19) < right:
+                write(draw, (x + done + 14, y + 14), f"= {small}", 19, FAINT)
+        y += 50
+    for line in wrapped(one.details, 18, right - x, 2):
+        if draw:
+            write(draw, (x, y), line, 18, SOFT)
+        y += height(18)
+    return y + 20
+
+
+def _close(draw: ImageDraw.ImageDraw | None, one: Entry, left: float, right: float, y: float) -> float:
+    """A name with its one value at the right, more values below it, details in small letters."""
+    alone = one.word or (one.values[0][1] if len(one.values) == 1 else "")
+    room = width(alone, _MUCH) + 14 if alone else 0.0
+    x = _named(draw, one, left, right - room, y, _MUCH)
+    if draw and alone:
+        write(draw, (right, y), alone, _MUCH, WHITE, align=1)
+    y += height(_MUCH)
+    for name, large, _ in one.values if not alone else ():
+        if draw:
+            taken = write(draw, (right, y), large, 17, WHITE, align=1)
+            write(draw, (x, y), fitted(name, 17, right - x - taken - 14), 17, SOFT)
+        y += height(17)
+    # a volume is known by its unit
+    named = one.values[0][0] if len(one.values) == 1 and not one.values[0][2] else ""
+    details = _joined(named, one.details)
+    if details:
+        if draw:
+            write(draw, (x, y), fitted(details, 16, right - x), 16, FAINT)
+        y += height(16)
+    return y + 4
+
+
+def _named(draw: ImageDraw.ImageDraw | None, one: Entry, left: float, right: float, y: float, size: int) -> float:
+    """The name behind its colour or number; returns where it begins."""
+    x = left + (size + 8 if one.colour or one.number else 0)
+    if draw is None:
+        return x
+    if one.colour:
+        draw.rounded_rectangle((left, y + size * 0.25, left + size * 0.8, y + size * 1.05), radius=4, fill=one.colour)
+    if one.number:
+        write(draw, (left + size * 0.4, y), str(one.number), size, INK, align=0.5, bold=True)
+    write(draw, (x, y), fitted(one.name, size, right - x), size, WHITE)
+    return x

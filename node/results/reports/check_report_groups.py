@@ -1,0 +1,145 @@
+"""Reads back what the groups of a report say about segments and about the series, and compares it with the findings, one by one."""
+
+from collections.abc import Iterator, Sequence
+
+from pydicom.dataset import Dataset
+
+from inference.applications.port import LocationOutput, SegmentOutput
+from inference.codes import CUBIC_CENTIMETRE, VOLUME, Code
+from inference.findings import Evaluation, Measurement, Span
+from node.results.errors import ReferencesDiffer, ValuesDiffer
+from node.results.port import Encoding
+from node.results.reports.check_content import (
+    TRACKING_UID,
+    Coded,
+    Image,
+    Number,
+    Said,
+    certainty,
+    code,
+    coded,
+    compare,
+    named,
+    number,
+    said,
+)
+
+_SEGMENT = "121191"
+_ABSENT = ("272519000", "SCT")
+_ANYWHERE = ("", "")
+"""A site that the findings do not name: the application's or the images' word."""
+
+
+def check_segment_groups(groups: Sequence[Dataset], encoding: Encoding, segmentations: Sequence[Dataset]) -> None:
+    """One group for each segment of the segmentation, tracked under the same UID, with its measurements and no other."""
+    (segmentation,) = segmentations
+    # 0 is the background of a label map, of which there is nothing to say
+    described = {int(item.SegmentNumber): item for item in segmentation.SegmentSequence if item.SegmentNumber}
+    meant = {one.label[:64]: one for one in encoding.findings.segments}
+    numbered = []
+    for group in groups:
+        (image,) = named(group, _SEGMENT)
+        referenced = image.ReferencedSOPSequence[0]
+        segment_number = int(referenced.ReferencedSegmentNumber)
+        if referenced.ReferencedSOPInstanceUID != segmentation.SOPInstanceUID or segment_number not in described:
+            raise ReferencesDiffer(
+                f"the report refers to segment {segment_number} of {referenced.ReferencedSOPInstanceUID}, which is not this job's"
+            )
+        described_as = described[segment_number]
+        label = str(described_as.SegmentLabel)
+        if described_as.TrackingUID != named(group, TRACKING_UID)[0].UID:
+            raise ValuesDiffer(f'segment "{label}" is tracked under another UID in the report')
+        says, segment = said(group), meant[label]
+        if says.finding != coded(described_as.SegmentedPropertyTypeCodeSequence[0]) or says.finding != code(segment.type):
+            raise ValuesDiffer(f'the report calls segment "{label}" {says.finding}')
+        site = (code(segment.finding_site), code(segment.laterality) if segment.finding_site else None)
+        if (says.site, says.side) != site or says.answers:
+            raise ValuesDiffer(f'the report says of segment "{label}" {says.site}, {says.side}, {says.answers}')
+        measured = [number(one) for one in encoding.findings.measurements if one.segment == segment.label]
+        compare(says.numbers, measured + certainty(segment.certainty), label)
+        numbered.append(segment_number)
+    if sorted(numbered) != sorted(described):
+        raise ValuesDiffer(f"the report speaks of segments {sorted(numbered)}, the segmentation holds {sorted(described)}")
+
+
+def check_series_groups(groups: Sequence[Dataset], encoding: Encoding) -> None:
+    """First what was not found, then the evaluations, then the measurements of the series, each a group, and no other."""
+    meant = [*_not_found(encoding), *(_evaluated(encoding, one) for one in encoding.findings.evaluations), *_measured(encoding)]
+    if len(groups) != len(meant):
+        raise ValuesDiffer(f"the report has {len(groups)} groups about the series, {len(meant)} were found")
+    for position, (group, expected) in enumerate(zip(groups, meant, strict=True), 1):
+        says = said(group)
+        compare(says.numbers, expected.numbers, f"group {position} of the series")
+        anywhere = expected.site == _ANYWHERE
+        same = (says.finding, says.answers, says.images) == (expected.finding, expected.answers, expected.images)
+        if not same or not (anywhere or (says.site, says.side) == (expected.site, expected.side)):
+            raise ValuesDiffer(f"group {position} of the series says {says}, found was {expected}")
+    uids = [str(named(group, TRACKING_UID)[0].UID) for group in groups]
+    if len(set(uids)) != len(uids):
+        raise ValuesDiffer("two groups about the series are tracked under one UID")
+
+
+def _not_found(encoding: Encoding) -> Iterator[Said]:
+    """Segments without a voxel say absent, and a volume of 0 where they say nothing; so does what is always looked for."""
+    findings, outputs = encoding.findings, encoding.application.outputs
+    evaluated = {(one.finding.value, one.finding.scheme) for one in findings.evaluations}
+    zero = number(Measurement(name=VOLUME, value=0.0, unit=CUBIC_CENTIMETRE))
+    declared = {one.label: one for one in outputs if isinstance(one, SegmentOutput)}
+    for segment in findings.segments:
+        if not segment.mask.any():
+            measured = [number(one) for one in findings.measurements if one.segment == segment.label] or [zero]
+            searched = declared[segment.label].searched if segment.label in declared else None
+            site, side = (segment.finding_site, segment.laterality) if segment.finding_site else (searched, None)
+            yield _absent(segment.type, site, side, measured, silent=code(segment.type) in evaluated)
+    labels = {segment.label for segment in findings.segments}
+    told = evaluated | {(one.finding.value, one.finding.scheme) for one in findings.locations}
+    for one in outputs:
+        if isinstance(one, SegmentOutput) and one.searched and one.label not in labels and code(one.type) not in told:
+            yield _absent(one.type, one.searched, None, [zero])
+        if isinstance(one, LocationOutput) and code(one.finding) not in told:
+            told.add((one.finding.value, one.finding.scheme))
+            yield _absent(one.finding, one.searched, None, [])
+
+
+def _absent(finding: Code, site: Code | None, side: Code | None, numbers: Sequence[Number], *, silent: bool = False) -> Said:
+    what = (finding.value, finding.scheme)
+    return Said(
+        finding=what,
+        site=code(site) or _ANYWHERE,
+        side=code(side),
+        answers=() if silent else ((what, _ABSENT),),
+        numbers=tuple(numbers),
+        images=(),
+    )
+
+
+def _evaluated(encoding: Encoding, one: Evaluation) -> Said:
+    what: Coded = (one.finding.value, one.finding.scheme)
+    return Said(
+        finding=what,
+        site=code(one.finding_site) or (_ANYWHERE if (one.value.value, one.value.scheme) == _ABSENT else None),
+        side=code(one.laterality) if one.finding_site else None,
+        answers=((what, (one.value.value, one.value.scheme)),),
+        numbers=tuple(certainty(one.certainty)),
+        images=_images(encoding, one.images, one.span),
+    )
+
+
+def _measured(encoding: Encoding) -> Iterator[Said]:
+    spans: dict[Span | None, list[Number]] = {}
+    for one in encoding.findings.measurements:
+        if one.segment is None and one.location is None:
+            spans.setdefault(one.span, []).append(number(one))
+    for span, numbers in spans.items():
+        yield Said(finding=None, site=None, side=None, answers=(), numbers=tuple(numbers), images=_images(encoding, (), span))
+
+
+def _images(encoding: Encoding, indices: Sequence[int], span: Span | None) -> tuple[Image, ...]:
+    """The instances that hold these images, in the order of the subject, each with those of its frames that are meant."""
+    meant = set(indices) | (set(range(span.first, span.last + 1)) if span else set())
+    chosen = [source for index, source in enumerate(encoding.subject.sources) if index in meant]
+    instances = dict.fromkeys((source.sop_class_uid, source.sop_instance_uid) for source in chosen)
+    return tuple(
+        (*uids, tuple(sorted(one.frame for one in chosen if one.sop_instance_uid == uids[1] and one.frame is not None)))
+        for uids in instances
+    )

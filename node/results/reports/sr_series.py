@@ -1,0 +1,112 @@
+"""The report about images as a whole: TID 1501 groups for evaluations, values of the series, and what was looked for and not found."""
+
+from collections.abc import Iterator, Sequence
+
+from highdicom import sr
+
+from inference.codes import ABSENT, CUBIC_CENTIMETRE, VOLUME, Code
+from inference.findings import Evaluation, Measurement, Span
+from node.domain.profile import Kind
+from node.results.codes import item
+from node.results.identity import encoded, identify
+from node.results.planes import Sources
+from node.results.port import Encoded, Encoding
+from node.results.reports.absent import Sought, not_found
+from node.results.reports.imaged import imaged
+from node.results.reports.sr import report
+from node.results.reports.sr_items import Groups, Images, absent, algorithm, evaluated, images_of, numbers, shown_on, sites, times, tracked
+
+NOTHING = Measurement(name=VOLUME, value=0.0, unit=CUBIC_CENTIMETRE)
+"""What a report says of a segment without a voxel when the application says nothing of it."""
+
+
+def series_report(encoding: Encoding, sources: Sources) -> list[Encoded]:
+    """The report, when there is anything to say of the images as a whole."""
+    nothing = not_found(encoding, sources)
+    groups = [
+        *(_absent(encoding, one) for one in nothing),
+        *(_evaluation(encoding, sources, number, one) for number, one in enumerate(encoding.findings.evaluations, 1)),
+        *_values(encoding, sources),
+    ]
+    if not groups:
+        return []
+    encoding = encoding.replacing(Kind.SR, "")
+    identity = identify(encoding, sources, "sr-study", "findings", *(one.sop_instance_uid for one in encoding.predecessors))
+    spans = [one.span for one in encoding.findings.evaluations]
+    spans += [one.span for one in encoding.findings.measurements if one.location is None]
+    comments = [*_sought(sources, nothing), *times(encoding, spans)]
+    return [encoded(Kind.SR, report(encoding, sources, groups, identity, comments=comments), identity)]
+
+
+def _absent(encoding: Encoding, one: Sought) -> Groups:
+    """What was looked for and not found; of a segment also its measurements, which say that it is 0, or why."""
+    return _group(
+        encoding,
+        one.tracked_by,
+        labelled=one.is_segment,
+        finding=one.finding,
+        site=(one.site, one.laterality),
+        measurements=numbers(one.measurements or ((NOTHING,) if one.is_segment else ())),
+        evaluations=[absent(one.finding)] if one.is_absent else [],
+    )
+
+
+def _evaluation(encoding: Encoding, sources: Sources, number: int, one: Evaluation) -> Groups:
+    """One statement: Present, Absent or Undetermined, where, how certain, and on which images it rests.
+
+    What is absent is absent somewhere: in what was imaged, where the application does not say.
+    """
+    site = (one.finding_site, one.laterality)
+    if one.finding_site is None and one.value == ABSENT:
+        site = imaged(sources.slices, sources.headers)
+    return _group(
+        encoding,
+        f"finding {number}",
+        finding=one.finding,
+        site=site,
+        measurements=numbers((), one.certainty),
+        evaluations=[evaluated(one.finding, one.value)],
+        images=images_of(sources, one.images, one.span),
+    )
+
+
+def _values(encoding: Encoding, sources: Sources) -> Iterator[Groups]:
+    """The measurements of the series, those of one span of time together."""
+    spans: dict[Span | None, list[Measurement]] = {}
+    for one in encoding.findings.measurements:
+        if one.segment is None and one.location is None:
+            spans.setdefault(one.span, []).append(one)
+    for span, measurements in spans.items():
+        what = "series" if span is None else f"frames {span.first + 1} to {span.last + 1}"
+        yield _group(encoding, what, measurements=numbers(measurements), images=images_of(sources, (), span))
+
+
+def _group(
+    encoding: Encoding,
+    what: str,
+    *,
+    labelled: bool = False,
+    finding: Code | None = None,
+    site: tuple[Code | None, Code | None] = (None, None),
+    measurements: Groups,
+    evaluations: Groups | None = None,
+    images: Images | None = None,
+) -> Groups:
+    made: Groups = sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=tracked(encoding, what, labelled=labelled),
+        finding_type=item(finding) if finding else None,
+        finding_sites=sites(*site),
+        algorithm_id=algorithm(encoding),
+        measurements=measurements,
+        qualitative_evaluations=evaluations,
+        source_images=shown_on(images) if images else None,
+    )
+    return made
+
+
+def _sought(sources: Sources, nothing: Sequence[Sought]) -> Iterator[str]:
+    """In how many images it was looked for."""
+    names = list(dict.fromkeys(one.tracked_by if one.is_segment else one.finding.meaning for one in nothing if one.is_absent))
+    if names:
+        count = len(sources.slices)
+        yield f"Looked for and not found in {count} image{'s' if count != 1 else ''}: {', '.join(names)}."
