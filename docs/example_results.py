@@ -51,7 +51,6 @@ _LABELMAP = Profile(name="label map", masks=Masks.LABELMAP, compression=Compress
 _LESION = Code("52988006", "SCT", "Lesion")
 _SMOOTHING = Code("113087", "DCM", "Smoothing")
 _RESAMPLED = Code("113085", "DCM", "Spatial resampling")
-_PROBABILITY = Code("130404", "DCM", "Pixel by pixel Probability")
 _NO_UNITS = Code("1", "UCUM", "no units")
 
 
@@ -201,7 +200,7 @@ def _found(hospital: _Hospital) -> Findings:
             for n, shape in enumerate(shapes, 1)
         ),
         saliencies=(
-            Saliency(label="lesion map", values=noise.random(hospital.shape, dtype=np.float32), quantity=_PROBABILITY, unit=_NO_UNITS),
+            Saliency(label="lesion map", values=noise.random(hospital.shape, dtype=np.float32), quantity=codes.SALIENCY, unit=_NO_UNITS),
         ),
         derived=(DerivedImage(label="smoothed", voxels=noise.integers(0, 400, hospital.shape).astype(np.int16), derivation=_SMOOTHING),),
     )

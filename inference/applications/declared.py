@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from inference import codes
 from inference.applications.errors import InvalidOutput, UndeclaredOutput
+from inference.applications.manifest import is_label
 from inference.applications.port import (
     Application,
     DerivedOutput,
@@ -95,10 +96,12 @@ class _Gate:
             raise UndeclaredOutput(f"{self._who}: {what} is not among the outputs of its manifest")
 
     def labels(self, findings: Findings) -> None:
-        """What is tracked by a label has one of its own."""
+        """What is tracked by a label has one of its own, and it fits an element of text (PS3.5 6.2)."""
         labels = [one.label for one in findings.segments] + [one.label for one in findings.locations]
         labels += [one.label for one in findings.saliencies] + [one.label for one in findings.derived]
         for label in labels:
+            if not is_label(label):
+                self.refuse(f"label {label!r} is not 1 to 64 printable characters without a backslash")
             if labels.count(label) > 1:
                 kind = "segment" if any(one.label == label for one in findings.segments) else "finding"
                 self.refuse(f'{kind} "{label}" is there twice')

@@ -57,7 +57,7 @@ def _identity(application: Application, name: str) -> list[str]:
         problems.append(f'name "{application.name}" is not lower-case words joined by "-"')
     if not _VERSION.fullmatch(application.version):
         problems.append(f'version "{application.version}" is not MAJOR.MINOR.PATCH')
-    if not _is_text(application.title):
+    if not is_label(application.title):
         problems.append(f'title "{application.title}" is not 1 to {_LO_LENGTH} characters without a backslash')
     if application.qualification not in {"RESEARCH", "PRODUCT"}:
         problems.append(f'qualification "{application.qualification}" is neither RESEARCH nor PRODUCT')
@@ -110,7 +110,7 @@ def _outputs(application: Application) -> list[str]:
     problems = [f'segment label "{label}" is there twice' for label in sorted({label for label in labels if labels.count(label) > 1})]
     problems += _not_to_be_said(application)
     problems += [
-        f'segment label "{label}" is not 1 to {_LO_LENGTH} characters without a backslash' for label in labels if not _is_text(label)
+        f'segment label "{label}" is not 1 to {_LO_LENGTH} characters without a backslash' for label in labels if not is_label(label)
     ]
     return problems
 
@@ -129,5 +129,6 @@ def _not_to_be_said(application: Application) -> list[str]:
     return problems
 
 
-def _is_text(text: str) -> bool:
+def is_label(text: str) -> bool:
+    """Whether a text may stand in an LO element, and reads like one: for labels of findings."""
     return 0 < len(text) <= _LO_LENGTH and "\\" not in text and text.isprintable() and text == text.strip()

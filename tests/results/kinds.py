@@ -35,7 +35,6 @@ from tests.results import images, made
 PNEUMOTHORAX = Code("36118008", "SCT", "Pneumothorax")
 CALCIUM_SCORE = Code("450360000", "SCT", "Coronary artery calcium score")
 DIAMETER = Code("81827009", "SCT", "Diameter")
-PROBABILITY = Code("130404", "DCM", "Pixel by pixel Probability")
 SMOOTHING = Code("113087", "DCM", "Smoothing")
 RESAMPLING = Code("113085", "DCM", "Spatial resampling")
 NO_UNIT = Code("1", "UCUM", "no units")
@@ -171,7 +170,7 @@ def mapped(folder: Path) -> Case:
     """A map of probabilities, also drawn over the images."""
     files = made.series(folder, shape=SHAPE)
     values = np.random.default_rng(1).random(SHAPE, dtype=np.float32)
-    found = Saliency(label="lesion map", values=values, quantity=PROBABILITY, unit=NO_UNIT)
+    found = Saliency(label="lesion map", values=values, quantity=codes.SALIENCY, unit=NO_UNIT)
     return Case(files=files, encoding=made.encoding(files, Findings(saliencies=(found,)), profiles=(EVERYTHING,)))
 
 

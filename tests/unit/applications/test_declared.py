@@ -232,3 +232,10 @@ def test_a_subject_of_another_kind_is_refused() -> None:
         check(narrow, thin)
     with pytest.raises(NotAccepted, match="modality is US"):
         check(replace(application(), accepts=Accepts(modality=("XA",), takes=Takes.CINE)), cine())
+
+
+@pytest.mark.parametrize("label", ["", "a\\b", "x" * 65, " lesion", "two\nlines"])
+def test_a_label_that_no_element_can_hold_does_not_leave(label: str) -> None:
+    """It names the finding in every object and in viewers: refused here, not when the objects are written."""
+    with pytest.raises(InvalidOutput, match="printable characters without a backslash"):
+        check_outputs(application(), Findings(locations=(replace(location(box()).locations[0], label=label),)), volume())
