@@ -17,7 +17,7 @@ from inference.imaging.subjects import Assembled, Parts
 from inference.stages import collected
 from node.blobs.port import Blobs
 from node.domain.errors import JournalError
-from node.domain.instance import Instance, Standing
+from node.domain.instance import Standing
 from node.domain.job import Job
 from node.domain.state import JobState
 from node.flow.backoff import back_off
@@ -215,7 +215,7 @@ class Runner:
             instance for instance, path in zip(instances, paths, strict=True) if instance.standing is Standing.PURGED or not path.is_file()
         ]
         if gone:
-            raise PixelsGone(_gone(gone))
+            raise PixelsGone(f"the pixels of {len(gone)} instances are gone, the first is {gone[0].sop_instance_uid}")
         return paths
 
     def _refuse_another_version(self, job: Job, application: Application) -> None:
@@ -294,10 +294,6 @@ def _last_words(job: Job) -> str:
     if job.reason is None:
         return f"the work process ended {job.attempts - 1} times while it held this job"
     return f"the work process ended while it held this job, in the last of {job.attempts - 1} attempts; before that: {job.reason}"
-
-
-def _gone(instances: Sequence[Instance]) -> str:
-    return f"the pixels of {len(instances)} instances are gone, the first is {instances[0].sop_instance_uid}"
 
 
 def _rounded(seconds: Mapping[str, float]) -> dict[str, float]:
