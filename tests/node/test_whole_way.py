@@ -12,6 +12,7 @@ import psutil
 import pytest
 from pydicom import dcmread
 
+from inference.codes import VOLUME
 from inference.imaging.write_series import write_series
 from node.dimse.requestor import PeerRequestor
 from node.domain.errors import DeliveryError
@@ -82,7 +83,8 @@ def _process(node: Node, stage: str) -> psutil.Process:
 
 def _volume_cm3(path: Path) -> float:
     def numbers(item: Any) -> list[float]:
-        own = [float(item.MeasuredValueSequence[0].NumericValue)] if "MeasuredValueSequence" in item else []
+        volume = "MeasuredValueSequence" in item and item.ConceptNameCodeSequence[0].CodeValue == VOLUME.value
+        own = [float(item.MeasuredValueSequence[0].NumericValue)] if volume else []
         return own + [value for child in item.get("ContentSequence", []) for value in numbers(child)]
 
     (value,) = numbers(dcmread(path))

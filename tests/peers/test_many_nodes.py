@@ -18,6 +18,7 @@ import pytest
 from pydicom import dcmread
 
 from bench.soften import write_soften
+from inference.codes import VOLUME
 from inference.imaging.write_series import write_series
 from tests.lab.node import Node, configuration, hilum
 from tests.lab.postgres import Postgres
@@ -92,7 +93,8 @@ class Site:
 
 
 def _volumes(item: Any) -> list[float]:
-    own = [float(item.MeasuredValueSequence[0].NumericValue)] if "MeasuredValueSequence" in item else []
+    volume = "MeasuredValueSequence" in item and item.ConceptNameCodeSequence[0].CodeValue == VOLUME.value
+    own = [float(item.MeasuredValueSequence[0].NumericValue)] if volume else []
     return own + [value for child in item.get("ContentSequence", []) for value in _volumes(child)]
 
 
