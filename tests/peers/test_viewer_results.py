@@ -286,7 +286,7 @@ def test_a_map_opens_over_the_images(pacs: Orthanc, viewer: Viewer, folder: Call
     affine = SERIES["axial"]
     files, volume = study(folder(), letter(), affine)
     values = on_grid(letter(), affine, volume).astype(np.float32)
-    found = Saliency(label="letter map", values=values, quantity=kinds.PROBABILITY, unit=kinds.NO_UNIT)
+    found = Saliency(label="letter map", values=values, quantity=codes.SALIENCY, unit=kinds.NO_UNIT)
     shown = Shown(pacs, files, Findings(saliencies=(found,)), volume)
     shown.store(Kind.MAP)
     with viewer.open(shown.study) as opened:
