@@ -37,6 +37,8 @@ from inference.findings import (
 from inference.imaging.subject import Cine, Images, Pair, Subject, images_in, volume_of
 
 _ANSWERS = (codes.PRESENT, codes.ABSENT, codes.UNDETERMINED)
+_BESIDE = 0.5 + 1e-6
+"""How far from the middle of a voxel a point still lies in it."""
 _RIGID = 1e-6
 """How far the rotation of a rigid matrix may be from one, in each of its elements."""
 
@@ -71,6 +73,8 @@ def check_outputs(application: Application, findings: Findings, subject: Subject
     for saliency in findings.saliencies:
         what = f'map "{saliency.label}"'
         gate.declared(SaliencyOutput(label=saliency.label), what)
+        if saliency.values.dtype != np.float32:
+            gate.refuse(f"{what} is {saliency.values.dtype}, not float32")
         gate.on_grid(what, "array", saliency.values)
         gate.finite(what, saliency.values)
     for image in findings.derived:
@@ -130,6 +134,7 @@ class _Gate:
                 self.refuse(f"{what} is a point in space, where the images have no place")
             if not all(map(math.isfinite, (location.shape.x, location.shape.y, location.shape.z))):
                 self.refuse(f"{what} is no point: {location.shape}")
+            self._on_its_slice(what, location.shape, location.image)
             return
         rows, columns = self._size(location.image)
         ends = _ends(location.shape)
@@ -139,6 +144,15 @@ class _Gate:
             location.shape.top < location.shape.bottom and location.shape.left < location.shape.right
         ):
             self.refuse(f"{what} is no box: {location.shape}")
+
+    def _on_its_slice(self, what: str, point: PointInSpace, image: int) -> None:
+        """People are shown the slice, machines the point: they are one place."""
+        assert self._volume is not None
+        at = np.linalg.inv(self._volume.affine) @ (point.x, point.y, point.z, 1.0)
+        if abs(at[0] - image) > _BESIDE or not all(
+            -_BESIDE <= at[axis] <= self._volume.voxels.shape[axis] - 1 + _BESIDE for axis in range(3)
+        ):
+            self.refuse(f"{what} lies at slice {at[0]:.1f}, row {at[1]:.1f}, column {at[2]:.1f} of the volume, not on its slice {image}")
 
     def measurement(self, measurement: Measurement, findings: Findings) -> None:
         what = _named(measurement)
@@ -172,7 +186,12 @@ class _Gate:
         self.finite(what, image.voxels)
         if image.affine is None:
             self.on_grid(what, "array", image.voxels)
-        elif image.affine.shape != (4, 4) or not np.isfinite(image.affine).all() or abs(np.linalg.det(image.affine)) < 1e-9:
+        elif (
+            image.affine.dtype != np.float64
+            or image.affine.shape != (4, 4)
+            or not np.isfinite(image.affine).all()
+            or abs(np.linalg.det(image.affine)) < 1e-9
+        ):
             self.refuse(f"{what} has no grid: its affine is {image.affine.tolist()}")
         if image.of_prior and not isinstance(self._subject, Pair):
             self.refuse(f"{what} is of a prior, where there is none")
@@ -182,7 +201,12 @@ class _Gate:
         if not isinstance(self._subject, Pair):
             self.refuse("a registration needs a prior, and there is none")
         matrix = registration.matrix
-        if matrix.shape != (4, 4) or not np.isfinite(matrix).all() or not np.array_equal(matrix[3], (0, 0, 0, 1)):
+        if (
+            matrix.dtype != np.float64
+            or matrix.shape != (4, 4)
+            or not np.isfinite(matrix).all()
+            or not np.array_equal(matrix[3], (0, 0, 0, 1))
+        ):
             self.refuse(f"its registration is no matrix of homogeneous coordinates: {matrix.tolist()}")
         turn = matrix[:3, :3]
         if np.abs(turn @ turn.T - np.eye(3)).max() > _RIGID or np.linalg.det(turn) < 0:

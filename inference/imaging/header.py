@@ -31,6 +31,8 @@ PARSE_ERRORS = (
 )
 """What pydicom raises on damaged files, by fuzzing; RecursionError: sequences nested too deep."""
 
+PROJECTIONS = frozenset({"CR", "DX", "MG", "RG", "RF", "XA", "IO", "PX", "DR"})
+"""Modalities whose pixels lie on a detector, behind the patient and therefore magnified."""
 LONG_VRS = frozenset({b"OB", b"OW", b"OF", b"OD", b"UN"})
 
 
@@ -145,13 +147,23 @@ def read_instance(path: Path) -> Instance:
         image_type=tuple(tags.text(dataset, tags.IMAGE_TYPE).split("\\")),
         pixels=pixels,
         rescale=tuple(rescale for rescale, _ in rescales),
-        physical=modality in {"CT", "PT", "NM"} or any(kind not in {"", "US", "NORMALIZED"} for _, kind in rescales),
+        physical=_is_physical(modality, [kind for _, kind in rescales]),
         multiframe=multiframe,
         lookup_table=tags.MODALITY_LUT in dataset,
         planes=planes,
         misplaced=misplaced,
         header=dataset,
     )
+
+
+def _is_physical(modality: str, units: Sequence[str]) -> bool:
+    """Whether the values have a unit of their own, by the RescaleTypes (PS3.3 C.11.1.1.2).
+
+    Of projections none has: what their senders write there ("LOG_E REL", "OD", anything) is how the values came about.
+    """
+    if modality in PROJECTIONS:
+        return False
+    return modality in {"CT", "PT", "NM"} or any(unit not in {"", "US", "NORMALIZED"} for unit in units)
 
 
 def _places(

@@ -5,14 +5,11 @@ from collections.abc import Sequence
 from pydicom.dataset import Dataset
 
 from inference.imaging import tags
-from inference.imaging.header import PARSE_ERRORS, Instance
+from inference.imaging.header import PARSE_ERRORS, PROJECTIONS, Instance
 from inference.imaging.subject import Region
 
 SAME_SPACING = 1e-3
 """Relative difference within which two spacings are one number that was written twice."""
-
-PROJECTIONS = frozenset({"CR", "DX", "MG", "RG", "RF", "XA", "IO", "PX", "DR"})
-"""Modalities whose pixels lie on a detector, behind the patient and therefore magnified."""
 
 VIEWS = {
     "399162004": "CC",

@@ -1,10 +1,13 @@
 """Jobs, their result objects, and the deliveries that bring these to sinks."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from node.domain.state import DeliveryState, JobState
+
+_PART = re.compile(r" \[(.+)\]$")
 
 
 class Priority(StrEnum):
@@ -90,3 +93,9 @@ class Delivery:
     reason: str | None
     waiting_since: datetime | None = None
     form: str = ""
+
+
+def part_of(description: str) -> str:
+    """The part of a series that a result with this description is about; "" for all of it."""
+    found = _PART.search(description)
+    return found[1] if found else ""

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from node.domain.job import ResultObject
+from node.domain.job import ResultObject, part_of
 from node.domain.profile import Form, Kind, Masks, Profile
 
 LEFT_OUT = "left out: "
@@ -60,6 +60,11 @@ def has_forms(one: ResultObject) -> bool:
     return one.kind == Kind.SEG or (one.kind == Kind.SR and one.form != "")
 
 
+def is_bound(one: ResultObject) -> bool:
+    """Whether an object may only stand where the masks of its form do: it is one, or speaks of them."""
+    return has_forms(one) or (one.kind in _IN_LANGUAGES and "+" in one.form)
+
+
 def form_of(one: ResultObject) -> Form:
     """The form of an object that has forms."""
     return Form(one.form or Form.BINARY)
@@ -98,11 +103,15 @@ def select(profile: Profile, objects: Sequence[ResultObject], form: Form | None)
     form
         The one in which masks and their reports go; None where there are no masks.
     """
-    written = {kind: _written(profile, kind, objects, form) for kind in _IN_LANGUAGES}
+    # each part of a series that was split has narratives of its own, and masks or none
+    written = {
+        (kind, part): _written(profile, [one for one in objects if one.kind == kind and part_of(one.description) == part], form)
+        for kind, part in {(Kind(one.kind), part_of(one.description)) for one in objects if one.kind in _IN_LANGUAGES}
+    }
     sent: list[ResultObject] = []
     left_out: list[LeftOut] = []
     for one in objects:
-        why = _why_not(profile, one, form, written.get(Kind(one.kind), ()))
+        why = _why_not(profile, one, form, written.get((Kind(one.kind), part_of(one.description)), ()))
         if why:
             left_out.append(LeftOut(one=one, why=why))
         else:
@@ -126,13 +135,15 @@ def _why_not(profile: Profile, one: ResultObject, form: Form | None, written: Se
     return ""
 
 
-def _written(profile: Profile, kind: Kind, objects: Sequence[ResultObject], form: Form | None) -> list[str]:
-    """The forms of the narratives that go: in the languages that are asked for, or, where none was made in these, in those that there are;
-    of each language the one that refers to the masks which go, or, where none does, the one that refers to those which are always made."""
+def _written(profile: Profile, objects: Sequence[ResultObject], form: Form | None) -> list[str]:
+    """The forms of these narratives, or PDFs, that go.
+
+    In the languages that are asked for, or, where none was made in these, in those that there are; of each language the one that refers
+    to the masks which go, or, where none does, the one that refers to those which are always made.
+    """
     made: dict[str, list[str]] = {}
     for one in objects:
-        if one.kind == kind:
-            made.setdefault(one.form.partition("+")[0], []).append(one.form)
+        made.setdefault(one.form.partition("+")[0], []).append(one.form)
     languages = [language for language in made if language in profile.languages] or list(made)
     own = {language: written_in(language, form) for language in languages}
     return [own[language] if own[language] in made[language] else language for language in languages]

@@ -7,7 +7,7 @@ from node.blobs.port import Blobs
 from node.domain.errors import DeliveryRefused
 from node.domain.job import Delivery, ResultObject
 from node.domain.profile import Form, NotTaken, Profile
-from node.domain.selection import LEFT_OUT, LeftOut, Selection, has_forms, select
+from node.domain.selection import LEFT_OUT, LeftOut, Selection, is_bound, select
 from node.flow.errors import ObjectGone, SinkBusy, SinkTakesNone
 from node.flow.forms import Choice, Forms
 from node.flow.lease import LeaseLost
@@ -49,8 +49,8 @@ class Attempt:
             selection = select(self._profile, objects, form)
             rest = [one for one in selection.sent if one.id in pending and one not in [mask for mask, _ in answers]]
             if not all(receipt.accepted for _, receipt in answers):
-                # a report follows its masks; one that stood there alone would bind the sink to a form that it may not take
-                rest = [one for one in rest if not has_forms(one)]
+                # reports and narratives follow their masks; one that stood there alone would bind the sink to a form that it may not take
+                rest = [one for one in rest if not is_bound(one)]
             answers += self._send(rest)
         self._finish(selection, answers, objects, pending)
         return len(answers)

@@ -9,12 +9,11 @@ from typing import TypeAlias
 from inference import findings_file
 from inference.applications.port import Application
 from node.blobs.port import Blobs
-from node.domain.job import Job, ResultObject
+from node.domain.job import Job, ResultObject, part_of
 from node.domain.profile import Kind, Profile
 from node.domain.uid import derive_uid
 from node.flow.infer import Analysed
 from node.journal.port import Journal
-from node.results.identity import part_of
 from node.results.port import Encoded, Encoding, Predecessor
 from node.settings.config import Sink
 

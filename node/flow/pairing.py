@@ -84,7 +84,10 @@ class Pairing:
         came = contents(self._journal.study_instances(arrival.study_instance_uid))
         earliest = min((studied_at(content.view.header) for content in came), default="")
         latest = max((studied_at(content.view.header) for content in came), default="")
-        later = [one.study_instance_uid for one in self._journal.related(arrival.study_instance_uid) if one.studied_at >= earliest]
+        modalities = {str(value) for content in came for value in content.view.header.get("Modality", ())}
+        related = self._journal.related(arrival.study_instance_uid)
+        # of another modality nothing is compared with what came: a year of chest films must not use up the studies that are looked at
+        later = [one.study_instance_uid for one in related if one.studied_at >= earliest and one.modality in modalities]
         uids, known = {content.series_instance_uid for content in came}, dict[str, list[SeriesContent]]()
         waiting: dict[int, str] = {}
         for study in list(dict.fromkeys(reversed(later)))[:_MOST]:

@@ -45,7 +45,6 @@ _SERIES_OF_KIND = {
     "pdf": 0,
 }
 """One digit; the documents share the one that was left."""
-_PART = re.compile(r" \[(.+)\]$")
 _OFFSET = re.compile(r"([+-])(\d{2})(\d{2})")
 
 
@@ -80,15 +79,9 @@ def identify(encoding: Encoding, sources: Sources, kind: str, noun: str, *also: 
 
 
 def _description(what: str, part: str) -> str:
-    """Ends with the part of the series that it is about, whole, so that `part_of` finds it again."""
+    """Ends with the part of the series that it is about, whole, so that `node.domain.job.part_of` finds it again."""
     ending = f" [{part}]" if part else ""
     return what[: LONGEST_LO - len(ending)] + ending
-
-
-def part_of(description: str) -> str:
-    """The part of a series that a result with this description is about; "" for all of it."""
-    found = _PART.search(description)
-    return found[1] if found else ""
 
 
 def tracking(encoding: Encoding, what: str) -> tuple[str, str]:

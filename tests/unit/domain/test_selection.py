@@ -193,3 +193,18 @@ def test_what_nobody_made_is_said() -> None:
     assert select(VIEWER, objects(("sc", "")), None).wanting == ()
     assert select(PACS, objects(("map", ""), ("sc", "")), None).wanting == ("maps drawn as pictures were not made",)
     assert select(PACS, objects(("map", ""), ("overlay", ""), ("sc", "")), None).wanting == ()
+
+
+def test_each_part_of_a_series_has_narratives_of_its_own() -> None:
+    """One echo has a mask, and a narrative in two forms; of the other only the plain one was written: it goes as well."""
+    parted = [
+        replace(one, description=f"{one.description} [{part}]")
+        for part, some in (
+            ("echo 1", objects(*masks("binary", "labelmap+rle"), ("narrative", "en"), ("narrative", "en+labelmap+rle"))),
+            ("echo 2", objects(("sr", ""), ("narrative", "en"))),
+        )
+        for one in some
+    ]
+    chosen = select(ARCHIVE, parted, Form.LABELMAP_RLE)
+    sent = [(one.form, one.description) for one in chosen.sent if one.kind == "narrative"]
+    assert sent == [("en+labelmap+rle", "narrative [echo 1]"), ("en", "narrative [echo 2]")]

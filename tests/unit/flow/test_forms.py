@@ -208,6 +208,20 @@ def test_a_sink_without_the_compression_gets_the_label_map_uncompressed(bench: B
     assert {one.transfer_syntax_uid for one in bench.peer.asked[0]} >= {RLELossless, ExplicitVRLittleEndian}
 
 
+def test_what_speaks_of_masks_waits_for_them(bench: Bench) -> None:
+    """The sink has no room for the label map now: neither its report nor the document that refers to it goes ahead: the next attempt may
+    bring BINARY masks and what refers to those."""
+    profile = replace(LABELMAPS, kinds=LABELMAPS.kinds | {Kind.PDF})
+    bench.peer.full = {LabelMapSegmentationStorage}
+    bench.begin(profile, [*BOTH, ("pdf", "en"), ("pdf", "en+labelmap")])
+    bench.attempt()
+    assert bench.arrived() == [("sr", ""), ("sc", "")]
+    bench.peer.full, bench.peer.refuses = set(), {LabelMapSegmentationStorage}
+    bench.node.clock.advance(3600)
+    assert bench.attempt().state is DeliveryState.COMMITTED
+    assert set(bench.arrived()) == {*BINARY_SET, ("pdf", "en")}
+
+
 def test_a_form_that_nobody_made_falls_back_to_what_there_is(bench: Bench) -> None:
     """The sink came after the job was encoded (`hilum jobs resend --to`), or its profile did."""
     bench.begin(LABELMAPS, [*BOTH[:2], ("sc", "")])

@@ -120,6 +120,18 @@ def test_a_prior_that_comes_later_makes_the_pair_then(pairs: MiniNode) -> None:
     assert len(pairs.jobs()) == 1
 
 
+def test_a_prior_that_comes_late_is_not_lost_behind_films(pairs: MiniNode) -> None:
+    """Twelve chest films were taken between the two visits: the MR of today still finds its prior when that comes."""
+    for number in range(12):
+        pairs.receive(f"3.{number}", f"3.{number}.1", **{**THEN, "StudyDate": f"202507{number + 1:02d}", "Modality": "DX"})
+    pairs.receive("2.1", "2.1.1", **NOW)
+    route(pairs)
+    pairs.receive("1.1", "1.1.1", **THEN)
+    route(pairs)
+    (job,) = [job for job in pairs.jobs() if job.study_instance_uid == "2.1"]
+    assert series_of(pairs, job) == {"1.1.1", "2.1.1"}
+
+
 def test_both_at_once_make_one_job_and_no_revision(pairs: MiniNode) -> None:
     """Two studies settle in one step: whichever is routed first, nothing is done twice."""
     pairs.receive("2.1", "2.1.1", **NOW)

@@ -87,6 +87,16 @@ class TestGreyValues:
         np.testing.assert_array_equal(made.pixels, (1 << stored) - 1 - values.astype(int))
         assert made.inverted
 
+    @pytest.mark.parametrize("unit", ["LOG_E REL", "OD", "UNSPECIFIED", "US"])
+    @pytest.mark.parametrize("modality", ["CR", "DX", "MG"])
+    def test_monochrome1_of_a_projection_is_turned_over_whatever_its_values_are_called(self, modality, unit, tmp_path):
+        """RescaleType is free text there, and says how the values came about; a negative must not reach a model or a page."""
+        values = np.array([[0, 1, 4095]], dtype="u2")
+        header = {"Modality": modality, "RescaleType": unit, "RescaleSlope": 1, "RescaleIntercept": 0}
+        made = image(radiograph(values, PhotometricInterpretation="MONOCHROME1", BitsStored=12, **header), tmp_path)
+        np.testing.assert_array_equal(made.pixels, [[4095, 4094, 0]])
+        assert made.inverted
+
     def test_signed_values_with_unused_bits(self, tmp_path):
         """12 of 16 bits, signed, with an old overlay in the unused ones."""
         values = np.array([[-2048, -1, 0, 1, 2047]], dtype="i2")
