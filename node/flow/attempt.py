@@ -101,6 +101,10 @@ class Attempt:
             untaken = [LeftOut(one=one, why=receipt.detail) for one, receipt in answers if receipt.not_taken]
         left_out = [one.one for one in untaken]
         _judge(sink, [(one, receipt) for one, receipt in answers if one not in left_out])
+        answered = {one.id for one, _ in answers}
+        held_back = [one for one in selection.sent if one.id in pending and one.id not in answered]
+        if held_back:
+            raise SinkBusy(f"{sink} has not all masks yet; not sent before them: {_named(held_back)}")
         arrived = any(receipt.accepted for _, receipt in answers) or len(pending) < len(objects)
         if untaken and not arrived:
             raise SinkTakesNone(f"{sink} takes none of the objects: {_named(left_out)}")

@@ -7,7 +7,7 @@ from datetime import datetime
 from inference.applications.port import Application
 from node.domain.arrival import Arrival
 from node.domain.job import Job
-from node.domain.state import ArrivalState, JobState
+from node.domain.state import ArrivalState, DeliveryState, JobState
 from node.flow.asking import Asking
 from node.flow.errors import PriorMistaken
 from node.flow.pairing import Pairing
@@ -63,6 +63,9 @@ class RouteStage:
         now = self._clock()
         asked = self._asking.of(arrival, series, manifest[0].calling_ae if manifest else "", now)
         revised = self._pairing.awaiting(arrival)
+        # first, and again after a crash: once it is routed, nobody looks at this arrival any more
+        for job in asked.mistaken:
+            self._withdraw(job, now)
         try:
             jobs = self._journal.route(arrival.id, asked.decisions, asked.jobs, self._config.digest, now, revised=revised)
         except TransitionRefused:
@@ -72,8 +75,6 @@ class RouteStage:
         if revised:
             event("arrival.awaited", arrival=arrival.id, revised=sorted(revised))
         self._tell(asked.jobs, jobs)
-        for job in asked.mistaken:
-            self._withdraw(job, now)
         if not any(decision.chosen for decision in asked.decisions):
             metrics.UNMATCHED.add(peer=arrival.peer or metrics.STRANGER)
             event("arrival.unmatched", arrival=arrival.id, peer=arrival.peer, routes=len(self._config.routes))
@@ -82,13 +83,19 @@ class RouteStage:
         """End a job that compares two people; what has left already a person has to find."""
         reason = "the prior that it compares with is another patient's: the patient ID was corrected"
         done = job.state is JobState.DONE
-        if done:
-            self._journal.note(
-                "job", job.id, "job.prior_mistaken", f"{PriorMistaken.code} {reason}; its results stand in {', '.join(job.sinks)}", now
-            )
-        else:
-            self._journal.end_job(job.id, None, JobState.CANCELLED, PriorMistaken.code, reason, now)
-        alarm("job.prior_mistaken", job=job.id, application=job.application, code=PriorMistaken.code, sinks=job.sinks, delivered=done)
+        if not done:
+            try:
+                self._journal.end_job(job.id, None, JobState.CANCELLED, PriorMistaken.code, reason, now)
+            except TransitionRefused:
+                done = True  # delivered in this moment
+        left = (DeliveryState.DELIVERED, DeliveryState.COMMITTED)
+        standing = job.sinks if done else tuple(one.sink for one in self._journal.deliveries(job=job.id) if one.state in left)
+        if standing:
+            detail = f"{PriorMistaken.code} {reason}; its results stand in {', '.join(standing)}"
+            self._journal.note("job", job.id, "job.prior_mistaken", detail, now)
+        alarm(
+            "job.prior_mistaken", job=job.id, application=job.application, code=PriorMistaken.code, sinks=standing, delivered=bool(standing)
+        )
 
     def _tell(self, asked: list[NewJob], jobs: list[int]) -> None:
         for job, wanted in zip(jobs, asked, strict=False):  # none when a later revision was routed first
