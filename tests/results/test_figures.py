@@ -8,6 +8,7 @@ import numpy as np
 import pydicom
 import pytest
 from numpy.typing import NDArray
+from PIL import Image as Picture
 
 from inference import codes
 from inference.codes import Code
@@ -28,9 +29,10 @@ from inference.imaging.subject import Cine, Image, Images, Pair
 from inference.imaging.volume import Affine, SliceSource, Volume
 from node.results.encode import encode
 from node.results.page.figures import volume_figure
+from node.results.page.overlay import drawn as drawn_map
 from node.results.page.picture import Page, draw_page, extent, figure_of
 from node.results.page.projections import window_of_pixels
-from node.results.page.shapes import INK
+from node.results.page.shapes import INK, draw_locations
 from node.results.page.summary import page_of
 from node.results.page.table import entries
 from node.results.planes import read_sources
@@ -292,6 +294,101 @@ def test_every_finding_has_its_line() -> None:
         ("Calcification", 0, "None found", "searched: brain"),
     ]
     assert listed[4].values == [("Long axis", "3.25 mm", "")]
+
+
+def pet() -> NDArray[np.int16]:
+    """A body of 500 with a bladder of 30000 low in it, which is 32 of 10,000 pixels, and a lesion of 800."""
+    voxels = np.zeros((3, 100, 100), dtype=np.int16)
+    voxels[:, 10:90, 20:80] = 500
+    voxels[:, 75:79, 48:56] = 30_000
+    voxels[1, 25:30, 40:45] = 800
+    return voxels
+
+
+@pytest.mark.parametrize("modality", ["PT", "NM", "MR"])
+@pytest.mark.parametrize("name", ["axial", "sagittal"])
+def test_a_location_is_on_the_picture_however_bright_something_else_is(modality: str, name: str) -> None:
+    """Beside a bladder the body counts as air: the box of a lesion is drawn nevertheless, whole."""
+    found = Findings(locations=(location(Box(top=25, left=40, bottom=30, right=45), 1),))
+    figure = volume_figure(volume(pet(), made.ORIENTATIONS[name], modality=modality), found, ["a", "b", "c"])
+    drawn = np.asarray(next(tile for tile in figure.tiles if tile.name == "b").paint((600, 600))).astype(int)
+    top, left, bottom, right = inked(drawn)
+    assert bottom - top > 20
+    assert right - left > 20
+    assert min(top, left, 599 - bottom, 599 - right) > 0
+
+
+@pytest.mark.parametrize("modality", ["PT", "NM"])
+def test_a_bladder_does_not_make_air_of_the_body(modality: str) -> None:
+    """Rows 10 to 89 and columns 20 to 79 are body: they are shown, with 3 % of the plane around them."""
+    tile = volume_figure(volume(pet(), modality=modality), Findings(), ["a", "b", "c"]).tiles[0]
+    assert tile.extent == (66, 86)
+
+
+def test_a_point_that_is_a_single_voxel_of_a_large_plane_is_on_the_picture() -> None:
+    """Of the body a line counts from 1 % on; of what was found a voxel is enough, at the last edge of the image too."""
+    voxels = np.zeros((1, 300, 300), dtype=np.int16)
+    voxels[:, 100:200, 100:200] = 100
+    found = Findings(locations=(location(Point(row=300, column=300)), location(Point(row=20.5, column=150))))
+    tile = volume_figure(volume(voxels), found, ["a"]).tiles[0]
+    assert tile.extent == (300 - 91, 300 - 11)
+
+
+def test_the_planes_across_the_slices_hold_the_location_they_go_through() -> None:
+    """The coronal and the sagittal plane lie through a dim box far from what is bright: neither is cropped to what is bright."""
+    voxels = np.zeros((60, 60, 60), dtype=np.int16)
+    voxels[:] = 100
+    voxels[40:50, 40:50, 40:50] = 9000
+    voxels[10, 38:44, 38:44] = 150
+    found = Findings(locations=(location(Box(top=38, left=38, bottom=46, right=46), 10),))
+    planes = {tile.name: tile.extent for tile in volume_figure(volume(voxels), found, [str(z) for z in range(60)]).tiles[-2:]}
+    # slices 10 to 49 and two around them
+    assert {extent[1] for extent in planes.values()} == {44}
+
+
+def test_what_is_high_on_a_map_is_on_the_picture() -> None:
+    """A map that is high where an MR is dark: its place is not cropped off."""
+    values = np.zeros((3, 100, 100), dtype=np.float32)
+    values[1, 25:30, 40:45] = 0.7
+    found = Findings(saliencies=(Saliency(label="lesion", values=values, quantity=PROBABILITY, unit=NO_UNIT),))
+    drawn = np.asarray(volume_figure(volume(pet()), found, ["a", "b", "c"]).tiles[-1].paint((300, 600))).astype(int)
+    assert (np.ptp(drawn, axis=-1) > 20).sum() > 500
+
+
+def test_a_pair_and_a_drawn_map_are_cropped_as_the_page_is(tmp_path: Path) -> None:
+    """What lies far from what is bright is on the pictures of a pair, and on those of the drawn map."""
+    body = volume(pet())
+    pair = Pair(current=body, prior=body)
+    found = Findings(locations=(location(Box(top=25, left=40, bottom=30, right=45), 1),))
+    tile = next(tile for tile in figure_of(pair, found, ["a", "b", "c"]).tiles if tile.name == "current, b")
+    top, left, bottom, right = inked(np.asarray(tile.paint((600, 600))).astype(int))
+    assert min(top, left, 599 - bottom, 599 - right) > 0
+
+    files = made.series(tmp_path)
+    voxels, values = np.full(made.SHAPE, -1000, dtype=np.float32), np.zeros(made.SHAPE, dtype=np.float32)
+    voxels[:, -4:, -4:] = 40
+    values[:, :2, :2] = 0.7
+    heat = Saliency(label="lesion", values=values, quantity=PROBABILITY, unit=NO_UNIT)
+    encoding = made.encoding(files, Findings(saliencies=(heat,)))
+    dim = replace(encoding, subject=replace(encoding.volume, voxels=voxels))
+    picture = np.asarray(drawn_map(dim, read_sources(dim), heat).image.crop((0, 130, 1300, 1100))).astype(int)
+    assert (picture[..., 0] - picture[..., 2] > 30).sum() > 500
+
+
+def test_no_number_stands_on_a_picture_that_its_shape_is_not_on() -> None:
+    """Shapes to all four sides of a part of an image: neither they nor their numbers are drawn; what reaches into it is."""
+    blank = Picture.new("RGB", (200, 200))
+    beyond = [
+        Box(top=20, left=120, bottom=60, right=140),
+        Point(row=-3, column=50),
+        Line(start=Point(row=10, column=-9), end=Point(row=90, column=-2)),
+    ]
+    draw_locations(
+        blank, [(1, location(shape)) for shape in [*beyond, Point(row=120, column=50)]], lambda row, column: (column * 2, row * 2)
+    )
+    assert not np.asarray(blank).any()
+    draw_locations(blank, [(1, location(Box(top=20, left=90, bottom=60, right=140)))], lambda row, column: (column * 2, row * 2))
+    assert np.asarray(blank).any()
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 128, 128), (3, 7, 900), (30, 128, 128), (40, 30, 500)])

@@ -11,7 +11,7 @@ from scipy.ndimage import map_coordinates
 from inference.findings import Findings
 from inference.imaging.subject import Pair
 from node.results.page.figures import Crop, Figure, Pictures, by_certainty, volume_figure
-from node.results.page.panels import Window, crop_of, key_slices, window_of
+from node.results.page.panels import Window, key_slices, window_of
 from node.results.page.tiles import Tile
 
 _ROWS = 2
@@ -26,7 +26,7 @@ def pair_figure(pair: Pair, findings: Findings, names: Sequence[str]) -> Figure:
         return Figure(tiles=alone.tiles, images=alone.images, notes=[*alone.notes, ("prior", "not aligned, not shown")])
     pictures = Pictures(volume=pair.current, findings=findings)
     chosen = key_slices(pair.current, findings.segments, _ROWS, by_certainty(findings.locations))
-    crop = crop_of(pair.current, findings.segments, pictures.view, chosen)
+    crop = pictures.crop(chosen)
     window = window_of(pair.prior, ())
     tiles: list[Tile] = []
     for z in chosen:

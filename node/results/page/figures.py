@@ -1,5 +1,6 @@
 """Which pictures a page shows of a volume, and what is drawn on them; `projections` and `compared` do so for other subjects."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,7 +14,7 @@ from inference.codes import MORPHOLOGICALLY_ABNORMAL_STRUCTURE
 from inference.findings import Findings, Location, Saliency, Segment
 from inference.imaging.volume import Volume
 from node.results.page.heat import heated
-from node.results.page.panels import View, Window, crop_of, key_slices, panel, view_of, window_of
+from node.results.page.panels import Mask, View, Window, crop_of, key_slices, panel, view_of, window_of
 from node.results.page.shapes import Place, draw_locations, extent_of
 from node.results.page.tiles import Tile
 
@@ -24,6 +25,8 @@ TILES = 6
 _LEAST_PLANES, _MOST_UNLIKE, _UPRIGHT = 24, 8.0, 0.02
 """Planes across the slices need so many of them, a spacing at most so many times the finest, and a stack that is not tilted."""
 _NAMES = ("sagittal", "coronal", "axial")
+_HIGH = 0.5
+"""From this share of its largest value on, no part of a map is cropped off."""
 _COARSE, _MANY = 4, 200
 """What lies where across the slices is counted on every fourth line, unless it is no more than so many voxels there."""
 
@@ -59,10 +62,10 @@ def volume_figure(volume: Volume, findings: Findings, names: Sequence[str]) -> F
     maps = findings.saliencies[:1]
     across = _other_planes(volume, findings) if _allows_planes(volume) else []
     chosen = key_slices(volume, findings.segments, TILES - len(across) - len(maps), by_certainty(findings.locations))
-    crop = crop_of(volume, findings.segments, pictures.view, chosen)
+    peaks = [int(saliency.values.max(axis=(1, 2)).argmax()) for saliency in maps]
+    crop = pictures.crop([*chosen, *peaks], maps)
     tiles = [pictures.acquired(z, crop, names[z]) for z in chosen]
     tiles += [pictures.across(axis, index) for axis, index in across]
-    peaks = [int(saliency.values.max(axis=(1, 2)).argmax()) for saliency in maps]
     tiles += [pictures.heat(saliency, z, crop, names[z]) for saliency, z in zip(maps, peaks, strict=True)]
     return Figure(tiles=tiles, images=sorted({*chosen, *peaks}), notes=pictures.notes)
 
@@ -96,6 +99,14 @@ class Pictures:
         """The window, where it has a name."""
         return [("window", self.window.name)] if self.window.name else []
 
+    def crop(self, slices: Sequence[int], maps: Sequence[Saliency] = ()) -> Crop:
+        """Rows and columns of the turned slices that hold the body, and what was found on them or is high on one of the maps."""
+        also = _located(self.volume, self.findings.locations, slices)
+        for saliency in maps:
+            largest = float(saliency.values.max())
+            also |= largest > 0 and (saliency.values[list(slices)] >= _HIGH * largest).any(axis=0)
+        return crop_of(self.volume, self.findings.segments, self.view, slices, also=also)
+
     def acquired(self, z: int, crop: Crop, name: str) -> Tile:
         """One slice, with contours and locations."""
         return self._tile(self.view, crop, name, partial(self._painted, z, crop))
@@ -111,7 +122,8 @@ class Pictures:
     def across(self, axis: int, index: int) -> Tile:
         """The plane across the slices at an index of array axis 1 or 2."""
         view = view_of(self.volume, axis)
-        crop = crop_of(self.volume, self.findings.segments, view, [index], axis)
+        also = _located(self.volume, self.findings.locations, [index], axis)
+        crop = crop_of(self.volume, self.findings.segments, view, [index], axis, also)
         name = f"{_NAMES[int(np.argmax(np.abs(self.volume.affine[:3, axis] / self.volume.spacing_mm[axis])))]} plane"
         return self._tile(view, crop, name, lambda size: self._plane(view, crop, index, size, axis))
 
@@ -147,6 +159,26 @@ class Pictures:
             return (right - crop[1].start) * right_scale, (down - crop[0].start) * down_scale
 
         return place
+
+
+def _located(volume: Volume, locations: Sequence[Location], planes: Sequence[int], axis: int = 0) -> Mask:
+    """Where locations that lie on any of the planes across an array axis lie on them."""
+    shape = volume.voxels.shape
+    mask = np.zeros([size for each, size in enumerate(shape) if each != axis], dtype=np.bool_)
+    for one in locations:
+        box = extent_of(one.shape, volume.affine)
+        ends = ((one.image, one.image + 1), (box.top, box.bottom), (box.left, box.right))
+        spans = [_voxels(low, high, size) for (low, high), size in zip(ends, shape, strict=True)]
+        here = spans.pop(axis)
+        if any(here.start <= plane < here.stop for plane in planes):
+            mask[tuple(spans)] = True
+    return mask
+
+
+def _voxels(low: float, high: float, size: int) -> slice:
+    """The voxels of a line of this size that an extent touches, one at least."""
+    first = min(max(math.floor(low), 0), size - 1)
+    return slice(first, min(max(math.ceil(high), first + 1), size))
 
 
 def _allows_planes(volume: Volume) -> bool:

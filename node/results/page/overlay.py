@@ -11,7 +11,6 @@ from node.results.identity import encoded, identify
 from node.results.page.figures import Pictures
 from node.results.page.heat import heated
 from node.results.page.lettering import fitted, write
-from node.results.page.panels import crop_of
 from node.results.page.picture import Drawn, sheet
 from node.results.page.summary import captured, page_of
 from node.results.page.tiles import FRAME, LETTERS, SOFT, lay
@@ -43,7 +42,7 @@ def drawn(encoding: Encoding, sources: Sources, saliency: Saliency) -> Drawn:
     image, draw, (left, top, right, bottom) = sheet(page)
     chosen = strongest(saliency.values)
     pictures = Pictures(volume=volume, findings=encoding.findings)
-    crop = crop_of(volume, (), pictures.view, chosen)
+    crop = pictures.crop(chosen, [saliency])
     names = page.image_names or [f"slice {number}" for number in range(1, len(volume.sources) + 1)]
     bare = [pictures.bare(z, crop, names[z]) for z in chosen]
     over = [pictures.heat(saliency, z, crop, names[z]) for z in chosen]

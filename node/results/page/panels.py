@@ -173,13 +173,21 @@ def window_of(volume: Volume, segments: Sequence[Segment]) -> Window:
     return Window(low=low, high=max(high, low + 1e-6), name="")
 
 
-def crop_of(volume: Volume, segments: Sequence[Segment], view: View, slices: Sequence[int], axis: int = 0) -> tuple[slice, slice]:
-    """Rows and columns of the turned planes that hold the body and everything found; one crop for all, so that sizes compare."""
+def crop_of(
+    volume: Volume, segments: Sequence[Segment], view: View, slices: Sequence[int], axis: int = 0, also: Mask | None = None
+) -> tuple[slice, slice]:
+    """Rows and columns of the turned planes that hold the body and everything found; one crop for all, so that sizes compare.
+
+    `also` is what else has to be inside, on a plane that is not turned. Of the body a few voxels may be lost, of what was found none.
+    """
     planes = np.stack([view.turn(np.take(volume.voxels, z, axis)) for z in slices]).astype(np.float32)
-    body = planes > (-500 if volume.modality == "CT" else _air(planes))
+    body = (planes > _ground(planes, volume.modality)).any(axis=0)
+    found: Mask = np.zeros(body.shape, dtype=np.bool_) if also is None else view.turn(also).copy()
     for segment in segments:
-        body |= np.stack([view.turn(np.take(segment.mask, z, axis)) for z in slices])
-    return _extent(body.any(axis=0).mean(axis=1)), _extent(body.any(axis=0).mean(axis=0))
+        for z in slices:
+            found |= view.turn(np.take(segment.mask, z, axis))
+    down, right = np.asarray(found.any(axis=1)), np.asarray(found.any(axis=0))
+    return _extent(body.mean(axis=1), down), _extent(body.mean(axis=0), right)
 
 
 def panel(
@@ -232,13 +240,22 @@ def _grown(mask: Mask, steps: int) -> Mask:
     return grown
 
 
+def _ground(planes: NDArray[np.float32], modality: str) -> float:
+    """What is brighter is body."""
+    if modality == "CT":
+        return -500.0
+    uptake = planes[planes > 0] if modality in NUCLEAR else planes[:0]
+    # a bladder holds a hundred times the uptake of the tissue around it, but is a small part of it
+    return float(np.percentile(uptake, 90)) * 0.1 if uptake.size else _air(planes)
+
+
 def _air(values: NDArray[Any]) -> float:
     return float(np.percentile(values, 99.9)) * 0.1
 
 
-def _extent(share: NDArray[Any]) -> slice:
-    """From the first to the last line of which some is body, with a margin."""
-    lines = np.flatnonzero(share > 0.01)
+def _extent(share: NDArray[Any], found: Mask) -> slice:
+    """From the first to the last line of which some is body, or on which anything was found, with a margin."""
+    lines = np.flatnonzero((share > 0.01) | found)
     if not lines.size:
         return slice(0, len(share))
     margin = round(len(share) * _MARGIN)

@@ -20,9 +20,14 @@ _SMALLEST, _ROOM, _ARM = 7, 4, 9
 
 
 def draw_locations(image: Image.Image, numbered: Sequence[tuple[int, Location]], place: Place, affine: Affine | None = None) -> None:
-    """Draw locations with their numbers; `affine` is that of the volume, which points in space need."""
+    """Draw locations with their numbers, but none that lies outside of the picture: its number would stand on what it does not mean.
+
+    `affine` is that of the volume, which points in space need.
+    """
     draw = ImageDraw.Draw(image)
     for number, location in numbered:
+        if not _on_picture(extent_of(location.shape, affine), place, image.size):
+            continue
         corner = _shape(draw, location, place, affine)
         _badge(draw, image.size, corner, str(number))
 
@@ -44,6 +49,11 @@ def extent_of(shape: Shape, affine: Affine | None = None) -> Box:
         assert affine is not None, "only what is found in a volume lies in space"
         shape = in_image(shape, affine)
     return Box(top=shape.row, left=shape.column, bottom=shape.row, right=shape.column)
+
+
+def _on_picture(box: Box, place: Place, size: tuple[int, int]) -> bool:
+    ends = zip(place(box.top, box.left), place(box.bottom, box.right), size, strict=True)
+    return all(min(one, other) <= room and max(one, other) >= 0 for one, other, room in ends)
 
 
 def _shape(draw: ImageDraw.ImageDraw, location: Location, place: Place, affine: Affine | None) -> tuple[float, float]:
