@@ -77,8 +77,8 @@ class SegmentOutput:
     """A segment that the application may emit.
 
     `searched` says that it is looked for in every analysis, and where ("Brain"): a segment that the findings then do not mention is
-    reported as absent there, like one without a voxel. One that may be mentioned or not (both lungs, where they cannot be told apart) has
-    none.
+    reported as absent there, like one without a voxel, unless another of its type was found. One that may be mentioned or not (both lungs,
+    where they cannot be told apart) has none.
     """
 
     label: str

@@ -12,8 +12,15 @@ import pytest
 from inference import codes
 from inference.applications.port import EvaluationOutput, LocationOutput, Output, SegmentOutput
 from inference.codes import Code
-from inference.findings import Evaluation, Findings, Location, Measurement, Point
+from inference.findings import Evaluation, Findings, Location, Measurement, Point, Segment
+from node.results.check import check
 from node.results.encode import encode
+from node.results.errors import ValuesDiffer
+from node.results.page.summary import page_of
+from node.results.page.table import entries
+from node.results.planes import read_sources
+from node.results.port import Encoding
+from node.results.reports.sr_series import series_report
 from tests.lab import adapters, validators
 from tests.results import images, made
 from tests.results.reports import comments, groups, named, number, read, reports, value
@@ -113,6 +120,106 @@ def test_a_number_of_an_empty_segment_is_said_as_it_was_found(tmp_path: Path) ->
     (report,) = told(tmp_path, Findings(segments=(EMPTY,), measurements=(count,)))
     (group,) = groups(report)
     assert [item.ConceptNameCodeSequence[0].CodeValue for item in group.ContentSequence if item.ValueType == "NUM"] == ["111038"]
+
+
+LESION_2 = SegmentOutput(label="lesion 2", type=made.LESION, searched=codes.BRAIN)
+FULL = made.segment("lesion 1", made.blob(), type=made.LESION)
+LOCATED = Location(label="spot", finding=made.LESION, shape=Point(row=3.5, column=4.5), image=2)
+
+
+def lung(label: str, side: Code | None, *, full: bool) -> Segment:
+    """A lung of one side, with voxels or without, and no site."""
+    return made.segment(label, made.blob() if full else np.zeros(made.SHAPE, dtype=bool), type=codes.LUNG, laterality=side)
+
+
+@pytest.mark.parametrize(
+    ("findings", "outputs", "volumes"),
+    [
+        (Findings(segments=(FULL, replace(EMPTY, label="lesion 2"))), (), ["lesion 2"]),
+        (Findings(segments=(FULL,)), (LESION_2,), []),
+        (Findings(segments=(FULL,)), (LocationOutput(finding=made.LESION),), []),
+        (Findings(segments=(EMPTY,), locations=(LOCATED,)), (LocationOutput(finding=made.LESION),), ["lesion"]),
+        (Findings(segments=(EMPTY,), locations=(replace(LOCATED, laterality=codes.LEFT),)), (LESION_2,), ["lesion"]),
+        (Findings(segments=(lung("left", codes.LEFT, full=False), lung("one", None, full=True))), (), ["left"]),
+        (Findings(segments=(lung("left", codes.LEFT, full=False), lung("two", codes.BOTH_SIDES, full=True))), (), ["left"]),
+        (Findings(segments=(lung("any", None, full=False), lung("left", codes.LEFT, full=True))), (), ["any"]),
+    ],
+    ids=[
+        *("another mask", "a mask, another not mentioned", "a mask and no location", "a location and no mask", "a location of one side"),
+        *("a mask of no side", "a mask of both sides", "a mask of one side"),
+    ],
+)
+def test_nothing_is_absent_that_was_found_in_another_way(
+    findings: Findings, outputs: Sequence[Output], volumes: list[str], tmp_path: Path
+) -> None:
+    """A mask, a location: either says that it is there, on a side that may be this one; an empty mask still has its volume of 0."""
+    files = made.series(tmp_path)
+    encoding = made.encoding(files, findings, application=made.application(outputs=tuple(outputs)))
+    sources = read_sources(encoding)
+    objects = series_report(encoding, sources)
+    check(objects, encoding, sources)
+    said = [group for report in read(objects, "sr") for group in groups(report)]
+    assert [named(group, "112039")[0].TextValue for group in said] == [f"mr-brain {label}" for label in volumes]
+    assert [number(group, "118565006") for group in said] == [(0.0, "cm3")] * len(volumes)
+    assert b"272519000" not in b"".join(one.data for one in objects)
+    assert b"Looked for and not found" not in b"".join(one.data for one in objects)
+    assert [word for word in words(encoding) if word == "None found"] == []
+
+
+def words(encoding: Encoding) -> list[str]:
+    """What the page says of each finding."""
+    return [one.word for one in entries(encoding.findings, [""] * 9, page_of(encoding, read_sources(encoding)).absent or ())]
+
+
+def test_a_report_that_says_absent_of_what_was_found_may_not_leave(tmp_path: Path) -> None:
+    """The check has its own opinion of what was found."""
+    files = made.series(tmp_path)
+    alone = made.encoding(files, Findings(segments=(replace(EMPTY, label="lesion 2"),)))
+    objects = series_report(alone, read_sources(alone))
+    both = made.encoding(files, Findings(segments=(FULL, replace(EMPTY, label="lesion 2"))))
+    with pytest.raises(ValuesDiffer):
+        check(objects, both, read_sources(both))
+
+
+def test_a_lung_of_one_side_is_absent_on_that_side(tmp_path: Path) -> None:
+    """The left one was found, the right one not: the report about the series says so of the right lung, and the one about masks left."""
+    findings = Findings(segments=(lung("lung left", codes.LEFT, full=True), lung("lung right", codes.RIGHT, full=False)))
+    objects = encode(made.encoding(made.series(tmp_path), findings))
+    masks, series = [groups(report)[0] for report in read(objects, "sr")]
+    assert (value(masks, "363698007"), value(masks, "272741003")) == (codes.LUNG.value, codes.LEFT.value)
+    assert (value(series, "363698007"), value(series, "272741003")) == (codes.LUNG.value, codes.RIGHT.value)
+    assert value(series, codes.LUNG.value) == "272519000"
+
+
+@pytest.mark.parametrize(("part", "site"), [("HEAD", HEAD), ("SOMEWHERE", made.LESION.value)])
+@pytest.mark.parametrize("answer", [codes.ABSENT, codes.PRESENT])
+def test_a_side_without_a_site_is_kept(answer: Code, part: str, site: str, tmp_path: Path) -> None:
+    """In what was imaged, on the side that the application says; where no region is known, of the finding itself."""
+    said = Evaluation(finding=made.LESION, value=answer, laterality=codes.LEFT)
+    (report,) = told(tmp_path, Findings(evaluations=(said,)), BodyPartExamined=part)
+    (group,) = groups(report)
+    assert (value(group, "363698007"), value(group, "272741003")) == (site, codes.LEFT.value)
+    assert value(group, made.LESION.value) == answer.value
+
+
+def test_an_empty_mask_of_one_side_is_absent_there_where_it_was_searched(tmp_path: Path) -> None:
+    """A lesion of the right side lies in no lesion: in the brain, where the application looks, on the right."""
+    empty = replace(EMPTY, laterality=codes.RIGHT, category=codes.MORPHOLOGICALLY_ABNORMAL_STRUCTURE)
+    output = SegmentOutput(label="lesion", type=made.LESION, searched=codes.BRAIN)
+    (report,) = told(tmp_path, Findings(segments=(empty,)), (output,))
+    (group,) = groups(report)
+    assert (value(group, "363698007"), value(group, "272741003")) == (codes.BRAIN.value, codes.RIGHT.value)
+    assert value(group, made.LESION.value) == "272519000"
+
+
+def test_a_report_that_loses_the_side_may_not_leave(tmp_path: Path) -> None:
+    """Absent in the head is not what was said: absent on its left."""
+    files = made.series(tmp_path)
+    one = Evaluation(finding=made.LESION, value=codes.ABSENT)
+    general = made.encoding(files, Findings(evaluations=(one,)))
+    left = made.encoding(files, Findings(evaluations=(replace(one, laterality=codes.LEFT),)))
+    with pytest.raises(ValuesDiffer):
+        check(series_report(general, read_sources(general)), left, read_sources(left))
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,8 @@ PNEUMOTHORAX = Code("36118008", "SCT", "Pneumothorax")
 LONG_AXIS = Code("103339001", "SCT", "Long axis")
 CALCIUM_SCORE = Code("450360000", "SCT", "Coronary artery calcium score")
 NO_UNIT = Code("1", "UCUM", "no units")
+NO_VOXEL = np.zeros(made.SHAPE, dtype=bool)
+LEFT_LUNG, RIGHT_LUNG = ({"type": codes.LUNG, "laterality": side} for side in (codes.LEFT, codes.RIGHT))
 
 
 def everything() -> Findings:
@@ -126,7 +128,7 @@ def test_each_sentence_is_right_in_both_languages(encoding: Encoding) -> None:
         "Lesion 1 in the left lung on image 5: long axis 12.35 mm; certainty 87 %.",
         "Lesion 2 on image 5.",
         "Left lung: volume 0.9375 mL (= 0.9375 cm³); mean attenuation coefficient -781.1 HU; outlined on 5 of 9 images; certainty >99 %.",
-        "Lesion: none found in the chest; volume 0 mL (= 0 cm³).",
+        "Lesion (lesion) in the chest: volume 0 mL (= 0 cm³); outlined on 0 of 9 images.",
         "All images: coronary artery calcium score 321.",
         "Please note: Slices are 5 mm apart: volumes are approximate.",
         "Found: lesion (2).",
@@ -140,7 +142,7 @@ def test_each_sentence_is_right_in_both_languages(encoding: Encoding) -> None:
         "左肺病变1，位于图像5：长径 12.35 mm；确信度 87 %。",
         "病变2，位于图像5。",
         "左肺：体积 0.9375 mL（= 0.9375 cm³）；平均衰减系数 -781.1 HU；在9幅图像中的5幅上勾画；确信度 >99 %。",
-        "胸部未见病变；体积 0 mL（= 0 cm³）。",
+        "胸部病变（lesion）：体积 0 mL（= 0 cm³）；在9幅图像中的0幅上勾画。",
         "全部图像：冠状动脉钙化积分 321。",
         "请注意（原文）：Slices are 5 mm apart: volumes are approximate.",
         "检出：病变（2）。",
@@ -169,6 +171,48 @@ def test_the_impression_claims_no_more_than_was_found(tmp_path: Path, findings: 
     for language, sentence in ((Language.ENGLISH, english), (Language.CHINESE, chinese_too)):
         said = [one.text for one in sentences(encoding, sources, WORDINGS[language]) if one.section is Section.IMPRESSION]
         assert said[:-1] == [sentence]
+
+
+@pytest.mark.parametrize(
+    ("given", "found", "impression"),
+    [
+        (
+            Findings(segments=(made.segment("l", made.blob(), **LEFT_LUNG), made.segment("r", NO_VOXEL, **RIGHT_LUNG))),
+            "Right lung: none found in these images; volume 0 mL (= 0 cm³).",
+            ["Not found: right lung."],
+        ),
+        (
+            Findings(evaluations=(Evaluation(finding=made.LESION, value=codes.ABSENT, laterality=codes.LEFT),)),
+            "Lesion: absent in the left head.",
+            ["Not found: lesion in the left head."],
+        ),
+        (
+            Findings(
+                evaluations=tuple(
+                    Evaluation(finding=made.LESION, value=value, laterality=side, finding_site=codes.LUNG)
+                    for value, side in ((codes.PRESENT, codes.LEFT), (codes.ABSENT, codes.RIGHT))
+                )
+            ),
+            "Lesion: absent in the right lung.",
+            ["Found: lesion (1).", "Not found: lesion in the right lung."],
+        ),
+        (
+            Findings(
+                evaluations=(Evaluation(finding=made.LESION, value=codes.ABSENT),),
+                locations=(Location(label="l", finding=made.LESION, shape=Point(row=3, column=3), image=4, laterality=codes.LEFT),),
+            ),
+            "Left lesion 1 on image 5.",
+            ["Found: lesion (1)."],
+        ),
+    ],
+    ids=["one lung of two", "a side without a site", "a lesion on one side", "found on a side, absent on none"],
+)
+def test_what_is_missing_on_one_side_is_not_missing(tmp_path: Path, given: Findings, found: str, impression: list[str]) -> None:
+    """The side is said in the findings and in the impression; what was found on one side is never simply not found."""
+    encoding = made.encoding(made.series(tmp_path), given)
+    said = sentences(encoding, read_sources(encoding), WORDINGS[Language.ENGLISH])
+    assert found in [one.text for one in said]
+    assert [one.text for one in said if one.section is Section.IMPRESSION][:-1] == impression
 
 
 def test_every_sentence_is_traceable(encoding: Encoding) -> None:

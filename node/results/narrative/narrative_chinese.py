@@ -139,9 +139,9 @@ class Chinese:
         """What was found, and how often."""
         return f"检出：{'，'.join(f'{self.term(one.what)}（{one.number}）' for one in counts)}。"
 
-    def missing(self, sought: Sequence[Code]) -> str:
+    def missing(self, sought: Sequence[Thing]) -> str:
         """What was looked for in vain."""
-        return f"未检出：{'，'.join(self.term(code) for code in sought)}。"
+        return f"未检出：{'，'.join(f'{self._at(thing)}{self.name(thing)}' for thing in sought)}。"
 
     def undecided(self, about: Sequence[Code]) -> str:
         """What could not be told."""

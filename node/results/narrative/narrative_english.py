@@ -142,9 +142,9 @@ class English:
         """What was found, and how often."""
         return f"Found: {', '.join(f'{_low(one.what.meaning)} ({one.number})' for one in counts)}."
 
-    def missing(self, sought: Sequence[Code]) -> str:
+    def missing(self, sought: Sequence[Thing]) -> str:
         """What was looked for in vain."""
-        return f"Not found: {', '.join(_low(code.meaning) for code in sought)}."
+        return f"Not found: {', '.join(f'{_low(self.name(thing))}{self._at(thing)}' for thing in sought)}."
 
     def undecided(self, about: Sequence[Code]) -> str:
         """What could not be told."""

@@ -18,7 +18,7 @@ from node.results.page.naming import series_date, series_description
 from node.results.page.picture import extent
 from node.results.planes import Sources
 from node.results.port import Encoding
-from node.results.reports.absent import Sought, not_found
+from node.results.reports.absent import Sought, found, is_among, not_found, place_of
 from node.results.reports.imaged import imaged
 from node.results.reports.sr_items import measurements_of, tracked
 from node.results.reports.sr_series import NOTHING
@@ -126,11 +126,7 @@ class _Speaker:
 
     def _evaluations(self) -> Iterator[Sentence]:
         for number, one in enumerate(self._findings.evaluations, 1):
-            thing = self._thing(one.finding, one)
-            if one.finding_site is None and one.value == ABSENT:
-                # what is absent is absent somewhere: in what was imaged, as the reports say
-                site, laterality = imaged(self._sources.slices, self._sources.headers)
-                thing = replace(thing, site=site, laterality=laterality)
+            thing = self._evaluated(one)
             images = [self._images[index] for index in one.images]
             frames = (one.span.first + 1, one.span.last + 1) if one.span else None
             yield Sentence(
@@ -180,11 +176,14 @@ class _Speaker:
     def _nothing(self) -> Iterator[Sentence]:
         for one in self._absent:
             measurements = one.measurements or ((NOTHING,) if one.is_segment else ())
-            thing = self._sought(one)
+            thing, measured, total = self._sought(one), self._measured(measurements), len(self._sources.slices)
+            # another like it was found, or may be there: it has no outline, and that is all
+            said = self._wording.absent(thing, measured) if one.is_absent else self._wording.segment(thing, 0, total, measured)
+            word = self._wording.labels["none"] if one.is_absent else "\n".join(measured)
             yield Sentence(
                 section=Section.FINDINGS,
-                text=self._wording.absent(thing, self._measured(measurements)),
-                row=(self._wording.name(thing), self._wording.labels["none"], self._wording.details(thing, None)),
+                text=said,
+                row=(self._wording.name(thing), word, self._wording.details(thing, None)),
                 tracked=self._tracked(one.tracked_by, labelled=one.is_segment),
                 rests_on=(Kind.SR,),
                 measurements=measurements,
@@ -229,13 +228,16 @@ class _Speaker:
     def _impression(self) -> Iterator[Sentence]:
         """What was found, what was not, what could not be told: of anatomy alone none of these. Then what all of it is worth."""
         evaluations, say = self._findings.evaluations, self._wording
-        found = [one.type for one in self._found if one.category == MORPHOLOGICALLY_ABNORMAL_STRUCTURE]
-        found += [one.finding for one in self._findings.locations]
-        counts = Counter(found)
+        counted = [one.type for one in self._found if one.category == MORPHOLOGICALLY_ABNORMAL_STRUCTURE]
+        counted += [one.finding for one in self._findings.locations]
+        counts = Counter(counted)
         counts.update({one.finding for one in evaluations if one.value == PRESENT and one.finding not in counts})
-        sought = [one.finding for one in evaluations if one.value == ABSENT] + [one.finding for one in self._absent if one.is_absent]
-        seen = {(code.value, code.scheme) for code in counts}
-        missing = [code for code in dict.fromkeys(sought) if (code.value, code.scheme) not in seen]
+        sought = [self._evaluated(one) for one in evaluations if one.value == ABSENT]
+        sought += [self._sought(one) for one in self._absent if one.is_absent]
+        seen = [*found(self._findings), *((one.finding, one.laterality) for one in evaluations if one.value == PRESENT)]
+        # a site is said for its side: what is missing on one side is not missing
+        bare = [Thing(what=one.what, laterality=one.laterality, site=one.site if one.laterality else None) for one in sought]
+        missing = [one for one in dict.fromkeys(bare) if not is_among(one.what, one.laterality, seen)]
         undecided = list(dict.fromkeys(one.finding for one in evaluations if one.value not in (PRESENT, ABSENT)))
         said = [say.found([Count(what=code, number=number) for code, number in counts.items()])] if counts else []
         said += [say.missing(missing)] if missing else []
@@ -257,11 +259,19 @@ class _Speaker:
             certainty=one.certainty,
         )
 
+    def _evaluated(self, one: Evaluation) -> Thing:
+        thing = self._thing(one.finding, one)
+        if one.finding_site is None and (one.value == ABSENT or one.laterality is not None):
+            # what is absent is absent somewhere: in what was imaged, as the reports say
+            site, laterality = place_of(one.finding, (None, one.laterality), imaged(self._sources.slices, self._sources.headers))
+            thing = replace(thing, site=None if site == one.finding else site, laterality=laterality)
+        return thing
+
     def _sought(self, one: Sought) -> Thing:
         kinds = {segment.label: segment.category for segment in self._findings.segments}
         abnormal = not one.is_segment or kinds.get(one.tracked_by) == MORPHOLOGICALLY_ABNORMAL_STRUCTURE
         site = None if one.site == one.finding else one.site
-        alike = sum(other.finding == one.finding for other in self._absent) > 1
+        alike = sum(other.finding == one.finding for other in self._absent) > 1 or not one.is_absent
         return Thing(
             what=one.finding,
             laterality=one.laterality,

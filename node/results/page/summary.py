@@ -96,7 +96,7 @@ def page_of(encoding: Encoding, sources: Sources) -> Page:
             ("analysed", local_time(encoding, sources)),
         ),
         image_names=image_names(encoding, sources),
-        absent=[(_sought(one), _where(one)) for one in not_found(encoding, sources)],
+        absent=[(_sought(one), _where(one)) for one in not_found(encoding, sources) if one.is_absent],
         notice=NOTICE if application.qualification == "RESEARCH" else f"{application.qualification} - PRELIMINARY RESULT",
     )
 

@@ -4,7 +4,7 @@ What has no room is counted, never dropped in silence.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from PIL import ImageDraw
 
@@ -60,6 +60,13 @@ def entries(findings: Findings, image_names: Sequence[str], absent: Sequence[tup
     series = [one for one in findings.measurements if one.segment is None and one.location is None]
     if series:
         listed.append(Entry(name="All images", values=[_value(one) for one in series]))
+    # another like it was found, or may be there: only the mask is empty
+    without = {capital(what) for what, _ in absent}
+    listed += [
+        replace(_segment(findings, one), colour=None, word="Not outlined")
+        for one in findings.segments
+        if not one.mask.any() and capital(one.label) not in without
+    ]
     listed += [Entry(name=what, word="None found", details=f"searched: {where}" if where else "") for what, where in absent]
     listed += list(_made(findings))
     return listed or [Entry(name="No findings")]

@@ -1,18 +1,21 @@
 """What an application looked for and did not find, and where: nothing found is a result too."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from inference.applications.port import LocationOutput, SegmentOutput
-from inference.codes import Code
-from inference.findings import Measurement
+from inference.codes import ANATOMICAL_STRUCTURE, BOTH_SIDES, Code
+from inference.findings import Findings, Measurement, Segment
 from node.results.planes import Sources
 from node.results.port import Encoding
 from node.results.reports.imaged import imaged
 
-_Place: TypeAlias = tuple[Code | None, Code | None]
+Place: TypeAlias = tuple[Code | None, Code | None]
 """A site and its side."""
+
+Sided: TypeAlias = tuple[Code, Code | None]
+"""What something is, and on which side; None where nobody says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +31,7 @@ class Sought:
     is_segment
         Whether its mask was looked for: then it has a volume of 0 at least.
     is_absent
-        Whether it is called absent; not where an evaluation of the application speaks of it already.
+        Whether it is called absent; not where an evaluation of the application speaks of it already, nor where another like it was found.
     """
 
     tracked_by: str
@@ -46,15 +49,43 @@ def not_found(encoding: Encoding, sources: Sources) -> list[Sought]:
     return [*_empty_segments(encoding, shown), *_unmentioned(encoding, shown)]
 
 
-def _empty_segments(encoding: Encoding, shown: _Place) -> Iterator[Sought]:
+def place_of(finding: Code, stated: Place, shown: Place) -> Place:
+    """Where: as stated, else in what the images show. A stated side is kept, as one of the finding itself where no region is known."""
+    site, laterality = stated
+    if site is not None:
+        return stated
+    region, side = shown
+    if region is None:
+        # the images' side without a region says nothing
+        return (finding, laterality) if laterality is not None else (None, None)
+    return region, laterality or side
+
+
+def is_among(finding: Code, laterality: Code | None, told: Iterable[Sided]) -> bool:
+    """Whether something is told of already; a side that nobody says may be any side."""
+    sides = {_side(side) for one, side in told if _key(one) == _key(finding)}
+    wanted = _side(laterality)
+    return bool(sides) and (wanted is None or None in sides or wanted in sides)
+
+
+def found(findings: Findings) -> list[Sided]:
+    """What has voxels, and what has a place on an image."""
+    sided = [(one.type, one.laterality) for one in findings.segments if one.mask.any()]
+    return [*sided, *((one.finding, one.laterality) for one in findings.locations)]
+
+
+def _told(findings: Findings) -> list[Sided]:
+    return [*found(findings), *((one.finding, one.laterality) for one in findings.evaluations)]
+
+
+def _empty_segments(encoding: Encoding, shown: Place) -> Iterator[Sought]:
     findings = encoding.findings
-    evaluated = {_key(one.finding) for one in findings.evaluations}
+    told = _told(findings)
     declared = {one.label: one.searched for one in encoding.application.outputs if isinstance(one, SegmentOutput)}
     for segment in findings.segments:
         if segment.mask.any():
             continue
-        own = (segment.finding_site, segment.laterality)
-        site, laterality = _where(own if segment.finding_site else (declared.get(segment.label), None), shown)
+        site, laterality = place_of(segment.type, _stated(segment, declared.get(segment.label)), shown)
         yield Sought(
             tracked_by=segment.label,
             finding=segment.type,
@@ -62,14 +93,23 @@ def _empty_segments(encoding: Encoding, shown: _Place) -> Iterator[Sought]:
             laterality=laterality,
             measurements=tuple(one for one in findings.measurements if one.segment == segment.label),
             is_segment=True,
-            is_absent=_key(segment.type) not in evaluated,
+            is_absent=not is_among(segment.type, segment.laterality, told),
         )
 
 
-def _unmentioned(encoding: Encoding, shown: _Place) -> Iterator[Sought]:
+def _stated(segment: Segment, searched: Code | None) -> Place:
+    """The right lung is looked for as the right lung, a lesion of the right side where the application looks, there on the right."""
+    if segment.finding_site is not None:
+        return segment.finding_site, segment.laterality
+    if segment.laterality is not None and segment.category == ANATOMICAL_STRUCTURE:
+        return segment.type, segment.laterality
+    return searched, segment.laterality
+
+
+def _unmentioned(encoding: Encoding, shown: Place) -> Iterator[Sought]:
     findings = encoding.findings
     labels = {segment.label for segment in findings.segments}
-    told = {_key(one.finding) for one in findings.evaluations} | {_key(one.finding) for one in findings.locations}
+    told = {_key(finding) for finding, _ in _told(findings)}
     for one in encoding.application.outputs:
         # one that is not looked for always may be missing for another reason than that it is absent
         if isinstance(one, SegmentOutput) and one.searched and one.label not in labels and _key(one.type) not in told:
@@ -77,14 +117,12 @@ def _unmentioned(encoding: Encoding, shown: _Place) -> Iterator[Sought]:
         if isinstance(one, LocationOutput) and _key(one.finding) not in told:
             # once, however often it is declared
             told.add(_key(one.finding))
-            site, laterality = _where((one.searched, None), shown)
+            site, laterality = place_of(one.finding, (one.searched, None), shown)
             yield Sought(tracked_by=f"{one.finding.meaning}, none found", finding=one.finding, site=site, laterality=laterality)
 
 
-def _where(stated: _Place, shown: _Place) -> _Place:
-    site, laterality = stated if stated[0] is not None else shown
-    # a side without a site says nothing
-    return site, laterality if site is not None else None
+def _side(laterality: Code | None) -> tuple[str, str] | None:
+    return None if laterality is None or _key(laterality) == _key(BOTH_SIDES) else _key(laterality)
 
 
 def _key(code: Code) -> tuple[str, str]:

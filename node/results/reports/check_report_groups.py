@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pydicom.dataset import Dataset
 
 from inference.applications.port import LocationOutput, SegmentOutput
-from inference.codes import CUBIC_CENTIMETRE, VOLUME, Code
+from inference.codes import ANATOMICAL_STRUCTURE, CUBIC_CENTIMETRE, VOLUME, Code
 from inference.findings import Evaluation, Measurement, Span
 from node.results.errors import ReferencesDiffer, ValuesDiffer
 from node.results.port import Encoding
@@ -27,7 +27,9 @@ from node.results.reports.check_content import (
 _SEGMENT = "121191"
 _ABSENT = ("272519000", "SCT")
 _ANYWHERE = ("", "")
-"""A site that the findings do not name: the application's or the images' word."""
+"""A site that the findings do not name: the application's or the images' word; the side is theirs alone where the findings name none."""
+_NO_SIDE = (None, ("51440002", "SCT"))
+"""Sides that leave out none."""
 
 
 def check_segment_groups(groups: Sequence[Dataset], encoding: Encoding, segmentations: Sequence[Dataset]) -> None:
@@ -52,7 +54,7 @@ def check_segment_groups(groups: Sequence[Dataset], encoding: Encoding, segmenta
         says, segment = said(group), meant[label]
         if says.finding != coded(described_as.SegmentedPropertyTypeCodeSequence[0]) or says.finding != code(segment.type):
             raise ValuesDiffer(f'the report calls segment "{label}" {says.finding}')
-        site = (code(segment.finding_site), code(segment.laterality) if segment.finding_site else None)
+        site = (code(segment.finding_site) or (code(segment.type) if segment.laterality else None), code(segment.laterality))
         if (says.site, says.side) != site or says.answers:
             raise ValuesDiffer(f'the report says of segment "{label}" {says.site}, {says.side}, {says.answers}')
         measured = [number(one) for one in encoding.findings.measurements if one.segment == segment.label]
@@ -70,7 +72,7 @@ def check_series_groups(groups: Sequence[Dataset], encoding: Encoding) -> None:
     for position, (group, expected) in enumerate(zip(groups, meant, strict=True), 1):
         says = said(group)
         compare(says.numbers, expected.numbers, f"group {position} of the series")
-        anywhere = expected.site == _ANYWHERE
+        anywhere = expected.site == _ANYWHERE and expected.side in (None, says.side)
         same = (says.finding, says.answers, says.images) == (expected.finding, expected.answers, expected.images)
         if not same or not (anywhere or (says.site, says.side) == (expected.site, expected.side)):
             raise ValuesDiffer(f"group {position} of the series says {says}, found was {expected}")
@@ -80,19 +82,27 @@ def check_series_groups(groups: Sequence[Dataset], encoding: Encoding) -> None:
 
 
 def _not_found(encoding: Encoding) -> Iterator[Said]:
-    """Segments without a voxel say absent, and a volume of 0 where they say nothing; so does what is always looked for."""
+    """Segments without a voxel say absent, and a volume of 0 where they say nothing; so does what is always looked for.
+
+    Nobody says absent of what is evaluated, or found by a mask or a location, on a side that may be the same.
+    """
     findings, outputs = encoding.findings, encoding.application.outputs
-    evaluated = {(one.finding.value, one.finding.scheme) for one in findings.evaluations}
+    heard = [(code(one.finding), code(one.laterality)) for one in findings.evaluations]
+    heard += [(code(one.finding), code(one.laterality)) for one in findings.locations]
+    heard += [(code(one.type), code(one.laterality)) for one in findings.segments if one.mask.any()]
     zero = number(Measurement(name=VOLUME, value=0.0, unit=CUBIC_CENTIMETRE))
     declared = {one.label: one for one in outputs if isinstance(one, SegmentOutput)}
     for segment in findings.segments:
         if not segment.mask.any():
             measured = [number(one) for one in findings.measurements if one.segment == segment.label] or [zero]
             searched = declared[segment.label].searched if segment.label in declared else None
-            site, side = (segment.finding_site, segment.laterality) if segment.finding_site else (searched, None)
-            yield _absent(segment.type, site, side, measured, silent=code(segment.type) in evaluated)
+            if segment.laterality and segment.category == ANATOMICAL_STRUCTURE:
+                searched = segment.type
+            side = code(segment.laterality)
+            silent = any(what == code(segment.type) and (side == other or side in _NO_SIDE or other in _NO_SIDE) for what, other in heard)
+            yield _absent(segment.type, segment.finding_site or searched, segment.laterality, measured, silent=silent)
     labels = {segment.label for segment in findings.segments}
-    told = evaluated | {(one.finding.value, one.finding.scheme) for one in findings.locations}
+    told = {what for what, _ in heard}
     for one in outputs:
         if isinstance(one, SegmentOutput) and one.searched and one.label not in labels and code(one.type) not in told:
             yield _absent(one.type, one.searched, None, [zero])
@@ -117,8 +127,8 @@ def _evaluated(encoding: Encoding, one: Evaluation) -> Said:
     what: Coded = (one.finding.value, one.finding.scheme)
     return Said(
         finding=what,
-        site=code(one.finding_site) or (_ANYWHERE if (one.value.value, one.value.scheme) == _ABSENT else None),
-        side=code(one.laterality) if one.finding_site else None,
+        site=code(one.finding_site) or (_ANYWHERE if one.laterality or (one.value.value, one.value.scheme) == _ABSENT else None),
+        side=code(one.laterality),
         answers=((what, (one.value.value, one.value.scheme)),),
         numbers=tuple(certainty(one.certainty)),
         images=_images(encoding, one.images, one.span),

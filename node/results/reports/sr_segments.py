@@ -46,7 +46,10 @@ def _groups(encoding: Encoding, found: Sequence[Numbered], seg: Dataset) -> Grou
                 source_series=sr.SourceSeriesForSegmentation(encoding.subject.series_instance_uid),
             ),
             finding_type=item(one.segment.type),
-            finding_sites=sites(one.segment.finding_site, one.segment.laterality),
+            # a left kidney without a site lies where the left kidney is: the side would be lost
+            finding_sites=sites(one.segment.finding_site or one.segment.type, one.segment.laterality)
+            if one.segment.finding_site or one.segment.laterality
+            else None,
             algorithm_id=by,
             measurements=numbers(measurements_of(encoding, one.segment), one.segment.certainty),
         )

@@ -11,7 +11,7 @@ from node.results.codes import item
 from node.results.identity import encoded, identify
 from node.results.planes import Sources
 from node.results.port import Encoded, Encoding
-from node.results.reports.absent import Sought, not_found
+from node.results.reports.absent import Sought, not_found, place_of
 from node.results.reports.imaged import imaged
 from node.results.reports.sr import report
 from node.results.reports.sr_items import Groups, Images, absent, algorithm, evaluated, images_of, numbers, shown_on, sites, times, tracked
@@ -54,11 +54,11 @@ def _absent(encoding: Encoding, one: Sought) -> Groups:
 def _evaluation(encoding: Encoding, sources: Sources, number: int, one: Evaluation) -> Groups:
     """One statement: Present, Absent or Undetermined, where, how certain, and on which images it rests.
 
-    What is absent is absent somewhere: in what was imaged, where the application does not say.
+    What is absent is absent somewhere: in what was imaged, where the application does not say. So is what has a side and no site.
     """
     site = (one.finding_site, one.laterality)
-    if one.finding_site is None and one.value == ABSENT:
-        site = imaged(sources.slices, sources.headers)
+    if one.finding_site is None and (one.value == ABSENT or one.laterality is not None):
+        site = place_of(one.finding, site, imaged(sources.slices, sources.headers))
     return _group(
         encoding,
         f"finding {number}",
