@@ -64,6 +64,7 @@ def asks_for(one: Encoded) -> Profile:
     return Profile(name="any", masks=Masks(masks), compression=Compression(compression or "none"), kinds=frozenset(Kind) - {Kind.SEG})
 
 
+@pytest.mark.slow
 def test_every_object_goes_in_a_context_that_was_foreseen(objects: list[Encoded]) -> None:
     """SOP class and transfer syntax as they stand in the object's own meta information."""
     for one in objects:

@@ -192,6 +192,7 @@ for one in encode(made.encoding(files, made.one_segment(made.AXIAL))):
 """
 
 
+@pytest.mark.slow
 def test_another_process_at_another_time_writes_the_same_bytes(tmp_path: Path) -> None:
     """Another process, hash seed, time zone, locale and moment: not one byte differs."""
     files = made.series(tmp_path)

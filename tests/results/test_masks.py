@@ -204,6 +204,7 @@ def test_three_hundred_labels(tmp_path: Path) -> None:
         same_points(paths[form], segments, made.AXIAL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "bits"), [(255, 8), (256, 16)])
 def test_a_byte_holds_255_labels(count: int, bits: int, tmp_path: Path) -> None:
     """The background takes the 256th value: one segment more needs 16 bits."""
@@ -221,6 +222,7 @@ def test_a_byte_holds_255_labels(count: int, bits: int, tmp_path: Path) -> None:
     assert np.array_equal(values, np.where(labels <= count, labels, 0))
 
 
+@pytest.mark.slow
 def test_same_run_same_bytes_new_version_new_series(tmp_path: Path) -> None:
     """Result case 24: every form again, byte for byte; a new version, or a new model, has other UIDs and other series in every form."""
     files = made.series(tmp_path)
@@ -240,6 +242,7 @@ def test_same_run_same_bytes_new_version_new_series(tmp_path: Path) -> None:
     assert len(set(everything)) == len(everything)
 
 
+@pytest.mark.slow
 def test_what_is_made_depends_on_the_profiles_and_nothing_else_does(tmp_path: Path) -> None:
     """A form's bytes are the same whoever else wants whatever: a job may be encoded again after a sink was added."""
     files = made.series(tmp_path)

@@ -245,6 +245,7 @@ def test_every_sentence_is_traceable(encoding: Encoding) -> None:
     assert measured == pytest.approx(sorted([-781.1234, 0.0, 0.9375, 12.3456, 321, 87, 99.5, 99.9]))
 
 
+@pytest.mark.slow
 def test_the_same_encoding_gives_the_same_narrative(encoding: Encoding) -> None:
     """Byte for byte; and a predecessor in the same language is named."""
     first, second = (encode(encoding) for _ in range(2))

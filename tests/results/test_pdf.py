@@ -102,6 +102,7 @@ def test_the_same_encoding_gives_the_same_bytes(encoding: Encoding) -> None:
     assert metadata.title == "Automated image analysis report: mr-brain"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "shown"),
     [

@@ -294,6 +294,7 @@ def imported(folder: Path) -> AsTheRepositorySays:
     return AsTheRepositorySays(EmbeddedEngine(folder / "models", threads=1), Repository(folder / "models"), at_once=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spacing_mm", [0.7, 1.0, 1.6])
 def test_stored_slices_give_the_same_findings(tmp_path: Path, spacing_mm: float) -> None:
     """int16 HU to the ensemble and a mask back, or prepared float32 to the network: the same masks, at a fraction of the bytes."""

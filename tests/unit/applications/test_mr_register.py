@@ -100,6 +100,7 @@ def pair(true: Matrix, *, seed: int = 1) -> Pair:
     return Pair(current=head(seed), prior=head(seed, motion=posed, affine=grid))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("degrees", "shift"),
     [
@@ -118,6 +119,7 @@ def test_a_known_motion_is_found(degrees: tuple[float, float, float], shift: tup
     assert np.linalg.det(matrix[:3, :3]) == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_the_prior_is_resampled_onto_the_current_slices() -> None:
     """As scipy samples it through the same matrix, on the current grid, with the prior's least value where the prior has no images."""
     both = pair(rigid((4, -3, 6), (7.3, -11.9, 5.1)))
@@ -147,6 +149,7 @@ def test_the_extent_of_a_motion_is_told() -> None:
     assert extent(shifted, middle) == pytest.approx((5, 10))
 
 
+@pytest.mark.slow
 def test_findings_are_what_the_manifest_declares() -> None:
     """The gates let them pass; the manifest says so as a pair of MR, and calls no model."""
     application = load("mr-register")

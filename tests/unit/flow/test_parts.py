@@ -90,6 +90,7 @@ def test_each_part_has_results_of_its_own(work: Work) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_job_that_was_interrupted_gives_the_same_bytes(work: Work, make_node: Callable[[Path], MiniNode], tmp_path: Path) -> None:
     """The encoder fails at the second part; the next attempt begins at the findings of both, and no byte differs."""
     encoded: list[str] = []
