@@ -133,7 +133,7 @@ KINDS = (
 
 @pytest.mark.parametrize("form", SYNTAXES)
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", ["axial", "axial, feet first", "oblique"])
+@pytest.mark.parametrize("name", ["axial", *(pytest.param(name, marks=pytest.mark.slow) for name in ("axial, feet first", "oblique"))])
 def test_every_attribute_and_every_pixel_is_as_highdicom_makes_it(name: str, kind: str, form: Form, tmp_path: Path) -> None:
     """All elements at every depth, their representations and the pixel data; the order of frames and their indices among them."""
     # of an odd number of bits a frame, and many frames of them, the node writes some empty frames more: test_masks.py

@@ -122,6 +122,7 @@ def test_of_many_the_largest_are_listed_and_the_rest_is_said() -> None:
     assert any(f"The {MOST} largest of {len(places)} are listed" in remark for remark in findings.remarks)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [(1, 0, 2), (2, 1, 0), (1, 2, 0)])
 def test_a_lesion_is_found_however_the_slices_lie(order: tuple[int, int, int]) -> None:
     """The same head, cut the other way: the same lesions, of the same volume."""

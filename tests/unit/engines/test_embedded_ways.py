@@ -283,6 +283,7 @@ def test_a_way_with_other_answers_is_never_chosen(repository: Repository, monkey
     assert "differs from the reference by" in measured.refused["openvino f32"]
 
 
+@pytest.mark.slow
 def test_a_way_that_is_not_repeatable_is_never_chosen(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same inputs have to give the same bytes: results' UIDs hang on them."""
     real = runtimes.computation

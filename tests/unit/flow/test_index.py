@@ -441,6 +441,7 @@ def _eventful(node: Receiver) -> None:
     node.send(slice_of(2))  # a duplicate, behind a conflict of the same instance
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_a_crash_anywhere_changes_nothing_in_the_end(tmp_path: Path, after: bool) -> None:
     """Killed before or after each single change of journal and files: a fresh start ends in the same place as no crash at all."""

@@ -382,6 +382,7 @@ class TestPairs:
 class TestRealSeries:
     """Published series, read by hand beside."""
 
+    @pytest.mark.slow
     def test_twenty_time_points(self, real):
         """Result case 7: BOLD of one head, 20 enhanced instances; refused with the attribute, or split as the instances are."""
         files = real("dicom/mr_enhanced_xa30_BOLD4D.zip")

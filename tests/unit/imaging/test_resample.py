@@ -116,6 +116,7 @@ def test_a_phantom_keeps_its_place_on_the_way_there_and_back(source):
         assert 2 * (mask & returned).sum() / (mask.sum() + returned.sum()) > 0.9
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=20)
 @given(st.floats(-3, 3), st.floats(-1.5, 1.5), st.floats(-3, 3))
 @example(0.8125, 0.0, 0.0)
