@@ -10,7 +10,7 @@ import json
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -59,18 +59,40 @@ class FindingsFileDamaged(HilumError):
     remedy = "Check the disk that holds the blobs, then `hilum jobs retry JOB`: the series is analysed again."
 
 
-def dumps(findings: Findings) -> bytes:
-    """Same findings, same bytes.
+def written(findings: Findings) -> tuple[bytes, str]:
+    """The bytes of findings, and their digest: each array is looked at once. Same findings, same bytes.
 
     Raises
     ------
     ValueError
         A number is not finite, or a mask is not (Z, Y, X).
     """
-    header, arrays = _header(findings)
-    streams = [zlib.compress(_bytes(array), PACKED if array.dtype == np.bool_ else RAW) for array in arrays]
+    header, contents = _header(findings)
+    streams = [zlib.compress(content, PACKED if packed else RAW) for content, packed in contents]
     lengths = struct.pack(f"<{len(streams)}Q", *map(len, streams))
-    return b"".join([MAGIC, struct.pack("<Q", len(header)), header, lengths, *streams])
+    return b"".join([MAGIC, struct.pack("<Q", len(header)), header, lengths, *streams]), hashlib.sha256(header).hexdigest()
+
+
+def dumps(findings: Findings) -> bytes:
+    """The bytes alone: `written`."""
+    return written(findings)[0]
+
+
+def as_stored(findings: Findings) -> Findings:
+    """The findings as their file gives them back: numbers as plain ones. Arrays, which it keeps bit by bit, are those that were given."""
+    bare = replace(
+        findings,
+        segments=tuple(replace(one, mask=one.mask[:0]) for one in findings.segments),
+        saliencies=tuple(replace(one, values=one.values[:0]) for one in findings.saliencies),
+        derived=tuple(replace(one, voxels=one.voxels[:0]) for one in findings.derived),
+    )
+    plain = loads(dumps(bare))
+    return replace(
+        plain,
+        segments=tuple(replace(one, mask=given.mask) for one, given in zip(plain.segments, findings.segments, strict=True)),
+        saliencies=tuple(replace(one, values=given.values) for one, given in zip(plain.saliencies, findings.saliencies, strict=True)),
+        derived=tuple(replace(one, voxels=given.voxels) for one, given in zip(plain.derived, findings.derived, strict=True)),
+    )
 
 
 def loads(data: bytes) -> Findings:
@@ -93,23 +115,24 @@ def digest(findings: Findings) -> str:
     return hashlib.sha256(header).hexdigest()
 
 
-def _header(findings: Findings) -> tuple[bytes, list[NDArray[Any]]]:
+def _header(findings: Findings) -> tuple[bytes, list[tuple[bytes, bool]]]:
+    """The header, and the bytes of each array with whether they are packed bits."""
     for segment in findings.segments:
         if segment.mask.ndim != 3:
             raise ValueError(f"a mask has the axes (Z, Y, X), not the shape {segment.mask.shape}")
-    arrays: list[NDArray[Any]] = []
-    text = json.dumps(_plain(findings, arrays), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.encode(), arrays
+    contents: list[tuple[bytes, bool]] = []
+    text = json.dumps(_plain(findings, contents), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode(), contents
 
 
-def _plain(value: Any, arrays: list[NDArray[Any]]) -> Any:
-    """A finding, or a part of one, as JSON has it; arrays are collected in the order in which they are met."""
+def _plain(value: Any, contents: list[tuple[bytes, bool]]) -> Any:
+    """A finding, or a part of one, as JSON has it; the contents of arrays are collected in the order in which they are met."""
     if isinstance(value, np.ndarray):
         little = value if value.dtype == np.bool_ else value.astype(value.dtype.newbyteorder("<"), copy=False)
         if little.dtype.str not in _DTYPES:
             raise ValueError(f"an array of {value.dtype} has no place in findings")
-        arrays.append(little)
         content = _bytes(little)
+        contents.append((content, little.dtype == np.bool_))
         return {
             _IS: _ARRAY,
             "dtype": little.dtype.str,
@@ -118,11 +141,11 @@ def _plain(value: Any, arrays: list[NDArray[Any]]) -> Any:
             "sha256": hashlib.sha256(content).hexdigest(),
         }
     if isinstance(value, tuple | list):
-        return [_plain(each, arrays) for each in value]
+        return [_plain(each, contents) for each in value]
     if is_dataclass(value):
         said = {field.name: getattr(value, field.name) for field in fields(value)}
         # what says nothing is left out: a field that a later version adds changes no digest of findings without it
-        return {_IS: type(value).__name__, **{name: _plain(each, arrays) for name, each in said.items() if not _silent(each)}}
+        return {_IS: type(value).__name__, **{name: _plain(each, contents) for name, each in said.items() if not _silent(each)}}
     return value.item() if isinstance(value, np.generic) else value
 
 

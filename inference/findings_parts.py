@@ -8,6 +8,7 @@ import hashlib
 import json
 import struct
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from inference import findings_file
 from inference.findings import Findings
@@ -18,18 +19,38 @@ WHOLE = ""
 """The part of a series that is one whole."""
 
 
-def dumps(parts: Sequence[tuple[str, Findings]]) -> bytes:
-    """Same parts, same bytes; of each its name and its findings."""
-    if [name for name, _ in parts] == [WHOLE]:
-        return findings_file.dumps(parts[0][1])
-    files = [findings_file.dumps(findings) for _, findings in parts]
-    contents = [{"part": name, "bytes": len(file)} for (name, _), file in zip(parts, files, strict=True)]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """Findings as bytes.
+
+    Attributes
+    ----------
+    digest
+        SHA-256 (hex) over the parts; of one whole that of its findings, and as that one independent of the zlib that wrote the file.
+    of_parts
+        The digest of the findings of each part.
+    """
+
+    data: bytes
+    digest: str
+    of_parts: tuple[str, ...]
+
+
+def written(parts: Sequence[tuple[str, Findings]]) -> Written:
+    """The bytes of all parts, of each its name and its findings, and their digests. Same parts, same bytes."""
+    files, digests = zip(*(findings_file.written(findings) for _, findings in parts), strict=True)
+    names = [name for name, _ in parts]
+    if names == [WHOLE]:
+        return Written(data=files[0], digest=digests[0], of_parts=digests)
+    contents = [{"part": name, "bytes": len(file)} for name, file in zip(names, files, strict=True)]
     text = json.dumps(contents, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-    return b"".join([MAGIC, struct.pack("<Q", len(text)), text, *files])
+    lines = [[name, digest] for name, digest in zip(names, digests, strict=True)]
+    over_all = hashlib.sha256(json.dumps(lines, ensure_ascii=False).encode()).hexdigest()
+    return Written(data=b"".join([MAGIC, struct.pack("<Q", len(text)), text, *files]), digest=over_all, of_parts=digests)
 
 
 def loads(data: bytes) -> list[tuple[str, Findings]]:
-    """The parts that `dumps` wrote; a file of `findings_file` alone is a series in one part.
+    """The parts that were written; a file of `findings_file` alone is a series in one part.
 
     Raises
     ------
@@ -52,11 +73,3 @@ def loads(data: bytes) -> list[tuple[str, Findings]]:
         parts.append((name, findings_file.loads(data[at : at + length])))
         at += length
     return parts
-
-
-def digest(parts: Sequence[tuple[str, Findings]]) -> str:
-    """SHA-256 (hex) over the parts; of one whole that of its findings, and as that one independent of the zlib that wrote the file."""
-    if [name for name, _ in parts] == [WHOLE]:
-        return findings_file.digest(parts[0][1])
-    lines = [[name, findings_file.digest(findings)] for name, findings in parts]
-    return hashlib.sha256(json.dumps(lines, ensure_ascii=False).encode()).hexdigest()

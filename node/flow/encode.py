@@ -48,7 +48,7 @@ def encoding_of(
         at=job.inferred_at,
         input_digest=job.input_digest,
         model_digest=job.model_digest,
-        findings_digest=findings_file.digest(part.findings),
+        findings_digest=part.digest or findings_file.digest(part.findings),
         parameters=_parameters(),
         device_uid=derive_uid("device", application.name, job.model_digest),
         predecessors=predecessors,

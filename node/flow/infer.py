@@ -29,10 +29,11 @@ _URGENCY = {Priority.URGENT: Urgency.URGENT, Priority.ROUTINE: Urgency.ROUTINE, 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Analysed:
-    """One part of a job, all of it where nothing was split, and what was found in it."""
+    """One part of a job, all of it where nothing was split, and what was found in it; `digest` once the findings were written."""
 
     assembled: Assembled
     findings: Findings
+    digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -11,7 +11,6 @@ from inference import findings_file, findings_parts
 from inference.applications.port import Application
 from inference.engines.errors import EngineAway, EngineBusy, EngineLost
 from inference.errors import EngineError, HilumError
-from inference.findings import Findings
 from inference.imaging.subject import Takes
 from inference.imaging.subjects import Assembled, Parts
 from inference.stages import collected
@@ -162,11 +161,11 @@ class Runner:
         if inferred.made_by != made_by:
             raise ServedMeanwhile(f"{inferred.made_by} analysed, {made_by} was served when the job began")
         lease.check()
-        parts = [replace(part, findings=_as_stored(part.findings)) for part in inferred.parts]
-        named = [(part.assembled.part, part.findings) for part in parts]
-        digest = findings_parts.digest(named)
-        blob = f"findings/{job.id}-{digest}.bin"
-        self._blobs.put(blob, findings_parts.dumps(named))
+        # as their file gives them back: the objects are the same with or without a crash before the encoder
+        found = [findings_file.as_stored(part.findings) for part in inferred.parts]
+        kept = findings_parts.written([(part.assembled.part, findings) for part, findings in zip(inferred.parts, found, strict=True)])
+        blob = f"findings/{job.id}-{kept.digest}.bin"
+        self._blobs.put(blob, kept.data)
         # before the state, so that whoever waits for it finds the figures
         stages_s = _rounded(inferred.stages_s)
         self._note(job, _ANALYSED, took_s=inferred.took_s, application=made_by, stages_s=stages_s, runtimes=dict(inferred.runtimes))
@@ -175,7 +174,8 @@ class Runner:
         metrics.ASSEMBLE.observe(inferred.took_s["assemble"], application=job.application)
         metrics.INFER.observe(inferred.took_s["infer"], application=job.application)
         event("job.inferred", job=job.id, application=job.application, took_s=_rounded(inferred.took_s))
-        return parts
+        parts = zip(inferred.parts, found, kept.of_parts, strict=True)
+        return [replace(part, findings=findings, digest=digest) for part, findings, digest in parts]
 
     def _read_back(self, job: Job, application: Application, files: Sequence[Path]) -> list[Analysed]:
         """The parts of a job that was analysed in an earlier claim."""
@@ -281,13 +281,6 @@ class Runner:
         words = {"words": str(defect)} if self._config.node.patient_data_in_logs else {}
         alarm("job.defect", job=job.id, application=job.application, error=type(defect).__name__, trace=trace(defect), **words)
         return HilumError(f"{type(defect).__name__}: {defect}")
-
-
-def _as_stored(findings: Findings) -> Findings:
-    """The findings as their file gives them back, so that the objects are the same with or without a crash before the encoder; the
-    masks, which the file keeps bit by bit, are not unpacked for it."""
-    rest = findings_file.loads(findings_file.dumps(replace(findings, segments=())))
-    return replace(rest, segments=findings.segments)
 
 
 def _last_words(job: Job) -> str:

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from inference.codes import ABSENT, PRESENT, UNDETERMINED, Code
 from inference.findings import Measurement
 from node.domain.profile import Language
-from node.results.narrative.narrative_wording import Count, Examination, ImageName, Numbering, Section, Thing
+from node.results.narrative.narrative_wording import Count, Examination, Section, Thing
 from node.results.narrative.terms_chinese import chinese
+from node.results.page.naming import ImageName, Numbering
 from node.results.page.numerals import also, certainty, number, quantity
 
 _WHAT = {"RESEARCH": "仅供研究，不得用于诊断。", "PRODUCT": "已获批准产品的分析结果。"}

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from inference.codes import ABSENT, PRESENT, UNDETERMINED, Code
 from inference.findings import Measurement
 from node.domain.profile import Language
-from node.results.narrative.narrative_wording import Count, Examination, ImageName, Numbering, Section, Thing
+from node.results.narrative.narrative_wording import Count, Examination, Section, Thing
+from node.results.page.naming import ImageName, Numbering
 from node.results.page.numerals import also, certainty, number, quantity
 
 _VALUES = {PRESENT.value: "present", ABSENT.value: "absent", UNDETERMINED.value: "undetermined"}

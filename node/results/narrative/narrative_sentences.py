@@ -9,12 +9,12 @@ import numpy as np
 
 from inference.codes import ABSENT, MORPHOLOGICALLY_ABNORMAL_STRUCTURE, PRESENT, Code
 from inference.findings import Evaluation, Location, Measurement, Segment, Span
-from inference.imaging.subject import Cine, Images, Pair
+from inference.imaging.subject import Cine, Pair
 from node.domain.profile import Kind
 from node.results.identity import local_time, model_names
-from node.results.narrative.narrative_wording import Count, Examination, ImageName, Numbering, Section, Thing, Wording
+from node.results.narrative.narrative_wording import Count, Examination, Section, Thing, Wording
 from node.results.normalise import text
-from node.results.page.naming import series_date, series_description
+from node.results.page.naming import names_of_images, series_date, series_description
 from node.results.page.picture import extent
 from node.results.planes import Sources
 from node.results.port import Encoding
@@ -61,21 +61,6 @@ class Sentence:
 def sentences(encoding: Encoding, sources: Sources, wording: Wording) -> list[Sentence]:
     """All that is to be said, in order: what was examined, what was found or not, and what that is worth."""
     return list(_Speaker(encoding, sources, wording).all())
-
-
-def names_of_images(encoding: Encoding, sources: Sources) -> list[ImageName]:
-    """What every slice, image or frame is called."""
-    subject = encoding.subject
-    views = [image.view for image in subject.images] if isinstance(subject, Images) else [""] * len(sources.slices)
-    names = []
-    for place, (source, view) in enumerate(zip(sources.slices, views, strict=True), 1):
-        number = text(sources.headers[source.sop_instance_uid], "InstanceNumber")
-        if source.frame is not None:
-            names.append(ImageName(numbering=Numbering.FRAME, number=str(source.frame), view=view))
-        else:
-            numbering = Numbering.IMAGE if number else Numbering.PLACE
-            names.append(ImageName(numbering=numbering, number=number or str(place), view=view))
-    return names
 
 
 class _Speaker:

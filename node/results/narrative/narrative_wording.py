@@ -8,6 +8,7 @@ from typing import Protocol
 from inference.codes import Code
 from inference.findings import Measurement
 from node.domain.profile import Language
+from node.results.page.naming import ImageName
 
 
 class Section(Enum):
@@ -16,23 +17,6 @@ class Section(Enum):
     EXAMINATION = auto()
     FINDINGS = auto()
     IMPRESSION = auto()
-
-
-class Numbering(Enum):
-    """How an image is called: by its InstanceNumber, as a frame, or, where neither is known, by its place."""
-
-    IMAGE = auto()
-    FRAME = auto()
-    PLACE = auto()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageName:
-    """What people call one image; `view` is what the header says of a projection, as it says it."""
-
-    numbering: Numbering
-    number: str
-    view: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

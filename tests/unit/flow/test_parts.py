@@ -135,7 +135,7 @@ def test_findings_of_other_parts_are_not_encoded(work: Work) -> None:
     blob = str(work.job.findings_blob)
     kept = findings_parts.loads(work.node.blobs.path(blob).read_bytes())
     work.node.blobs.delete(blob)
-    work.node.blobs.put(blob, findings_parts.dumps(kept[:1]))
+    work.node.blobs.put(blob, findings_parts.written(kept[:1]).data)
     work.encode = encode
     work.step()
     assert (work.job.state, work.job.code) == (JobState.PARKED, "HLM-4182")

@@ -4,6 +4,7 @@ import hashlib
 import json
 import struct
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from inference.findings import (
     Segment,
     Span,
 )
-from inference.findings_file import FindingsFileDamaged, digest, dumps, loads
+from inference.findings_file import FindingsFileDamaged, as_stored, digest, dumps, loads, written
 
 
 def some_findings(shape: tuple[int, int, int] = (5, 7, 11)) -> Findings:
@@ -209,3 +210,16 @@ def test_an_array_of_no_known_kind_is_refused():
     """Complex numbers have no place in findings; nothing is written."""
     with pytest.raises(ValueError, match="complex"):
         dumps(Findings(registration=Registration(matrix=np.eye(4, dtype=np.complex128))))
+
+
+def test_what_is_stored_is_what_goes_on():
+    """Numbers of numpy become plain ones, as after a crash; arrays are not copied for it; the digest is that of the bytes read back."""
+    given = every_kind()
+    odd = replace(given, segments=(replace(given.segments[0], certainty=np.float32(0.3)), *given.segments[1:]))
+    plain = as_stored(odd)
+    assert type(plain.segments[0].certainty) is float
+    assert plain.segments[0].mask is odd.segments[0].mask
+    assert plain.derived[0].voxels is odd.derived[0].voxels
+    data, named = written(odd)
+    assert dumps(plain) == data
+    assert named == digest(plain) == digest(loads(data))
