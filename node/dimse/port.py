@@ -10,7 +10,7 @@ from node.domain.context import Context
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reception:
-    """One C-STORE request as it came: identifiers from the command set, the data set bytes untouched."""
+    """One C-STORE request as it came: identifiers from the command set. The data set's bytes follow, untouched."""
 
     sop_instance_uid: str
     sop_class_uid: str
@@ -20,18 +20,56 @@ class Reception:
     address: str
     association: str
     received_at: datetime
-    dataset: bytes | memoryview
+
+
+class Incoming(Protocol):
+    """One instance on its way to the disk, used by one thread. Exactly one of `keep` and `abandon` ends it; both are idempotent after."""
+
+    def write(self, fragment: bytes | memoryview) -> None:
+        """Append a fragment of the data set; the buffer may be used again when this returns.
+
+        Raises
+        ------
+        RefusedError
+            There is no room, or the disk failed. What follows of the message is to be read and dropped, then the status answered.
+        """
+        ...
+
+    def keep(self) -> None:
+        """Returns when 0x0000 may be answered: with durability `each`, the bytes are flushed, in a form that a restart finds again.
+
+        Raises
+        ------
+        RefusedError
+            They could not be; nothing is kept, nothing is left behind.
+        """
+        ...
+
+    def abandon(self) -> None:
+        """Forget the instance: it was cut off, or refused. Raises nothing."""
+        ...
 
 
 class Intake(Protocol):
-    """Keeps what the listener receives.
+    """Keeps what the listener receives. Called from many threads at once, in several processes at once."""
 
-    Contract: when `keep` returns, the bytes are durable (flushed to disk, in a form that a restart finds again) and 0x0000 may be
-    answered. It raises `RefusedError` (its `status` is answered, nothing is kept) when there is no room, or the bytes are hostile.
-    Called from many threads at once.
-    """
+    def crowded(self) -> str | None:
+        """Why no association may be admitted just now (a watermark is crossed), for the operator; None: there is room."""
+        ...
 
-    def keep(self, reception: Reception) -> None: ...
+    def begin(self, reception: Reception) -> Incoming:
+        """Open an entry for one instance.
+
+        Raises
+        ------
+        RefusedError
+            There is no room: its `status` is answered, nothing is kept.
+        """
+        ...
+
+    def ended(self, association: str) -> None:
+        """An association was released, aborted or lost: flush what it was told 0x0000 for and is not flushed yet. Raises nothing."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
