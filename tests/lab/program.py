@@ -14,18 +14,24 @@ class Late(AssertionError):
     """Something that was waited for did not happen in time."""
 
 
+_PATIENCE_S = 30.0
+
+
 def wait_until(predicate: Callable[[], object], timeout_s: float, what: str, *, every_s: float = 0.1) -> None:
     """Return as soon as `predicate` holds. Peers tell nothing of themselves: asking them again is the only way to know.
+
+    Nothing is waited for less than half a minute: a test says what must come to hold, never how fast the machine is.
 
     Raises
     ------
     Late
-        It did not hold within `timeout_s`.
+        It did not hold within `timeout_s`, or half a minute if that is longer.
     """
-    deadline = time.monotonic() + timeout_s
+    patience_s = max(timeout_s, _PATIENCE_S)
+    deadline = time.monotonic() + patience_s
     while not predicate():
         if time.monotonic() > deadline:
-            raise Late(f"{what}: not within {timeout_s:g} s")
+            raise Late(f"{what}: not within {patience_s:g} s")
         time.sleep(every_s)
 
 
