@@ -3,10 +3,12 @@
 import socket
 import threading
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from ipaddress import ip_address
 
+from node.dimse.claim import Claim
 from node.observe import metrics
 from node.settings.config import Config, Limits, May, Peer
 
@@ -16,6 +18,8 @@ class Rejection(Enum):
 
     CALLED = (1, 1, 7)  # permanent, service user, called AE title not recognised
     CALLING = (1, 1, 3)  # permanent, service user, calling AE title not recognised
+    IDENTITY = (1, 2, 1)  # permanent, service provider (ACSE), no reason given: PS3.7 D.3.3.7 has an unauthorised user told so
+    CONGESTED = (2, 3, 1)  # transient, service provider (presentation), temporary congestion
     BUSY = (2, 3, 2)  # transient, service provider (presentation), local limit exceeded
 
 
@@ -30,12 +34,17 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admitted:
-    """An association that is admitted. `peer` None is a stranger's; `key` is what `leave` is called with."""
+    """An association that is admitted, to be given back by `leave`. `peer` None is a stranger's.
+
+    `confirms_user`: the sender asked to be told that its user was recognised, and it was: the A-ASSOCIATE-AC has a User Identity sub-item
+    whose server response is empty (PS3.7 D.3.3.7.2).
+    """
 
     peer: Peer | None
     key: str
     may: frozenset[May]
     limits: Limits
+    confirms_user: bool = False
 
     @property
     def label(self) -> str:
@@ -44,16 +53,21 @@ class Admitted:
 
 
 class Admission:
-    """Decides on associations and counts those that stand. Called from many threads at once."""
+    """Decides on associations and counts those that stand. Called from many threads at once.
 
-    def __init__(self, config: Config) -> None:
+    `crowded` says why nothing can be taken in just now (the intake's watermarks), or None.
+    """
+
+    def __init__(self, config: Config, *, crowded: Callable[[], str | None] = lambda: None) -> None:
+        self._crowded = crowded
         self._node = config.node
         self._peers = tuple(config.peers.values())
         self._lock = threading.Lock()
         self._standing: Counter[str] = Counter()
 
-    def enter(self, *, called: str, calling: str, address: str) -> Admitted | Refusal:
+    def enter(self, claim: Claim) -> Admitted | Refusal:
         """Admit or refuse one association; who is admitted must `leave`."""
+        called, calling, address = claim.called, claim.calling, claim.address
         titled = [peer for peer in self._peers if peer.ae_title == calling]
         label = titled[0].name if titled else metrics.STRANGER
         if called not in self._node.ae_titles:
@@ -70,6 +84,9 @@ class Admission:
             if peer is None
             else Admitted(peer=peer, key=peer.name, may=peer.may, limits=peer.limits)
         )
+        crowded = self._crowded() if May.STORE in admitted.may else None
+        if crowded is not None:
+            return Refusal(rejection=Rejection.CONGESTED, why=crowded, label=label)
         with self._lock:
             if self._standing.total() >= self._node.max_associations:
                 return Refusal(rejection=Rejection.BUSY, why=f"{self._node.max_associations} associations stand already", label=label)

@@ -14,6 +14,7 @@ from pynetdicom import AE, _config, evt
 from pynetdicom.association import Association
 
 from node.dimse.admission import Admission, Admitted, Refusal, Rejection
+from node.dimse.claim import Claim, UserIdentity
 from node.dimse.contexts import accepted_contexts, register_retired_classes
 from node.dimse.errors import NotADataset, NotAUid, WrongContext
 from node.dimse.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
@@ -110,7 +111,9 @@ class Listener:
             return  # it was aborted before it was asked for
         called, calling = request.called_ae_title.strip(), request.calling_ae_title.strip()
         address = association.requestor.address
-        decided = self._admission.enter(called=called, calling=calling, address=address)
+        decided = self._admission.enter(
+            Claim(called=called, calling=calling, address=address, identity=UserIdentity.of(request.user_identity))
+        )
         if isinstance(decided, Refusal):
             event(
                 "association.rejected",

@@ -10,6 +10,7 @@ from pynetdicom.presentation import build_context
 from pynetdicom.sop_class import Verification
 
 from node.dimse.admission import Admission, Admitted, Refusal, Rejection
+from node.dimse.claim import Claim
 from node.settings.config import Config, Limits, May, Node, Peer, Store
 from tests.dimse.conftest import PACS, Listen, Listening, instance, offer
 from tests.lab.program import wait_until
@@ -130,7 +131,7 @@ def _config(*peers: Peer, **node: object) -> Config:
 def test_two_peers_with_one_title_are_told_apart_by_address() -> None:
     """Modalities are delivered with the same AE title; the address says which one it is."""
     admission = Admission(_config(replace(PACS, name="east", host="192.0.2.1"), replace(PACS, name="west", host="192.0.2.2")))
-    admitted = admission.enter(called="HILUM", calling="PACS", address="192.0.2.2")
+    admitted = admission.enter(Claim(called="HILUM", calling="PACS", address="192.0.2.2"))
     assert isinstance(admitted, Admitted)
     assert admitted.peer is not None
     assert admitted.peer.name == "west"
@@ -139,12 +140,12 @@ def test_two_peers_with_one_title_are_told_apart_by_address() -> None:
 def test_an_ipv4_peer_is_recognised_on_a_socket_for_both_families() -> None:
     """RFC 4291 2.5.5.2: ::ffff:192.0.2.1 is 192.0.2.1."""
     admission = Admission(_config(replace(PACS, host="192.0.2.1")))
-    assert isinstance(admission.enter(called="HILUM", calling="PACS", address="::ffff:192.0.2.1"), Admitted)
+    assert isinstance(admission.enter(Claim(called="HILUM", calling="PACS", address="::ffff:192.0.2.1")), Admitted)
 
 
 def test_a_host_name_that_cannot_be_resolved_admits_nobody() -> None:
     """RFC 2606: .invalid never resolves."""
-    refused = Admission(_config(replace(PACS, host="pacs.invalid"))).enter(called="HILUM", calling="PACS", address="127.0.0.1")
+    refused = Admission(_config(replace(PACS, host="pacs.invalid"))).enter(Claim(called="HILUM", calling="PACS", address="127.0.0.1"))
     assert isinstance(refused, Refusal)
     assert refused.rejection is Rejection.CALLING
 

@@ -1,0 +1,74 @@
+"""Who somebody says to be when an association is asked for: titles, address, certificate, user identity. Nothing here is checked yet."""
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+USERNAME: Final = 1
+USERNAME_AND_PASSCODE: Final = 2
+_LONGEST_SHOWN = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """What of a peer's X.509 certificate tells who it is, once TLS has verified its chain and that the peer has the key.
+
+    Attributes
+    ----------
+    subject, issuer
+        Distinguished names as RFC 4514 writes them, the most special part first: `CN=pacs,O=Hospital`.
+    alternative_names
+        Subject alternative names with their kind (RFC 5280 4.2.1.6): `DNS:pacs.hospital`, `IP:10.0.0.5`, `URI:urn:x`, `EMAIL:a@b`.
+    fingerprint
+        SHA-256 of the certificate's DER form: 64 hexadecimal digits in lower case.
+    """
+
+    subject: str
+    alternative_names: tuple[str, ...]
+    issuer: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserIdentity:
+    """The User Identity sub-item of an A-ASSOCIATE-RQ (PS3.7 D.3.3.7): `kind` 1 is a username, 2 a username and a passcode.
+
+    Kinds 3 to 5 (Kerberos, SAML, JWT) are carried as a number alone: they can be refused where an identity is asked for. The passcode
+    stays out of every text that is made of it.
+    """
+
+    kind: int
+    username: str = ""
+    passcode: bytes = field(default=b"", repr=False)
+    wants_response: bool = False
+
+    @classmethod
+    def of(cls, item: Any) -> "UserIdentity | None":
+        """From pynetdicom's `UserIdentityNegotiation` (the A-ASSOCIATE primitive's item); None where the sender gave none."""
+        if item is None:
+            return None
+        kind, wants = int(item.user_identity_type or 0), bool(item.positive_response_requested)
+        if kind not in (USERNAME, USERNAME_AND_PASSCODE):
+            return cls(kind=kind, wants_response=wants)
+        # PS3.7 table D.3-14: the username is UTF-8
+        username = bytes(item.primary_field or b"").decode("utf-8", "replace")
+        passcode = bytes(item.secondary_field or b"") if kind == USERNAME_AND_PASSCODE else b""
+        return cls(kind=kind, username=username, passcode=passcode, wants_response=wants)
+
+    def __str__(self) -> str:
+        """For the operator: no passcode, and no more of a made-up name than a line holds."""
+        return (
+            f'user "{self.username[:_LONGEST_SHOWN]}"'
+            if self.kind in (USERNAME, USERNAME_AND_PASSCODE)
+            else f"identity of type {self.kind}"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """One request for an association, as far as it tells who asks. `certificate` None: without TLS, or the peer showed none."""
+
+    called: str
+    calling: str
+    address: str
+    certificate: Certificate | None = None
+    identity: UserIdentity | None = None
