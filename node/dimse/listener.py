@@ -112,7 +112,7 @@ class Listener:
         called, calling = request.called_ae_title.strip(), request.calling_ae_title.strip()
         address = association.requestor.address
         decided = self._admission.enter(
-            Claim(called=called, calling=calling, address=address, identity=UserIdentity.of(request.user_identity))
+            Claim(called=called, calling=calling, address=address, identity=UserIdentity.of(association.requestor.user_identity))
         )
         if isinstance(decided, Refusal):
             event(
