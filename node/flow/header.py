@@ -1,7 +1,7 @@
 """Reads who an instance is and its routing header from a Part 10 file, in bounded time and memory whatever the file holds."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -28,6 +28,7 @@ _LIFTED = {0x00289110: (0x00180050, 0x00180088, 0x00280030), 0x00209116: (0x0020
 """Sequence of the shared functional groups → what is lifted: thickness, spacing between slices and of pixels; image orientation."""
 _MOST_ELEMENTS = 20_000
 _MOST_CONTRIBUTORS = 50
+_OF_UIDS = frozenset("0123456789.")
 _COUNT = "NumberOfSeriesRelatedInstances"
 
 
@@ -94,14 +95,14 @@ def parse(file: Part10) -> tuple[Identity, Header]:
     """What `read_header` says of a file that is taken apart already."""
     header, made_by_hilum = _header(file)
     # a data set without its own still goes by the one it was sent under
-    instance = _uid(header, "SOPInstanceUID", _meta_text(file, 0x00020003))
-    study = _uid(header, "StudyInstanceUID", _derived_study(header, instance))
+    instance = _uid(header, "SOPInstanceUID", lambda: _meta_text(file, 0x00020003))
+    study = _uid(header, "StudyInstanceUID", lambda: _derived_study(header, instance))
     return (
         Identity(
             sop_instance_uid=instance,
-            sop_class_uid=_uid(header, "SOPClassUID", _meta_text(file, 0x00020002)),
+            sop_class_uid=_uid(header, "SOPClassUID", lambda: _meta_text(file, 0x00020002)),
             study_instance_uid=study,
-            series_instance_uid=_uid(header, "SeriesInstanceUID", _derived_series(header, study)),
+            series_instance_uid=_uid(header, "SeriesInstanceUID", lambda: _derived_series(header, study)),
             transfer_syntax_uid=_meta_text(file, 0x00020010),
             **sender(file),
             dataset_offset=file.offset,
@@ -148,34 +149,48 @@ def _header(file: Part10) -> tuple[dict[str, tuple[Value, ...]], bool]:
     made_by_hilum = False
     character_set = encodings(b"")
     signed = False
-    for number, element in enumerate(walk(file.dataset, file.start, len(file.dataset), file.coding, until=_PER_FRAME_GROUPS)):
+    dataset, order = file.dataset, file.coding.order
+    for number, element in enumerate(walk(dataset, file.start, len(dataset), file.coding, until=_PER_FRAME_GROUPS)):
         if number >= _MOST_ELEMENTS:
             raise NotDicom(f"more than {_MOST_ELEMENTS} elements before the pixels")
         if element.tag == _CHARACTER_SET:
-            character_set = encodings(bytes(file.dataset[element.start : min(element.end, element.start + LONGEST)]))
+            character_set = encodings(bytes(dataset[element.start : min(element.end, element.start + LONGEST)]))
         elif element.tag == _CONTRIBUTING_EQUIPMENT:
             made_by_hilum = _names_hilum(file, element)
         elif element.tag == _SHARED_GROUPS:
             header |= _lifted(file, element)
-        known = _keyword_and_vr(element, signed)
-        if known is None or element.end - element.start > LONGEST:
+        tag, vr, start, end = element
+        if end - start > LONGEST:
             continue
-        keyword, vr = known
-        values = plain(vr, file.dataset[element.start : element.end], file.coding.order, character_set)
-        if values is not None:
+        read = _read(tag, vr, dataset[start:end], order, character_set, signed)
+        if read is not None:
+            keyword, values = read
             header[keyword] = values
-            if element.tag == _PIXEL_REPRESENTATION:
+            if tag == _PIXEL_REPRESENTATION:
                 signed = values == (1,)
     return header, made_by_hilum
 
 
-def _keyword_and_vr(element: Element, signed: bool) -> tuple[str, bytes] | None:
-    known = _dictionary(element.tag)
+@lru_cache(maxsize=4096)
+def _read(
+    tag: int, vr: bytes, raw: bytes, order: str, character_set: tuple[str, ...], signed: bool
+) -> tuple[str, tuple[Value, ...]] | None:
+    """Keyword and values of one element; None for what has no keyword or no plain values.
+
+    Remembered, because the instances of a series have nearly all of their elements in common.
+    """
+    known = _keyword_and_vr(tag, vr, signed)
+    values = None if known is None else plain(known[1], raw, order, character_set)
+    return None if known is None or values is None else (known[0], values)
+
+
+def _keyword_and_vr(tag: int, written: bytes, signed: bool) -> tuple[str, bytes] | None:
+    known = _dictionary(tag)
     if known is None:
         return None
     keyword, vr = known
-    if element.vr not in (b"", b"UN"):
-        return keyword, element.vr
+    if written not in (b"", b"UN"):
+        return keyword, written
     return keyword, (b"SS" if signed else b"US") if vr == b"US or SS" else vr
 
 
@@ -195,7 +210,7 @@ def _lifted(file: Part10, shared: Element) -> dict[str, tuple[Value, ...]]:
             wanted = _LIFTED.get(group.tag, ())
             for first, last in items(file.dataset, group, file.coding, most=1 if wanted else 0):
                 for element in walk(file.dataset, first, last, file.coding):
-                    known = _keyword_and_vr(element, signed=False) if element.tag in wanted else None
+                    known = _keyword_and_vr(element.tag, element.vr, signed=False) if element.tag in wanted else None
                     if known is not None:
                         values = plain(known[1], file.dataset[element.start : element.end], file.coding.order, ())
                         lifted[known[0]] = values or ()
@@ -225,13 +240,13 @@ def _values_of(buffer: Buffer, start: int, end: int, coding: Coding) -> Iterator
                 yield element.tag, tuple(bytes(buffer[part.start : part.end]).decode("ascii", "replace").rstrip("\0 ") for part in parts)
 
 
-def _uid(header: dict[str, tuple[Value, ...]], keyword: str, otherwise: str) -> str:
-    values = header.get(keyword) or (otherwise,)
+def _uid(header: dict[str, tuple[Value, ...]], keyword: str, otherwise: Callable[[], str]) -> str:
+    values = header.get(keyword) or (otherwise(),)
     uid = str(values[0])
     if not uid:
         raise MissingAttribute(f"{keyword} is absent")
     # leading zeros break PS3.5 9.1 but old devices write them, and nothing here minds
-    if len(uid) > 64 or not set(uid) <= set("0123456789.") or len(values) > 1:
+    if len(uid) > 64 or not _OF_UIDS.issuperset(uid) or len(values) > 1:
         raise MissingAttribute(f"{keyword} is no UID: {uid[:64]!a}")
     return uid
 
@@ -251,5 +266,7 @@ def _derived_series(header: Header, study: str) -> str:
 
 def _meta_text(file: Part10, tag: int) -> str:
     """An element of the file meta information, as text; empty when it is absent."""
-    text = file.meta.get(tag, b"")[:LONGEST].decode("utf-8", "replace")
+    text = file.meta.get(tag, b"")[:LONGEST].decode("utf-8", "replace").rstrip("\0")
+    if text.isprintable():
+        return text.strip()
     return "".join(character for character in text if character.isprintable()).strip()
