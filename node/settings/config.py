@@ -6,6 +6,7 @@ from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 
+from node.domain.commitment import Commitment
 from node.domain.profile import VIEWER, Profile
 from node.domain.route import Route
 from node.domain.window import Window
@@ -25,11 +26,12 @@ class Durability(StrEnum):
 
 
 class May(StrEnum):
-    """What a peer may do here (store, echo), and what the node may ask of it (find)."""
+    """What a peer may do here (store, echo, commit), and what the node may ask of it (find)."""
 
     STORE = "store"
     ECHO = "echo"
     FIND = "find"
+    COMMIT = "commit"
 
 
 class EngineKind(StrEnum):
@@ -163,7 +165,7 @@ class EngineSettings:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sink:
     """Where results go: a peer (kind dimse) or a folder; `profile` says what of them, and in which form. `retry` bounds the back-off
-    between attempts; `give_up` parks after so long."""
+    between attempts; `give_up` parks after so long. `commitment_wait` is how long a peer may take to report on a commitment."""
 
     name: str
     kind: SinkKind
@@ -173,6 +175,8 @@ class Sink:
     retry_first: timedelta = timedelta(seconds=5)
     retry_most: timedelta = timedelta(minutes=10)
     give_up: timedelta = timedelta(days=7)
+    commitment: Commitment = Commitment.NO
+    commitment_wait: timedelta = timedelta(minutes=30)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

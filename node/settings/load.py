@@ -10,7 +10,7 @@ from ruamel.yaml.nodes import ScalarNode, SequenceNode
 from node.domain.errors import ConfigError
 from node.settings.applications import APPLICATIONS
 from node.settings.blocks import Block, Key
-from node.settings.config import Config
+from node.settings.config import Config, May
 from node.settings.digest import digest
 from node.settings.engines import ENGINES
 from node.settings.errors import BadValue, ConfigRefused, DuplicateName
@@ -151,6 +151,12 @@ def _check_together(values: dict[str, Any], tree: YamlNode, here: Here) -> None:
             at = child(tree, "sinks", sink.name, "peer")
             assert at is not None, "a DIMSE sink has a peer"
             here.on(f'sink "{sink.name}"').refuse(BadValue, at, f'peer "{sink.peer}" has port 0: it does not listen')
+    for peer in values["peers"].values():
+        if May.COMMIT in peer.may and peer.port == 0:
+            at = child(tree, "peers", peer.name, "may")
+            assert at is not None, "nobody may commit unless it says so"
+            what = "may commit, but has port 0: the report of a commitment could not be sent to it"
+            here.on(f'peer "{peer.name}"').refuse(BadValue, at, what)
     seen: set[str] = set()
     listed = child(tree, "routes")
     for route, item in zip(values["routes"], listed.value if isinstance(listed, SequenceNode) else (), strict=True):

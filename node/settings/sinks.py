@@ -3,6 +3,7 @@
 from datetime import timedelta
 from pathlib import Path
 
+from node.domain.commitment import Commitment
 from node.domain.profile import Profile
 from node.settings.blocks import Block, Key, Named, Nodes, Values
 from node.settings.config import Sink, SinkKind
@@ -39,7 +40,17 @@ RETRY = Block(
 _NEEDS = {SinkKind.DIMSE: "peer", SinkKind.FOLDER: "path"}
 
 
-def _sink(*, name: str, kind: SinkKind, peer: str | None, path: Path | None, profile: Profile, retry: Retry) -> Sink:
+def _sink(
+    *,
+    name: str,
+    kind: SinkKind,
+    peer: str | None,
+    path: Path | None,
+    profile: Profile,
+    retry: Retry,
+    commitment: Commitment,
+    commitment_wait: timedelta,
+) -> Sink:
     return Sink(
         name=name,
         kind=kind,
@@ -49,6 +60,8 @@ def _sink(*, name: str, kind: SinkKind, peer: str | None, path: Path | None, pro
         retry_first=retry.first,
         retry_most=retry.most,
         give_up=retry.give_up,
+        commitment=commitment,
+        commitment_wait=commitment_wait,
     )
 
 
@@ -59,6 +72,11 @@ def _check(values: Values, nodes: Nodes, here: Here) -> None:
             raise here.refuse(BadValue, nodes["kind"], f'a sink of kind {kind} needs the key "{key}"')
         if other is not kind and key in nodes:
             raise here.refuse(BadValue, nodes[key], f'a sink of kind {kind} has no "{key}"; that belongs to kind {other}')
+    if kind is not SinkKind.DIMSE and values["commitment"] is not Commitment.NO:
+        raise here.refuse(BadValue, nodes["commitment"], f"a sink of kind {kind} commits to nothing; only a peer (kind dimse) can")
+    if values["commitment"] is not Commitment.NO and values["commitment_wait"] > values["retry"].give_up:
+        at = nodes.get("commitment_wait") or nodes["retry"]
+        raise here.refuse(BadValue, at, "commitment_wait is longer than give_up: nobody would be asked a second time")
 
 
 SINKS = Named(
@@ -78,6 +96,19 @@ SINKS = Named(
             Key(name="path", kind=FilePath(), says="Kind folder: the folder that the objects are written into."),
             Key(name="profile", kind=ChosenProfile(), default="viewer", says="What it gets of the results, and in which form."),
             Key(name="retry", kind=RETRY, default="{}", says="How long to wait between attempts, and when to give up."),
+            Key(
+                name="commitment",
+                kind=Choice(of=Commitment),
+                default="no",
+                says="Kind dimse: whether the peer is asked to commit to what it accepted (storage commitment). `required`: the delivery ends, "
+                "and pixels may go, when it has; `wanted`: so too, but a peer without this service is good enough.",
+            ),
+            Key(
+                name="commitment_wait",
+                kind=DURATION,
+                default="30m",
+                says="How long the peer may take to report on a commitment. Then it is asked again, after twice as long each time.",
+            ),
         ),
     ),
 )
