@@ -1,22 +1,20 @@
-"""The flow process: index, settle, route, deliver; the clock ticks retention and signs of life. And the index process, which only
-empties the spool of a host that receives and does nothing else."""
+"""The flow process: settle, route, deliver, and the index beside them; the clock ticks retention and signs of life."""
 
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from node.assembly import compose
-from node.assembly.horizon import Everywhere, Telling, journaled_until
-from node.assembly.hosts import host_of, make_run_folder, owner_of
+from node.assembly.horizon import Everywhere, journaled_until
+from node.assembly.hosts import host_of, owner_of
+from node.assembly.index import indexing, telling
 from node.assembly.roles import shares_journal
-from node.assembly.stages import Alone, Beat, Forgotten, Led, Paced, Ringing, Rounds, Swept
+from node.assembly.stages import Beat, Forgotten, Led, Ringing, Rounds, Swept
 from node.blobs.port import Blobs, Inbox
-from node.domain.errors import JournalError
 from node.flow.clock import Clock, Tick, turn
 from node.flow.deliver import Deliver
-from node.flow.index import Index
 from node.flow.marks import OldMarks
 from node.flow.orphans import Orphans
 from node.flow.patience import Patience
@@ -34,8 +32,6 @@ _SWEEP_COPIES_EVERY = timedelta(minutes=10)
 _LOOK_FOR_ORPHANS_EVERY = timedelta(seconds=10)
 _ROUND_S = 4 * 3600.0  # a listing of everything is dear, and nothing waits for what it finds
 _FORGET_EVERY = timedelta(hours=1)
-_TELL_EVERY = timedelta(seconds=1)
-_INDEX_EVERY_S = 0.1
 
 
 def flow(config: Config, stop: threading.Event, *, ready: Callable[..., None]) -> None:
@@ -59,7 +55,6 @@ def flow(config: Config, stop: threading.Event, *, ready: Callable[..., None]) -
         route = RouteStage(
             journal, config, journal.now, lambda name: compose.engine_of(config, name), lambda name: compose.application(config, name)
         )
-        index = _index(config, journal, inbox, blobs)
         beat = Beat(journal, f"flow {owner}", journal.now)
         beat.step()
         clock = Clock(
@@ -83,7 +78,7 @@ def flow(config: Config, stop: threading.Event, *, ready: Callable[..., None]) -
         with (
             contextlib.closing(compose.bell(config, "flow")) as bell,
             contextlib.closing(compose.bell(config, "work")) as work,
-            _telling(config, journal, inbox),
+            telling(config, journal, inbox),
         ):
 
             def wait(timeout_s: float) -> None:
@@ -92,10 +87,12 @@ def flow(config: Config, stop: threading.Event, *, ready: Callable[..., None]) -
 
             clock.start()
             slow.start()
-            ready()
             try:
-                stages: list[Stage] = [index, Led(settle, leader), Led(Ringing(route, work), leader), deliver]
-                turn(stages, wait, stop)
+                # in a thread: neither a slow sink nor a sweep keeps a study from being seen, and a long batch keeps nothing from its sink
+                with indexing(config, journal, inbox, blobs, bell, stop):
+                    ready()
+                    stages: list[Stage] = [Led(settle, leader), Led(Ringing(route, work), leader), deliver]
+                    turn(stages, wait, stop)
             finally:
                 clock.stop()
                 slow.stop()
@@ -103,35 +100,8 @@ def flow(config: Config, stop: threading.Event, *, ready: Callable[..., None]) -
                 deliver.close()
 
 
-def index(config: Config, stop: threading.Event, *, ready: Callable[..., None]) -> None:
-    """Bring what this host receives to the blobs and into the journal, until `stop`."""
-    blobs = compose.open_blobs(config)
-    inbox = compose.open_inbox(config, blobs)
-    with contextlib.closing(compose.open_journal(config)) as journal:
-        beat = Beat(journal, f"index {owner_of(config, os.getpid())}", journal.now)
-        beat.step()
-        clock = Clock([Tick(stage=beat, every=_BEAT_EVERY), Tick(stage=Swept(blobs), every=_SWEEP_COPIES_EVERY)])
-        with (
-            contextlib.closing(compose.local_bell(config, "flow")) as bell,
-            contextlib.closing(compose.bell(config, "flow")) as others,
-            _telling(config, journal, inbox),
-        ):
-            clock.start()
-            ready()
-            try:
-                turn([Ringing(_index(config, journal, inbox, blobs), others)], bell.wait, stop)
-            finally:
-                clock.stop()
-
-
 def _old_marks(config: Config, journal: Journal, blobs: Blobs) -> Stage:
     return OldMarks(blobs, journal.now, keep=config.store.keep_headers)
-
-
-def _index(config: Config, journal: Journal, inbox: Inbox, blobs: Blobs) -> Stage:
-    paced = Paced(Index(journal, inbox, blobs, config, journal.now), every_s=_INDEX_EVERY_S)
-    # of the families that share a host's spool one empties it
-    return Alone(paced, make_run_folder(config) / "spool.lock")
 
 
 def _horizon(config: Config, journal: Journal, inbox: Inbox) -> Callable[[], datetime | None]:
@@ -141,22 +111,3 @@ def _horizon(config: Config, journal: Journal, inbox: Inbox) -> Callable[[], dat
         return journaled_until(journal, inbox)
 
     return Everywhere(journal, here, host_of(config)) if shares_journal(config) else here
-
-
-@contextlib.contextmanager
-def _telling(config: Config, journal: Journal, inbox: Inbox) -> Iterator[None]:
-    """Tell other hosts how far this one's spool is journaled, where there may be any."""
-    if not shares_journal(config):
-        yield
-        return
-    telling = Telling(journal, inbox, host_of(config))
-    with contextlib.suppress(JournalError):  # it is told again in a second
-        telling.step()
-    # a clock of its own: a sweep that takes long must not make this host look dead
-    clock = Clock([Tick(stage=telling, every=_TELL_EVERY)])
-    clock.start()
-    try:
-        yield
-    finally:
-        clock.stop()
-        telling.leave()

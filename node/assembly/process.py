@@ -55,7 +55,8 @@ def _run(stage: str, config: Config, port: int | None, stop: threading.Event) ->
 
         work(config, stop, ready=_ready)
     else:
-        from node.assembly.flow import flow, index
+        from node.assembly.flow import flow
+        from node.assembly.index import index
 
         (flow if stage == "flow" else index)(config, stop, ready=_ready)
 

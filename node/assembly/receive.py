@@ -17,7 +17,7 @@ def receive(config: Config, port: int | None, stop: threading.Event, *, ready: C
     if port is not None:
         config = replace(config, node=replace(config.node, port=port))
     inbox = compose.open_intake(config)
-    bell = compose.local_bell(config, "flow")  # who empties the spool is on this host, and needs no database to be woken
+    bell = compose.local_bell(config, "index")  # who empties the spool is on this host, and needs no database to be woken
     listener = Listener(config, inbox, on_kept=bell.ring)
     listener.start()
     ready(port=listener.port)

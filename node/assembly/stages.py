@@ -30,26 +30,35 @@ class Ringing:
 
 
 class Paced:
-    """A stage that lets work gather: a step that follows a busy one waits until `every_s` have passed since that began.
+    """A stage that lets work gather while it streams in: a step that follows a busy one waits a while since that began.
 
-    A journal commit costs a flush however many instances it holds, and the receiver wants the disk too.
+    A step costs a commit, which is a flush, however little it moves, and the receiver wants the disk and the processor too. Where little
+    comes it follows soon; a step that moved `full` is behind, and the next one follows at once.
+
+    Parameters
+    ----------
+    every_s, stream_every_s
+        The pace behind a step that moved little, and behind one that moved `stream` or more.
     """
 
-    def __init__(self, stage: Stage, *, every_s: float) -> None:
+    def __init__(self, stage: Stage, *, every_s: float, stream_every_s: float, stream: int, full: int) -> None:
         self.name = stage.name
         self._stage = stage
         self._every_s = every_s
-        self._busy_since = float("-inf")
+        self._stream_every_s = stream_every_s
+        self._stream = stream
+        self._full = full
+        self._next = float("-inf")
 
     def step(self) -> int:
         """Step the stage, not sooner than its pace allows."""
-        early_s = self._busy_since + self._every_s - time.monotonic()
+        early_s = self._next - time.monotonic()
         if early_s > 0:
             time.sleep(early_s)
         began = time.monotonic()
         moved = self._stage.step()
-        if moved:
-            self._busy_since = began
+        if 0 < moved < self._full:
+            self._next = began + (self._stream_every_s if moved >= self._stream else self._every_s)
         return moved
 
 

@@ -76,19 +76,23 @@ def read_header(source: Path | BinaryIO | bytes) -> tuple[Identity, Header]:
     """
     if not isinstance(source, Path):
         return parse(take_apart(source if isinstance(source, bytes) else source.read()))
-    with mapped(source) as content:
+    with mapped(source) as (content, _):
         return parse(take_apart(content))
 
 
 @contextmanager
-def mapped(path: Path) -> Iterator[Buffer]:
-    """The bytes of a file without reading it: a header lies in its first pages, whatever its size."""
-    with path.open("rb") as file:
-        if os.fstat(file.fileno()).st_size == 0:
-            yield b""  # nothing cannot be mapped
+def mapped(path: Path) -> Iterator[tuple[Buffer, float]]:
+    """The bytes of a file without reading it (a header lies in its first pages, whatever its size), and when it was written."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        status = os.fstat(fd)
+        if status.st_size == 0:
+            yield b"", status.st_mtime  # nothing cannot be mapped
             return
-        with mmap(file.fileno(), 0, access=ACCESS_READ) as content:
-            yield content
+        with mmap(fd, status.st_size, access=ACCESS_READ) as content:
+            yield content, status.st_mtime
+    finally:
+        os.close(fd)
 
 
 def parse(file: Part10) -> tuple[Identity, Header]:

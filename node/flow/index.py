@@ -7,7 +7,8 @@ stands and whose blob does not is moved, one whose blob stands is a duplicate.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from mmap import MADV_DONTNEED, mmap
 from pathlib import Path
 
 from inference.errors import InputError
@@ -25,7 +26,15 @@ from node.observe import metrics
 from node.observe.events import alarm, event, trace
 from node.settings.config import Config, Peer, Scope, Settle
 
-_BATCH = 200
+BATCH = 500
+"""Entries that one step takes at most."""
+_BATCH_BYTES = 256 << 20
+"""A step begins no further entry behind so many bytes: what was read of large ones is seen before the next are."""
+_PASS_BYTES = 16 << 20
+"""A file is mapped as a whole, but no more of it is held in memory at a time."""
+_LATE_MOST = timedelta(seconds=1)
+"""Quiet windows begin when instances came, not when they were journaled; but no more than so long before, because a node that was down
+could not be sent to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +53,10 @@ class _Arrived:
     def settle(self) -> Settle:
         """How arrivals of its sender settle."""
         return Settle() if self.peer is None else self.peer.settle
+
+    def due_at(self, now: datetime) -> datetime:
+        """When its arrival is complete if nothing follows."""
+        return min(now, max(self.received_at, now - _LATE_MOST)) + self.settle.quiet
 
 
 @dataclass(slots=True)
@@ -72,11 +85,14 @@ class Index:
         self._senders = Senders(config)
 
     def step(self) -> int:
-        """Index up to 200 entries; how many left the inbox."""
+        """Index up to `BATCH` entries; how many left the inbox."""
         now = self._clock()
         arrived: dict[str, _Arrived] = {}
         done = 0
-        for entry in self._inbox.waiting(_BATCH):
+        read_bytes = 0
+        for entry in self._inbox.waiting(BATCH):
+            if read_bytes > _BATCH_BYTES:
+                break
             try:
                 one = self._read(entry)
             except FileNotFoundError:
@@ -92,6 +108,7 @@ class Index:
                 self._set_aside(entry, NotUnderstood(f"it cannot be understood: {type(defect).__name__}"), now)
                 done += 1
                 continue
+            read_bytes += one.size
             # the second copy of an instance waits for the next step, where the first has its row
             arrived.setdefault(one.identity.sop_instance_uid, one)
         if not arrived:
@@ -101,7 +118,7 @@ class Index:
         return done + len(arrived)
 
     def _read(self, entry: Path) -> _Arrived:
-        with mapped(entry) as content:
+        with mapped(entry) as (content, written_at):
             identity, header = parse(take_apart(content))
             digest = _digest(content, identity.dataset_offset)
             size = len(content)
@@ -111,7 +128,7 @@ class Index:
             header=header,
             digest=digest,
             size=size,
-            received_at=self._journal.at(entry.stat().st_mtime),
+            received_at=self._journal.at(written_at),
             peer=self._senders.peer(identity.calling_ae, identity.address),
         )
 
@@ -152,7 +169,7 @@ class Index:
                 peer=None if one.peer is None else one.peer.name,
                 called_ae=one.identity.called_ae,
                 scope_series=one.settle.scope is Scope.SERIES,
-                due_at=now + one.settle.quiet,
+                due_at=one.due_at(now),
                 restored=restored,
             )
         )
@@ -170,7 +187,7 @@ class Index:
                 instance=instance,
                 opens=not conflict,
                 scope_series=one.settle.scope is Scope.SERIES,
-                due_at=now + one.settle.quiet,
+                due_at=one.due_at(now),
                 replaces=None if conflict or before is None else before.id,
             )
         )
@@ -260,8 +277,14 @@ def _blob_after(blob: str) -> str:
 
 
 def _digest(content: Buffer, offset: int) -> str:
-    with memoryview(content) as whole, whole[offset:] as dataset:
-        return hashlib.sha256(dataset).hexdigest()
+    digest = hashlib.sha256()
+    with memoryview(content) as whole:
+        for start in range(0, len(content), _PASS_BYTES):
+            with whole[max(start, offset) : start + _PASS_BYTES] as part:
+                digest.update(part)
+            if isinstance(content, mmap) and len(content) > _PASS_BYTES:
+                content.madvise(MADV_DONTNEED, start, min(_PASS_BYTES, len(content) - start))  # it stays in the system's cache
+    return digest.hexdigest()
 
 
 def _readable(path: Path) -> bool:
@@ -277,7 +300,7 @@ def _tell(entry: Path, defect: Exception) -> None:
 
 def _sender(entry: Path) -> str:
     try:
-        with mapped(entry) as content:
+        with mapped(entry) as (content, _):
             told = sender(take_apart(content))
     except (InputError, ValueError, LookupError, ArithmeticError, TypeError):  # it is set aside for not being readable
         return ""

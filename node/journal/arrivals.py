@@ -205,7 +205,8 @@ def _open_arrival(connection: Connection, key: _Key, called_ae: str, now: dateti
 
 
 def _join(connection: Connection, arrival: int, instances: Sequence[int], received: int, due: int) -> None:
-    inside = set(connection.execute(select(_member.instance_id).where(_member.arrival_id == arrival)).scalars())
+    here = (_member.arrival_id == arrival, _member.instance_id.in_(instances))
+    inside = set(connection.execute(select(_member.instance_id).where(*here)).scalars()) if instances else set()
     fresh = [{"arrival_id": arrival, "instance_id": one} for one in dict.fromkeys(instances) if one not in inside]
     if fresh:
         connection.execute(insert(schema.arrival_instance), fresh)

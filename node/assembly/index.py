@@ -1,0 +1,106 @@
+"""Emptying the spool of this host into the journal: a thread of the flow process, or the index process of a host that only receives."""
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+from node.assembly import compose
+from node.assembly.horizon import Telling
+from node.assembly.hosts import host_of, make_run_folder, owner_of
+from node.assembly.roles import shares_journal
+from node.assembly.stages import Alone, Beat, Paced, Ringing, Swept
+from node.blobs.port import Blobs, Inbox
+from node.domain.errors import JournalError
+from node.flow.clock import Clock, Tick, turn
+from node.flow.index import BATCH, Index
+from node.flow.port import Stage
+from node.journal.bell import AnyBell
+from node.journal.port import Journal
+from node.settings.config import Config
+
+_BEAT_EVERY = timedelta(seconds=10)
+_SWEEP_COPIES_EVERY = timedelta(minutes=10)
+_TELL_EVERY = timedelta(seconds=1)
+_EVERY_S = 0.1
+_STREAM_EVERY_S = 0.5
+"""Half a second of what streams in costs a third of the processor time of five tenths of a second, and people see a study soon enough."""
+_STREAM = 20
+
+
+def index(config: Config, stop: threading.Event, *, ready: Callable[..., None]) -> None:
+    """Bring what this host receives to the blobs and into the journal, until `stop`, and do nothing else."""
+    blobs = compose.open_blobs(config)
+    inbox = compose.open_inbox(config, blobs)
+    with contextlib.closing(compose.open_journal(config)) as journal:
+        beat = Beat(journal, f"index {owner_of(config, os.getpid())}", journal.now)
+        beat.step()
+        clock = Clock([Tick(stage=beat, every=_BEAT_EVERY), Tick(stage=Swept(blobs), every=_SWEEP_COPIES_EVERY)])
+        with (
+            contextlib.closing(compose.local_bell(config, "index")) as bell,
+            contextlib.closing(compose.bell(config, "flow")) as others,
+            telling(config, journal, inbox),
+        ):
+            clock.start()
+            ready()
+            try:
+                turn([Ringing(_stage(config, journal, inbox, blobs), others)], bell.wait, stop)
+            finally:
+                clock.stop()
+
+
+@contextlib.contextmanager
+def indexing(config: Config, journal: Journal, inbox: Inbox, blobs: Blobs, others: AnyBell, stop: threading.Event) -> Iterator[None]:
+    """Do the same in a thread beside the block, until its end, and ring `others` when something came.
+
+    A defect in the thread sets `stop`, which is to end the block, and is raised there: the process ends as if the block had it.
+    """
+    defects: list[BaseException] = []
+    done = threading.Event()
+
+    def run() -> None:
+        try:
+            turn([Ringing(stage, others)], bell.wait, done)
+        except BaseException as defect:
+            defects.append(defect)
+            stop.set()
+
+    stage = _stage(config, journal, inbox, blobs)
+    with contextlib.closing(compose.local_bell(config, "index")) as bell:
+        thread = threading.Thread(target=run, name="index")
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+    if defects:
+        raise defects[0]
+
+
+@contextlib.contextmanager
+def telling(config: Config, journal: Journal, inbox: Inbox) -> Iterator[None]:
+    """Tell other hosts how far this one's spool is journaled, where there may be any."""
+    if not shares_journal(config):
+        yield
+        return
+    horizon = Telling(journal, inbox, host_of(config))
+    with contextlib.suppress(JournalError):  # it is told again in a second
+        horizon.step()
+    # a clock of its own: a sweep that takes long must not make this host look dead
+    clock = Clock([Tick(stage=horizon, every=_TELL_EVERY)])
+    clock.start()
+    try:
+        yield
+    finally:
+        clock.stop()
+        horizon.leave()
+
+
+def _stage(config: Config, journal: Journal, inbox: Inbox, blobs: Blobs) -> Stage:
+    paced = Paced(
+        Index(journal, inbox, blobs, config, journal.now), every_s=_EVERY_S, stream_every_s=_STREAM_EVERY_S, stream=_STREAM, full=BATCH
+    )
+    # of the families that share a host's spool one empties it
+    return Alone(paced, make_run_folder(config) / "spool.lock")
