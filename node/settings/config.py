@@ -10,6 +10,7 @@ from node.domain.commitment import Commitment
 from node.domain.profile import VIEWER, Profile
 from node.domain.route import Route
 from node.domain.window import Window
+from node.settings.security import CertificateRule, PeerTls, TlsListener, User
 
 
 class Scope(StrEnum):
@@ -63,16 +64,25 @@ class Settle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What one peer may take of the listener. `syntaxes` None accepts every standard transfer syntax (UIDs otherwise)."""
+    """What one peer may take of the listener. `syntaxes` None accepts every standard transfer syntax (UIDs otherwise).
+
+    Rates that are None are not limited. Associations above theirs are rejected for the moment; what comes faster than the others is slowed down.
+    """
 
     associations: int = 10
     max_pdu: int = 131072
     syntaxes: tuple[str, ...] | None = None
+    associations_per_minute: int | None = None
+    instances_per_second: int | None = None
+    bytes_per_second: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
-    """A DICOM application entity that the node knows. `host` is checked at admission; `port` 0 means it does not listen."""
+    """A DICOM application entity that the node knows. `host` is checked at admission; `port` 0 means it does not listen.
+
+    `certificate` and `user` are what it must show when it calls; `tls` is how the node calls it, and `login` what the node tells it then.
+    """
 
     name: str
     ae_title: str
@@ -81,18 +91,26 @@ class Peer:
     may: frozenset[May] = frozenset({May.STORE, May.ECHO})
     settle: Settle = Settle()
     limits: Limits = Limits()
+    tls: PeerTls | None = None
+    certificate: CertificateRule | None = None
+    user: User | None = None
+    login: User | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
     """The listener. `strangers` True admits calling AE titles that are no peer (a laboratory's setting; settle and limits default).
+    `plain` False: nothing listens on host and port, TLS alone is accepted. `connections_per_address` bounds those that are not admitted yet.
     `metrics_host` None: no page for Prometheus."""
 
     ae_titles: tuple[str, ...] = ("HILUM",)
     host: str = "127.0.0.1"
     port: int = 11112
+    plain: bool = True
+    tls: TlsListener | None = None
     strangers: bool = False
     max_associations: int = 40
+    connections_per_address: int = 64
     acse_timeout: timedelta = timedelta(seconds=10)
     dimse_timeout: timedelta = timedelta(seconds=60)
     idle_timeout: timedelta = timedelta(seconds=60)
