@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def local_bell(config: Config, name: str) -> "Bell":
-    """The bell at which the processes of stage `name` ("index", "flow", "work") of this host wait; ringing it needs nothing but this host."""
+    """The bell at which the processes of stage `name` ("index", "flow", "work") of this host wait; ringing needs nothing but this host."""
     from node.assembly import hosts
     from node.assembly.bell import Bell
 

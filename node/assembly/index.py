@@ -4,6 +4,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 from node.assembly import compose
@@ -56,27 +57,19 @@ def indexing(config: Config, journal: Journal, inbox: Inbox, blobs: Blobs, other
 
     A defect in the thread sets `stop`, which is to end the block, and is raised there: the process ends as if the block had it.
     """
-    defects: list[BaseException] = []
     done = threading.Event()
-
-    def run() -> None:
-        try:
-            turn([Ringing(stage, others)], bell.wait, done)
-        except BaseException as defect:
-            defects.append(defect)
-            stop.set()
-
-    stage = _stage(config, journal, inbox, blobs)
-    with contextlib.closing(compose.local_bell(config, "index")) as bell:
-        thread = threading.Thread(target=run, name="index")
-        thread.start()
+    stage = Ringing(_stage(config, journal, inbox, blobs), others)
+    with (
+        contextlib.closing(compose.local_bell(config, "index")) as bell,
+        ThreadPoolExecutor(max_workers=1, thread_name_prefix="index") as beside,
+    ):
+        turning = beside.submit(turn, [stage], bell.wait, done)
+        turning.add_done_callback(lambda _: stop.set())  # before the block is done it ends by a defect only
         try:
             yield
         finally:
             done.set()
-            thread.join()
-    if defects:
-        raise defects[0]
+        turning.result()
 
 
 @contextlib.contextmanager
