@@ -1,22 +1,20 @@
 """Which SOP classes a peer takes in which transfer syntaxes: asked on associations on which nothing is sent."""
 
 from collections.abc import Callable, Collection, Sequence
-from contextlib import AbstractContextManager
-from typing import TypeAlias
-
-from pynetdicom.association import Association
-from pynetdicom.presentation import PresentationContext, build_context
-from pynetdicom.sop_class import Verification
+from typing import Final, TypeAlias
 
 from node.dimse.errors import PeerAway, PeerRefuses, PeerRejected
 from node.dimse.outgoing import MOST_CONTEXTS
 from node.domain.context import Context
 
-Associate: TypeAlias = Callable[[Sequence[PresentationContext]], AbstractContextManager[Association]]
+VERIFICATION: Final = Context(sop_class_uid="1.2.840.10008.1.1", transfer_syntax_uid="1.2.840.10008.1.2")
+"""C-ECHO in the default transfer syntax, which every application entity has (PS3.5 10.1)."""
+
+Associate: TypeAlias = Callable[[Sequence[Context]], Collection[Context]]
 
 
 def accepted_contexts(associate: Associate, contexts: Collection[Context]) -> frozenset[Context]:
-    """What a peer accepts of these; `associate` opens an association at it.
+    """What a peer accepts of these; `associate` opens an association at it, says what was accepted, and releases it.
 
     Each is asked for in a presentation context of its own: of several syntaxes in one, a peer would pick one and say nothing of the others
     (PS3.8 9.3.3.2).
@@ -33,14 +31,8 @@ def accepted_contexts(associate: Associate, contexts: Collection[Context]) -> fr
 
 def _accepted(associate: Associate, asked: Sequence[Context]) -> set[Context]:
     # with Verification, which every peer has: some reject an association of which they would take nothing (PS3.8 9.3.4 lets them)
-    offered = [build_context(Verification), *(build_context(one.sop_class_uid, one.transfer_syntax_uid) for one in asked)]
     try:
-        with associate(offered) as association:
-            taken = {
-                Context(sop_class_uid=str(one.abstract_syntax), transfer_syntax_uid=str(one.transfer_syntax[0]))
-                for one in association.accepted_contexts
-            }
-            return taken & set(asked)
+        return set(associate([VERIFICATION, *asked])) & set(asked)
     except PeerRefuses:
         return set()  # the association came about, with nothing in it
     except (PeerAway, PeerRejected):
@@ -55,9 +47,9 @@ def _accepted(associate: Associate, asked: Sequence[Context]) -> set[Context]:
 
 def _answers(associate: Associate) -> bool:
     try:
-        with associate([build_context(Verification)]):
-            return True
+        associate([VERIFICATION])
     except PeerRefuses:
         return True
     except (PeerAway, PeerRejected):
         return False
+    return True

@@ -1,53 +1,80 @@
-"""Counting a study's or series' instances at a peer by C-FIND (study root), for peers that count and for those that only list."""
+"""Asking a peer what it holds by C-FIND (study root): how many instances, for peers that count and for those that only list; and which."""
+
+from collections.abc import Callable
+from io import BytesIO
+from typing import TypeAlias
 
 from pydicom.dataset import Dataset
-from pynetdicom.association import Association
-from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind
+
+from node.dimse.sending.association import Association, Ended
+from node.domain.context import Context
+
+FIND = Context(sop_class_uid="1.2.840.10008.5.1.4.1.2.2.1", transfer_syntax_uid="1.2.840.10008.1.2")
+"""Study Root Query/Retrieve Information Model - FIND (PS3.4 C.6.2) in the default transfer syntax."""
+
+Find: TypeAlias = Callable[[str, dict[str, str]], list[Dataset] | None]
 
 
-def count_instances(association: Association, study: str, series: str | None) -> int | None:
+def finding(association: Association) -> Find:
+    """C-FINDs over one association; a question that is not answered to its end has no matches, nor have those after it."""
+
+    def find(level: str, keys: dict[str, str]) -> list[Dataset] | None:
+        from pynetdicom.dsutils import decode, encode
+
+        if not association.open or FIND not in association.contexts:
+            return None
+        query = Dataset()
+        query.QueryRetrieveLevel = level
+        for keyword, value in keys.items():
+            setattr(query, keyword, value or None)
+        encoded = encode(query, True, True)
+        try:
+            matches = association.find(association.contexts[FIND], FIND.sop_class_uid, encoded or b"")
+            return None if matches is None else [decode(BytesIO(match), True, True) for match in matches]
+        except Ended:
+            return None
+        # what pydicom raises at a match that is none is whatever comes first
+        except (AttributeError, ValueError, KeyError, NotImplementedError, EOFError, TypeError, OSError):
+            association.abort()
+            return None
+
+    return find
+
+
+def count_instances(find: Find, study: str, series: str | None) -> int | None:
     """The peer's number of instances: by its own count, else by counting its matches; None when it cannot say or knows none."""
     if series is None:
-        return _number(association, "STUDY", "NumberOfStudyRelatedInstances", StudyInstanceUID=study) or _by_series(association, study)
-    found = _number(association, "SERIES", "NumberOfSeriesRelatedInstances", StudyInstanceUID=study, SeriesInstanceUID=series)
-    return found or _by_images(association, study, series)
+        return _number(find, "STUDY", "NumberOfStudyRelatedInstances", StudyInstanceUID=study) or _by_series(find, study)
+    found = _number(find, "SERIES", "NumberOfSeriesRelatedInstances", StudyInstanceUID=study, SeriesInstanceUID=series)
+    return found or _by_images(find, study, series)
 
 
-def _number(association: Association, level: str, keyword: str, **keys: str) -> int | None:
-    matches = _find(association, level, {**keys, keyword: ""})
+def holds_instance(find: Find, study: str, series: str, instance: str) -> bool:
+    """Whether the peer lists the instance; False when it cannot say.
+
+    The keys of the levels above go along: PS3.4 C.4.1.2.2.1 has them for a peer that searches level by level.
+    """
+    matches = find("IMAGE", {"StudyInstanceUID": study, "SeriesInstanceUID": series, "SOPInstanceUID": instance})
+    return any(str(match.get("SOPInstanceUID", "")) == instance for match in matches or ())
+
+
+def _number(find: Find, level: str, keyword: str, **keys: str) -> int | None:
+    matches = find(level, {**keys, keyword: ""})
     numbers = [match.get(keyword) for match in matches or ()]
     return int(numbers[0]) if len(numbers) == 1 and numbers[0] else None
 
 
-def _by_series(association: Association, study: str) -> int | None:
-    matches = _find(association, "SERIES", {"StudyInstanceUID": study, "SeriesInstanceUID": "", "NumberOfSeriesRelatedInstances": ""})
+def _by_series(find: Find, study: str) -> int | None:
+    matches = find("SERIES", {"StudyInstanceUID": study, "SeriesInstanceUID": "", "NumberOfSeriesRelatedInstances": ""})
     total = 0
     for match in matches or ():
-        number = match.get("NumberOfSeriesRelatedInstances") or _by_images(association, study, str(match.get("SeriesInstanceUID", "")))
+        number = match.get("NumberOfSeriesRelatedInstances") or _by_images(find, study, str(match.get("SeriesInstanceUID", "")))
         if not number:
             return None
         total += int(number)
     return total or None
 
 
-def _by_images(association: Association, study: str, series: str) -> int | None:
+def _by_images(find: Find, study: str, series: str) -> int | None:
     keys = {"StudyInstanceUID": study, "SeriesInstanceUID": series, "SOPInstanceUID": ""}
-    return len(_find(association, "IMAGE", keys) or ()) or None if series else None
-
-
-def _find(association: Association, level: str, keys: dict[str, str]) -> list[Dataset] | None:
-    """The matches of one C-FIND; None when it did not end with success."""
-    if not association.is_established:
-        return None
-    query = Dataset()
-    query.QueryRetrieveLevel = level
-    for keyword, value in keys.items():
-        setattr(query, keyword, value or None)
-    matches = []
-    for status, match in association.send_c_find(query, StudyRootQueryRetrieveInformationModelFind):
-        code = status.get("Status")
-        if code in (0xFF00, 0xFF01) and match is not None:
-            matches.append(match)
-        elif code != 0x0000:
-            return None
-    return matches
+    return len(find("IMAGE", keys) or ()) or None if series else None

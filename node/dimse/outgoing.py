@@ -1,19 +1,26 @@
 """Files on their way to a peer: who each instance is, the presentation contexts that a batch of them needs, and the fallback syntaxes."""
 
+import os
+import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
+from typing import Final
 
 from pydicom import dcmread, uid
 from pydicom.errors import InvalidDicomError
 from pynetdicom.dsutils import encode, split_dataset
-from pynetdicom.presentation import PresentationContext, build_context
 
 from node.dimse.errors import NotAFile
+from node.domain.context import Context
 
-MOST_CONTEXTS = 128  # PS3.8 9.3.2.2: odd numbers from 1 to 255
-_UNCOMPRESSED = (uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian)
+MOST_CONTEXTS: Final = 128  # PS3.8 9.3.2.2: odd numbers from 1 to 255
+_UNCOMPRESSED: Final = (str(uid.ExplicitVRLittleEndian), str(uid.ImplicitVRLittleEndian))
+_FIRST_READ_BYTES: Final = 4096
+_META_BYTES: Final = 1 << 20
+"""More than any file meta information has; what claims more is left to pydicom to judge."""
+_LONG_VRS: Final = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
+_SOP_CLASS, _SOP_INSTANCE, _SYNTAX = 0x0002, 0x0003, 0x0010
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +43,58 @@ def outgoing(path: Path) -> Outgoing:
         The file cannot be read or is no Part 10 file, or its meta information does not say what it holds.
     """
     try:
+        return _plain(path) or _by_pydicom(path)
+    except OSError as unreadable:
+        raise NotAFile(f"{path}: {unreadable.strerror}") from unreadable
+
+
+def _plain(path: Path) -> Outgoing | None:
+    """What nearly every file gives with one read; None where anything is unusual."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        begins = os.read(descriptor, _FIRST_READ_BYTES)
+        if begins[128:140] != b"DICM\x02\x00\x00\x00UL\x04\x00" or len(begins) < 144:
+            return None
+        end = 144 + int(struct.unpack_from("<L", begins, 140)[0])
+        if end > _META_BYTES:
+            return None
+        if end + 2 > len(begins):
+            begins += os.pread(descriptor, end + 2 - len(begins), len(begins))
+    finally:
+        os.close(descriptor)
+    # a group length that leaves elements of the group out would let them go over the wire
+    if len(begins) < end or begins[end : end + 2] == b"\x02\x00" or (found := meta_texts(begins[144:end])) is None:
+        return None
+    sop_class, instance, syntax = found
+    return Outgoing(path=path, sop_instance_uid=instance, sop_class_uid=sop_class, transfer_syntax_uid=syntax, offset=end)
+
+
+def meta_texts(meta: bytes) -> tuple[str, str, str] | None:
+    """SOP class, SOP instance and transfer syntax of the elements behind the group length; None unless each stands there, plainly."""
+    found: dict[int, str] = {}
+    at = 0
+    while at + 8 <= len(meta):
+        group, element, vr, length = struct.unpack_from("<HH2sH", meta, at)
+        at += 8
+        if vr in _LONG_VRS:
+            if at + 4 > len(meta):
+                return None
+            length = int(struct.unpack_from("<L", meta, at)[0])
+            at += 4
+        if group != 2 or at + length > len(meta):
+            return None
+        if element in (_SOP_CLASS, _SOP_INSTANCE, _SYNTAX):
+            found[element] = meta[at : at + length].decode("ascii", "replace").strip("\0 ")
+        at += length
+    texts = tuple(found.get(element, "") for element in (_SOP_CLASS, _SOP_INSTANCE, _SYNTAX))
+    # a value that pydicom would read otherwise, or complain of, is its to judge
+    if at != len(meta) or not all(text and set(text) <= set("0123456789.") for text in texts):
+        return None
+    return texts[0], texts[1], texts[2]
+
+
+def _by_pydicom(path: Path) -> Outgoing:
+    try:
         meta, offset = split_dataset(path)
         return Outgoing(
             path=path,
@@ -44,53 +103,41 @@ def outgoing(path: Path) -> Outgoing:
             transfer_syntax_uid=str(meta.TransferSyntaxUID),
             offset=offset,
         )
-    except OSError as unreadable:
-        raise NotAFile(f"{path}: {unreadable.strerror}") from unreadable
     # what pydicom raises at garbage is whatever comes first
     except (InvalidDicomError, AttributeError, ValueError, KeyError, NotImplementedError, EOFError, TypeError) as wrong:
         raise NotAFile(f"{path} is no DICOM file with file meta information") from wrong
 
 
-def batches(instances: Sequence[Outgoing]) -> Iterator[tuple[list[PresentationContext], list[Outgoing]]]:
+def batches(instances: Sequence[Outgoing]) -> Iterator[tuple[list[Context], list[Outgoing]]]:
     """Split into what one association can negotiate for; the order stays.
 
     For each SOP class and transfer syntax there are one context with that syntax alone, so that what is accepted goes out as it is,
-    and one with the uncompressed syntaxes for peers that take only those.
+    and one for each uncompressed syntax, for peers that take only those.
     """
-    contexts: dict[tuple[str, tuple[str, ...]], PresentationContext] = {}
+    contexts: dict[Context, None] = {}
     batch: list[Outgoing] = []
     for instance in instances:
-        wanted = {key: build_context(key[0], list(key[1])) for key in _keys(instance)}
+        wanted = dict.fromkeys(contexts_for(instance))
         if len(contexts.keys() | wanted.keys()) > MOST_CONTEXTS:
-            yield list(contexts.values()), batch
+            yield list(contexts), batch
             contexts, batch = {}, []
-        contexts = wanted | contexts
+        contexts |= wanted
         batch.append(instance)
     if batch:
-        yield list(contexts.values()), batch
+        yield list(contexts), batch
 
 
-def _keys(instance: Outgoing) -> list[tuple[str, tuple[str, ...]]]:
+def contexts_for(instance: Outgoing) -> list[Context]:
+    """In what an instance may be sent, the best first: its own syntax, then the uncompressed ones."""
     own = instance.transfer_syntax_uid
-    keys: list[tuple[str, tuple[str, ...]]] = [(instance.sop_class_uid, (own,))]
+    syntaxes = [own]
     # video has no uncompressed form that anybody would want
     if not own.startswith("1.2.840.10008.1.2.4.10"):
-        keys += [(instance.sop_class_uid, (str(syntax),)) for syntax in _UNCOMPRESSED if syntax != own]
-    return keys
+        syntaxes += [syntax for syntax in _UNCOMPRESSED if syntax != own]
+    return [Context(sop_class_uid=instance.sop_class_uid, transfer_syntax_uid=syntax) for syntax in syntaxes]
 
 
-def context_for(instance: Outgoing, accepted: Sequence[PresentationContext]) -> tuple[int, str] | None:
-    """Number and transfer syntax of the accepted context for an instance: its own syntax if possible; None if the peer takes neither."""
-    syntaxes = {
-        str(context.transfer_syntax[0]): context.context_id for context in accepted if context.abstract_syntax == instance.sop_class_uid
-    }
-    for syntax in (instance.transfer_syntax_uid, *_UNCOMPRESSED):
-        if syntax in syntaxes:
-            return int(syntaxes[syntax]), str(syntax)
-    return None
-
-
-def transcoded(instance: Outgoing, syntax: str) -> BytesIO:
+def transcoded(instance: Outgoing, syntax: str) -> bytes:
     """The data set in an uncompressed syntax, decoded if need be; it stays the same instance.
 
     Raises
@@ -103,9 +150,9 @@ def transcoded(instance: Outgoing, syntax: str) -> BytesIO:
         dataset = dcmread(instance.path)
         if uid.UID(instance.transfer_syntax_uid).is_compressed and "PixelData" in dataset:
             dataset.decompress(generate_instance_uid=False)
-        data = encode(dataset, target.is_implicit_VR, target.is_little_endian, False)
+        data: bytes | None = encode(dataset, target.is_implicit_VR, target.is_little_endian, False)
     except (OSError, InvalidDicomError, AttributeError, ValueError, KeyError, NotImplementedError, RuntimeError, TypeError) as undecodable:
         raise NotAFile(f"{instance.path} cannot be brought into {target.name}: {undecodable}") from undecodable
     if data is None:
         raise NotAFile(f"{instance.path} cannot be brought into {target.name}")
-    return BytesIO(data)
+    return data

@@ -158,6 +158,17 @@ def echo_request(message_id: int) -> bytes:
     )
 
 
+def find_request(message_id: int, *, sop_class_uid: str, priority: int = 0) -> bytes:
+    """A C-FIND-RQ (PS3.7 9.3.2.1); its identifier follows."""
+    return _whole(
+        _text(0x0002, sop_class_uid, b"\0")
+        + _number(0x0100, Field.C_FIND_RQ)
+        + _number(0x0110, message_id)
+        + _number(0x0700, priority)
+        + _number(0x0800, 1)
+    )
+
+
 def echo_response(message_id: int, *, status: int = 0x0000) -> bytes:
     """A C-ECHO-RSP (PS3.7 9.3.5.2)."""
     return response(Field.C_ECHO_RSP, message_id, sop_class_uid=_VERIFICATION, status=status)

@@ -1,0 +1,341 @@
+"""One association that this node requests: opened, used by one thread at a time for C-STORE and C-ECHO, released or aborted (PS3.8)."""
+
+import contextlib
+import ssl
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from node.dimse.claim import UserIdentity
+from node.dimse.errors import PeerAway, PeerRefuses, PeerRejected
+from node.dimse.sending.connection import Connection, ConnectionLost, Pdu, TooLong
+from node.dimse.sending.incoming import Incoming
+from node.dimse.sending.negotiation import Agreed, accepted, request
+from node.dimse.sending.parcel import Ready
+from node.dimse.wire import command, pdu
+from node.dimse.wire.pdu import AbortReason, AbortSource, Malformed, PduType
+from node.domain.context import Context
+
+MAX_PDU: Final = 131072
+"""What a peer may send at once; answers have a few hundred bytes."""
+_ASSOCIATE_BYTES: Final = 1 << 20  # more than 128 presentation contexts take
+_SLACK_BYTES: Final = 1024
+_LAST_WORD_S: Final = 1.0
+_REASONS: Final = {
+    (1, 1): "no reason given",
+    (1, 2): "application context name not supported",
+    (1, 3): "calling AE title not recognised",
+    (1, 7): "called AE title not recognised",
+    (2, 1): "no reason given",
+    (2, 2): "protocol version not supported",
+    (3, 1): "temporary congestion",
+    (3, 2): "local limit exceeded",
+}
+"""Source and diagnostic of an A-ASSOCIATE-RJ (PS3.8 table 9-21)."""
+_ONLY_FOR_NOW: Final = 2
+_SUCCESS: Final = 0x0000
+_PENDING: Final = (0xFF00, 0xFF01)
+_MOST_MATCHES: Final = 100_000
+_KNOWN: Final = frozenset(int(kind) for kind in PduType)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """How long a peer may take: to accept the connection, the association, and to answer a message (a store: after its last byte)."""
+
+    connect_s: float = 10.0
+    acse_s: float = 15.0
+    dimse_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Called:
+    """Whom to ask for an association, and as whom. `who` is what errors call the peer."""
+
+    who: str
+    host: str
+    port: int
+    called: str
+    calling: str
+    timeouts: Timeouts
+    tls: ssl.SSLContext | None = None
+    identity: UserIdentity | None = None
+
+
+class Ended(Exception):
+    """The association has ended; says how. `late`: no answer came in time, and this side aborted."""
+
+    def __init__(self, how: str, *, late: bool = False) -> None:
+        super().__init__(how)
+        self.late = late
+
+
+class Association:
+    """An established association. Every error ends it; `open` tells whether it still stands."""
+
+    def __init__(self, connection: Connection, offered: Sequence[Context], agreed: Agreed, timeouts: Timeouts) -> None:
+        self.offered = frozenset(offered)
+        self.contexts = agreed.contexts
+        self.most_bytes = agreed.most_bytes
+        self.open = True
+        self._connection = connection
+        self._timeouts = timeouts
+        self._number = 0
+
+    @classmethod
+    def requested(cls, peer: Called, contexts: Sequence[Context]) -> "Association":
+        """Connect and negotiate; at least one context was accepted.
+
+        Raises
+        ------
+        PeerAway, PeerRejected
+            There is no association.
+        PeerRefuses
+            The peer accepts none of the contexts; the association was released.
+        """
+        try:
+            asked = request(calling=peer.calling, called=peer.called, contexts=contexts, most_bytes=MAX_PDU, identity=peer.identity)
+            connection = Connection.to(peer.host, peer.port, timeout_s=peer.timeouts.connect_s, most_bytes=_ASSOCIATE_BYTES, tls=peer.tls)
+        except ssl.SSLError as refused:
+            raise PeerAway(f"{peer.who}: TLS failed: {refused.reason or refused}") from refused
+        except (OSError, ValueError) as away:
+            raise PeerAway(f"{peer.who} cannot be reached: {away}") from away
+        try:
+            agreed = _agreed(connection, asked, contexts, peer)
+        except BaseException:
+            connection.close()
+            raise
+        connection.most_bytes = MAX_PDU + _SLACK_BYTES
+        made = cls(connection, contexts, agreed, peer.timeouts)
+        if not agreed.contexts:
+            made.release()
+            raise PeerRefuses(f"{peer.who} accepts no presentation context")
+        return made
+
+    def echo(self, context_id: int) -> int | None:
+        """The status of a C-ECHO.
+
+        Raises
+        ------
+        Ended
+        """
+        number = self._next()
+        try:
+            self._send([pdu.pack_data(context_id, command.echo_request(number), command=True, last=True)])
+        except ConnectionLost as lost:
+            raise self._over(str(lost)) from lost
+        return self._answer(number, command.Field.C_ECHO_RSP).status
+
+    def store(self, ready: Ready) -> int:
+        """Send a C-STORE; the number to ask `stored` for. With it, the peer has all bytes, or none of the last one's.
+
+        Raises
+        ------
+        Ended
+            The peer cannot have the whole instance.
+        OSError
+            The file cannot be read to its end; the association was aborted, and the peer cannot have the whole instance.
+        """
+        number = self._next()
+        instance = ready.instance
+        asked = command.store_request(number, sop_class_uid=instance.sop_class_uid, sop_instance_uid=instance.sop_instance_uid)
+        ahead: list[bytes | memoryview] = [pdu.pack_data(ready.context_id, asked, command=True, last=True)]
+        try:
+            for pieces in ready.fragments(self.most_bytes):
+                self._send(ahead + pieces)
+                ahead = []
+        except ConnectionLost as lost:
+            raise self._over(self._said() or str(lost)) from lost
+        except OSError:
+            self.abort()
+            raise
+        self._connection.quick()
+        return number
+
+    def stored(self, number: int) -> command.Command:
+        """The answer to the C-STORE of this number, which was the last one sent.
+
+        Raises
+        ------
+        Ended
+            There is none, and the outcome is unknown: the peer may have the instance.
+        """
+        return self._answer(number, command.Field.C_STORE_RSP)
+
+    def find(self, context_id: int, sop_class_uid: str, identifier: bytes) -> list[bytes] | None:
+        """The identifiers of all matches of a C-FIND; None when it did not end with success.
+
+        Raises
+        ------
+        Ended
+            There is no answer, or more matches than anybody can mean.
+        """
+        number = self._next()
+        asked = command.find_request(number, sop_class_uid=sop_class_uid)
+        try:
+            self._send(
+                [
+                    pdu.pack_data(context_id, asked, command=True, last=True),
+                    pdu.pack_data(context_id, identifier, command=False, last=True),
+                ]
+            )
+        except ConnectionLost as lost:
+            raise self._over(str(lost)) from lost
+        matches: list[bytes] = []
+        while True:
+            answer, match = self._message(number, command.Field.C_FIND_RSP)
+            if answer.status not in _PENDING:
+                return matches if answer.status == _SUCCESS else None
+            matches.append(match)
+            if len(matches) > _MOST_MATCHES:
+                self.abort()
+                raise Ended(f"answers with more than {_MOST_MATCHES} matches")
+
+    def stands(self) -> bool:
+        """Whether the peer has neither closed, aborted nor asked to release since it was last heard; nothing may be under way."""
+        if not self.open:
+            return False
+        try:
+            said = self._connection.waiting()
+        except (ConnectionLost, TooLong):
+            self._close()
+            return False
+        if said is not None:
+            self._not_an_answer(said)
+        return self.open
+
+    def release(self) -> None:
+        """End it in order (PS3.8 7.2); a peer that does not answer is left."""
+        if not self.open:
+            return
+        until = time.monotonic() + self._timeouts.acse_s
+        # once it has ended nobody waits for anything more of it
+        with contextlib.suppress(TimeoutError, ConnectionLost, TooLong):
+            self._connection.send([pdu.pack_release_request()], stall_s=self._timeouts.acse_s)
+            while True:
+                said = self._connection.receive(until=until)
+                if said.kind == PduType.RELEASE_RQ:
+                    # a collision: whoever requested the association answers first (PS3.8 9.2.2, Sta 7 to 11)
+                    self._connection.send([pdu.pack_release_reply()], stall_s=self._timeouts.acse_s)
+                elif said.kind != PduType.P_DATA:
+                    break
+        self._close()
+
+    def abort(self, source: AbortSource = AbortSource.USER, reason: AbortReason = AbortReason.NOT_SPECIFIED) -> None:
+        """End it at once (PS3.8 7.3)."""
+        if not self.open:
+            return
+        _try(self._connection, pdu.pack_abort(source, reason))
+        self._close()
+
+    # ---- what comes back
+
+    def _answer(self, number: int, field: command.Field) -> command.Command:
+        answer, data_set = self._message(number, field)
+        if data_set:
+            self.abort()
+            raise Ended("answered something else than was asked")
+        return answer
+
+    def _message(self, number: int, field: command.Field) -> tuple[command.Command, bytes]:
+        """The next message, which must be a response of this kind to the request of this number, and the data set behind its command."""
+        until = time.monotonic() + self._timeouts.dimse_s
+        incoming = Incoming()
+        while True:
+            said = self._received(until)
+            if said.kind != PduType.P_DATA:
+                raise self._not_an_answer(said)
+            try:
+                whole = incoming.take(said.body)
+            except Malformed as malformed:
+                self.abort(AbortSource.PROVIDER, malformed.reason)
+                raise Ended(f"answered what cannot be understood: {malformed}") from malformed
+            if whole is None:
+                continue
+            answer, data_set = whole
+            if answer.field != field or answer.responded_to != number or answer.status is None:
+                self.abort()
+                raise Ended("answered something else than was asked")
+            return answer, data_set
+
+    def _received(self, until: float) -> Pdu:
+        try:
+            return self._connection.receive(until=until)
+        except TimeoutError as late:
+            # an answer that came after this would be taken for the next one's
+            self.abort()
+            raise Ended(f"did not answer within {self._timeouts.dimse_s:g} s", late=True) from late
+        except ConnectionLost as lost:
+            raise self._over(str(lost)) from lost
+        except TooLong as wrong:
+            self.abort(AbortSource.PROVIDER, AbortReason.INVALID_PARAMETER)
+            raise Ended(f"sent {wrong}") from wrong
+
+    def _not_an_answer(self, said: Pdu) -> Ended:
+        """Do what PS3.8 9.2 has for a PDU that is no P-DATA-TF while data is transferred (Sta 6); the association ends."""
+        if said.kind == PduType.ABORT:
+            return self._over("aborted the association")
+        if said.kind == PduType.RELEASE_RQ:
+            _try(self._connection, pdu.pack_release_reply())
+            return self._over("released the association")
+        self.abort(AbortSource.PROVIDER, AbortReason.UNEXPECTED_PDU if said.kind in _KNOWN else AbortReason.UNRECOGNIZED_PDU)
+        return Ended(f"sent a PDU of type {said.kind:02X}, which has no place here")
+
+    def _said(self) -> str:
+        """What the peer said before it stopped listening."""
+        try:
+            said = self._connection.waiting()
+        except (ConnectionLost, TooLong):
+            return ""
+        return "" if said is None else str(self._not_an_answer(said))
+
+    def _send(self, pieces: Sequence[bytes | memoryview]) -> None:
+        try:
+            self._connection.send(pieces, stall_s=self._timeouts.dimse_s)
+        except TimeoutError as stalled:
+            self._close()
+            raise Ended(f"took nothing for {self._timeouts.dimse_s:g} s", late=True) from stalled
+
+    def _next(self) -> int:
+        self._number = self._number % 65535 + 1
+        return self._number
+
+    def _over(self, how: str) -> Ended:
+        self._close()
+        return Ended(how)
+
+    def _close(self) -> None:
+        self.open = False
+        self._connection.close()
+
+
+def _try(connection: Connection, last_word: bytes) -> None:
+    """Say something to a peer that may not listen any more."""
+    with contextlib.suppress(TimeoutError, ConnectionLost):
+        connection.send([last_word], stall_s=_LAST_WORD_S)
+
+
+def _agreed(connection: Connection, asked: bytes, contexts: Sequence[Context], peer: Called) -> Agreed:
+    limit_s = peer.timeouts.acse_s
+    try:
+        connection.send([asked], stall_s=limit_s)
+        said = connection.receive(until=time.monotonic() + limit_s)
+    except TimeoutError as silent:
+        raise PeerAway(f"{peer.who} does not answer a request for an association within {limit_s:g} s") from silent
+    except (ConnectionLost, TooLong) as lost:
+        raise PeerAway(f"{peer.who} {lost}") from lost
+    try:
+        if said.kind == PduType.ASSOCIATE_AC:
+            return accepted(said.body, contexts)
+        if said.kind == PduType.ASSOCIATE_RJ:
+            result, source, reason = pdu.reject(said.body)
+            words = _REASONS.get((source, reason), f"source {source}, reason {reason}")
+            how = "for now" if result == _ONLY_FOR_NOW else "for good"
+            raise PeerRejected(f"{peer.who} rejects the association {how}: {words}")
+    except Malformed as malformed:
+        _try(connection, pdu.pack_abort(AbortSource.PROVIDER, malformed.reason))
+        raise PeerAway(f"{peer.who} answers a request for an association with {malformed}") from malformed
+    if said.kind == PduType.ABORT:
+        raise PeerAway(f"{peer.who} aborts the association before it stands")
+    raise PeerAway(f"{peer.who} answers a request for an association with a PDU of type {said.kind:02X}")
