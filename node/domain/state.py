@@ -53,7 +53,7 @@ JOB_TRANSITIONS: dict[JobState, frozenset[JobState]] = {
 
 DELIVERY_TRANSITIONS: dict[DeliveryState, frozenset[DeliveryState]] = {
     DeliveryState.WAITING: frozenset({DeliveryState.DELIVERED, DeliveryState.PARKED, DeliveryState.CANCELLED}),
-    DeliveryState.DELIVERED: frozenset({DeliveryState.COMMITTED, DeliveryState.WAITING}),
+    DeliveryState.DELIVERED: frozenset({DeliveryState.COMMITTED, DeliveryState.WAITING, DeliveryState.PARKED}),  # its commitment failed
     DeliveryState.COMMITTED: frozenset({DeliveryState.WAITING}),  # resend
     DeliveryState.PARKED: frozenset({DeliveryState.WAITING, DeliveryState.CANCELLED}),
     DeliveryState.CANCELLED: frozenset({DeliveryState.WAITING}),

@@ -31,9 +31,11 @@ class Retention:
         """One batch of each; how many blobs were deleted and headers forgotten."""
         now = self._clock()
         swept = self._sweep()  # what a crash left between a tombstone and its blob
-        old = self._journal.purgeable(now - self._store.keep, _BATCH, parked=True)
+        before = now - self._store.keep
+        # what this node committed to stays as long as if it had come when it did
+        old = self._journal.purgeable(before, _BATCH, parked=True, promised_before=before)
         self._bury(old, "old", now)
-        results = self._journal.purge_results(now - self._store.keep, now, _BATCH)
+        results = self._journal.purge_results(before, now, _BATCH)
         swept += self._sweep()
         if not old and not results:
             swept += self._relieve(now)
@@ -43,7 +45,7 @@ class Retention:
         """Delete the oldest pixels that nothing needs while the disk is fuller than it may be."""
         swept = 0
         while (used := self._blobs.used_share()) > self._store.high_water:
-            oldest = self._journal.purgeable(now, _AT_ONCE)
+            oldest = self._journal.purgeable(now, _AT_ONCE, promised_before=now - self._store.keep)
             if not oldest:
                 if not self._alarmed:
                     alarm("retention.disk_full", used_share=round(used, 3), high_water=self._store.high_water)
@@ -56,7 +58,7 @@ class Retention:
 
     def _bury(self, instances: Sequence[Instance], why: str, now: datetime) -> None:
         if instances:
-            self._journal.tombstone([instance.id for instance in instances], now)
+            self._journal.tombstone([instance.id for instance in instances], now, promised_before=now - self._store.keep)
             event("retention.purged", instances=len(instances), bytes=sum(instance.size for instance in instances), why=why)
 
     def _sweep(self) -> int:

@@ -8,9 +8,9 @@ from sqlalchemy import Connection, exists, func, insert, select, update
 from node.domain.job import Delivery, ResultObject
 from node.domain.state import DeliveryState
 from node.journal import schema
+from node.journal.commitments import end_delivery
 from node.journal.database import Database, repeatable
 from node.journal.rows import micros, to_delivery, to_object
-from node.journal.sending import settle_job
 from node.journal.transitions import DELIVERY, JOB, held, move, note, state_of
 
 _delivery = schema.delivery.c
@@ -23,9 +23,10 @@ class Deliveries(Database):
 
     def undelivered(self, delivery: int) -> list[ResultObject]:
         """See the port."""
-        accepted = exists().where(
-            _receipt.delivery_id == delivery, _receipt.object_id == _object.id, _receipt.round == _delivery.round, _receipt.accepted
-        )
+        of_round = (_receipt.delivery_id == delivery, _receipt.object_id == _object.id, _receipt.round == _delivery.round)
+        newest = select(func.max(_receipt.id)).where(*of_round).scalar_subquery()
+        # the newest counts: what the sink took and then would not commit to is to be sent again
+        accepted = exists().where(_receipt.id == newest, _receipt.accepted)
         statement = select(schema.result_object).join(schema.delivery, _delivery.job_id == _object.job_id)
         with self._reading() as connection:
             rows = connection.execute(statement.where(_delivery.id == delivery, ~accepted).order_by(_object.id))
@@ -53,18 +54,18 @@ class Deliveries(Database):
             return True
 
     @repeatable
-    def delivered(self, delivery: int, lease: str, now: datetime) -> bool:
+    def delivered(self, delivery: int, lease: str, now: datetime, *, commits: bool = False) -> bool:
         """See the port."""
         with self._writing() as connection:
             # the job before the delivery, as everybody locks them: nobody waits for one who waits for him
             job = _job_of(connection, delivery)
             state_of(connection, JOB, job)
             if not held(connection, schema.delivery, delivery, lease):
-                return state_of(connection, DELIVERY, delivery) is DeliveryState.COMMITTED  # the answer was lost, or another sent all
+                # the answer was lost, or another sent all
+                return state_of(connection, DELIVERY, delivery) in (DeliveryState.DELIVERED, DeliveryState.COMMITTED)
             free = {"lease": None, "lease_until": None, "code": None, "reason": None}
             move(connection, DELIVERY, delivery, DeliveryState.DELIVERED, now, "every object accepted", **free)
-            move(connection, DELIVERY, delivery, DeliveryState.COMMITTED, now, "commitment not asked for")
-            settle_job(connection, job, now)
+            end_delivery(connection, delivery, job, now, commits=commits)
             return True
 
     @repeatable

@@ -328,8 +328,9 @@ class Journal(Protocol):
         asked for. False when the lease is lost."""
         ...
 
-    def delivered(self, delivery: int, lease: str, now: datetime) -> bool:
-        """WAITING → DELIVERED → COMMITTED (commitment not asked for); the job is DONE when all its deliveries are."""
+    def delivered(self, delivery: int, lease: str, now: datetime, *, commits: bool = False) -> bool:
+        """WAITING → DELIVERED, and on to COMMITTED unless the sink `commits` and has not yet (`node.journal.commitment_port`); the job is
+        DONE when all its deliveries are COMMITTED."""
         ...
 
     def retry_delivery(self, delivery: int, lease: str, due_at: datetime, code: str, reason: str, now: datetime) -> bool: ...
@@ -348,18 +349,21 @@ class Journal(Protocol):
     def events(self, subject: str, subject_id: int) -> list[Event]: ...
 
     # ---- retention
-    def purgeable(self, received_before: datetime, limit: int = 500, *, parked: bool = False) -> list[Instance]:
+    def purgeable(
+        self, received_before: datetime, limit: int = 500, *, parked: bool = False, promised_before: datetime | None = None
+    ) -> list[Instance]:
         """Instances with pixels, oldest first, of arrivals that are ROUTED and whose jobs are all ended and delivered. With `parked`
-        also those of jobs (and deliveries) that are PARKED or FAILED: nobody decided for as long as pixels are kept."""
+        also those of jobs (and deliveries) that are PARKED or FAILED: nobody decided for as long as pixels are kept. With
+        `promised_before` none that this node committed to since: their sender may have deleted them."""
         ...
 
     def purge_results(self, moved_before: datetime, now: datetime, limit: int = 500) -> int:
         """Tombstone the objects and findings of jobs that ended (and were delivered) before; returns how many blobs. The rows stay."""
         ...
 
-    def tombstone(self, instances: Iterable[int], now: datetime) -> None:
+    def tombstone(self, instances: Iterable[int], now: datetime, *, promised_before: datetime | None = None) -> None:
         """Standing PURGED and a tombstone for the blob, committed before it is deleted; the row stays. Instances that something has
-        come to need since `purgeable` are left alone."""
+        come to need since `purgeable`, or that this node committed to since `promised_before`, are left alone."""
         ...
 
     def forget_headers(self, received_before: datetime, limit: int = 500) -> int: ...

@@ -31,8 +31,8 @@ def _busy(parked: bool) -> ColumnElement[bool]:
     return or_(_job.state.in_(states), exists().where(_delivery.job_id == _job.id, _delivery.state.in_(on_its_way)))
 
 
-def _free_to_go(parked: bool) -> tuple[ColumnElement[bool], ...]:
-    """Instances that have their bytes, and neither an unrouted arrival nor a busy job."""
+def _free_to_go(parked: bool, promised_before: datetime | None) -> tuple[ColumnElement[bool], ...]:
+    """Instances that have their bytes, and neither an unrouted arrival nor a busy job, nor a peer that relies on them still."""
     manifest, used = schema.arrival_instance.c, schema.job_instance.c
     unrouted = (
         select(manifest.instance_id)
@@ -41,17 +41,23 @@ def _free_to_go(parked: bool) -> tuple[ColumnElement[bool], ...]:
     )
     needed = select(used.instance_id).join(schema.job, _job.id == used.job_id).where(used.instance_id == _instance.id, _busy(parked))
     with_bytes = [standing.value for standing in Standing if standing is not Standing.PURGED]
-    return _instance.standing.in_(with_bytes), ~unrouted.exists(), ~needed.exists()
+    free = (_instance.standing.in_(with_bytes), ~unrouted.exists(), ~needed.exists())
+    if promised_before is None:
+        return free
+    promise = schema.promise.c
+    return *free, ~exists().where(promise.instance_id == _instance.id, promise.at >= micros(promised_before))
 
 
 class Retained(Database):
     """The part of the journal that forgets."""
 
-    def purgeable(self, received_before: datetime, limit: int = 500, *, parked: bool = False) -> list[Instance]:
+    def purgeable(
+        self, received_before: datetime, limit: int = 500, *, parked: bool = False, promised_before: datetime | None = None
+    ) -> list[Instance]:
         """See the port."""
         statement = (
             select(schema.instance)
-            .where(_instance.received_at < micros(received_before), *_free_to_go(parked))
+            .where(_instance.received_at < micros(received_before), *_free_to_go(parked, promised_before))
             .order_by(_instance.received_at, _instance.id)
             .limit(limit)
         )
@@ -59,13 +65,13 @@ class Retained(Database):
             return read_instances(connection, statement)
 
     @rerun
-    def tombstone(self, instances: Iterable[int], now: datetime) -> None:
+    def tombstone(self, instances: Iterable[int], now: datetime, *, promised_before: datetime | None = None) -> None:
         """See the port."""
         wanted = _instance.id.in_(list(instances))
         with self._writing() as connection:
             # locked first, then looked at: whoever is about to need one of them waits, or is seen
             connection.execute(select(_instance.id).where(wanted).order_by(_instance.id).with_for_update()).all()
-            free = select(_instance.id, _instance.standing, _instance.blob).where(wanted, *_free_to_go(parked=True))
+            free = select(_instance.id, _instance.standing, _instance.blob).where(wanted, *_free_to_go(True, promised_before))
             for row in connection.execute(free).all():
                 values = {"standing": Standing.PURGED.value, "standing_kept": row.standing}
                 connection.execute(update(schema.instance).where(_instance.id == row.id).values(**values))

@@ -9,6 +9,7 @@ from node.journal.arrivals import Arrivals
 from node.journal.census import Counted
 from node.journal.claims import Claims
 from node.journal.clock import ServerClock
+from node.journal.commitments import Commitments
 from node.journal.database import connect
 from node.journal.deliveries import Deliveries
 from node.journal.instances import Instances
@@ -17,12 +18,13 @@ from node.journal.leader import PostgresLeader, SoleLeader
 from node.journal.operator import Operator
 from node.journal.patients import Patients
 from node.journal.port import Leader
+from node.journal.promises import Promises
 from node.journal.retention import Retained
 from node.journal.routing import Routing
 from node.journal.server import server
 
 
-class SqlJournal(Instances, Patients, Arrivals, Routing, Claims, Jobs, Deliveries, Operator, Retained, Counted):
+class SqlJournal(Instances, Patients, Arrivals, Routing, Claims, Jobs, Deliveries, Commitments, Promises, Operator, Retained, Counted):
     """The Journal of node.journal.port on SQLite or PostgreSQL; safe in many threads and many processes at once."""
 
     def __init__(self, engine: Engine, name: str, url: str) -> None:

@@ -89,7 +89,8 @@ PEERS = Named(
                 name="may",
                 kind=Several(of=Choice(of=May)),
                 default="[store, echo]",
-                says="What it may do here (store, echo; commit: have this node commit to what it stored), and what the node may ask of it (find).",
+                says="What it may do here (store, echo; commit: have this node commit to what it stored), and what the node may ask of "
+                "it (find).",
             ),
             Key(name="settle", kind=SETTLE, default="{}", says="When what it sends is complete."),
             Key(name="limits", kind=LIMITS, default="{}", says="What it may take of the listener."),

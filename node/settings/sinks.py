@@ -100,8 +100,8 @@ SINKS = Named(
                 name="commitment",
                 kind=Choice(of=Commitment),
                 default="no",
-                says="Kind dimse: whether the peer is asked to commit to what it accepted (storage commitment). `required`: the delivery ends, "
-                "and pixels may go, when it has; `wanted`: so too, but a peer without this service is good enough.",
+                says="Kind dimse: whether the peer is asked to commit to what it accepted (storage commitment). `required`: the delivery "
+                "ends, and pixels may go, when it has; `wanted`: so too, but a peer without this service is good enough.",
             ),
             Key(
                 name="commitment_wait",

@@ -21,8 +21,8 @@ ALLOWED = {
     "parked>queued parked>inferred parked>cancelled parked>superseded "
     "failed>queued failed>inferred failed>cancelled failed>superseded "
     "cancelled>queued cancelled>inferred cancelled>encoded",
-    "delivery": "waiting>delivered waiting>parked waiting>cancelled delivered>committed delivered>waiting committed>waiting "
-    "parked>waiting parked>cancelled cancelled>waiting",
+    "delivery": "waiting>delivered waiting>parked waiting>cancelled delivered>committed delivered>waiting delivered>parked "
+    "committed>waiting parked>waiting parked>cancelled cancelled>waiting",
 }
 STATES: dict[str, list[str]] = {
     "arrival": [*ArrivalState],
