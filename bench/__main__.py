@@ -10,6 +10,7 @@ from bench.rows import Row, say, show, write
 _BENCHMARKS = (
     "start",
     "spool",
+    "journal",
     "receive",
     "send",
     "assemble",

@@ -1,0 +1,272 @@
+"""A long history: what a journal costs each step once it holds a million instances, beside the same steps on an empty one."""
+
+import contextlib
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import median
+
+from sqlalchemy import Connection, text
+
+from bench.rows import Row, say
+from node.domain.instance import Instance
+from node.domain.state import ArrivalState
+from node.journal.database import connect
+from node.journal.port import NewInstance
+from node.journal.sql import SqlJournal
+
+INSTANCES = 1_000_000
+PER_SERIES = 300
+_ROUNDS = 9
+_BATCH = 200
+_SERIES = "'2.25.4711.' || {0} || '.1'"
+_STUDY = "'2.25.4711.' || {0}"
+_NAMES = "'0123456789abcdef0123456789abcdef0123456789abcdef' || (1000000000000000 + {0})"
+_NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :most) "
+
+
+def fill(url: str, instances: int = INSTANCES, *, now: datetime | None = None, days: float = 60.0) -> None:
+    """Give the empty journal at `url` a history: studies of 300 CT slices, received over the last `days`, each routed, analysed by one
+    job and delivered to one sink; five studies a patient. Rows only, made by the database itself: a million takes about half a minute.
+    No file lies behind them."""
+    SqlJournal.open(url).close()
+    engine, _ = connect(url)
+    end = int((now or datetime.now(UTC)).timestamp() * 1e6) - 3_600_000_000  # a quiet hour: nothing of it is due
+    studies = -(-instances // PER_SERIES)
+    every = int(days * 86_400e6 / studies)
+    values = {"per": PER_SERIES, "first": end - every * studies, "every": every}
+    with engine.execution_options(hilum_writes=True).begin() as connection:
+        if connection.execute(text("SELECT count(*) FROM arrival")).scalar():
+            raise ValueError("the journal has a history already")
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SET LOCAL statement_timeout = 0"))
+        for statement in _PER_STUDY:
+            connection.execute(text(_NUMBERS + statement), {"most": studies, "all": instances, **values})
+        for statement in _PER_INSTANCE:
+            connection.execute(text(_NUMBERS + statement), {"most": instances, **values})
+        _renumber(connection)
+    if engine.dialect.name == "postgresql":  # which does so by itself within minutes; SQLite never does
+        with engine.connect() as connection:
+            connection.execute(text("ANALYZE"))
+            connection.commit()
+    engine.dispose()
+
+
+def _renumber(connection: Connection) -> None:
+    """New rows come behind the made ones; SQLite sees to that itself."""
+    if connection.dialect.name == "postgresql":
+        for table in ("series_header", "instance", "arrival", "job", "result_object", "delivery", "receipt", "event"):
+            last = f"(SELECT max(id) FROM {table})"
+            connection.execute(text(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), {last})"))
+
+
+def _insert(table: str, **columns: str) -> str:
+    return f"INSERT INTO {table} ({', '.join(columns)}) SELECT {', '.join(columns.values())} FROM n"
+
+
+def _series_of(instance: str) -> str:
+    return f"(({instance} - 1) / :per + 1)"
+
+
+_AT = "(:first + i * :every)"
+_PER_STUDY = (
+    _insert(
+        "series_header",
+        id="i",
+        series_instance_uid=_SERIES.format("i"),
+        content="""'{"Modality":["CT"],"PatientID":["P' || (i / 5) || '"],"StudyDescription":["CT Thorax"],"Rows":[512],"Columns":[512]}'""",
+    ),
+    _insert(
+        "patient_series",
+        patient_id="'P' || (i / 5)",
+        issuer="''",
+        series_instance_uid=_SERIES.format("i"),
+        study_instance_uid=_STUDY.format("i"),
+        modality="'CT'",
+        studied_at="'20260101120000'",
+    ),
+    _insert(
+        "arrival",
+        id="i",
+        peer="'ct1'",
+        study_instance_uid=_STUDY.format("i"),
+        series_instance_uid="''",
+        called_ae="'HILUM'",
+        state="'routed'",
+        revision="1",
+        opened_at=_AT,
+        last_instance_at=_AT,
+        due_at=_AT,
+        completed_at=_AT,
+        completed_by="'quiet'",
+        config_digest="'0'",
+        instances="CASE WHEN i * :per > :all THEN :all - (i - 1) * :per ELSE :per END",
+    ),
+    _insert(
+        "job",
+        id="i",
+        arrival_id="i",
+        study_instance_uid=_STUDY.format("i"),
+        series_instance_uid=_SERIES.format("i"),
+        application="'threshold'",
+        application_version="'1.0.0'",
+        engine="'default'",
+        rank="1",
+        state="'done'",
+        attempts="1",
+        due_at=_AT,
+        created_at=_AT,
+        moved_at=_AT,
+        input_digest=_NAMES.format("i"),
+        findings_blob="'findings/' || i || '-0.bin'",
+        inferred_at=_AT,
+        model_digest="'0'",
+    ),
+    _insert("job_route", job_id="i", route="'all'", position="0"),
+    _insert("job_sink", job_id="i", sink="'archive'", position="0"),
+    *(
+        _insert(
+            "result_object",
+            id=f"i * 3 - {kind}",
+            job_id="i",
+            kind=f"'{name}'",
+            sop_instance_uid=f"'2.25.4712.' || i || '.{kind}'",
+            sop_class_uid="'1.2.840.10008.5.1.4.1.1.66.4'",
+            series_instance_uid=f"'2.25.4712.' || i || '.{kind}.1'",
+            description=f"'{name}'",
+            blob=f"'results/' || i || '-{name}.dcm'",
+            size="1000",
+            digest=_NAMES.format("i"),
+        )
+        for kind, name in enumerate(("seg", "sr", "sc"))
+    ),
+    _insert(
+        "delivery",
+        id="i",
+        job_id="i",
+        sink="'archive'",
+        state="'committed'",
+        round="1",
+        attempts="1",
+        due_at=_AT,
+        waiting_since=_AT,
+    ),
+    *(
+        _insert(
+            "receipt", id=f"i * 3 - {kind}", delivery_id="i", object_id=f"i * 3 - {kind}", round="1", accepted="true", detail="''", at=_AT
+        )
+        for kind in range(3)
+    ),
+    *(
+        _insert("event", id=f"i * 9 - {number}", at=_AT, subject=f"'{subject}'", subject_id="i", name=f"'{subject}.{name}'", detail="''")
+        for number, (subject, name) in enumerate(
+            (
+                *(("delivery", state) for state in ("committed", "delivered", "claimed")),
+                *(("job", state) for state in ("done", "encoded", "claimed")),
+                *(("arrival", state) for state in ("routed", "complete", "received")),
+            )
+        )
+    ),
+)
+_PER_INSTANCE = (
+    _insert(
+        "instance",
+        id="i",
+        sop_instance_uid=f"{_SERIES.format(_series_of('i'))} || '.' || i",
+        sop_class_uid="'1.2.840.10008.5.1.4.1.1.2'",
+        study_instance_uid=_STUDY.format(_series_of("i")),
+        series_instance_uid=_SERIES.format(_series_of("i")),
+        transfer_syntax_uid="'1.2.840.10008.1.2.1'",
+        blob=f"'instances/' || {_NAMES.format('i')} || '-0.dcm'",
+        size="526000",
+        digest=_NAMES.format("i"),
+        calling_ae="'CT1'",
+        called_ae="'HILUM'",
+        address="'dicom://127.0.0.1'",
+        peer="'ct1'",
+        received_at=f"(:first + {_series_of('i')} * :every)",
+        standing="'current'",
+        header_base=_series_of("i"),
+        header_delta="""'{"set":{"InstanceNumber":[' || i || '],"ImagePositionPatient":[-178.5,-178.5,' || i || '.0]},"drop":[]}'""",
+    ),
+    _insert("arrival_instance", arrival_id=_series_of("i"), instance_id="i"),
+    _insert("job_instance", job_id=_series_of("i"), instance_id="i"),
+)
+
+
+def _batch(number: int, now: datetime, size: int = _BATCH) -> list[NewInstance]:
+    """One step's worth of a new study."""
+    made = []
+    for each in range(size):
+        name = f"{number}-{each}"
+        header = {"Modality": ("CT",), "PatientID": (f"N{number}",), "InstanceNumber": (each,), "Rows": (512,), "Columns": (512,)}
+        instance = Instance(
+            sop_instance_uid=f"2.25.99.{number}.{each}",
+            sop_class_uid="1.2.840.10008.5.1.4.1.1.2",
+            study_instance_uid=f"2.25.99.{number}",
+            series_instance_uid=f"2.25.99.{number}.1",
+            transfer_syntax_uid="1.2.840.10008.1.2.1",
+            blob=f"instances/{name}.dcm",
+            size=526000,
+            digest=name,
+            calling_ae="CT1",
+            called_ae="HILUM",
+            address="127.0.0.1",
+            peer="ct1",
+            received_at=now,
+            header=header,
+        )
+        made.append(NewInstance(instance=instance, opens=True, scope_series=False, due_at=now + timedelta(minutes=10)))
+    return made
+
+
+def steps(journal: SqlJournal) -> dict[str, float]:
+    """Median milliseconds of what the stages ask of the journal in a step or a sweep; recording is of 200 instances."""
+    now = datetime.now(UTC)
+    asked: dict[str, Callable[[int], object]] = {
+        "index: what is known": lambda number: (
+            journal.instances_of(*(f"2.25.99.{number}.{each}" for each in range(_BATCH))),
+            journal.own_results([f"2.25.99.{number}.{each}" for each in range(_BATCH)]),
+        ),
+        "index: record 200": lambda number: journal.record(_batch(number, now), now),
+        "settle: what is due": lambda _: journal.arrivals(states=(ArrivalState.RECEIVED,), due_before=now),
+        "settle: what is open": lambda _: journal.arrivals(states=(ArrivalState.RECEIVED,)),
+        "route: what is complete": lambda _: journal.arrivals(states=(ArrivalState.COMPLETE,), limit=20),
+        "route: priors": lambda number: journal.related(f"2.25.4711.{number + 5}"),
+        "work: claim a job": lambda _: journal.claim_job("bench:1", now, timedelta(minutes=1)),
+        "deliver: claim a delivery": lambda _: journal.claim_delivery("bench:1", now, timedelta(minutes=1)),
+        "patience: move up": lambda _: journal.move_up(now, timedelta(minutes=30), offpeak_since=None),
+        "retention: nothing is old": lambda _: journal.purgeable(now - timedelta(days=90), parked=True),
+        "retention: no results are old": lambda _: journal.purge_results(now - timedelta(days=90), now),
+        "retention: no headers are old": lambda _: journal.forget_headers(now - timedelta(days=400)),
+        "census": lambda _: journal.census(now),
+        "people: the newest studies": lambda _: journal.arrivals(limit=20, newest=True),
+        "people: one study": lambda number: journal.study_instances(f"2.25.4711.{number + 5}"),
+        "people: conflicts": lambda _: journal.conflicts(limit=20),
+    }
+    took: dict[str, list[float]] = {name: [] for name in asked}
+    for number in range(_ROUNDS):
+        for name, ask in asked.items():
+            began = time.perf_counter()
+            ask(number)
+            took[name].append((time.perf_counter() - began) * 1e3)
+    return {name: median(each) for name, each in took.items()}
+
+
+def measure(instances: int = INSTANCES) -> list[Row]:
+    """Every step with a long history, beside the same with none."""
+    with tempfile.TemporaryDirectory(prefix="hilum-bench-", ignore_cleanup_errors=True) as made:
+        urls = {size: f"sqlite:{Path(made) / f'{size}.db'}" for size in (0, instances)}
+        say(f"filling a journal with {instances} instances")
+        began = time.perf_counter()
+        fill(urls[instances], instances)
+        rows = [Row(name=f"journal: fill {instances} instances", value=time.perf_counter() - began, unit="s")]
+        took = {}
+        for size, url in urls.items():
+            with contextlib.closing(SqlJournal.open(url)) as journal:
+                took[size] = steps(journal)
+        for name, ms in took[instances].items():
+            rows.append(Row(name=f"journal of {instances}: {name}", value=ms, unit="ms", baseline=took[0][name]))
+        return rows
