@@ -66,7 +66,7 @@ class Settle:
 class Limits:
     """What one peer may take of the listener. `syntaxes` None accepts every standard transfer syntax (UIDs otherwise).
 
-    Rates that are None are not limited. Associations above theirs are rejected for the moment; what comes faster than the others is slowed down.
+    Rates that are None are not limited. Associations above theirs are rejected for the moment; what comes faster than the others waits.
     """
 
     associations: int = 10
@@ -100,8 +100,10 @@ class Peer:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
     """The listener. `strangers` True admits calling AE titles that are no peer (a laboratory's setting; settle and limits default).
-    `plain` False: nothing listens on host and port, TLS alone is accepted. `connections_per_address` bounds those that are not admitted yet.
-    `metrics_host` None: no page for Prometheus."""
+
+    `plain` False: nothing listens on host and port, TLS alone is accepted. `connections_per_address` bounds those that are not admitted
+    yet. `metrics_host` None: no page for Prometheus.
+    """
 
     ae_titles: tuple[str, ...] = ("HILUM",)
     host: str = "127.0.0.1"
@@ -216,6 +218,36 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Repository:
+    """An audit repository: syslog over TLS, or (`secure` False) over UDP."""
+
+    host: str
+    port: int
+    secure: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditTls:
+    """PEM files; `ca` None trusts what the system trusts."""
+
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """The audit trail. `folder` None: there is none. `source` and `site` are the audit source's names; empty: the node's own, none."""
+
+    folder: Path | None = None
+    keep: timedelta = timedelta(days=400)
+    send: Repository | None = None
+    tls: AuditTls = AuditTls()
+    source: str = ""
+    site: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """All of hilum.yaml. `digest` is SHA-256 (hex) of its meaning: equal digests route equally."""
 
@@ -231,3 +263,4 @@ class Config:
     routes: tuple[Route, ...] = ()
     application_folders: tuple[Path, ...] = ()
     schedule: Schedule = Schedule()
+    audit: Audit = Audit()

@@ -9,6 +9,7 @@ from ruamel.yaml.nodes import ScalarNode, SequenceNode
 
 from node.domain.errors import ConfigError
 from node.settings.applications import APPLICATIONS
+from node.settings.audit import AUDIT
 from node.settings.blocks import Block, Key
 from node.settings.config import Config, May
 from node.settings.digest import digest
@@ -48,6 +49,7 @@ HILUM: Block[dict[str, Any]] = Block(
         ),
         Key(name="routes", kind=ROUTES, default="[]", says="Which series get which applications, and where results go."),
         Key(name="schedule", kind=SCHEDULE, default="{}", says="When off-peak jobs run, and how long any job is passed over."),
+        Key(name="audit", kind=AUDIT, default="{}", says="Who is told what was done with whose images (DICOM audit messages)."),
     ),
 )
 """The whole file: the one declaration that decoding, JSON Schema and the reference page are made from."""
@@ -92,6 +94,7 @@ def load(path: Path, *, applications: Collection[str] | None = None) -> Config:
         routes=values["routes"],
         application_folders=values["models"].folders,
         schedule=values["schedule"],
+        audit=values["audit"],
     )
     return digest(config)
 

@@ -1,0 +1,87 @@
+"""The files of the audit trail: one a UTC day, one message a line, private, flushed before a writer goes on; several processes append.
+
+They are the archive where the trail goes to a file, and the spool where it goes to a repository: what was not sent lies here.
+"""
+
+import fcntl
+import os
+import re
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+_NAME = re.compile(r"audit-(\d{4}-\d{2}-\d{2})\.xml")
+_FOLDER_MODE = 0o700
+_FILE_MODE = 0o600
+
+
+class AuditFiles:
+    """The folder of the trail. Every method may raise OSError."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def make(self) -> None:
+        """Make the folder if need be."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=_FOLDER_MODE)
+
+    def append(self, lines: Sequence[bytes], now: datetime) -> None:
+        """Append whole lines to today's file, on disk when it returns.
+
+        A line that a power loss cut short is ended first, so that it spoils no other.
+        """
+        path = self.folder / f"audit-{now.astimezone(UTC):%Y-%m-%d}.xml"
+        new = not path.exists()
+        fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC, _FILE_MODE)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            size = os.fstat(fd).st_size
+            whole = size == 0 or os.pread(fd, 1, size - 1) == b"\n"
+            left = memoryview((b"" if whole else b"\n") + b"".join(line + b"\n" for line in lines))
+            try:
+                while left:
+                    left = left[os.write(fd, left) :]
+            except OSError:
+                os.ftruncate(fd, size)  # the disk is full: all of it later, rather than half of it now
+                raise
+            os.fdatasync(fd)
+        finally:
+            os.close(fd)
+        if new:
+            here = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(here)
+            finally:
+                os.close(here)
+
+    def days(self) -> list[Path]:
+        """The files, the oldest first."""
+        return sorted(path for path in self.folder.glob("audit-*.xml") if _NAME.fullmatch(path.name))
+
+    def forget(self, now: datetime, keep: timedelta, *, needed: str | None) -> int:
+        """Delete the files whose day is over for `keep`, but from the file `needed` on, which has not been sent; how many."""
+        oldest = (now.astimezone(UTC) - keep).date()
+        gone = [path for path in self.days() if _day(path) < oldest and (needed is None or path.name < needed)]
+        for path in gone:
+            path.unlink(missing_ok=True)
+        return len(gone)
+
+
+def lines_from(path: Path, offset: int, most: int) -> Iterator[tuple[bytes, int]]:
+    """Complete lines from `offset` on, each with the offset behind it; up to `most` bytes, but one line at least."""
+    with path.open("rb") as file:
+        file.seek(offset)
+        read = 0
+        while read == 0 or read < most:
+            line = file.readline()
+            if not line.endswith(b"\n"):
+                return
+            read += len(line)
+            offset += len(line)
+            yield line[:-1], offset
+
+
+def _day(path: Path) -> date:
+    found = _NAME.fullmatch(path.name)
+    assert found is not None, f"{path.name} is a file of the trail"
+    return date.fromisoformat(found[1])
