@@ -136,9 +136,9 @@ def test_a_deadline_ends_the_call_here_and_the_computation_there(served: LocalTr
     began = time.monotonic()
     with pytest.raises(EngineTimeout, match=r'model "sleep" version 1 at grpc://.*: not done after 0\.[45]'):
         nap(engine, 20, deadline_s=0.5)
-    assert 0.4 < time.monotonic() - began < 3
+    assert 0.4 < time.monotonic() - began < 15
     nap(engine, 0)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 18
     _, after_s = computed(served, "sleep")
     assert after_s - before_s < 5
 
@@ -155,7 +155,7 @@ def test_closing_the_engine_cancels_what_is_under_way(served: LocalTriton, model
         nap(engine, 20)
     with TritonEngine(served.url, models) as another:
         nap(another, 0)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 18
     assert computed(served, "sleep")[1] - before_s < 5
     with pytest.raises(EngineAway, match="closed"):
         nap(engine, 0)

@@ -255,11 +255,11 @@ def _nested(depth: int, *, defined: bool) -> bytes:
 
 def test_sequences_nested_10_000_deep_are_refused_at_once() -> None:
     """Readers further down recurse; the walk does not, and says what it found."""
-    began = time.perf_counter()
+    began = time.thread_time()
     with pytest.raises(NotDicom, match="nested more than 100 deep"):
         read_header(by_hand(UIDS + _nested(10_000, defined=False) + PLACE))
     assert read_header(by_hand(UIDS + _nested(3_000, defined=True) + PLACE))[0].study_instance_uid == "1.2.3", "stepped over by its length"
-    assert time.perf_counter() - began < 1
+    assert time.thread_time() - began < 1
 
 
 def test_a_deflated_bomb_is_inflated_no_further_than_a_header_needs() -> None:
@@ -267,10 +267,10 @@ def test_a_deflated_bomb_is_inflated_no_further_than_a_header_needs() -> None:
     squeeze = zlib.compressobj(9, zlib.DEFLATED, -15)
     dataset = UIDS + element(0x00091001, b"OB", b"", 0x3FFFFFFE)
     bomb = squeeze.compress(dataset) + b"".join(squeeze.compress(bytes(1 << 20)) for _ in range(256)) + squeeze.flush()
-    began = time.perf_counter()
+    began = time.thread_time()
     with pytest.raises(NotDicom, match="cut off"):
         read_header(by_hand(bomb, b"1.2.840.10008.1.2.1.99"))
-    assert time.perf_counter() - began < 2
+    assert time.thread_time() - began < 2
 
 
 def test_a_million_elements_are_too_many() -> None:
@@ -351,9 +351,9 @@ def test_a_series_has_the_values_of_all_its_instances() -> None:
 def test_merging_thousands_of_instances_takes_milliseconds() -> None:
     """Linear in their number: a series of 5,000 has 5,000 values of several keywords."""
     headers = [{"InstanceNumber": (n,), "SliceLocation": (n / 2,), "SOPInstanceUID": (f"1.2.{n}",)} for n in range(5000)]
-    began = time.perf_counter()
+    began = time.thread_time()
     assert merge(headers)["InstanceNumber"] == tuple(range(5000))
-    assert time.perf_counter() - began < 1
+    assert time.thread_time() - began < 1
 
 
 def test_control_characters_do_not_reach_whoever_looks() -> None:

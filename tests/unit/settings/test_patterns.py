@@ -33,7 +33,7 @@ def test_a_repetition_inside_a_repetition_may_run_away(pattern: str) -> None:
 def test_what_cannot_explode_is_taken(pattern: str) -> None:
     """One repetition after another, a bounded one, a possessive one: a text of 64 characters, which LO allows, is done at once."""
     assert not may_run_away(pattern)
-    began = time.monotonic()
+    began = time.thread_time()
     for text in ("a" * 64, "T1" * 32, "1234-" * 13):
         re.search(pattern, text)
-    assert time.monotonic() - began < 1
+    assert time.thread_time() - began < 1
