@@ -23,10 +23,16 @@ class Deliveries(Database):
 
     def undelivered(self, delivery: int) -> list[ResultObject]:
         """See the port."""
-        of_round = (_receipt.delivery_id == delivery, _receipt.object_id == _object.id, _receipt.round == _delivery.round)
-        newest = select(func.max(_receipt.id)).where(*of_round).scalar_subquery()
+        later = schema.receipt.alias("later").c
         # the newest counts: what the sink took and then would not commit to is to be sent again
-        accepted = exists().where(_receipt.id == newest, _receipt.accepted)
+        overtaken = exists().where(later.delivery_id == delivery, later.object_id == _object.id, later.id > _receipt.id, ~later.accepted)
+        accepted = exists().where(
+            _receipt.delivery_id == delivery,
+            _receipt.object_id == _object.id,
+            _receipt.round == _delivery.round,
+            _receipt.accepted,
+            ~overtaken,
+        )
         statement = select(schema.result_object).join(schema.delivery, _delivery.job_id == _object.job_id)
         with self._reading() as connection:
             rows = connection.execute(statement.where(_delivery.id == delivery, ~accepted).order_by(_object.id))
