@@ -1,16 +1,18 @@
-"""Who may associate: called and calling AE titles, source addresses, and how many at once; no network here, only the decision."""
+"""Who may associate: titles, addresses, certificates and users, how many at once and how often; no network here, only the decision."""
 
 import socket
-import threading
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from ipaddress import ip_address
 
-from node.dimse.claim import Claim
+from node.dimse.claim import USERNAME, USERNAME_AND_PASSCODE, Certificate, Claim, UserIdentity
+from node.dimse.secrets import is_user
+from node.dimse.standing import Pace, Seat, Standing
+from node.dimse.tls_errors import NotPrivate, PasscodeUnusable
 from node.observe import metrics
 from node.settings.config import Config, Limits, May, Peer
+from node.settings.security import CertificateRule, User
 
 
 class Rejection(Enum):
@@ -37,14 +39,15 @@ class Admitted:
     """An association that is admitted, to be given back by `leave`. `peer` None is a stranger's.
 
     `confirms_user`: the sender asked to be told that its user was recognised, and it was: the A-ASSOCIATE-AC has a User Identity sub-item
-    whose server response is empty (PS3.7 D.3.3.7.2).
+    whose server response is empty (PS3.7 D.3.3.7.2). `pace`: what slows it down, where its peer has rates.
     """
 
     peer: Peer | None
-    key: str
+    seat: Seat
     may: frozenset[May]
     limits: Limits
     confirms_user: bool = False
+    pace: Pace | None = None
 
     @property
     def label(self) -> str:
@@ -53,55 +56,117 @@ class Admitted:
 
 
 class Admission:
-    """Decides on associations and counts those that stand. Called from many threads at once.
+    """Decides on connections and associations, and counts those that stand. Called from many threads at once.
 
-    `crowded` says why nothing can be taken in just now (the intake's watermarks), or None.
+    `crowded` says why nothing can be taken in just now (the intake's watermarks), or None. `standing` counts over all receive processes;
+    without it this process is the only one.
     """
 
-    def __init__(self, config: Config, *, crowded: Callable[[], str | None] = lambda: None) -> None:
+    def __init__(self, config: Config, *, crowded: Callable[[], str | None] = lambda: None, standing: Standing | None = None) -> None:
         self._crowded = crowded
         self._node = config.node
         self._peers = tuple(config.peers.values())
-        self._lock = threading.Lock()
-        self._standing: Counter[str] = Counter()
+        self._standing = standing or Standing.alone(config)
+
+    def connect(self, address: str) -> Seat | None:
+        """Let a connection in, of which nothing but its address is known, until `disconnect`; None: close it at once."""
+        return self._standing.connect(_plain(address), most=self._node.connections_per_address)
+
+    def disconnect(self, seat: Seat) -> None:
+        """A connection was admitted by `enter`, or has ended without."""
+        self._standing.leave(seat)
 
     def enter(self, claim: Claim) -> Admitted | Refusal:
         """Admit or refuse one association; who is admitted must `leave`."""
-        called, calling, address = claim.called, claim.calling, claim.address
-        titled = [peer for peer in self._peers if peer.ae_title == calling]
+        titled = [peer for peer in self._peers if peer.ae_title == claim.calling]
         label = titled[0].name if titled else metrics.STRANGER
-        if called not in self._node.ae_titles:
-            return Refusal(rejection=Rejection.CALLED, why=f'called AE title "{called}" is none of this node', label=label)
+        if claim.called not in self._node.ae_titles:
+            return Refusal(rejection=Rejection.CALLED, why=f'called AE title "{claim.called}" is none of this node', label=label)
         if not titled and not self._node.strangers:
-            return Refusal(rejection=Rejection.CALLING, why=f'calling AE title "{calling}" is no peer')
+            return Refusal(rejection=Rejection.CALLING, why=f'calling AE title "{claim.calling}" is no peer')
         # a peer's title from another address is not a stranger's, but somebody else's
-        peer = next((peer for peer in titled if _is_at(peer.host, address)), None)
+        peer = next((peer for peer in titled if _is_at(peer.host, claim.address)), None)
         if titled and peer is None:
-            why = f'peer "{titled[0].name}" is not at {address} but at {titled[0].host}'
+            why = f'peer "{titled[0].name}" is not at {claim.address} but at {titled[0].host}'
             return Refusal(rejection=Rejection.CALLING, why=why, label=label)
-        admitted = (
-            Admitted(peer=None, key=f"stranger {calling}", may=frozenset({May.STORE, May.ECHO}), limits=Limits())
-            if peer is None
-            else Admitted(peer=peer, key=peer.name, may=peer.may, limits=peer.limits)
-        )
-        crowded = self._crowded() if May.STORE in admitted.may else None
+        refused = None if peer is None else self._unproved(peer, claim)
+        if refused is not None:
+            return refused
+        who = f"stranger {claim.calling}" if peer is None else peer.name
+        may, limits = (frozenset({May.STORE, May.ECHO}), Limits()) if peer is None else (peer.may, peer.limits)
+        crowded = self._crowded() if May.STORE in may else None
         if crowded is not None:
             return Refusal(rejection=Rejection.CONGESTED, why=crowded, label=label)
-        with self._lock:
-            if self._standing.total() >= self._node.max_associations:
-                return Refusal(rejection=Rejection.BUSY, why=f"{self._node.max_associations} associations stand already", label=label)
-            if self._standing[admitted.key] >= admitted.limits.associations:
-                why = f"{admitted.limits.associations} associations of {admitted.key} stand already"
-                return Refusal(rejection=Rejection.BUSY, why=why, label=label)
-            self._standing[admitted.key] += 1
+        seat = self._seat(who, limits)
+        if isinstance(seat, str):
+            return Refusal(rejection=Rejection.BUSY, why=seat, label=label)
+        confirms = peer is not None and peer.user is not None and claim.identity is not None and claim.identity.wants_response
+        admitted = Admitted(peer=peer, seat=seat, may=may, limits=limits, confirms_user=confirms, pace=self._pace(who, limits))
         metrics.ASSOCIATIONS_OPEN.add(1, peer=admitted.label)
         return admitted
 
     def leave(self, admitted: Admitted) -> None:
         """One association has ended."""
-        with self._lock:
-            self._standing[admitted.key] -= 1
+        self._standing.leave(admitted.seat)
         metrics.ASSOCIATIONS_OPEN.add(-1, peer=admitted.label)
+
+    def _unproved(self, peer: Peer, claim: Claim) -> Refusal | None:
+        """What a peer's title and address alone do not prove, where the configuration asks for more."""
+        if peer.certificate is not None and (why := _other_certificate(peer.certificate, claim.certificate)):
+            owner = next(
+                (one.name for one in self._peers if one.certificate and not _other_certificate(one.certificate, claim.certificate)), ""
+            )
+            whose = f', which is peer "{owner}"\'s' if owner else ""
+            return Refusal(
+                rejection=Rejection.CALLING, why=f'peer "{peer.name}" is proved by its certificate: {why}{whose}', label=peer.name
+            )
+        if peer.user is not None and (why := _other_user(peer.user, claim.identity)):
+            return Refusal(rejection=Rejection.IDENTITY, why=f'peer "{peer.name}": {why}', label=peer.name)
+        return None
+
+    def _seat(self, who: str, limits: Limits) -> Seat | str:
+        seat = self._standing.enter(who, most=limits.associations, most_in_all=self._node.max_associations)
+        if not isinstance(seat, Seat):
+            most = self._node.max_associations
+            return f"{most} associations stand already" if seat >= most else f"{seat} associations of {who} stand already"
+        rate = limits.associations_per_minute
+        if rate is not None and not self._standing.allows(f"associations {who}", per_minute=rate):
+            self._standing.leave(seat)
+            return f"more than {rate} associations of {who} within a minute"
+        return seat
+
+    def _pace(self, who: str, limits: Limits) -> Pace | None:
+        if limits.bytes_per_second is None and limits.instances_per_second is None:
+            return None
+        return Pace(
+            standing=self._standing, who=who, bytes_per_second=limits.bytes_per_second, instances_per_second=limits.instances_per_second
+        )
+
+
+def _other_certificate(rule: CertificateRule, shown: Certificate | None) -> str:
+    """Why a certificate is not the one that a rule asks for; empty where it is."""
+    if shown is None:
+        return "none was shown"
+    fits = (
+        (rule.fingerprints, {shown.fingerprint}),
+        (rule.names, set(shown.alternative_names)),
+        (rule.subjects, {shown.subject}),
+    )
+    if all(not wanted or set(wanted) & found for wanted, found in fits):
+        return ""
+    return f"another was shown ({shown.subject or 'no subject'}, SHA-256 {shown.fingerprint})"
+
+
+def _other_user(user: User, given: UserIdentity | None) -> str:
+    """Why a user identity is not the one that is asked for; empty where it is. It quotes nothing of what was given."""
+    if given is None:
+        return "no user was named"
+    if given.kind not in (USERNAME, USERNAME_AND_PASSCODE):
+        return f"a user identity of type {given.kind}, where a username is asked for"
+    try:
+        return "" if is_user(user, username=given.username, passcode=given.passcode) else "another user, or another passcode, was given"
+    except (NotPrivate, PasscodeUnusable) as unusable:
+        return f"its user cannot be checked: {unusable}"
 
 
 def _is_at(host: str, address: str) -> bool:

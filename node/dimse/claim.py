@@ -5,7 +5,6 @@ from typing import Any, Final
 
 USERNAME: Final = 1
 USERNAME_AND_PASSCODE: Final = 2
-_LONGEST_SHOWN = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,14 +52,6 @@ class UserIdentity:
         username = bytes(item.primary_field or b"").decode("utf-8", "replace")
         passcode = bytes(item.secondary_field or b"") if kind == USERNAME_AND_PASSCODE else b""
         return cls(kind=kind, username=username, passcode=passcode, wants_response=wants)
-
-    def __str__(self) -> str:
-        """For the operator: no passcode, and no more of a made-up name than a line holds."""
-        return (
-            f'user "{self.username[:_LONGEST_SHOWN]}"'
-            if self.kind in (USERNAME, USERNAME_AND_PASSCODE)
-            else f"identity of type {self.kind}"
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
