@@ -25,7 +25,9 @@ class Deliveries(Database):
         """See the port."""
         later = schema.receipt.alias("later").c
         # the newest counts: what the sink took and then would not commit to is to be sent again
-        overtaken = exists().where(later.delivery_id == delivery, later.object_id == _object.id, later.id > _receipt.id, ~later.accepted)
+        overtaken = exists().where(
+            later.delivery_id == delivery, later.object_id == _receipt.object_id, later.id > _receipt.id, ~later.accepted
+        )
         accepted = exists().where(
             _receipt.delivery_id == delivery,
             _receipt.object_id == _object.id,
