@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from node.sinks.port import Sink as SinkPort
 
 
+_IDLE_S = 3.0  # a job's next parcel, or the next job's, comes sooner; most archives end an idle association after 10 to 60 s
+
+
 def local_bell(config: Config, name: str) -> "Bell":
     """The bell at which the processes of stage `name` ("index", "flow", "work") of this host wait; ringing needs nothing but this host."""
     from node.assembly import hosts
@@ -94,12 +97,13 @@ def open_inbox(config: Config, blobs: "FolderBlobs | BucketBlobs") -> "FolderInb
     return Spool(config.store.spool or config.store.blobs, blobs, min_free_bytes=config.store.min_free_bytes)
 
 
-def requestor(config: Config, peer: Peer, *, brisk: bool = False) -> "PeerRequestor":
-    """What asks `peer` for things, calling under the node's first AE title; `brisk` gives up soon, for questions that may go unanswered."""
+def requestor(config: Config, peer: Peer, *, brisk: bool = False, idle_s: float = 0.0) -> "PeerRequestor":
+    """What asks `peer` for things, calling under the node's first AE title; `brisk` gives up soon, for questions that may go unanswered;
+    with `idle_s` an association for C-STORE stays open so long for the next one."""
     from node.dimse.requestor import PeerRequestor, Timeouts
 
     timeouts = Timeouts(connect_s=3.0, acse_s=3.0, dimse_s=5.0) if brisk else Timeouts()
-    return PeerRequestor(peer, calling_ae=config.node.ae_titles[0], timeouts=timeouts)
+    return PeerRequestor(peer, calling_ae=config.node.ae_titles[0], timeouts=timeouts, idle_s=idle_s)
 
 
 def open_sink(config: Config, sink: Sink) -> "SinkPort":
@@ -112,7 +116,7 @@ def open_sink(config: Config, sink: Sink) -> "SinkPort":
     from node.sinks.dimse import DimseSink
 
     assert sink.peer is not None, "settings refuse a DIMSE sink without a peer"
-    return DimseSink(sink, requestor(config, config.peers[sink.peer]))
+    return DimseSink(sink, requestor(config, config.peers[sink.peer], idle_s=_IDLE_S))
 
 
 def open_engine(config: Config, name: str) -> "Engine":

@@ -106,7 +106,8 @@ class StoreStatus:
 
 
 class Requestor(Protocol):
-    """What the node asks of a peer. Every call opens and releases its own association; `DeliveryError` when the peer is away."""
+    """What the node asks of a peer; `DeliveryError` when the peer is away. `holds` asks which of these files' instances the peer lists:
+    none where it may not be asked, or does not answer."""
 
     def echo(self) -> float: ...
 
@@ -115,3 +116,5 @@ class Requestor(Protocol):
     def store(self, files: Sequence[str]) -> list[StoreStatus]: ...
 
     def count(self, study_instance_uid: str, series_instance_uid: str | None) -> int | None: ...
+
+    def holds(self, files: Sequence[str]) -> frozenset[str]: ...

@@ -10,13 +10,14 @@ from pydicom import dcmread
 
 from node.dimse.asking import VERIFICATION, accepted_contexts
 from node.dimse.counting import FIND, count_instances, finding, holds_instance
-from node.dimse.errors import NotAFile, PeerAway, PeerRefuses, PeerRejected
+from node.dimse.errors import NotAFile, PeerAway, PeerRefuses
 from node.dimse.outgoing import Outgoing, batches, outgoing
 from node.dimse.port import StoreStatus
 from node.dimse.sending.association import Association, Called, Ended, Timeouts
 from node.dimse.sending.batch import SOP_CLASS_NOT_SUPPORTED, Batch, Told
 from node.dimse.sending.standing import Standing
 from node.domain.context import Context
+from node.domain.errors import DeliveryError
 from node.settings.config import May, Peer
 
 __all__ = ["PeerRequestor", "Timeouts"]
@@ -42,7 +43,7 @@ class PeerRequestor:
 
         Raises
         ------
-        PeerAway, PeerRejected, PeerRefuses
+        DeliveryError
             There is no association, or no answer.
         """
         began = time.monotonic()
@@ -60,7 +61,7 @@ class PeerRequestor:
 
         Raises
         ------
-        PeerAway, PeerRejected
+        PeerAway, PeerRejected, PeerUntrusted
             There is no association.
         """
 
@@ -79,7 +80,7 @@ class PeerRequestor:
 
         Raises
         ------
-        PeerAway, PeerRejected
+        PeerAway, PeerRejected, PeerUntrusted
             Nothing could be sent at all.
         """
         told = Told(on_status)
@@ -101,7 +102,7 @@ class PeerRequestor:
             except PeerRefuses as none_accepted:
                 told.leave(pending, SOP_CLASS_NOT_SUPPORTED, f"not sent: {none_accepted}")
                 return
-            except (PeerAway, PeerRejected) as away:
+            except DeliveryError as away:
                 if not told.any_sent:
                     raise
                 told.leave(pending, None, f"not sent: {away}")
@@ -114,7 +115,7 @@ class PeerRequestor:
 
         Raises
         ------
-        PeerAway, PeerRejected
+        PeerAway, PeerRejected, PeerUntrusted
             There is no association.
         """
         try:
@@ -131,7 +132,7 @@ class PeerRequestor:
             with self._association([FIND]) as association:
                 find = finding(association)
                 return frozenset(uid for study, series, uid in map(_whose, files) if holds_instance(find, study, series, uid))
-        except (PeerAway, PeerRejected, PeerRefuses):
+        except DeliveryError:
             return frozenset()
 
     def close(self) -> None:
@@ -151,6 +152,8 @@ class PeerRequestor:
             called=self._peer.ae_title,
             calling=self._calling_ae,
             timeouts=self._timeouts,
+            tls=self._peer.tls,
+            login=self._peer.login,
         )
 
     @cached_property

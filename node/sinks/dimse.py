@@ -43,13 +43,22 @@ def verdict(status: int | None) -> Verdict:
     return Verdict.UNCLEAR
 
 
+LISTED = "no answer came, but it lists the instance"
+"""What stands in the receipt of an object whose outcome was unknown, and that the peer names when it is asked (C-FIND)."""
+
+
 class DimseSink:
-    """Sends to the peer that `requestor` speaks to."""
+    """Sends to the peer that `requestor` speaks to.
+
+    An object that went out and was not answered may be there, or not. Where the peer may be asked, it is: at once, and before the object is
+    sent again. Otherwise it is sent again, which is harmless: the same bytes under the same UID.
+    """
 
     def __init__(self, sink: settings.Sink, requestor: Requestor) -> None:
         self._name = sink.name
         self._peer = sink.peer
         self._requestor = requestor
+        self._unsure: set[str] = set()
 
     def accepts(self, contexts: Collection[Context]) -> frozenset[Context]:
         """What the peer answers to an association that asks for nothing else."""
@@ -57,9 +66,25 @@ class DimseSink:
 
     def send(self, parcels: Sequence[Parcel]) -> list[Receipt]:
         """C-STORE all of them over one association."""
-        answers = {answer.sop_instance_uid: answer for answer in self._requestor.store([str(parcel.path) for parcel in parcels])}
+        there = self._listed([parcel for parcel in parcels if parcel.sop_instance_uid in self._unsure])
+        files = [str(parcel.path) for parcel in parcels if parcel.sop_instance_uid not in there]
+        answers = {answer.sop_instance_uid: answer for answer in self._requestor.store(files)} if files else {}
+        unknown = {uid for uid, answer in answers.items() if answer.unknown}
+        there |= self._listed([parcel for parcel in parcels if parcel.sop_instance_uid in unknown])
+        self._unsure = (self._unsure | unknown) - there - (answers.keys() - unknown)
         # an object that has no answer was not reached: the association ended before
-        return [_receipt(answers.get(uid) or StoreStatus(sop_instance_uid=uid, status=None)) for uid in _uids(parcels)]
+        return [
+            Receipt(sop_instance_uid=uid, accepted=True, detail=LISTED)
+            if uid in there
+            else _receipt(answers.get(uid) or StoreStatus(sop_instance_uid=uid, status=None))
+            for uid in _uids(parcels)
+        ]
+
+    def _listed(self, parcels: Sequence[Parcel]) -> frozenset[str]:
+        """Those that the peer says it holds."""
+        if not parcels:
+            return frozenset()
+        return self._requestor.holds([str(parcel.path) for parcel in parcels]) & frozenset(_uids(parcels))
 
     def health(self) -> tuple[bool, str]:
         """A C-ECHO."""

@@ -1,21 +1,26 @@
 """One association that this node requests: opened, used by one thread at a time for C-STORE and C-ECHO, released or aborted (PS3.8)."""
 
 import contextlib
-import ssl
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from socket import socket
 from typing import Final
 
-from node.dimse.claim import UserIdentity
+from node.dimse.claim import USERNAME, USERNAME_AND_PASSCODE, UserIdentity
 from node.dimse.errors import PeerAway, PeerRefuses, PeerRejected
-from node.dimse.sending.connection import Connection, ConnectionLost, Pdu, TooLong
+from node.dimse.secrets import passcode_of
+from node.dimse.sending.connection import Connection, ConnectionLost, Pdu, Secure, TooLong
 from node.dimse.sending.incoming import Incoming
 from node.dimse.sending.negotiation import Agreed, accepted, request
 from node.dimse.sending.parcel import Ready
+from node.dimse.tls import connect
 from node.dimse.wire import command, pdu
 from node.dimse.wire.pdu import AbortReason, AbortSource, Malformed, PduType
 from node.domain.context import Context
+from node.domain.errors import ConfigError
+from node.settings.security import PeerTls, User
 
 MAX_PDU: Final = 131072
 """What a peer may send at once; answers have a few hundred bytes."""
@@ -59,8 +64,8 @@ class Called:
     called: str
     calling: str
     timeouts: Timeouts
-    tls: ssl.SSLContext | None = None
-    identity: UserIdentity | None = None
+    tls: PeerTls | None = None
+    login: User | None = None
 
 
 class Ended(Exception):
@@ -95,10 +100,13 @@ class Association:
             The peer accepts none of the contexts; the association was released.
         """
         try:
-            asked = request(calling=peer.calling, called=peer.called, contexts=contexts, most_bytes=MAX_PDU, identity=peer.identity)
-            connection = Connection.to(peer.host, peer.port, timeout_s=peer.timeouts.connect_s, most_bytes=_ASSOCIATE_BYTES, tls=peer.tls)
-        except ssl.SSLError as refused:
-            raise PeerAway(f"{peer.who}: TLS failed: {refused.reason or refused}") from refused
+            asked = request(calling=peer.calling, called=peer.called, contexts=contexts, most_bytes=MAX_PDU, identity=_identity(peer.login))
+            connection = Connection.to(
+                peer.host, peer.port, timeout_s=peer.timeouts.connect_s, most_bytes=_ASSOCIATE_BYTES, secure=_secure(peer)
+            )
+        except ConfigError as unusable:
+            # a key that somebody moved while the node runs: results wait, as for a peer that is away
+            raise PeerAway(f"{peer.who} cannot be called: {unusable} [{unusable.code}]") from unusable
         except (OSError, ValueError) as away:
             raise PeerAway(f"{peer.who} cannot be reached: {away}") from away
         try:
@@ -308,6 +316,23 @@ class Association:
     def _close(self) -> None:
         self.open = False
         self._connection.close()
+
+
+def _identity(login: User | None) -> UserIdentity | None:
+    if login is None:
+        return None
+    kind = USERNAME_AND_PASSCODE if login.has_passcode else USERNAME
+    return UserIdentity(kind=kind, username=login.name, passcode=passcode_of(login))
+
+
+def _secure(peer: Called) -> Secure | None:
+    if peer.tls is None:
+        return None
+    return partial(_shake_hands, peer.tls, peer.who)
+
+
+def _shake_hands(tls: PeerTls, who: str, connected: socket, timeout_s: float) -> socket:
+    return connect(connected, tls, timeout_s=timeout_s, who=who)
 
 
 def _try(connection: Connection, last_word: bytes) -> None:

@@ -4,10 +4,12 @@ import contextlib
 import socket
 import ssl
 import time
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, TypeAlias
 
 from node.dimse.wire import pdu
+
+Secure: TypeAlias = Callable[[socket.socket, float], socket.socket]
 
 _READ_BYTES: Final = 1 << 18
 _MOST_PIECES: Final = 1000  # IOV_MAX is 1024 on Linux, and elsewhere
@@ -39,15 +41,14 @@ class Connection:
         self._came = bytearray()
 
     @classmethod
-    def to(cls, host: str, port: int, *, timeout_s: float, most_bytes: int, tls: ssl.SSLContext | None = None) -> "Connection":
-        """Connect, with TLS where a context for it is given.
+    def to(cls, host: str, port: int, *, timeout_s: float, most_bytes: int, secure: Secure | None = None) -> "Connection":
+        """Connect; `secure` shakes hands for TLS, where there is any, and is given as much time again.
 
         Raises
         ------
         OSError
-            There is nobody, or nobody that TLS may talk to (`ssl.SSLError`), or not in time (`TimeoutError`).
+            There is nobody, or not in time (`TimeoutError`).
         """
-        until = time.monotonic() + timeout_s
         connected = socket.create_connection((host, port), timeout=timeout_s)
         try:
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -56,9 +57,8 @@ class Connection:
             if hasattr(socket, "TCP_KEEPIDLE"):
                 connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_S)
                 connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _KEEPALIVE_S // 3)
-            if tls is not None:
-                connected.settimeout(max(until - time.monotonic(), 0.001))
-                connected = tls.wrap_socket(connected, server_hostname=host)
+            if secure is not None:
+                connected = secure(connected, timeout_s)
         except BaseException:
             connected.close()
             raise
