@@ -1,4 +1,4 @@
-"""A long history: what a journal costs each step once it holds a million instances, beside the same steps on an empty one."""
+"""A long history: what a journal costs each step once it holds a million instances, beside the same steps on a short one."""
 
 import contextlib
 import tempfile
@@ -11,14 +11,17 @@ from statistics import median
 from sqlalchemy import Connection, text
 
 from bench.rows import Row, say
+from node.domain.header import Header
 from node.domain.instance import Instance
-from node.domain.state import ArrivalState
+from node.domain.state import ArrivalState, JobState
 from node.journal.database import connect
-from node.journal.port import NewInstance
+from node.journal.port import CameAgain, NewInstance
 from node.journal.sql import SqlJournal
 
 INSTANCES = 1_000_000
 PER_SERIES = 300
+_SHORT = 10_000
+"""A history that fits into any cache, and has a page or two of everything."""
 _ROUNDS = 9
 _BATCH = 200
 _SERIES = "'2.25.4711.' || {0} || '.1'"
@@ -76,7 +79,7 @@ _PER_STUDY = (
         "series_header",
         id="i",
         series_instance_uid=_SERIES.format("i"),
-        content="""'{"Modality":["CT"],"PatientID":["P' || (i / 5) || '"],"StudyDescription":["CT Thorax"],"Rows":[512],"Columns":[512]}'""",
+        content="""'{"Modality":["CT"],"PatientID":["P' || (i / 5) || '"],"StudyDescription":["CT Thorax"],"Rows":[512]}'""",
     ),
     _insert(
         "patient_series",
@@ -201,7 +204,7 @@ def _batch(number: int, now: datetime, size: int = _BATCH) -> list[NewInstance]:
     made = []
     for each in range(size):
         name = f"{number}-{each}"
-        header = {"Modality": ("CT",), "PatientID": (f"N{number}",), "InstanceNumber": (each,), "Rows": (512,), "Columns": (512,)}
+        header: Header = {"Modality": ("CT",), "PatientID": (f"N{number}",), "InstanceNumber": (each,), "Rows": (512,), "Columns": (512,)}
         instance = Instance(
             sop_instance_uid=f"2.25.99.{number}.{each}",
             sop_class_uid="1.2.840.10008.5.1.4.1.1.2",
@@ -222,30 +225,48 @@ def _batch(number: int, now: datetime, size: int = _BATCH) -> list[NewInstance]:
     return made
 
 
-def steps(journal: SqlJournal) -> dict[str, float]:
-    """Median milliseconds of what the stages ask of the journal in a step or a sweep; recording is of 200 instances."""
-    now = datetime.now(UTC)
-    asked: dict[str, Callable[[int], object]] = {
-        "index: what is known": lambda number: (
-            journal.instances_of(*(f"2.25.99.{number}.{each}" for each in range(_BATCH))),
-            journal.own_results([f"2.25.99.{number}.{each}" for each in range(_BATCH)]),
-        ),
+def asked_of(journal: SqlJournal, now: datetime) -> dict[str, Callable[[int], object]]:
+    """What the stages and the sweeps ask of a journal, by name; each takes the number of the round, from 0."""
+    ours = [f"2.25.99.{each}" for each in range(_BATCH)]
+    return {
+        "index: what is known": lambda number: (journal.instances_of(*ours), journal.own_results(ours)),
         "index: record 200": lambda number: journal.record(_batch(number, now), now),
+        "index: came again": lambda number: journal.came_again([_again(number, now)], "0", now),
         "settle: what is due": lambda _: journal.arrivals(states=(ArrivalState.RECEIVED,), due_before=now),
         "settle: what is open": lambda _: journal.arrivals(states=(ArrivalState.RECEIVED,)),
+        "settle: the latest": lambda number: journal.latest_arrival(f"2.25.4711.{number + 5}", None, "ct1"),
+        "settle: its history": lambda number: journal.events("arrival", number + 5),
         "route: what is complete": lambda _: journal.arrivals(states=(ArrivalState.COMPLETE,), limit=20),
+        "route: a manifest": lambda number: journal.arrival_instances(number + 5),
         "route: priors": lambda number: journal.related(f"2.25.4711.{number + 5}"),
+        "route: jobs of a study": lambda number: journal.jobs(study=f"2.25.4711.{number + 5}"),
         "work: claim a job": lambda _: journal.claim_job("bench:1", now, timedelta(minutes=1)),
+        "work: its instances": lambda number: journal.job_instances(number + 5),
+        "work: its predecessors": lambda number: journal.predecessor_objects(number + 5),
         "deliver: claim a delivery": lambda _: journal.claim_delivery("bench:1", now, timedelta(minutes=1)),
+        "deliver: what is left": lambda number: journal.undelivered(number + 5),
         "patience: move up": lambda _: journal.move_up(now, timedelta(minutes=30), offpeak_since=None),
+        "release: a dead process": lambda _: journal.release("bench:2", now),
         "retention: nothing is old": lambda _: journal.purgeable(now - timedelta(days=90), parked=True),
         "retention: no results are old": lambda _: journal.purge_results(now - timedelta(days=90), now),
         "retention: no headers are old": lambda _: journal.forget_headers(now - timedelta(days=400)),
+        "retention: tombstones": lambda _: journal.purged_blobs(),
+        "orphans: what is kept": lambda number: journal.kept_blobs([f"results/{number + 5}-seg.dcm", f"findings/{number + 5}-0.bin"]),
         "census": lambda _: journal.census(now),
         "people: the newest studies": lambda _: journal.arrivals(limit=20, newest=True),
+        "people: what failed": lambda _: journal.jobs(states=(JobState.FAILED, JobState.PARKED), limit=20, newest=True),
         "people: one study": lambda number: journal.study_instances(f"2.25.4711.{number + 5}"),
         "people: conflicts": lambda _: journal.conflicts(limit=20),
     }
+
+
+def _again(number: int, now: datetime) -> CameAgain:
+    return CameAgain(instance=(number + 5) * PER_SERIES, peer="ct1", called_ae="HILUM", scope_series=False, due_at=now)
+
+
+def _took(journal: SqlJournal) -> dict[str, float]:
+    """Median milliseconds of each."""
+    asked = asked_of(journal, datetime.now(UTC))
     took: dict[str, list[float]] = {name: [] for name in asked}
     for number in range(_ROUNDS):
         for name, ask in asked.items():
@@ -256,17 +277,18 @@ def steps(journal: SqlJournal) -> dict[str, float]:
 
 
 def measure(instances: int = INSTANCES) -> list[Row]:
-    """Every step with a long history, beside the same with none."""
+    """Every step with a long history, beside the same with a short one."""
     with tempfile.TemporaryDirectory(prefix="hilum-bench-", ignore_cleanup_errors=True) as made:
-        urls = {size: f"sqlite:{Path(made) / f'{size}.db'}" for size in (0, instances)}
+        urls = {size: f"sqlite:{Path(made) / f'{size}.db'}" for size in (_SHORT, instances)}
         say(f"filling a journal with {instances} instances")
         began = time.perf_counter()
         fill(urls[instances], instances)
         rows = [Row(name=f"journal: fill {instances} instances", value=time.perf_counter() - began, unit="s")]
         took = {}
+        fill(urls[_SHORT], _SHORT)
         for size, url in urls.items():
             with contextlib.closing(SqlJournal.open(url)) as journal:
-                took[size] = steps(journal)
+                took[size] = _took(journal)
         for name, ms in took[instances].items():
-            rows.append(Row(name=f"journal of {instances}: {name}", value=ms, unit="ms", baseline=took[0][name]))
+            rows.append(Row(name=f"journal of {instances}: {name}", value=ms, unit="ms", baseline=took[_SHORT][name]))
         return rows
