@@ -2,11 +2,11 @@
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from socket import socket
-from typing import Final
+from typing import Final, Self
 
 from node.dimse.claim import USERNAME, USERNAME_AND_PASSCODE, UserIdentity
 from node.dimse.errors import PeerAway, PeerRefuses, PeerRejected
@@ -89,8 +89,8 @@ class Association:
         self._number = 0
 
     @classmethod
-    def requested(cls, peer: Called, contexts: Sequence[Context]) -> "Association":
-        """Connect and negotiate; at least one context was accepted.
+    def requested(cls, peer: Called, contexts: Sequence[Context], *, provides: Collection[str] = ()) -> Self:
+        """Connect and negotiate; at least one context was accepted. Of the SOP classes that it `provides` this node is to be the provider.
 
         Raises
         ------
@@ -100,7 +100,14 @@ class Association:
             The peer accepts none of the contexts; the association was released.
         """
         try:
-            asked = request(calling=peer.calling, called=peer.called, contexts=contexts, most_bytes=MAX_PDU, identity=_identity(peer.login))
+            asked = request(
+                calling=peer.calling,
+                called=peer.called,
+                contexts=contexts,
+                most_bytes=MAX_PDU,
+                identity=_identity(peer.login),
+                provides=provides,
+            )
             connection = Connection.to(
                 peer.host, peer.port, timeout_s=peer.timeouts.connect_s, most_bytes=_ASSOCIATE_BYTES, secure=_secure(peer)
             )

@@ -1,7 +1,7 @@
 """The A-ASSOCIATE of an association that this node requests: what it offers, and what the peer made of it (PS3.8 9.3.2 and 9.3.3)."""
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +14,7 @@ from pynetdicom.pdu_primitives import (
     MaximumLengthNotification,
     UserIdentityNegotiation,
 )
-from pynetdicom.presentation import build_context
+from pynetdicom.presentation import build_context, build_role
 
 from node.dimse.claim import UserIdentity
 from node.dimse.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
@@ -37,8 +37,17 @@ class Agreed:
     most_bytes: int
 
 
-def request(*, calling: str, called: str, contexts: Sequence[Context], most_bytes: int, identity: UserIdentity | None = None) -> bytes:
-    """An A-ASSOCIATE-RQ; the contexts have the numbers 1, 3, 5, … in their order.
+def request(
+    *,
+    calling: str,
+    called: str,
+    contexts: Sequence[Context],
+    most_bytes: int,
+    identity: UserIdentity | None = None,
+    provides: Collection[str] = (),
+) -> bytes:
+    """An A-ASSOCIATE-RQ; the contexts have the numbers 1, 3, 5, … in their order. Of the SOP classes that it `provides` this node proposes
+    to be the provider, and not the user (PS3.7 D.3.3.4).
 
     Raises
     ------
@@ -62,6 +71,7 @@ def request(*, calling: str, called: str, contexts: Sequence[Context], most_byte
     implementation.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
     version.implementation_version_name = IMPLEMENTATION_VERSION
     primitive.user_information = [length, implementation, version]
+    primitive.user_information += [build_role(UID(sop_class), scu_role=False, scp_role=True) for sop_class in provides]
     if identity is not None:
         primitive.user_information.append(_negotiated(identity))
     made = codecs.A_ASSOCIATE_RQ()

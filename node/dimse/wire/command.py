@@ -169,6 +169,30 @@ def find_request(message_id: int, *, sop_class_uid: str, priority: int = 0) -> b
     )
 
 
+def action_request(message_id: int, *, sop_class_uid: str, sop_instance_uid: str, action_type: int) -> bytes:
+    """An N-ACTION-RQ (PS3.7 10.3.4.1); its Action Information follows."""
+    return _whole(
+        _text(0x0003, sop_class_uid, b"\0")
+        + _number(0x0100, Field.N_ACTION_RQ)
+        + _number(0x0110, message_id)
+        + _number(0x0800, 1)
+        + _text(0x1001, sop_instance_uid, b"\0")
+        + _number(0x1008, action_type)
+    )
+
+
+def event_report_request(message_id: int, *, sop_class_uid: str, sop_instance_uid: str, event_type: int) -> bytes:
+    """An N-EVENT-REPORT-RQ (PS3.7 10.3.1.1); its Event Information follows."""
+    return _whole(
+        _text(0x0002, sop_class_uid, b"\0")
+        + _number(0x0100, Field.N_EVENT_REPORT_RQ)
+        + _number(0x0110, message_id)
+        + _number(0x0800, 1)
+        + _text(0x1000, sop_instance_uid, b"\0")
+        + _number(0x1002, event_type)
+    )
+
+
 def echo_response(message_id: int, *, status: int = 0x0000) -> bytes:
     """A C-ECHO-RSP (PS3.7 9.3.5.2)."""
     return response(Field.C_ECHO_RSP, message_id, sop_class_uid=_VERIFICATION, status=status)
