@@ -12,6 +12,7 @@ LOGGED = {
     "association.message_too_long": "A sender claimed a message longer than any image; the association was aborted.",
     "association.pdu_too_long": "A sender claimed a PDU above what was negotiated; the association was aborted.",
     "association.rejected": "An association was refused; `reason` says why.",
+    "association.tls_refused": "Who connected for TLS was not spoken to; `reason` says why. What is no TLS, and silence, end here too.",
     "association.too_many_connections": "More connections were open than the node takes; the newest was closed.",
     "bell.away": "The connection over which hosts wake each other broke; work is found by the sweep every second until it is back.",
     "bell.back": "Hosts wake each other again.",

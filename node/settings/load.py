@@ -24,6 +24,7 @@ from node.settings.schedule import SCHEDULE
 from node.settings.sinks import SINKS
 from node.settings.source import Here, Refused, child, entries, parse
 from node.settings.store import STORE
+from node.settings.tls import listener_of
 
 HILUM: Block[dict[str, Any]] = Block(
     build=dict,
@@ -72,7 +73,9 @@ def load(path: Path, *, applications: Collection[str] | None = None) -> Config:
     here = Here(file=str(path), folder=path.absolute().parent)
     known = applications if applications is not None else _catalog(tree, here)
     profiles = profiles_of(child(tree, "profiles"), here)
-    here = Here(file=here.file, folder=here.folder, names={**_names(tree, known), "profiles": profiles}, profiles=profiles)
+    names = {**_names(tree, known), "profiles": profiles}
+    listener = listener_of(child(tree, "node", "tls"), here)
+    here = Here(file=here.file, folder=here.folder, names=names, profiles=profiles, listener=listener)
     try:
         values = HILUM.read(tree, here)
     except Refused:

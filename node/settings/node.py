@@ -2,19 +2,25 @@
 
 from datetime import timedelta
 
+from ruamel.yaml.nodes import Node as YamlNode
+
 from node.settings.blocks import Block, Key, Nodes, Values
 from node.settings.config import Node
 from node.settings.errors import BadValue
-from node.settings.kinds import ADDRESS, AE_TITLE, DURATION, SWITCH, Address, Several, whole
-from node.settings.source import Here
+from node.settings.kinds import ADDRESS, AE_TITLE, DURATION, SWITCH, Address, Schema, Several, whole
+from node.settings.security import TlsListener
+from node.settings.source import Here, scalar_text
+from node.settings.tls import LISTENER
 
 
 def _node(
     *,
     ae_title: tuple[str, ...],
-    listen: Address,
+    listen: Address | None,
+    tls: TlsListener | None,
     strangers: bool,
     max_associations: int,
+    connections_per_address: int,
     acse_timeout: timedelta,
     dimse_timeout: timedelta,
     idle_timeout: timedelta,
@@ -24,10 +30,13 @@ def _node(
 ) -> Node:
     return Node(
         ae_titles=ae_title,
-        host=listen.host,
-        port=listen.port,
+        host="" if listen is None else listen.host,
+        port=0 if listen is None else listen.port,
+        plain=listen is not None,
+        tls=tls,
         strangers=strangers,
         max_associations=max_associations,
+        connections_per_address=connections_per_address,
         acse_timeout=acse_timeout,
         dimse_timeout=dimse_timeout,
         idle_timeout=idle_timeout,
@@ -38,10 +47,27 @@ def _node(
     )
 
 
+class _Listen:
+    """An address, or `off`."""
+
+    wants = "an address `host:port`, or `off`"
+
+    def read(self, at: YamlNode, here: Here) -> Address | None:
+        return None if scalar_text(at, here, self.wants) == "off" else ADDRESS.read(at, here)
+
+    def schema(self) -> Schema:
+        return {"anyOf": [{"const": "off"}, ADDRESS.schema()]}
+
+
 def _check(values: Values, nodes: Nodes, here: Here) -> None:
-    metrics, listen = values["metrics"], values["listen"]
-    if metrics is not None and metrics.port and metrics.port == listen.port:
+    metrics, listen, tls = values["metrics"], values["listen"], values["tls"]
+    if listen is None and tls is None:
+        raise here.about("listen").refuse(BadValue, nodes["listen"], "nothing would listen: `off` needs the key `tls`")
+    taken = {one.port for one in (listen, tls) if one is not None and one.port}
+    if metrics is not None and metrics.port in taken:
         raise here.about("metrics").refuse(BadValue, nodes["metrics"], f"port {metrics.port} is the one that associations are accepted on")
+    if listen is not None and tls is not None and listen.port and listen.port == tls.port:
+        raise here.about("tls").refuse(BadValue, nodes["tls"], f"port {tls.port} is the one of `listen`; TLS needs a port of its own")
 
 
 NODE = Block(
@@ -56,10 +82,12 @@ NODE = Block(
         ),
         Key(
             name="listen",
-            kind=ADDRESS,
+            kind=_Listen(),
             default="127.0.0.1:11112",
-            says="Where associations are accepted. `0.0.0.0:11112` listens on every network; port 0 takes a free one.",
+            says="Where associations are accepted without TLS. `0.0.0.0:11112` listens on every network; port 0 takes a free one; `off` "
+            "leaves `tls` alone.",
         ),
+        Key(name="tls", kind=LISTENER, says="Where associations are accepted with TLS (PS3.15 B.12, B.13). Without it, nowhere."),
         Key(
             name="strangers",
             kind=SWITCH,
@@ -67,6 +95,12 @@ NODE = Block(
             says="Admit calling AE titles that are no peer. A laboratory's setting: every peer that you know belongs under `peers`.",
         ),
         Key(name="max_associations", kind=whole(1, 1000), default="40", says="Associations at once, all peers together."),
+        Key(
+            name="connections_per_address",
+            kind=whole(1, 1000),
+            default="64",
+            says="Connections from one address that are not admitted yet: who stalls there locks out nobody from elsewhere.",
+        ),
         Key(name="acse_timeout", kind=DURATION, default="10s", says="How long an association may take to be negotiated or released."),
         Key(name="dimse_timeout", kind=DURATION, default="60s", says="How long a DIMSE message may take to arrive or to be answered."),
         Key(name="idle_timeout", kind=DURATION, default="60s", says="How long an association may be silent before it is aborted."),

@@ -1,14 +1,19 @@
 """`peers:` the DICOM application entities that the node knows: who they are, what they may do, when their studies are complete."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from ruamel.yaml.nodes import Node
 
-from node.settings.blocks import Block, Key, Named
+from node.settings.blocks import Block, Key, Named, Nodes, Values
 from node.settings.config import Limits, May, Peer, Scope, Settle
 from node.settings.errors import BadValue
-from node.settings.kinds import ADDRESS, AE_TITLE, DURATION, Address, Choice, Schema, Several, whole
+from node.settings.kinds import ADDRESS, AE_TITLE, DURATION, SIZE, Address, Choice, Schema, Several, whole
+from node.settings.security import CertificateRule, PeerTls, User
 from node.settings.source import Here, scalar_text, suggestion
+from node.settings.tls import CERTIFICATE, OUTGOING, USER
+
+_LEAST_RATE = 64 * 1024
 
 
 class TransferSyntax:
@@ -29,12 +34,66 @@ class TransferSyntax:
         return {"type": "string"}
 
 
-def _peer(*, name: str, ae_title: str, address: Address, may: tuple[May, ...], settle: Settle, limits: Limits) -> Peer:
-    return Peer(name=name, ae_title=ae_title, host=address.host, port=address.port, may=frozenset(may), settle=settle, limits=limits)
+def _peer(
+    *,
+    name: str,
+    ae_title: str,
+    address: Address,
+    may: tuple[May, ...],
+    settle: Settle,
+    limits: Limits,
+    tls: PeerTls | None,
+    certificate: CertificateRule | None,
+    user: User | None,
+    login: User | None,
+) -> Peer:
+    return Peer(
+        name=name,
+        ae_title=ae_title,
+        host=address.host,
+        port=address.port,
+        may=frozenset(may),
+        settle=settle,
+        limits=limits,
+        tls=tls and replace(tls, server_name=tls.server_name or address.host),
+        certificate=certificate,
+        user=user,
+        login=login,
+    )
 
 
-def _limits(*, associations: int, max_pdu: int, syntaxes: tuple[str, ...] | None) -> Limits:
-    return Limits(associations=associations, max_pdu=max_pdu, syntaxes=syntaxes)
+def _check(values: Values, nodes: Nodes, here: Here) -> None:
+    for name in ("tls", "login"):
+        if values[name] is not None and values["address"].port == 0:
+            raise here.about(name).refuse(BadValue, nodes[name], "a peer with port 0 does not listen: the node never calls it")
+    if values["certificate"] is not None and here.listener is None:
+        raise here.about("certificate").refuse(BadValue, nodes["certificate"], "without `node: {tls: …}` nobody can show a certificate")
+
+
+def _limits(
+    *,
+    associations: int,
+    max_pdu: int,
+    syntaxes: tuple[str, ...] | None,
+    associations_per_minute: int | None,
+    instances_per_second: int | None,
+    bytes_per_second: int | None,
+) -> Limits:
+    return Limits(
+        associations=associations,
+        max_pdu=max_pdu,
+        syntaxes=syntaxes,
+        associations_per_minute=associations_per_minute,
+        instances_per_second=instances_per_second,
+        bytes_per_second=bytes_per_second,
+    )
+
+
+def _least_rate(values: Values, nodes: Nodes, here: Here) -> None:
+    rate = values["bytes_per_second"]
+    if rate is not None and rate < _LEAST_RATE:
+        at = nodes["bytes_per_second"]
+        raise here.about("bytes_per_second").refuse(BadValue, at, "less than 64KiB: a single image would outlast its sender's patience")
 
 
 def _settle(*, scope: Scope, quiet: timedelta, counted: timedelta) -> Settle:
@@ -62,6 +121,7 @@ SETTLE = Block(
 
 LIMITS = Block(
     build=_limits,
+    check=_least_rate,
     keys=(
         Key(name="associations", kind=whole(1, 1000), default="10", says="Associations at once from this peer."),
         Key(name="max_pdu", kind=whole(4096, 1048576), default="131072", says="The largest PDU that the node offers to take, in bytes."),
@@ -70,6 +130,22 @@ LIMITS = Block(
             kind=Several(of=TransferSyntax(), least=1),
             says="The only transfer syntaxes that are accepted. Without it: every standard one, those that can be decoded preferred.",
         ),
+        Key(
+            name="associations_per_minute",
+            kind=whole(1, 100000),
+            says="New associations within a minute; more are rejected for the moment (local limit exceeded). Without it: any number.",
+        ),
+        Key(
+            name="instances_per_second",
+            kind=whole(1, 100000),
+            says="As fast as instances are taken; answers wait meanwhile, nothing is refused. Without it: as fast as they come.",
+        ),
+        Key(
+            name="bytes_per_second",
+            kind=SIZE,
+            says="As fast as data sets are read, all associations of the peer together (`50MB`); the network holds the sender back "
+            "meanwhile. Without it: as fast as they come.",
+        ),
     ),
 )
 
@@ -77,6 +153,7 @@ PEERS = Named(
     noun="peer",
     of=Block(
         build=_peer,
+        check=_check,
         keys=(
             Key(name="ae_title", kind=AE_TITLE, required=True, says="The AE title under which it calls, and is called."),
             Key(
@@ -94,6 +171,26 @@ PEERS = Named(
             ),
             Key(name="settle", kind=SETTLE, default="{}", says="When what it sends is complete."),
             Key(name="limits", kind=LIMITS, default="{}", says="What it may take of the listener."),
+            Key(
+                name="tls",
+                kind=OUTGOING,
+                says="Call it with TLS; `{}` where everything is as in `node: {tls: …}`. Without it, without TLS.",
+            ),
+            Key(
+                name="certificate",
+                kind=CERTIFICATE,
+                says="What its certificate must be when it calls: it is admitted over TLS alone then. All that is named must hold.",
+            ),
+            Key(
+                name="user",
+                kind=USER,
+                says="The user that it must name when it calls (user identity, PS3.7 D.3.3.7), with its passcode if there is one.",
+            ),
+            Key(
+                name="login",
+                kind=USER,
+                says="The user that the node names when it calls this peer. Without TLS the passcode can be overheard.",
+            ),
         ),
     ),
 )

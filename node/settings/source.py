@@ -14,6 +14,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from node.domain.errors import ConfigError
 from node.domain.profile import Profile
 from node.settings.errors import ConfigMissing, ConfigSyntax, MissingKey, WrongType
+from node.settings.security import TlsListener
 
 
 class Refused(Exception):
@@ -22,13 +23,14 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Here:
-    """Where reading stands: the file, what the messages are about, which names (and profiles) exist, and the problems found so far."""
+    """Where reading stands: the file, what the messages are about, which names, profiles and TLS listener exist, the problems so far."""
 
     file: str
     folder: Path
     subject: str = ""
     names: Mapping[str, Collection[str]] = field(default_factory=dict)
     profiles: Mapping[str, Profile] = field(default_factory=dict)
+    listener: TlsListener | None = None
     problems: list[tuple[int, int, ConfigError]] = field(default_factory=list)
 
     def about(self, subject: str) -> "Here":

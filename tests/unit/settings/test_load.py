@@ -311,7 +311,7 @@ def test_the_schema_names_every_key_of_every_class(tmp_path: Path) -> None:
     blocks = {"node", "peers", "store", "engines", "models", "profiles", "sinks", "applications", "routes", "schedule"}
     assert set(made["properties"]) == blocks
     spelt = {"ae_titles": "ae_title", "host": "listen", "port": "listen", "min_free_bytes": "min_free"}
-    spelt |= {"metrics_host": "metrics", "metrics_port": "metrics"}
+    spelt |= {"metrics_host": "metrics", "metrics_port": "metrics", "plain": "listen"}
     assert {spelt.get(one.name, one.name) for one in fields(Node)} == set(made["properties"]["node"]["properties"])
     assert {spelt.get(one.name, one.name) for one in fields(Store)} == set(made["properties"]["store"]["properties"])
     condition = made["$defs"]["condition"]["properties"]
