@@ -166,6 +166,7 @@ def _sqlite(url: str) -> tuple[Engine, str]:
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = FULL")  # with WAL, NORMAL may lose the last commits at a power loss
         connection.execute("PRAGMA journal_size_limit = 67108864")
+        connection.execute("PRAGMA secure_delete = ON")  # what is deleted names patients: it must not linger in free pages
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:

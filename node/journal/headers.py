@@ -14,6 +14,11 @@ def _text(content: Any) -> str:
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
+def whole(header: Header) -> str:
+    """A header as the base of others, as JSON."""
+    return _text(dict(header))
+
+
 def difference(base: Header, header: Header) -> str:
     """What turns `base` into `header`, as JSON."""
     changed = {keyword: values for keyword, values in header.items() if base.get(keyword) != values}
@@ -53,7 +58,7 @@ class Bases:
     def columns(self, series: str, header: Header) -> dict[str, Any]:
         """`header_base` and `header_delta` for an instance of `series`."""
         if series not in self._of:
-            statement = insert(schema.series_header).values(series_instance_uid=series, content=_text(dict(header)))
+            statement = insert(schema.series_header).values(series_instance_uid=series, content=whole(header))
             self._of[series] = (self._connection.execute(statement.returning(schema.series_header.c.id)).scalar_one(), header)
         base_id, base = self._of[series]
         return {"header_base": base_id, "header_delta": difference(base, header)}

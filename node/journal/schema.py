@@ -8,7 +8,7 @@ Changing a table means a new revision in migrations/versions and a new `HEAD`.
 from sqlalchemy import BigInteger, Boolean, Column, Dialect, ForeignKey, Index, Integer, MetaData, SmallInteger, Table, Text, text
 from sqlalchemy.types import TypeDecorator
 
-HEAD = "0005"
+HEAD = "0006"
 """The revision of migrations/versions that this file describes."""
 
 metadata = MetaData(
@@ -489,4 +489,20 @@ beat = Table(
     Column("at", Micros, nullable=False, comment="when it last said so"),
     Column("state", Words, nullable=False, comment="what it was doing"),
     comment="Signs of life of the node's processes.",
+)
+
+follower = Table(
+    "follower",
+    metadata,
+    Column("name", Words, primary_key=True, comment="who follows the history: audit"),
+    Column("position", Key, nullable=False, comment="the last event.id of which it has told what there was to tell"),
+    comment="How far those who follow the history have come.",
+)
+
+erased = Table(
+    "erased",
+    metadata,
+    Column("mark", Words, primary_key=True, comment="SHA-256 over the study and its patient; it names neither"),
+    Column("until", Micros, nullable=False, comment="until when what comes under it is dropped; then the row goes too"),
+    comment="Studies that were erased on request not long ago.",
 )

@@ -12,6 +12,8 @@ from node.journal.clock import ServerClock
 from node.journal.commitments import Commitments
 from node.journal.database import connect
 from node.journal.deliveries import Deliveries
+from node.journal.erasing import Erased
+from node.journal.following import Followed
 from node.journal.instances import Instances
 from node.journal.jobs import Jobs
 from node.journal.leader import PostgresLeader, SoleLeader
@@ -21,10 +23,27 @@ from node.journal.port import Leader
 from node.journal.promises import Promises
 from node.journal.retention import Retained
 from node.journal.routing import Routing
+from node.journal.scrubbing import Scrubbed
 from node.journal.server import server
 
 
-class SqlJournal(Instances, Patients, Arrivals, Routing, Claims, Jobs, Deliveries, Commitments, Promises, Operator, Retained, Counted):
+class SqlJournal(
+    Instances,
+    Patients,
+    Arrivals,
+    Routing,
+    Claims,
+    Jobs,
+    Deliveries,
+    Commitments,
+    Promises,
+    Operator,
+    Retained,
+    Counted,
+    Followed,
+    Erased,
+    Scrubbed,
+):
     """The Journal of node.journal.port on SQLite or PostgreSQL; safe in many threads and many processes at once."""
 
     def __init__(self, engine: Engine, name: str, url: str) -> None:
