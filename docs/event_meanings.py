@@ -72,6 +72,9 @@ LOGGED = {
     "spool.twin": "Two hosts received the same instance; one copy is kept in the bucket.",
     "stage.defect": "A defect stopped one round of a stage; it is turned again.",
     "stage.failed": "A stage could not do its round (the journal, mostly); it is turned again after a pause.",
+    "tls.not_renewed": "Changed certificate files cannot be used: what was read before stays in use until the files are good.",
+    "tls.renewed": "Certificate files have changed and are in use now.",
+    "tls.unusable": "The listener's certificate, key or authorities cannot be used: nobody is admitted over TLS.",
 }
 """Events of the log (JSON lines on stderr)."""
 
