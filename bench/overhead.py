@@ -49,9 +49,26 @@ class Archive:
     def __init__(self) -> None:
         self.came: list[float] = []
 
-    def keep(self, reception: Reception) -> None:
+    def crowded(self) -> str | None:
+        """Never."""
+        return None
+
+    def begin(self, reception: Reception) -> "Archive":
+        """Only the end of an instance counts."""
+        return self
+
+    def write(self, fragment: bytes | memoryview) -> None:
+        """Let it go."""
+
+    def keep(self) -> None:
         """Note the moment."""
         self.came.append(time.time())
+
+    def abandon(self) -> None:
+        """Nothing was kept."""
+
+    def ended(self, association: str) -> None:
+        """Nothing is left to do."""
 
 
 @contextlib.contextmanager

@@ -16,8 +16,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from node.blobs.errors import BlobsFailed
-from node.blobs.files import Bytes, in_folder, make_folder, sweep, write_flushed
+from node.blobs.files import Bytes, in_folder, make_folder, write_flushed
 from node.blobs.folder import CACHE, HOLD, PARTIAL
+from node.blobs.lives import Writer, sweep
 from node.observe.events import event
 
 _RESTS_S = 60.0
@@ -40,6 +41,7 @@ class Cache:
 
     def __init__(self, root: Path, *, most_bytes: int, min_free_bytes: int) -> None:
         self._folder, self._partial, self._holds = root / CACHE, root / PARTIAL, root / HOLD
+        self._writer = Writer(self._partial)
         self._most_bytes = most_bytes
         self._min_free_bytes = min_free_bytes
         self._held = threading.local()
@@ -48,7 +50,7 @@ class Cache:
         try:
             for folder in (self._folder, self._partial, self._holds):
                 make_folder(folder)
-            sweep(self._partial, "")
+            sweep(self._partial)
             self._evict()
         except OSError as failed:
             raise BlobsFailed(f"the cache in {root} cannot be used: {failed.strerror}") from failed
@@ -75,7 +77,7 @@ class Cache:
         BlobsFailed
             The disk is full or broken.
         """
-        partial, path = self._partial / uuid.uuid4().hex, self.path(name)
+        partial, path = self._writer.path(uuid.uuid4().hex), self.path(name)
         try:
             write_flushed(partial, parts)
             self.take(partial, name)

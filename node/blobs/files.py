@@ -1,7 +1,6 @@
 """Writing a file so that a power loss leaves all of it or nothing, and private to the user that the node runs as."""
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -10,20 +9,18 @@ from typing import TypeAlias
 Bytes: TypeAlias = bytes | memoryview
 
 FOLDER_MODE = 0o700
-_FILE_MODE = 0o600
+FILE_MODE = 0o600
 _TRIES = 20
 _MOST_AT_ONCE = 1 << 30  # one write takes no more than 2 GiB
 
 
 def write_flushed(path: Path, parts: Iterable[Bytes]) -> None:
     """Create `path` with these bytes, on disk when it returns; its name is not durable yet. Leaves nothing behind when it fails."""
-    fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, _FILE_MODE)
+    fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, FILE_MODE)
     try:
         try:
-            # while it is held, `sweep` knows that somebody writes here
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             for part in parts:
-                _write(fd, part)
+                write_all(fd, part)
             os.fdatasync(fd)
         finally:
             os.close(fd)
@@ -33,26 +30,11 @@ def write_flushed(path: Path, parts: Iterable[Bytes]) -> None:
         raise
 
 
-def _write(fd: int, data: Bytes) -> None:
+def write_all(fd: int, data: Bytes) -> None:
+    """Write all of it, however little the system takes at once."""
     left = memoryview(data)
     while left:
         left = left[os.write(fd, left[:_MOST_AT_ONCE]) :]
-
-
-def sweep(folder: Path, suffix: str) -> int:
-    """Delete the files of this suffix that nobody is writing: a process was killed over them. How many."""
-    swept = 0
-    for path in [Path(one) for one in os.scandir(folder) if one.name.endswith(suffix)]:
-        # a writer that has not locked its file yet loses it, notices at the rename, and refuses the instance
-        with contextlib.suppress(FileNotFoundError, BlockingIOError):
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                path.unlink()
-                swept += 1
-            finally:
-                os.close(fd)
-    return swept
 
 
 def flush_folder(folder: Path) -> None:

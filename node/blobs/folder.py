@@ -10,26 +10,29 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 
 from node.blobs.errors import BlobDiffers, BlobsFailed
-from node.blobs.files import flush_folder, in_folder, make_folder, sweep, write_flushed
+from node.blobs.files import flush_folder, in_folder, make_folder, write_flushed
+from node.blobs.lives import Writer, sweep
 
 INBOX = "inbox"
+COMING = "coming"
 ASIDE = "aside"
 PARTIAL = "partial"
 CACHE = "cache"
 HOLD = "hold"
-OURS = (INBOX, ASIDE, PARTIAL, CACHE, HOLD)
+OURS = (INBOX, COMING, ASIDE, PARTIAL, CACHE, HOLD)
 _CHUNK_BYTES = 1 << 20
 
 
 class FolderBlobs:
-    """The blobs port on a folder. `inbox` and `aside` in it belong to the receiver's spool, `partial` holds what is being written."""
+    """The blobs port on a folder. `coming`, `inbox` and `aside` in it are the receiver's spool, `partial` holds what is being written."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._partial = root / PARTIAL
+        self._writer = Writer(self._partial)
         try:
             make_folder(self._partial)
-            sweep(self._partial, "")
+            sweep(self._partial)
         except OSError as failed:
             raise BlobsFailed(f"the folder of the blobs, {root}, cannot be used: {failed.strerror}") from failed
 
@@ -55,7 +58,7 @@ class FolderBlobs:
             raise BlobDiffers(f"blob {name} holds other bytes than the {len(data)} that were to be put there")
 
     def _put(self, path: Path, data: bytes | memoryview) -> None:
-        partial = self._partial / uuid.uuid4().hex
+        partial = self._writer.path(uuid.uuid4().hex)
         try:
             write_flushed(partial, [data])
             # a link, where a rename would replace what another process put there in the meantime

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from node.blobs.inbox import part10
-from node.dimse.port import Reception
+from node.dimse.port import Incoming, Reception
 
 
 class ArchiveFolder:
@@ -14,13 +14,42 @@ class ArchiveFolder:
         self._folder = folder / "archive"
         self._folder.mkdir(parents=True, exist_ok=True)
 
-    def keep(self, reception: Reception) -> None:
-        """Write, flush, rename: the same promise as a real archive's."""
-        path = self._folder / f"{reception.sop_instance_uid}.dcm"
-        partial = path.with_suffix(".part")
-        with partial.open("wb") as file:
-            file.write(part10(reception))
-            file.write(reception.dataset)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+    def crowded(self) -> str | None:
+        """Never: the demo sends little."""
+        return None
+
+    def begin(self, reception: Reception) -> Incoming:
+        """Open a file beside where it will lie."""
+        return _File(self._folder / f"{reception.sop_instance_uid}.dcm", part10(reception))
+
+    def ended(self, association: str) -> None:
+        """Every instance was flushed before it was answered."""
+
+
+class _File:
+    """Write, flush, rename: the same promise as a real archive's."""
+
+    def __init__(self, path: Path, head: bytes) -> None:
+        self._path = path
+        self._partial = path.with_suffix(".part")
+        self._file = self._partial.open("wb")
+        self._file.write(head)
+
+    def write(self, fragment: bytes | memoryview) -> None:
+        """Append it."""
+        self._file.write(fragment)
+
+    def keep(self) -> None:
+        """Flush and rename; again does nothing."""
+        if self._file.closed:
+            return
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self._partial.replace(self._path)
+
+    def abandon(self) -> None:
+        """Close and delete; again, or after `keep`, does nothing."""
+        if not self._file.closed:
+            self._file.close()
+            self._partial.unlink(missing_ok=True)

@@ -19,7 +19,7 @@ from node.dimse.contexts import accepted_contexts, register_retired_classes
 from node.dimse.errors import NotADataset, NotAUid, WrongContext
 from node.dimse.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from node.dimse.peek import check
-from node.dimse.port import Intake, Reception
+from node.dimse.port import Intake, Reception, keep_whole
 from node.dimse.server import Handler, Server
 from node.domain.errors import RefusedError
 from node.observe import metrics
@@ -166,7 +166,8 @@ class Listener:
             if not dataset:
                 raise NotADataset("the data set is empty")
             check(dataset, syntax=syntax, sop_class=sop_class, sop_instance=sop_instance)
-            self._intake.keep(
+            keep_whole(
+                self._intake,
                 Reception(
                     sop_instance_uid=sop_instance,
                     sop_class_uid=sop_class,
@@ -176,8 +177,8 @@ class Listener:
                     address=visit.address,
                     association=visit.id,
                     received_at=datetime.now(UTC),
-                    dataset=dataset,
-                )
+                ),
+                dataset,
             )
             metrics.RECEIVED_BYTES.add(len(dataset), peer=visit.admitted.label)
 
@@ -185,6 +186,7 @@ class Listener:
         visit: _Visit | None = association.visit
         if visit is None:
             return
+        self._intake.ended(visit.id)
         self._admission.leave(visit.admitted)
         how = "released" if association.is_released else "aborted" if association.is_aborted else "lost"
         metrics.ASSOCIATIONS.add(peer=visit.admitted.label, outcome=how)

@@ -1,7 +1,6 @@
 """What every plug-in behind the blobs port, and the inbox beside it, promises."""
 
 import errno
-import fcntl
 import os
 import subprocess
 import sys
@@ -19,9 +18,10 @@ from node.blobs.folder import FolderBlobs
 from node.blobs.inbox import FolderInbox, part10
 from node.blobs.port import Blobs
 from node.blobs.spool import Spool
-from node.dimse.port import Reception
+from node.dimse.port import Intake, Reception, keep_whole
 from node.domain.errors import JournalError, RefusedError
 from tests.lab.s3 import S3, bucket_blobs
+from tests.lab.spool import half_written
 
 
 @pytest.fixture(params=["folder", pytest.param("bucket", marks=[pytest.mark.slow, pytest.mark.registry])])
@@ -39,7 +39,7 @@ def inbox(tmp_path: Path) -> FolderInbox:
     return FolderInbox(tmp_path / "blobs", min_free_bytes=0)
 
 
-def reception(dataset: bytes = b"the bytes", **other: object) -> Reception:
+def reception(**other: object) -> Reception:
     """What a listener would hand over."""
     given = {
         "sop_instance_uid": "1.2.3",
@@ -50,9 +50,13 @@ def reception(dataset: bytes = b"the bytes", **other: object) -> Reception:
         "address": "192.0.2.1",
         "association": "a1",
         "received_at": datetime(2026, 1, 1, tzinfo=UTC),
-        "dataset": dataset,
     }
     return Reception(**{**given, **other})  # type: ignore[arg-type]
+
+
+def keep(inbox: Intake, dataset: bytes = b"the bytes", **other: object) -> None:
+    """What a listener does with one instance."""
+    keep_whole(inbox, reception(**other), dataset)
 
 
 # ---- blobs
@@ -191,7 +195,7 @@ def test_blobs_are_private(blobs: Blobs) -> None:
 def test_what_is_kept_waits_oldest_first(inbox: FolderInbox) -> None:
     """In the order in which it came, whichever association brought it; `limit` takes the oldest."""
     for number in range(5):
-        inbox.keep(reception(bytes([number]), association=f"z{5 - number}"))
+        keep(inbox, bytes([number]), association=f"z{5 - number}")
     waiting = inbox.waiting(10)
     assert [path.read_bytes()[-1] for path in waiting] == [0, 1, 2, 3, 4]
     assert inbox.waiting(2) == waiting[:2]
@@ -199,7 +203,7 @@ def test_what_is_kept_waits_oldest_first(inbox: FolderInbox) -> None:
 
 def test_a_kept_file_is_read_by_others(inbox: FolderInbox) -> None:
     """pydicom reads who sent what, from where; the data set's bytes stand behind the meta information as they came."""
-    inbox.keep(reception(b"\x10\x00\x20\x00\x02\x00\x00\x0042", address="2001:db8::1", calling_ae="ÄE"))
+    keep(inbox, b"\x10\x00\x20\x00\x02\x00\x00\x0042", address="2001:db8::1", calling_ae="ÄE")
     content = inbox.waiting(1)[0].read_bytes()
     assert content.endswith(b"\x10\x00\x20\x00\x02\x00\x00\x0042")
     dataset = dcmread(BytesIO(content))
@@ -211,7 +215,7 @@ def test_a_kept_file_is_read_by_others(inbox: FolderInbox) -> None:
 
 def test_no_name_is_the_senders(inbox: FolderInbox, tmp_path: Path) -> None:
     """Whatever a sender calls its instance or itself, the file lies in the inbox under a name of ours."""
-    inbox.keep(reception(sop_instance_uid="../../../x", association="../../y", calling_ae="../z"))
+    keep(inbox, sop_instance_uid="../../../x", association="../../y", calling_ae="../z")
     (entry,) = inbox.waiting(10)
     assert entry.parent == tmp_path / "blobs" / "inbox"
     assert ".." not in entry.name
@@ -220,7 +224,7 @@ def test_no_name_is_the_senders(inbox: FolderInbox, tmp_path: Path) -> None:
 
 def test_settling_is_a_rename_and_can_be_repeated(inbox: FolderInbox, tmp_path: Path) -> None:
     """The same file, under the blob's name; again after a crash is no error, a blob that nobody has is."""
-    inbox.keep(reception())
+    keep(inbox)
     (entry,) = inbox.waiting(1)
     inode = entry.stat().st_ino
     inbox.settle(entry, "instances/1/a.dcm")
@@ -234,7 +238,7 @@ def test_settling_is_a_rename_and_can_be_repeated(inbox: FolderInbox, tmp_path: 
 
 def test_setting_aside_keeps_the_file_and_the_reason(inbox: FolderInbox, tmp_path: Path) -> None:
     """Out of the way, not lost; no blob; repeatable."""
-    inbox.keep(reception())
+    keep(inbox)
     (entry,) = inbox.waiting(1)
     content = entry.read_bytes()
     for _ in range(2):
@@ -247,7 +251,7 @@ def test_setting_aside_keeps_the_file_and_the_reason(inbox: FolderInbox, tmp_pat
 
 def test_dropping_is_idempotent(inbox: FolderInbox) -> None:
     """The same instance again is deleted; once is enough."""
-    inbox.keep(reception())
+    keep(inbox)
     (entry,) = inbox.waiting(1)
     inbox.drop(entry)
     inbox.drop(entry)
@@ -258,9 +262,9 @@ def test_no_room_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     """0xA700 before a byte is written, when less than `min_free_bytes` would be left."""
     inbox = FolderInbox(tmp_path, min_free_bytes=1 << 62)
     with pytest.raises(RefusedError) as refused:
-        inbox.keep(reception())
+        keep(inbox)
     assert refused.value.status == 0xA700
-    assert list((tmp_path / "inbox").iterdir()) == []
+    assert half_written(tmp_path) == inbox.waiting(10) == []
 
 
 @pytest.mark.parametrize("call", ["write", "fdatasync", "rename", "fsync"])
@@ -279,10 +283,10 @@ def test_a_disk_that_fails_at_any_step_leaves_nothing(
         else:
             patch.setattr(os, call, fails)
         with pytest.raises(RefusedError) as refused:
-            inbox.keep(reception())
+            keep(inbox)
     assert refused.value.status == 0xA700
-    assert list((tmp_path / "blobs" / "inbox").iterdir()) == []
-    inbox.keep(reception())
+    assert half_written(tmp_path / "blobs") == inbox.waiting(10) == []
+    keep(inbox)
     assert len(inbox.waiting(10)) == 1
 
 
@@ -293,18 +297,19 @@ import resource, signal, sys
 from pathlib import Path
 from node.blobs.inbox import FolderInbox
 from node.domain.errors import RefusedError
-from tests.contract.test_blobs import reception
+from tests.contract.test_blobs import keep
 inbox = FolderInbox(Path(sys.argv[1]), min_free_bytes=0)
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
 try:
-    inbox.keep(reception(b"x" * 100_000))
+    keep(inbox, b"x" * 100_000)
 except RefusedError as refused:
     print(f"{refused.status:04X}")
-inbox.keep(reception(b"x" * 1000))
+keep(inbox, b"x" * 1000)
 """
     done = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "A700"
+    assert half_written(tmp_path) == []
     assert [path.suffix for path in (tmp_path / "inbox").iterdir()] == [".dcm"]
 
 
@@ -314,31 +319,72 @@ def test_a_killed_writer_leaves_nothing_that_waits(tmp_path: Path) -> None:
 import os, signal, sys
 from pathlib import Path
 from node.blobs.inbox import FolderInbox
-from tests.contract.test_blobs import reception
+from tests.contract.test_blobs import keep
 inbox = FolderInbox(Path(sys.argv[1]), min_free_bytes=0)
-inbox.keep(reception(b"whole"))
+keep(inbox, b"whole")
 os.fdatasync = lambda _: os.kill(os.getpid(), signal.SIGKILL)
-inbox.keep(reception(b"half"))
+keep(inbox, b"half")
 """
     done = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, check=False)
     assert done.returncode == -9
-    names = [path.name for path in (tmp_path / "inbox").iterdir()]
-    assert sorted(Path(name).suffix for name in names) == [".dcm", ".part"]
+    assert len(half_written(tmp_path)) == 1
     inbox = FolderInbox(tmp_path, min_free_bytes=0)
-    assert [path.suffix for path in (tmp_path / "inbox").iterdir()] == [".dcm"]
-    assert inbox.waiting(10)[0].read_bytes().endswith(b"whole")
+    assert list((tmp_path / "coming").iterdir()) == []
+    (entry,) = inbox.waiting(10)
+    assert entry.read_bytes().endswith(b"whole")
 
 
-def test_the_sweep_spares_what_is_being_written(tmp_path: Path) -> None:
-    """Another process opens the same inbox while an instance is written: the lock on the file says so."""
-    FolderInbox(tmp_path, min_free_bytes=0)
-    busy = tmp_path / "inbox" / "1.part"
-    with busy.open("wb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        FolderInbox(tmp_path, min_free_bytes=0)
-        assert busy.exists()
-    FolderInbox(tmp_path, min_free_bytes=0)
-    assert not busy.exists()
+_AGAIN = 6
+"""open, flock and close, a rest before and after each."""
+_PAUSED = """
+import fcntl, os, sys
+from pathlib import Path
+from node.blobs.folder import FolderBlobs
+from node.blobs.inbox import FolderInbox
+from tests.contract.test_blobs import keep
+def rest():
+    print("paused", flush=True)
+    sys.stdin.readline()
+def resting(module, name):
+    called = getattr(module, name)
+    def paused(*given, **named):
+        rest()
+        done = called(*given, **named)
+        rest()
+        return done
+    setattr(module, name, paused)
+folder, what = Path(sys.argv[1]), sys.argv[2]
+place = FolderInbox(folder, min_free_bytes=0) if what == "inbox" else FolderBlobs(folder)
+for name in ("open", "write", "fdatasync", "close", "rename", "link", "fsync"):
+    resting(os, name)
+resting(fcntl, "flock")
+keep(place) if what == "inbox" else place.put("a", b"1")
+"""
+
+
+@pytest.mark.parametrize("what", ["inbox", "blobs"])
+def test_the_sweep_spares_whoever_is_alive(tmp_path: Path, what: str) -> None:
+    """A writer that rests before and after each system call keeps its file, though two more open and sweep the same folder every time."""
+    command = [sys.executable, "-c", _PAUSED, str(tmp_path), what]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdin is not None
+        assert writer.stdout is not None
+        for rests, line in enumerate(writer.stdout):
+            if line == "paused\n":
+                # what says that a writer lives may be swept before it is locked, and is made again: once is enough
+                for _ in range(0 if _AGAIN <= rests < 2 * _AGAIN else 2):
+                    FolderInbox(tmp_path, min_free_bytes=0)
+                    FolderBlobs(tmp_path)
+                writer.stdin.write("go on\n")
+                writer.stdin.flush()
+    assert writer.returncode == 0
+    if what == "inbox":
+        (entry,) = FolderInbox(tmp_path, min_free_bytes=0).waiting(10)
+        assert entry.read_bytes().endswith(b"the bytes")
+        assert list((tmp_path / "coming").iterdir()) == []
+    else:
+        assert FolderBlobs(tmp_path).path("a").read_bytes() == b"1"
+        assert list((tmp_path / "partial").iterdir()) == []
 
 
 def test_keeping_flushes_file_then_name(inbox: FolderInbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -349,18 +395,18 @@ def test_keeping_flushes_file_then_name(inbox: FolderInbox, monkeypatch: pytest.
         monkeypatch.setattr(os, name, lambda fd, real=real, name=name: (calls.append(name), real(fd))[1])
     rename = Path.rename
     monkeypatch.setattr(Path, "rename", lambda self, to: (calls.append("rename"), rename(self, to))[1])
-    inbox.keep(reception())
+    keep(inbox)
     assert calls == ["fdatasync", "rename", "fsync"]
 
 
 def test_many_threads_keep_at_once(inbox: FolderInbox) -> None:
     """Called from many threads: nothing is lost, nothing shares a name."""
 
-    def keep(association: str) -> None:
+    def associate(association: str) -> None:
         for number in range(20):
-            inbox.keep(reception(f"{association}-{number}".encode(), association=association))
+            keep(inbox, f"{association}-{number}".encode(), association=association)
 
-    threads = [threading.Thread(target=keep, args=(f"a{number}",)) for number in range(8)]
+    threads = [threading.Thread(target=associate, args=(f"a{number}",)) for number in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -374,7 +420,7 @@ def test_a_spool_brings_its_entries_to_the_shared_folder(tmp_path: Path) -> None
     shared = FolderBlobs(tmp_path / "shared")
     for host in ("one", "other"):
         spool = Spool(tmp_path / host, shared, min_free_bytes=0)
-        spool.keep(reception(calling_ae=host.upper()))
+        keep(spool, calling_ae=host.upper())
         (entry,) = spool.waiting(1)
         content = entry.read_bytes()
         for _ in range(2):

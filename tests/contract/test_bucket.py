@@ -18,7 +18,7 @@ from node.blobs.cache import Cache
 from node.blobs.errors import BlobDamaged, BlobDiffers, BucketAway, BucketRefused
 from node.blobs.spool import Spool
 from node.settings.config import Bucket
-from tests.contract.test_blobs import reception
+from tests.contract.test_blobs import keep
 from tests.lab.s3 import BUCKET, S3, SECRET_KEY, bucket_blobs
 
 pytestmark = [pytest.mark.slow, pytest.mark.registry]
@@ -199,7 +199,7 @@ def test_tls_with_the_hospitals_own_certificate(tmp_path: Path, prefix: str) -> 
 def test_an_entry_leaves_the_spool_once_it_is_in_the_bucket(s3: S3, blobs: BucketBlobs, tmp_path: Path, prefix: str) -> None:
     """Published it is in both places; settled it is a copy, without having been fetched. Both may be repeated."""
     spool = Spool(tmp_path / "one", blobs, min_free_bytes=0)
-    spool.keep(reception())
+    keep(spool)
     (entry,) = spool.waiting(1)
     content, inode = entry.read_bytes(), entry.stat().st_ino
     for _ in range(2):
@@ -216,7 +216,7 @@ def test_one_data_set_that_two_hosts_received_is_one_blob(blobs: BucketBlobs, ot
     """Their files differ in who sent them, their names do not: the second finds the first and is content."""
     spools = [Spool(tmp_path / host, into, min_free_bytes=0) for host, into in (("one", blobs), ("other", other))]
     for number, spool in enumerate(spools):
-        spool.keep(reception(calling_ae=f"PEER{number}"))
+        keep(spool, calling_ae=f"PEER{number}")
         (entry,) = spool.waiting(1)
         spool.publish([(entry, "instances/a.dcm")])
         spool.settle(entry, "instances/a.dcm")
@@ -229,7 +229,7 @@ def test_a_store_that_goes_away_in_the_middle_keeps_the_spool(tmp_path: Path, pr
         blobs = bucket_blobs(server, tmp_path / "one", prefix=prefix)
         spool = Spool(tmp_path / "one", blobs, min_free_bytes=0)
         for number in range(30):
-            spool.keep(reception(bytes([number])))
+            keep(spool, bytes([number]))
         moves = [(entry, f"instances/{number}.dcm") for number, entry in enumerate(spool.waiting(100))]
         spool.publish(moves[:3])
         server.kill()

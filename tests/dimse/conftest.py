@@ -17,6 +17,7 @@ from node.blobs.inbox import FolderInbox
 from node.dimse.listener import Listener
 from node.dimse.port import Intake
 from node.settings.config import Config, Node, Peer, Store
+from tests.lab.spool import half_written
 from tests.lab.wire import Offer
 
 PACS = Peer(name="pacs", ae_title="PACS", host="127.0.0.1", port=0)
@@ -37,8 +38,8 @@ class Listening:
         return self.inbox.waiting(10_000)
 
     def left(self) -> list[str]:
-        """Every name in the inbox, half-written ones among them."""
-        return sorted(path.name for path in (self.folder / "inbox").iterdir())
+        """Every name in the inbox, and what is half-written."""
+        return half_written(self.folder) + sorted(path.name for path in (self.folder / "inbox").iterdir())
 
     def said(self, name: str) -> list[dict[str, object]]:
         """The events of this name."""

@@ -181,10 +181,26 @@ class _Failing:
         self._failures: list[Exception] = [DiskFailed("I/O error"), ZeroDivisionError()]
         self.kept: list[bytes] = []
 
-    def keep(self, reception: Reception) -> None:
+    def crowded(self) -> str | None:
+        return None
+
+    def begin(self, reception: Reception) -> "_Failing":
+        self._came = b""
+        return self
+
+    def write(self, fragment: bytes | memoryview) -> None:
+        self._came += fragment
+
+    def keep(self) -> None:
         if self._failures:
             raise self._failures.pop(0)
-        self.kept.append(bytes(reception.dataset))
+        self.kept.append(self._came)
+
+    def abandon(self) -> None:
+        self._came = b""
+
+    def ended(self, association: str) -> None:
+        """Nothing is left to do."""
 
 
 def test_what_an_intake_raises_becomes_a_status(listen: Listen) -> None:

@@ -12,7 +12,7 @@ from node.assembly.horizon import Everywhere, Telling, journaled_until
 from node.blobs.inbox import FolderInbox
 from node.domain.errors import JournalError
 from node.journal.sql import SqlJournal
-from tests.contract.test_blobs import reception
+from tests.contract.test_blobs import keep
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -49,7 +49,7 @@ def inbox(tmp_path: Path) -> FolderInbox:
 
 
 def _receive(inbox: FolderInbox, at: datetime) -> None:
-    inbox.keep(reception())
+    keep(inbox)
     os.utime(inbox.waiting(100)[-1], (at.timestamp(), at.timestamp()))
 
 

@@ -13,7 +13,7 @@ from pydicom.uid import ImplicitVRLittleEndian
 
 from node.blobs.folder import FolderBlobs
 from node.blobs.inbox import FolderInbox
-from node.dimse.port import Reception
+from node.dimse.port import Reception, keep_whole
 from node.domain.arrival import Completeness
 from node.domain.instance import Instance, Standing
 from node.domain.job import Priority, ResultObject
@@ -55,7 +55,8 @@ class Receiver:
         """One C-STORE that was acknowledged."""
         uid = "1.2.3.4.99" if isinstance(dataset, bytes) else str(dataset.SOPInstanceUID)
         content = dataset if isinstance(dataset, bytes) else data_set(dataset, syntax)
-        self.inbox.keep(
+        keep_whole(
+            self.inbox,
             Reception(
                 sop_instance_uid=uid,
                 sop_class_uid="1.2.840.10008.5.1.4.1.1.2",
@@ -65,8 +66,8 @@ class Receiver:
                 address="127.0.0.1",
                 association="1",
                 received_at=self.now,
-                dataset=content,
-            )
+            ),
+            content,
         )
 
     def index(self, journal: Any = None, inbox: Any = None) -> int:

@@ -14,7 +14,6 @@ from pydicom.dataset import Dataset
 
 from inference.imaging.subjects import subjects
 from node.blobs.inbox import FolderInbox
-from node.dimse.port import Reception
 from node.domain.state import JobState
 from node.flow.deliver import Deliver
 from node.flow.engines import Engines
@@ -29,7 +28,7 @@ from node.flow.runner import Runner
 from node.flow.settle import Settle
 from node.journal.sql import SqlJournal
 from node.sinks.folder import FolderSink
-from tests.contract.test_blobs import reception
+from tests.contract.test_blobs import keep
 from tests.unit.flow.mini import APPLICATION, CountingPeer, MiniNode, ThresholdEngine, encode
 
 _LONG_AGO = 3 * 86400
@@ -185,7 +184,7 @@ def test_an_acknowledged_instance_that_the_backup_does_not_know_is_journaled_aga
     """Received after the backup and never analysed: the bytes are there, and the row comes back, under the same name."""
     node = restorable.node
     restorable.save()
-    restorable.inbox.keep(_instance())
+    _receive(restorable)
     restorable.run()
     (name,) = node.blobs.names("instances/")
     restorable.restore()
@@ -231,7 +230,7 @@ def test_findings_and_objects_that_no_row_names_are_deleted(restorable: Restorab
 def test_a_restored_bucket_does_not_bring_back_what_was_purged(restorable: Restorable) -> None:
     """The row says purged, and the bytes lie there again: they are deleted, not journaled."""
     node = restorable.node
-    restorable.inbox.keep(_instance())
+    _receive(restorable)
     restorable.run()
     (name,) = node.blobs.names("instances/")
     content = node.blobs.path(name).read_bytes()
@@ -252,7 +251,7 @@ def test_a_restored_bucket_does_not_bring_back_what_was_purged(restorable: Resto
 def test_a_second_name_for_known_bytes_is_deleted_in_the_next_round(restorable: Restorable) -> None:
     """The journal knows these bytes under another name: taken back, they are a duplicate, and what is left is buried."""
     node = restorable.node
-    restorable.inbox.keep(_instance())
+    _receive(restorable)
     restorable.run()
     (name,) = node.blobs.names("instances/")
     twin = name.replace("-0.dcm", "-9.dcm")
@@ -266,12 +265,12 @@ def test_a_second_name_for_known_bytes_is_deleted_in_the_next_round(restorable: 
     assert list(node.blobs.names("instances/")) == [name]
 
 
-def _instance() -> Reception:
-    """What a listener would hand over: one instance, no image."""
+def _receive(restorable: Restorable) -> None:
+    """What a listener would do: one instance, no image."""
     dataset = Dataset()
     dataset.SOPClassUID, dataset.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.4", "1.2.3.4.5"
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID = "1.2.3.4", "1.2.3.4.1"
     dataset.Modality = "MR"
     written = BytesIO()
     dcmwrite(written, dataset, implicit_vr=True, little_endian=True)
-    return reception(written.getvalue(), sop_instance_uid="1.2.3.4.5", calling_ae="CT1")
+    keep(restorable.inbox, written.getvalue(), sop_instance_uid="1.2.3.4.5", calling_ae="CT1")

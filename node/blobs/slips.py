@@ -1,0 +1,105 @@
+"""Requests and reports of storage commitment on their way from the listener to the journal: one small file each, durable before its answer.
+
+Beside the receiver's inbox, and for its reason: the receive process knows no database (ADR-0003).
+"""
+
+import errno
+import itertools
+import json
+import os
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from node.blobs.errors import BlobsFailed, DiskFailed, NoRoom
+from node.blobs.files import flush_folder, make_folder, write_flushed
+from node.blobs.folder import SLIPS
+from node.blobs.lives import Writer, sweep
+from node.domain.commitment import Reference, Report, Request
+from node.observe.events import alarm
+
+_COMPLETE = ".json"
+_PARTIAL = ".part"
+
+
+class FolderSlips:
+    """`slips` in the receiver's spool. Several processes may keep and take at once. Names are times and counters of ours."""
+
+    def __init__(self, root: Path) -> None:
+        self._folder = root / SLIPS
+        self._coming = self._folder / "coming"
+        self._writer = Writer(self._coming)
+        self._counter = itertools.count()
+        try:
+            make_folder(self._coming)
+            sweep(self._coming)
+        except OSError as failed:
+            raise BlobsFailed(f"the slips in {root} cannot be used: {failed.strerror}") from failed
+
+    def keep(self, slip: Request | Report) -> None:
+        """Write under another name, flush, rename, flush the folder; then success may be answered.
+
+        Raises
+        ------
+        NoRoom, DiskFailed
+            Nothing is kept.
+        """
+        name = f"{time.time_ns():020d}-{os.getpid()}-{next(self._counter):09d}"
+        entry = self._folder / f"{name}{_COMPLETE}"
+        try:
+            partial = self._writer.path(f"{name}{_PARTIAL}")
+            write_flushed(partial, [json.dumps(_content(slip)).encode()])
+            partial.rename(entry)
+            flush_folder(self._folder)
+        except OSError as failed:
+            alarm("inbox.failed", errno=errno.errorcode.get(failed.errno or 0, "?"), reason=failed.strerror)
+            if failed.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise NoRoom("the disk is full") from failed
+            raise DiskFailed(f"the disk did not take it: {failed.strerror}") from failed
+
+    def waiting(self, limit: int) -> list[Path]:
+        """What was kept and not taken yet, the oldest first."""
+        return sorted(self._folder.glob(f"*{_COMPLETE}"))[:limit]
+
+    def read(self, entry: Path) -> tuple[Request | Report, float] | None:
+        """What an entry says, and when it was written, by this host's clock (seconds since 1970); None: somebody else had it first.
+
+        Raises
+        ------
+        BlobsFailed
+            It cannot be read.
+        """
+        try:
+            content = json.loads(entry.read_bytes())
+            return _slip(content), entry.stat().st_mtime
+        except FileNotFoundError:
+            return None
+        except OSError as failed:
+            raise BlobsFailed(f"{entry.name} cannot be read: {failed.strerror}") from failed
+
+    def drop(self, entry: Path) -> None:
+        """The journal has it; an absent one is no error."""
+        try:
+            entry.unlink(missing_ok=True)
+        except OSError as failed:
+            raise BlobsFailed(f"{entry.name} cannot be deleted: {failed.strerror}") from failed
+
+
+def _content(slip: Request | Report) -> dict[str, Any]:
+    said: dict[str, Any] = {"peer": slip.peer, "transaction_uid": slip.transaction_uid, "at": slip.received_at.isoformat()}
+    if isinstance(slip, Request):
+        return said | {"references": [[one.sop_class_uid, one.sop_instance_uid] for one in slip.references]}
+    return said | {"committed": list(slip.committed), "failed": [list(one) for one in slip.failed]}
+
+
+def _slip(content: dict[str, Any]) -> Request | Report:
+    said: dict[str, Any] = {
+        "peer": content["peer"],
+        "transaction_uid": content["transaction_uid"],
+        "received_at": datetime.fromisoformat(content["at"]).astimezone(UTC),
+    }
+    if "references" in content:
+        references = tuple(Reference(sop_class_uid=sop_class, sop_instance_uid=uid) for sop_class, uid in content["references"])
+        return Request(**said, references=references)
+    return Report(**said, committed=tuple(content["committed"]), failed=tuple((uid, reason) for uid, reason in content["failed"]))
