@@ -88,10 +88,18 @@ def configuration(
 class Node:
     """`hilum serve` as a context manager; `kill` and `start` in between are a crash and a restart.
 
-    `log` holds its events (stderr). Leaving drains it with SIGTERM and asserts that it exits 0. With `stages` it is a part of a node.
+    `log` holds its events (stderr). Leaving drains it with SIGTERM and asserts that it exits 0. With `stages` it is a part of a node;
+    `environment` is what its processes find besides the tests' own.
     """
 
-    def __init__(self, configuration: Mapping[str, object], folder: Path, *, stages: str | None = None) -> None:
+    def __init__(
+        self,
+        configuration: Mapping[str, object],
+        folder: Path,
+        *,
+        stages: str | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.config = folder / "hilum.yaml"
@@ -102,6 +110,7 @@ class Node:
         self.ae_title = ""
         self.metrics_port: int | None = None
         self._stages = [] if stages is None else ["--stages", stages]
+        self._environment = environment
         self._starts = 0
         self._program: Program | None = None
 
@@ -109,7 +118,8 @@ class Node:
         """Start it and wait until it says that it accepts associations."""
         self._starts += 1
         printed = self.folder / f"stdout-{self._starts}.jsonl"
-        program = Program([_HILUM, "serve", "--config", self.config, *self._stages], self.log, stdout=printed)
+        command = [_HILUM, "serve", "--config", self.config, *self._stages]
+        program = Program(command, self.log, stdout=printed, environment=self._environment)
         self._program = program
         ready: dict[str, Any] = {}
 
@@ -139,6 +149,12 @@ class Node:
         assert self._program is not None, "it runs"
         program, self._program = self._program, None
         program.kill()
+
+    @property
+    def pid(self) -> int:
+        """Its supervisor."""
+        assert self._program is not None, "it runs"
+        return self._program.process.pid
 
     @property
     def running(self) -> bool:

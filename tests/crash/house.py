@@ -1,0 +1,363 @@
+"""The hospital around one node: a modality that sends, an archive that keeps every copy it gets, the node as `hilum serve`, a disk that
+can fail below it; and the count of what must be true whatever happened."""
+
+import json
+import os
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import psutil
+from pydicom import dcmread
+
+from inference.codes import VOLUME
+from node.assembly import compose
+from node.domain.state import JobState
+from node.flow.orphans import Orphans
+from node.journal.sql import SqlJournal
+from node.settings.load import load
+from tests.crash.disk import Disk
+from tests.crash.sender import CALLING, Study, digest_of, send, write_study
+from tests.lab import dcmtk, report
+from tests.lab.node import Node, configuration
+from tests.lab.program import wait_until
+
+PATIENCE_S = 180.0
+"""How long a study may take to be done after a crash: generous, because the machine may be busy; nothing waits for it to pass."""
+_INSIDE = Path(__file__).with_name("inside")
+_APPLICATIONS = Path(__file__).with_name("applications")
+RESULTS = 3
+"""A segmentation, a report and a page."""
+_ENDED = {JobState.DONE, JobState.CANCELLED, JobState.SUPERSEDED}
+CALLS = (
+    "record", "came_again", "complete", "route", "claim_job", "inferred", "encoded", "claim_delivery", "receipt", "delivered", "resend",
+    "release", "retry_job", "retry_delivery", "end_job", "tombstone",
+)  # fmt: skip
+"""The calls of the journal at which a process can be made to die."""
+
+
+class House:
+    """See the module; a context manager.
+
+    Parameters
+    ----------
+    journal
+        The URL of another journal than a file in `folder`.
+    durability
+        As in the configuration.
+    records
+        The disk keeps a log.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        journal: str = "",
+        durability: str = "each",
+        receiver: str = "",
+        records: bool = False,
+        quiet: str = "300ms",
+        more: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.folder = folder
+        self.store = folder / "store"
+        self.disk = Disk(self.store, folder / "side", records=records)
+        self.sink = dcmtk.StoreScp(folder / "archive", options=("--unique-filenames",))
+        self._plan = folder / "plan.json"
+        self.node = Node(
+            self._configuration(journal, durability, receiver, quiet, more or {}),
+            folder / "node",
+            environment={
+                **self.disk.environment,
+                "PYTHONPATH": os.pathsep.join([str(_INSIDE), *filter(None, [os.environ.get("PYTHONPATH")])]),
+                "HILUM_CRASH_PLAN": str(self._plan),
+                "HILUM_CRASH_CALLS": json.dumps(CALLS),
+            },
+        )
+        self.journal_url = journal or f"sqlite:{self.store / 'hilum.db'}"
+        self.studies: dict[str, Study] = {}
+        self._number = 0
+        self._judged: dict[str, int] = {}
+        """Studies whose results were found right, by how many copies of them there were."""
+
+    def _configuration(self, journal: str, durability: str, receiver: str, quiet: str, more: Mapping[str, Any]) -> dict[str, object]:
+        (self.folder / "models").mkdir(parents=True, exist_ok=True)
+        settings = configuration(
+            self.store,
+            port=0,
+            repository=self.folder / "models",
+            peers={
+                "modality": {"ae_title": CALLING, "address": "127.0.0.1:0", "settle": {"quiet": quiet}},
+                "archive": {"ae_title": self.sink.aet, "address": f"127.0.0.1:{self.sink.port}"},
+            },
+            sinks={"archive": {"kind": "dimse", "peer": "archive", "retry": {"first": "500ms", "most": "1s"}}},
+            routes=[{"name": "all CT", "when": {"Modality": "CT"}, "run": ["crash-threshold"], "send": ["archive"]}],
+            applications={"crash-threshold": {"attempts": 20}},
+        )
+        settings["models"] = {"repository": str(self.folder / "models"), "applications": [str(_APPLICATIONS)]}
+        store = {**settings["store"], "durability": durability}  # type: ignore[dict-item]
+        settings["store"] = {**store, **({"journal": journal} if journal else {})}
+        if receiver:
+            settings["node"] = {**settings["node"], "receiver": receiver}  # type: ignore[dict-item]
+        return {**settings, **more}
+
+    def __enter__(self) -> Self:
+        self.sink.start()
+        self.node.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.disk.heal()
+        try:
+            self.node.__exit__(kind, error, trace)
+        finally:
+            self.sink.stop()
+            self.disk.close()
+
+    # ---- what happens in a round
+
+    def study(self) -> Study:
+        """A study of its own, not sent yet."""
+        self._number += 1
+        study = write_study(self.folder / "modality", self._number)
+        self.studies[study.uid] = study
+        return study
+
+    def send(self, study: Study, *, most: int | None = None) -> None:
+        """Send what is not acknowledged yet, once."""
+        self.up()
+        send(study, self.node.port, study.unacknowledged[:most])
+
+    def send_until_acknowledged(self, study: Study) -> None:
+        """As a modality does: again and again, until every instance was answered 0x0000."""
+
+        def all_are() -> bool:
+            self.send(study)
+            return not study.unacknowledged
+
+        wait_until(all_are, PATIENCE_S, "every instance is acknowledged", every_s=0.2)
+
+    def plan(self, call: str, when: str, *, stage: str, victim: str = "self") -> None:
+        """Whoever of `stage` next comes to this point of the journal kills."""
+        self._plan.with_suffix(".json.taken").unlink(missing_ok=True)
+        fresh = self._plan.with_suffix(".fresh")
+        fresh.write_text(json.dumps({"call": call, "when": when, "stage": stage, "victim": victim}))
+        fresh.rename(self._plan)
+
+    def taken(self) -> bool:
+        """Whether the plan was carried out; one that was not is taken back."""
+        self._plan.unlink(missing_ok=True)
+        return self.taken_now()
+
+    def taken_now(self) -> bool:
+        """Whether it was until now."""
+        return self._plan.with_suffix(".json.taken").exists()
+
+    def settled(self, study: Study) -> bool:
+        """Whether a job of it has ended."""
+        with self._asked() as journal:
+            jobs = journal.jobs(study=study.uid)
+            return any(job.state in _ENDED or job.state is JobState.PARKED for job in jobs)
+
+    def resend(self, study: Study) -> None:
+        """The operator's word: every object again."""
+        self.up()
+        with self._asked() as journal:
+            jobs = [job for job in journal.jobs(study=study.uid) if job.state is JobState.DONE]
+        said = self.node.hilum("jobs", "resend", *(job.id for job in jobs))
+        assert said.code == 0, said.out + said.err
+
+    def up(self) -> None:
+        """Start the node again if its supervisor is dead."""
+        if not self.node.running:
+            self.node.kill()
+            self.node.start()
+
+    def process(self, stage: str) -> psutil.Process | None:
+        """A process of the family that does `stage` now; "supervisor" is the parent of all."""
+        parent = psutil.Process(self.node.pid)
+        if stage == "supervisor":
+            return parent
+        for child in parent.children():
+            try:
+                if stage in child.cmdline():
+                    return child
+            except psutil.NoSuchProcess:
+                continue
+        return None
+
+    def until_done(self, study: Study) -> None:
+        """Start what is down, and wait until the study's results are in the archive and nothing of it is under way."""
+
+        def done() -> bool:
+            self.up()
+            return self.is_done(study)
+
+        try:
+            wait_until(done, PATIENCE_S, f"study {study.uid} is done", every_s=0.05)
+        except AssertionError as late:
+            raise AssertionError(f"{late}; {self.node.jobs()}; the end of the events:\n{self.node.log.read_text()[-4000:]}") from late
+
+    def is_done(self, study: Study) -> bool:
+        """Whether its results are in the archive, and nothing of it is under way."""
+        return len(self.result_uids(study)) >= RESULTS and self._ended(study)
+
+    def _ended(self, study: Study) -> bool:
+        with self._asked() as journal:
+            jobs = journal.jobs(study=study.uid)
+            return bool(jobs) and all(job.state in _ENDED for job in jobs)
+
+    @contextmanager
+    def _asked(self) -> Iterator[SqlJournal]:
+        with closing(SqlJournal.open(self.journal_url)) as journal:
+            yield journal
+
+    # ---- what must be true
+
+    def result_uids(self, study: Study) -> set[str]:
+        """The SOP Instance UIDs of the study's results in the archive."""
+        return set(self._results().get(study.uid, {}))
+
+    def _results(self) -> dict[str, dict[str, list[Path]]]:
+        """Every copy that the archive ever got, by study and SOP Instance UID."""
+        found: dict[str, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
+        for path in self.sink.received():
+            study, uid = _identity(path)
+            found[study][uid].append(path)
+        return found
+
+    def audit(self) -> "Count":
+        """Count over all studies so far; the node is stopped for it, swept, and started again."""
+        # what came last may still be under way
+        for study in self.studies.values():
+            if not study.unacknowledged:
+                self.until_done(study)
+        self.node.kill()
+        swept = self._sweep()
+        self.node.start()
+        if swept:
+            self._until_empty_inbox()
+        for study in self.studies.values():
+            if not study.unacknowledged:
+                self.until_done(study)
+        self.node.kill()
+        try:
+            return Count(
+                studies=len(self.studies),
+                acknowledged=sum(len(study.acknowledged) for study in self.studies.values()),
+                lost=self._lost(),
+                doubled=self._doubled(),
+                orphaned=self._orphans(),
+            )
+        finally:
+            self.node.start()
+
+    def _until_empty_inbox(self) -> None:
+        inbox = self.store / "blobs" / "inbox"
+        wait_until(lambda: not list(inbox.glob("*.dcm")), PATIENCE_S, "the inbox is empty")
+
+    def _sweep(self) -> int:
+        """The sweep for orphans as it will be in two days: nothing is too young for it any more."""
+        config = load(self.node.config)
+        blobs = compose.open_blobs(config)
+        with closing(compose.open_journal(config)) as journal:
+            inbox = compose.open_inbox(config, blobs)
+            orphans = Orphans(journal, inbox, blobs, lambda: datetime.now(UTC) + timedelta(days=2))
+            looked = 0
+            while moved := orphans.step():
+                looked += moved
+            while gone := journal.purged_blobs():
+                for blob in gone.values():
+                    blobs.delete(blob)
+                journal.swept(gone)
+            return len(inbox.waiting(1))
+
+    def _lost(self) -> list[str]:
+        """Instances that were acknowledged and are not there, byte for byte."""
+        with self._asked() as journal:
+            lost = []
+            for study in self.studies.values():
+                rows = {row.sop_instance_uid: row for row in journal.study_instances(study.uid)}
+                for uid in study.acknowledged:
+                    row = rows.get(uid)
+                    path = None if row is None else self.store / "blobs" / row.blob
+                    if path is None or not path.exists() or digest_of(path) != study.digests[uid]:
+                        lost.append(uid)
+            return lost
+
+    def _doubled(self) -> list[str]:
+        """Studies that have not exactly one set of results: one object of each kind, the same bytes in every copy, the right volume."""
+        doubled, results = [], self._results()
+        for study in self.studies.values():
+            objects = results[study.uid]
+            copies = sum(map(len, objects.values()))
+            if study.unacknowledged or self._judged.get(study.uid) == copies:
+                continue
+            if _is_one_set(study, objects):
+                self._judged[study.uid] = copies
+            else:
+                doubled.append(study.uid)
+        return doubled
+
+    def _orphans(self) -> list[str]:
+        """Files that nothing refers to."""
+        blobs = self.store / "blobs"
+        files = [path for path in blobs.rglob("*") if path.is_file()]
+        names = [path.relative_to(blobs).as_posix() for path in files]
+        with self._asked() as journal:
+            kept = journal.kept_blobs(names)
+        return [name for name in names if not kept.get(name, False) and not name.startswith("marks/")]
+
+    def integrity(self) -> str:
+        """What SQLite says of the journal's file."""
+        with closing(sqlite3.connect(self.store / "hilum.db")) as database:
+            return str(database.execute("PRAGMA integrity_check").fetchone()[0])
+
+
+class Count:
+    """What was counted after some rounds."""
+
+    def __init__(self, *, studies: int, acknowledged: int, lost: list[str], doubled: list[str], orphaned: list[str]) -> None:
+        self.studies = studies
+        self.acknowledged = acknowledged
+        self.lost = lost
+        self.doubled = doubled
+        self.orphaned = orphaned
+
+    @property
+    def good(self) -> bool:
+        return not (self.lost or self.doubled or self.orphaned)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.studies} studies, {self.acknowledged} acknowledged; lost {self.lost}; doubled {self.doubled}; orphaned {self.orphaned}"
+        )
+
+
+_known: dict[Path, tuple[str, str]] = {}
+
+
+def _identity(path: Path) -> tuple[str, str]:
+    """Study and SOP Instance UID of a file that does not change any more."""
+    if path not in _known:
+        dataset = dcmread(path, stop_before_pixels=True, specific_tags=["StudyInstanceUID", "SOPInstanceUID"])
+        _known[path] = str(dataset.StudyInstanceUID), str(dataset.SOPInstanceUID)
+    return _known[path]
+
+
+def _is_one_set(study: Study, objects: Mapping[str, list[Path]]) -> bool:
+    if len(objects) != RESULTS:
+        return False
+    if any(len({digest_of(copy) for copy in copies}) != 1 for copies in objects.values()):
+        return False
+    kinds = {str(dcmread(copies[0], stop_before_pixels=True).Modality): copies[0] for copies in objects.values()}
+    if sorted(kinds) != ["OT", "SEG", "SR"]:
+        return False
+    ((volume, unit),) = report.numbers(kinds["SR"], VOLUME.value)
+    return unit == "cm3" and abs(volume - study.volume_cm3) < 1e-6 * max(1.0, study.volume_cm3)

@@ -1,0 +1,88 @@
+"""Read by every Python process of a node whose PYTHONPATH names this folder: it dies where the tests say, in the middle of the journal.
+
+The file that HILUM_CRASH_PLAN names says when: {"call": a method of the journal, "when": "before" | "inside" | "after" its commit, "stage":
+of which process, "victim": "self" | "supervisor" | "family"}. Whoever reaches the place first takes the plan away and kills. Nothing of
+node/ knows of this.
+"""
+
+import contextlib
+import functools
+import importlib.abc
+import importlib.machinery
+import json
+import os
+import signal
+import sys
+import threading
+
+_PLAN = os.environ.get("HILUM_CRASH_PLAN", "")
+_call = threading.local()
+
+
+def _reached(call, when):
+    try:
+        with open(_PLAN, encoding="utf-8") as file:
+            plan = json.load(file)
+    except (OSError, ValueError):
+        return
+    if (plan["call"], plan["when"]) != (call, when) or plan["stage"] not in sys.argv:
+        return
+    with contextlib.suppress(OSError):
+        os.rename(_PLAN, f"{_PLAN}.taken")  # only one of all processes does
+        victim = {"self": os.getpid(), "supervisor": os.getppid(), "family": 0}[plan["victim"]]
+        os.kill(victim, signal.SIGKILL)
+
+
+def _told(name, method):
+    @functools.wraps(method)
+    def told(self, *arguments, **named):
+        outer, _call.name = getattr(_call, "name", None), name
+        _reached(name, "before")
+        try:
+            answer = method(self, *arguments, **named)
+        finally:
+            _call.name = outer
+        _reached(name, "after")
+        return answer
+
+    return told
+
+
+def _wrap_journal(module):
+    for name in json.loads(os.environ["HILUM_CRASH_CALLS"]):
+        setattr(module.SqlJournal, name, _told(name, getattr(module.SqlJournal, name)))
+
+
+def _wrap_database(module):
+    writing = module.Database._writing
+
+    @contextlib.contextmanager
+    def told(self):
+        with writing(self) as connection:
+            yield connection
+            # everything is written, nothing is committed
+            _reached(getattr(_call, "name", None), "inside")
+
+    module.Database._writing = told
+
+
+_WRAPPED = {"node.journal.sql": _wrap_journal, "node.journal.database": _wrap_database}
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name not in _WRAPPED:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        load = spec.loader.exec_module
+
+        def exec_module(module):
+            load(module)
+            _WRAPPED[name](module)
+
+        spec.loader.exec_module = exec_module
+        return spec
+
+
+if _PLAN:
+    sys.meta_path.insert(0, _Finder())

@@ -1,0 +1,171 @@
+"""Kill rows: SIGKILL to one process, to the supervisor, or to the whole family, at every transition of the state table and in between."""
+
+import contextlib
+import functools
+import random
+import threading
+import time
+from collections.abc import Sequence
+from itertools import product
+
+import psutil
+
+from node.domain.state import ArrivalState, DeliveryState, JobState
+from tests.crash.applications.crash_threshold import SLICES
+from tests.crash.disk import Mode, Operation, Victim
+from tests.crash.house import House
+from tests.crash.rows import Round, Row
+from tests.crash.sender import Study
+from tests.lab.program import wait_until
+
+_VICTIMS = ("self", "supervisor", "family")
+_WHEN = ("before", "inside", "after")
+
+TRANSITIONS: dict[tuple[object, object], tuple[str, str]] = {
+    (None, ArrivalState.RECEIVED): ("record", "flow"),
+    (ArrivalState.RECEIVED, ArrivalState.COMPLETE): ("complete", "flow"),
+    (ArrivalState.COMPLETE, ArrivalState.ROUTED): ("route", "flow"),
+    (None, JobState.QUEUED): ("route", "flow"),
+    (JobState.QUEUED, JobState.INFERRED): ("inferred", "work"),
+    (JobState.INFERRED, JobState.ENCODED): ("encoded", "work"),
+    (JobState.ENCODED, JobState.DONE): ("delivered", "flow"),
+    (DeliveryState.WAITING, DeliveryState.DELIVERED): ("delivered", "flow"),
+    (DeliveryState.DELIVERED, DeliveryState.COMMITTED): ("delivered", "flow"),
+}
+"""Every transition of a study that meets no obstacle: the call of the journal that makes it, and the process that calls."""
+
+
+def _journal(call: str, stage: str, when: str, victim: str, house: House, draw: random.Random) -> bool:
+    """Killed at a call of the journal: before it, with everything written and nothing committed, or once it is committed."""
+    study = house.study()
+    house.plan(call, when, stage=stage, victim=victim)
+    house.send_until_acknowledged(study)
+    house.until_done(study)
+    return house.taken()
+
+
+def _journal_ways(call: str, stage: str) -> list[Round]:
+    return [functools.partial(_journal, call, stage, when, victim) for when, victim in product(_WHEN, _VICTIMS)]
+
+
+def _on_disk(operation: Operation, path: str, stage: str, most: int, mode: Mode, victim: Victim, house: House, draw: random.Random) -> bool:
+    """Killed at an operation on a file, before or after it: the n-th, of `most`."""
+    study = house.study()
+    house.disk.fail(operation, mode=mode, victim=victim, skip=draw.randrange(most), count=1, path=path, process=f" {stage}")
+    house.send_until_acknowledged(study)
+    house.until_done(study)
+    fired = house.disk.fired > 0
+    house.disk.heal()
+    return fired
+
+
+def _disk_ways(operation: Operation, path: str, stage: str, most: int) -> list[Round]:
+    return [
+        functools.partial(_on_disk, operation, path, stage, most, mode, victim)
+        for mode, victim in product((Mode.KILL, Mode.KILL_AFTER), Victim)
+    ]
+
+
+def _late(when: str, victim: str, house: House, draw: random.Random) -> bool:
+    """A study of which one slice comes when the rest was settled: its first job, parked, is superseded, and the node dies there."""
+    study = house.study()
+    while len(study.acknowledged) < SLICES - 1:
+        house.send(study, most=SLICES - 1 - len(study.acknowledged))
+
+    wait_until(lambda: house.settled(study), 120, "the part was settled")
+    house.plan("route", when, stage="flow", victim=victim)
+    house.send_until_acknowledged(study)
+    house.until_done(study)
+    return house.taken()
+
+
+def _resent(when: str, victim: str, house: House, draw: random.Random) -> bool:
+    """The operator sends the frozen objects again (DONE → ENCODED, COMMITTED → WAITING), and the node dies when they have arrived."""
+    study = house.study()
+    house.send_until_acknowledged(study)
+    house.until_done(study)
+    house.plan("delivered", when, stage="flow", victim=victim)
+    house.resend(study)
+    wait_until(lambda: house.taken_now() or house.is_done(study), 60, "they were sent again, or the node died over it", every_s=0.02)
+    house.until_done(study)
+    return house.taken()
+
+
+def _random(stages: Sequence[str], house: House, draw: random.Random) -> bool:
+    """One member, or all, at any moment while a study comes in and is worked on."""
+    study = house.study()
+    stage = draw.choice(stages)
+    moment_s = draw.choice([0.2, 1.0, 3.0]) * draw.random()
+    house.up()
+    waiting = _sending(house, study)
+    time.sleep(moment_s)  # the random moment
+    with contextlib.suppress(psutil.NoSuchProcess):
+        if stage == "family":
+            house.node.kill()
+        elif (process := house.process(stage)) is not None:
+            process.kill()
+    waiting.join()
+    house.send_until_acknowledged(study)
+    house.until_done(study)
+    return True
+
+
+def _sending(house: House, study: Study) -> threading.Thread:
+    sending = threading.Thread(target=house.send, args=(study,))
+    sending.start()
+    return sending
+
+
+def rows() -> list[Row]:
+    """All of them; each way is taken by the process itself, its supervisor, and the family."""
+    blobs = "/blobs/"
+    return [
+        Row(
+            name="receive: an instance half written, written, flushed, renamed, its folder flushed",
+            ways=[
+                way
+                for operation, most in (
+                    (Operation.WRITE, 2 * SLICES),
+                    (Operation.FDATASYNC, SLICES),
+                    (Operation.RENAME | Operation.LINK, SLICES),
+                    (Operation.FSYNC, SLICES),
+                )
+                for way in _disk_ways(operation, blobs, "receive", most)
+            ],
+            weight=3,
+        ),
+        Row(name="receive: 0x0000 about to leave, and left", ways=_disk_ways(Operation.SEND, "", "receive", SLICES), weight=2),
+        Row(name="index: → received", ways=_journal_ways("record", "flow"), weight=1.5),
+        Row(
+            name="index: rows committed, files moved one by one",
+            ways=_disk_ways(Operation.RENAME, "/instances", "flow", SLICES),
+            weight=1.5,
+        ),
+        Row(name="settle: received → complete", ways=_journal_ways("complete", "flow"), weight=1.5),
+        Row(name="route: complete → routed, → queued", ways=_journal_ways("route", "flow"), weight=1.5),
+        Row(name="work: a job claimed", ways=_journal_ways("claim_job", "work")),
+        Row(
+            name="work: findings and objects being written",
+            ways=_disk_ways(Operation.FDATASYNC | Operation.LINK, "/", "work", 30),
+            weight=1.5,
+        ),
+        Row(name="work: queued → inferred", ways=_journal_ways("inferred", "work"), weight=1.5),
+        Row(name="work: inferred → encoded", ways=_journal_ways("encoded", "work"), weight=1.5),
+        Row(name="deliver: a delivery claimed", ways=_journal_ways("claim_delivery", "flow")),
+        Row(name="deliver: objects on their way", ways=_disk_ways(Operation.SEND, "", "flow", 200), weight=1.5),
+        Row(name="deliver: a receipt noted", ways=_journal_ways("receipt", "flow")),
+        Row(name="deliver: waiting → delivered → committed, encoded → done", ways=_journal_ways("delivered", "flow"), weight=1.5),
+        Row(
+            name="late instances: parked → superseded, a revision routed",
+            ways=[functools.partial(_late, when, victim) for when, victim in product(_WHEN, _VICTIMS)],
+        ),
+        Row(
+            name="operator: done → encoded, committed → waiting (resend)",
+            ways=[functools.partial(_resent, when, victim) for when, victim in product(_WHEN, _VICTIMS)],
+        ),
+        Row(
+            name="any moment, any process",
+            ways=[functools.partial(_random, ("receive", "flow", "work", "supervisor", "family"))],
+            weight=5,
+        ),
+    ]

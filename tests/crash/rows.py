@@ -1,0 +1,95 @@
+"""A row of the crash matrix: what is done to the node, in how many ways, and what was counted afterwards."""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from bench.rows import Row as Figure
+from tests.crash.house import Count, House
+
+Round: TypeAlias = Callable[[House, random.Random], bool]
+"""One round: a study comes in, something happens on its way, everything is started again, and the study is done when it returns.
+Whether what was to happen did."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One row.
+
+    Attributes
+    ----------
+    name
+        What happens.
+    ways
+        The rounds to take turns with: at which place, to which process.
+    weight
+        How many rounds it gets for one of a row of weight 1.
+    """
+
+    name: str
+    ways: Sequence[Round]
+    weight: float = 1.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Outcome:
+    """What came out of the rounds of one row, in one house."""
+
+    name: str
+    rounds: int = 0
+    hit: int = 0
+    acknowledged: int = 0
+    lost: list[str] = field(default_factory=list)
+    doubled: list[str] = field(default_factory=list)
+    orphaned: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+    """Rounds that did not end: what was said, and the seed."""
+    seconds: float = 0.0
+
+    def add(self, count: Count) -> None:
+        """What the audit after the rounds found."""
+        self.acknowledged += count.acknowledged
+        self.lost += count.lost
+        self.doubled += count.doubled
+        self.orphaned += count.orphaned
+
+    @property
+    def good(self) -> bool:
+        return self.rounds > 0 and not (self.lost or self.doubled or self.orphaned or self.broken)
+
+    def figure(self) -> Figure:
+        """As a figure of bench/crash.json: the value is what was lost, doubled, orphaned or left undone."""
+        wrong = len(self.lost) + len(self.doubled) + len(self.orphaned) + len(self.broken)
+        goal = f"0 lost, 0 doubled, 0 orphaned in {self.rounds} rounds ({self.hit} hit), {self.acknowledged} acknowledged"
+        return Figure(name=f"crash: {self.name}", value=float(wrong), unit="wrong", baseline=float(self.rounds), goal=goal, met=self.good)
+
+
+def show(outcomes: Sequence[Outcome]) -> None:
+    """Print the table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("row", no_wrap=True)
+    for column in ("rounds", "hit", "acknowledged", "lost", "doubled", "orphaned", "undone", "s"):
+        table.add_column(column, justify="right")
+    for one in [*outcomes, total(outcomes)]:
+        counts = (one.rounds, one.hit, one.acknowledged, len(one.lost), len(one.doubled), len(one.orphaned), len(one.broken))
+        table.add_row(one.name, *(str(each) for each in counts), f"{one.seconds:.0f}")
+    Console(highlight=False, width=140).print(table)
+
+
+def total(outcomes: Sequence[Outcome]) -> Outcome:
+    """All rows together."""
+    whole = Outcome(name="all")
+    for one in outcomes:
+        whole.rounds += one.rounds
+        whole.hit += one.hit
+        whole.acknowledged += one.acknowledged
+        whole.lost += one.lost
+        whole.doubled += one.doubled
+        whole.orphaned += one.orphaned
+        whole.broken += one.broken
+        whole.seconds += one.seconds
+    return whole
