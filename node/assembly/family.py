@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from node.assembly import compose
+from node.assembly.audit import overseen
 from node.assembly.hosts import dead_owners, forget, owner_of
 from node.assembly.roles import ALL, Role, lock, shares_journal
 from node.assembly.telemetry import Telemetry, Watched
@@ -82,6 +83,10 @@ class Family:
         NotReady
             The listener did not come up.
         """
+        with overseen(self._config):
+            return self._run()
+
+    def _run(self) -> int:
         self._release_the_dead()
         for member in self._members:
             self._start(member)

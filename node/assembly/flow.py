@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from node.assembly import compose
+from node.assembly.history import telling_history
 from node.assembly.horizon import Everywhere, journaled_until
 from node.assembly.hosts import host_of, owner_of
 from node.assembly.index import indexing, telling
@@ -79,6 +80,7 @@ def flow(config: Config, stop: threading.Event, *, ready: Callable[..., None]) -
             contextlib.closing(compose.bell(config, "flow")) as bell,
             contextlib.closing(compose.bell(config, "work")) as work,
             telling(config, journal, inbox),
+            telling_history(config, journal, leader),
         ):
 
             def wait(timeout_s: float) -> None:

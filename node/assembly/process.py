@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from inference.errors import HilumError
+from node.assembly.audit import audited
 from node.assembly.hosts import stay_alive
 from node.observe.cells import Cells
 from node.observe.events import alarm, event, start_events
@@ -94,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _until_told(stop)
     start_events(given.stage)
     config = load(given.config)
-    with stay_alive(config):
+    with stay_alive(config), audited(config, given.stage):
         _patiently(lambda: _run(given.stage, config, given.port, stop), given.stage, stop)
     event("process.stopped", at=datetime.now(UTC).isoformat())
     return 0

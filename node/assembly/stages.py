@@ -144,7 +144,8 @@ class Beat:
 
 
 class Forgotten:
-    """Forgets the signs of life of processes that have given none for a day: their host is gone, and nobody need be told of it for ever."""
+    """Forgets the signs of life of processes that have given none for a day (their host is gone, and nobody need be told of it for ever),
+    and by what erased studies were known again, once its time is over."""
 
     name = "forgotten"
 
@@ -158,4 +159,4 @@ class Forgotten:
         gone = [process for process, (at, _) in self._journal.beats().items() if now - at > _FORGOTTEN]
         for process in gone:
             self._journal.release(process.partition(" ")[2], now)
-        return len(gone)
+        return len(gone) + self._journal.forget_erased(now)

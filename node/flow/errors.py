@@ -1,7 +1,7 @@
 """The errors of the stages themselves; those of imaging, engines, results and sinks stand in their own rooms."""
 
 from inference.errors import EngineError, InputError, ModelError
-from node.domain.errors import DeliveryError
+from node.domain.errors import DeliveryError, JournalError
 
 
 class ConflictingInstances(InputError):
@@ -128,3 +128,10 @@ class ObjectGone(DeliveryError):
     code = "HLM-6182"
     remedy = "Look at the disk of the blobs (`hilum doctor`); send the study again to make the objects anew."
     retry = False
+
+
+class AuditUnwritable(JournalError):
+    """The audit trail's files cannot be written: what there is to tell waits in the journal's history."""
+
+    code = "HLM-7055"
+    remedy = "Look at the disk of `audit: {folder: …}`: it needs room, and has to belong to the user that the node runs as."

@@ -1,0 +1,122 @@
+"""The audit trail of a family: each process tells its own alerts, the supervisor sends. What the journal's history has to say stands in
+`history`: the receive process, which opens this too, knows no database."""
+
+import contextlib
+import hashlib
+import os
+import socket
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from node.assembly.hosts import owner_of
+from node.observe.audit import codes
+from node.observe.audit.alerts import HEARD, Alerts
+from node.observe.audit.message import Action, AlertSubject, Message, Outcome, Participant, Source
+from node.observe.audit.sender import Sender
+from node.observe.audit.syslog import Address, Tls
+from node.observe.audit.trail import Trail
+from node.observe.events import alarm, hear, hear_no_more
+from node.settings.config import Config
+
+_CONFIGURATION = "configuration.sha256"
+
+
+def source_of(config: Config) -> Source:
+    """How the repository calls this node."""
+    audit = config.audit
+    return Source(name=audit.source or f"{config.node.ae_titles[0]}@{socket.gethostname()}", site=audit.site)
+
+
+def open_trail(config: Config) -> Trail | None:
+    """The trail of this process; None where the configuration has none."""
+    folder = config.audit.folder
+    if folder is None:
+        return None
+    return Trail(folder, source_of(config))
+
+
+def process_of(config: Config, stage: str) -> str:
+    """The identity of this process, as events and leases have it."""
+    return f"{stage} {owner_of(config, os.getpid())}"
+
+
+@contextlib.contextmanager
+def audited(config: Config, stage: str) -> Iterator[Trail | None]:
+    """Tell the security alerts of this process while the block runs."""
+    trail = open_trail(config)
+    if trail is None:
+        yield None
+        return
+    alerts = Alerts(tell=trail.tell, process=process_of(config, stage), ae_titles=config.node.ae_titles)
+    hear(HEARD, alerts.hear)
+    try:
+        yield trail
+    finally:
+        hear_no_more()
+        alerts.close()
+        trail.close()
+
+
+@contextlib.contextmanager
+def overseen(config: Config) -> Iterator[None]:
+    """Tell that the node starts and ends, and send the trail to where the configuration says while the block runs."""
+    with audited(config, "supervisor") as trail:
+        if trail is None:
+            yield
+            return
+        audit = config.audit
+        assert audit.folder is not None, "there is a trail"
+        address = None if audit.send is None else Address(host=audit.send.host, port=audit.send.port, secure=audit.send.secure)
+        sender = Sender(audit.folder, keep=audit.keep, address=address, tls=Tls(ca=audit.tls.ca, cert=audit.tls.cert, key=audit.tls.key))
+        trail.tell(_activity(config, codes.APPLICATION_START))
+        changed = _changed(config, audit.folder)
+        if changed is not None:
+            trail.tell(changed)
+        sender.start()
+        try:
+            yield
+        finally:
+            trail.tell(_activity(config, codes.APPLICATION_STOP))
+            trail.flush(5.0)
+            sender.stop()
+
+
+def _activity(config: Config, kind: codes.Code) -> Message:
+    process = process_of(config, "supervisor")
+    return Message(
+        event=codes.APPLICATION_ACTIVITY,
+        action=Action.EXECUTE,
+        at=datetime.now(UTC),
+        kinds=(kind,),
+        participants=(
+            Participant(user_id=process, ae_titles=config.node.ae_titles, roles=(codes.APPLICATION,)),
+            Participant(user_id=f"uid {os.getuid()}", requestor=True, roles=(codes.LAUNCHER,)),
+        ),
+    )
+
+
+def _changed(config: Config, folder: Path) -> Message | None:
+    """An alert where the configuration file is not the one of the last start."""
+    digest = hashlib.sha256(config.path.read_bytes()).hexdigest()
+    kept = folder / _CONFIGURATION
+    try:
+        before = kept.read_text(encoding="ascii").strip() if kept.exists() else None
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        kept.write_text(f"{digest}\n", encoding="ascii")
+    except OSError as failed:
+        alarm("audit.failed", reason=str(failed.strerror), messages=1)
+        return None
+    if before in (None, digest):
+        return None
+    assert before is not None, "it was looked at"
+    told = AlertSubject(subject=config.path.as_uri(), description=f"configuration {before[:12]} became {digest[:12]}", is_node=False)
+    return Message(
+        event=codes.SECURITY_ALERT,
+        action=Action.EXECUTE,
+        at=datetime.now(UTC),
+        kinds=(codes.SOFTWARE_CONFIGURATION,),
+        outcome=Outcome.SUCCESS,
+        participants=(Participant(user_id=process_of(config, "supervisor"), ae_titles=config.node.ae_titles),),
+        objects=(told,),
+    )
