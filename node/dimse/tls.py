@@ -1,14 +1,14 @@
 """TLS for associations, in and out: contexts by the profiles of PS3.15 B.12 and B.13, handshakes, and who the other side proved to be.
 
-A certificate is verified at every connection (sessions are never resumed), and files are read again when they change: a renewed certificate
-needs no restart, and one that was renewed by halves is not used.
+Files are read again when they change: a renewed certificate needs no restart, and one that was renewed by halves is not used. Nor is a
+context kept for longer than a minute, and with it the sessions that a client might resume without showing its certificate again.
 """
 
 import os
 import ssl
 import threading
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
@@ -38,6 +38,7 @@ _SUITES = {
 }
 # RSA keys of 2048 bits and elliptic curves of 224 at least, no signature with SHA-1, in any certificate of a chain (RFC 9325 4.5)
 _STRENGTH = "@SECLEVEL=2"
+_GOOD_FOR_S = 60.0  # Python cannot turn OpenSSL's cache of sessions off; it goes with its context
 _SHORT = {
     "commonName": "CN",
     "organizationName": "O",
@@ -167,7 +168,7 @@ def _of_server(settings: TlsListener) -> ssl.SSLContext:
     context = _profiled(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), settings.profile)
     optional = settings.client_certificate is ClientCertificate.OPTIONAL
     context.verify_mode = ssl.CERT_OPTIONAL if optional else ssl.CERT_REQUIRED
-    # a resumed session would not look at the certificate again, nor at the authorities
+    # a session that is resumed by a ticket would not look at the certificate again, nor at the authorities
     context.num_tickets = 0
     _load(context, settings.authorities, settings.revocations, settings.certificate, settings.key)
     return context
@@ -200,7 +201,9 @@ def _load(context: ssl.SSLContext, authorities: Path, revocations: Path | None, 
         return
     demand_private(key)
     try:
-        # a key with a password is refused: OpenSSL would ask for it at a terminal that nobody sits at
+        if b"ENCRYPTED" in key.read_bytes():
+            raise TlsUnusable(f"{key}: the key has a password")
+        # should there be a password after all, it is not asked for at a terminal that nobody sits at
         context.load_cert_chain(certificate, key, password=lambda: b"")
     except (OSError, ValueError) as unfit:
         raise TlsUnusable(f"{certificate} with {key}: {_of_file(unfit)}") from unfit
@@ -208,42 +211,48 @@ def _load(context: ssl.SSLContext, authorities: Path, revocations: Path | None, 
 
 def _of_file(unfit: Exception) -> str:
     if isinstance(unfit, ssl.SSLError):
-        return {"KEY_VALUES_MISMATCH": "the key belongs to another certificate", "BAD_DECRYPT": "the key has a password"}.get(
-            unfit.reason or "", f"no usable PEM ({(unfit.reason or 'unreadable').lower().replace('_', ' ')})"
-        )
+        if unfit.reason == "KEY_VALUES_MISMATCH":
+            return "the key belongs to another certificate"
+        return f"no usable PEM ({(unfit.reason or 'unreadable').lower().replace('_', ' ')})"
     return (unfit.strerror if isinstance(unfit, OSError) else None) or str(unfit)
 
 
-@dataclass(slots=True)
 class _Kept:
-    """A context, and of which state of its files it was made."""
+    """The context of one entry of the configuration, for a minute or until its files change."""
 
-    make: Callable[[], ssl.SSLContext]
-    files: Sequence[Path]
-    lock: threading.Lock
-    made: ssl.SSLContext | None = None
-    of: tuple[object, ...] = ()
+    def __init__(self, make: Callable[[], ssl.SSLContext], files: Sequence[Path]) -> None:
+        self._make = make
+        self._files = files
+        self._lock = threading.Lock()
+        self._made: ssl.SSLContext | None = None
+        self._of: tuple[object, ...] = ()
+        self._made_at = 0.0
 
     def context(self) -> ssl.SSLContext:
-        with self.lock:
-            now = tuple(_stamp(path) for path in self.files)
-            if self.made is None:
-                self.made, self.of = self.make(), now
-            elif now != self.of:
-                try:
-                    self.made = self.make()
-                except (NotPrivate, TlsUnusable) as unfit:
-                    # between the writing of a new certificate and of its key, or a mistake: what was good stays in use
+        with self._lock:
+            found = tuple(_stamp(path) for path in self._files)
+            renewed = found != self._of
+            if self._made is not None and not renewed and time.monotonic() - self._made_at < _GOOD_FOR_S:
+                return self._made
+            try:
+                made = self._make()
+            except (NotPrivate, TlsUnusable) as unfit:
+                if self._made is None:
+                    raise
+                # between the writing of a new certificate and of its key, or a mistake: what was good stays in use
+                if renewed:
                     alarm("tls.not_renewed", code=unfit.code, reason=str(unfit))
-                else:
-                    event("tls.renewed", files=[str(path) for path in self.files])
-                self.of = now
-            return self.made
+                made = self._made
+            else:
+                if renewed and self._made is not None:
+                    event("tls.renewed", files=[str(path) for path in self._files])
+            self._made, self._of, self._made_at = made, found, time.monotonic()
+            return made
 
 
 @cache
 def _kept(settings: Any, make: Callable[[Any], ssl.SSLContext], files: tuple[Path | None, ...]) -> _Kept:
-    return _Kept(make=lambda: make(settings), files=[path for path in files if path is not None], lock=threading.Lock())
+    return _Kept(lambda: make(settings), [path for path in files if path is not None])
 
 
 def _stamp(path: Path) -> object:
