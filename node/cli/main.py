@@ -164,6 +164,8 @@ def told(error: HilumError) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code. Usage errors leave with 2 from within."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    # whatever a verb or a process of the node writes is about patients: no file of it is anybody else's to read
+    os.umask(0o077)
     app = build()
     try:
         tell_all(app, given)
