@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from node.blobs.bucket import BucketBlobs
     from node.blobs.folder import FolderBlobs
     from node.blobs.inbox import FolderInbox
+    from node.blobs.slips import FolderSlips
+    from node.dimse.committing import PeerCommitment
     from node.dimse.requestor import PeerRequestor
+    from node.flow.port import Clock
     from node.journal.bell import AnyBell
     from node.journal.sql import SqlJournal
     from node.sinks.port import Sink as SinkPort
@@ -95,6 +98,20 @@ def open_inbox(config: Config, blobs: "FolderBlobs | BucketBlobs") -> "FolderInb
     from node.blobs.spool import Spool
 
     return Spool(config.store.spool or config.store.blobs, blobs, min_free_bytes=config.store.min_free_bytes)
+
+
+def open_slips(config: Config) -> "FolderSlips":
+    """Where the receiver keeps what peers say of storage commitment; needs nothing but this host's disk."""
+    from node.blobs.slips import FolderSlips
+
+    return FolderSlips(config.store.spool or config.store.blobs)
+
+
+def committer(config: Config, peer: str, clock: "Clock") -> "PeerCommitment":
+    """Storage commitment with a peer, by its name."""
+    from node.dimse.committing import PeerCommitment
+
+    return PeerCommitment(peer, requestor(config, config.peers[peer]).called, clock)
 
 
 def requestor(config: Config, peer: Peer, *, brisk: bool = False, idle_s: float = 0.0) -> "PeerRequestor":

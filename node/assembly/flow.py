@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from node.assembly import compose
+from node.assembly.commitment import committing
 from node.assembly.history import telling_history
 from node.assembly.horizon import Everywhere, journaled_until
 from node.assembly.hosts import host_of, owner_of
@@ -46,13 +47,8 @@ def flow(config: Config, stop: threading.Event, *, ready: Callable[..., None]) -
     with contextlib.closing(compose.open_journal(config)) as journal, contextlib.closing(journal.leader("flow")) as leader:
         sinks = {name: compose.open_sink(config, sink) for name, sink in config.sinks.items()}
         deliver = Deliver(journal, blobs, sinks, config, journal.now, owner)
-        settle = Settle(
-            journal,
-            config,
-            journal.now,
-            lambda peer: compose.requestor(config, peer, brisk=True),
-            horizon=_horizon(config, journal, inbox),
-        )
+        horizon = _horizon(config, journal, inbox)
+        settle = Settle(journal, config, journal.now, lambda peer: compose.requestor(config, peer, brisk=True), horizon=horizon)
         route = RouteStage(
             journal, config, journal.now, lambda name: compose.engine_of(config, name), lambda name: compose.application(config, name)
         )
@@ -81,6 +77,7 @@ def flow(config: Config, stop: threading.Event, *, ready: Callable[..., None]) -
             contextlib.closing(compose.bell(config, "work")) as work,
             telling(config, journal, inbox),
             telling_history(config, journal, leader),
+            committing(config, journal, blobs, leader, horizon) as commitment,
         ):
 
             def wait(timeout_s: float) -> None:
@@ -93,7 +90,7 @@ def flow(config: Config, stop: threading.Event, *, ready: Callable[..., None]) -
                 # in a thread: neither a slow sink nor a sweep keeps a study from being seen, and a long batch keeps nothing from its sink
                 with indexing(config, journal, inbox, blobs, bell, stop):
                     ready()
-                    stages: list[Stage] = [Led(settle, leader), Led(Ringing(route, work), leader), deliver]
+                    stages: list[Stage] = [Led(settle, leader), Led(Ringing(route, work), leader), deliver, *commitment]
                     turn(stages, wait, stop)
             finally:
                 clock.stop()

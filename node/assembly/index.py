@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from node.assembly import compose
 from node.assembly.horizon import Telling
@@ -15,11 +16,15 @@ from node.assembly.stages import Alone, Beat, Paced, Ringing, Swept
 from node.blobs.port import Blobs, Inbox
 from node.domain.errors import JournalError
 from node.flow.clock import Clock, Tick, turn
+from node.flow.commit_slips import TakeSlips
 from node.flow.index import BATCH, Index
 from node.flow.port import Stage
 from node.journal.bell import AnyBell
 from node.journal.port import Journal
 from node.settings.config import Config
+
+if TYPE_CHECKING:
+    from node.journal.sql import SqlJournal
 
 _BEAT_EVERY = timedelta(seconds=10)
 _SWEEP_COPIES_EVERY = timedelta(minutes=10)
@@ -46,24 +51,24 @@ def index(config: Config, stop: threading.Event, *, ready: Callable[..., None]) 
             clock.start()
             ready()
             try:
-                turn([Ringing(_stage(config, journal, inbox, blobs), others)], bell.wait, stop)
+                turn([Ringing(stage, others) for stage in _stages(config, journal, inbox, blobs)], bell.wait, stop)
             finally:
                 clock.stop()
 
 
 @contextlib.contextmanager
-def indexing(config: Config, journal: Journal, inbox: Inbox, blobs: Blobs, others: AnyBell, stop: threading.Event) -> Iterator[None]:
+def indexing(config: Config, journal: "SqlJournal", inbox: Inbox, blobs: Blobs, others: AnyBell, stop: threading.Event) -> Iterator[None]:
     """Do the same in a thread beside the block, until its end, and ring `others` when something came.
 
     A defect in the thread sets `stop`, which is to end the block, and is raised there: the process ends as if the block had it.
     """
     done = threading.Event()
-    stage = Ringing(_stage(config, journal, inbox, blobs), others)
+    stages = [Ringing(stage, others) for stage in _stages(config, journal, inbox, blobs)]
     with (
         contextlib.closing(compose.local_bell(config, "index")) as bell,
         ThreadPoolExecutor(max_workers=1, thread_name_prefix="index") as beside,
     ):
-        turning = beside.submit(turn, [stage], bell.wait, done)
+        turning = beside.submit(turn, stages, bell.wait, done)
         turning.add_done_callback(lambda _: stop.set())  # before the block is done it ends by a defect only
         try:
             yield
@@ -91,9 +96,10 @@ def telling(config: Config, journal: Journal, inbox: Inbox) -> Iterator[None]:
         horizon.leave()
 
 
-def _stage(config: Config, journal: Journal, inbox: Inbox, blobs: Blobs) -> Stage:
+def _stages(config: Config, journal: "SqlJournal", inbox: Inbox, blobs: Blobs) -> list[Stage]:
     paced = Paced(
         Index(journal, inbox, blobs, config, journal.now), every_s=_EVERY_S, stream_every_s=_STREAM_EVERY_S, stream=_STREAM, full=BATCH
     )
     # of the families that share a host's spool one empties it
-    return Alone(paced, make_run_folder(config) / "spool.lock")
+    slips = TakeSlips(journal, journal, compose.open_slips(config), config, journal.now)
+    return [Alone(paced, make_run_folder(config) / "spool.lock"), Alone(slips, make_run_folder(config) / "slips.lock")]

@@ -15,11 +15,12 @@ from node.blobs.lives import Writer, sweep
 
 INBOX = "inbox"
 COMING = "coming"
+SLIPS = "slips"
 ASIDE = "aside"
 PARTIAL = "partial"
 CACHE = "cache"
 HOLD = "hold"
-OURS = (INBOX, COMING, ASIDE, PARTIAL, CACHE, HOLD)
+OURS = (INBOX, COMING, SLIPS, ASIDE, PARTIAL, CACHE, HOLD)
 _CHUNK_BYTES = 1 << 20
 
 

@@ -3,6 +3,7 @@
 Beside the receiver's inbox, and for its reason: the receive process knows no database (ADR-0003).
 """
 
+import contextlib
 import errno
 import itertools
 import json
@@ -21,6 +22,7 @@ from node.observe.events import alarm
 
 _COMPLETE = ".json"
 _PARTIAL = ".part"
+_FOREIGN = ".unreadable"
 
 
 class FolderSlips:
@@ -63,7 +65,9 @@ class FolderSlips:
         return sorted(self._folder.glob(f"*{_COMPLETE}"))[:limit]
 
     def read(self, entry: Path) -> tuple[Request | Report, float] | None:
-        """What an entry says, and when it was written, by this host's clock (seconds since 1970); None: somebody else had it first.
+        """What an entry says, and when it was written, by this host's clock (seconds since 1970).
+
+        None: somebody else had it first, or it is none that `keep` wrote; that one is left lying under another name, and told.
 
         Raises
         ------
@@ -74,6 +78,11 @@ class FolderSlips:
             content = json.loads(entry.read_bytes())
             return _slip(content), entry.stat().st_mtime
         except FileNotFoundError:
+            return None
+        except (ValueError, LookupError, TypeError) as foreign:
+            alarm("commitment.unreadable", entry=entry.name, error=type(foreign).__name__)
+            with contextlib.suppress(FileNotFoundError):
+                entry.rename(entry.with_suffix(_FOREIGN))
             return None
         except OSError as failed:
             raise BlobsFailed(f"{entry.name} cannot be read: {failed.strerror}") from failed

@@ -144,7 +144,8 @@ class PeerRequestor:
         return f'peer "{self._peer.name}" ({self._peer.ae_title} at {self._peer.host}:{self._peer.port})'
 
     @cached_property
-    def _called(self) -> Called:
+    def called(self) -> Called:
+        """Whom it asks for associations, and as whom."""
         return Called(
             who=self._who,
             host=self._peer.host,
@@ -158,12 +159,12 @@ class PeerRequestor:
 
     @cached_property
     def _standing(self) -> Standing:
-        return Standing(self._called, idle_s=self._idle_s)
+        return Standing(self.called, idle_s=self._idle_s)
 
     @contextmanager
     def _association(self, contexts: Sequence[Context]) -> Iterator[Association]:
         """An association for one question."""
-        association = Association.requested(self._called, contexts)
+        association = Association.requested(self.called, contexts)
         try:
             yield association
         finally:

@@ -129,12 +129,13 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Due:
-    """A delivery whose sink is to be asked (again): how often it was asked in this round."""
+    """A delivery whose sink is to be asked (again): how often it took the question in this round, and how often it did not."""
 
     delivery: int
     job: int
     sink: str
     asked: int
+    refused: int
     due_at: datetime
     waiting_since: datetime
 

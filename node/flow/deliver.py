@@ -10,6 +10,7 @@ from datetime import timedelta
 
 from inference.errors import HilumError
 from node.blobs.port import Blobs
+from node.domain.commitment import Commitment
 from node.domain.errors import DeliveryError, JournalError
 from node.domain.job import Delivery
 from node.flow.attempt import Attempt
@@ -152,7 +153,7 @@ class Deliver:
         now = self._clock()
         # before the state, so that whoever waits for it finds the figure
         self._journal.note("job", delivery.job, "job.sent", json.dumps({"took_s": {"deliver": took_s}, "sink": delivery.sink}), now)
-        if not self._journal.delivered(delivery.id, _token(delivery), now):
+        if not self._journal.delivered(delivery.id, _token(delivery), now, commits=sink.commitment is not Commitment.NO):
             raise LeaseLost
         metrics.DELIVER.observe(took_s, sink=delivery.sink)
         observe_delivered(self._journal, delivery, now)

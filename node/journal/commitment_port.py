@@ -11,8 +11,8 @@ from node.domain.instance import Instance
 class Commitments(Protocol):
     """What this node asks of those that hold its results. A delivery that is DELIVERED waits for it, and `due_at` is when to ask again."""
 
-    def due_commitments(self, sinks: Collection[str], now: datetime, limit: int = 100) -> list[Due]:
-        """DELIVERED deliveries to these sinks of which somebody should ask now; none to a sink that is paused. The oldest first."""
+    def due_commitments(self, now: datetime, *, busy_sinks: Collection[str] = (), limit: int = 100) -> list[Due]:
+        """DELIVERED deliveries whose sinks should be asked now; none to a sink that is paused or busy. The oldest first."""
         ...
 
     def begin_commitment(self, due: Due, transaction_uid: str, peer: str, until: datetime, now: datetime) -> Asked | None:

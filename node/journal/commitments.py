@@ -32,16 +32,17 @@ _Bounds = tuple[datetime, int, str]
 class Commitments(Database):
     """The part of the journal that knows who committed to our results."""
 
-    def due_commitments(self, sinks: Collection[str], now: datetime, limit: int = 100) -> list[Due]:
+    def due_commitments(self, now: datetime, *, busy_sinks: Collection[str] = (), limit: int = 100) -> list[Due]:
         """See the port."""
         paused = select(schema.pause.c.name).where(schema.pause.c.kind == Pausable.SINK.value)
-        asked = select(func.count()).where(_commitment.delivery_id == _delivery.id, _commitment.round == _delivery.round)
+        begun = select(func.count()).where(_commitment.delivery_id == _delivery.id, _commitment.round == _delivery.round)
+        refused = begun.where(_commitment.state == TransactionState.REFUSED.value)
         statement = (
-            select(schema.delivery, asked.scalar_subquery().label("asked"))
+            select(schema.delivery, begun.scalar_subquery().label("begun"), refused.scalar_subquery().label("refused"))
             .where(
                 _delivery.state == DeliveryState.DELIVERED.value,
                 _delivery.due_at <= micros(now),
-                _delivery.sink.in_(sorted(sinks)),
+                _delivery.sink.not_in(sorted(busy_sinks)),
                 _delivery.sink.not_in(paused),
             )
             .order_by(_delivery.due_at, _delivery.id)
@@ -53,7 +54,8 @@ class Commitments(Database):
                     delivery=row.id,
                     job=row.job_id,
                     sink=row.sink,
-                    asked=row.asked,
+                    asked=row.begun - row.refused,
+                    refused=row.refused,
                     due_at=moment(row.due_at),
                     waiting_since=moment(row.waiting_since),
                 )

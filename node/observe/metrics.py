@@ -101,6 +101,13 @@ DELIVERIES = Counter(
     "outcome",
     "code",
 )
+COMMITMENTS = Counter(
+    "hilum_commitments_total",
+    "Storage commitment by peer. Asked of a sink: asked, refused; its reports: committed, again (objects are sent again), waits (asked "
+    "again), parked, late, duplicate, unknown, stranger. Asked of this node: promised, declined.",
+    "peer",
+    "outcome",
+)
 DELIVERED_OBJECTS = Counter("hilum_delivered_objects_total", "Objects that a sink accepted.", "sink")
 DELIVERED_BYTES = Counter("hilum_delivered_bytes_total", "Bytes of the objects that a sink accepted.", "sink")
 FALLBACKS = Counter(

@@ -18,6 +18,11 @@ class Incoming:
         self._command: command.Command | None = None
         self._context = 0
 
+    @property
+    def context_id(self) -> int:
+        """The presentation context that the message came in, once its first fragment is here."""
+        return self._context
+
     def take(self, body: bytes) -> tuple[command.Command, bytes] | None:
         """Take in a P-DATA-TF without its head; the message, with this one it is whole, and nothing may follow in the same P-DATA-TF.
 

@@ -1,0 +1,68 @@
+"""Takes what peers said of storage commitment from the receiver's spool into the journal: requests, and reports on requests of ours."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from node.domain.commitment import Applied, Report, Request
+from node.flow.commit_errors import NotCommitted
+from node.flow.commit_port import Slips
+from node.flow.port import Clock
+from node.journal.commitment_port import CommitmentJournal
+from node.journal.port import Journal
+from node.observe import metrics
+from node.observe.events import alarm, event
+from node.settings.config import Config
+
+_BATCH = 50
+_MOST_ROUNDS = 3
+"""How often objects are sent again because the peer that accepted them would not commit to them."""
+_AGAIN = timedelta(minutes=1)
+_STRANGE = (Applied.UNKNOWN, Applied.STRANGER)
+
+
+class TakeSlips:
+    """Stage: the journal first, then the file goes; what is taken twice changes nothing the second time."""
+
+    name = "slips"
+
+    def __init__(self, journal: Journal, commitments: CommitmentJournal, slips: Slips, config: Config, clock: Clock) -> None:
+        self._journal = journal
+        self._commitments = commitments
+        self._slips = slips
+        self._config = config
+        self._clock = clock
+
+    def step(self) -> int:
+        """Take some; how many."""
+        taken = 0
+        for entry in self._slips.waiting(_BATCH):
+            found = self._slips.read(entry)
+            if found is None:
+                continue
+            said, written_at = found
+            # by the clock that all hosts share
+            said = replace(said, received_at=self._journal.at(written_at))
+            if isinstance(said, Request):
+                self._commitments.receive_request(said, self._clock())
+                event("commitment.requested", peer=said.peer, transaction_uid=said.transaction_uid, instances=len(said.references))
+            else:
+                self._apply(said)
+            self._slips.drop(entry)
+            taken += 1
+        return taken
+
+    def _apply(self, report: Report) -> None:
+        now = self._clock()
+        pauses = [sink.retry_first for sink in self._config.sinks.values() if sink.peer == report.peer]
+        again_at = now + max(pauses, default=_AGAIN)
+        applied = self._commitments.apply_report(report, again_at, _MOST_ROUNDS, NotCommitted.code, now)
+        metrics.COMMITMENTS.add(peer=report.peer, outcome=applied.value)
+        tell = alarm if applied in (*_STRANGE, Applied.PARKED) else event
+        tell(
+            "commitment.reported",
+            peer=report.peer,
+            transaction_uid=report.transaction_uid,
+            committed=len(report.committed),
+            failed=len(report.failed),
+            outcome=applied.value,
+        )

@@ -1,0 +1,61 @@
+"""One thread for each peer or sink, so that one that is slow or away holds up no other."""
+
+import contextlib
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+
+from inference.errors import HilumError
+
+
+class Lanes:
+    """Runs one thing at a time under each name. What went wrong in a thread is raised, or told, by the next `reap`."""
+
+    def __init__(self, name: str, most: int, tell: Callable[[str, Exception], None]) -> None:
+        """`tell` gets what is no `HilumError`: a defect, which must not end the process."""
+        self._threads = ThreadPoolExecutor(max_workers=max(1, most), thread_name_prefix=name)
+        self._busy: dict[str, Future[None]] = {}
+        self._guard = threading.Lock()
+        self._tell = tell
+
+    @property
+    def busy(self) -> frozenset[str]:
+        """The names under which something runs."""
+        with self._guard:
+            return frozenset(self._busy)
+
+    def start(self, name: str, work: Callable[[], None]) -> None:
+        """Run it in the thread of `name`, which is not busy."""
+        with self._guard:
+            self._busy[name] = self._threads.submit(work)
+
+    def reap(self) -> int:
+        """Forget what has ended; how many.
+
+        Raises
+        ------
+        HilumError
+            One of them failed: the journal is away, mostly.
+        """
+        with self._guard:
+            ended = {name: future for name, future in self._busy.items() if future.done()}
+            for name in ended:
+                del self._busy[name]
+        failed: HilumError | None = None
+        for name, future in ended.items():
+            error = future.exception()
+            if isinstance(error, HilumError):
+                failed = error
+            elif isinstance(error, Exception):
+                self._tell(name, error)
+        if failed is not None:
+            raise failed
+        return len(ended)
+
+    def close(self, timeout_s: float) -> None:
+        """Start nothing more, and let what runs end; what does not is done again from what the journal says."""
+        with self._guard:
+            going = list(self._busy.values())
+        with contextlib.suppress(RuntimeError):
+            wait(going, timeout_s)
+        self._threads.shutdown(wait=False, cancel_futures=True)

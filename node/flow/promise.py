@@ -1,0 +1,198 @@
+"""Promise: finds out whether this node holds what a peer asks it to commit to, and reports (PS3.4 Annex J); retention keeps the promise.
+
+What a promise means: the bytes are on disk (or in the bucket) and indexed, and stay for as long as the store keeps pixels, counted from
+the promise, however full the disk becomes.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from node.blobs.files import flush_folder
+from node.blobs.port import Blobs
+from node.domain.commitment import FailureReason, Pending, Reference, Request, RequestState
+from node.domain.errors import DeliveryError
+from node.domain.instance import Instance, Standing
+from node.flow.backoff import back_off
+from node.flow.commit_port import Committer
+from node.flow.lanes import Lanes
+from node.flow.port import Clock
+from node.journal.commitment_port import CommitmentJournal
+from node.journal.port import Journal
+from node.observe import metrics
+from node.observe.events import alarm, event, trace
+from node.settings.config import Config
+
+_PATIENCE = timedelta(days=1)
+"""For how long a report is offered to a peer that does not take it, and a judgement waits for a receiver that lags."""
+_LOOK_AGAIN = timedelta(seconds=1)
+_RETRY_FIRST = timedelta(seconds=10)
+_RETRY_MOST = timedelta(minutes=30)
+_CHUNK = 500
+_HELD = (Standing.CURRENT, Standing.REPLACED)
+
+
+class Promise:
+    """The stage for requests of peers: RECEIVED → JUDGED → REPORTED.
+
+    Parameters
+    ----------
+    horizon
+        The moment before which everything that was received is in the journal; None: all of it is.
+    committer
+        What reports to a peer.
+    """
+
+    name = "promise"
+
+    def __init__(
+        self,
+        journal: Journal,
+        commitments: CommitmentJournal,
+        blobs: Blobs,
+        config: Config,
+        clock: Clock,
+        committer: Callable[[str], Committer],
+        *,
+        horizon: Callable[[], datetime | None],
+    ) -> None:
+        self._journal = journal
+        self._commitments = commitments
+        self._blobs = blobs
+        self._config = config
+        self._clock = clock
+        self._committer = committer
+        self._horizon = horizon
+        self._lanes = Lanes("promise", len(config.peers), _defect)
+
+    def step(self) -> int:
+        """Judge or report what is due, for each peer in a thread of its own; counts what was begun and what has ended."""
+        moved = self._lanes.reap()
+        for pending in self._commitments.due_requests(self._clock()):
+            peer = pending.request.peer
+            if peer not in self._config.peers:
+                self._give_up(pending, "the configuration has no such peer any more")
+            elif peer in self._lanes.busy:
+                continue
+            else:
+                self._lanes.start(peer, lambda pending=pending: self._go_on(pending))  # type: ignore[misc]
+            moved += 1
+        return moved
+
+    def close(self, timeout_s: float = 10.0) -> None:
+        """Begin nothing more."""
+        self._lanes.close(timeout_s)
+
+    # ---- in the peer's own thread
+
+    def _go_on(self, pending: Pending) -> None:
+        if pending.state is RequestState.RECEIVED:
+            self._judge(pending)
+        else:
+            self._report(pending)
+
+    def _judge(self, pending: Pending) -> None:
+        request = pending.request
+        now = self._clock()
+        # asked before the journal is: what is journaled in between is found, and what is not came later
+        horizon = self._horizon()
+        verdicts, held = self._verdicts(request)
+        settled = horizon is None or horizon > request.received_at or now - request.received_at > _PATIENCE
+        if any(verdicts) and not settled:
+            self._commitments.put_off_request(pending.id, now + _LOOK_AGAIN, "not everything that was received is indexed yet", now)
+            return
+        self._flush(held)
+        if not self._commitments.judge(pending.id, verdicts, held, self._clock()):
+            return  # something was purged meanwhile: it is judged anew
+        failed = sum(verdict != 0 for verdict in verdicts)
+        metrics.COMMITMENTS.add(peer=request.peer, outcome="promised" if not failed else "declined")
+        event(
+            "commitment.judged",
+            peer=request.peer,
+            transaction_uid=request.transaction_uid,
+            committed=len(verdicts) - failed,
+            failed=failed,
+        )
+
+    def _verdicts(self, request: Request) -> tuple[list[int], list[Instance]]:
+        """0 or a Failure Reason for each reference, and the rows whose bytes the promise is about."""
+        rows: dict[str, list[Instance]] = {}
+        for some in _chunks([one.sop_instance_uid for one in request.references]):
+            for row in self._journal.instances_of(*some):
+                rows.setdefault(row.sop_instance_uid, []).append(row)
+        verdicts, held = [], []
+        for reference in request.references:
+            there = [row for row in rows.get(reference.sop_instance_uid, ()) if row.standing in _HELD]
+            verdict = self._verdict(reference, rows.get(reference.sop_instance_uid, []), request.peer)
+            verdicts.append(verdict)
+            held += [] if verdict else there
+        return verdicts, held
+
+    def _verdict(self, reference: Reference, rows: Sequence[Instance], peer: str) -> int:
+        current = next((row for row in rows if row.standing is Standing.CURRENT), None)
+        if current is None:
+            return FailureReason.NO_SUCH_INSTANCE
+        if current.sop_class_uid != reference.sop_class_uid:
+            return FailureReason.CLASS_INSTANCE_CONFLICT
+        sent = [row.standing for row in rows if row.peer == peer]
+        if Standing.CONFLICT in sent and Standing.CURRENT not in sent:
+            # what this peer sent is not what stands here under this UID: it had better keep its own
+            return FailureReason.PROCESSING_FAILURE
+        # a row may be there before its bytes have their place
+        return 0 if self._blobs.has(current.blob) else FailureReason.NO_SUCH_INSTANCE
+
+    def _flush(self, held: Sequence[Instance]) -> None:
+        """Whatever `durability` says: on disk before anybody is told so. In a bucket it is safe since it was uploaded."""
+        if self._config.store.bucket is not None:
+            return
+        folders: dict[Path, None] = {}
+        for row in held:
+            path = self._blobs.path(row.blob)
+            try:
+                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                continue  # purged at this moment, which `judge` notices, or an older version that went
+            try:
+                os.fdatasync(fd)
+            finally:
+                os.close(fd)
+            folders[path.parent] = None
+        for folder in folders:
+            flush_folder(folder)
+
+    def _report(self, pending: Pending) -> None:
+        request = pending.request
+        try:
+            self._committer(request.peer).report(request, pending.verdicts)
+        except DeliveryError as error:
+            now = self._clock()
+            if now - request.received_at > _PATIENCE:
+                self._give_up(pending, str(error))
+                return
+            pause = back_off(pending.attempts + 1, _RETRY_FIRST, _RETRY_MOST, salt=f"promise {pending.id}")
+            self._commitments.put_off_request(pending.id, now + pause, str(error), now)
+            event(
+                "commitment.report_retry",
+                peer=request.peer,
+                transaction_uid=request.transaction_uid,
+                code=error.code,
+                reason=str(error),
+                again_in_s=round(pause.total_seconds(), 1),
+            )
+            return
+        self._commitments.end_request(pending.id, True, "", self._clock())
+        event("commitment.told", peer=request.peer, transaction_uid=request.transaction_uid)
+
+    def _give_up(self, pending: Pending, why: str) -> None:
+        self._commitments.end_request(pending.id, False, why, self._clock())
+        alarm("commitment.unreported", peer=pending.request.peer, transaction_uid=pending.request.transaction_uid, reason=why)
+
+
+def _chunks(uids: Sequence[str]) -> Iterator[Sequence[str]]:
+    for first in range(0, len(uids), _CHUNK):
+        yield uids[first : first + _CHUNK]
+
+
+def _defect(name: str, defect: Exception) -> None:
+    alarm("commitment.defect", peer=name, error=type(defect).__name__, trace=trace(defect))
