@@ -1,0 +1,134 @@
+"""The trail's files: several processes append, a line cut short spoils no other, nothing unsent goes; who hands over never waits."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from node.observe.audit import codes
+from node.observe.audit.alerts import HEARD, Alerts
+from node.observe.audit.files import AuditFiles, lines_from
+from node.observe.audit.message import Action, Message, Participant, Source
+from node.observe.audit.trail import Trail
+from node.observe.events import alarm, event, hear, hear_no_more
+from tests.lab.audit import events, of, trail, users
+from tests.lab.program import wait_until
+
+DAY = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+SOURCE = Source(name="HILUM@here")
+
+
+def _message(name: str = "x") -> Message:
+    return Message(event=codes.EXPORT, action=Action.READ, at=DAY, participants=(Participant(user_id=name),))
+
+
+def test_processes_write_side_by_side(tmp_path: Path) -> None:
+    """Four processes, 200 messages each, one file: every line is whole and nothing is missing; nobody else may read them."""
+    program = (
+        "import sys; from pathlib import Path; from tests.unit.observe.test_audit_trail import _message, SOURCE\n"
+        "from node.observe.audit.trail import Trail\n"
+        "made = Trail(Path(sys.argv[1]), SOURCE)\n"
+        "for number in range(200): made.tell(_message(f'{sys.argv[2]}-{number}'))\n"
+        "made.close()"
+    )
+    writers = [
+        subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "audit"), str(one)], cwd=Path(__file__).parents[3])
+        for one in range(4)
+    ]
+    assert [one.wait(120) for one in writers] == [0] * 4
+    told = {str(one.get("UserID")) for message in trail(tmp_path / "audit") for one in message.iter("ActiveParticipant")}
+    assert told == {f"{one}-{number}" for one in range(4) for number in range(200)}
+    (file,) = (tmp_path / "audit").glob("audit-*.xml")
+    assert [path.stat().st_mode & 0o777 for path in (tmp_path / "audit", file)] == [0o700, 0o600]
+
+
+def test_a_line_cut_short_spoils_no_other(tmp_path: Path) -> None:
+    """After a power loss the file may end in the middle of a message: the next one begins a line of its own."""
+    files = AuditFiles(tmp_path)
+    files.append([b"<one/>"], DAY)
+    path = tmp_path / "audit-2026-03-01.xml"
+    path.write_bytes(path.read_bytes() + b"<tw")
+    assert [line for line, _ in lines_from(path, 0, 1000)] == [b"<one/>"]
+    files.append([b"<three/>"], DAY)
+    assert path.read_bytes() == b"<one/>\n<tw\n<three/>\n"
+
+
+def test_a_day_a_file_and_nothing_unsent_goes(tmp_path: Path) -> None:
+    """Files go when their day is over for `keep`; from the first one on that was not sent they stay."""
+    files = AuditFiles(tmp_path)
+    for days in range(5):
+        files.append([b"<x/>"], DAY + timedelta(days=days))
+    later = DAY + timedelta(days=10)
+    assert files.forget(later, timedelta(days=8), needed="audit-2026-03-02.xml") == 1
+    assert files.forget(later, timedelta(days=8), needed=None) == 1
+    assert [path.name for path in files.days()] == [f"audit-2026-03-0{day}.xml" for day in (3, 4, 5)]
+
+
+def test_a_full_disk_keeps_messages_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """What was told while the disk took nothing is there once it takes something, in order; the operator hears of it once."""
+    real, full = os.write, threading.Event()
+    full.set()
+
+    def write(descriptor: int, data: bytes) -> int:
+        if full.is_set() and threading.current_thread().name == "audit":
+            raise OSError(28, "No space left on device")
+        return real(descriptor, data)
+
+    monkeypatch.setattr(os, "write", write)
+    made = Trail(tmp_path, SOURCE)
+    for number in range(3):
+        made.tell(_message(str(number)))
+    wait_until(lambda: "audit.failed" in capfd.readouterr().out, 30, "the operator is told")
+    full.clear()
+    assert made.flush(60)
+    made.close()
+    assert [str(one.get("UserID")) for message in trail(tmp_path) for one in message.iter("ActiveParticipant")] == ["0", "1", "2"]
+
+
+def test_a_flood_of_refusals_is_two_messages(tmp_path: Path) -> None:
+    """2,000 connections of one stranger: one alert at once, one that counts the rest; another stranger has his own."""
+    made = Trail(tmp_path, SOURCE)
+    clock = [0.0]
+    alerts = Alerts(tell=made.tell, process="receive host:1", ae_titles=("HILUM",), seconds=lambda: clock[0])
+    hear(HEARD, alerts.hear)
+    try:
+        for _ in range(2000):
+            event("association.rejected", calling_ae="EVIL", called_ae="HILUM", address="10.9.9.9", rejection="calling", reason="no peer")
+        clock[0] = 61.0
+        alarm("association.too_many_connections", address="10.1.1.1")
+    finally:
+        hear_no_more()
+        alerts.close()
+        made.close()
+    told = trail(tmp_path)
+    assert events(told) == ["Security Alert"] * 3
+    assert [one.get("NetworkAccessPointID") for message in told for one in message.iter("ActiveParticipant")] == [
+        None, "10.9.9.9", None, "10.9.9.9", None, "10.1.1.1",
+    ]  # fmt: skip
+
+
+def test_a_user_who_proved_himself_is_a_login(tmp_path: Path) -> None:
+    """User identity that was checked is told as User Authentication; an association without it is not."""
+    made = Trail(tmp_path, SOURCE)
+    alerts = Alerts(tell=made.tell, process="receive host:1", ae_titles=("HILUM",))
+    alerts.hear("association.accepted", {"calling_ae": "CT1", "address": "10.0.0.1"})
+    alerts.hear("association.accepted", {"calling_ae": "CT1", "address": "10.0.0.1", "user": "tech7"})
+    made.close()
+    (login,) = of(trail(tmp_path), "User Authentication")
+    assert [one.get("UserID") for one in login.iter("ActiveParticipant")] == ["tech7", "receive host:1"]
+    assert users(login, "Application") == []
+
+
+def test_the_place_where_it_stands_is_json_that_people_can_read(tmp_path: Path) -> None:
+    """`sent.json` says how far the repository has it."""
+    from node.observe.audit.sender import Sender
+    from node.observe.audit.syslog import Tls
+
+    sender = Sender(tmp_path, keep=timedelta(days=1), address=None, tls=Tls())
+    sender._remember("audit-2026-03-01.xml", 7)
+    assert json.loads((tmp_path / "sent.json").read_text()) == {"file": "audit-2026-03-01.xml", "offset": 7}
