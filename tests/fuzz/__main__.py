@@ -1,0 +1,164 @@
+"""`python -m tests.fuzz [SECONDS]`: every target for its share of the time, one after the other; a table, and bench/fuzz.json.
+
+What libFuzzer finds worth keeping lies in var/fuzz/TARGET, and is where the next run goes on. `--keep` brings the little of it that reaches
+more branches into tests/fuzz/corpus, where the tests replay it. A crash lies in tests/fuzz/corpus/TARGET as crash-…, a test that is red.
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from bench.rows import Row, show, write
+from tests.fuzz.bounds import GOALS, GROUPS, HANG_S, MEMORY_MIB, MODULES, MOST_BYTES
+
+ROOT: Final = Path(__file__).parents[2]
+CORPUS: Final = Path(__file__).with_name("corpus")
+FOUND: Final = ROOT / "var" / "fuzz"
+_SHARES: Final = {"pdus": 2.0, "commands": 2.0, "headers": 2.0, "metas": 0.5}
+_STUCK_S: Final = 60
+"""Wall-clock seconds after which libFuzzer calls an input a hang; CPU seconds are bounded far lower, by the target itself."""
+_LEFT_OVER_S: Final = 120.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """One target's run: how many executions, branches that they reached, the slowest input's CPU time, and what was found wrong."""
+
+    target: str
+    executions: int
+    branches: int
+    slowest_ms: float
+    peak_mib: int
+    inputs: int
+    crashes: int
+
+
+def run(target: str, seconds: float) -> Ran:
+    """Fuzz one target for so long."""
+    found, kept = FOUND / target, CORPUS / target
+    for folder in (found, kept):
+        folder.mkdir(parents=True, exist_ok=True)
+    measured = FOUND / f"{target}.measured"
+    measured.mkdir(exist_ok=True)
+    for stale in measured.iterdir():
+        stale.unlink()
+    before = _crashes(kept)
+    said = _fuzzer(
+        target,
+        measured,
+        f"-max_total_time={max(1, round(seconds))}",
+        f"-max_len={MOST_BYTES}",
+        f"-timeout={_STUCK_S}",
+        f"-rss_limit_mb={MEMORY_MIB}",
+        "-print_final_stats=1",
+        "-verbosity=1",
+        f"-artifact_prefix={kept}/",
+        str(found),
+        str(kept),
+        timeout_s=seconds + _LEFT_OVER_S,
+    )
+    crashes = len(_crashes(kept) - before)
+    executions = _last(r"stat::number_of_executed_units:\s+(\d+)", said) or _last(r"^#(\d+)", said)
+    if not executions or (not crashes and "Done " not in said):
+        print(said[-3000:])
+        crashes = max(crashes, 1)
+    slowest = measured / "slowest_us"
+    return Ran(
+        target=target,
+        executions=executions,
+        branches=_last(r"cov: (\d+)", said),
+        slowest_ms=int(slowest.read_text()) / 1000 if slowest.exists() else 0.0,
+        peak_mib=_last(r"stat::peak_rss_mb:\s+(\d+)", said) or _last(r"rss: (\d+)Mb", said),
+        inputs=len(list(found.iterdir())),
+        crashes=crashes,
+    )
+
+
+def keep(target: str) -> int:
+    """Bring into the corpus what reaches branches that it does not reach yet; how many inputs it has then."""
+    kept = CORPUS / target
+    _fuzzer(target, FOUND, "-merge=1", f"-max_len={MOST_BYTES}", str(kept), str(FOUND / target), timeout_s=600)
+    return len(list(kept.iterdir()))
+
+
+def _fuzzer(target: str, measured: Path, *options: str, timeout_s: float) -> str:
+    command = [sys.executable, "-W", "ignore", "-m", "tests.fuzz.guided", target, str(measured), *options]
+    done = subprocess.run(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout_s, check=False, errors="replace", text=True
+    )
+    return done.stdout
+
+
+def _crashes(folder: Path) -> set[str]:
+    """libFuzzer's names for inputs that crashed, hung or took too much memory."""
+    return {path.name for path in folder.iterdir() if path.name.startswith(("crash-", "timeout-", "oom-", "leak-", "slow-unit-"))}
+
+
+def _last(pattern: str, said: str) -> int:
+    found = re.findall(pattern, said, re.MULTILINE)
+    return int(found[-1]) if found else 0
+
+
+def rows(ran: Sequence[Ran]) -> list[Row]:
+    """What the goals ask for, then each target's figures."""
+    made = []
+    for group, targets in GROUPS.items():
+        total = sum(one.executions for one in ran if one.target in targets)
+        goal = GOALS.get(group)
+        made.append(
+            Row(
+                name=f"fuzz, {group}: executions",
+                value=total,
+                unit="",
+                goal=f"at least {goal:,}" if goal else "",
+                met=total >= goal if goal else None,
+            )
+        )
+    crashes = sum(one.crashes for one in ran)
+    made.append(Row(name="fuzz: unhandled, hanging or too large", value=crashes, unit="inputs", goal="none", met=crashes == 0))
+    slowest, peak = max(one.slowest_ms for one in ran), max(one.peak_mib for one in ran)
+    made.append(
+        Row(name="fuzz: slowest input, CPU", value=slowest, unit="ms", goal=f"below {HANG_S * 1000:g}", met=slowest < HANG_S * 1000)
+    )
+    made.append(Row(name="fuzz: peak memory of a process", value=peak, unit="MiB", goal=f"below {MEMORY_MIB}", met=peak < MEMORY_MIB))
+    for one in ran:
+        made += [
+            Row(name=f"fuzz, {one.target}: executions", value=one.executions, unit=""),
+            Row(name=f"fuzz, {one.target}: branches reached", value=one.branches, unit=""),
+            Row(name=f"fuzz, {one.target}: slowest input, CPU", value=one.slowest_ms, unit="ms"),
+        ]
+    return made
+
+
+def main() -> int:
+    """Run, print, keep the figures; 1 when something was found or a goal was missed for which there was time."""
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz")
+    parser.add_argument("seconds", nargs="?", type=float, default=60.0, help="for all targets together")
+    parser.add_argument("--only", action="append", choices=list(MODULES), help="this target; more than once for several")
+    parser.add_argument("--keep", action="store_true", help="bring what was found into tests/fuzz/corpus")
+    given = parser.parse_args()
+    targets = given.only or list(MODULES)
+    share = given.seconds / sum(_SHARES.get(one, 1.0) for one in targets)
+    ran = []
+    for target in targets:
+        ran.append(run(target, share * _SHARES.get(target, 1.0)))
+        print(
+            f"   … {target}: {ran[-1].executions:,} executions, {ran[-1].branches} branches, slowest {ran[-1].slowest_ms:.1f} ms, "
+            f"{ran[-1].peak_mib} MiB, {ran[-1].inputs} inputs, {ran[-1].crashes} crashes",
+            flush=True,
+        )
+        if given.keep:
+            print(f"   … {target}: {keep(target)} inputs in the corpus", flush=True)
+    figures = rows(ran)
+    show(figures)
+    write(figures, ROOT / "bench" / "fuzz.json")
+    return 1 if any(one.crashes for one in ran) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

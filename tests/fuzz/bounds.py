@@ -1,0 +1,32 @@
+"""What no input may exceed, and whose branches guide the search for it; nothing here imports what is fuzzed."""
+
+from typing import Final
+
+HANG_S: Final = 1.0
+"""CPU seconds of one input."""
+MEMORY_MIB: Final = 512
+"""Of the whole process, interpreter and instrumentation among them; the inputs have a few KiB."""
+MOST_BYTES: Final = 12288
+"""Of one input: DCMTK asks for an association in 9,499. Longer ones only repeat what shorter ones show, and take longer."""
+_WIRE: Final = ("node.dimse.wire",)
+_SENDING: Final = (*_WIRE, "node.dimse.sending")
+_NEGOTIATION: Final = ("pynetdicom.pdu", "pynetdicom.pdu_items", "pynetdicom.utils")
+MODULES: Final = {
+    "pdus": _WIRE,
+    "commands": _WIRE,
+    "messages": _SENDING,
+    "accepts": ("node.dimse.sending.negotiation", *_NEGOTIATION),
+    "requests": ("node.dimse.wire.negotiation", *_NEGOTIATION),
+    "dialogues": _SENDING,
+    "peeks": ("node.dimse.peek",),
+    "headers": ("node.flow.elements", "node.flow.header", "node.flow.values", "node.domain.characters"),
+    "metas": ("node.dimse.outgoing",),
+}
+"""By target, in the order in which they run."""
+GROUPS: Final = {
+    "wire": ("pdus", "commands", "messages", "accepts", "requests", "dialogues"),
+    "header": ("headers",),
+    "data set": ("peeks", "metas"),
+}
+"""Which targets' executions count together."""
+GOALS: Final = {"wire": 10_000_000, "header": 1_000_000}

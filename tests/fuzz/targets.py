@@ -1,0 +1,235 @@
+"""What is fuzzed: each target takes any bytes, may refuse them with its parser's own error, and checks what must hold of those it takes.
+
+`check` raises AssertionError where something holds not, and lets every other exception out that is not the parser's own.
+"""
+
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from inference.imaging.errors import MissingAttribute, NotDicom
+from node.dimse.contexts import accepted_contexts
+from node.dimse.errors import NotADataset, OtherInstance
+from node.dimse.outgoing import meta_texts
+from node.dimse.peek import Peek
+from node.dimse.sending.association import Association, Ended, Timeouts
+from node.dimse.sending.connection import Connection
+from node.dimse.sending.incoming import Incoming
+from node.dimse.sending.negotiation import Agreed, accepted
+from node.dimse.wire import command, negotiation, pdu
+from node.dimse.wire.pdu import Malformed
+from node.domain.context import Context
+from node.flow.elements import take_apart
+from node.flow.header import parse, sender
+from tests.fuzz.bounds import MOST_BYTES
+
+CORPUS: Final = Path(__file__).with_name("corpus")
+CONTEXTS: Final = tuple(
+    Context(sop_class_uid=sop_class, transfer_syntax_uid=syntax)
+    for sop_class in ("1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.1.1")
+    for syntax in ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
+)
+DEFLATED: Final = "1.2.840.10008.1.2.1.99"
+SYNTAXES: Final = (
+    "1.2.840.10008.1.2.1",
+    "1.2.840.10008.1.2",
+    "1.2.840.10008.1.2.2",
+    DEFLATED,
+    "1.2.840.10008.1.2.4.70",
+)
+SOP_CLASS, SOP_INSTANCE = "1.2.840.10008.5.1.4.1.1.4", "1.2.3.4"
+
+
+def pdus(data: bytes) -> None:
+    """A stream of PDUs: heads, and what each holds; a P-DATA-TF that is taken can be packed again to the same bytes."""
+    with suppress(Malformed):
+        at = 0
+        while at < len(data):
+            kind, length = pdu.head(data, at)
+            body = data[at + pdu.HEAD_BYTES : at + pdu.HEAD_BYTES + length]
+            at += pdu.HEAD_BYTES + length
+            if kind == pdu.PduType.P_DATA:
+                _packed_again(body)
+            elif kind == pdu.PduType.ABORT:
+                pdu.abort(body)
+            elif kind == pdu.PduType.ASSOCIATE_RJ:
+                pdu.reject(body)
+
+
+def _packed_again(body: bytes) -> None:
+    packed = b""
+    for one in pdu.pdvs(body):
+        again = pdu.pack_data(one.context_id, one.fragment, command=one.is_command, last=one.is_last)
+        # of the message control header two bits mean something (PS3.8 E.2)
+        control = body[len(packed) + 5]
+        packed += again[pdu.HEAD_BYTES : pdu.HEAD_BYTES + 5] + bytes((control,)) + again[pdu.HEAD_BYTES + 6 :]
+        assert control & 3 == again[pdu.HEAD_BYTES + 5], "the two bits come out as they went in"
+    assert packed == body, "the presentation data values fill their PDU exactly"
+
+
+def commands(data: bytes) -> None:
+    """A command set; a C-STORE-RQ or -RSP that is taken, packed and read again, says the same."""
+    with suppress(Malformed):
+        one = command.decode(data)
+        uids = {"sop_class_uid": one.sop_class_uid[:64], "sop_instance_uid": one.sop_instance_uid[:64]}
+        if one.field == command.Field.C_STORE_RQ and one.message_id is not None:
+            again = command.decode(command.store_request(one.message_id, **uids, priority=one.priority or 0))
+            assert (again.field, again.message_id, again.data_set_follows) == (one.field, one.message_id, True), "the request is the same"
+        elif one.field == command.Field.C_STORE_RSP and one.responded_to is not None and one.status is not None:
+            again = command.decode(command.store_response(one.responded_to, **uids, status=one.status, comment=one.comment))
+            assert (again.responded_to, again.status) == (one.responded_to, one.status), "the answer is the same"
+            assert len(again.comment) <= 64, "an LO has 64 characters at most"
+
+
+def messages(data: bytes) -> None:
+    """The P-DATA-TFs of one message, put together; what is taken is bounded."""
+    incoming = Incoming()
+    with suppress(Malformed):
+        for body in _bodies(data):
+            whole = incoming.take(body)
+            if whole is not None:
+                assert len(whole[1]) <= len(data), "no byte comes from nowhere"
+                incoming = Incoming()
+
+
+def _bodies(data: bytes) -> Iterator[bytes]:
+    at = 0
+    while at + pdu.HEAD_BYTES <= len(data):
+        _, length = pdu.head(data, at)
+        yield data[at + pdu.HEAD_BYTES : at + pdu.HEAD_BYTES + length]
+        at += pdu.HEAD_BYTES + length
+
+
+def accepts(data: bytes) -> None:
+    """An A-ASSOCIATE-AC; only what was requested is ever accepted, under the number that it was requested under."""
+    with suppress(Malformed):
+        agreed = accepted(data, CONTEXTS)
+        assert all(CONTEXTS[number // 2] == context and number % 2 for context, number in agreed.contexts.items()), "as requested"
+        assert 512 <= agreed.most_bytes <= 1 << 20, "a length that data sets can be sent in"
+
+
+def requests(data: bytes) -> None:
+    """An A-ASSOCIATE-RQ, as the fast path decodes it; what is taken can be answered, and accepts nothing that was not proposed."""
+    with suppress(Malformed):
+        asked = negotiation.read_request(data)
+        answer = negotiation.accept(
+            asked, accepted_contexts(store=True, echo=True, syntaxes=None), most_bytes=131072, confirms_user=asked.identity is not None
+        )
+        proposed = {(context.context_id, str(context.abstract_syntax)) for context in asked.contexts}
+        assert {(number, context.abstract_syntax) for number, context in answer.contexts.items()} <= proposed, "as proposed"
+        assert pdu.head(answer.pdu) == (pdu.PduType.ASSOCIATE_AC, len(answer.pdu) - pdu.HEAD_BYTES), "a whole A-ASSOCIATE-AC"
+
+
+class _Script:
+    """A peer that says what it says, whatever it is told, in the portions that it likes; in place of a socket."""
+
+    def __init__(self, said: bytes, portion: int) -> None:
+        self._said = said
+        self._portion = max(portion, 1)
+
+    def recv(self, most: int) -> bytes:
+        """The next portion; nothing at the end: the connection is closed."""
+        portion, self._said = self._said[: self._portion], self._said[self._portion :]
+        return portion
+
+    def sendmsg(self, pieces: list[bytes]) -> int:
+        """Takes all."""
+        return sum(map(len, pieces))
+
+    def settimeout(self, _: float) -> None:
+        """Never waits."""
+
+    def setsockopt(self, *_: object) -> None:
+        """Has no options."""
+
+    def close(self) -> None:
+        """Has nothing to close."""
+
+
+def dialogues(data: bytes) -> None:
+    """Everything that a peer may say once an association stands, to this node as requestor; it ends, one way or the other."""
+    connection = Connection(_Script(data[1:], data[0] if data else 1), most_bytes=MOST_BYTES)  # type: ignore[arg-type]
+    association = Association(
+        connection, CONTEXTS, Agreed(contexts={CONTEXTS[4]: 9}, most_bytes=16384), Timeouts(connect_s=1, acse_s=1, dimse_s=1)
+    )
+    try:
+        for _ in range(3):
+            association.echo(9)
+        association.find(9, "1.2.840.10008.5.1.4.1.2.2.1", b"")
+        association.stands()
+    except Ended:
+        assert not association.open, "who is told that it ended finds it ended"
+    association.release()
+    assert not association.open, "released is ended"
+
+
+def peeks(data: bytes) -> None:
+    """A data set as it comes in: in one piece and in many it is judged alike, but for a deflated one that is damaged behind what is looked
+    at: of a piece that holds both nothing can be inflated."""
+    if not data:
+        return
+    syntax, data = SYNTAXES[data[0] % len(SYNTAXES)], data[1:]
+    whole = _peeked([data], syntax)
+    step = len(data) % 7 + 1
+    pieces = _peeked([data[at : at + step] for at in range(0, len(data), step)], syntax)
+    assert whole == pieces or (syntax == DEFLATED and whole == NotADataset.__name__), "in pieces as in one"
+
+
+def _peeked(fragments: list[bytes], syntax: str) -> str:
+    peek = Peek(syntax=syntax, sop_class=SOP_CLASS, sop_instance=SOP_INSTANCE)
+    try:
+        for fragment in fragments:
+            peek.feed(fragment)
+        peek.end()
+    except (NotADataset, OtherInstance) as refused:
+        return type(refused).__name__
+    return ""
+
+
+def headers(data: bytes) -> None:
+    """A Part 10 file: what the index reads of it. An identity that comes out is one that the journal can keep.
+
+    The first byte is the transfer syntax of a data set that is put into a file, or says that a whole file follows.
+    """
+    if not data:
+        return
+    data = part10(data[1:], SYNTAXES[data[0]]) if data[0] < len(SYNTAXES) else data[1:]
+    try:
+        file = take_apart(data)
+        sender(file)
+        identity, header = parse(file)
+    except (NotDicom, MissingAttribute):
+        return
+    for uid in (identity.sop_instance_uid, identity.sop_class_uid, identity.study_instance_uid, identity.series_instance_uid):
+        assert 0 < len(uid) <= 64, "a UID has 64 characters at most"
+        assert set(uid) <= set("0123456789."), "a UID names no file outside of its folder"
+    assert identity.dataset_offset <= len(data), "the data set lies in the file"
+    assert all("\0" not in str(value) for values in header.values() for value in values), "no database takes a NUL in a text"
+
+
+def metas(data: bytes) -> None:
+    """File meta information before a file is sent; what is taken plainly are three UIDs."""
+    found = meta_texts(data)
+    assert found is None or all(text and set(text) <= set("0123456789.") for text in found), "UIDs, or nothing"
+
+
+TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
+    "pdus": pdus,
+    "commands": commands,
+    "messages": messages,
+    "accepts": accepts,
+    "requests": requests,
+    "dialogues": dialogues,
+    "peeks": peeks,
+    "headers": headers,
+    "metas": metas,
+}
+
+
+def part10(dataset: bytes, syntax: str = "1.2.840.10008.1.2.1") -> bytes:
+    """A file around a data set, as small as PS3.10 7.1 allows."""
+    uid = syntax.encode() + b"\0" * (len(syntax) % 2)
+    meta = struct.pack("<HH2sH", 2, 0x10, b"UI", len(uid)) + uid
+    return b"\0" * 128 + b"DICM" + struct.pack("<HH2sHL", 2, 0, b"UL", 4, len(meta)) + meta + dataset
