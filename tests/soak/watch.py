@@ -1,0 +1,150 @@
+"""What the processes of a node hold over time, and whether any of it grows: memory, open files, threads, sockets, children."""
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+
+import psutil
+
+_MIB = 1 << 20
+GROWS_FREELY_MIB = 32.0
+"""Memory that allocators and caches of libraries may take while they warm up; more than that, and more than a fifth, is growth."""
+_HANDLES = 4
+"""Files, threads or sockets that a quiet moment late in the run may hold above one early in it: what happened to be under way."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One process at one moment."""
+
+    at: float
+    rss_mib: float
+    files: int
+    threads: int
+    sockets: int
+
+
+@dataclass(slots=True)
+class Life:
+    """One process of the family, from its start until it was killed or the run ended."""
+
+    name: str
+    pid: int
+    samples: list[Sample] = field(default_factory=list)
+
+    @property
+    def lasted_s(self) -> float:
+        """Between its first and its last sample."""
+        return self.samples[-1].at - self.samples[0].at if self.samples else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trend:
+    """What one process held early and late in its life, at its quietest moments: what is under way goes, what leaks stays."""
+
+    name: str
+    lasted_s: float
+    what: str
+    early: float
+    late: float
+    most: float
+
+    @property
+    def grew(self) -> bool:
+        """Beyond what noise explains."""
+        if self.what == "rss_mib":
+            return self.late - self.early > max(GROWS_FREELY_MIB, 0.2 * self.early)
+        return self.late - self.early > _HANDLES
+
+
+class Watch:
+    """Samples the family of a supervisor in a thread; a context manager.
+
+    Parameters
+    ----------
+    supervisor
+        Its process id now; None while it is down.
+    """
+
+    def __init__(self, supervisor: Callable[[], int | None], *, every_s: float = 2.0) -> None:
+        self.lives: dict[int, Life] = {}
+        self.children_most = 0
+        self._supervisor = supervisor
+        self._every_s = every_s
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> "Watch":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._every_s):
+            pid = self._supervisor()
+            if pid is not None:
+                self._look(pid)
+
+    def _look(self, supervisor: int) -> None:
+        try:
+            family = [psutil.Process(supervisor), *psutil.Process(supervisor).children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return
+        self.children_most = max(self.children_most, len(family) - 1)
+        for process in family:
+            try:
+                with process.oneshot():
+                    name = "serve" if process.pid == supervisor else _stage(process)
+                    sample = Sample(
+                        at=time.monotonic(),
+                        rss_mib=process.memory_info().rss / _MIB,
+                        files=process.num_fds(),
+                        threads=process.num_threads(),
+                        sockets=_sockets(process.pid),
+                    )
+            except (psutil.Error, OSError):
+                continue  # it has just ended
+            self.lives.setdefault(process.pid, Life(name, process.pid)).samples.append(sample)
+
+    def trends(self, *, lasted_s: float) -> list[Trend]:
+        """Of every process that lived so long."""
+        found = []
+        for life in self.lives.values():
+            if life.lasted_s >= lasted_s and len(life.samples) >= 12:
+                found += [_trend(life, what) for what in ("rss_mib", "files", "threads", "sockets")]
+        return found
+
+
+def _sockets(pid: int) -> int:
+    held = 0
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            held += os.readlink(f"/proc/{pid}/fd/{name}").startswith("socket:")
+    return held
+
+
+def _stage(process: psutil.Process) -> str:
+    words = process.cmdline()
+    return next((word for word in words if word in ("receive", "index", "flow", "work")), words[0] if words else "?")
+
+
+def _trend(life: Life, what: str) -> Trend:
+    # the first sixth warms up: imports, pools, the first of everything
+    values = [float(getattr(sample, what)) for sample in life.samples][len(life.samples) // 6 :]
+    third = max(len(values) // 3, 1)
+    quiet: Callable[[Sequence[float]], float] = _quietest if what != "rss_mib" else median
+    return Trend(
+        name=life.name, lasted_s=life.lasted_s, what=what, early=quiet(values[:third]), late=quiet(values[-third:]), most=max(values)
+    )
+
+
+def _quietest(values: Sequence[float]) -> float:
+    """The lowest tenth: one sample alone may have met a process that was just starting."""
+    return sorted(values)[len(values) // 10]
