@@ -5,6 +5,7 @@ stands and whose blob does not is moved, one whose blob stands is a duplicate.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -14,6 +15,7 @@ from pathlib import Path
 from inference.errors import InputError
 from inference.imaging.compare import same_image
 from node.blobs.port import Blobs, Inbox
+from node.domain.erased import marks
 from node.domain.header import Header
 from node.domain.instance import Instance, Standing
 from node.flow.elements import Buffer, take_apart
@@ -69,6 +71,8 @@ class _Batch:
     own: list[_Arrived] = field(default_factory=list)
     moves: list[tuple[Path, str]] = field(default_factory=list)
     drops: list[Path] = field(default_factory=list)
+    erased: Counter[str] = field(default_factory=Counter)
+    """By peer, what came of studies that were erased on request not long ago."""
 
 
 class Index:
@@ -139,8 +143,15 @@ class Index:
         for row in self._journal.instances_of(*uids):
             known.setdefault(row.sop_instance_uid, []).append(row)
         batch = _Batch()
+        marked = {one.entry: marks(one.identity.study_instance_uid, one.header) for one in arrived}
+        erased = self._journal.erased(set().union(*marked.values()), now)
         for one in arrived:
             uid = one.identity.sop_instance_uid
+            if erased & marked[one.entry]:
+                # a sender's second try, or what another host still had: it must not come back by itself
+                batch.erased["" if one.peer is None else one.peer.name] += 1
+                batch.drops.append(one.entry)
+                continue
             if one.identity.made_by_hilum or uid in own:
                 batch.own.append(one)
                 batch.drops.append(one.entry)
@@ -224,6 +235,8 @@ class Index:
         for entry in batch.drops:
             self._inbox.drop(entry)
         conflicts = sum(new.instance.standing is Standing.CONFLICT for new in batch.news)
+        for peer, count in batch.erased.items():
+            alarm("erased.came_again", peer=peer or None, instances=count)
         counts = {"new": len(batch.news) - conflicts, "conflict": conflicts, "again": len(batch.again), "own_result": len(batch.own)}
         for standing, count in counts.items():
             metrics.INDEXED.add(count, standing=standing)

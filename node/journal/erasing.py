@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Table, delete, func, insert, select, update
 
-from node.domain.erased import mark_of
+from node.domain.erased import mark_of, mark_of_all
 from node.domain.header import Header
 from node.domain.instance import Instance
 from node.domain.patient import Patient, patient_of
@@ -160,9 +160,16 @@ def _held(connection: Connection, patient: Patient | None, studies: Collection[s
         series=tuple(sorted({row.series_instance_uid for row in ours})),
         blobs=tuple(dict.fromkeys(blobs)),
         sinks=tuple(sorted(sinks)),
-        marks=tuple(sorted(mark_of(study, patient) for study in touched | (set(studies) - others))),
+        marks=tuple(sorted(_marks(patient, touched, set(studies) - others))),
         size=sum(row.size for row in ours),
     )
+
+
+def _marks(patient: Patient | None, touched: set[str], whole_studies: set[str]) -> set[str]:
+    if patient is None:
+        return {mark_of_all(study) for study in whole_studies}
+    # what names nobody is the patient's only where nobody else is named
+    return {mark_of(study, patient) for study in touched | whole_studies} | {mark_of(study, None) for study in whole_studies}
 
 
 def _nobodys(header: Header, row: Instance, others: Collection[str]) -> bool:
