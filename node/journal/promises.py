@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, delete, exists, insert, select, text, update
+from sqlalchemy import Row, delete, insert, select, text, update
 
 from node.domain.commitment import FailureReason, Pending, Reference, Request, RequestState
 from node.domain.instance import Instance, Standing
@@ -43,11 +43,14 @@ class Promises(Database):
             "detail": "",
         }
         with self._writing() as connection:
-            if connection.execute(update(schema.promise_asked).where(*key, _asked.digest == found).values(**fresh)).rowcount:
-                return
-            if connection.execute(select(exists().where(*key))).scalar():
+            rows = connection.execute(select(_asked.id, _asked.digest).where(*key).order_by(_asked.id)).all()
+            if rows and rows[0].digest != found:
+                # the transaction is the first request's
                 failed = [FailureReason.DUPLICATE_TRANSACTION.value] * len(request.references)
                 fresh |= {"state": RequestState.JUDGED.value, "content": _content(request.references, failed)}
+            if found in {row.digest for row in rows}:
+                connection.execute(update(schema.promise_asked).where(*key, _asked.digest == found).values(**fresh))
+                return
             values = {"peer": request.peer, "transaction_uid": request.transaction_uid, "digest": found}
             connection.execute(insert(schema.promise_asked).values(**values, **fresh))
             old = (
