@@ -1,4 +1,4 @@
-"""Looks at a received data set for as long as it takes to tell a data set from garbage, and a whole one from one that was cut off.
+"""Looks at a data set while it comes in: long enough to tell a data set from garbage, and a whole one from one that was cut off.
 
 Not a parser: values are skipped, deflated streams are looked into only at their beginning, and whatever the standard's encodings leave
 open passes. What an instance means is the index's to say, in another process.
@@ -6,125 +6,197 @@ open passes. What an instance means is the index's to say, in another process.
 
 import struct
 import zlib
-from dataclasses import dataclass
+from typing import Final
 
 from node.dimse.errors import NotADataset, OtherInstance
 
 _BIG_ENDIAN = "1.2.840.10008.1.2.2"
 _IMPLICIT = ("1.2.840.10008.1.2", "1.2.840.10008.1.20")
 _DEFLATED = ("1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205")
-_SOP_CLASS, _SOP_INSTANCE = 0x00080016, 0x00080018
-_LONG_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
-_SHORT_VRS = frozenset(
-    {b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN", b"SH", b"SL", b"SS", b"ST", b"TM", b"UI"}
-    | {b"UL", b"US"}
+_SOP_CLASS, _SOP_INSTANCE = 0x0016, 0x0018
+_SOP_UIDS = (_SOP_CLASS, _SOP_INSTANCE)
+_LONG_VRS = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
+_SHORT_VRS = (
+    *(b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN", b"SH", b"SL", b"SS", b"ST", b"TM", b"UI"),
+    *(b"UL", b"US"),
 )
-_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+_HEAD_BYTES: Final = {**dict.fromkeys(_SHORT_VRS, 8), **dict.fromkeys(_LONG_VRS, 12)}
+"""Length of an element's head in explicit VR, by its VR (PS3.5 7.1.2)."""
+_ITEM, _DELIMITERS = 0xE000, (0xE00D, 0xE0DD)  # of group FFFE
 _UNDEFINED = 0xFFFFFFFF
 _MOST_ELEMENTS = 20_000  # a few ten milliseconds; what is longer passes unseen
 _DEEPEST = 100
 _INFLATED_BYTES = 65536
+_LONGEST_UID = 64
+_PADDING_BYTES = 1
+"""One byte may be missing: the padding of the last value."""
 
 
-@dataclass(slots=True)
-class _Level:
-    """What the walk is in: where it ends (None: at a delimiter), and how it is encoded (UN of undefined length is implicit VR)."""
+class Peek:
+    """One walk over the elements of a data set, fed with its fragments as they come; the memory it takes does not grow with them.
 
-    of_items: bool
-    implicit: bool
+    What the command says of the SOP class and instance is compared at the end. A data set that names none passes.
+    """
+
+    def __init__(self, *, syntax: str, sop_class: str, sop_instance: str) -> None:
+        self._said = ((_SOP_CLASS, sop_class, "SOP class"), (_SOP_INSTANCE, sop_instance, "SOP instance"))
+        self._named: dict[int, str] = {}
+        self._inflate = zlib.decompressobj(-zlib.MAX_WBITS) if syntax in _DEFLATED else None
+        self._inflated_left = _INFLATED_BYTES
+        order = ">" if syntax == _BIG_ENDIAN else "<"
+        self._explicit = struct.Struct(f"{order}HH2sH").unpack_from
+        self._implicit = struct.Struct(f"{order}HHL").unpack_from
+        self._long = struct.Struct(f"{order}L").unpack_from
+        self._levels = [syntax in _IMPLICIT]
+        """For the data set, and each sequence and item of undefined length that is open: whether VRs are implicit there."""
+        self._skip = 0
+        """Bytes of a value that are still to come."""
+        self._held = b""
+        """The beginning of an element whose head, or UID, is not whole yet."""
+        self._element = ""
+        self._seen = 0
+        self._bytes = 0
+        self._over = False
+        """Nothing more is to be seen."""
+
+    def feed(self, fragment: bytes | memoryview) -> None:
+        """Look at what follows.
+
+        Raises
+        ------
+        NotADataset
+            The first element is none, or sequences are nested too deep, or a deflated stream is damaged.
+        """
+        size = len(fragment)
+        self._bytes += size
+        if self._over:
+            return
+        if self._skip >= size and self._inflate is None:
+            self._skip -= size
+            return
+        if self._inflate is not None:
+            fragment = self._inflated(fragment)
+        if self._held:
+            fragment, self._held = b"".join((self._held, fragment)), b""
+        at = self._walk(fragment)
+        self._over = self._over or self._inflated_left == 0
+        left = len(fragment) - at
+        if self._over:
+            return
+        if left < 0:
+            self._skip = -left
+        else:
+            self._skip = 0
+            self._held = bytes(fragment[at:]) if left else b""
+
+    def end(self) -> None:
+        """Judge the whole, once it is there.
+
+        Raises
+        ------
+        NotADataset
+            A value reaches beyond the end, or there is nothing.
+        OtherInstance
+            The data set names another SOP class or instance than the command.
+        """
+        if not self._bytes:
+            raise NotADataset("the data set is empty")
+        if not self._over and self._inflate is None:
+            self._cut_off()
+        for tag, said, what in self._said:
+            found = self._named.get(tag)
+            if found and found != said:
+                raise OtherInstance(f"the data set is of another {what} than the command says")
+
+    def _walk(self, data: bytes | memoryview) -> int:
+        """Go from element to element; where the next one begins: behind the end of `data`, or at an element that is not whole yet."""
+        explicit, implicit, long, levels, size, at = self._explicit, self._implicit, self._long, self._levels, len(data), self._skip
+        while at + 8 <= size:
+            group, element, vr, length = explicit(data, at)
+            self._seen += 1
+            if self._seen == 1 and (group < 0x0008 or group & 1 or group >= 0xFFFE):
+                raise NotADataset(f"the first element would be ({group:04X},{element:04X})")
+            if self._seen > _MOST_ELEMENTS:
+                self._over = True
+                return at
+            if group == 0xFFFE and element in _DELIMITERS:
+                if len(levels) > 1:
+                    levels.pop()
+                at += 8
+                continue
+            head = 8
+            if levels[-1] or (group == 0xFFFE and element == _ITEM):
+                length = implicit(data, at)[2]
+                vr = b""
+            else:
+                found = _HEAD_BYTES.get(vr)
+                if found is None:
+                    if self._seen == 1:
+                        # some senders write implicit VR whatever was negotiated; readers understand it, and the index may judge it
+                        levels[0] = True
+                        if self._inflate is not None and implicit(data, at)[2] > _INFLATED_BYTES:
+                            raise NotADataset("the first element has no value representation")
+                        continue
+                    self._over = True  # a VR that the standard does not know: nobody can say where its value ends
+                    return at
+                if found == 12:
+                    if at + 12 > size:
+                        self._seen -= 1
+                        return at
+                    head, length = 12, long(data, at + 8)[0]
+            start = at + head
+            if length == _UNDEFINED:
+                if len(levels) > _DEEPEST:
+                    raise NotADataset(f"sequences are nested more than {_DEEPEST} deep")
+                # UN of undefined length is implicit VR inside (PS3.5 6.2.2)
+                levels.append(levels[-1] or vr == b"UN")
+                at = start
+                continue
+            if group == 0x0008 and element in _SOP_UIDS and length <= _LONGEST_UID and len(levels) == 1:
+                if start + length > size:
+                    self._seen -= 1
+                    return at
+                self._named[element] = _uid(data[start : start + length])
+            at = start + length
+            if at > size:
+                self._element = f"({group:04X},{element:04X})"
+        return at
+
+    def _cut_off(self) -> None:
+        """Whether the walk ended where a data set may end; a few bytes behind the last element are padding, an open sequence is not."""
+        if self._skip > _PADDING_BYTES:
+            raise NotADataset(f"{self._element} reaches {self._skip} bytes beyond the end")
+        held = self._held
+        if len(held) >= 8:
+            # a head of twelve bytes of which there are fewer, or a UID
+            group, element, vr, length = self._explicit(held)
+            head = 8
+            if self._levels[-1]:
+                length = self._implicit(held)[2]
+            elif _HEAD_BYTES[vr] == 12:
+                head, length = 12, (self._long(held, 8)[0] if len(held) >= 12 else _UNDEFINED)
+            if head + length > len(held) + _PADDING_BYTES:
+                raise NotADataset(f"({group:04X},{element:04X}) is cut off")
+            self._named[element] = _uid(held[head:])
+        elif len(self._levels) > 1:
+            raise NotADataset(f"cut off in a sequence, after {self._bytes} bytes")
+
+    def _inflated(self, fragment: bytes | memoryview) -> bytes:
+        assert self._inflate is not None, "the transfer syntax is deflated"
+        try:
+            data = self._inflate.decompress(fragment, self._inflated_left)
+        except zlib.error as damaged:
+            raise NotADataset("the deflated stream is damaged") from damaged
+        self._inflated_left -= len(data)
+        return data
+
+
+def _uid(value: bytes | memoryview) -> str:
+    return str(value, "ascii", "replace").strip("\0 ")
 
 
 def check(dataset: memoryview, *, syntax: str, sop_class: str, sop_instance: str) -> None:
-    """Walk over the elements.
-
-    Raises
-    ------
-    NotADataset
-        The first element is none, a value reaches beyond the end, or sequences are nested too deep.
-    OtherInstance
-        The data set names another SOP class or instance than the command. One that names none passes.
-    """
-    whole = True
-    if syntax in _DEFLATED:
-        dataset, whole = _inflated(dataset), False
-    named = _walk(dataset, big_endian=syntax == _BIG_ENDIAN, implicit=syntax in _IMPLICIT, whole=whole)
-    for tag, said, what in ((_SOP_CLASS, sop_class, "SOP class"), (_SOP_INSTANCE, sop_instance, "SOP instance")):
-        found = named.get(tag)
-        if found and found != said:
-            raise OtherInstance(f"the data set is of another {what} than the command says")
-
-
-def _inflated(dataset: memoryview) -> memoryview:
-    try:
-        return memoryview(zlib.decompressobj(-zlib.MAX_WBITS).decompress(dataset, _INFLATED_BYTES))
-    except zlib.error as damaged:
-        raise NotADataset("the deflated stream is damaged") from damaged
-
-
-def _walk(data: memoryview, *, big_endian: bool, implicit: bool, whole: bool) -> dict[int, str]:
-    """The UIDs that the data set gives for itself. Not `whole`: only its beginning is here, and ends where it ends."""
-    unpack = struct.Struct(">HH" if big_endian else "<HH").unpack_from
-    size = len(data)
-    named: dict[int, str] = {}
-    levels = [_Level(of_items=False, implicit=implicit)]
-    at = 0
-    for number in range(_MOST_ELEMENTS):
-        if at + 8 > size:
-            # a few bytes behind the last element are padding; an open sequence is not
-            if whole and len(levels) > 1:
-                raise NotADataset(f"cut off in a sequence, after {size} bytes")
-            return named
-        group, element = unpack(data, at)
-        tag = group << 16 | element
-        if number == 0 and (group < 0x0008 or group & 1 or group >= 0xFFFE):
-            raise NotADataset(f"the first element would be ({group:04X},{element:04X})")
-        level = levels[-1]
-        if tag in (_ITEM_END, _SEQUENCE_END):
-            if len(levels) > 1:
-                levels.pop()
-            at += 8
-            continue
-        start, length, vr = _head(data, at, size, big_endian, implicit=level.implicit or tag == _ITEM)
-        if start < 0:
-            if number == 0:
-                _implicit_after_all(data, size, big_endian)
-                level.implicit = True
-                continue
-            return named  # a VR that the standard does not know: nobody can say where its value ends
-        if length == _UNDEFINED:
-            if len(levels) > _DEEPEST:
-                raise NotADataset(f"sequences are nested more than {_DEEPEST} deep")
-            levels.append(_Level(of_items=tag != _ITEM, implicit=level.implicit or vr == b"UN"))
-            at = start
-            continue
-        # one byte may be missing: the padding of the last value
-        if start + length > size + 1:
-            if not whole:
-                return named
-            raise NotADataset(f"({group:04X},{element:04X}) claims {length} bytes, {max(size - start, 0)} are there")
-        if len(levels) == 1 and tag in (_SOP_CLASS, _SOP_INSTANCE) and length <= 64:
-            named[tag] = bytes(data[start : start + length]).decode("ascii", "replace").strip("\0 ")
-        at = start + length
-    return named
-
-
-def _implicit_after_all(data: memoryview, size: int, big_endian: bool) -> None:
-    """Some senders write implicit VR whatever was negotiated; readers understand it, and the index may judge it."""
-    _, length, _ = _head(data, 0, size, big_endian, implicit=True)
-    if length > size - 8:
-        raise NotADataset("the first element has no value representation")
-
-
-def _head(data: memoryview, at: int, size: int, big_endian: bool, *, implicit: bool) -> tuple[int, int, bytes]:
-    """Where the value begins, its length, its VR; -1 when the VR is none."""
-    order = ">" if big_endian else "<"
-    if implicit:
-        return at + 8, int(struct.unpack_from(f"{order}L", data, at + 4)[0]), b""
-    vr = bytes(data[at + 4 : at + 6])
-    if vr in _SHORT_VRS:
-        return at + 8, int(struct.unpack_from(f"{order}H", data, at + 6)[0]), vr
-    if vr in _LONG_VRS:
-        if at + 12 > size:
-            return at + 12, _UNDEFINED - 1, vr
-        return at + 12, int(struct.unpack_from(f"{order}L", data, at + 8)[0]), vr
-    return -1, 0, vr
+    """Look at a data set that is all here; raises what `Peek` raises."""
+    peek = Peek(syntax=syntax, sop_class=sop_class, sop_instance=sop_instance)
+    peek.feed(dataset)
+    peek.end()

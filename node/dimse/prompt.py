@@ -9,10 +9,11 @@ import contextlib
 import queue
 import select
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
@@ -20,10 +21,9 @@ from pynetdicom.dul import DULServiceProvider
 from pynetdicom.pdu import A_ABORT_RQ
 from pynetdicom.transport import AssociationSocket
 
+from node.dimse.wire.pdu import ASSOCIATE_BYTES
 from node.observe.events import alarm
 
-ASSOCIATE_PDU_BYTES: Final = 1 << 20
-"""More than 128 presentation contexts with every transfer syntax there is; the cap until the association stands."""
 _LOOK_UP_S = 0.05  # how late a time-out may be noticed, and how long a lost wake-up may last
 _MOST_QUEUED = 16
 _INVALID_PARAMETER = 6  # PS3.8 9.3.8, reason of an abort by the service provider
@@ -54,11 +54,12 @@ class Wake:
 
 
 class PromptSocket(AssociationSocket):  # type: ignore[misc]  # pynetdicom has no types
-    """Reads a whole PDU at once, within a time, and none that is longer than `most_bytes`."""
+    """Reads a whole PDU at once, within a time, and none that is longer than `most_bytes`. `received` was read before, and comes first."""
 
-    def __init__(self, assoc: Association, *, pdu_timeout_s: float, wake: Wake, **given: Any) -> None:
+    def __init__(self, assoc: Association, *, pdu_timeout_s: float, wake: Wake, received: bytes = b"", **given: Any) -> None:
         super().__init__(assoc, **given)
-        self.most_bytes = ASSOCIATE_PDU_BYTES
+        self._received = memoryview(received)
+        self.most_bytes = ASSOCIATE_BYTES
         self.pdu_timeout_s = pdu_timeout_s
         self._wake = wake
         self._deadline = 0.0
@@ -66,6 +67,10 @@ class PromptSocket(AssociationSocket):  # type: ignore[misc]  # pynetdicom has n
     @property
     def ready(self) -> bool:
         """Wait until there is something to read, something to send, or nothing for a while; whether there is something to read."""
+        if self._received:
+            return True
+        if isinstance(self.socket, ssl.SSLSocket) and self._is_connected and self.socket.pending():
+            return True  # decrypted already: the kernel has nothing left to report
         poll = select.poll()
         poll.register(self._wake.fileno(), select.POLLIN)
         connected = self.socket if self._is_connected else None
@@ -100,6 +105,10 @@ class PromptSocket(AssociationSocket):  # type: ignore[misc]  # pynetdicom has n
             self._refuse(nr_bytes)
         data = bytearray(nr_bytes)
         left = memoryview(data)
+        if self._received:
+            count = min(len(left), len(self._received))
+            left[:count] = self._received[:count]
+            left, self._received = left[count:], self._received[count:]
         while left:
             remaining_s = self._deadline - time.monotonic()
             if remaining_s <= 0:
@@ -213,54 +222,6 @@ class PromptDimse(DIMSEServiceProvider):  # type: ignore[misc]
         self.dul.news.wait(_LOOK_UP_S)
         self.dul.news.clear()
         return None, None
-
-
-class ServingDimse(PromptDimse):
-    """The DIMSE service provider of an acceptor: requests are served by the thread that read them.
-
-    Nothing else can come in meanwhile: asynchronous operations are never negotiated. A data set that is larger than `most_bytes` aborts
-    the association.
-    """
-
-    def __init__(self, assoc: Association, *, most_bytes: int) -> None:
-        super().__init__(assoc)
-        self.established = threading.Event()
-        self.msg_queue = _Served(self)
-        self._most_bytes = most_bytes
-        self._message_bytes = 0
-
-    def receive_primitive(self, primitive: Any) -> None:
-        """Take in fragments; serve the message when it is whole."""
-        self._message_bytes += sum(len(fragment) for _, fragment in primitive.presentation_data_value_list)
-        if self._message_bytes > self._most_bytes:
-            alarm("association.message_too_long", most_bytes=self._most_bytes)
-            self.dul.event_queue.put("Evt19")
-            return
-        super().receive_primitive(primitive)
-        if self.message is None:
-            self._message_bytes = 0
-
-
-class _Served(queue.Queue[Any]):
-    """Where the DIMSE service provider puts a message: it is served at once."""
-
-    def __init__(self, dimse: ServingDimse) -> None:
-        super().__init__()
-        self._dimse = dimse
-
-    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
-        context_id, message = item
-        if message is None:
-            return  # how the state machine wakes those that wait for an answer when the association ends
-        assoc = self._dimse.assoc
-        # the peer may speak before the thread that accepted it has noted so
-        if not self._dimse.established.wait(assoc.acse_timeout):
-            return
-        if not message.is_valid_request:
-            # neither a request that can be answered nor an answer that anybody waits for
-            assoc.abort(block=False)
-            return
-        assoc._serve_request(message, context_id)
 
 
 def make_prompt(assoc: Association, *, pdu_timeout_s: float, **given: Any) -> PromptSocket:

@@ -1,77 +1,161 @@
-"""The listening socket and its connections: options, limits, and the thread in which each association lives."""
+"""Accepting connections: who is let in, the options of each, and a thread for it."""
 
+import contextlib
 import socket
 import threading
+import time
 from collections.abc import Callable
-from typing import Any
+from typing import Final, Protocol
 
-from pynetdicom import evt
-from pynetdicom.association import Association
-from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
+from node.dimse.admission import Admission
+from node.dimse.sockets import Sockets
+from node.dimse.standing import Seat
+from node.observe.events import alarm, trace
 
-from node.dimse.prompt import ServingDimse, make_prompt
-from node.observe.events import alarm
-
-_LARGEST_DATASET = 2 << 30
-_KEEPALIVE_S = 30
-
-
-class Handler(RequestHandler):  # type: ignore[misc]  # pynetdicom has no types
-    """Serves one connection in a thread of its own: a prompt association, and somebody told when it has ended."""
-
-    def handle(self) -> None:
-        try:
-            association = self._create_association()
-            evt.trigger(association, evt.EVT_CONN_OPEN, {"address": self.client_address})
-            association.start()
-            association.join()
-            self.server.on_end(association)
-        finally:
-            self.server.closed()
-
-    def _create_association(self) -> Association:
-        association = super()._create_association()
-        association.visit = None
-        association.dimse = ServingDimse(association, most_bytes=_LARGEST_DATASET)
-        # aborting waits for the reactor to end, which would wait for itself where it serves a request
-        association.abort = association._abort_nonblocking
-        association.set_socket(make_prompt(association, pdu_timeout_s=self.server.ae.acse_timeout, client_socket=self.request))
-        return association
+_KEEPALIVE_S: Final = 30
+_AGAIN_S: Final = 0.05
+_TO_DRAIN_S: Final = 0.02
+_TO_STOP_S: Final = 2.0
 
 
-class Server(ThreadedAssociationServer):  # type: ignore[misc]
-    """Accepts connections, and no more of them than could become associations."""
+class Served(Protocol):
+    """A connection that is being served; `stop` is called from another thread."""
 
-    request_queue_size = 128
-    daemon_threads = True
-    block_on_close = False
-    on_end: Callable[[Association], None]
+    @property
+    def established(self) -> bool: ...
 
-    def __init__(self, *given: Any, **named: Any) -> None:
-        super().__init__(*given, **named)
+    def stop(self) -> None: ...
+
+
+class Caller:
+    """One connection, from the moment that it was accepted until it is closed."""
+
+    def __init__(self, server: "Server", connection: socket.socket, *, address: str, secure: bool, seat: Seat) -> None:
+        self.connection = connection
+        self.address = address
+        self.secure = secure
+        self._server = server
+        self._seat: Seat | None = seat
+
+    def admitted(self) -> None:
+        """It is an association now, and counted as such."""
+        seat, self._seat = self._seat, None
+        if seat is not None:
+            self._server.admission.disconnect(seat)
+
+    def lingers(self) -> bool:
+        """Its association is over, and the peer is to close it: whether there is room to wait for that."""
+        if self._seat is None:
+            self._seat = self._server.admission.connect(self.address)
+        return self._seat is not None
+
+    def served_by(self, served: Served) -> None:
+        """Who is to be told when the node stops."""
+        self._server.tell(self, served)
+
+
+class Server:
+    """Accepts connections, no more than admission has seats for, and gives each to `serve` in a thread of its own."""
+
+    def __init__(self, sockets: Sockets, admission: Admission, serve: Callable[[Caller], None]) -> None:
+        self.admission = admission
+        self._sockets = sockets
+        self._serve = serve
+        self._stopping = False
         self._lock = threading.Lock()
-        self._open = 0
+        self._served: dict[Caller, Served | None] = {}
+        self._acceptors = [
+            threading.Thread(target=self._accept, args=(one, one is sockets.secure), name="listener", daemon=True) for one in sockets.all
+        ]
 
-    def get_request(self) -> tuple[socket.socket, Any]:
-        connection, address = super().get_request()
+    def start(self) -> None:
+        """Begin to accept; returns at once."""
+        for one in self._acceptors:
+            one.start()
+
+    def stop(self, drain_s: float) -> None:
+        """Accept nothing new, let open associations end for `drain_s`, then abort them."""
+        self._stopping = True
+        for one in self._acceptors:
+            one.join()
+        self._sockets.close()
+        deadline = time.monotonic() + drain_s
+        while any(one is not None and one.established for one in self._standing()) and time.monotonic() < deadline:
+            time.sleep(_TO_DRAIN_S)
+        for caller, served in self._callers():
+            with contextlib.suppress(OSError):
+                if served is not None:
+                    served.stop()
+                else:
+                    # not the method of an SSLSocket, which would take TLS off
+                    socket.socket.shutdown(caller.connection, socket.SHUT_RDWR)
+        deadline = time.monotonic() + _TO_STOP_S
+        while self._standing() and time.monotonic() < deadline:
+            time.sleep(_TO_DRAIN_S)
+
+    def tell(self, caller: Caller, served: Served) -> None:
+        """Note who serves a connection."""
+        with self._lock:
+            self._served[caller] = served
+
+    def _callers(self) -> list[tuple[Caller, Served | None]]:
+        with self._lock:
+            return list(self._served.items())
+
+    def _standing(self) -> list[Served | None]:
+        with self._lock:
+            return list(self._served.values())
+
+    def _accept(self, listening: socket.socket, secure: bool) -> None:
+        while not self._stopping:
+            try:
+                connection, address = listening.accept()
+            except BlockingIOError:
+                continue  # nobody came for a while
+            except OSError as failed:
+                if not self._stopping:
+                    alarm("listener.cannot_accept", reason=failed.strerror)  # too many open files, mostly
+                    time.sleep(_AGAIN_S)
+                continue
+            self._let_in(connection, str(address[0]), secure)
+
+    def _let_in(self, connection: socket.socket, address: str, secure: bool) -> None:
+        seat = self.admission.connect(address)
+        if seat is None:
+            alarm("association.too_many_connections", address=address)
+            connection.close()
+            return
+        caller = Caller(self, connection, address=address, secure=secure, seat=seat)
+        with self._lock:
+            self._served[caller] = None
+        try:
+            threading.Thread(target=self._run, args=(caller,), name=f"connection {address}", daemon=True).start()
+        except RuntimeError as failed:  # no more threads
+            alarm("listener.cannot_accept", reason=str(failed))
+            self._end(caller)
+
+    def _run(self, caller: Caller) -> None:
+        try:
+            _set_options(caller.connection)
+            self._serve(caller)
+        except Exception as broken:  # noqa: BLE001
+            # its words may quote the patient, its place does not
+            alarm("association.failed", address=caller.address, error=type(broken).__name__, trace=trace(broken))
+        finally:
+            self._end(caller)
+
+    def _end(self, caller: Caller) -> None:
+        caller.admitted()
+        with self._lock:
+            self._served.pop(caller, None)
+        caller.connection.close()
+
+
+def _set_options(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # it is closed already
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # a peer that lost its power says nothing; the kernel asks
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if hasattr(socket, "TCP_KEEPIDLE"):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_S)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _KEEPALIVE_S // 3)
-        return connection, address
-
-    def verify_request(self, request: Any, client_address: Any) -> bool:
-        """Whether there is room for one more connection, admitted or half-open."""
-        with self._lock:
-            if self._open < self.ae.maximum_associations:
-                self._open += 1
-                return True
-        alarm("association.too_many_connections", address=str(client_address[0]))
-        return False
-
-    def closed(self) -> None:
-        """One connection that was verified has ended."""
-        with self._lock:
-            self._open -= 1

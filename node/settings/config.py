@@ -21,9 +21,10 @@ class Scope(StrEnum):
 
 
 class Durability(StrEnum):
-    """What is on disk before 0x0000 is answered."""
+    """When what was answered with 0x0000 is on disk: before the answer, or once its association ends and within a second."""
 
     EACH = "each"
+    ASSOCIATION = "association"
 
 
 class May(StrEnum):
@@ -33,6 +34,13 @@ class May(StrEnum):
     ECHO = "echo"
     FIND = "find"
     COMMIT = "commit"
+
+
+class Receiver(StrEnum):
+    """Who serves associations that only store; pynetdicom serves every other."""
+
+    FAST = "fast"
+    STOCK = "stock"
 
 
 class EngineKind(StrEnum):
@@ -102,7 +110,7 @@ class Node:
     """The listener. `strangers` True admits calling AE titles that are no peer (a laboratory's setting; settle and limits default).
 
     `plain` False: nothing listens on host and port, TLS alone is accepted. `connections_per_address` bounds those that are not admitted
-    yet. `metrics_host` None: no page for Prometheus.
+    yet. `receivers` is how many processes receive. `metrics_host` None: no page for Prometheus.
     """
 
     ae_titles: tuple[str, ...] = ("HILUM",)
@@ -113,6 +121,8 @@ class Node:
     strangers: bool = False
     max_associations: int = 40
     connections_per_address: int = 64
+    receiver: Receiver = Receiver.FAST
+    receivers: int = 1
     acse_timeout: timedelta = timedelta(seconds=10)
     dimse_timeout: timedelta = timedelta(seconds=60)
     idle_timeout: timedelta = timedelta(seconds=60)
@@ -156,6 +166,7 @@ class Store:
     keep_headers: timedelta = timedelta(days=400)
     durability: Durability = Durability.EACH
     min_free_bytes: int = 2 * 2**30
+    most_waiting: int = 100_000
     high_water: float = 0.9
 
 

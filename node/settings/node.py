@@ -5,9 +5,9 @@ from datetime import timedelta
 from ruamel.yaml.nodes import Node as YamlNode
 
 from node.settings.blocks import Block, Key, Nodes, Values
-from node.settings.config import Node
+from node.settings.config import Node, Receiver
 from node.settings.errors import BadValue
-from node.settings.kinds import ADDRESS, AE_TITLE, DURATION, SWITCH, Address, Schema, Several, whole
+from node.settings.kinds import ADDRESS, AE_TITLE, DURATION, SWITCH, Address, Choice, Schema, Several, whole
 from node.settings.security import TlsListener
 from node.settings.source import Here, scalar_text
 from node.settings.tls import LISTENER
@@ -21,6 +21,8 @@ def _node(
     strangers: bool,
     max_associations: int,
     connections_per_address: int,
+    receiver: Receiver,
+    receivers: int,
     acse_timeout: timedelta,
     dimse_timeout: timedelta,
     idle_timeout: timedelta,
@@ -37,6 +39,8 @@ def _node(
         strangers=strangers,
         max_associations=max_associations,
         connections_per_address=connections_per_address,
+        receiver=receiver,
+        receivers=receivers,
         acse_timeout=acse_timeout,
         dimse_timeout=dimse_timeout,
         idle_timeout=idle_timeout,
@@ -101,6 +105,13 @@ NODE = Block(
             default="64",
             says="Connections from one address that are not admitted yet: who stalls there locks out nobody from elsewhere.",
         ),
+        Key(
+            name="receiver",
+            kind=Choice(of=Receiver),
+            default="fast",
+            says="Who serves associations that only store: fast, or stock (pynetdicom, which serves all others in either case).",
+        ),
+        Key(name="receivers", kind=whole(1, 16), default="1", says="Processes that receive; one that dies refuses nobody."),
         Key(name="acse_timeout", kind=DURATION, default="10s", says="How long an association may take to be negotiated or released."),
         Key(name="dimse_timeout", kind=DURATION, default="60s", says="How long a DIMSE message may take to arrive or to be answered."),
         Key(name="idle_timeout", kind=DURATION, default="60s", says="How long an association may be silent before it is aborted."),

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import TypeAlias
@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from node.blobs.inbox import FolderInbox
 from node.dimse.listener import Listener
 from node.dimse.port import Intake
-from node.settings.config import Config, Node, Peer, Store
+from node.settings.config import Config, Node, Peer, Receiver, Store
 from tests.lab.spool import half_written
 from tests.lab.wire import Offer
 
@@ -69,15 +69,16 @@ def _listening(folder: Path, *, node: Node, peers: tuple[Peer, ...], min_free_by
             listener.stop(5)
 
 
-@pytest.fixture
-def listen(tmp_path: Path) -> Iterator[Listen]:
-    """Start a listener; by default HILUM on loopback with the peer PACS."""
+@pytest.fixture(params=list(Receiver), ids=lambda receiver: receiver.value)
+def listen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Listen]:
+    """Start a listener; by default HILUM on loopback with the peer PACS. Each test runs with the fast path and with the stock path."""
     with ExitStack() as stack:
 
         def start(
             *, node: Node | None = None, peers: tuple[Peer, ...] = (PACS,), min_free_bytes: int = 0, intake: Intake | None = None
         ) -> Listening:
-            made = _listening(tmp_path / "blobs", node=node or Node(port=0), peers=peers, min_free_bytes=min_free_bytes, intake=intake)
+            node = replace(node or Node(port=0), receiver=request.param)
+            made = _listening(tmp_path / "blobs", node=node, peers=peers, min_free_bytes=min_free_bytes, intake=intake)
             return stack.enter_context(made)
 
         yield start

@@ -12,8 +12,7 @@ from node.dimse.wire.pdu import Buffer, Malformed
 
 MOST_BYTES: Final = 65536
 """No command set comes near it; what is longer is none."""
-LONGEST_COMMENT: Final = 64
-"""Characters of an Error Comment (0000,0902), LO."""
+_LONGEST_COMMENT: Final = 64
 
 _NO_DATA_SET: Final = 0x0101
 _ELEMENT = struct.Struct("<HHL")
@@ -213,11 +212,15 @@ def response(field: int, message_id: int, *, sop_class_uid: str = "", sop_instan
         + _number(0x0900, status)
     )
     if comment:
-        # LO: the default repertoire, and a backslash would begin a second value
-        body += _text(0x0902, comment.replace("\\", "/")[:LONGEST_COMMENT], b" ")
+        body += _text(0x0902, error_comment(comment), b" ")
     if sop_instance_uid:
         body += _text(0x1000, sop_instance_uid, b"\0")
     return _whole(body)
+
+
+def error_comment(comment: str) -> str:
+    """What of it an Error Comment (0000,0902) holds: LO has 64 characters, here of the default repertoire, and no backslash."""
+    return comment.encode("ascii", "replace").decode("ascii").replace("\\", "/")[:_LONGEST_COMMENT]
 
 
 _VERIFICATION: Final = "1.2.840.10008.1.1"

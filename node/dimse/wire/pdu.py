@@ -14,6 +14,10 @@ HEAD_BYTES: Final = 6
 """PDU type, a reserved byte, and the length of what follows as UL (PS3.8 9.3.1)."""
 PDV_HEAD_BYTES: Final = 6
 """Item length as UL, presentation context ID, message control header (PS3.8 9.3.5.1 and annex E.2)."""
+ASSOCIATE_BYTES: Final = 1 << 20
+"""More than 128 presentation contexts with every transfer syntax there is; the cap of a PDU until the association stands."""
+SLACK_BYTES: Final = 1024
+"""How much longer than negotiated a PDU may be: some senders count its head out, some in."""
 COMMAND: Final = 0x01
 LAST: Final = 0x02
 """The two bits of a message control header that mean something (PS3.8 E.2); the others are not looked at."""

@@ -1,0 +1,95 @@
+"""DIMSE messages of an association that pynetdicom serves: taken in by the thread that read them, data sets passed on as they come."""
+
+import queue
+import threading
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any, Final
+
+from pynetdicom.association import Association
+from pynetdicom.dimse_messages import C_STORE_RQ, DIMSEMessage
+
+from node.dimse.prompt import PromptDimse
+from node.dimse.visit import Storing
+from node.observe.events import alarm
+
+_MOST_BYTES: Final = 64 << 20
+"""Of a message that is held in memory: any but a C-STORE, whose data set is not."""
+
+
+class ServingDimse(PromptDimse):
+    """The DIMSE service provider of an acceptor: requests are served by the thread that read them.
+
+    Nothing else can come in meanwhile: asynchronous operations are never negotiated. `begin` is called when the data set of a C-STORE
+    begins, with its presentation context, SOP class and instance; fragments go to what it returns. None: they are dropped.
+    """
+
+    def __init__(self, assoc: Association, *, begin: Callable[[int, str, str], Storing | None]) -> None:
+        super().__init__(assoc)
+        self.begin = begin
+        self.established = threading.Event()
+        self.msg_queue = _Served(self)
+        self.message: DIMSEMessage | None = None
+        self._data_set = _DataSet(None, begin)
+        self._held_bytes = 0
+
+    def receive_primitive(self, primitive: Any) -> None:
+        """Take in fragments; serve the message when it is whole."""
+        if self.message is None:
+            self.message = DIMSEMessage()
+            self.message.data_set = self._data_set = _DataSet(self.message, self.begin)
+            self._held_bytes = 0
+        if not self._data_set.passes_on:
+            self._held_bytes += sum(len(fragment) for _, fragment in primitive.presentation_data_value_list)
+        if self._held_bytes > _MOST_BYTES:
+            alarm("association.message_too_long", most_bytes=_MOST_BYTES)
+            self.dul.event_queue.put("Evt19")
+            return
+        super().receive_primitive(primitive)
+
+
+class _DataSet(BytesIO):
+    """What pynetdicom takes for the buffer of a message's data set: a C-STORE's is passed on fragment by fragment, others are held."""
+
+    def __init__(self, message: DIMSEMessage | None, begin: Callable[[int, str, str], Storing | None]) -> None:
+        super().__init__()
+        self._message = message
+        self._begin = begin
+        self._storing: Storing | None = None
+        self.passes_on = False
+
+    def write(self, fragment: Any) -> int:
+        """Take one fragment."""
+        if not self.passes_on and isinstance(self._message, C_STORE_RQ):
+            self.passes_on = True
+            named = self._message.command_set
+            self._storing = self._begin(
+                self._message.context_id, str(named.get("AffectedSOPClassUID", "")), str(named.get("AffectedSOPInstanceUID", ""))
+            )
+        if self._storing is not None:
+            self._storing.write(fragment)
+        elif not self.passes_on:
+            super().write(fragment)
+        return len(fragment)
+
+
+class _Served(queue.Queue[Any]):
+    """Where the DIMSE service provider puts a message: it is served at once."""
+
+    def __init__(self, dimse: ServingDimse) -> None:
+        super().__init__()
+        self._dimse = dimse
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        context_id, message = item
+        if message is None:
+            return  # how the state machine wakes those that wait for an answer when the association ends
+        assoc = self._dimse.assoc
+        # the peer may speak before the thread that accepted it has noted so
+        if not self._dimse.established.wait(assoc.acse_timeout):
+            return
+        if not message.is_valid_request:
+            # neither a request that can be answered nor an answer that anybody waits for
+            assoc.abort(block=False)
+            return
+        assoc._serve_request(message, context_id)

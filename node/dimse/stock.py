@@ -1,0 +1,189 @@
+"""The stock path: associations that pynetdicom serves, because they want more than storage, or because the configuration says so."""
+
+import logging
+from collections.abc import Callable
+from functools import cache
+
+from pydicom.dataset import Dataset
+from pynetdicom import AE, _config, evt
+from pynetdicom.association import MODE_ACCEPTOR, Association
+from pynetdicom.transport import AddressInformation
+
+from node.dimse.admission import Refusal, Rejection
+from node.dimse.claim import Certificate, Claim, UserIdentity
+from node.dimse.contexts import accepted_contexts, register_retired_classes
+from node.dimse.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
+from node.dimse.prompt import make_prompt
+from node.dimse.server import Caller
+from node.dimse.serving import ServingDimse
+from node.dimse.visit import Storing, Visit, Visits
+from node.dimse.wire.command import error_comment
+from node.dimse.wire.negotiation import confirmed_user
+from node.dimse.wire.pdu import SLACK_BYTES
+from node.settings.config import May, Node, Receiver
+
+
+class Stock:
+    """What the stock associations of one listener have in common."""
+
+    def __init__(self, node: Node, visits: Visits) -> None:
+        _quieten()
+        register_retired_classes()
+        self.visits = visits
+        self.ae = AE(node.ae_titles[0])
+        self.ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+        self.ae.implementation_version_name = IMPLEMENTATION_VERSION
+        self.ae.acse_timeout = node.acse_timeout.total_seconds()
+        self.ae.dimse_timeout = node.dimse_timeout.total_seconds()
+        self.ae.network_timeout = node.idle_timeout.total_seconds()
+        self.ae.maximum_associations = 1 << 20  # admission counts those that matter
+
+
+class StockAssociation:
+    """Serves one connection, of which `received` was read already. `stop` may be called from another thread."""
+
+    def __init__(self, stock: Stock, caller: Caller, *, certificate: Certificate | None, received: bytes) -> None:
+        self._visits = stock.visits
+        self._caller = caller
+        self._certificate = certificate
+        self._visit: Visit | None = None
+        self._storing: Storing | None = None
+        connection = caller.connection
+        association = Association(stock.ae, MODE_ACCEPTOR)
+        association.dimse = ServingDimse(association, begin=self._begin)
+        # aborting waits for the reactor to end, which would wait for itself where it serves a request
+        association.abort = association._abort_nonblocking
+        association.set_socket(make_prompt(association, pdu_timeout_s=stock.ae.acse_timeout, client_socket=connection, received=received))
+        association.acceptor.ae_title = stock.ae.ae_title
+        association.acceptor.implementation_class_uid = stock.ae.implementation_class_uid
+        association.acceptor.implementation_version_name = stock.ae.implementation_version_name
+        association.acceptor.address_info = AddressInformation.from_tuple(connection.getsockname())
+        association.requestor.address_info = AddressInformation.from_tuple(connection.getpeername())
+        for happening, handler in (
+            (evt.EVT_REQUESTED, self._requested),
+            (evt.EVT_ESTABLISHED, self._established),
+            (evt.EVT_CONN_CLOSE, _closed),
+            (evt.EVT_C_ECHO, _echoed),
+            (evt.EVT_C_STORE, self._stored),
+        ):
+            association.bind(happening, handler)
+        reply = association.acse.send_release
+        association.acse.send_release = lambda is_response=False: self._release(reply, is_response)
+        self._association = association
+
+    @property
+    def established(self) -> bool:
+        """Whether the association stands."""
+        return bool(self._association.is_established)
+
+    def stop(self) -> None:
+        """Abort the association; a connection without one is closed."""
+        if self.established:
+            self._association.abort()
+        else:
+            self._association.dul.socket._shutdown_socket()
+
+    def serve(self) -> None:
+        """Until the association has ended."""
+        association = self._association
+        association.start()
+        association.join()
+        if self._storing is not None:
+            self._storing.abandon()
+        if self._visit is not None:
+            self._visit.leave("released" if association.is_released else "aborted" if association.is_aborted else "lost")
+
+    # ---- what pynetdicom calls, each from a thread of the association
+    def _requested(self, asked: evt.Event) -> None:
+        association = asked.assoc
+        request = association.requestor.primitive
+        if not hasattr(request, "called_ae_title"):
+            return  # it was aborted before it was asked for
+        decided = self._visits.enter(
+            Claim(
+                called=request.called_ae_title.strip(),
+                calling=request.calling_ae_title.strip(),
+                address=self._caller.address,
+                certificate=self._certificate,
+                identity=UserIdentity.of(association.requestor.user_identity),
+            )
+        )
+        if isinstance(decided, Refusal):
+            _reject(association, decided.rejection)
+            return
+        self._visit = decided
+        self._caller.admitted()
+        admitted = decided.admitted
+        association.acceptor.maximum_length = admitted.limits.max_pdu
+        association.dul.socket.most_bytes = admitted.limits.max_pdu + SLACK_BYTES
+        if admitted.confirms_user:
+            association.acceptor.add_negotiation_item(confirmed_user())
+        association.acceptor.supported_contexts = accepted_contexts(
+            store=May.STORE in admitted.may, echo=May.ECHO in admitted.may, syntaxes=admitted.limits.syntaxes
+        )
+
+    def _established(self, asked: evt.Event) -> None:
+        association, visit = asked.assoc, self._visit
+        assert visit is not None, "it was admitted"
+        association.dul.socket.pdu_timeout_s = association.dimse_timeout
+        association.dimse.established.set()
+        visit.accepted(
+            contexts=len(association.accepted_contexts), rejected=len(association.rejected_contexts), receiver=Receiver.STOCK.value
+        )
+
+    def _begin(self, context_id: int, sop_class: str, sop_instance: str) -> Storing | None:
+        """A C-STORE's data set begins; None in a presentation context that was not accepted (pynetdicom aborts at its end)."""
+        context = self._association._accepted_cx.get(context_id)
+        if context is None or self._visit is None:
+            return None
+        self._storing = self._visit.store(
+            sop_class=sop_class,
+            sop_instance=sop_instance,
+            abstract_syntax=str(context.abstract_syntax),
+            transfer_syntax=str(context.transfer_syntax[0]),
+        )
+        return self._storing
+
+    def _stored(self, asked: evt.Event) -> int | Dataset:
+        storing, self._storing = self._storing, None
+        if storing is None:  # the data set is there, and empty
+            request = asked.request
+            storing = self._begin(asked.context.context_id, str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID))
+            assert storing is not None, "pynetdicom serves accepted contexts only"
+            self._storing = None
+        status, comment = storing.answer()
+        if not comment:
+            return status
+        answer = Dataset()
+        answer.Status = status
+        answer.ErrorComment = error_comment(comment)
+        return answer
+
+    def _release(self, reply: Callable[[bool], None], is_response: bool) -> None:
+        if self._visit is not None:
+            self._visit.flush()
+        reply(is_response)
+
+
+def _echoed(_: evt.Event) -> int:
+    return 0x0000
+
+
+def _closed(asked: evt.Event) -> None:
+    association = asked.assoc
+    if association.requestor.primitive is None:
+        # its thread would wait for a request until the ACSE time-out; nothing is how it learns of that time-out
+        association.dul.to_user_queue.put(None)
+
+
+def _reject(association: Association, rejection: Rejection) -> None:
+    association.acse.send_reject(*rejection.value)
+    association.is_rejected = True
+    association.kill()
+
+
+@cache
+def _quieten() -> None:
+    """No logging of pynetdicom: it formats patient data, and every PDU, whether anybody reads it or not."""
+    _config.LOG_HANDLER_LEVEL = "none"
+    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
