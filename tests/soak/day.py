@@ -201,6 +201,8 @@ class Soak:
             number += 1
             if self._over.wait(self._every_s):
                 return
+        # the archive would be killed with the thread that started it
+        self._over.wait()
 
     def _mark(self) -> None:
         """What is on its way now takes longer for it, and is not compared."""
