@@ -18,6 +18,8 @@ LOGGED = {
     "listener.cannot_accept": "A connection could not be accepted: too many open files or threads, mostly. It is tried again.",
     "bell.away": "The connection over which hosts wake each other broke; work is found by the sweep every second until it is back.",
     "bell.back": "Hosts wake each other again.",
+    "certificate.expires": "A certificate, list of authorities or revocation list is good for less than a month, or expired; told daily.",
+    "certificate.unusable": "A certificate file cannot be read, or a key is open to others; told daily until it is mended.",
     "clock.off": "This host's clock stands more than a second from the database's. Work goes by the database's; logs do not.",
     "clock.right": "This host's clock agrees with the database's again.",
     "cache.evicted": "Copies of what lies in the bucket went, the least recently used first; they are fetched again when they are needed.",

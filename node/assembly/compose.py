@@ -1,5 +1,6 @@
 """Chooses the plug-ins: which journal, blobs, sinks and engines a configuration means. Heavy ones are imported when asked for."""
 
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,11 +84,18 @@ def ask_bucket(bucket: Bucket) -> str:
     return Objects(bucket).check()
 
 
-def open_intake(config: Config) -> "FolderInbox":
-    """Where the receiver keeps instances; needs nothing but this host's disk."""
+def open_intake(config: Config, *, kept: Callable[[], None] = lambda: None) -> "FolderInbox":
+    """Where the receiver keeps instances; needs nothing but this host's disk. `kept` is called when some became entries later."""
     from node.blobs.inbox import FolderInbox
 
-    return FolderInbox(config.store.spool or config.store.blobs, min_free_bytes=config.store.min_free_bytes)
+    store = config.store
+    return FolderInbox(
+        store.spool or store.blobs,
+        min_free_bytes=store.min_free_bytes,
+        most_waiting=store.most_waiting,
+        durability=store.durability,
+        kept=kept,
+    )
 
 
 def open_inbox(config: Config, blobs: "FolderBlobs | BucketBlobs") -> "FolderInbox":

@@ -18,9 +18,9 @@ _LOOK_EVERY = timedelta(milliseconds=500)
 
 def journaled_until(journal: Journal, inbox: Inbox) -> datetime | None:
     """The moment before which everything received here is in the journal: when the oldest entry of the inbox came; None: all of it is."""
-    for entry in inbox.waiting(1):
-        with contextlib.suppress(FileNotFoundError):
-            return journal.at(entry.stat().st_mtime)
+    while (oldest := inbox.oldest()) is not None:
+        with contextlib.suppress(FileNotFoundError):  # it went on meanwhile
+            return journal.at(oldest.stat().st_mtime)
     return None
 
 
@@ -44,7 +44,7 @@ class Telling:
     def leave(self) -> None:
         """Nobody need wait for a spool that is empty and gets no more; one that is not is waited for, for a while."""
         with contextlib.suppress(JournalError):  # they wait a minute in vain
-            if not self._inbox.waiting(1):
+            if self._inbox.oldest() is None:
                 self._journal.release(_process(self._host).removeprefix(_SPOOL), self._journal.now())
 
 

@@ -2,24 +2,38 @@
 
 import threading
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass
 
 from node.assembly import compose
+from node.dimse.sockets import Sockets
+from node.dimse.standing import Standing
 from node.settings.config import Config
 
 _DRAIN_S = 20.0
 
 
-def receive(config: Config, port: int | None, stop: threading.Event, *, ready: Callable[..., None]) -> None:
-    """Listen until `stop`, then let open associations finish for a while; `port` overrides the configured one, for a restart."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lent:
+    """Descriptors that a receive process inherits (node.assembly.entrance), and which of the receive processes it is."""
+
+    plain: int | None
+    secure: int | None
+    standing: int
+    row: int
+
+
+def receive(config: Config, lent: Lent | None, stop: threading.Event, *, ready: Callable[..., None]) -> None:
+    """Listen until `stop`, then let open associations finish for a while; `lent` None: alone, on sockets of its own."""
     from node.dimse.listener import Listener
 
-    if port is not None:
-        config = replace(config, node=replace(config.node, port=port))
-    inbox = compose.open_intake(config)
     bell = compose.local_bell(config, "index")  # who empties the spool is on this host, and needs no database to be woken
-    listener = Listener(config, inbox, on_kept=bell.ring)
+    inbox = compose.open_intake(config, kept=bell.ring)
+    # adopted last: what fails before is tried again, and a socket belongs to whoever adopts it first
+    sockets = None if lent is None else Sockets.adopt(plain=lent.plain, secure=lent.secure)
+    standing = None if lent is None else Standing.attach(lent.standing, lent.row)
+    listener = Listener(config, inbox, on_kept=bell.ring, sockets=sockets, standing=standing)
     listener.start()
-    ready(port=listener.port)
+    ready(**listener.ports)
     stop.wait()
     listener.stop(_DRAIN_S)
+    inbox.close()

@@ -57,6 +57,10 @@ class Inbox(Protocol):
 
     def waiting(self, limit: int) -> list[Path]: ...
 
+    def oldest(self) -> Path | None:
+        """The oldest instance that was acknowledged and is no blob yet, whether it waits already or is still to be flushed."""
+        ...
+
     def publish(self, moves: Sequence[tuple[Path, str]]) -> None:
         """Bring entries, under their blob names, to where every node reads them, before a row names them; nothing to do where settling
         is a rename. The entries stay. Idempotent; `JournalError` when the place is away."""
@@ -68,6 +72,14 @@ class Inbox(Protocol):
 
     def set_aside(self, entry: Path, reason: str) -> Path:
         """Keep an entry that cannot be indexed, with its reason beside it, out of the way."""
+        ...
+
+    def asides(self) -> list[Path]:
+        """What was set aside on this host, without the reasons."""
+        ...
+
+    def drop_aside(self, kept: Path) -> None:
+        """Delete what was set aside, with its reason; an absent one is no error."""
         ...
 
     def take_back(self, file: Path) -> None:

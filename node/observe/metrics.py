@@ -34,6 +34,7 @@ ASSOCIATIONS = Counter(
     "peer",
     "outcome",
 )
+CROWDED = Gauge("hilum_intake_crowded", "1 while no association is admitted, for want of room: a mark is crossed.", merge=Merge.MAX)
 ASSOCIATIONS_OPEN = Gauge("hilum_associations_open", "Associations that stand now.", "peer", merge=Merge.SUM)
 
 # ---- settling and routing
@@ -144,6 +145,12 @@ PROCESS_MEMORY = Fact("hilum_process_resident_bytes", "Memory that a process hol
 PROCESS_CPU = Fact("hilum_process_cpu_seconds_total", "Processor time that a process has used.", "process", kind="counter")
 BUILD = Fact(
     "hilum_build_info", "1, with the version, the interpreter, and the digest of the configuration.", "version", "python", "config"
+)
+CERTIFICATE = Fact(
+    "hilum_certificate_expires_seconds",
+    "Until a certificate, the last of the authorities in a file, or a revocation list expires; negative afterwards.",
+    "file",
+    "use",
 )
 REFUSED = Fact("hilum_metrics_refused_total", "Observations that were dropped because a label took too many values.", kind="counter")
 

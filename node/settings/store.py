@@ -8,7 +8,7 @@ from node.settings.bucket import BUCKET
 from node.settings.config import Bucket, Durability, Store
 from node.settings.errors import BadValue
 from node.settings.journal_url import JournalUrl
-from node.settings.kinds import DURATION, SHARE, SIZE, Choice, FilePath
+from node.settings.kinds import DURATION, SHARE, SIZE, Choice, FilePath, whole
 from node.settings.source import Here
 
 
@@ -22,6 +22,7 @@ def _store(
     keep_headers: timedelta,
     durability: Durability,
     min_free: int,
+    most_waiting: int,
     high_water: float,
 ) -> Store:
     return Store(
@@ -33,6 +34,7 @@ def _store(
         keep_headers=keep_headers,
         durability=durability,
         min_free_bytes=min_free,
+        most_waiting=most_waiting,
         high_water=high_water,
     )
 
@@ -78,13 +80,21 @@ STORE = Block(
             name="durability",
             kind=Choice(of=Durability),
             default="each",
-            says="What is on disk before a sender is told 0x0000: `each` flushes every instance.",
+            says="What is on disk when a sender is told 0x0000: with `each` the instance; with `association` it follows at the end of "
+            "the association or within a second; a power loss or a crash of the kernel may take it until then (docs/howto/durability.md).",
         ),
         Key(
             name="min_free",
             kind=SIZE,
             default="2GiB",
-            says="With less free space, senders are answered 0xA700 (out of resources) and keep their instances.",
+            says="With less free space, senders are answered 0xA700 (out of resources) and keep their instances. No association is "
+            "admitted below 1.1 times of it, until 1.2 times of it are free.",
+        ),
+        Key(
+            name="most_waiting",
+            kind=whole(100, 10_000_000),
+            default="100000",
+            says="With more received instances that are not in the journal yet no association is admitted, until a tenth less wait.",
         ),
         Key(
             name="high_water",

@@ -267,8 +267,8 @@ def test_no_room_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     assert half_written(tmp_path) == inbox.waiting(10) == []
 
 
-@pytest.mark.parametrize("call", ["write", "fdatasync", "rename", "fsync"])
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
+@pytest.mark.parametrize("call", ["open", "write", "fdatasync", "rename", "fsync"])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EROFS])
 def test_a_disk_that_fails_at_any_step_leaves_nothing(
     inbox: FolderInbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int
 ) -> None:
@@ -278,10 +278,7 @@ def test_a_disk_that_fails_at_any_step_leaves_nothing(
         raise OSError(number, os.strerror(number))
 
     with monkeypatch.context() as patch:
-        if call == "rename":
-            patch.setattr(Path, "rename", fails)
-        else:
-            patch.setattr(os, call, fails)
+        patch.setattr(os, call, fails)
         with pytest.raises(RefusedError) as refused:
             keep(inbox)
     assert refused.value.status == 0xA700
@@ -308,7 +305,7 @@ except RefusedError as refused:
 keep(inbox, b"x" * 1000)
 """
     done = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "A700"
+    assert "A700" in done.stdout.splitlines()
     assert half_written(tmp_path) == []
     assert [path.suffix for path in (tmp_path / "inbox").iterdir()] == [".dcm"]
 
@@ -390,11 +387,9 @@ def test_the_sweep_spares_whoever_is_alive(tmp_path: Path, what: str) -> None:
 def test_keeping_flushes_file_then_name(inbox: FolderInbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """The order of the promise: the bytes, their name, the folder; only then does `keep` return."""
     calls: list[str] = []
-    for name in ("fdatasync", "fsync"):
+    for name in ("fdatasync", "rename", "fsync"):
         real = getattr(os, name)
-        monkeypatch.setattr(os, name, lambda fd, real=real, name=name: (calls.append(name), real(fd))[1])
-    rename = Path.rename
-    monkeypatch.setattr(Path, "rename", lambda self, to: (calls.append("rename"), rename(self, to))[1])
+        monkeypatch.setattr(os, name, lambda *given, real=real, name=name: (calls.append(name), real(*given))[1])
     keep(inbox)
     assert calls == ["fdatasync", "rename", "fsync"]
 

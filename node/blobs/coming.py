@@ -1,0 +1,154 @@
+"""What comes in: each instance is a file in `coming` until it is flushed, and an entry of `inbox` from then on (ADR-0002, ADR-0015)."""
+
+import contextlib
+import errno
+import itertools
+import os
+import re
+import time
+import zlib
+from pathlib import Path
+
+from node.blobs.errors import DiskFailed, NoRoom
+from node.blobs.files import FILE_MODE, flush_folder, write_all
+from node.blobs.flushing import SharedFlush, begin_to_write
+from node.blobs.lives import Writer
+from node.blobs.part10 import part10
+from node.blobs.promised import Promise, Promised, promised_name
+from node.blobs.room import Room
+from node.dimse.port import Reception
+from node.domain.errors import RefusedError
+
+COMPLETE = ".dcm"
+PARTIAL = ".part"
+_BEGIN_BYTES = 256 * 1024
+_HEAD_SLACK_BYTES = 8192  # the file's own record on the disk
+_UNSAFE = re.compile(r"[^0-9A-Za-z-]")
+
+
+class Coming:
+    """The listener's side of a spool. `promised` None: every instance is flushed before `keep` returns."""
+
+    def __init__(self, coming: Path, inbox: Path, room: Room, *, promised: Promised | None) -> None:
+        self.room = room
+        self.promised = promised
+        self.flush = SharedFlush(lambda: flush_folder(inbox))
+        self._inbox = inbox
+        self._writer = Writer(coming)
+        self._counter = itertools.count()
+
+    def begin(self, reception: Reception) -> "Instance":
+        """Open a file for one instance.
+
+        Raises
+        ------
+        NoRoom, DiskFailed
+            Nothing is kept, nothing is left behind.
+        """
+        head = part10(reception)
+        self.room.take(len(head) + _HEAD_SLACK_BYTES)
+        try:
+            return Instance(self, *self.paths(reception.association), head, reception.association)
+        except OSError as failed:
+            raise self.refusal(failed) from failed
+
+    def paths(self, association: str) -> tuple[Path, Path]:
+        """Where one more is written, and the entry that it becomes; times and counters of ours, in the order in which they came."""
+        name = f"{time.time_ns():020d}-{_UNSAFE.sub('', association)[:32]}-{os.getpid()}-{next(self._counter):09d}"
+        return self._writer.path(f"{name}{PARTIAL}"), self._inbox / f"{name}{COMPLETE}"
+
+    def refusal(self, failed: OSError) -> NoRoom | DiskFailed:
+        """What the sender is told; operators hear of it once, until the disk works again."""
+        code = errno.errorcode.get(failed.errno or 0, "?")
+        self.room.failed(f"the disk takes no instance: {failed.strerror} ({code})")
+        if failed.errno in (errno.ENOSPC, errno.EDQUOT):
+            return NoRoom("the disk is full")
+        return DiskFailed(f"the disk did not take the instance: {failed.strerror}")
+
+
+class Instance:
+    """One instance on its way to the disk (`Incoming`)."""
+
+    def __init__(self, coming: Coming, partial: Path, entry: Path, head: bytes, association: str) -> None:
+        self._coming = coming
+        self._partial = partial
+        self._entry = entry
+        self._association = association
+        self._size = 0
+        self._begun = 0
+        self._check = 0
+        self._fd = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, FILE_MODE)
+        try:
+            self._append(head)
+        except BaseException:
+            self.abandon()
+            raise
+
+    def write(self, fragment: bytes | memoryview) -> None:
+        """Append it, and have the disk begin with what has gathered."""
+        try:
+            self._coming.room.take(len(fragment))
+            self._append(fragment)
+        except OSError as failed:
+            self.abandon()
+            raise self._coming.refusal(failed) from failed
+        except RefusedError:
+            self.abandon()
+            raise
+
+    def _append(self, part: bytes | memoryview) -> None:
+        if self._fd < 0:
+            raise OSError(errno.EBADF, "the instance was refused before")
+        write_all(self._fd, part)
+        self._size += len(part)
+        if self._coming.promised is not None:
+            self._check = zlib.crc32(part, self._check)
+        elif self._size - self._begun >= _BEGIN_BYTES:
+            begin_to_write(self._fd, self._begun, self._size - self._begun)
+            self._begun = self._size
+
+    def keep(self) -> None:
+        """Flush the bytes, name the entry, flush the name; or, with `promised`, put down what proves them, to be flushed soon."""
+        if self._fd < 0:
+            return
+        if self._coming.promised is not None:
+            self._promise(self._coming.promised)
+            return
+        try:
+            # fsync before 0x0000: after success the modality may delete its only copy
+            os.fdatasync(self._fd)
+            self._close()
+            os.rename(self._partial, self._entry)
+            self._coming.flush.wait()
+        except OSError as failed:
+            # not durable, so not acknowledged, so it must not stay
+            self._close()
+            for path in (self._partial, self._entry):
+                with contextlib.suppress(OSError):
+                    path.unlink()
+            raise self._coming.refusal(failed) from failed
+        self._coming.room.worked()
+
+    def _promise(self, promised: Promised) -> None:
+        path = promised_name(self._partial, self._size, self._check)
+        try:
+            os.rename(self._partial, path)
+        except OSError as failed:
+            self.abandon()
+            raise self._coming.refusal(failed) from failed
+        fd, self._fd = self._fd, -1
+        promised.add(Promise(association=self._association, fd=fd, path=path, entry=self._entry, size=self._size))
+
+    def abandon(self) -> None:
+        """Close and delete."""
+        if self._fd < 0:
+            return
+        self._close()
+        with contextlib.suppress(OSError):
+            self._partial.unlink()
+
+    def _close(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            with contextlib.suppress(OSError):  # what a flush did not report, it does not add
+                os.close(fd)

@@ -1,0 +1,231 @@
+"""Instances that were acknowledged and are flushed a little later (`durability: association`), many with one flush.
+
+Until then an instance is a file in `coming` whose name tells its length and the CRC-32 of its bytes. The name is given by a rename after
+the last byte was written: a process that is killed leaves them all whole, and whoever opens the spool next makes entries of them. After a
+power loss some may be cut off or have holes: length and checksum tell, and no torn one is ever presented as whole.
+"""
+
+import contextlib
+import os
+import re
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from node.blobs.files import FILE_MODE, flush_folder, write_all
+from node.blobs.flushing import begin_to_write
+from node.blobs.lives import left
+from node.observe.events import alarm, event
+
+OWED = ".told"
+_AFTER_S = 0.75  # so that, with the time a flush takes, an instance is on disk within a second
+_AGAIN_S = 1.0
+_BATCH = 128
+_BATCH_BYTES = 64 * 2**20
+_MOST = 256  # each is an open file
+_MOST_BYTES = 512 * 2**20
+_CHUNK_BYTES = 1 << 20
+_PROMISED = re.compile(r"[0-9a-f]+-(?P<name>.+)\.(?P<size>[0-9a-f]+)\.(?P<check>[0-9a-f]{8})\.told")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promise:
+    """One instance that was acknowledged; `fd` its open file, so that no error of writing it back is missed."""
+
+    association: str
+    fd: int
+    path: Path
+    entry: Path
+    size: int
+
+
+def promised_name(partial: Path, size: int, check: int) -> Path:
+    """What a whole instance is called until it is flushed."""
+    return partial.with_name(f"{partial.stem}.{size:x}.{check:08x}{OWED}")
+
+
+class Promised:
+    """The instances whose flush is owed, and the thread that pays; bounded, so that a disk that is slower than the network slows it.
+
+    Parameters
+    ----------
+    inbox
+        Where entries lie.
+    kept
+        Called after some became entries.
+    failed
+        Called with the reason when the disk does not take them.
+    """
+
+    def __init__(self, inbox: Path, *, kept: Callable[[], None], failed: Callable[[str], None]) -> None:
+        self._inbox = inbox
+        self._kept = kept
+        self._failed = failed
+        self._change = threading.Condition()
+        self._owed: list[Promise] = []
+        self._paying: list[Promise] = []
+        self._torn: list[Promise] = []
+        self._since = 0.0
+        self._at_once = False
+        self._thread: threading.Thread | None = None
+
+    def add(self, promise: Promise) -> None:
+        """Owe the flush of one more; waits while too many are owed."""
+        with self._change:
+            self._change.wait_for(lambda: len(self._owed) < _MOST and sum(one.size for one in self._owed) < _MOST_BYTES)
+            if not self._owed:
+                self._since = time.monotonic()
+            self._owed.append(promise)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._pay, name="flush", daemon=True)
+                self._thread.start()
+            self._change.notify_all()
+
+    def flush(self, association: str | None = None) -> None:
+        """Return when nothing of this association, or of any, waits for its first flush."""
+        with self._change:
+            while any(association in (None, one.association) for one in (*self._owed, *self._paying)):
+                self._at_once = True
+                self._change.notify_all()
+                self._change.wait()
+
+    def _pay(self) -> None:
+        while True:
+            with self._change:
+                self._change.wait_for(self._due, self._patience())
+                if not self._due() and not self._torn:
+                    continue
+                self._paying, self._owed, self._at_once = self._owed, [], False
+            try:
+                self._flush(self._paying)
+            finally:
+                with self._change:
+                    self._paying = []
+                    self._change.notify_all()
+
+    def _due(self) -> bool:
+        if not self._owed:
+            return False
+        late = time.monotonic() - self._since >= _AFTER_S
+        return late or self._at_once or len(self._owed) >= _BATCH or sum(one.size for one in self._owed) >= _BATCH_BYTES
+
+    def _patience(self) -> float | None:
+        if self._owed:
+            return max(0.0, self._since + _AFTER_S - time.monotonic())
+        return _AGAIN_S if self._torn else None
+
+    def _flush(self, batch: list[Promise]) -> None:
+        """The bytes of all, then their names as entries."""
+        again, self._torn = self._torn, []
+        flushed = [one for one in again if self._write_again(one)]
+        for one in batch:
+            begin_to_write(one.fd, 0, one.size)
+        for one in batch:
+            try:
+                os.fdatasync(one.fd)
+                flushed.append(one)
+            except OSError as refused:
+                self._tell(one, refused)
+            with contextlib.suppress(OSError):
+                os.close(one.fd)
+        for one in flushed:
+            try:
+                os.rename(one.path, one.entry)
+            except OSError as refused:
+                self._tell(one, refused)
+        try:
+            flush_folder(self._inbox)
+        except OSError as refused:
+            self._failed(f"names could not be flushed: {refused.strerror}")
+        if flushed:
+            self._kept()
+
+    def _write_again(self, one: Promise) -> bool:
+        """The bytes into another file: after a failed flush the kernel takes those of the first for written."""
+        copy = one.path.with_suffix(".again")
+        try:
+            with one.path.open("rb") as written:
+                fd = os.open(copy, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, FILE_MODE)
+                try:
+                    while chunk := written.read(_CHUNK_BYTES):
+                        write_all(fd, chunk)
+                    os.fdatasync(fd)
+                finally:
+                    os.close(fd)
+            os.rename(copy, one.path)
+        except OSError as refused:
+            with contextlib.suppress(OSError):
+                copy.unlink()
+            self._tell(one, refused)
+            return False
+        return True
+
+    def _tell(self, one: Promise, refused: OSError) -> None:
+        self._torn.append(one)
+        self._failed(f"acknowledged instances cannot be flushed: {refused.strerror}")
+        alarm("inbox.flush_failed", association=one.association, bytes=one.size, reason=refused.strerror)
+
+
+def owed(coming: Path) -> list[Path]:
+    """The files of instances that were acknowledged and are not flushed yet, the oldest first."""
+    with os.scandir(coming) as entries:
+        found = [(_PROMISED.fullmatch(one.name), Path(one.path)) for one in entries]
+    return [path for _, path in sorted((match["name"], path) for match, path in found if match)]
+
+
+def take_up(coming: Path, inbox: Path, complete: str) -> None:
+    """Handle what dead receivers left in `coming`: whole instances that were acknowledged become entries, the rest is deleted."""
+    whole = torn = swept = 0
+    for paths in left(coming):
+        for path in paths:
+            match = _PROMISED.fullmatch(path.name)
+            if match is None:
+                swept += _deleted(path)
+            elif _is_whole(path, int(match["size"], 16), int(match["check"], 16)):
+                with contextlib.suppress(FileNotFoundError):  # another took it up
+                    os.rename(path, inbox / f"{match['name']}{complete}")
+                whole += 1
+            else:
+                torn += _deleted(path)
+    if whole:
+        flush_folder(inbox)
+        event("inbox.taken_up", instances=whole)
+    if torn:
+        alarm("inbox.torn", instances=torn)
+    if swept:
+        event("inbox.swept", half_written=swept)
+
+
+def _deleted(path: Path) -> int:
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return 0
+    return 1
+
+
+def _is_whole(path: Path, size: int, check: int) -> bool:
+    """Whether every byte is there; then they are flushed too."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        if os.fstat(fd).st_size != size:
+            return False
+        if _crc(iter(lambda: os.read(fd, _CHUNK_BYTES), b"")) != check:
+            return False
+        os.fdatasync(fd)
+        return True
+    finally:
+        os.close(fd)
+
+
+def _crc(chunks: Iterable[bytes]) -> int:
+    found = 0
+    for chunk in chunks:
+        found = zlib.crc32(chunk, found)
+    return found

@@ -1,0 +1,153 @@
+"""Whether there is room for more: the marks of the disk and of the spool, and what crossing one means for senders.
+
+Two marks, so that work gives way in order: below the higher one no association is admitted any more, those that stand go on; below the
+lower one (`min_free`) each instance is refused. Associations are admitted again only a little above the mark that stopped them.
+"""
+
+import contextlib
+import os
+import threading
+import time
+import uuid
+from pathlib import Path
+
+from node.blobs.errors import NoRoom
+from node.observe import metrics
+from node.observe.events import alarm, event
+
+_CROWDED = 1.1  # of `min_free`: below it no association is admitted
+_ROOMY = 1.2  # of `min_free`: from it on they are again
+_SHARE = 8
+"""Of the room that was left at the last look, each process takes an eighth at most before it looks again: eight at once cannot take more
+than all of it."""
+_LOOK_EVERY_S = 1.0
+_COUNT_EVERY_S = 5.0
+_RELIEVED = 0.9  # of `most_waiting`
+_PROBE = b"\0" * 65536
+_LEAST_INODES = 1000
+
+
+class Room:
+    """What one process knows of the room in a spool; asked from many threads.
+
+    Parameters
+    ----------
+    coming, inbox
+        Folders of the spool, on one file system.
+    min_free_bytes
+        What must stay free on it.
+    most_waiting
+        With more entries in the inbox no association is admitted: nobody empties it, or too slowly.
+    """
+
+    def __init__(self, coming: Path, inbox: Path, *, min_free_bytes: int, most_waiting: int) -> None:
+        self._coming, self._inbox = coming, inbox
+        self._min_free_bytes = min_free_bytes
+        self._most_waiting = most_waiting
+        self._lock = threading.Lock()
+        self._allowed = 0
+        self._until = float("-inf")
+        self._counted = float("-inf")
+        self._looked = float("-inf")
+        self._troubles: dict[str, str] = {}
+        self._told = False
+
+    # ---- for instances
+    def take(self, size: int) -> None:
+        """Room for `size` more bytes, which are written now; mostly a subtraction.
+
+        Raises
+        ------
+        NoRoom
+            Less than `min_free` would be left.
+        """
+        with self._lock:
+            if size > self._allowed or time.monotonic() > self._until:
+                free = self._look()
+                if free - size < self._min_free_bytes:
+                    self._allowed = 0
+                    raise NoRoom(f"an instance would leave less than {self._min_free_bytes} of {free} bytes")
+                self._allowed = max((free - self._min_free_bytes) // _SHARE, size)
+            self._allowed -= size
+
+    def failed(self, why: str) -> None:
+        """The disk refused a write; no association is admitted until it takes one."""
+        with self._lock:
+            self._troubles["disk"] = why
+            self._allowed = 0
+            self._tell()
+
+    def worked(self) -> None:
+        """An instance is on the disk."""
+        if "disk" in self._troubles:
+            with self._lock:
+                self._troubles.pop("disk", None)
+                self._tell()
+
+    # ---- for associations
+    def crowded(self) -> str | None:
+        """Why no association may be admitted now; None: there is room."""
+        with self._lock:
+            if time.monotonic() - self._looked > _LOOK_EVERY_S or self._troubles:
+                with contextlib.suppress(OSError):
+                    self._look()
+                self._probe()
+            return "; ".join(self._troubles.values()) or None
+
+    # ---- looking, the lock held
+    def _look(self) -> int:
+        """Free bytes, for whoever is not root; marks are compared with what is there."""
+        status = os.statvfs(self._coming)
+        free = status.f_bavail * status.f_frsize
+        self._looked = time.monotonic()
+        self._until = self._looked + _LOOK_EVERY_S
+        if status.f_files and status.f_favail < _LEAST_INODES:
+            self._troubles["room"] = f"the disk has room for {status.f_favail} files only"
+        elif free < self._min_free_bytes * (_ROOMY if "room" in self._troubles else _CROWDED):
+            self._troubles["room"] = f"{free / 2**30:.2f} GiB of the disk are free, and min_free is {self._min_free_bytes / 2**30:.2f} GiB"
+        else:
+            self._troubles.pop("room", None)
+        if self._looked - self._counted > (_LOOK_EVERY_S if "waiting" in self._troubles else _COUNT_EVERY_S):
+            self._count()
+        self._tell()
+        return free
+
+    def _count(self) -> None:
+        self._counted = time.monotonic()
+        waiting = len(os.listdir(self._inbox))
+        if waiting > self._most_waiting * (_RELIEVED if "waiting" in self._troubles else 1):
+            self._troubles["waiting"] = f"{waiting} instances wait to be journaled, and most_waiting is {self._most_waiting}"
+        else:
+            self._troubles.pop("waiting", None)
+
+    def _probe(self) -> None:
+        """Whether the disk takes a write again that refused one."""
+        if "disk" not in self._troubles:
+            return
+        path = self._coming / f"{uuid.uuid4().hex}.probe"
+        try:
+            try:
+                fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+                try:
+                    if os.write(fd, _PROBE) == len(_PROBE):
+                        os.fdatasync(fd)
+                        self._troubles.pop("disk")
+                finally:
+                    os.close(fd)
+            finally:
+                path.unlink(missing_ok=True)
+        except OSError as still:
+            self._troubles["disk"] = f"the disk takes no instance: {still.strerror}"
+        self._tell()
+
+    def _tell(self) -> None:
+        """Operators hear of each change, not of each sender."""
+        crowded = bool(self._troubles)
+        if crowded == self._told:
+            return
+        self._told = crowded
+        metrics.CROWDED.set(int(crowded))
+        if crowded:
+            alarm("intake.crowded", reason="; ".join(self._troubles.values()))
+        else:
+            event("intake.roomy")

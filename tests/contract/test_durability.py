@@ -1,0 +1,190 @@
+"""What is on disk when a sender is told 0x0000, and what a kill or a power loss leaves of it, with either `durability`."""
+
+import errno
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from node.blobs.inbox import FolderInbox
+from node.blobs.promised import owed
+from node.settings.config import Durability
+from tests.contract.test_blobs import keep
+from tests.lab.program import wait_until
+from tests.lab.spool import half_written
+
+_HERE = Path(__file__).parents[2]
+
+
+def later(folder: Path) -> FolderInbox:
+    """An inbox that flushes at the end of an association, or within a second."""
+    return FolderInbox(folder, min_free_bytes=0, durability=Durability.ASSOCIATION)
+
+
+def test_what_is_owed_is_no_entry_until_it_is_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Acknowledged, told to the horizon as the oldest, and not waiting for the index; the end of the association flushes and names it."""
+    flushing = threading.Event()
+    flush = os.fdatasync
+    monkeypatch.setattr(os, "fdatasync", lambda fd: (flushing.wait(60), flush(fd))[1])
+    inbox = later(tmp_path)
+    keep(inbox, association="a1")
+    assert inbox.waiting(10) == []
+    (promised,) = owed(tmp_path / "coming")
+    assert inbox.oldest() == promised
+    flushing.set()
+    inbox.ended("a1")
+    (entry,) = inbox.waiting(10)
+    assert entry.read_bytes().endswith(b"the bytes")
+    assert inbox.oldest() == entry
+    assert half_written(tmp_path) == []
+
+
+def test_it_is_flushed_without_an_end(tmp_path: Path) -> None:
+    """An association that stays open and says nothing: what it sent becomes entries by itself, and whoever empties the inbox is told."""
+    kept = threading.Event()
+    inbox = FolderInbox(tmp_path, min_free_bytes=0, durability=Durability.ASSOCIATION, kept=kept.set)
+    keep(inbox)
+    assert kept.wait(60)
+    assert len(inbox.waiting(10)) == 1
+
+
+def test_the_end_of_one_association_waits_for_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When `ended` returns its instances were flushed, their names too; nothing is named before its bytes are flushed."""
+    calls: list[str] = []
+    for name in ("fdatasync", "rename", "fsync"):
+        real = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *given, real=real, name=name: (calls.append(_told(name, *given)), real(*given))[1])
+    inbox = later(tmp_path)
+    for number in range(3):
+        keep(inbox, bytes([number]), association="a1")
+    inbox.ended("a1")
+    assert all(calls[:end].count("entry") <= calls[:end].count("fdatasync") for end in range(len(calls)))
+    assert (calls.count("fdatasync"), calls.count("entry"), calls[-1]) == (3, 3, "fsync")
+    assert [entry.read_bytes()[-1] for entry in inbox.waiting(10)] == [0, 1, 2]
+
+
+def _told(call: str, *given: object) -> str:
+    """What a call was for."""
+    return "entry" if call == "rename" and str(given[-1]).endswith(".dcm") else call
+
+
+_KILLED = """
+import os, signal, sys, threading
+from pathlib import Path
+from tests.contract.test_blobs import keep, reception
+from tests.contract.test_durability import later
+os.fdatasync = lambda _: threading.Event().wait()
+inbox = later(Path(sys.argv[1]))
+for number in range(5):
+    keep(inbox, bytes([number]) * 300_000)
+half = inbox.begin(reception())
+half.write(b"half of it")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def _killed(folder: Path) -> None:
+    """A receiver that is killed with five instances acknowledged, none flushed, and one half-written."""
+    done = subprocess.run([sys.executable, "-c", _KILLED, folder], capture_output=True, check=False, cwd=_HERE)
+    assert done.returncode == -9, done.stderr
+    assert len(owed(folder / "coming")) == 5
+    assert list((folder / "inbox").iterdir()) == []
+
+
+def test_a_kill_takes_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+    """Whoever opens the spool next makes entries of what is whole, in their order, and sweeps the half one."""
+    _killed(tmp_path)
+    with capture_logs() as events:
+        inbox = FolderInbox(tmp_path, min_free_bytes=0)
+    assert [entry.read_bytes()[-300_000:] for entry in inbox.waiting(10)] == [bytes([number]) * 300_000 for number in range(5)]
+    assert list((tmp_path / "coming").iterdir()) == []
+    assert [(one["event"], one.get("instances"), one.get("half_written")) for one in events] == [
+        ("inbox.taken_up", 5, None),
+        ("inbox.swept", None, 1),
+    ]
+
+
+def test_a_power_loss_leaves_no_torn_instance(tmp_path: Path) -> None:
+    """Cut off, empty, full length with a page of zeros, one bit turned: each is told by its name and deleted; the whole one stays."""
+    _killed(tmp_path)
+    paths = owed(tmp_path / "coming")
+    os.truncate(paths[0], 4096)
+    os.truncate(paths[1], 0)
+    with paths[2].open("r+b") as file:
+        file.seek(8192)
+        file.write(b"\0" * 4096)
+    with paths[3].open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"\x02")
+    with capture_logs() as events:
+        inbox = FolderInbox(tmp_path, min_free_bytes=0)
+    (entry,) = inbox.waiting(10)
+    assert entry.read_bytes().endswith(bytes([4]) * 300_000)
+    assert {one["event"]: one.get("instances") for one in events}["inbox.torn"] == 4
+    assert list((tmp_path / "coming").iterdir()) == []
+
+
+def test_what_a_live_receiver_owes_is_not_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others open the spool while a flush is owed: it stays the receiver's."""
+    flushing = threading.Event()
+    flush = os.fdatasync
+    monkeypatch.setattr(os, "fdatasync", lambda fd: (flushing.wait(60), flush(fd))[1])
+    inbox = later(tmp_path)
+    keep(inbox, association="a1")
+    other = FolderInbox(tmp_path, min_free_bytes=0)
+    assert other.waiting(10) == []
+    assert len(owed(tmp_path / "coming")) == 1
+    flushing.set()
+    inbox.ended("a1")
+    assert len(other.waiting(10)) == 1
+
+
+@pytest.mark.parametrize("call", ["fdatasync", "rename"])
+def test_a_disk_that_does_not_flush_loses_nothing_and_stops_associations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """What was acknowledged is written again once the disk works; until then it is no entry, and no association is admitted."""
+    inbox = later(tmp_path)
+    real = getattr(os, call)
+    failing = threading.Event()
+    failing.set()
+
+    def fails(*given: object) -> object:
+        if failing.is_set() and not str(given[0]).endswith(".part"):
+            raise OSError(errno.EIO, "I/O error")
+        return real(*given)
+
+    monkeypatch.setattr(os, call, fails)
+    if call == "fdatasync":
+        monkeypatch.setattr(inbox._room, "_probe", lambda: None)
+    keep(inbox, association="a1")
+    inbox.ended("a1")
+    assert inbox.waiting(10) == []
+    assert call == "rename" or "I/O error" in (inbox.crowded() or "")
+    failing.clear()
+    wait_until(lambda: len(inbox.waiting(10)) == 1, 60, "it is written again")
+    assert inbox.waiting(1)[0].read_bytes().endswith(b"the bytes")
+    assert half_written(tmp_path) == []
+
+
+def test_many_threads_owe_at_once(tmp_path: Path) -> None:
+    """Nothing is lost between associations that end while others go on; a bound makes them wait, never drop."""
+    inbox = later(tmp_path)
+
+    def associate(association: str) -> None:
+        for number in range(60):
+            keep(inbox, f"{association}-{number:03d}".encode(), association=association)
+        inbox.ended(association)
+
+    threads = [threading.Thread(target=associate, args=(f"a{number}",)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = {entry.read_bytes()[-6:] for entry in inbox.waiting(1000)}
+    assert found == {f"a{number}-{which:03d}".encode() for number in range(8) for which in range(60)}
+    assert half_written(tmp_path) == []
