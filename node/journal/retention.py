@@ -82,17 +82,18 @@ class Retained(Database):
     def purge_results(self, moved_before: datetime, now: datetime, limit: int = 500) -> int:
         """See the port."""
         made = schema.result_object.c
-        over = (_job.moved_at < micros(moved_before), ~_busy(parked=True))
-        objects = select(made.id, made.blob).join(schema.job, _job.id == made.job_id).where(made.purged_at.is_(None), *over).limit(limit)
-        findings = select(_job.id, _job.findings_blob).where(_job.findings_blob.is_not(None), *over).limit(limit)
+        # whoever has objects has findings, until both go: these are few, however many jobs there ever were
+        old = (_job.findings_blob.is_not(None), _job.moved_at < micros(moved_before), ~_busy(parked=True))
+        over = select(_job.id, _job.findings_blob).where(*old).order_by(_job.moved_at).limit(limit)
         with self._writing() as connection:
             buried = 0
-            for row in connection.execute(objects).all():
-                connection.execute(update(schema.result_object).where(made.id == row.id).values(purged_at=micros(now)))
-                buried += _bury(connection, row.blob, now)
-            for row in connection.execute(findings).all():
-                connection.execute(update(schema.job).where(_job.id == row.id).values(findings_blob=None))
-                buried += _bury(connection, row.findings_blob, now)
+            for job in connection.execute(over).all():
+                objects = select(made.id, made.blob).where(made.job_id == job.id, made.purged_at.is_(None))
+                for row in connection.execute(objects).all():
+                    connection.execute(update(schema.result_object).where(made.id == row.id).values(purged_at=micros(now)))
+                    buried += _bury(connection, row.blob, now)
+                connection.execute(update(schema.job).where(_job.id == job.id).values(findings_blob=None))
+                buried += _bury(connection, job.findings_blob, now)
             return buried
 
     @rerun

@@ -8,7 +8,7 @@ Changing a table means a new revision in migrations/versions and a new `HEAD`.
 from sqlalchemy import BigInteger, Boolean, Column, Dialect, ForeignKey, Index, Integer, MetaData, SmallInteger, Table, Text, text
 from sqlalchemy.types import TypeDecorator
 
-HEAD = "0006"
+HEAD = "0007"
 """The revision of migrations/versions that this file describes."""
 
 metadata = MetaData(
@@ -244,6 +244,8 @@ Index(
 Index("ix_job_same", job.c.study_instance_uid, job.c.series_instance_uid, job.c.application, job.c.id)
 Index("ix_job_arrival_id", job.c.arrival_id)
 Index("ix_job_state", job.c.state, job.c.moved_at)
+# what retention looks among: jobs whose findings and objects are kept
+Index("ix_job_kept", job.c.moved_at, sqlite_where=text("findings_blob IS NOT NULL"), postgresql_where=text("findings_blob IS NOT NULL"))
 
 job_route = Table(
     "job_route",
@@ -343,6 +345,7 @@ Index(
     postgresql_where=text("state || '' = 'waiting'"),
 )
 Index("ix_delivery_state", delivery.c.state)
+Index("ix_delivery_leased", delivery.c.sink, sqlite_where=text("lease IS NOT NULL"), postgresql_where=text("lease IS NOT NULL"))
 
 receipt = Table(
     "receipt",
