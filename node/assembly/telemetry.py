@@ -11,6 +11,7 @@ from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from node.assembly.certificates import Certificates
 from node.assembly.facts import Facts, Found
 from node.observe import exposition, metrics
 from node.observe.cells import Cells
@@ -56,6 +57,7 @@ class Telemetry:
         self._config = config
         self._processes = processes
         self._facts = Facts(config)
+        self._certificates = Certificates(config)
         self._endpoint: Endpoint | None = None
         self._open_at = 0.0
         self._turned = time.monotonic()
@@ -69,6 +71,7 @@ class Telemetry:
     def turn(self) -> None:
         """A sign of life of the supervisor; opens the pages when they are wanted and not there."""
         self._turned = time.monotonic()
+        self._certificates.turn()
         host = self._config.node.metrics_host
         if host is None or self._endpoint is not None or self._turned < self._open_at:
             return
@@ -95,7 +98,7 @@ class Telemetry:
 
     def _metrics(self) -> Page:
         found = self._facts.latest()
-        said = [*self._processes_now(found), *self._journal_now(found), _build(self._config)]
+        said = [*self._processes_now(found), *self._journal_now(found), *self._certificates.samples(), _build(self._config)]
         said.append(metrics.REFUSED.of(sum(one.cells.refused for one in self._processes)))
         body = exposition.text([one.cells for one in self._processes], said)
         return Page(status=HTTPStatus.OK, content_type=exposition.CONTENT_TYPE, body=body)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from node.cli.doctor_sinks import look_at_sinks
+from node.cli.doctor_tls import look_at_certificates
 from node.cli.finding import Finding
 from node.settings.config import Config, EngineKind, May
 
@@ -54,7 +55,7 @@ def doctor(
 
 def _look(config: Config) -> Iterator[Finding]:
     yield Finding(subject="configuration", level="good", detail=f"{config.path} ({config.digest[:12]})")
-    looks: list[Callable[[Config], Iterator[Finding]]] = [_disk, _bucket, _journal, _peers, look_at_sinks, _models]
+    looks: list[Callable[[Config], Iterator[Finding]]] = [_disk, _bucket, _journal, look_at_certificates, _peers, look_at_sinks, _models]
     for look in looks:
         yield from look(config)
 

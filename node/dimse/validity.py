@@ -1,0 +1,136 @@
+"""Until when certificates and revocation lists are good: read from the PEM files that the configuration names (RFC 5280 4.1.2.5)."""
+
+import re
+import ssl
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+
+from node.dimse.secrets import demand_private
+from node.dimse.tls_errors import TlsUnusable
+from node.domain.errors import ConfigError
+from node.settings.config import Config
+
+_BLOCK = re.compile(r"-----BEGIN (CERTIFICATE|X509 CRL)-----.*?-----END \1-----", re.DOTALL)
+_SEQUENCE, _UTC_TIME, _GENERALIZED_TIME, _VERSION = 0x30, 0x17, 0x18, 0xA0
+
+
+class Use(StrEnum):
+    """What a file is for."""
+
+    CERTIFICATE = "certificate"
+    AUTHORITIES = "authorities"
+    REVOCATIONS = "revocations"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validity:
+    """Until when one file is good. `why` says what is wrong with it where that cannot be told, and `until` is None then."""
+
+    path: Path
+    use: Use
+    until: datetime | None
+    why: str = ""
+
+    def left_s(self, now: datetime) -> float:
+        """Seconds until it is no good any more; negative afterwards."""
+        return (self.until - now).total_seconds() if self.until is not None else 0.0
+
+
+def validities(config: Config) -> list[Validity]:
+    """Of every certificate, list of authorities and revocation list that associations depend on; and whether keys are private."""
+    files: dict[tuple[Path, Use], None] = {}
+    keys: dict[Path, None] = {}
+    for settings in (config.node.tls, *(peer.tls for peer in config.peers.values())):
+        if settings is None:
+            continue
+        named = ((settings.certificate, Use.CERTIFICATE), (settings.authorities, Use.AUTHORITIES), (settings.revocations, Use.REVOCATIONS))
+        files |= {(path, use): None for path, use in named if path is not None}
+        if settings.key is not None:
+            keys[settings.key] = None
+    return [*(_validity(path, use) for path, use in files), *_open_keys(keys)]
+
+
+def _open_keys(keys: Iterable[Path]) -> Iterator[Validity]:
+    for key in keys:
+        try:
+            demand_private(key)
+        except ConfigError as wrong:
+            yield Validity(path=key, use=Use.CERTIFICATE, until=None, why=str(wrong))
+
+
+def _validity(path: Path, use: Use) -> Validity:
+    try:
+        until = [_until(der, revocations=kind != "CERTIFICATE") for kind, der in _blocks(path)]
+    except TlsUnusable as wrong:
+        return Validity(path=path, use=use, until=None, why=f"{path}: {str(wrong).removeprefix(f'{path}: ')}")
+    # a chain is as good as its weakest part; of authorities one that has expired may stand beside its successor
+    return Validity(path=path, use=use, until=max(until) if use is Use.AUTHORITIES else min(until))
+
+
+def _blocks(path: Path) -> list[tuple[str, bytes]]:
+    try:
+        text = path.read_text(encoding="ascii", errors="replace")
+    except OSError as absent:
+        raise TlsUnusable(f"{path}: {absent.strerror}") from absent
+    found = []
+    for block in _BLOCK.finditer(text):
+        body = block[0].replace("X509 CRL", "CERTIFICATE")
+        try:
+            found.append((block[1], ssl.PEM_cert_to_DER_cert(body)))
+        except ValueError as unfit:
+            raise TlsUnusable("a block is no PEM") from unfit
+    if not found:
+        raise TlsUnusable("there is no PEM certificate in it")
+    return found
+
+
+def _until(der: bytes, *, revocations: bool) -> datetime:
+    """The end of the validity of a certificate, or of a revocation list (its next update)."""
+    try:
+        fields = list(_children(der, _within(der, _within(der, (0, len(der))))))
+        kinds = [kind for kind, _, _ in fields]
+        if revocations:
+            times = [field for field in fields if field[0] in (_UTC_TIME, _GENERALIZED_TIME)]
+            kind, start, end = times[-1]
+            return datetime.max.replace(tzinfo=UTC) if len(times) < 2 else _time(kind, der[start:end])
+        # version (where there is one), serial number, signature, issuer, validity
+        _, start, end = fields[4 if kinds[0] == _VERSION else 3]
+        kind, start, end = list(_children(der, (start, end)))[1]
+        return _time(kind, der[start:end])
+    except (IndexError, ValueError, UnicodeDecodeError) as unfit:
+        raise TlsUnusable("a block is no certificate and no revocation list") from unfit
+
+
+def _within(der: bytes, place: tuple[int, int]) -> tuple[int, int]:
+    """The content of the sequence that begins there."""
+    kind, start, end = next(_children(der, place), (0, 0, 0))
+    if kind != _SEQUENCE:
+        raise ValueError("no sequence")
+    return start, end
+
+
+def _children(der: bytes, place: tuple[int, int]) -> Iterator[tuple[int, int, int]]:
+    """The elements between two places: their tag, where the content begins, and where it ends (X.690 8.1)."""
+    at, stop = place
+    while at < stop:
+        kind, length = der[at], der[at + 1]
+        at += 2
+        if length & 0x80:
+            count = length & 0x7F
+            length = int.from_bytes(der[at : at + count], "big")
+            at += count
+        if at + length > stop:
+            raise ValueError("an element is longer than what it is in")
+        yield kind, at, at + length
+        at += length
+
+
+def _time(kind: int, value: bytes) -> datetime:
+    text = value.decode("ascii")
+    if kind == _UTC_TIME:
+        # RFC 5280 4.1.2.5.1: 50 to 99 are of the 20th century
+        text = f"{'19' if int(text[:2]) >= 50 else '20'}{text}"
+    return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)
