@@ -13,7 +13,7 @@ from pynetdicom import evt
 from pynetdicom.presentation import PresentationContext
 
 from node.dimse.commitment_data import ALL_COMMITTED, ASK, SOME_FAILED, decoded, report_of, request_of
-from node.dimse.commitment_errors import BadCommitment
+from node.dimse.commitment_errors import BadCommitment, status_of
 from node.dimse.contexts import DECODABLE
 from node.dimse.visit import Visit
 from node.dimse.wire.command import error_comment
@@ -28,8 +28,6 @@ _NO_SUCH_EVENT: Final = 0x0113
 _NO_SUCH_ACTION: Final = 0x0123
 _NOT_AUTHORISED: Final = 0x0124
 _UNRECOGNISED_OPERATION: Final = 0x0211
-_RESOURCE_LIMITATION: Final = 0x0213
-_OF_COMPOSITE: Final = 0xA000
 _SYNTAXES: Final = DECODABLE[:3]
 
 
@@ -116,10 +114,8 @@ class CommitmentProvider:
                 raise BadCommitment("nothing follows the command")
             self._slips.keep(_read(content.getvalue(), str(asked.context.transfer_syntax), read))
         except RefusedError as refused:
-            event("commitment.refused", association=visit.id, code=refused.code, status=f"{refused.status:04X}", reason=str(refused))
-            # what a C-STORE would be told when there is no room has no meaning here
-            status = refused.status if refused.status < _OF_COMPOSITE else _RESOURCE_LIMITATION
-            return _answer(status, f"{refused.code} {refused}")
+            event("commitment.refused", association=visit.id, code=refused.code, status=f"{status_of(refused):04X}", reason=str(refused))
+            return _answer(status_of(refused), f"{refused.code} {refused}")
         except Exception as broken:  # noqa: BLE001
             # whatever it is, the peer must learn that nothing was taken
             alarm("commitment.failed", association=visit.id, error=type(broken).__name__, trace=trace(broken))

@@ -2,6 +2,14 @@
 
 from node.domain.errors import DeliveryError, RefusedError
 
+_OF_COMPOSITE = 0xA000
+_RESOURCE_LIMITATION = 0x0213
+
+
+def status_of(refused: RefusedError) -> int:
+    """The status of a normalised operation; 0xA700, what a C-STORE is told when there is no room, has no meaning there (PS3.7 C.5)."""
+    return refused.status if refused.status < _OF_COMPOSITE else _RESOURCE_LIMITATION
+
 
 class BadCommitment(RefusedError):
     """A request or a report of storage commitment that names no transaction, or no instances (PS3.4 tables J.3-1 and J.3-2)."""

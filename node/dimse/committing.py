@@ -8,7 +8,7 @@ from typing import Final
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from node.dimse.commitment_data import ASK, asking, decoded, encoded, report_of, reporting
-from node.dimse.commitment_errors import CommitmentFailed, NoCommitment, ReportNotTaken
+from node.dimse.commitment_errors import CommitmentFailed, NoCommitment, ReportNotTaken, status_of
 from node.dimse.errors import PeerAway, PeerRefuses
 from node.dimse.sending.association import Association, Called, Ended
 from node.dimse.sending.connection import ConnectionLost, Pdu, TooLong
@@ -25,8 +25,8 @@ CONTEXTS: Final = tuple(
 )
 _SUCCESS: Final = 0x0000
 _PROCESSING_FAILURE: Final = 0x0110
-_FOR_NOW: Final = frozenset({0x0110, 0x0131, 0x0210, 0x0213})
-"""Processing failure, duplicate transaction or invocation, resource limitation (PS3.7 C.5): another time it may do."""
+_FOR_GOOD: Final = frozenset({0x0112, 0x0114, 0x0115, 0x0117, 0x0118, 0x0119, 0x0122, 0x0123, 0x0124, 0x0211, 0x0212})
+"""No such instance, class or action, not authorised, not understood (PS3.7 C.5): asking again cannot help. Anything else may pass."""
 _LINGER_S: Final = 1.0
 """How long the association stays after the request, for a peer that reports on it (PS3.4 J.3.3.1.2)."""
 _HEAD_BYTES: Final = 6  # of a fragment in its P-DATA-TF
@@ -75,7 +75,7 @@ class PeerCommitment:
         finally:
             association.release()
         if status != _SUCCESS:
-            error = CommitmentFailed if status in _FOR_NOW else NoCommitment
+            error = NoCommitment if status in _FOR_GOOD else CommitmentFailed
             raise error(f"{self._called.who} answered a request for storage commitment with {status:04X}")
 
     def report(self, request: Request, verdicts: Sequence[tuple[Reference, int]]) -> None:
@@ -197,7 +197,7 @@ class _Committing(Association):
             syntaxes = {number: context.transfer_syntax_uid for context, number in self.contexts.items()}
             self.kept(content, syntaxes[context_id])
         except RefusedError as refused:
-            status = refused.status
+            status = status_of(refused)
         except Exception:  # noqa: BLE001  (what a peer writes must not end more than its association; it may report again)
             status = _PROCESSING_FAILURE
         answer = command.response(

@@ -11,6 +11,7 @@ from pynetdicom.transport import AddressInformation
 
 from node.dimse.admission import Refusal, Rejection
 from node.dimse.claim import Certificate, Claim, UserIdentity
+from node.dimse.commitment import CommitmentProvider
 from node.dimse.contexts import accepted_contexts, register_retired_classes
 from node.dimse.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from node.dimse.prompt import make_prompt
@@ -26,10 +27,11 @@ from node.settings.config import May, Node, Receiver
 class Stock:
     """What the stock associations of one listener have in common."""
 
-    def __init__(self, node: Node, visits: Visits) -> None:
+    def __init__(self, node: Node, visits: Visits, commitment: CommitmentProvider | None = None) -> None:
         _quieten()
         register_retired_classes()
         self.visits = visits
+        self.commitment = commitment
         self.ae = AE(node.ae_titles[0])
         self.ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
         self.ae.implementation_version_name = IMPLEMENTATION_VERSION
@@ -44,6 +46,7 @@ class StockAssociation:
 
     def __init__(self, stock: Stock, caller: Caller, *, certificate: Certificate | None, received: bytes) -> None:
         self._visits = stock.visits
+        self._commitment = stock.commitment
         self._caller = caller
         self._certificate = certificate
         self._visit: Visit | None = None
@@ -65,6 +68,8 @@ class StockAssociation:
             (evt.EVT_CONN_CLOSE, _closed),
             (evt.EVT_C_ECHO, _echoed),
             (evt.EVT_C_STORE, self._stored),
+            (evt.EVT_N_ACTION, self._asked_to_commit),
+            (evt.EVT_N_EVENT_REPORT, self._told_of_commitment),
         ):
             association.bind(happening, handler)
         reply = association.acse.send_release
@@ -118,9 +123,10 @@ class StockAssociation:
         association.dul.socket.most_bytes = admitted.limits.max_pdu + SLACK_BYTES
         if admitted.confirms_user:
             association.acceptor.add_negotiation_item(confirmed_user())
-        association.acceptor.supported_contexts = accepted_contexts(
-            store=May.STORE in admitted.may, echo=May.ECHO in admitted.may, syntaxes=admitted.limits.syntaxes
-        )
+        association.acceptor.supported_contexts = [
+            *accepted_contexts(store=May.STORE in admitted.may, echo=May.ECHO in admitted.may, syntaxes=admitted.limits.syntaxes),
+            *(self._commitment.contexts(admitted.peer) if self._commitment is not None else ()),
+        ]
 
     def _established(self, asked: evt.Event) -> None:
         association, visit = asked.assoc, self._visit
@@ -158,6 +164,16 @@ class StockAssociation:
         answer.Status = status
         answer.ErrorComment = error_comment(comment)
         return answer
+
+    def _asked_to_commit(self, asked: evt.Event) -> tuple[int | Dataset, None]:
+        assert self._commitment is not None, "pynetdicom serves accepted contexts only"
+        assert self._visit is not None, "it was admitted"
+        return self._commitment.action(asked, self._visit), None
+
+    def _told_of_commitment(self, told: evt.Event) -> tuple[int | Dataset, None]:
+        assert self._commitment is not None, "pynetdicom serves accepted contexts only"
+        assert self._visit is not None, "it was admitted"
+        return self._commitment.event_report(told, self._visit), None
 
     def _release(self, reply: Callable[[bool], None], is_response: bool) -> None:
         if self._visit is not None:

@@ -1,0 +1,131 @@
+"""Storage commitment as the requester, against a pynetdicom peer: what is asked and reported, and what every answer means."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+from pydicom.uid import generate_uid
+
+from node.blobs.errors import NoRoom
+from node.dimse.commitment_errors import CommitmentFailed, NoCommitment, ReportNotTaken
+from node.dimse.committing import PeerCommitment
+from node.dimse.errors import PeerAway
+from node.dimse.sending.association import Called, Timeouts
+from node.domain.commitment import Asked, Reference, Report, Request
+from node.domain.errors import DeliveryError
+from tests.lab.committing import CommittingPeer, event_information
+
+CT = "1.2.840.10008.5.1.4.1.1.2"
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+REFERENCES = tuple(Reference(sop_class_uid=CT, sop_instance_uid=str(generate_uid())) for _ in range(3))
+UIDS = tuple(one.sop_instance_uid for one in REFERENCES)
+ASKED = Asked(transaction_uid=str(generate_uid()), references=REFERENCES)
+
+
+@pytest.fixture
+def peer() -> Iterator[CommittingPeer]:
+    """It commits."""
+    with CommittingPeer("ARCHIVE") as running:
+        yield running
+
+
+def _asking(peer: CommittingPeer) -> PeerCommitment:
+    timeouts = Timeouts(connect_s=30, acse_s=30, dimse_s=30)
+    called = Called(who="the archive", host="127.0.0.1", port=peer.port, called=peer.aet, calling="HILUM", timeouts=timeouts)
+    return PeerCommitment("archive", called, lambda: NOW)
+
+
+def test_a_request_names_its_transaction_and_every_instance(peer: CommittingPeer) -> None:
+    """As pynetdicom reads it."""
+    reports: list[Report] = []
+    _asking(peer).ask(ASKED, reports.append)
+    (asked,) = peer.asked
+    assert asked.transaction_uid == ASKED.transaction_uid
+    assert asked.references == tuple((CT, uid) for uid in UIDS)
+    assert reports == []
+
+
+def test_a_request_of_many_instances_goes_in_many_fragments(peer: CommittingPeer) -> None:
+    """5,000 instances are about half a megabyte; the peer takes 128 KiB at once."""
+    many = tuple(Reference(sop_class_uid=CT, sop_instance_uid=f"2.25.{10**37 + number}") for number in range(5000))
+    _asking(peer).ask(Asked(transaction_uid="2.25.1", references=many), lambda _: None)
+    assert peer.asked[0].references == tuple((CT, one.sop_instance_uid) for one in many)
+
+
+def test_a_report_on_the_same_association_is_kept_before_it_is_answered(peer: CommittingPeer) -> None:
+    """It overtakes the answer to the request (PS3.4 J.3.3.1.2 allows it); both are right."""
+    reports: list[Report] = []
+    peer.report_at_once = lambda asked: event_information(asked.transaction_uid, asked.references, {UIDS[1]: 0x0112})
+    _asking(peer).ask(ASKED, reports.append)
+    assert reports == [
+        Report(
+            peer="archive",
+            transaction_uid=ASKED.transaction_uid,
+            committed=(UIDS[0], UIDS[2]),
+            failed=((UIDS[1], 0x0112),),
+            received_at=NOW,
+        )
+    ]
+    assert peer.statuses == [0x0000]
+
+
+def test_a_report_that_cannot_be_kept_is_refused(peer: CommittingPeer) -> None:
+    """The peer keeps it, and reports again; the request itself was taken."""
+
+    def full(report: Report) -> None:
+        raise NoRoom(f"no room for {report.transaction_uid}")
+
+    peer.report_at_once = lambda asked: event_information(asked.transaction_uid, asked.references, {})
+    _asking(peer).ask(ASKED, full)
+    assert peer.statuses == [0x0213]
+
+
+@pytest.mark.parametrize("status", [0x0110, 0x0210, 0x0213, 0xC000])
+def test_a_failure_that_may_pass(peer: CommittingPeer, status: int) -> None:
+    """Processing failure, duplicate invocation, resource limitation, and what the standard does not know."""
+    peer.on_ask = lambda _: status
+    with pytest.raises(CommitmentFailed, match=f"{status:04X}") as failed:
+        _asking(peer).ask(ASKED, lambda _: None)
+    assert failed.value.retry
+
+
+@pytest.mark.parametrize("status", [0x0112, 0x0118, 0x0122, 0x0123, 0x0124, 0x0211])
+def test_a_failure_for_good(peer: CommittingPeer, status: int) -> None:
+    """No such instance, class or action, not authorised, not recognised: asking again cannot help."""
+    peer.on_ask = lambda _: status
+    with pytest.raises(NoCommitment, match=f"{status:04X}"):
+        _asking(peer).ask(ASKED, lambda _: None)
+
+
+def test_a_peer_without_the_service() -> None:
+    """It accepts the association and not the context."""
+    with CommittingPeer("ARCHIVE", commits=False) as peer, pytest.raises(NoCommitment):
+        _asking(peer).ask(ASKED, lambda _: None)
+
+
+def test_a_peer_that_is_away() -> None:
+    """An error that is tried again."""
+    with CommittingPeer("ARCHIVE") as peer:
+        pass
+    with pytest.raises(PeerAway):
+        _asking(peer).ask(ASKED, lambda _: None)
+
+
+def test_a_report_says_what_was_judged(peer: CommittingPeer) -> None:
+    """Event type 1 where all is committed to, 2 with the reasons where not; as pynetdicom reads it."""
+    request = Request(peer="archive", transaction_uid="2.25.7", references=REFERENCES, received_at=NOW)
+    _asking(peer).report(request, [(one, 0) for one in REFERENCES])
+    _asking(peer).report(request, list(zip(REFERENCES, (0, 0x0119, 0x0112), strict=True)))
+    first, second = peer.told
+    assert (first.event_type, first.transaction_uid, first.committed, first.failed) == (1, "2.25.7", UIDS, {})
+    assert (second.event_type, second.committed, second.failed) == (2, UIDS[:1], {UIDS[1]: 0x0119, UIDS[2]: 0x0112})
+
+
+def test_a_report_that_is_not_taken_is_tried_again(peer: CommittingPeer) -> None:
+    """Whatever the status."""
+    peer.takes = lambda _: 0x0110
+    request = Request(peer="archive", transaction_uid="2.25.7", references=REFERENCES, received_at=NOW)
+    with pytest.raises(ReportNotTaken) as failed:
+        _asking(peer).report(request, [(one, 0) for one in REFERENCES])
+    assert isinstance(failed.value, DeliveryError)
+    assert failed.value.retry
