@@ -2,7 +2,9 @@
 
 import contextlib
 import functools
+import os
 import random
+import signal
 import threading
 import time
 from collections.abc import Sequence
@@ -101,7 +103,7 @@ def _random(stages: Sequence[str], house: House, draw: random.Random) -> bool:
     time.sleep(moment_s)  # the random moment
     with contextlib.suppress(psutil.NoSuchProcess):
         if stage == "family":
-            house.node.kill()
+            os.killpg(house.node.pid, signal.SIGKILL)
         elif (process := house.process(stage)) is not None:
             process.kill()
     waiting.join()
@@ -152,7 +154,7 @@ def rows() -> list[Row]:
         Row(name="work: queued → inferred", ways=_journal_ways("inferred", "work"), weight=1.5),
         Row(name="work: inferred → encoded", ways=_journal_ways("encoded", "work"), weight=1.5),
         Row(name="deliver: a delivery claimed", ways=_journal_ways("claim_delivery", "flow")),
-        Row(name="deliver: objects on their way", ways=_disk_ways(Operation.SEND, "", "flow", 200), weight=1.5),
+        Row(name="deliver: objects on their way", ways=_disk_ways(Operation.SEND, "", "flow", 12), weight=1.5),
         Row(name="deliver: a receipt noted", ways=_journal_ways("receipt", "flow")),
         Row(name="deliver: waiting → delivered → committed, encoded → done", ways=_journal_ways("delivered", "flow"), weight=1.5),
         Row(

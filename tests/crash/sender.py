@@ -59,16 +59,19 @@ def write_study(folder: Path, number: int, *, slices: int = SLICES, side: int = 
     return Study(uid=study, files=datasets, digests={uid: digest_of(path) for uid, path in datasets.items()}, volume_cm3=volume_cm3)
 
 
+def content_of(path: Path) -> bytes:
+    """The data set of a Part 10 file; the file meta information is each receiver's own (PS3.10 7.1). Empty for what is no such file."""
+    return content_of_bytes(path.read_bytes())
+
+
+def content_of_bytes(raw: bytes) -> bytes:
+    """The same of a file's bytes."""
+    return raw[144 + int.from_bytes(raw[140:144], "little") :] if raw[128:132] == b"DICM" else b""
+
+
 def digest_of(path: Path) -> str:
-    """SHA-256 of the data set of a Part 10 file; the file meta information is each receiver's own (PS3.10 7.1)."""
-    return digest_of_bytes(path.read_bytes())
-
-
-def digest_of_bytes(raw: bytes) -> str:
-    """The same of a file's bytes; empty for what is no Part 10 file."""
-    if raw[128:132] != b"DICM":
-        return ""
-    return hashlib.sha256(raw[144 + int.from_bytes(raw[140:144], "little") :]).hexdigest()
+    """SHA-256 of the data set."""
+    return hashlib.sha256(content_of(path)).hexdigest()
 
 
 def send(study: Study, port: int, uids: Sequence[str], *, called: str = "HILUM") -> None:

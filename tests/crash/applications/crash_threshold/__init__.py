@@ -1,4 +1,4 @@
-"""One threshold on a series that has all of its slices: a series of which a part is missing gives no result, so that no result is of a part."""
+"""One threshold on a whole series: one of which a slice is missing gives no result, so that no result is of a part."""
 
 from inference import codes
 from inference.applications.port import Accepts, Application, Infer, MeasurementOutput, SegmentOutput

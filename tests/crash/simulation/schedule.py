@@ -1,0 +1,380 @@
+"""One schedule: which processes there are, who has the next turn, who is killed, and what must be true at the end."""
+
+import hashlib
+import random
+import shutil
+from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from inference.errors import EngineError, HilumError
+from node.blobs.errors import BlobsFailed
+from node.domain.job import Job
+from node.domain.state import ArrivalState, DeliveryState, JobState
+from node.flow.deliver import Deliver
+from node.flow.index import Index
+from node.flow.infer import Inferred
+from node.flow.orphans import Orphans
+from node.flow.port import Stage
+from node.flow.route import RouteStage
+from node.flow.runner import Runner
+from node.flow.settle import Settle
+from node.journal.errors import JournalBusy
+from node.journal.sql import SqlJournal
+from tests.crash.simulation.turns import Process, Watched
+from tests.crash.simulation.world import APPLICATION, KINDS, QUIET, SINKS, Archive, World, analyst, encode, whole
+
+_PEACE_AFTER = (50, 400)
+"""So many turns of trouble; then everything works, and everything must end."""
+_MOST_TURNS = 6000
+_UNTOUCHED = frozenset({"now", "at", "ahead_s", "leader", "close", "open", "name"})
+_CALLS = frozenset(
+    name for name in dir(SqlJournal) if not name.startswith("_") and callable(getattr(SqlJournal, name)) and name not in _UNTOUCHED
+)
+_BLOB_CALLS = frozenset({"put", "has", "delete"})
+_INBOX_CALLS = frozenset({"waiting", "settle", "set_aside", "drop", "take_back"})
+_WAITING = (JobState.QUEUED, JobState.INFERRED, JobState.ENCODED)
+_UNSETTLED = (ArrivalState.RECEIVED, ArrivalState.COMPLETE)
+_RESTS = frozenset({"idle", "thinking", "a scan that takes its time"})
+_ASKED = {"flow": 0.3, "work": 0.05, "sender": 0.3, "operator": 0.03}
+"""How often who has nothing to do is asked, against one that has."""
+_HELD_UP = (JobState.PARKED, JobState.FAILED)
+
+
+class Wrong(AssertionError):
+    """Something that must be true is not."""
+
+
+class _Journal(Watched):
+    """The journal as one process sees it, with the schedule's clock."""
+
+    world: World
+
+    def now(self) -> datetime:
+        return self.world.clock()
+
+    def at(self, timestamp: float) -> datetime:
+        return self.world.at(timestamp)
+
+
+class _Inline:
+    """Instead of a pool of threads: what is submitted is done at once, by the process that submits it."""
+
+    def __init__(self, **_: object) -> None:
+        pass
+
+    def submit(self, act: Callable[..., Any], *arguments: Any) -> "Future[Any]":
+        done: Future[Any] = Future()
+        try:
+            done.set_result(act(*arguments))
+        except Exception as error:  # noqa: BLE001  (as a pool keeps it)
+            done.set_exception(error)
+        return done
+
+    def shutdown(self, **_: object) -> None:
+        pass
+
+
+@dataclass(slots=True)
+class Schedule:
+    """Plays one seed in `folder`; `play` raises Wrong."""
+
+    seed: int
+    folder: Path
+    turns: int = 0
+    kills: int = 0
+    told: list[str] = field(default_factory=list)
+    _draw: random.Random = field(init=False)
+    _world: World = field(init=False)
+    _processes: dict[str, Process] = field(default_factory=dict)
+    _born: int = 0
+    _sending: int = 0
+
+    def play(self, empty: Path) -> None:
+        """Play it; `empty` is a journal at the present schema."""
+        self.folder.mkdir(parents=True)
+        shutil.copy(empty, self.folder / "hilum.db")
+        self._draw = random.Random(self.seed)
+        self._world = World(self.folder, self._draw)
+        try:
+            with mock.patch("node.flow.deliver.ThreadPoolExecutor", _Inline), mock.patch("node.flow.settle.ThreadPoolExecutor", _Inline):
+                self._run()
+                self._check()
+        except HilumError as error:
+            raise Wrong(f"{type(error).__name__}: {error}") from error
+        finally:
+            for process in self._processes.values():
+                process.kill()
+            self._world.close()
+
+    # ---- processes
+    def _start(self, kind: str) -> None:
+        self._born += 1
+        bodies = {"flow": self._flow, "work": self._work, "sender": self._sender, "operator": self._operator}
+        owner = f"{kind}-{self._born}"
+        self._processes[owner] = Process(owner, bodies[kind])
+
+    def _ports(self, process: Process) -> tuple[Any, Any, Any]:
+        world = self._world
+        journal = _Journal(world.journal, _CALLS, process, self._journal_fault)
+        journal.world = world
+        blobs = Watched(world.blobs(), _BLOB_CALLS, process, self._disk_fault)
+        inbox = Watched(world.inbox(), _INBOX_CALLS, process, self._disk_fault)
+        return journal, blobs, inbox
+
+    def _journal_fault(self, call: str, made: bool) -> None:
+        if not made and self._world.trouble.happens("journal"):
+            raise JournalBusy(f"the journal is locked: {call}")
+
+    def _disk_fault(self, call: str, made: bool) -> None:
+        if self._world.trouble.happens("disk"):
+            raise BlobsFailed(f"the disk failed {'after' if made else 'before'} {call}")
+
+    def _flow(self, process: Process) -> None:
+        world = self._world
+        journal, blobs, inbox = self._ports(process)
+        sinks = {name: Archive(name, world.memory, world.draw, world.trouble) for name in SINKS}
+
+        def horizon() -> datetime | None:
+            return next((journal.at(entry.stat().st_mtime) for entry in inbox.waiting(1)), None)
+
+        stages: list[Stage] = [
+            Index(journal, inbox, blobs, world.config, world.clock),
+            Settle(journal, world.config, world.clock, _nobody, horizon=horizon),
+            RouteStage(journal, world.config, world.clock, lambda _: "default", lambda _: APPLICATION),
+            Deliver(journal, blobs, sinks, world.config, world.clock, process.name),
+        ]
+        while True:
+            for stage in stages:
+                _step(stage)
+            process.pause("idle")
+
+    def _work(self, process: Process) -> None:
+        world = self._world
+        journal, blobs, _ = self._ports(process)
+
+        def analyse(job: Job, files: Any) -> Inferred:
+            process.pause("analysing")
+            if world.trouble.happens("engine"):
+                raise EngineError("the engine failed")
+            return analyst(job, files)
+
+        def encoded(encoding: Any) -> Any:
+            process.pause("encoding")
+            (study,) = {job.study_instance_uid for job in world.journal.jobs() if job.input_digest == encoding.input_digest}
+            return encode(study, encoding)
+
+        runner = Runner(
+            journal,
+            blobs,
+            world.config,
+            world.clock,
+            process.name,
+            analyse,
+            encoded,
+            assemble=lambda *_: [whole()],  # type: ignore[list-item, return-value]
+            application_of=lambda _: APPLICATION,
+            away=lambda _: (),
+        )
+        while True:
+            _step(runner)
+            process.pause("idle")
+
+    def _sender(self, process: Process) -> None:
+        """Sends studies image by image, some twice, some late; what is refused is sent again."""
+        world, draw = self._world, self._world.draw
+        self._sending += 1
+        inbox = world.inbox()
+        first = 10 * self._sending
+        for study in range(first, first + draw.randint(1, 2)):
+            images = [(study, number) for number in range(1, draw.randint(2, 5))]
+            draw.shuffle(images)
+            images += [image for image in images if draw.random() < 0.15]
+            for image in images:
+                if draw.random() < 0.1:
+                    until = world.clock() + QUIET + timedelta(seconds=draw.randint(1, 30))
+                    while world.clock() < until and world.trouble.on:
+                        process.pause("a scan that takes its time")
+                process.pause("sending")
+                while world.trouble.happens("disk") or not world.receive(inbox, *image, process.name):
+                    process.pause("refused")
+        self._sending -= 1
+
+    def _operator(self, process: Process) -> None:
+        """Retries what is held up and sends again what is done, at any moment."""
+        journal = self._world.journal
+        while True:
+            process.pause("thinking")
+            if self._world.draw.random() < 0.1:
+                self._mend()
+            if self._world.trouble.on and self._world.draw.random() < 0.03:
+                for job in journal.jobs(states=(JobState.DONE,)):
+                    self._tell(f"resend {job.id}")
+                    journal.resend(job.id, None, self._world.clock())
+
+    def _mend(self) -> None:
+        journal, now = self._world.journal, self._world.clock()
+        for job in journal.jobs(states=_HELD_UP):
+            self._tell(f"retry {job.id}")
+            journal.revive_job(job.id, now)
+        for delivery in journal.deliveries(states=(DeliveryState.PARKED,)):
+            self._tell(f"resend {delivery.job} to {delivery.sink}")
+            journal.resend(delivery.job, delivery.sink, now)
+
+    # ---- the schedule
+    def _run(self) -> None:
+        draw, world = self._draw, self._world
+        for kind in ("flow", "work", "work", "sender", "sender", "operator"):
+            self._start(kind)
+        peace = draw.randint(*_PEACE_AFTER)
+        while self.turns < _MOST_TURNS:
+            self.turns += 1
+            if self.turns == peace:
+                self._tell("peace")
+                world.trouble.on = False
+            if world.trouble.happens("kill"):
+                self._kill()
+            process = self._next()
+            process.go_on()
+            if process.error is not None:
+                raise Wrong(f"{process.name} ended at {process.at}: {process.error!r}") from process.error
+            if not world.trouble.on and self._all_rest() and self._is_over():
+                return
+        standing = {process.name: process.at for process in self._processes.values() if not process.dead}
+        raise Wrong(f"something is stuck: {world.journal.jobs()} {world.journal.arrivals()} {standing}")
+
+    def _next(self) -> Process:
+        """Whose turn it is; who has nothing to do is seldom asked, and the clock goes on faster while nobody has."""
+        draw, clock = self._draw, self._world.clock
+        alive = [process for process in self._processes.values() if not process.dead]
+        if self._all_rest():
+            clock.advance(draw.choice([1, 5, 20]))
+        elif draw.random() < 0.05:
+            clock.advance(draw.choice([0.1, 1, 5, 20, 90]))
+        return draw.choices(alive, [_ASKED[process.kind] if process.at in _RESTS else 1.0 for process in alive])[0]
+
+    def _all_rest(self) -> bool:
+        return all(process.at in _RESTS for process in self._processes.values() if not process.dead)
+
+    def _kill(self) -> None:
+        """SIGKILL, then what the supervisor does; now and then it cannot free the leases, and they run out by themselves."""
+        victims = [process for process in self._processes.values() if not process.dead and process.name.startswith(("flow", "work"))]
+        for victim in victims if self._draw.random() < 0.2 else [self._draw.choice(victims)]:
+            self.kills += 1
+            self._tell(f"kill {victim.name} at {victim.at}")
+            victim.kill()
+            if self._draw.random() < 0.8:
+                self._world.journal.release(victim.name, self._world.clock())
+            self._start(victim.kind)
+
+    def _tell(self, what: str) -> None:
+        self.told.append(f"{self.turns}: {what}")
+
+    def _is_over(self) -> bool:
+        journal = self._world.journal
+        under_way = (
+            self._sending
+            or journal.arrivals(states=_UNSETTLED)
+            or journal.jobs(states=(*_WAITING, *_HELD_UP))
+            or journal.deliveries(states=(DeliveryState.WAITING, DeliveryState.DELIVERED, DeliveryState.PARKED))
+            or self._world.inbox().waiting(1)
+        )
+        return not under_way
+
+    # ---- what must be true
+    def _check(self) -> None:
+        for process in self._processes.values():
+            process.kill()
+        self._nothing_is_orphaned()
+        self._nothing_is_lost()
+        for study in sorted(self._world.memory.studies):
+            for sink in SINKS:
+                self._one_set(study, sink)
+
+    def _nothing_is_lost(self) -> None:
+        journal, blobs = self._world.journal, self._world.blobs()
+        for uid, digest in self._world.memory.acknowledged.items():
+            rows = journal.instances_of(uid)
+            if not any(row.digest == digest and digest_of(blobs.path(row.blob)) == digest for row in rows):
+                raise Wrong(f"{uid} was acknowledged and is lost: {rows}")
+
+    def _nothing_is_orphaned(self) -> None:
+        """After the sweep for orphans, as it is two days later, nothing is left that no row wants."""
+        world = self._world
+        blobs, inbox = world.blobs(), world.inbox()
+        orphans = Orphans(world.journal, inbox, blobs, lambda: world.clock() + timedelta(days=400))
+        while orphans.step():
+            pass
+        buried = world.journal.purged_blobs()
+        for blob in buried.values():
+            blobs.delete(blob)
+        world.journal.swept(buried)
+        if inbox.waiting(1):
+            raise Wrong("an instance had no row and was taken back")
+        root = world.config.store.blobs
+        names = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
+        kept = world.journal.kept_blobs(names)
+        left = [name for name in names if not kept.get(name) and not name.startswith("marks/") and not name.endswith(".life")]
+        if left:
+            raise Wrong(f"orphans: {left}")
+
+    def _one_set(self, study: str, sink: str) -> None:
+        journal = self._world.journal
+        by_inputs: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+        for uid, copies in self._world.memory.got[sink].items():
+            if copies[0][0] != study:
+                continue
+            if len({data for _, data in copies}) != 1:
+                raise Wrong(f"{sink} got different bytes under {uid}: {copies}")
+            _, kind, inputs, _, _ = copies[0][1].decode().split("|")
+            by_inputs[inputs][kind].add(uid)
+        live = [job for job in journal.jobs(study=study) if job.state is JobState.DONE]
+        if len(live) != 1:
+            raise Wrong(f"{study} has {len(live)} live jobs: {journal.jobs(study=study)}")
+        for inputs, kinds in by_inputs.items():
+            if any(len(uids) != 1 for uids in kinds.values()):
+                raise Wrong(f"{sink} has results of {study} twice: {dict(kinds)}")
+            if inputs == live[0].input_digest and set(kinds) != set(KINDS):
+                raise Wrong(f"{sink} has not all results of {study}: {dict(kinds)}")
+        if live[0].input_digest not in by_inputs:
+            raise Wrong(f"{sink} has no results of {study}")
+        if len(live[0].input_digest) and len(by_inputs) > len(journal.arrivals(study=study)):
+            raise Wrong(f"{sink} has {len(by_inputs)} sets of {study}, which came in {len(journal.arrivals(study=study))} revisions")
+        wanted = {uid for uid in self._world.memory.acknowledged if uid.split(".")[3] == study.rsplit(".", 1)[1]}
+        held = {row.sop_instance_uid for row in journal.job_instances(live[0].id)}
+        if wanted != held:
+            raise Wrong(f"the results of {study} are of {len(held)} of its {len(wanted)} instances")
+
+
+def _step(stage: Stage) -> None:
+    """As the loop of a process steps a stage: what fails is tried again later."""
+    try:
+        while stage.step():
+            pass
+    except HilumError as error:
+        if not error.retry and not isinstance(error, EngineError):
+            raise
+
+
+def _nobody(_: object) -> Any:
+    raise AssertionError("nobody is asked for a count")
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of the data set; empty when there is no such file."""
+    if not path.exists():
+        return ""
+    raw = path.read_bytes()
+    return hashlib.sha256(raw[144 + int.from_bytes(raw[140:144], "little") :]).hexdigest()
+
+
+def empty_journal(folder: Path) -> Path:
+    """A journal at the present schema, to be copied."""
+    path = folder / "empty.db"
+    SqlJournal.open(f"sqlite:{path}").close()
+    return path
