@@ -17,9 +17,11 @@ from node.observe.events import alarm, event
 
 _CROWDED = 1.1  # of `min_free`: below it no association is admitted
 _ROOMY = 1.2  # of `min_free`: from it on they are again
-_SHARE = 8
-"""Of the room that was left at the last look, each process takes an eighth at most before it looks again: eight at once cannot take more
-than all of it."""
+_AHEAD_BYTES = 4 * 2**20
+"""How much a process takes without looking again, as long as there is plenty: what several processes took so before the last of the room
+was given away is the most that `min_free` can be fallen short of."""
+_PLENTY_BYTES = 64 * _AHEAD_BYTES
+_VALID_S = 0.25  # how long it may do so
 _LOOK_EVERY_S = 1.0
 _COUNT_EVERY_S = 5.0
 _RELIEVED = 0.9  # of `most_waiting`
@@ -67,7 +69,8 @@ class Room:
                 if free - size < self._min_free_bytes:
                     self._allowed = 0
                     raise NoRoom(f"an instance would leave less than {self._min_free_bytes} of {free} bytes")
-                self._allowed = max((free - self._min_free_bytes) // _SHARE, size)
+                plenty = free - size - self._min_free_bytes > _PLENTY_BYTES
+                self._allowed = size + (_AHEAD_BYTES if plenty else 0)
             self._allowed -= size
 
     def failed(self, why: str) -> None:
@@ -100,7 +103,7 @@ class Room:
         status = os.statvfs(self._coming)
         free = status.f_bavail * status.f_frsize
         self._looked = time.monotonic()
-        self._until = self._looked + _LOOK_EVERY_S
+        self._until = self._looked + _VALID_S
         if status.f_files and status.f_favail < _LEAST_INODES:
             self._troubles["room"] = f"the disk has room for {status.f_favail} files only"
         elif free < self._min_free_bytes * (_ROOMY if "room" in self._troubles else _CROWDED):
