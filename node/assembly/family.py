@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 
 from node.assembly import compose
 from node.assembly.audit import overseen
+from node.assembly.entrance import Entrance, NotReady
 from node.assembly.hosts import dead_owners, forget, owner_of
 from node.assembly.roles import ALL, Role, lock, shares_journal
 from node.assembly.telemetry import Telemetry, Watched
-from node.domain.errors import ConfigError, JournalError
+from node.domain.errors import JournalError
 from node.observe.events import alarm, event
 from node.settings.config import Config
 
@@ -29,26 +30,19 @@ _DRAIN_S = 30.0
 _WATCH_EVERY_S = 0.2
 
 
-class NotReady(ConfigError):
-    """The listener did not come up: the port is taken, or the process died."""
-
-    code = "HLM-2091"
-    remedy = "See the events above: mostly another program listens on the port (`node: {listen: …}`)."
-
-
 @dataclass(slots=True)
 class _Member:
     """One process of the family."""
 
     stage: str
-    arguments: list[str]
     watched: Watched
     process: subprocess.Popen[str] | None = None
     started: float = 0.0
     failures: int = 0
     restart_at: float = 0.0
     ready: threading.Event = field(default_factory=threading.Event)
-    port: int = 0
+    row: int = 0
+    """Of the receive processes, which."""
     owner: str = ""
     """How leases of this process begin (it gives itself the same name)."""
 
@@ -68,7 +62,8 @@ class Family:
         self._stopping = False  # a plain name: an Event that a signal handler sets can meet its own lock
         self._locks = lock(config, roles)
         self._roles = roles
-        self._members = [_member(process, name) for process, name in _processes(config, roles)]
+        self._entrance: Entrance | None = None
+        self._members = list(_members(config, roles))
         self._telemetry = Telemetry(config, [member.watched for member in self._members])
 
     def stop(self) -> None:
@@ -87,6 +82,8 @@ class Family:
             return self._run()
 
     def _run(self) -> int:
+        if Role.RECEIVE in self._roles:
+            self._entrance = Entrance(self._config)
         self._release_the_dead()
         for member in self._members:
             self._start(member)
@@ -102,30 +99,27 @@ class Family:
         return self._drain()
 
     def _await_ready(self) -> bool:
-        """Wait until the listener accepts associations; without a listener, until every process has begun. False when told to stop."""
-        listener = next((member for member in self._members if member.stage == Role.RECEIVE), None)
-        awaited = self._members if listener is None else [listener]
+        """Wait until every listener accepts associations; without one, until every process has begun. False when told to stop."""
+        listeners = [member for member in self._members if member.stage == Role.RECEIVE]
+        awaited = listeners or self._members
         deadline = time.monotonic() + _READY_S
         while not all(member.ready.wait(0.1) for member in awaited):
             self._telemetry.turn()
             if self._stopping:
                 return False
-            if listener is None:
+            if not listeners:
                 # whatever is away, the database mostly, may take its time
                 for member in self._members:
                     self._watch(member)
-            elif listener.process is None or listener.process.poll() is not None or time.monotonic() > deadline:
+            elif time.monotonic() > deadline or any(one.process is None or one.process.poll() is not None for one in listeners):
                 self._drain()
                 raise NotReady(f"the listener on {self._config.node.host}:{self._config.node.port} did not come up")
-        if listener is not None:
-            listener.arguments = ["receive", "--port", str(listener.port)]  # a restarted listener keeps its port
         return True
 
     def _ready(self) -> dict[str, object]:
         ready: dict[str, object] = {"event": "node.ready"}
-        for member in self._members:
-            if member.stage == Role.RECEIVE:
-                ready |= {"port": member.port, "ae_title": self._config.node.ae_titles[0]}
+        if self._entrance is not None:
+            ready |= {**self._entrance.sockets.ports, "ae_title": self._config.node.ae_titles[0]}
         if self._roles != ALL:
             ready["stages"] = [role.value for role in Role if role in self._roles]
         if self._telemetry.port is not None:
@@ -151,13 +145,12 @@ class Family:
         member.started = time.monotonic()
         # stdin is a life line: a child whose parent dies reads end-of-file and drains
         counts = member.watched.cells.descriptor
-        member.process = subprocess.Popen(
-            [sys.executable, "-m", "node.assembly.process", str(self._config.path), *member.arguments, "--count-in", str(counts)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            pass_fds=(counts,),
-        )
+        command = [sys.executable, "-m", "node.assembly.process", str(self._config.path), member.stage, "--count-in", str(counts)]
+        lent: tuple[int, ...] = (counts,)
+        if self._entrance is not None and member.stage == Role.RECEIVE:
+            command += self._entrance.arguments(member.row)
+            lent += self._entrance.descriptors
+        member.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, pass_fds=lent)
         member.owner = owner_of(self._config, member.process.pid)
         member.watched.began(member.process.pid, member.owner)
         event("process.started", stage=member.stage, pid=member.process.pid)
@@ -170,7 +163,6 @@ class Family:
             with contextlib.suppress(ValueError):
                 said = json.loads(line)
                 if said.get("event") == "process.ready":
-                    member.port = int(said.get("port", 0))
                     member.watched.ready = process is member.process
                     member.ready.set()
 
@@ -183,6 +175,8 @@ class Family:
         if code is None:
             return
         member.watched.died(code)
+        if self._entrance is not None and member.stage == Role.RECEIVE:
+            self._entrance.standing.blank(member.row)
         freed = self._release(member.owner)
         member.failures = 0 if time.monotonic() - member.started > _STEADY_S else member.failures + 1
         most_s = _RESTART_USABLE_MOST_S if member.ready.is_set() else _RESTART_MOST_S
@@ -203,6 +197,8 @@ class Family:
     def _drain(self) -> int:
         """Stop the listener first, so that nothing new comes, then the rest; kill what does not end in time."""
         self._telemetry.drain()
+        if self._entrance is not None:
+            self._entrance.close()
         late: list[int] = []
         for stages in (("receive",), ("index", "flow", "work")):
             going = [m.process for m in self._members if m.stage in stages and m.process is not None]
@@ -225,17 +221,18 @@ class Family:
         return 0
 
 
-def _processes(config: Config, roles: frozenset[Role]) -> Iterator[tuple[str, str]]:
-    """The processes of these roles, as (stage, name for people); the listener comes last."""
+def _members(config: Config, roles: frozenset[Role]) -> Iterator[_Member]:
+    """The processes of these roles; the listeners come last."""
     if Role.FLOW in roles:
-        yield "flow", "flow"
+        yield _member("flow", "flow")
     elif Role.RECEIVE in roles:
-        yield "index", "index"  # nobody else would empty this host's spool
+        yield _member("index", "index")  # nobody else would empty this host's spool
     if Role.WORK in roles:
-        yield from (("work", f"work {n + 1}") for n in range(config.node.workers))
+        yield from (_member("work", f"work {n + 1}") for n in range(config.node.workers))
     if Role.RECEIVE in roles:
-        yield "receive", "receive"
+        several = config.node.receivers > 1
+        yield from (_member("receive", f"receive {n + 1}" if several else "receive", n) for n in range(config.node.receivers))
 
 
-def _member(stage: str, name: str) -> _Member:
-    return _Member(stage=stage, arguments=[stage], watched=Watched(name=name))
+def _member(stage: str, name: str, row: int = 0) -> _Member:
+    return _Member(stage=stage, row=row, watched=Watched(name=name))

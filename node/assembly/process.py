@@ -46,11 +46,13 @@ def _ready(**facts: object) -> None:
     print(json.dumps({"event": "process.ready", **facts}), flush=True)
 
 
-def _run(stage: str, config: Config, port: int | None, stop: threading.Event) -> None:
+def _run(given: argparse.Namespace, config: Config, stop: threading.Event) -> None:
+    stage = given.stage
     if stage == "receive":
-        from node.assembly.receive import receive
+        from node.assembly.receive import Lent, receive
 
-        receive(config, port, stop, ready=_ready)
+        lent = None if given.standing is None else Lent(plain=given.listen, secure=given.listen_tls, standing=given.standing, row=given.row)
+        receive(config, lent, stop, ready=_ready)
     elif stage == "work":
         from node.assembly.work import work
 
@@ -83,8 +85,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("config", type=Path)
     parser.add_argument("stage", choices=["receive", "index", "flow", "work"])
-    parser.add_argument("--port", type=int, default=None)
-    parser.add_argument("--count-in", type=int, default=None)
+    for lent in ("--count-in", "--listen", "--listen-tls", "--standing"):
+        parser.add_argument(lent, type=int, default=None, metavar="DESCRIPTOR")
+    parser.add_argument("--row", type=int, default=0)
     given = parser.parse_args(arguments)
     if given.count_in is not None:
         count_in(Cells.attach(given.count_in))
@@ -96,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     start_events(given.stage)
     config = load(given.config)
     with stay_alive(config), audited(config, given.stage):
-        _patiently(lambda: _run(given.stage, config, given.port, stop), given.stage, stop)
+        _patiently(lambda: _run(given, config, stop), given.stage, stop)
     event("process.stopped", at=datetime.now(UTC).isoformat())
     return 0
 

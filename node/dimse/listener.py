@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from node.dimse import tls
 from node.dimse.admission import Admission
+from node.dimse.commitment import CommitmentProvider, Slips
 from node.dimse.port import Intake
 from node.dimse.server import Caller, Server
 from node.dimse.sockets import Sockets, bind
@@ -22,7 +23,8 @@ class Listener:
     """Listens under the AE titles of `config.node` and hands every instance to `intake`.
 
     `on_kept` is called after each instance that was kept, from the thread of its association. `sockets` and `standing` are what the
-    receive processes of one node share; without them this process is the only one, and binds its own.
+    receive processes of one node share; without them this process is the only one, and binds its own. `slips` keeps requests and reports of
+    storage commitment; without it there is none.
     """
 
     def __init__(
@@ -33,13 +35,15 @@ class Listener:
         on_kept: Callable[[], None] = lambda: None,
         sockets: Sockets | None = None,
         standing: Standing | None = None,
+        slips: Slips | None = None,
     ) -> None:
         self._config = config
         self._sockets = sockets
         self._patience = Patience.of(config.node)
         self._admission = Admission(config, crowded=intake.crowded, standing=standing)
         self._visits = Visits(self._admission, intake, peers=config.peers, on_kept=on_kept)
-        self._stock = Stock(config.node, self._visits)
+        commitment = None if slips is None else CommitmentProvider(config, slips, flush=intake.ended, on_kept=on_kept)
+        self._stock = Stock(config.node, self._visits, commitment)
         self._server: Server | None = None
 
     def start(self) -> None:
@@ -50,18 +54,20 @@ class Listener:
         self._server.start()
 
     @property
+    def ports(self) -> dict[str, int]:
+        """Where it listens: `port` without TLS, `tls_port` with it."""
+        assert self._sockets is not None, "it was started"
+        return self._sockets.ports
+
+    @property
     def port(self) -> int:
-        """The port that it listens on without TLS, also when the configuration leaves the choice to the system."""
-        port = None if self._sockets is None else self._sockets.port
-        assert port is not None, "it was started, and not with TLS alone"
-        return port
+        """Where it listens without TLS."""
+        return self.ports["port"]
 
     @property
     def tls_port(self) -> int:
-        """The same with TLS."""
-        port = None if self._sockets is None else self._sockets.tls_port
-        assert port is not None, "it was started, with TLS"
-        return port
+        """Where it listens with TLS."""
+        return self.ports["tls_port"]
 
     def stop(self, drain_s: float) -> None:
         """Accept nothing new, let open associations end for `drain_s`, then abort them."""

@@ -36,14 +36,10 @@ class Sockets:
         yield from (one for one in (self.plain, self.secure) if one is not None)
 
     @property
-    def port(self) -> int | None:
-        """Where connections without TLS are accepted, also when the configuration leaves the choice to the system."""
-        return None if self.plain is None else int(self.plain.getsockname()[1])
-
-    @property
-    def tls_port(self) -> int | None:
-        """Where connections with TLS are accepted."""
-        return None if self.secure is None else int(self.secure.getsockname()[1])
+    def ports(self) -> dict[str, int]:
+        """`port` without TLS and `tls_port` with it, also when the configuration leaves the choice to the system."""
+        named = {"port": self.plain, "tls_port": self.secure}
+        return {name: int(one.getsockname()[1]) for name, one in named.items() if one is not None}
 
     def close(self) -> None:
         """Refuse connections from now on, unless another process has the sockets too."""

@@ -186,13 +186,13 @@ def test_a_taken_port_keeps_no_node_from_receiving_and_is_tried_again(tmp_path: 
 
 
 def test_nothing_listens_unless_it_is_asked_for(tmp_path: Path) -> None:
-    """Without `node: {metrics: …}` the supervisor has no socket at all."""
+    """Without `node: {metrics: …}` the supervisor has no socket but the one that it lends to the receive process."""
     settings = _settings(tmp_path)
     settings["node"] = {"ae_title": "HILUM", "listen": "127.0.0.1:0"}
     with Node(settings, tmp_path) as node:
         assert node.metrics_port is None
         supervisor = psutil.Process(_processes(node)["receive"].ppid())
-        assert [one for one in supervisor.net_connections() if one.status == psutil.CONN_LISTEN] == []
+        assert [one.laddr.port for one in supervisor.net_connections() if one.status == psutil.CONN_LISTEN] == [node.port]
 
 
 def test_a_full_disk_costs_no_count_and_the_counts_cost_no_instance(tmp_path: Path) -> None:

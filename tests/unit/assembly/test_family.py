@@ -20,7 +20,7 @@ def test_a_death_while_the_journal_cannot_be_written_ends_nobody_else(tmp_path: 
     family = Family(config, announce=lambda _: None)
     dead = subprocess.Popen([sys.executable, "-c", ""], text=True)
     dead.wait()
-    member = _Member(stage="work", arguments=["work"], watched=Watched(name="work"), process=dead)
+    member = _Member(stage="work", watched=Watched(name="work"), process=dead)
     with capture_logs() as events:
         family._watch(member)
     assert [(one["event"], one.get("code")) for one in events] == [("family.leases_stand", "HLM-7004"), ("process.died", None)]
