@@ -11,17 +11,16 @@ from node.blobs.port import Blobs
 from node.flow.commit import Commit
 from node.flow.port import Stage
 from node.flow.promise import Promise
-from node.journal.port import Leader
+from node.journal.port import Journal, Leader
 from node.settings.config import Config
 
 if TYPE_CHECKING:
     from node.dimse.committing import PeerCommitment
-    from node.journal.sql import SqlJournal
 
 
 @contextlib.contextmanager
 def committing(
-    config: Config, journal: "SqlJournal", blobs: Blobs, leader: Leader, horizon: Callable[[], datetime | None]
+    config: Config, journal: Journal, blobs: Blobs, leader: Leader, horizon: Callable[[], datetime | None]
 ) -> Iterator[list[Stage]]:
     """The stages, for the block; of all flow processes the leader alone steps them."""
 
@@ -29,7 +28,7 @@ def committing(
         return compose.committer(config, peer, journal.now)
 
     asks = Commit(journal, config, journal.now, committer, compose.open_slips(config))
-    answers = Promise(journal, journal, blobs, config, journal.now, committer, horizon=horizon)
+    answers = Promise(journal, blobs, config, journal.now, committer, horizon=horizon)
     try:
         yield [Led(asks, leader), Led(answers, leader)]
     finally:

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from node.assembly import compose
 from node.assembly.horizon import Telling
@@ -22,9 +21,6 @@ from node.flow.port import Stage
 from node.journal.bell import AnyBell
 from node.journal.port import Journal
 from node.settings.config import Config
-
-if TYPE_CHECKING:
-    from node.journal.sql import SqlJournal
 
 _BEAT_EVERY = timedelta(seconds=10)
 _SWEEP_COPIES_EVERY = timedelta(minutes=10)
@@ -57,7 +53,7 @@ def index(config: Config, stop: threading.Event, *, ready: Callable[..., None]) 
 
 
 @contextlib.contextmanager
-def indexing(config: Config, journal: "SqlJournal", inbox: Inbox, blobs: Blobs, others: AnyBell, stop: threading.Event) -> Iterator[None]:
+def indexing(config: Config, journal: Journal, inbox: Inbox, blobs: Blobs, others: AnyBell, stop: threading.Event) -> Iterator[None]:
     """Do the same in a thread beside the block, until its end, and ring `others` when something came.
 
     A defect in the thread sets `stop`, which is to end the block, and is raised there: the process ends as if the block had it.
@@ -96,10 +92,10 @@ def telling(config: Config, journal: Journal, inbox: Inbox) -> Iterator[None]:
         horizon.leave()
 
 
-def _stages(config: Config, journal: "SqlJournal", inbox: Inbox, blobs: Blobs) -> list[Stage]:
+def _stages(config: Config, journal: Journal, inbox: Inbox, blobs: Blobs) -> list[Stage]:
     paced = Paced(
         Index(journal, inbox, blobs, config, journal.now), every_s=_EVERY_S, stream_every_s=_STREAM_EVERY_S, stream=_STREAM, full=BATCH
     )
     # of the families that share a host's spool one empties it
-    slips = TakeSlips(journal, journal, compose.open_slips(config), config, journal.now)
+    slips = TakeSlips(journal, compose.open_slips(config), config, journal.now)
     return [Alone(paced, make_run_folder(config) / "spool.lock"), Alone(slips, make_run_folder(config) / "slips.lock")]

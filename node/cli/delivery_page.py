@@ -1,11 +1,13 @@
 """A job's objects and what became of each at each sink: a part of the page of a job, and of a study's passport."""
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from node.cli import screen
 from node.cli.remedies import remedy
+from node.domain.commitment import REASONS, Transaction
 from node.domain.job import Delivery, ResultObject
 from node.domain.selection import LEFT_OUT
 
@@ -56,7 +58,22 @@ def delivery_record(journal: "Journal", one: Delivery) -> dict[str, Any]:
         "code": one.code,
         "reason": one.reason,
         "remedy": remedy(one.code) if one.code else None,
+        "commitment": [_transaction_record(each) for each in journal.transactions(one.id)],
         "objects": receipts,
+    }
+
+
+def _transaction_record(one: Transaction) -> dict[str, Any]:
+    """What a sink was asked to commit to, and what it said, for scripts."""
+    return {
+        "transaction_uid": one.transaction_uid,
+        "state": one.state.value,
+        "asked_at": screen.stamp(one.asked_at),
+        "answered_at": screen.stamp(one.answered_at),
+        "asked": one.asked,
+        "committed": one.committed,
+        "failed": [{"sop_uid": uid, "reason": reason, "words": REASONS.get(reason)} for uid, reason in one.failed],
+        "detail": one.detail,
     }
 
 
@@ -89,6 +106,7 @@ def print_objects(console: "Console", content: dict[str, Any]) -> None:
         form = f"  masks as {delivery['form']}" if delivery["form"] else ""
         console.print(Text.assemble(("\n  to " + delivery["sink"], "bold"), "  ", screen.state(delivery["state"]), f"  {tries}{form}"))
         print_trouble(console, delivery, indent=4)
+        _print_commitment(console, delivery)
         for note in delivery["notes"]:
             console.print(screen.hanging(Text(note, style="yellow"), 4, Text("!", style="yellow")))
         sent = [one for one in delivery["objects"] if not one["left_out"]]
@@ -101,6 +119,20 @@ def print_objects(console: "Console", content: dict[str, Any]) -> None:
             stayed.setdefault(detail, []).append(_counted(name, several))
         for detail, names in stayed.items():
             console.print(screen.hanging(Text(f"{', '.join(names)}  {detail}", style="dim"), 4, Text("–", style="dim")))
+
+
+def _print_commitment(console: "Console", delivery: dict[str, Any]) -> None:
+    """What the sink said last of the commitment that it was asked for."""
+    from rich.text import Text
+
+    if not delivery["commitment"]:
+        return
+    newest = next((one for one in reversed(delivery["commitment"]) if one["answered_at"]), delivery["commitment"][-1])
+    at = screen.when(datetime.fromisoformat(newest["asked_at"]))
+    asked = f"commitment asked {at} for {screen.plural(newest['asked'], 'object')}"
+    waits = newest["detail"] or ("waits for the report" if newest["state"] == "accepted" else "waits for an answer")
+    times = f" (asked {len(delivery['commitment'])} times)" if len(delivery["commitment"]) > 1 else ""
+    console.print(screen.hanging(Text(f"{asked}: {waits}{times}"), 4, screen.mark(bool(newest["answered_at"]) and not newest["failed"])))
 
 
 def _counted(name: str, several: Sequence[object]) -> str:

@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from node.cli.finding import Finding
+from node.domain.commitment import Commitment
 from node.domain.context import Context, name_of
 from node.domain.profile import NotTaken, Profile
 from node.settings.config import Config, Sink, SinkKind
 
 if TYPE_CHECKING:
     from node.results.emitted import Emitted
+    from node.sinks.port import Sink as SinkPort
 
 
 def look_at_sinks(config: Config) -> Iterator[Finding]:
@@ -31,6 +33,30 @@ def look_at_sinks(config: Config) -> Iterator[Finding]:
             yield Finding(subject=f"sink {sink.name}", level="bad", detail=f"{away} [{away.code}]", fix=away.remedy)
             continue
         yield from judge(sink.name, sink.profile, wanted, taken)
+        yield from _commitment(sink, opened)
+
+
+def _commitment(sink: Sink, opened: "SinkPort") -> Iterator[Finding]:
+    """Whether a sink that is to commit offers storage commitment to this node."""
+    from inference.errors import HilumError
+    from node.dimse.committing import CONTEXTS
+
+    if sink.commitment is Commitment.NO:
+        return
+    subject = f"sink {sink.name}"
+    try:
+        offered = bool(opened.accepts(CONTEXTS))
+    except HilumError as away:
+        yield Finding(subject=subject, level="bad", detail=f"{away} [{away.code}]", fix=away.remedy)
+        return
+    if offered:
+        yield Finding(subject=subject, level="good", detail="it offers storage commitment")
+        return
+    required = sink.commitment is Commitment.REQUIRED
+    fix = "Ask its administrator to allow storage commitment (Storage Commitment Push Model) for this node's AE title" + (
+        "; or give the sink `commitment: wanted`: until then its deliveries are parked." if required else "."
+    )
+    yield Finding(subject=subject, level="bad" if required else "warning", detail="it offers no storage commitment", fix=fix)
 
 
 def judge(name: str, profile: Profile, wanted: "list[Emitted]", taken: frozenset[Context]) -> Iterator[Finding]:

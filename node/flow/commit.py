@@ -11,7 +11,7 @@ from node.flow.commit_errors import NoReport
 from node.flow.commit_port import Committer, Slips
 from node.flow.lanes import Lanes
 from node.flow.port import Clock
-from node.journal.commitment_port import CommitmentJournal
+from node.journal.port import Journal
 from node.observe import metrics
 from node.observe.events import alarm, event, trace
 from node.settings import config as settings
@@ -35,7 +35,7 @@ class Commit:
     name = "commit"
 
     def __init__(
-        self, journal: CommitmentJournal, config: settings.Config, clock: Clock, committer: Callable[[str], Committer], slips: Slips
+        self, journal: Journal, config: settings.Config, clock: Clock, committer: Callable[[str], Committer], slips: Slips
     ) -> None:
         self._journal = journal
         self._config = config

@@ -7,7 +7,6 @@ from node.domain.commitment import Applied, Report, Request
 from node.flow.commit_errors import NotCommitted
 from node.flow.commit_port import Slips
 from node.flow.port import Clock
-from node.journal.commitment_port import CommitmentJournal
 from node.journal.port import Journal
 from node.observe import metrics
 from node.observe.events import alarm, event
@@ -25,9 +24,8 @@ class TakeSlips:
 
     name = "slips"
 
-    def __init__(self, journal: Journal, commitments: CommitmentJournal, slips: Slips, config: Config, clock: Clock) -> None:
+    def __init__(self, journal: Journal, slips: Slips, config: Config, clock: Clock) -> None:
         self._journal = journal
-        self._commitments = commitments
         self._slips = slips
         self._config = config
         self._clock = clock
@@ -43,7 +41,7 @@ class TakeSlips:
             # by the clock that all hosts share
             said = replace(said, received_at=self._journal.at(written_at))
             if isinstance(said, Request):
-                self._commitments.receive_request(said, self._clock())
+                self._journal.receive_request(said, self._clock())
                 event("commitment.requested", peer=said.peer, transaction_uid=said.transaction_uid, instances=len(said.references))
             else:
                 self._apply(said)
@@ -55,7 +53,7 @@ class TakeSlips:
         now = self._clock()
         pauses = [sink.retry_first for sink in self._config.sinks.values() if sink.peer == report.peer]
         again_at = now + max(pauses, default=_AGAIN)
-        applied = self._commitments.apply_report(report, again_at, _MOST_ROUNDS, NotCommitted.code, now)
+        applied = self._journal.apply_report(report, again_at, _MOST_ROUNDS, NotCommitted.code, now)
         metrics.COMMITMENTS.add(peer=report.peer, outcome=applied.value)
         tell = alarm if applied in (*_STRANGE, Applied.PARKED) else event
         tell(

@@ -18,7 +18,6 @@ from node.flow.backoff import back_off
 from node.flow.commit_port import Committer
 from node.flow.lanes import Lanes
 from node.flow.port import Clock
-from node.journal.commitment_port import CommitmentJournal
 from node.journal.port import Journal
 from node.observe import metrics
 from node.observe.events import alarm, event, trace
@@ -49,7 +48,6 @@ class Promise:
     def __init__(
         self,
         journal: Journal,
-        commitments: CommitmentJournal,
         blobs: Blobs,
         config: Config,
         clock: Clock,
@@ -58,7 +56,6 @@ class Promise:
         horizon: Callable[[], datetime | None],
     ) -> None:
         self._journal = journal
-        self._commitments = commitments
         self._blobs = blobs
         self._config = config
         self._clock = clock
@@ -69,7 +66,7 @@ class Promise:
     def step(self) -> int:
         """Judge or report what is due, for each peer in a thread of its own; counts what was begun and what has ended."""
         moved = self._lanes.reap()
-        for pending in self._commitments.due_requests(self._clock()):
+        for pending in self._journal.due_requests(self._clock()):
             peer = pending.request.peer
             if peer not in self._config.peers:
                 self._give_up(pending, "the configuration has no such peer any more")
@@ -100,10 +97,10 @@ class Promise:
         verdicts, held = self._verdicts(request)
         settled = horizon is None or horizon > request.received_at or now - request.received_at > _PATIENCE
         if any(verdicts) and not settled:
-            self._commitments.put_off_request(pending.id, now + _LOOK_AGAIN, "not everything that was received is indexed yet", now)
+            self._journal.put_off_request(pending.id, now + _LOOK_AGAIN, "not everything that was received is indexed yet", now)
             return
         self._flush(held)
-        if not self._commitments.judge(pending.id, verdicts, held, self._clock()):
+        if not self._journal.judge(pending.id, verdicts, held, self._clock()):
             return  # something was purged meanwhile: it is judged anew
         failed = sum(verdict != 0 for verdict in verdicts)
         metrics.COMMITMENTS.add(peer=request.peer, outcome="promised" if not failed else "declined")
@@ -171,7 +168,7 @@ class Promise:
                 self._give_up(pending, str(error))
                 return
             pause = back_off(pending.attempts + 1, _RETRY_FIRST, _RETRY_MOST, salt=f"promise {pending.id}")
-            self._commitments.put_off_request(pending.id, now + pause, str(error), now)
+            self._journal.put_off_request(pending.id, now + pause, str(error), now)
             event(
                 "commitment.report_retry",
                 peer=request.peer,
@@ -181,11 +178,11 @@ class Promise:
                 again_in_s=round(pause.total_seconds(), 1),
             )
             return
-        self._commitments.end_request(pending.id, True, "", self._clock())
+        self._journal.end_request(pending.id, True, "", self._clock())
         event("commitment.told", peer=request.peer, transaction_uid=request.transaction_uid)
 
     def _give_up(self, pending: Pending, why: str) -> None:
-        self._commitments.end_request(pending.id, False, why, self._clock())
+        self._journal.end_request(pending.id, False, why, self._clock())
         alarm("commitment.unreported", peer=pending.request.peer, transaction_uid=pending.request.transaction_uid, reason=why)
 
 

@@ -18,6 +18,7 @@ from node.domain.job import Delivery, Job, Priority, ResultObject
 from node.domain.patient import Patient
 from node.domain.route import Decision
 from node.domain.state import ArrivalState, DeliveryState, JobState
+from node.journal.commitment_port import CommitmentJournal
 
 
 class Pausable(StrEnum):
@@ -160,7 +161,7 @@ class Leader(Protocol):
         ...
 
 
-class Journal(Protocol):
+class Journal(CommitmentJournal, Protocol):
     """See the module's docstring; tests/contract/test_journal.py holds every journal to it."""
 
     # ---- many hosts
@@ -217,7 +218,10 @@ class Journal(Protocol):
         """Those of them that jobs of this journal made."""
         ...
 
-    def arrival_instances(self, arrival: int) -> list[Instance]: ...
+    def arrival_instances(self, arrival: int, *, after: int = 0) -> list[Instance]:
+        """The manifest of an arrival, purged instances included, in the order of their rows; of those behind row `after` alone."""
+        ...
+
     def study_instances(self, study_instance_uid: str) -> list[Instance]:
         """What the arrivals of a study hold now, whoever sent it, purged instances included: each once, none that was replaced; and the
         study's conflicts, which belong to no arrival."""

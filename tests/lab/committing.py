@@ -95,7 +95,7 @@ class CommittingPeer:
         """Listen; on the same port as before."""
         entity = AE(ae_title=self.aet)
         entity.maximum_pdu_size = 131072
-        entity.supported_contexts = [build_context(str(one.abstract_syntax), _SYNTAXES) for one in AllStoragePresentationContexts[:120]]
+        entity.supported_contexts = [build_context(str(one.abstract_syntax), _SYNTAXES) for one in AllStoragePresentationContexts]
         entity.add_supported_context(Verification)
         if self.commits:
             entity.add_supported_context(StorageCommitmentPushModel, _SYNTAXES, scu_role=True, scp_role=True)
