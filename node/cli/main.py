@@ -61,6 +61,7 @@ def build() -> App:
     app.command(_routes())
     app.command(_studies())
     app.command(_jobs())
+    app.command(_patients())
     app.command(_models())
     return app
 
@@ -93,6 +94,16 @@ def _jobs() -> App:
     app.command("node.cli.jobs:retry", name="retry", help="Go on with a parked, failed or cancelled job from what is already on disk.")
     app.command("node.cli.jobs:cancel", name="cancel", help="Cancel a job; what was delivered stays where it is.")
     app.command("node.cli.jobs:resend", name="resend", help="Send a job's frozen objects again: the same bytes.")
+    return app
+
+
+def _patients() -> App:
+    app = App(name="patients", help="Patients: erase one on request.", group=_MEND)
+    app.command(
+        "node.cli.patients:erase",
+        name="erase",
+        help="Erase everything that the node holds of a patient: images, results, findings, headers, history.",
+    )
     return app
 
 
