@@ -15,7 +15,7 @@ from node.blobs.errors import NoRoom
 from node.observe import metrics
 from node.observe.events import alarm, event
 
-_CROWDED = 1.1  # of `min_free`: below it no association is admitted
+CROWDED = 1.1  # of `min_free`: below it no association is admitted
 _ROOMY = 1.2  # of `min_free`: from it on they are again
 _AHEAD_BYTES = 4 * 2**20
 """How much a process takes without looking again, as long as there is plenty: what several processes took so before the last of the room
@@ -106,7 +106,7 @@ class Room:
         self._until = self._looked + _VALID_S
         if status.f_files and status.f_favail < _LEAST_INODES:
             self._troubles["room"] = f"the disk has room for {status.f_favail} files only"
-        elif free < self._min_free_bytes * (_ROOMY if "room" in self._troubles else _CROWDED):
+        elif free < self._min_free_bytes * (_ROOMY if "room" in self._troubles else CROWDED):
             self._troubles["room"] = f"{free / 2**30:.2f} GiB of the disk are free, and min_free is {self._min_free_bytes / 2**30:.2f} GiB"
         else:
             self._troubles.pop("room", None)

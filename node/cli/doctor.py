@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import timedelta
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from node.cli.doctor_disk import look_at_disk
 from node.cli.doctor_sinks import look_at_sinks
 from node.cli.doctor_tls import look_at_certificates
 from node.cli.finding import Finding
@@ -55,29 +55,17 @@ def doctor(
 
 def _look(config: Config) -> Iterator[Finding]:
     yield Finding(subject="configuration", level="good", detail=f"{config.path} ({config.digest[:12]})")
-    looks: list[Callable[[Config], Iterator[Finding]]] = [_disk, _bucket, _journal, look_at_certificates, _peers, look_at_sinks, _models]
+    looks: list[Callable[[Config], Iterator[Finding]]] = [
+        look_at_disk,
+        _bucket,
+        _journal,
+        look_at_certificates,
+        _peers,
+        look_at_sinks,
+        _models,
+    ]
     for look in looks:
         yield from look(config)
-
-
-def _disk(config: Config) -> Iterator[Finding]:
-    yield from _room(config, "disk", config.store.blobs)
-    if config.store.spool is not None:
-        yield from _room(config, "disk of the spool", config.store.spool)
-
-
-def _room(config: Config, subject: str, folder: Path) -> Iterator[Finding]:
-    while not folder.exists():
-        folder = folder.parent
-    usage = shutil.disk_usage(folder)
-    detail = f"{usage.free / 2**30:.1f} GiB free of {usage.total / 2**30:.0f} GiB at {folder}"
-    if usage.free < config.store.min_free_bytes:
-        fix = "Free space or lower `store: {min_free: …}`: senders are answered 0xA700 and keep their instances until then."
-        yield Finding(subject=subject, level="bad", detail=detail, fix=fix)
-    elif usage.free < 2 * config.store.min_free_bytes:
-        yield Finding(subject=subject, level="warning", detail=detail, fix="Free space soon, or shorten `store: {keep: …}`.")
-    else:
-        yield Finding(subject=subject, level="good", detail=detail)
 
 
 def _bucket(config: Config) -> Iterator[Finding]:
@@ -91,13 +79,6 @@ def _bucket(config: Config) -> Iterator[Finding]:
             yield Finding(subject="bucket", level="bad", detail=f"{broken} [{broken.code}]", fix=broken.remedy)
         else:
             yield Finding(subject="bucket", level="good", detail=detail)
-    if config.store.bucket is None and config.store.spool is None:
-        return
-    # looked at, not opened: whoever asks may be another user than the node's
-    waiting = sum(1 for _ in ((config.store.spool or config.store.blobs) / "inbox").glob("*.dcm"))
-    fix = "They go on by themselves once the bucket (or the shared folder) and the journal are there; keep this host's disk until then."
-    detail = f"{waiting} instances wait in this host's spool" if waiting else "nothing waits in this host's spool"
-    yield Finding(subject="spool", level="warning" if waiting else "good", detail=detail, fix=fix if waiting else "")
 
 
 def _journal(config: Config) -> Iterator[Finding]:

@@ -310,6 +310,39 @@ keep(inbox, b"x" * 1000)
     assert [path.suffix for path in (tmp_path / "inbox").iterdir()] == [".dcm"]
 
 
+def test_a_real_small_disk_refuses_and_recovers(tmp_path: Path) -> None:
+    """A file system of 4 MiB that fills up: 0xA700, what was kept stays whole, the rest is gone; emptied, it takes instances again."""
+    program = """
+import sys
+from pathlib import Path
+from node.blobs.inbox import FolderInbox
+from node.domain.errors import RefusedError
+from tests.contract.test_blobs import keep
+from tests.lab.spool import half_written
+folder = Path(sys.argv[1])
+inbox = FolderInbox(folder, min_free_bytes=0)
+for number in range(12):
+    try:
+        keep(inbox, bytes([number]) * 600_000)
+    except RefusedError as refused:
+        print(f"refused {refused.status:04X}")
+assert half_written(folder) == []
+for entry in inbox.waiting(100):
+    content = entry.read_bytes()
+    print("kept", content[-600_000:] == content[-1:] * 600_000)
+    inbox.drop(entry)
+assert inbox.crowded() is None
+keep(inbox, bytes(600_000))
+print("again", len(inbox.waiting(10)))
+"""
+    mounted = f"mount -t tmpfs -o size=4m none {tmp_path} && exec {sys.executable} -c '{program}' {tmp_path}"
+    done = subprocess.run(["unshare", "--map-root-user", "--mount", "sh", "-c", mounted], capture_output=True, text=True, check=False)
+    if "unshare" in done.stderr or "mount:" in done.stderr:
+        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
+    said = [line for line in done.stdout.splitlines() if "intake." not in line]
+    assert said == ["refused A700"] * 6 + ["kept True"] * 6 + ["again 1"], done.stderr
+
+
 def test_a_killed_writer_leaves_nothing_that_waits(tmp_path: Path) -> None:
     """SIGKILL in the middle of an instance: its half is no entry, and is swept when the inbox is opened again; whole ones stay."""
     program = """

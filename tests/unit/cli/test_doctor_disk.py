@@ -1,0 +1,41 @@
+"""`hilum doctor` about room and spool."""
+
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from node.blobs.inbox import FolderInbox
+from node.cli.doctor_disk import look_at_disk
+from node.settings.config import Config, Store
+from tests.contract.test_blobs import keep
+
+
+def _levels(config: Config) -> dict[str, str]:
+    return {finding.subject: finding.level for finding in look_at_disk(config)}
+
+
+def test_it_says_when_no_association_is_admitted(tmp_path: Path) -> None:
+    """Below `min_free`, a little above it, and with plenty; each with what to do unless all is well."""
+    status = os.statvfs(tmp_path)
+    free = status.f_bavail * status.f_frsize
+    store = Store(journal="", blobs=tmp_path)
+    config = Config(path=tmp_path, digest="", store=store, models=tmp_path)
+    for least, level in ((2 * free, "bad"), (int(free / 1.05), "bad"), (int(free / 1.5), "warning"), (0, "good")):
+        (finding,) = look_at_disk(replace(config, store=replace(store, min_free_bytes=least)))
+        assert finding.level == level
+        assert bool(finding.fix) == (level != "good")
+
+
+def test_it_says_what_waits(tmp_path: Path) -> None:
+    """Nothing, something just now, something for long, more than `most_waiting`."""
+    store = Store(journal="", blobs=tmp_path, min_free_bytes=0)
+    config = Config(path=tmp_path, digest="", store=store, models=tmp_path)
+    inbox = FolderInbox(tmp_path, min_free_bytes=0)
+    assert _levels(config)["spool"] == "good"
+    keep(inbox)
+    assert _levels(config)["spool"] == "good"
+    (entry,) = inbox.waiting(1)
+    os.utime(entry, (time.time() - 3600,) * 2)
+    assert _levels(config)["spool"] == "warning"
+    assert _levels(replace(config, store=replace(store, most_waiting=0)))["spool"] == "bad"
