@@ -7,9 +7,9 @@ that a crash tells something twice at worst. What concerns no patient (associati
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 
-from node.domain.errors import JournalError
 from node.domain.instance import Instance, Standing
 from node.domain.patient import patient_of
+from node.flow.errors import AuditUnwritable
 from node.flow.port import Clock
 from node.journal.port import Event, Journal, Told
 from node.observe.audit import codes
@@ -21,13 +21,6 @@ _BATCH = 500
 _BATCHES = 20
 _FIND = "1.2.840.10008.5.1.4.1.2.2.1"  # Study Root Query/Retrieve Information Model - FIND
 _IMPLICIT = "1.2.840.10008.1.2"
-
-
-class AuditUnwritable(JournalError):
-    """The audit trail's files cannot be written: what there is to tell waits in the journal's history."""
-
-    code = "HLM-7055"
-    remedy = "Look at the disk of `audit: {folder: …}`: it needs room, and has to belong to the user that the node runs as."
 
 
 class AuditStage:
