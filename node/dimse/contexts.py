@@ -84,14 +84,22 @@ def accepted_contexts(*, store: bool, echo: bool, syntaxes: tuple[str, ...] | No
     contexts = []
     if store:
         order = [text for text in (*DECODABLE, *others()) if syntaxes is None or text in syntaxes]
-        contexts += [_context(text, order) for text in storage_classes()] if order else []
+        contexts += _contexts(storage_classes(), order) if order else []
     if echo:
-        contexts.append(_context(Verification, DECODABLE[:4]))
+        contexts += _contexts([Verification], DECODABLE[:4])
     return contexts
 
 
-def _context(abstract: str, syntaxes: Sequence[str]) -> PresentationContext:
-    context = PresentationContext()
-    context.abstract_syntax = uid.UID(abstract)
-    context.transfer_syntax = [uid.UID(text) for text in syntaxes]
-    return context
+def _contexts(abstracts: Sequence[str], syntaxes: Sequence[str]) -> list[PresentationContext]:
+    contexts = []
+    shared = None
+    for abstract in abstracts:
+        context = PresentationContext()
+        context.abstract_syntax = uid.UID(abstract)
+        if shared is None:
+            context.transfer_syntax = [uid.UID(text) for text in syntaxes]
+            shared = context._transfer_syntax
+        # the setter checks each syntax again for each of 200 classes, which takes half a second; the list is only read
+        context._transfer_syntax = shared
+        contexts.append(context)
+    return contexts
