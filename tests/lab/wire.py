@@ -15,6 +15,8 @@ from pynetdicom.presentation import build_context
 
 from tests.lab.program import wait_until
 
+PATIENCE_S = 30.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
@@ -31,12 +33,24 @@ class Sender:
 
     def __init__(self, port: int, offers: Sequence[Offer], *, calling: str = "PACS", called: str = "HILUM") -> None:
         entity = AE(ae_title=calling)
-        entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 20
+        entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = PATIENCE_S
         contexts = {(offer.sop_class_uid, offer.transfer_syntax_uid) for offer in offers}
         self.association = entity.associate(
             "127.0.0.1", port, ae_title=called, contexts=[build_context(sop_class, [syntax]) for sop_class, syntax in sorted(contexts)]
         )
         self._message = 0
+        if self.association.is_established:
+            self._keep_answers()
+
+    def _keep_answers(self) -> None:
+        """Answers are for `store` alone: pynetdicom's reactor takes any message that it sees first, an awaited answer now and then."""
+        dimse = self.association.dimse
+        get = dimse.get_msg
+        dimse.get_msg = lambda block=False: get(block=True) if block else (None, None)
+        # once it has paused it is in no call of the old kind any more
+        self.association._reactor_checkpoint.clear()
+        wait_until(lambda: self.association._is_paused or not self.accepted, PATIENCE_S, "the reactor pauses", every_s=0.002)
+        self.association._reactor_checkpoint.set()
 
     def __enter__(self) -> Self:
         return self
@@ -70,14 +84,8 @@ class Sender:
         request.AffectedSOPInstanceUID = UID(offer.sop_instance_uid)
         request.Priority = 2
         request.DataSet = io.BytesIO(offer.data_set)
-        # as pynetdicom's own send_c_store does: else its reactor may take the answer for itself
-        self.association._reactor_checkpoint.clear()
-        wait_until(lambda: self.association._is_paused, 5, "the reactor pauses", every_s=0.002)
-        try:
-            self.association.dimse.send_msg(request, context)
-            _, answer = self.association.dimse.get_msg(block=True)
-        finally:
-            self.association._reactor_checkpoint.set()
+        self.association.dimse.send_msg(request, context)
+        _, answer = self.association.dimse.get_msg(block=True)
         return int(answer.Status) if answer is not None else None
 
     def abort_in_the_middle(self, offer: Offer) -> None:
