@@ -18,13 +18,14 @@ MODULES: Final = {
     "accepts": ("node.dimse.sending.negotiation", *_NEGOTIATION),
     "requests": ("node.dimse.wire.negotiation", *_NEGOTIATION),
     "dialogues": _SENDING,
+    "visits": (*_WIRE, "node.dimse.visit", "node.dimse.peek"),
     "peeks": ("node.dimse.peek",),
     "headers": ("node.flow.elements", "node.flow.header", "node.flow.values", "node.domain.characters"),
     "metas": ("node.dimse.outgoing",),
 }
 """By target, in the order in which they run."""
 GROUPS: Final = {
-    "wire": ("pdus", "commands", "messages", "accepts", "requests", "dialogues"),
+    "wire": ("pdus", "commands", "messages", "accepts", "requests", "dialogues", "visits"),
     "header": ("headers",),
     "data set": ("peeks", "metas"),
 }

@@ -9,20 +9,28 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from structlog.testing import capture_logs
+
 from inference.imaging.errors import MissingAttribute, NotDicom
+from node.dimse.admission import Admitted
+from node.dimse.claim import Claim
 from node.dimse.contexts import accepted_contexts
 from node.dimse.errors import NotADataset, OtherInstance
 from node.dimse.outgoing import meta_texts
 from node.dimse.peek import Peek
+from node.dimse.port import Reception
 from node.dimse.sending.association import Association, Ended, Timeouts
 from node.dimse.sending.connection import Connection
 from node.dimse.sending.incoming import Incoming
 from node.dimse.sending.negotiation import Agreed, accepted
+from node.dimse.visit import Visit
 from node.dimse.wire import command, negotiation, pdu
+from node.dimse.wire.association import FastAssociation, Patience
 from node.dimse.wire.pdu import Malformed
 from node.domain.context import Context
 from node.flow.elements import take_apart
 from node.flow.header import parse, sender
+from node.settings.config import Limits, May
 from tests.fuzz.bounds import MOST_BYTES
 
 CORPUS: Final = Path(__file__).with_name("corpus")
@@ -128,15 +136,35 @@ class _Script:
     def __init__(self, said: bytes, portion: int) -> None:
         self._said = said
         self._portion = max(portion, 1)
+        self.told = b""
+        self.address = "127.0.0.1"
 
     def recv(self, most: int) -> bytes:
         """The next portion; nothing at the end: the connection is closed."""
-        portion, self._said = self._said[: self._portion], self._said[self._portion :]
+        most = min(most, self._portion)
+        portion, self._said = self._said[:most], self._said[most:]
         return portion
+
+    def recv_into(self, room: memoryview) -> int:
+        """The next portion, into the room that there is."""
+        came = self.recv(min(self._portion, len(room)))
+        room[: len(came)] = came
+        return len(came)
 
     def sendmsg(self, pieces: list[bytes]) -> int:
         """Takes all."""
         return sum(map(len, pieces))
+
+    def sendall(self, data: bytes) -> None:
+        """Takes all, and remembers it."""
+        self.told += data
+
+    def admitted(self) -> None:
+        """Is somebody from now on."""
+
+    def lingers(self) -> bool:
+        """Stays until the end."""
+        return True
 
     def settimeout(self, _: float) -> None:
         """Never waits."""
@@ -163,6 +191,101 @@ def dialogues(data: bytes) -> None:
         assert not association.open, "who is told that it ended finds it ended"
     association.release()
     assert not association.open, "released is ended"
+
+
+class _Kept:
+    """One instance on its way, in place of a file; exactly one of `keep` and `abandon` is to end it."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.kept = 0
+        self.abandoned = 0
+
+    def write(self, fragment: bytes | memoryview) -> None:
+        """A fragment, after the end of no instance."""
+        assert self.kept + self.abandoned == 0, "nothing follows an instance that has ended"
+        self.size += len(fragment)
+
+    def keep(self) -> None:
+        """It is there."""
+        self.kept += 1
+
+    def abandon(self) -> None:
+        """It is not."""
+        self.abandoned += 1
+
+
+class _Visits:
+    """Who lets the association in, and keeps what it stores; in place of an admission and an inbox."""
+
+    def __init__(self) -> None:
+        self.intake = self
+        self.instances: list[_Kept] = []
+        self.notified = self.flushed = self.left = 0
+
+    def begin(self, reception: Reception) -> _Kept:
+        """Room for everybody who has a UID."""
+        assert set(reception.sop_instance_uid) <= set("0123456789."), "a UID, or no instance"
+        self.instances.append(_Kept())
+        return self.instances[-1]
+
+    def ended(self, _: str) -> None:
+        """The association is over."""
+        self.flushed += 1
+
+    def leave(self, _: Admitted) -> None:
+        """So it is."""
+        self.left += 1
+
+    def on_kept(self) -> None:
+        """One more is there."""
+        self.notified += 1
+
+
+class _Established(FastAssociation):
+    """An association that stands already, in whatever presentation context its peer likes."""
+
+    def _associate(self) -> Visit:
+        claim = Claim(called="HILUM", calling="PACS", address="127.0.0.1")
+        admitted = Admitted(peer=None, seat=None, may=frozenset(May), limits=Limits())  # type: ignore[arg-type]
+        self._contexts = _ANY_CONTEXT
+        self._most_bytes = MOST_BYTES
+        self._fragment_bytes = 64
+        return Visit(self._visits, admitted, claim)
+
+
+_ANY_CONTEXT: Final = {number: negotiation.Context(SOP_CLASS, SYNTAXES[number // 2 % 3]) for number in range(1, 256, 2)}
+_PATIENCE: Final = Patience(acse_s=1, dimse_s=1, idle_s=1)
+
+
+def visits(data: bytes) -> None:
+    """Everything that a sender may say once an association stands, to the fast path; what is answered 0x0000 is kept, and nothing else."""
+    peer, seen = _Script(data[1:], data[0] if data else 1), _Visits()
+    with capture_logs() as events:
+        association = _Established(peer, seen, _PATIENCE, caller=peer, certificate=None)  # type: ignore[arg-type]
+        association.serve()
+    failed = [one for one in events if one["event"] == "instance.failed"]
+    assert not failed, failed
+    assert all(one.kept + one.abandoned == 1 for one in seen.instances), "each instance is kept or abandoned, once"
+    assert (seen.flushed, seen.left) == (1, 1), "the association is left once"
+    assert seen.notified == sum(one.kept for one in seen.instances) == _successes(peer.told), "0x0000 for each that is kept"
+
+
+def _successes(told: bytes) -> int:
+    """How many C-STORE-RSPs say 0x0000, of what a peer was told in fragments of any length."""
+    found, at, fragments = 0, 0, b""
+    while at < len(told):
+        kind, length = pdu.head(told, at)
+        body = told[at + pdu.HEAD_BYTES : at + pdu.HEAD_BYTES + length]
+        assert len(body) == length, "whole PDUs alone are sent"
+        at += pdu.HEAD_BYTES + length
+        for one in pdu.pdvs(body) if kind == pdu.PduType.P_DATA else ():
+            fragments += bytes(one.fragment)
+            if one.is_last:
+                answer = command.decode(fragments)
+                found += (answer.field, answer.status) == (command.Field.C_STORE_RSP, 0x0000)
+                fragments = b""
+    return found
 
 
 def peeks(data: bytes) -> None:
@@ -222,6 +345,7 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     "accepts": accepts,
     "requests": requests,
     "dialogues": dialogues,
+    "visits": visits,
     "peeks": peeks,
     "headers": headers,
     "metas": metas,
