@@ -7,7 +7,7 @@ from pathlib import Path
 
 from node.blobs.inbox import FolderInbox
 from node.cli.doctor_disk import look_at_disk
-from node.settings.config import Config, Store
+from node.settings.config import Config, Node, Store
 from tests.contract.test_blobs import keep
 
 
@@ -20,7 +20,7 @@ def test_it_says_when_no_association_is_admitted(tmp_path: Path) -> None:
     status = os.statvfs(tmp_path)
     free = status.f_bavail * status.f_frsize
     store = Store(journal="", blobs=tmp_path)
-    config = Config(path=tmp_path, digest="", store=store, models=tmp_path)
+    config = Config(path=tmp_path, digest="", node=Node(), store=store, models=tmp_path)
     for least, level in ((2 * free, "bad"), (int(free / 1.05), "bad"), (int(free / 1.5), "warning"), (0, "good")):
         (finding,) = look_at_disk(replace(config, store=replace(store, min_free_bytes=least)))
         assert finding.level == level
@@ -30,7 +30,7 @@ def test_it_says_when_no_association_is_admitted(tmp_path: Path) -> None:
 def test_it_says_what_waits(tmp_path: Path) -> None:
     """Nothing, something just now, something for long, more than `most_waiting`."""
     store = Store(journal="", blobs=tmp_path, min_free_bytes=0)
-    config = Config(path=tmp_path, digest="", store=store, models=tmp_path)
+    config = Config(path=tmp_path, digest="", node=Node(), store=store, models=tmp_path)
     inbox = FolderInbox(tmp_path, min_free_bytes=0)
     assert _levels(config)["spool"] == "good"
     keep(inbox)
