@@ -2,6 +2,8 @@
 
 from typing import ClassVar
 
+_MOST_QUOTED = 64
+
 
 class HilumError(Exception):
     """Something hilum can name: a stable code, a sentence, what a person can do, and whether a retry helps.
@@ -34,3 +36,12 @@ class ModelError(HilumError):
 
     code = "HLM-4100"
     remedy = "Run `hilum models list` and `hilum models import APPLICATION`, then `hilum jobs retry`."
+
+
+def quoted(value: object) -> str:
+    """What a data set says, inside a message: «…». The journal keeps it for a person; the log leaves out what stands between the marks.
+
+    Values of data sets may be about the patient, wherever they stand: a name where a number belongs is what makes a message.
+    """
+    # ASCII has no such marks: nothing that is quoted can end the quotation
+    return f"«{ascii(str(value))[1:-1][:_MOST_QUOTED]}»"

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_color_lut
 
+from inference.errors import quoted
 from inference.imaging import tags
 from inference.imaging.decode import candidate_dtypes, modality_values
 from inference.imaging.errors import MissingAttribute, TooLarge, UnsupportedColour
@@ -39,11 +40,11 @@ def is_colour(instance: Instance) -> bool:
     pixels, uid = instance.pixels, instance.sop_instance_uid
     expected = {**dict.fromkeys((*GREYSCALE, PALETTE), 1), **dict.fromkeys(COLOUR, 3)}.get(pixels.photometric)
     if expected is None:
-        raise UnsupportedColour(f"{uid} is in {pixels.photometric}")
+        raise UnsupportedColour(f"{uid} is in {quoted(pixels.photometric)}")
     if pixels.bits_allocated == 1:
         raise UnsupportedColour(f"{uid} holds one bit a pixel: a mask, not an image")
     if pixels.samples != expected:
-        raise MissingAttribute(f"{uid} has {pixels.samples} samples a pixel, {pixels.photometric} has {expected}")
+        raise MissingAttribute(f"{uid} has {pixels.samples} samples a pixel, {quoted(pixels.photometric)} has {expected}")
     return pixels.photometric not in GREYSCALE
 
 
@@ -140,7 +141,7 @@ def _rgb(stored: StoredFrames, frame: int, out: NDArray[np.uint8]) -> bool:
         try:
             found = apply_color_lut(indices, stored.instance.header)
         except PARSE_ERRORS as broken:
-            raise MissingAttribute(f"the colour palette of {uid} cannot be read: {broken}") from broken
+            raise MissingAttribute(f"the colour palette of {uid} cannot be read: {quoted(broken)}") from broken
         # old writers put 8-bit colours into the low bytes of 16-bit entries
         surplus = 8 if found.dtype.itemsize > 1 and int(found.max()) > 255 else 0
     else:

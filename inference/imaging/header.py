@@ -17,6 +17,7 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
+from inference.errors import quoted
 from inference.imaging import tags
 from inference.imaging.deflated import refuse_bomb
 from inference.imaging.errors import MissingAttribute, NoPixelData, NotDicom, Truncated, UnsupportedSyntax
@@ -127,7 +128,8 @@ def read_instance(path: Path) -> Instance:
         raise MissingAttribute(f"SOPInstanceUID is absent in {path.name}")
     if tag is None or length == 0:
         how = "no pixel data" if tag is None else "pixel data of zero length"
-        raise NoPixelData(f"{sop_instance_uid} ({tags.text(dataset, tags.MODALITY) or 'no modality'}) holds {how}")
+        modality = tags.text(dataset, tags.MODALITY)
+        raise NoPixelData(f"{sop_instance_uid} ({quoted(modality) if modality else 'no modality'}) holds {how}")
     pixels = _pixel_format(dataset, sop_instance_uid, offset, length, tag)
     _not_cut_off(pixels, size, sop_instance_uid)
     modality = tags.text(dataset, tags.MODALITY)
@@ -191,11 +193,11 @@ def _parse(file: BinaryIO, path: Path) -> tuple[FileDataset, int, int, int | Non
         # pydicom's own "no tag to read" carries no error number; a disk that cannot be read is no fault of the file
         if broken.errno is not None:
             raise
-        raise NotDicom(f"{path.name} cannot be read as DICOM: {broken}") from broken
+        raise NotDicom(f"{path.name} cannot be read as DICOM: {quoted(broken)}") from broken
     except PARSE_ERRORS as broken:
-        raise NotDicom(f"{path.name} cannot be read as DICOM: {type(broken).__name__} ({broken})") from broken
+        raise NotDicom(f"{path.name} cannot be read as DICOM: {type(broken).__name__} ({quoted(broken)})") from broken
     if not known:
-        raise UnsupportedSyntax(f"{path.name} is in transfer syntax {syntax}, which is not known here")
+        raise UnsupportedSyntax(f"{path.name} is in transfer syntax {quoted(syntax)}, which is not known here")
     if syntax == DeflatedExplicitVRLittleEndian:
         return dataset, *_deflated_pixels(path)
     return dataset, *_pixel_element(file, implicit=bool(implicit), little=bool(little))

@@ -3,6 +3,7 @@
 Uncompressed pixels are read straight from the file into the array that keeps them; compressed ones go through pydicom's decoders.
 """
 
+import hashlib
 import struct
 from typing import Any, TypeAlias
 
@@ -25,9 +26,11 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from inference.errors import quoted
 from inference.imaging import tags
 from inference.imaging.errors import Truncated, UndecodablePixels, UnsupportedSyntax
 from inference.imaging.header import UNDEFINED_LENGTH, Instance, PixelFormat
+from inference.imaging.remembered import recalled
 
 Values: TypeAlias = NDArray[Any]
 
@@ -80,7 +83,7 @@ class StoredFrames:
         if out is None:
             out = np.empty((self._pixels.rows, self._pixels.columns), dtype=dtype)
         if self._encoded:
-            out[...] = self._decoded(frame, raw=True).astype(dtype, copy=False)
+            out[...] = self.decoded(frame, raw=True).astype(dtype, copy=False)
         else:
             self._fill(frame, out)
         if not self._encoded or self._pixels.transfer_syntax in REVERSIBLE:
@@ -90,7 +93,7 @@ class StoredFrames:
     def rgb(self, frame: int) -> Values:
         """A frame (0-based) of a colour instance as RGB, (Y, X, 3); palette indices stay what they are, (Y, X)."""
         if self._encoded:
-            return self._decoded(frame, raw=False)
+            return self.decoded(frame, raw=False)
         raw = np.empty(self._pixels.frame_bytes, dtype=np.uint8)
         self._fill(frame, raw)
         array, _ = get_decoder(ExplicitVRLittleEndian).as_array(raw.tobytes(), index=0, **_options(self._pixels))
@@ -125,12 +128,25 @@ class StoredFrames:
         try:
             frames = list(generate_frames(value, number_of_frames=pixels.frames))
         except (ValueError, EOFError) as broken:
-            raise UndecodablePixels(f"the frames of {uid} cannot be told apart: {broken}") from broken
+            raise UndecodablePixels(f"the frames of {uid} cannot be told apart: {quoted(broken)}") from broken
         if len(frames) < pixels.frames:
             raise Truncated(f"{uid} holds {len(frames)} of {pixels.frames} frames")
         return frames
 
-    def _decoded(self, frame: int, *, raw: bool) -> Values:
+    def key(self, frame: int, *, raw: bool) -> str:
+        """What a decoded frame is remembered under: a digest of its compressed bytes and of how they are decoded."""
+        pixels = self._pixels
+        how = f"1 {raw} {pixels.transfer_syntax} {sorted(_options(pixels).items())}"
+        digest = hashlib.sha256(how.encode())
+        digest.update(self._encoded[frame])
+        return digest.hexdigest()
+
+    def decoded(self, frame: int, *, raw: bool) -> Values:
+        """A compressed frame as the codec gives it, remembered or decoded now; with `raw` colours stay as they were encoded."""
+        remembered = recalled(lambda: self.key(frame, raw=raw))
+        return self._decode(frame, raw=raw) if remembered is None else remembered
+
+    def _decode(self, frame: int, *, raw: bool) -> Values:
         pixels, uid = self._pixels, self.instance.sop_instance_uid
         decoder = _decoder(pixels.transfer_syntax, uid)
         value = encapsulate([self._encoded[frame]], has_bot=False)
@@ -145,7 +161,7 @@ class StoredFrames:
                     raise
                 reason = broken
         last = (str(reason).strip().splitlines() or [type(reason).__name__])[-1].strip()
-        raise UndecodablePixels(f"frame {frame + 1} of {uid} cannot be decoded: {last}") from reason
+        raise UndecodablePixels(f"frame {frame + 1} of {uid} cannot be decoded: {quoted(last)}") from reason
 
 
 def stored_dtype(pixels: PixelFormat) -> np.dtype[Any]:

@@ -9,6 +9,7 @@ from pydicom.datadict import dictionary_VR, keyword_for_tag
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
+from inference.errors import quoted
 from inference.imaging.errors import MissingAttribute
 
 MEDIA_STORAGE_SOP_CLASS_UID = 0x00020002
@@ -118,9 +119,9 @@ def numbers(dataset: Dataset, tag: int, uid: str, count: int) -> tuple[float, ..
     try:
         parsed = tuple(float(part) for part in (value.split("\\") if isinstance(value, str) else value))
     except (TypeError, ValueError) as wrong:
-        raise MissingAttribute(f"{keyword_for_tag(tag)} of {uid} is {value!r:.60}, not {count} numbers") from wrong
+        raise MissingAttribute(f"{keyword_for_tag(tag)} of {uid} is {quoted(value)}, not {count} numbers") from wrong
     if len(parsed) != count or not all(map(math.isfinite, parsed)):
-        raise MissingAttribute(f"{keyword_for_tag(tag)} of {uid} is {value!r:.60}, not {count} finite numbers")
+        raise MissingAttribute(f"{keyword_for_tag(tag)} of {uid} is {quoted(value)}, not {count} finite numbers")
     return parsed
 
 
@@ -179,7 +180,7 @@ def items(dataset: Dataset, tag: int, uid: str) -> Sequence[Dataset]:
         value: Any = dataset[tag].value
         found = list(value or ())
     except _UNPARSABLE as broken:
-        raise MissingAttribute(f"{keyword_for_tag(tag)} of {uid} cannot be parsed: {broken}") from broken
+        raise MissingAttribute(f"{keyword_for_tag(tag)} of {uid} cannot be parsed: {quoted(broken)}") from broken
     if not all(isinstance(item, Dataset) for item in found):
         raise MissingAttribute(f"{keyword_for_tag(tag)} of {uid} is not a sequence")
     return found

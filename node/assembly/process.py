@@ -16,7 +16,7 @@ from inference.errors import HilumError
 from node.assembly.audit import audited
 from node.assembly.hosts import stay_alive
 from node.observe.cells import Cells
-from node.observe.events import alarm, event, start_events
+from node.observe.events import alarm, event, start_events, tell_patients
 from node.observe.instruments import count_in
 from node.settings.config import Config
 
@@ -98,6 +98,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _until_told(stop)
     start_events(given.stage)
     config = load(given.config)
+    if config.node.patient_data_in_logs:
+        tell_patients()
     with stay_alive(config), audited(config, given.stage):
         _patiently(lambda: _run(given, config, stop), given.stage, stop)
     event("process.stopped", at=datetime.now(UTC).isoformat())

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
+from inference.errors import quoted
 from node.dimse.admission import Admission, Admitted, Refusal
 from node.dimse.claim import Claim
 from node.dimse.errors import NotAUid, WrongContext
@@ -137,9 +138,9 @@ class Storing:
         self._incoming: Incoming | None = None
         try:
             if not _UID(sop_instance):
-                raise NotAUid(f"{sop_instance[:64]!a} is no UID")
+                raise NotAUid(f"{quoted(sop_instance)} is no UID")
             if sop_class != abstract_syntax:
-                raise WrongContext(f"SOP class {sop_class[:64]!a} came in a context for {abstract_syntax}")
+                raise WrongContext(f"SOP class {quoted(sop_class)} came in a context for {abstract_syntax}")
             self._peek = Peek(syntax=transfer_syntax, sop_class=sop_class, sop_instance=sop_instance)
             claim = visit.claim
             self._incoming = visits.intake.begin(

@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag
 
+from inference.errors import quoted
 from inference.imaging.errors import MissingAttribute, NotDicom
 from node.domain.characters import encodings
 from node.domain.header import Header, Value
@@ -251,7 +252,7 @@ def _uid(header: dict[str, tuple[Value, ...]], keyword: str, otherwise: Callable
         raise MissingAttribute(f"{keyword} is absent")
     # leading zeros break PS3.5 9.1 but old devices write them, and nothing here minds
     if len(uid) > 64 or not _OF_UIDS.issuperset(uid) or len(values) > 1:
-        raise MissingAttribute(f"{keyword} is no UID: {uid[:64]!a}")
+        raise MissingAttribute(f"{keyword} is no UID: {quoted(uid)}")
     return uid
 
 

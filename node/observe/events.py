@@ -1,6 +1,7 @@
 """Events: one JSON line each on stderr, without patient data unless the configuration asks for it."""
 
 import logging
+import re
 import sys
 import traceback
 import warnings
@@ -11,6 +12,9 @@ import structlog
 from structlog.typing import EventDict
 
 _heard: dict[str, Callable[[str, Mapping[str, Any]], None]] = {}
+
+
+_QUOTED = re.compile("«[^»]*(?:»|$)")  # what `inference.errors.quoted` puts around values of data sets
 
 
 def start_events(process: str, level: int = logging.INFO) -> None:
@@ -25,6 +29,7 @@ def start_events(process: str, level: int = logging.INFO) -> None:
     structlog.configure(
         processors=[
             name_process,
+            _without_patients,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
@@ -33,6 +38,32 @@ def start_events(process: str, level: int = logging.INFO) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
     )
+
+
+def tell_patients() -> None:
+    """From now on this process's events quote values of data sets, patients' data among them."""
+    _without_patients.quotes = True
+
+
+class _WithoutPatients:
+    """Leaves out what messages quote of data sets: «…»."""
+
+    def __init__(self) -> None:
+        self.quotes = False
+
+    def __call__(self, _logger: object, _method: str, fields: EventDict) -> EventDict:
+        return fields if self.quotes else {name: _unquoted(value) for name, value in fields.items()}
+
+
+def _unquoted(value: Any) -> Any:
+    if isinstance(value, str):
+        return _QUOTED.sub("«…»", value) if "«" in value else value
+    if isinstance(value, dict):
+        return {name: _unquoted(one) for name, one in value.items()}
+    return [_unquoted(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+_without_patients = _WithoutPatients()
 
 
 def event(name: str, **fields: Any) -> None:

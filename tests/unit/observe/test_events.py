@@ -25,3 +25,26 @@ event("job.claimed", job=1)
     done = subprocess.run([sys.executable, "-c", reads], capture_output=True, text=True, check=True)
     assert done.stdout == "Doe^Jane\n"
     assert [json.loads(line)["event"] for line in done.stderr.splitlines()] == ["job.claimed"]
+
+
+_TELLS = """
+from inference.errors import quoted
+from node.observe.events import event, start_events, tell_patients
+start_events("work")
+event("before", reason=f"PixelSpacing is {quoted(chr(187) + 'Doe^Jane')}, not 2 numbers", parts=["", {"one": quoted("O'Doe")}], n=1)
+event("cut", reason=f"StudyInstanceUID is {quoted('Doe^Jane')}"[:25])
+tell_patients()
+event("after", reason=quoted("Doe^Jane"))
+"""
+
+
+def test_what_a_message_quotes_of_a_data_set_is_left_out_unless_asked_for() -> None:
+    """A name where a number belongs is in the error, for whoever mends the job, and not in the log: however deep it lies, whatever
+    it holds, also where the message was cut off."""
+    done = subprocess.run([sys.executable, "-c", _TELLS], capture_output=True, text=True, check=True)
+    before, cut, after = (json.loads(line) for line in done.stderr.splitlines())
+    assert before["reason"] == "PixelSpacing is «…», not 2 numbers"
+    assert before["parts"] == ["", {"one": "«…»"}]
+    assert before["n"] == 1
+    assert cut["reason"] == "StudyInstanceUID is «…»"
+    assert after["reason"] == "«Doe^Jane»"

@@ -95,7 +95,7 @@ def test_no_label_may_hold_a_patients_data_or_grow_without_bound() -> None:
             "model",
             "digest",
         ),
-        *("sink", "stage", "bell", "process", "version", "python", "config", "subject", "kind", "name", "folder", "form"),
+        *("sink", "stage", "bell", "process", "version", "python", "config", "subject", "kind", "name", "folder", "form", "file", "use"),
     }
 
 
