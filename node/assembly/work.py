@@ -7,15 +7,20 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from inference.applications.port import Application
+from inference.imaging.ahead import decode_ahead
+from inference.imaging.remembered import remember_in
 from inference.imaging.subjects import subjects
 from node.assembly import compose
-from node.assembly.hosts import owner_of
+from node.assembly.hosts import make_run_folder, owner_of
 from node.assembly.stages import Beat, Ringing, Swept
+from node.blobs.port import Blobs
+from node.flow.ahead import Ahead
 from node.flow.clock import Clock, Tick, turn
 from node.flow.engines import Engines
 from node.flow.infer import Analyst
 from node.flow.measured import measured
 from node.flow.runner import Runner
+from node.journal.port import Journal
 from node.results.encode import encode
 from node.settings.config import Config
 
@@ -51,10 +56,24 @@ def work(config: Config, stop: threading.Event, *, ready: Callable[..., None]) -
         beat = Beat(journal, f"work {owner_of(config, os.getpid())}", journal.now)
         beat.step()
         clock = Clock([Tick(stage=beat, every=_BEAT_EVERY), Tick(stage=Swept(blobs), every=_SWEEP_COPIES_EVERY)])
+        ahead = _ahead(config, journal, blobs)
         with contextlib.closing(compose.bell(config, "work")) as bell, contextlib.closing(compose.bell(config, "flow")) as flow:
+
+            def wait(timeout_s: float) -> None:
+                bell.wait(timeout_s if ahead is None or ahead.idle else 0.0)
+
             clock.start()
             ready()
             try:
-                turn([Ringing(runner, flow)], bell.wait, stop)
+                turn([Ringing(runner, flow), *([] if ahead is None else [ahead])], wait, stop)
             finally:
                 clock.stop()
+
+
+def _ahead(config: Config, journal: Journal, blobs: Blobs) -> Ahead | None:
+    """What decodes while studies come in; None where the configuration gives it no room."""
+    if not config.node.ahead_bytes:
+        return None
+    folder = make_run_folder(config) / "ahead"
+    memory = remember_in(folder, most_bytes=config.node.ahead_bytes, min_free_bytes=2 * config.store.min_free_bytes)
+    return Ahead(journal, blobs, config.routes, journal.now, lambda path: decode_ahead(path, memory))

@@ -106,12 +106,13 @@ class Instances(Database):
         with self._reading() as connection:
             return set(connection.execute(select(made).where(made.in_(list(sop_instance_uids)))).scalars())
 
-    def arrival_instances(self, arrival: int) -> list[Instance]:
-        """The manifest of an arrival, purged instances included."""
+    def arrival_instances(self, arrival: int, *, after: int = 0) -> list[Instance]:
+        """See the port."""
         member = schema.arrival_instance.c
         with self._reading() as connection:
             joined = select(schema.instance).join(schema.arrival_instance, member.instance_id == _instance.id)
-            return read_instances(connection, joined.where(member.arrival_id == arrival).order_by(_instance.id))
+            wanted = joined.where(member.arrival_id == arrival, member.instance_id > after)
+            return read_instances(connection, wanted.order_by(_instance.id))
 
     def study_instances(self, study_instance_uid: str) -> list[Instance]:
         """See the port."""

@@ -413,6 +413,10 @@ class Journal(CommitmentJournal, Protocol):
 
     def swept(self, tombstones: Iterable[int]) -> None: ...
 
+    def bytes_gone(self, blobs: Collection[str], now: datetime) -> None:
+        """Say of these blobs that their bytes are not there any more, as retention would have."""
+        ...
+
     def kept_blobs(self, blobs: Collection[str]) -> Mapping[str, bool]:
         """Of those that a row names: whether their bytes are still wanted (False: they were purged)."""
         ...

@@ -127,6 +127,7 @@ class Node:
     dimse_timeout: timedelta = timedelta(seconds=60)
     idle_timeout: timedelta = timedelta(seconds=60)
     workers: int = 1
+    ahead_bytes: int = 2 * 2**30
     patient_data_in_logs: bool = False
     metrics_host: str | None = None
     metrics_port: int = 0

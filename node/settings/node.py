@@ -7,7 +7,7 @@ from ruamel.yaml.nodes import Node as YamlNode
 from node.settings.blocks import Block, Key, Nodes, Values
 from node.settings.config import Node, Receiver
 from node.settings.errors import BadValue
-from node.settings.kinds import ADDRESS, AE_TITLE, DURATION, SWITCH, Address, Choice, Schema, Several, whole
+from node.settings.kinds import ADDRESS, AE_TITLE, DURATION, SIZE, SWITCH, Address, Choice, Schema, Several, whole
 from node.settings.security import TlsListener
 from node.settings.source import Here, scalar_text
 from node.settings.tls import LISTENER
@@ -27,6 +27,7 @@ def _node(
     dimse_timeout: timedelta,
     idle_timeout: timedelta,
     workers: int,
+    decode_ahead: int,
     patient_data_in_logs: bool,
     metrics: Address | None,
 ) -> Node:
@@ -45,6 +46,7 @@ def _node(
         dimse_timeout=dimse_timeout,
         idle_timeout=idle_timeout,
         workers=workers,
+        ahead_bytes=decode_ahead,
         patient_data_in_logs=patient_data_in_logs,
         metrics_host=None if metrics is None else metrics.host,
         metrics_port=0 if metrics is None else metrics.port,
@@ -116,6 +118,13 @@ NODE = Block(
         Key(name="dimse_timeout", kind=DURATION, default="60s", says="How long a DIMSE message may take to arrive or to be answered."),
         Key(name="idle_timeout", kind=DURATION, default="60s", says="How long an association may be silent before it is aborted."),
         Key(name="workers", kind=whole(1, 64), default="1", says="Processes that infer and encode. Each holds the models it used last."),
+        Key(
+            name="decode_ahead",
+            kind=SIZE,
+            default="2GiB",
+            says="How much disk idle workers may fill with decoded pixels of compressed studies that are still coming in, so that a study "
+            "that is complete is analysed at once; `0B` for none.",
+        ),
         Key(
             name="patient_data_in_logs",
             kind=SWITCH,

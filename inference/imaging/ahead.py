@@ -1,0 +1,43 @@
+"""Decoding the frames of a file before anybody asks for them, so that a study that is complete only has to be put together."""
+
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from inference.errors import InputError
+from inference.imaging.header import read_instance
+from inference.imaging.remembered import Remembered
+from inference.imaging.stored import StoredFrames
+
+
+def decode_ahead(path: Path, memory: Remembered) -> Iterator[bool]:
+    """Decode the compressed frames of a Part 10 file into `memory`, one a turn: whether it was new work.
+
+    It ends where the memory has no more room. A file that cannot be read or decoded, and one whose pixels are not compressed, gives
+    nothing: who analyses it is told the reason. One that a process died over is left to a job, whose attempts are counted.
+    """
+    name = hashlib.sha256(str(path).encode()).hexdigest()
+    if not memory.begin(name):
+        return
+    with contextlib.suppress(InputError, OSError):
+        yield from _frames(path, memory)
+    memory.end(name)
+
+
+def _frames(path: Path, memory: Remembered) -> Iterator[bool]:
+    instance = read_instance(path)
+    if not instance.pixels.transfer_syntax.is_encapsulated:
+        return
+    frames = StoredFrames(instance)
+    colour = instance.pixels.samples > 1
+    for frame in range(instance.pixels.frames):
+        key = frames.key(frame, raw=not colour)
+        if memory.has(key):
+            yield False
+            continue
+        # before the work: decoding what cannot be kept helps nobody
+        if not memory.room_for(2 * instance.pixels.frame_bytes):
+            return
+        memory.keep(key, frames.decoded(frame, raw=not colour))
+        yield True

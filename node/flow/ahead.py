@@ -1,0 +1,137 @@
+"""Ahead: while a study is still coming in, what will have to be decoded is decoded, so that its completion starts inference.
+
+Nothing depends on it: what was not decoded ahead is decoded when a job reads it.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from node.blobs.port import Blobs
+from node.domain.arrival import Arrival
+from node.domain.errors import JournalError
+from node.domain.instance import Instance, Standing
+from node.domain.route import Route
+from node.domain.state import ArrivalState
+from node.flow.port import Clock
+from node.flow.routing import SeriesView, decide
+from node.journal.port import Journal
+
+_SLICE_S = 0.1
+"""How long a step works: a job that becomes due waits no longer."""
+_LOOK_EVERY_S = 1.0
+_PLAIN = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"})
+"""Transfer syntaxes whose pixels need no decoding (PS3.5 A.1 to A.3, A.5)."""
+_OPEN_MOST = 50
+"""Arrivals that are looked at, the newest: what has been open for long waits for something else."""
+
+
+@dataclass(slots=True)
+class _Open:
+    """An arrival under way: up to which row it was looked at, which of its series a route would take, and what is left to decode."""
+
+    last: int = 0
+    taken: dict[str, bool] = field(default_factory=dict)
+    waiting: deque[str] = field(default_factory=deque)
+
+
+class Ahead:
+    """The stage of the work process that decodes compressed instances of open arrivals which a route would take, as far as the header of
+    the first instance of their series tells.
+
+    Parameters
+    ----------
+    decode
+        Decodes the frames of one file, one a turn.
+    seconds
+        A clock that only goes forward.
+    """
+
+    name = "ahead"
+
+    def __init__(
+        self,
+        journal: Journal,
+        blobs: Blobs,
+        routes: Sequence[Route],
+        clock: Clock,
+        decode: Callable[[Path], Iterator[bool]],
+        *,
+        seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._journal = journal
+        self._blobs = blobs
+        self._routes = routes
+        self._clock = clock
+        self._decode = decode
+        self._seconds = seconds
+        self._open: dict[int, _Open] = {}
+        self._looked_at = float("-inf")
+        self._under_way: Iterator[bool] | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing left to decode of what was found."""
+        return self._under_way is None and not any(one.waiting for one in self._open.values())
+
+    def step(self) -> int:
+        """Decode for a tenth of a second; never counts as work, so that jobs have their turn in between."""
+        began = self._seconds()
+        try:
+            if began - self._looked_at >= _LOOK_EVERY_S:
+                self._looked_at = began
+                self._look()
+            while self._seconds() - began < _SLICE_S and self._turn():
+                pass
+        except JournalError:
+            self._open.clear()  # found anew once the journal and the blobs answer again
+            raise
+        return 0
+
+    def _turn(self) -> bool:
+        """One frame; False when there is none."""
+        if self._under_way is None:
+            path = self._next()
+            if path is None:
+                return False
+            self._under_way = self._decode(path)
+        if next(self._under_way, None) is None:
+            self._under_way = None
+        return True
+
+    def _look(self) -> None:
+        """Find what came since the last look."""
+        arrivals = self._journal.arrivals(states=(ArrivalState.RECEIVED,), limit=_OPEN_MOST, newest=True)
+        self._open = {arrival.id: self._open.get(arrival.id) or _Open() for arrival in arrivals}
+        for arrival in arrivals:
+            known = self._open[arrival.id]
+            for instance in self._journal.arrival_instances(arrival.id, after=known.last):
+                known.last = max(known.last, instance.id)
+                if self._wanted(arrival, known, instance):
+                    known.waiting.append(instance.blob)
+
+    def _wanted(self, arrival: Arrival, known: _Open, instance: Instance) -> bool:
+        if instance.standing is not Standing.CURRENT or instance.transfer_syntax_uid in _PLAIN:
+            return False
+        series = instance.series_instance_uid
+        if series not in known.taken:
+            view = SeriesView(series_instance_uid=series, header=instance.header, instances=1)
+            called, calling = instance.called_ae, instance.calling_ae
+            decisions = decide(self._routes, [view], peer=arrival.peer, calling=calling, called=called, now=self._clock())
+            known.taken[series] = any(all(tried.held or _counts(tried.key) for tried in decision.tried) for decision in decisions)
+        return known.taken[series]
+
+    def _next(self) -> Path | None:
+        for known in self._open.values():
+            while known.waiting:
+                path = self._blobs.path(known.waiting.popleft())
+                if path.is_file():
+                    return path
+        return None
+
+
+def _counts(key: str) -> bool:
+    """Whether a condition speaks of how many there are, which nobody knows before the end."""
+    return key.startswith("NumberOf")
