@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 
+from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 from pynetdicom.pdu import P_DATA_TF
 
-_C_STORE_RSP = 0x8001
+_C_STORE_RQ, _C_STORE_RSP = 0x0001, 0x8001
 _COMMAND = 0x01  # bit 0 of the message control header: a command, not a data set (PS3.8 E.2)
 
 
@@ -20,7 +21,21 @@ class Answer:
 
 
 def answers(sent: bytes) -> Iterator[Answer]:
-    """The C-STORE responses in what was given to one send; a command set of a response fits one PDV."""
+    """The C-STORE responses in what was given to one send."""
+    for command in _commands(sent):
+        if command.get("CommandField") == _C_STORE_RSP:
+            yield Answer(str(command.get("AffectedSOPInstanceUID", "")), int(command.Status))
+
+
+def requests(sent: bytes) -> Iterator[str]:
+    """The SOP Instance UIDs of the C-STORE requests in it."""
+    for command in _commands(sent):
+        if command.get("CommandField") == _C_STORE_RQ:
+            yield str(command.get("AffectedSOPInstanceUID", ""))
+
+
+def _commands(sent: bytes) -> Iterator[Dataset]:
+    """The command sets in it; that of a C-STORE fits one PDV."""
     while len(sent) >= 6 and sent[0] == 0x04:
         length = 6 + int.from_bytes(sent[2:6], "big")
         if len(sent) < length:
@@ -30,8 +45,5 @@ def answers(sent: bytes) -> Iterator[Answer]:
         sent = sent[length:]
         for item in pdu.presentation_data_value_items:
             value = item.presentation_data_value
-            if not value[0] & _COMMAND:
-                continue
-            command = read_dataset(BytesIO(value[1:]), is_implicit_VR=True, is_little_endian=True)
-            if command.get("CommandField") == _C_STORE_RSP:
-                yield Answer(str(command.get("AffectedSOPInstanceUID", "")), int(command.Status))
+            if value[0] & _COMMAND:
+                yield read_dataset(BytesIO(value[1:]), is_implicit_VR=True, is_little_endian=True)

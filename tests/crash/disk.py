@@ -87,6 +87,14 @@ class Victim(IntEnum):
     FAMILY = 2  # every process at once
 
 
+class Lie(IntFlag):
+    """A broken receiver, to prove that it is found: flushes that it leaves out, or makes after it has answered."""
+
+    NO_FSYNC = 2
+    NO_FDATASYNC = 4
+    LATE = 8
+
+
 class _Control(ctypes.Structure):
     """`struct control` of disk.c."""
 
@@ -102,6 +110,8 @@ class _Control(ctypes.Structure):
         ("fired", ctypes.c_uint64),
         ("clock_ns", ctypes.c_int64),
         ("free_bytes", ctypes.c_int64),
+        ("lies", ctypes.c_uint32),
+        ("spare", ctypes.c_uint32),
         ("path", ctypes.c_char * 128),
         ("process", ctypes.c_char * 64),
     )
@@ -187,6 +197,10 @@ class Disk:
     def set_free(self, free_bytes: int | None) -> None:
         """What the file system says is free; None: the truth."""
         self._control.free_bytes = -1 if free_bytes is None else free_bytes
+
+    def break_receiver(self, lie: Lie) -> None:
+        """From now on the receiver's flushes lie."""
+        self._control.lies = int(lie)
 
     def turn_clock(self, ahead_s: float) -> None:
         """The real-time clock of every process jumps to `ahead_s` seconds ahead of the truth."""

@@ -177,8 +177,13 @@ class House:
     def up(self) -> None:
         """Start the node again if its supervisor is dead."""
         if not self.node.running:
-            self.node.kill()
+            self.kill()
             self.node.start()
+
+    def kill(self) -> None:
+        """SIGKILL whatever of the node lives."""
+        if self.node.begun:
+            self.node.kill()
 
     def process(self, stage: str) -> psutil.Process | None:
         """A process of the family that does `stage` now; "supervisor" is the parent of all."""
@@ -233,13 +238,23 @@ class House:
                 found[identity[0]][identity[1]].append(path)
         return found
 
+    def uid_of(self, path: Path) -> str:
+        """The SOP Instance UID of a file of the archive."""
+        identity = _identity(path)
+        return "" if identity is None else identity[1]
+
+    def forget_results(self) -> None:
+        """The archive is about to be another one."""
+        self._judged.clear()
+        _known.clear()
+
     def audit(self) -> "Count":
         """Count over all studies so far; the node is stopped for it, swept, and started again."""
         # what came last may still be under way
         for study in self.studies.values():
             if not study.unacknowledged:
                 self.until_done(study)
-        self.node.kill()
+        self.kill()
         swept = self._sweep()
         self.node.start()
         if swept:
@@ -247,7 +262,7 @@ class House:
         for study in self.studies.values():
             if not study.unacknowledged:
                 self.until_done(study)
-        self.node.kill()
+        self.kill()
         # what these last processes had half written is swept by whoever opens the store next
         self._sweep()
         try:

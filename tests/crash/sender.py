@@ -71,7 +71,12 @@ def content_of_bytes(raw: bytes) -> bytes:
 
 def digest_of(path: Path) -> str:
     """SHA-256 of the data set."""
-    return hashlib.sha256(content_of(path)).hexdigest()
+    return digest_of_bytes(path.read_bytes())
+
+
+def digest_of_bytes(raw: bytes) -> str:
+    """The same of a file's bytes."""
+    return hashlib.sha256(content_of_bytes(raw)).hexdigest()
 
 
 def send(study: Study, port: int, uids: Sequence[str], *, called: str = "HILUM") -> None:

@@ -89,7 +89,7 @@ class Node:
     """`hilum serve` as a context manager; `kill` and `start` in between are a crash and a restart.
 
     `log` holds its events (stderr). Leaving drains it with SIGTERM and asserts that it exits 0. With `stages` it is a part of a node;
-    `environment` is what its processes find besides the tests' own.
+    `environment` is what its processes find besides the tests' own; `under` is the beginning of a command that runs it (strace).
     """
 
     def __init__(
@@ -99,6 +99,7 @@ class Node:
         *,
         stages: str | None = None,
         environment: Mapping[str, str] | None = None,
+        under: Sequence[object] = (),
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
@@ -111,6 +112,7 @@ class Node:
         self.metrics_port: int | None = None
         self._stages = [] if stages is None else ["--stages", stages]
         self._environment = environment
+        self._under = under
         self._starts = 0
         self._program: Program | None = None
 
@@ -118,7 +120,7 @@ class Node:
         """Start it and wait until it says that it accepts associations."""
         self._starts += 1
         printed = self.folder / f"stdout-{self._starts}.jsonl"
-        command = [_HILUM, "serve", "--config", self.config, *self._stages]
+        command = [*self._under, _HILUM, "serve", "--config", self.config, *self._stages]
         program = Program(command, self.log, stdout=printed, environment=self._environment)
         self._program = program
         ready: dict[str, Any] = {}
@@ -155,6 +157,11 @@ class Node:
         """Its supervisor."""
         assert self._program is not None, "it runs"
         return self._program.process.pid
+
+    @property
+    def begun(self) -> bool:
+        """Whether it was started and neither stopped nor killed here since; it may have died by itself."""
+        return self._program is not None
 
     @property
     def running(self) -> bool:
