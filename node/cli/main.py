@@ -49,6 +49,13 @@ def build() -> App:
         ("pause", "node.cli.pause:pause", "Hold back a route, a sink or an engine while intake goes on.", _MEND),
         ("resume", "node.cli.pause:resume", "Let a paused route, sink or engine go on.", _MEND),
         (
+            "backup",
+            "node.cli.backup:backup",
+            "Back up the store of a running node: journal, images, results, what waits in the spool, and the configuration.",
+            _MEND,
+        ),
+        ("restore", "node.cli.restore:restore", "Restore a backup to where the configuration's `store:` says, which must be empty.", _MEND),
+        (
             "doctor",
             "node.cli.doctor:doctor",
             "Look at disk, journal, node, peers, sinks, engines and models; say what is wrong and what to do.",

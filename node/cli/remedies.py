@@ -6,7 +6,14 @@ from pkgutil import walk_packages
 
 from inference.errors import HilumError
 
-_ELSEWHERE = ("inference.findings_file", "node.assembly.family", "node.cli.demo", "node.cli.demo_engine", "node.cli.demo_input")
+_ELSEWHERE = (
+    "inference.findings_file",
+    "node.assembly.backup_errors",
+    "node.assembly.family",
+    "node.cli.demo",
+    "node.cli.demo_engine",
+    "node.cli.demo_input",
+)
 """Modules that are not called `errors` and define one; a test searches the source for others."""
 
 

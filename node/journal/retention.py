@@ -129,6 +129,21 @@ class Retained(Database):
         with self._writing() as connection:
             connection.execute(delete(schema.tombstone).where(schema.tombstone.c.id.in_(list(tombstones))))
 
+    @rerun
+    def bytes_gone(self, blobs: Collection[str], now: datetime) -> None:
+        """See the port."""
+        wanted = list(blobs)
+        made = schema.result_object.c
+        with self._writing() as connection:
+            for row in connection.execute(select(_instance.id, _instance.standing, _instance.blob).where(_instance.blob.in_(wanted))).all():
+                if row.standing != Standing.PURGED:
+                    values = {"standing": Standing.PURGED.value, "standing_kept": row.standing}
+                    connection.execute(update(schema.instance).where(_instance.id == row.id).values(**values))
+                    note(connection, "instance", row.id, "instance.purged", row.blob, now)
+            kept = (made.blob.in_(wanted), made.purged_at.is_(None))
+            connection.execute(update(schema.result_object).where(*kept).values(purged_at=micros(now)))
+            connection.execute(update(schema.job).where(_job.findings_blob.in_(wanted)).values(findings_blob=None))
+
     def kept_blobs(self, blobs: Collection[str]) -> dict[str, bool]:
         """See the port."""
         with self._reading() as connection:

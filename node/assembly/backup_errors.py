@@ -1,0 +1,35 @@
+"""What may go wrong with backups and restores."""
+
+from node.domain.errors import ConfigError, JournalError
+
+
+class NoBackup(JournalError):
+    """A backup cannot be made: the target cannot be written, or a program for it is not installed."""
+
+    code = "HLM-7056"
+    remedy = "Mend what the message names and call it again: what was copied already is not copied twice. Earlier backups are untouched."
+    retry = False
+
+
+class BackupDamaged(JournalError):
+    """A backup is not what was written: a file is missing, or its checksum is another one. Nothing was restored."""
+
+    code = "HLM-7057"
+    remedy = "Take an earlier backup of the same folder, or another copy of this one; `hilum restore BACKUP --check` tells which are whole."
+    retry = False
+
+
+class NotEmpty(ConfigError):
+    """The place to restore to holds something: a restore never overwrites."""
+
+    code = "HLM-2098"
+    remedy = "Point `store:` of the configuration to an empty place (or move the old store away), and restore again."
+
+
+class NotThisJournal(ConfigError):
+    """The backup is of a journal of another kind than the configuration names."""
+
+    code = "HLM-2099"
+    remedy = (
+        "A journal in a file is restored to a file, one on PostgreSQL to an empty database on PostgreSQL: correct `store: {journal: …}`."
+    )

@@ -1,0 +1,134 @@
+"""Restoring a backup onto an empty place, in an order that leaves no journal behind before everything that it names is there."""
+
+import contextlib
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from node.assembly import compose
+from node.assembly.backup_errors import BackupDamaged, NotEmpty, NotThisJournal
+from node.assembly.journal_copy import refuse_if_there, restore_journal
+from node.assembly.manifest import BLOBS, JOURNAL_DUMP, JOURNAL_FILE, MARKS, SPOOL, Manifest, damage, read
+from node.assembly.roles import ALL, lock
+from node.domain.state import DeliveryState, JobState
+from node.settings.config import Config
+
+_UNDER_WAY = "restoring"
+_MOST = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """What was restored, and what the node will go on with: `jobs` and `deliveries` by state, of those that are not done."""
+
+    manifest: Manifest
+    files: int
+    spooled: int
+    jobs: dict[str, int]
+    deliveries: dict[str, int]
+
+
+def check(backup: Path) -> Manifest:
+    """Read every byte of a backup.
+
+    Raises
+    ------
+    BackupDamaged
+        Something in it is not as it was written.
+    """
+    manifest = read(backup)
+    found = damage(backup, manifest)
+    if found:
+        more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+        raise BackupDamaged(f"{backup}: {found[0]}{more}")
+    return manifest
+
+
+def restore(config: Config, backup: Path) -> Restored:
+    """Bring a backup to where `store:` of the configuration says. A call that was killed is finished by another one.
+
+    Raises
+    ------
+    BackupDamaged
+        It is not whole; nothing was touched.
+    NotEmpty, NotThisJournal
+        The place holds something, or the journal is of another kind.
+    """
+    manifest = check(backup)
+    kind = "sqlite" if config.store.journal.startswith("sqlite:") else "postgresql"
+    if manifest.journal != kind:
+        raise NotThisJournal(f"the backup is of a journal on {manifest.journal}, the configuration names one on {kind}")
+    store, spool = config.store.blobs, config.store.spool or config.store.blobs
+    with contextlib.ExitStack() as held:
+        for file in lock(config, ALL):  # no node serves the place meanwhile
+            held.callback(file.close)
+        refuse_if_there(config.store.journal)
+        mark = spool / _UNDER_WAY
+        _refuse_unless_empty({store, spool}, mark, backup)
+        files = 0
+        for name in manifest.files:
+            target = _target(name, store, spool)
+            if target is not None:
+                _copy(backup / name, target)
+                files += 1
+        for name in _marks(backup, manifest):
+            path = store.joinpath(*PurePosixPath(name).parts)
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            path.touch(mode=0o600)
+        os.sync()
+        restore_journal(config.store.journal, backup / (JOURNAL_FILE if kind == "sqlite" else JOURNAL_DUMP))
+        told = _tidy(config, manifest, files)
+        mark.unlink()
+        os.sync()
+    return told
+
+
+def _target(name: str, store: Path, spool: Path) -> Path | None:
+    """Where a file of a backup belongs; None for what is no file of the store."""
+    first, _, rest = name.partition("/")
+    parts = PurePosixPath(rest).parts
+    if ".." in parts or rest.startswith("/"):
+        raise BackupDamaged(f"{name!r} leads out of the backup")
+    return {BLOBS: store, SPOOL: spool}[first].joinpath(*parts) if first in (BLOBS, SPOOL) else None
+
+
+def _refuse_unless_empty(folders: set[Path], mark: Path, backup: Path) -> None:
+    """A folder that holds files is somebody's, unless a restore of this very backup began to fill it."""
+    if mark.exists() and mark.read_text(encoding="utf-8") == str(backup.resolve()):
+        return
+    for folder in folders:
+        found = next((path for path in folder.rglob("*") if path.is_file()), None) if folder.exists() else None
+        if found is not None:
+            raise NotEmpty(f"{folder} is not empty: {found.relative_to(folder)} is there")
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    mark.write_text(str(backup.resolve()), encoding="utf-8")
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    shutil.copyfile(source, target)  # never a link: what the node does to its files must not reach the backup
+    target.chmod(0o600)
+    status = source.stat()
+    os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))  # when an entry of the spool was received
+
+
+def _marks(backup: Path, manifest: Manifest) -> Iterator[str]:
+    if MARKS in manifest.files:
+        yield from (backup / MARKS).read_text(encoding="ascii").splitlines()
+
+
+def _tidy(config: Config, manifest: Manifest, files: int) -> Restored:
+    """Bring the journal to the present schema, let go of the leases of processes that are gone, and enter what retention had deleted."""
+    with contextlib.closing(compose.open_journal(config)) as journal:
+        now = journal.now()
+        journal.release("", now)
+        journal.bytes_gone(manifest.absent, now)
+        ended = (JobState.DONE, JobState.SUPERSEDED, JobState.CANCELLED)
+        jobs = Counter(job.state.value for job in journal.jobs(states=[one for one in JobState if one not in ended], limit=_MOST))
+        waiting = (DeliveryState.WAITING, DeliveryState.DELIVERED, DeliveryState.PARKED)
+        deliveries = Counter(one.state.value for one in journal.deliveries(states=waiting, limit=_MOST))
+    spooled = sum(name.startswith(f"{SPOOL}/inbox/") for name in manifest.files)
+    return Restored(manifest=manifest, files=files, spooled=spooled, jobs=dict(jobs), deliveries=dict(deliveries))

@@ -1,0 +1,72 @@
+"""`hilum restore`: a backup onto an empty place, or a look whether it is whole."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from node.cli.opened import ConfigOption, JsonOption, configuration
+
+if TYPE_CHECKING:
+    from node.assembly.manifest import Manifest
+
+
+def restore(
+    backup: Path,
+    /,
+    *,
+    check: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Restore a backup to where the configuration's `store:` says, which must be empty.
+
+    Every byte is compared with the checksums first. The backup holds the configuration that it was made under, as `hilum.yaml`.
+
+    Parameters
+    ----------
+    backup
+        One folder that `hilum backup` made.
+    check
+        Only say whether the backup is whole.
+    """
+    import logging
+
+    from node.assembly.restore import check as read_through
+    from node.assembly.restore import restore as bring_back
+    from node.cli import screen
+    from node.observe.events import start_events
+
+    start_events("command", logging.WARNING)
+    folder = backup.absolute()
+    if check:
+        manifest = read_through(folder)
+        if as_json:
+            screen.as_json(_of(manifest))
+        else:
+            whole = f"{screen.plural(len(manifest.files), 'file')}, {screen.size(manifest.size)}"
+            screen.say(f"{folder} is whole: {whole}, of {manifest.taken_at[:19]}Z")
+        return 0
+    done = bring_back(configuration(config), folder)
+    if as_json:
+        going = {"files": done.files, "spooled": done.spooled, "jobs": done.jobs, "deliveries": done.deliveries}
+        screen.as_json({**_of(done.manifest), **going})
+        return 0
+    screen.say(f"restored {screen.plural(done.files, 'file')} of {done.manifest.taken_at[:19]}Z (hilum {done.manifest.hilum})")
+    screen.say(f"  {screen.plural(done.spooled, 'instance')} received and not yet in the journal")
+    screen.say(f"  jobs: {_counts(done.jobs)}; deliveries: {_counts(done.deliveries)}")
+    if done.manifest.bucket is not None:
+        screen.say(f"  the blobs are those in {done.manifest.bucket}")
+    screen.say(
+        "What was delivered after the backup goes again under the same UIDs. Next: `hilum doctor`, `hilum models verify`, `hilum serve`."
+    )
+    return 0
+
+
+def _of(manifest: "Manifest") -> dict[str, Any]:
+    told = {"taken_at": manifest.taken_at, "hilum": manifest.hilum, "schema": manifest.schema, "journal": manifest.journal}
+    return {**told, "bucket": manifest.bucket, "bytes": manifest.size, "models": dict(manifest.models)}
+
+
+def _counts(states: dict[str, int]) -> str:
+    return ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "none left to do"
