@@ -25,7 +25,6 @@ from node.dimse.wire.pdu import ASSOCIATE_BYTES
 from node.observe.events import alarm
 
 _LOOK_UP_S = 0.05  # how late a time-out may be noticed, and how long a lost wake-up may last
-_MOST_QUEUED = 16
 _INVALID_PARAMETER = 6  # PS3.8 9.3.8, reason of an abort by the service provider
 
 
@@ -150,23 +149,6 @@ class _Announcing(queue.Queue[Any]):
         self._tell()
 
 
-class _Bounded(queue.Queue[Any]):
-    """What a requestor has queued for the peer: few fragments at a time, so that no object is in memory as a whole, and the time-out
-    for an answer counts from when the last of them left."""
-
-    def __init__(self, dul: "PromptDul") -> None:
-        super().__init__(_MOST_QUEUED)
-        self._dul = dul
-
-    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
-        while True:
-            try:
-                return super().put(item, timeout=_LOOK_UP_S)
-            except queue.Full:
-                if not self._dul.is_alive():
-                    return None  # nobody will take it: the association has ended
-
-
 class PromptDul(DULServiceProvider):  # type: ignore[misc]
     """The upper layer's reactor: it waits on the socket and a bell, where the stock one sleeps and looks again.
 
@@ -210,9 +192,9 @@ class PromptDul(DULServiceProvider):  # type: ignore[misc]
 
 
 class PromptDimse(DIMSEServiceProvider):  # type: ignore[misc]
-    """The DIMSE service provider of a requestor: answers go to whoever waits for them, never to the association's reactor.
+    """A DIMSE service provider that tells the association's reactor of a message never, only when to look around.
 
-    The stock reactor takes any message that it sees first, an awaited answer now and then among them; that one is lost.
+    The stock reactor takes any message that it sees first, one that somebody else waits for among them; that one is lost.
     """
 
     def get_msg(self, block: bool = False) -> Any:
@@ -225,10 +207,8 @@ class PromptDimse(DIMSEServiceProvider):  # type: ignore[misc]
 
 
 def make_prompt(assoc: Association, *, pdu_timeout_s: float, **given: Any) -> PromptSocket:
-    """Give a new association a prompt reactor; the socket for it: `client_socket` accepted, or to connect from `address`."""
+    """Give a new association a prompt reactor; the socket for it, which is accepted as `client_socket`."""
     dul = PromptDul(assoc)
-    if assoc.is_requestor:
-        dul.to_provider_queue = _Bounded(dul)
     assoc.dul = dul
     # the time-outs were set on the reactor that this one replaces
     assoc.acse_timeout = assoc.acse_timeout
