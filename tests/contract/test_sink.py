@@ -10,7 +10,7 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import Comprehensive3DSRStorage, ExplicitVRLittleEndian, RLELossless, SecondaryCaptureImageStorage, SegmentationStorage
 from pynetdicom import AE, evt
-from pynetdicom.sop_class import LabelMapSegmentationStorage, Verification
+from pynetdicom.sop_class import LabelMapSegmentationStorage, StudyRootQueryRetrieveInformationModelFind, Verification
 
 from node.dimse.port import StoreStatus
 from node.dimse.requestor import PeerRequestor
@@ -20,6 +20,7 @@ from node.settings import config as settings
 from node.sinks.dimse import DimseSink, Verdict, verdict
 from node.sinks.folder import FolderSink
 from node.sinks.port import Parcel, Sink
+from tests.lab.acceptor import Conversation, accepting
 
 CLASSES = {"seg": SegmentationStorage, "sr": Comprehensive3DSRStorage, "sc": SecondaryCaptureImageStorage}
 
@@ -315,6 +316,74 @@ def test_an_archive_that_does_not_take_a_sop_class_refuses_it_for_good(tmp_path:
         server.shutdown()
     assert kept == ["1.2.3.5.0"]
     assert [(one.accepted, one.refused, one.not_taken) for one in receipts] == [(True, False, False), (False, True, True)]
+
+
+class _Forgetful:
+    """Scripts of an archive that takes the first object and ends the connection in place of an answer."""
+
+    def __init__(self, *, lists: bool) -> None:
+        self.lists = lists
+        self.stored: list[str] = []
+        self.asked: list[str] = []
+
+    def once(self, one: Conversation) -> None:
+        """The object arrives, and its answer gets lost."""
+        one.associate()
+        stored = one.stored()
+        assert stored is not None, "an object comes"
+        self.stored.append(stored.sop_instance)
+        one.connection.close()
+
+    def then(self) -> int:
+        """The port of the same archive afterwards: it answers, to C-STORE and to C-FIND."""
+
+        def find(event: Any) -> Iterator[tuple[int, Dataset | None]]:
+            self.asked.append(str(event.identifier.SOPInstanceUID))
+            assert event.identifier.StudyInstanceUID == "1.2.3", "the keys of the levels above go along"
+            if self.lists:
+                match = Dataset()
+                match.SOPInstanceUID = event.identifier.SOPInstanceUID
+                yield 0xFF00, match
+
+        def store(event: Any) -> int:
+            self.stored.append(str(event.request.AffectedSOPInstanceUID))
+            return 0x0000
+
+        ae = AE(ae_title="ARCHIVE")
+        ae.add_supported_context(SegmentationStorage, ExplicitVRLittleEndian)
+        ae.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
+        self.server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, store), (evt.EVT_C_FIND, find)])
+        return int(self.server.socket.getsockname()[1])
+
+
+def _asking_sink(port: int, may: frozenset[settings.May]) -> DimseSink:
+    peer = settings.Peer(name="archive", ae_title="ARCHIVE", host="127.0.0.1", port=port, may=may)
+    sink = settings.Sink(name="archive", kind=settings.SinkKind.DIMSE, peer="archive")
+    return DimseSink(sink, PeerRequestor(peer, calling_ae="HILUM"))
+
+
+@pytest.mark.parametrize(("lists", "may", "sent"), [(True, True, 1), (False, True, 2), (True, False, 2)])
+def test_an_answer_that_got_lost_is_asked_for_before_the_object_is_sent_again(tmp_path: Path, *, lists: bool, may: bool, sent: int) -> None:
+    """The first attempt is neither accepted nor refused. The second asks, where that is allowed: an archive that lists the object has it,
+    and is not sent it twice; one that does not list it, or may not be asked, is sent it again."""
+    archive = _Forgetful(lists=lists)
+    parcel = parcels(tmp_path, "seg")
+    with accepting(archive.once) as acceptor:
+        sink = _asking_sink(acceptor.port, frozenset({settings.May.FIND}) if may else frozenset())
+        (first,) = sink.send(parcel)
+        assert (first.accepted, first.refused, first.status) == (False, False, None)
+    # the archive is back, where it was: another port here
+    later = _asking_sink(archive.then(), frozenset({settings.May.FIND}) if may else frozenset())
+    later._unsure = sink._unsure
+    try:
+        (second,) = later.send(parcel)
+        assert (second.accepted, second.refused) == (True, False)
+        assert [one.accepted for one in later.send(parcel)] == [True], "what is known to be there is nothing to ask about"
+    finally:
+        archive.server.shutdown()
+    assert archive.stored[:sent] == ["1.2.3.5.0"] * sent
+    assert len(archive.stored) == sent + 1, "the third attempt sends again what it is given"
+    assert archive.asked == (["1.2.3.5.0"] if may else [])
 
 
 # ---- folder

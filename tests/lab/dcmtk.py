@@ -4,7 +4,7 @@ Every program is called by its absolute path: pynetdicom installs programs of th
 """
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +15,7 @@ from tests.lab.needs import program
 from tests.lab.program import Program, wait_until
 
 # DCMTK leaves Nagle's algorithm on unless this is in the environment of both sides
+_START_S = 60.0
 _ENVIRONMENT = {"TCP_NODELAY": "1", "PATH": "/usr/bin:/bin"}
 
 
@@ -64,14 +65,24 @@ def dcmdump(path: Path, *keywords: str) -> str:
 class StoreScp:
     """`storescp`: a receiver that keeps every instance under its SOP Instance UID in `folder`; a context manager.
 
-    `accepts` are the options that say which transfer syntaxes it takes: all that it knows, of the SOP classes that it knows.
+    `accepts` are the options that say which transfer syntaxes it takes: all that it knows, of the SOP classes that it knows. `answers` says
+    of its port whether it answers, where echoscu cannot ask (TLS).
     """
 
-    def __init__(self, folder: Path, *, aet: str = "ARCHIVE", accepts: Sequence[str] = ("+xa",), options: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        aet: str = "ARCHIVE",
+        accepts: Sequence[str] = ("+xa",),
+        options: Sequence[str] = (),
+        answers: Callable[[int], bool] | None = None,
+    ) -> None:
         self.folder = folder
         self.aet = aet
         self.port = free_port()
         self._options = (*accepts, *options)
+        self._answers = answers or (lambda port: echoscu(port, called=aet).code == 0)
         self._program: Program | None = None
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -79,7 +90,7 @@ class StoreScp:
         """Start it and wait until it answers a C-ECHO."""
         command = [program("storescp", "dcmtk"), "-v", "-aet", self.aet, "-od", self.folder, *self._options, str(self.port)]
         self._program = Program(command, self.folder.with_suffix(".log"), environment=_ENVIRONMENT)
-        wait_until(lambda: echoscu(self.port, called=self.aet).code == 0, 10, "storescp answers")
+        wait_until(lambda: self._answers(self.port), _START_S, "storescp answers")
 
     def stop(self) -> None:
         """Stop it; what it received stays."""
@@ -119,7 +130,7 @@ class DcmQrScp:
         """Start it and wait until it answers a C-ECHO."""
         command = [program("dcmqrscp", "dcmtk"), "-v", "-c", self.folder / "dcmqrscp.cfg"]
         self._program = Program(command, self.folder / "dcmqrscp.log", environment=_ENVIRONMENT)
-        wait_until(lambda: echoscu(self.port, called=self.aet).code == 0, 10, "dcmqrscp answers")
+        wait_until(lambda: echoscu(self.port, called=self.aet).code == 0, _START_S, "dcmqrscp answers")
 
     def stop(self) -> None:
         """Stop it; its storage stays."""
