@@ -64,7 +64,7 @@ def _listening(folder: Path, *, node: Node, peers: tuple[Peer, ...], min_free_by
     with capture_logs() as events:
         listener.start()
         try:
-            yield Listening(port=listener.port, listener=listener, inbox=inbox, folder=folder, events=events)
+            yield Listening(port=listener.ports.get("port", 0), listener=listener, inbox=inbox, folder=folder, events=events)
         finally:
             listener.stop(5)
 
