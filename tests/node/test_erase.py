@@ -42,14 +42,12 @@ def _traces(files: list[Path]) -> set[bytes]:
     return words
 
 
-def _copies(folder: Path, patient: str, **more: str) -> list[Path]:
-    """A block whose headers name the patient throughout."""
-    files = _block(folder, patient=patient)
+def _copies(folder: Path, patient: str, *, slices: int = 12) -> list[Path]:
+    """A block whose headers name the patient; another number of slices is another study."""
+    files = _block(folder, patient=patient, slices=slices)
     for path in files:
         dataset = dcmread(path)
         dataset.PatientName = f"{patient}^TELLTALE"
-        for keyword, value in more.items():
-            setattr(dataset, keyword, value)
         dataset.save_as(path)
     return files
 
@@ -91,7 +89,7 @@ def test_no_byte_is_left_of_an_erased_patient(tmp_path: Path) -> None:
         wait_until(lambda: sum(one["instances"] for one in dropped()) == 12, _PATIENCE_S, "the second try is dropped")
         assert _telling(tmp_path, traces) == {}
         assert len(node.studies()) == 1
-        _send(node, _copies(tmp_path / "c", "GONE-PATIENT-7"))
+        _send(node, _copies(tmp_path / "c", "GONE-PATIENT-7", slices=13))
         _done(node, 2)
         assert {path.name for path in (tmp_path / "results").rglob("*.dcm")} > results
         wait_until(lambda: len(audit.of(audit.trail(tmp_path / "audit"), "Export")) == 3, _PATIENCE_S, "the trail has caught up")
