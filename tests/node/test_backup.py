@@ -1,0 +1,141 @@
+"""`hilum backup` of a node at work, `hilum restore` elsewhere: nothing that was acknowledged before the backup is missing, each study has
+one set of results, and a damaged or misplaced backup is refused before anything is touched."""
+
+import json
+import shutil
+import sqlite3
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom import dcmread
+
+from tests.lab.node import Node, hilum
+from tests.lab.program import wait_until
+from tests.node.test_whole_way import _block, _done, _send, _settings
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("node")]
+_PATIENCE_S = 120
+
+
+def _backup(node: Node, target: Path, *more: str) -> dict[str, Any]:
+    said = node.hilum("backup", "--to", target, "--json", *more)
+    assert said.code == 0, said.out + said.err
+    told: dict[str, Any] = said.json
+    return told
+
+
+def _elsewhere(settings: dict[str, Any], folder: Path, old: Path) -> Node:
+    """The same configuration for another place; its sink is the same archive."""
+    folder.mkdir()
+    moved = json.loads(
+        json.dumps(settings).replace(str(old / "hilum.db"), str(folder / "hilum.db")).replace(str(old / "blobs"), str(folder / "blobs"))
+    )
+    node = Node(moved, folder)
+    assert not (folder / "blobs").exists()
+    return node
+
+
+def _received(database: Path) -> set[str]:
+    with sqlite3.connect(database) as connection:
+        return {row[0] for row in connection.execute("SELECT sop_instance_uid FROM instance WHERE standing = 'current'")}
+
+
+def test_a_node_under_load_is_backed_up_killed_and_restored(tmp_path: Path) -> None:
+    """While studies come and are analysed, backups are taken; the node is killed and restored elsewhere from the last: every instance that
+    was acknowledged before it began is there, each study has one set of results, and what was done is not done again."""
+    settings = _settings(tmp_path)
+    target = tmp_path / "backups"
+    with Node(settings, tmp_path) as node:
+        sent = [_block(tmp_path / f"in{number}", slices=12 + number, patient=f"P{number}") for number in range(6)]
+        _send(node, sent[0])
+        _done(node)
+        results_before = sorted(path.name for path in (tmp_path / "results").rglob("*.dcm"))
+        acknowledged: list[int] = []
+
+        def send() -> None:
+            for number, files in enumerate(sent[1:], 1):
+                if hilum("send", files[0].parent, "--to", f"HILUM@127.0.0.1:{node.port}", "--calling", "SCANNER").code == 0:
+                    acknowledged.append(number)
+
+        sending = threading.Thread(target=send)
+        sending.start()
+        wait_until(lambda: len(acknowledged) >= 2, _PATIENCE_S, "two studies were acknowledged")
+        first = _backup(node, target, "--check")
+        wait_until(lambda: len(acknowledged) >= 4, _PATIENCE_S, "four studies were acknowledged")
+        before = [0, *acknowledged]
+        last = _backup(node, target)
+        node.kill()
+        sending.join()
+
+        other = _elsewhere(settings, tmp_path / "elsewhere", tmp_path)
+        assert Path(last["folder"]).parent == target
+        assert last["linked"] > 0
+        assert first["folder"] < last["folder"]
+        shutil.rmtree(tmp_path / "blobs")
+        (tmp_path / "hilum.db").unlink()
+        told = other.hilum("restore", last["folder"], "--json")
+        assert told.code == 0, told.out + told.err
+        expected = {str(dcmread(path, stop_before_pixels=True).SOPInstanceUID) for number in before for path in sent[number]}
+        with other:
+            wait_until(lambda: expected <= _received(other.folder / "hilum.db"), _PATIENCE_S, "what was acknowledged is there")
+            wait_until(
+                lambda: all(job["state"] == "done" for job in other.jobs()) and len(other.jobs()) >= len(before), _PATIENCE_S, "all is done"
+            )
+            _send(other, _block(tmp_path / "more", slices=30, patient="MORE"))
+            wait_until(lambda: all(job["state"] == "done" for job in other.jobs()), _PATIENCE_S, "it goes on")
+            # one set a study: what came only in part is a study too
+            counts: dict[str, int] = {}
+            for path in (tmp_path / "results").rglob("*.dcm"):
+                study = str(dcmread(path, stop_before_pixels=True).StudyInstanceUID)
+                counts[study] = counts.get(study, 0) + 1
+            whole = {str(dcmread(sent[number][0], stop_before_pixels=True).StudyInstanceUID) for number in before}
+            assert {study: counts.get(study) for study in whole} == dict.fromkeys(whole, 3)
+        assert results_before == sorted(path.name for path in (tmp_path / "results").rglob("*.dcm") if path.name in results_before)
+
+
+def test_a_backup_is_refused_where_it_does_harm(tmp_path: Path) -> None:
+    """A place that holds something, a byte that changed, a file that is gone, a folder that is no backup: each is told and touches nothing."""
+    settings = _settings(tmp_path)
+    with Node(settings, tmp_path) as node:
+        _send(node, _block(tmp_path / "in"))
+        _done(node)
+    taken = Path(_backup(node, tmp_path / "backups")["folder"])
+    onto = node.hilum("restore", taken)
+    assert (onto.code, "HLM-2098" in onto.err) == (1, True), onto.err
+    other = _elsewhere(settings, tmp_path / "elsewhere", tmp_path)
+    kept = min((taken / "blobs" / "instances").rglob("*.dcm"))
+    content = kept.read_bytes()
+    kept.unlink()  # it may share its bytes with the store
+    gone = other.hilum("restore", taken)
+    assert (gone.code, "HLM-7057" in gone.err) == (1, True), gone.err
+    kept.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    changed = hilum("restore", taken, "--check")
+    assert (changed.code, "other bytes" in changed.err) == (1, True), changed.err
+    assert "HLM-7057" in hilum("restore", tmp_path / "in", "--check").err
+    assert not (other.folder / "hilum.db").exists()
+    assert [path for path in (other.folder / "blobs").rglob("*") if path.is_file()] == []
+    kept.write_bytes(content)
+    assert other.hilum("restore", taken).code == 0
+    with other:
+        assert [job["state"] for job in other.jobs()] == ["done"]
+
+
+def test_a_restore_that_was_killed_is_finished_by_another(tmp_path: Path) -> None:
+    """Half of the files are there and no journal: the same call goes on; one of another backup is refused."""
+    settings = _settings(tmp_path)
+    with Node(settings, tmp_path) as node:
+        _send(node, _block(tmp_path / "in"))
+        _done(node)
+    first = Path(_backup(node, tmp_path / "backups")["folder"])
+    second = Path(_backup(node, tmp_path / "backups")["folder"])
+    other = _elsewhere(settings, tmp_path / "elsewhere", tmp_path)
+    store = other.folder / "blobs"
+    shutil.copytree(second / "blobs" / "instances", store / "instances")
+    (store / "restoring").write_text(str(second.resolve()))
+    assert "HLM-2098" in other.hilum("restore", first).err
+    assert other.hilum("restore", second).code == 0
+    assert not (store / "restoring").exists()
+    with other:
+        assert [job["state"] for job in other.jobs()] == ["done"]
