@@ -11,6 +11,7 @@ _BENCHMARKS = (
     "start",
     "spool",
     "journal",
+    "large",
     "receive",
     "send",
     "assemble",

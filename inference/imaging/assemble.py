@@ -8,8 +8,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
-
 from inference.imaging import tags
 from inference.imaging.decode import candidate_dtypes, modality_values
 from inference.imaging.dimensions import split
@@ -26,6 +24,7 @@ from inference.imaging.errors import (
 from inference.imaging.geometry import series_geometry
 from inference.imaging.header import Instance, read_instance
 from inference.imaging.slices import Slice, slices_of
+from inference.imaging.space import space
 from inference.imaging.stored import StoredFrames, Values
 from inference.imaging.volume import SliceSource, Volume
 from inference.stages import ASSEMBLE, DECODE, stage
@@ -191,7 +190,7 @@ def _voxels(stack: Sequence[Slice], threads: int) -> Values:
     shape = (len(stack), stack[0].plane.rows, stack[0].plane.columns)
     with stage(DECODE):
         for dtype in candidate_dtypes([each.instance for each in stack]):
-            voxels = np.empty(shape, dtype=dtype)
+            voxels = space(shape, dtype)
             if _fill(voxels, stack, threads):
                 return voxels
     raise AssertionError("float32 takes every value")

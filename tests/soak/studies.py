@@ -86,7 +86,7 @@ class Study:
         """SOP Instance UID of one instance, from 0."""
         return f"{_ROOT}.{self.number}.1.{index + 1}"
 
-    def instance(self, index: int) -> tuple[bytes, memoryview]:
+    def instance(self, index: int) -> tuple[bytes | memoryview, ...]:
         """The data set of one instance, in explicit little endian: all before the pixels, and the pixels."""
         kind = self.kind
         start = (self.number * 7919 + index * 4099) % 65536 * 2

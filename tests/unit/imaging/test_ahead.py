@@ -1,0 +1,137 @@
+"""What was decoded ahead is used in place of decoding, and only where it is whole; a memory that is full, damaged or died over harms
+nothing."""
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom import dcmread
+from pydicom.uid import ExplicitVRLittleEndian, RLELossless
+
+from inference.errors import InputError
+from inference.imaging import remembered, stored
+from inference.imaging.ahead import decode_ahead
+from inference.imaging.assemble import assemble
+from inference.imaging.remembered import Remembered, remember_in
+from inference.imaging.write_series import write_series
+
+VOXELS = np.random.default_rng(1).integers(-1000, 1000, (3, 16, 16)).astype(np.int16)
+AFFINE = np.array([[0.0, 0, 1, 0], [0, 1, 0, 0], [2, 0, 0, 0], [0, 0, 0, 1]])
+
+
+@pytest.fixture
+def series(tmp_path: Path) -> list[Path]:
+    """Three slices in RLE."""
+    files = write_series(VOXELS, AFFINE, tmp_path / "series", modality="CT")
+    for path in files:
+        image = dcmread(path)
+        image.compress(RLELossless, generate_instance_uid=False)
+        image.save_as(path)
+    return files
+
+
+@pytest.fixture
+def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Remembered:
+    """This process's memory, for one test."""
+    monkeypatch.setattr(remembered, "_memory", None)
+    return remember_in(tmp_path / "ahead", most_bytes=1 << 20, min_free_bytes=0)
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows with each frame that a codec decodes."""
+    frames: list[int] = []
+    decode = stored.StoredFrames._decode
+
+    def counting(self: stored.StoredFrames, frame: int, *, raw: bool) -> stored.Values:
+        frames.append(frame)
+        return decode(self, frame, raw=raw)
+
+    monkeypatch.setattr(stored.StoredFrames, "_decode", counting)
+    return frames
+
+
+def _ahead(files: list[Path], memory: Remembered) -> int:
+    return sum(sum(decode_ahead(path, memory)) for path in files)
+
+
+def test_a_series_decoded_ahead_is_only_put_together(series: list[Path], memory: Remembered, decoded: list[int]) -> None:
+    """Each frame is decoded once, before it is asked for; the voxels are those that were written."""
+    assert _ahead(series, memory) == 3
+    assert len(decoded) == 3
+    assert np.array_equal(assemble(series).voxels, VOXELS)
+    assert len(decoded) == 3
+    assert _ahead(series, memory) == 0  # nothing is new
+
+
+def test_a_damaged_frame_is_decoded_again(series: list[Path], memory: Remembered, decoded: list[int], tmp_path: Path) -> None:
+    """One bit of one frame turned over, one frame cut off: both are noticed and gone."""
+    _ahead(series, memory)
+    first, second, _ = sorted((tmp_path / "ahead").iterdir())
+    content = bytearray(first.read_bytes())
+    content[-1] ^= 1
+    first.write_bytes(content)
+    second.write_bytes(second.read_bytes()[:100])
+    assert np.array_equal(assemble(series).voxels, VOXELS)
+    assert len(decoded) == 5
+    assert not first.exists()
+
+
+def test_a_full_memory_is_no_error(series: list[Path], decoded: list[int], tmp_path: Path, memory: Remembered) -> None:
+    """Nothing is decoded that could not be kept; the series is read all the same."""
+    small = remember_in(tmp_path / "small", most_bytes=1200, min_free_bytes=0)
+    assert _ahead(series, small) == 1
+    assert np.array_equal(assemble(series).voxels, VOXELS)
+    assert len(decoded) == 3
+    assert sum(path.stat().st_size for path in (tmp_path / "small").iterdir()) <= 1200
+
+
+def test_a_disk_that_is_needed_otherwise_is_left_alone(series: list[Path], tmp_path: Path, memory: Remembered) -> None:
+    """With less free than asked for, nothing is kept."""
+    pressed = remember_in(tmp_path / "pressed", most_bytes=1 << 20, min_free_bytes=1 << 60)
+    assert _ahead(series, pressed) == 0
+    assert list((tmp_path / "pressed").iterdir()) == []
+
+
+def test_a_file_that_a_process_died_over_is_left_to_the_job(series: list[Path], memory: Remembered) -> None:
+    """A codec that takes its process along is not asked again and again by those who are started in its place."""
+    dying = decode_ahead(series[0], memory)
+    next(dying)  # and never comes back
+    assert _ahead(series, memory) == 2
+
+
+def test_what_nobody_asks_for_goes(series: list[Path], memory: Remembered, tmp_path: Path) -> None:
+    """After a quarter of an hour, half-written files and marks of the dead included; what was used goes sooner."""
+    _ahead(series, memory)
+    folder = tmp_path / "ahead"
+    (folder / "half.1.part").write_bytes(b"half")
+    (folder / "dead.trying").touch()
+    long_ago = time.time() - 1000
+    for path in folder.iterdir():
+        os.utime(path, (long_ago, long_ago))
+    again = Remembered(folder, most_bytes=1 << 20, min_free_bytes=0)
+    assert again.room_for(1)
+    assert list(folder.iterdir()) == []
+
+
+def test_what_was_used_makes_room(series: list[Path], memory: Remembered, tmp_path: Path) -> None:
+    """A memory that is full of used frames takes new ones."""
+    small = remember_in(tmp_path / "small", most_bytes=1200, min_free_bytes=0)
+    assert _ahead(series[:1], small) == 1
+    assert _ahead(series[1:], small) == 0
+    assemble(series)
+    assert _ahead(series[1:], small) == 1
+
+
+def test_what_cannot_be_decoded_gives_nothing(series: list[Path], memory: Remembered, tmp_path: Path) -> None:
+    """No DICOM, no pixels, no file, uncompressed: whoever analyses it is told, not who looks ahead."""
+    (text := tmp_path / "text.dcm").write_bytes(b"no DICOM")
+    plain = write_series(VOXELS, AFFINE, tmp_path / "plain", modality="CT")[0]
+    assert dcmread(plain).file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+    cut = series[0]
+    cut.write_bytes(cut.read_bytes()[:-20])
+    assert [list(decode_ahead(path, memory)) for path in (text, plain, cut, tmp_path / "absent.dcm")] == [[], [], [], []]
+    with pytest.raises(InputError):
+        assemble(series)
