@@ -14,7 +14,7 @@ _ELSEWHERE = (
     "node.cli.demo_engine",
     "node.cli.demo_input",
 )
-"""Modules that are not called `errors` and define one; a test searches the source for others."""
+"""Modules whose names do not end in `errors` and define one; a test searches the source for others."""
 
 
 def every_error() -> dict[str, type[HilumError]]:
@@ -46,7 +46,7 @@ def _import_error_modules() -> None:
 
     for package in (inference, node):
         for module in walk_packages(package.__path__, f"{package.__name__}."):
-            if module.name.rpartition(".")[2] == "errors" or module.name in _ELSEWHERE:
+            if module.name.rpartition(".")[2].endswith("errors") or module.name in _ELSEWHERE:
                 import_module(module.name)
 
 

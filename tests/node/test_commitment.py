@@ -22,7 +22,7 @@ _APPLICATIONS = Path(__file__).parents[2] / "bench" / "applications"
 _PATIENCE_S = 120
 
 
-def _settings(folder: Path, port: int, peers: dict[str, Any], sinks: dict[str, Any]) -> dict[str, object]:
+def settings_for(folder: Path, port: int, peers: dict[str, Any], sinks: dict[str, Any]) -> dict[str, object]:
     settings = configuration(
         folder,
         port=port,
@@ -40,7 +40,11 @@ def _sink(peer: str, **more: Any) -> dict[str, Any]:
 
 
 def _peer(one: CommittingPeer, **more: Any) -> dict[str, Any]:
-    return {"ae_title": one.aet, "address": f"127.0.0.1:{one.port}", "may": ["store", "echo"], "settle": {"quiet": "1s"}} | more
+    return _peer_of(one.aet, one.port, **more)
+
+
+def _peer_of(ae_title: str, port: int, **more: Any) -> dict[str, Any]:
+    return {"ae_title": ae_title, "address": f"127.0.0.1:{port}", "may": ["store", "echo"], "settle": {"quiet": "1s"}} | more
 
 
 def _send(node: Node, files: list[Path]) -> None:
@@ -81,7 +85,7 @@ def test_results_are_done_when_the_archive_has_committed_to_them(tmp_path: Path)
     with CommittingPeer("ARCHIVE") as archive, CommittingPeer("OTHER") as other:
         peers = {"pacs": _peer(archive), "other": _peer(other)}
         sinks = {"archive": _sink("pacs", commitment_wait="1s")}
-        settings = _settings(tmp_path, 0, peers, sinks)
+        settings = settings_for(tmp_path, 0, peers, sinks)
         settings["sinks"] = {**sinks, "elsewhere": _sink("other")}  # no route goes there: a peer that may report, of nothing
         with Node(settings, tmp_path) as node:
             _send(node, _block(tmp_path / "in"))
@@ -129,7 +133,7 @@ def test_what_the_archive_lost_is_sent_again_whoever_is_killed(tmp_path: Path) -
         return _all(asked, {asked.uids[-1]: 0x0112})
 
     with CommittingPeer("ARCHIVE", report_at_once=at_once) as archive:
-        node = Node(_settings(tmp_path, port, {"pacs": _peer(archive)}, {"archive": _sink("pacs")}), tmp_path)
+        node = Node(settings_for(tmp_path, port, {"pacs": _peer(archive)}, {"archive": _sink("pacs")}), tmp_path)
         with node:
             _send(node, _block(tmp_path / "in"))
             archive.wait(lambda: len(archive.asked) >= 2, "asked for what was sent again")
@@ -158,7 +162,7 @@ def test_a_kill_between_the_request_and_its_answer_loses_nothing(tmp_path: Path)
         return 0x0000
 
     with CommittingPeer("ARCHIVE", on_ask=held) as archive:
-        node = Node(_settings(tmp_path, port, {"pacs": _peer(archive)}, {"archive": _sink("pacs")}), tmp_path)
+        node = Node(settings_for(tmp_path, port, {"pacs": _peer(archive)}, {"archive": _sink("pacs")}), tmp_path)
         with node:
             _send(node, _block(tmp_path / "in"))
             assert came.wait(_PATIENCE_S)
@@ -175,7 +179,7 @@ def test_an_archive_that_does_not_commit(tmp_path: Path) -> None:
     """Parked with what to do where commitment is required, over where it is wanted; `hilum doctor` says so beforehand."""
     with CommittingPeer("ARCHIVE", commits=False) as archive:
         sinks = {"archive": _sink("pacs"), "viewer": _sink("pacs", commitment="wanted")}
-        with Node(_settings(tmp_path, 0, {"pacs": _peer(archive)}, sinks), tmp_path) as node:
+        with Node(settings_for(tmp_path, 0, {"pacs": _peer(archive)}, sinks), tmp_path) as node:
             found = {one["subject"]: one for one in node.doctor()["findings"] if "commitment" in one["detail"]}
             assert {name: one["level"] for name, one in found.items()} == {"sink archive": "bad", "sink viewer": "warning"}
             _send(node, _block(tmp_path / "in"))
@@ -204,7 +208,7 @@ def test_the_node_commits_to_what_it_was_sent(tmp_path: Path) -> None:
     port = free_port()
     with CommittingPeer("CT1") as modality:
         peers = {"ct1": _peer(modality, may=["store", "echo", "commit"])}
-        node = Node(_settings(tmp_path, port, peers, {}), tmp_path)
+        node = Node(settings_for(tmp_path, port, peers, {}), tmp_path)
         with node:
             files = _block(tmp_path / "in")
             references = [(str(one.SOPClassUID), str(one.SOPInstanceUID)) for one in map(dcmread, files)]
