@@ -96,7 +96,7 @@ def test_a_node_under_load_is_backed_up_killed_and_restored(tmp_path: Path) -> N
 
 
 def test_a_backup_is_refused_where_it_does_harm(tmp_path: Path) -> None:
-    """A place that holds something, a byte that changed, a file that is gone, a folder that is no backup: each is told and touches nothing."""
+    """A place that holds something, a byte that changed, a file that is gone, a folder that is no backup: each is told, nothing touched."""
     settings = _settings(tmp_path)
     with Node(settings, tmp_path) as node:
         _send(node, _block(tmp_path / "in"))
