@@ -22,7 +22,9 @@ _SHORT_VRS = (
 )
 _HEAD_BYTES: Final = {**dict.fromkeys(_SHORT_VRS, 8), **dict.fromkeys(_LONG_VRS, 12)}
 """Length of an element's head in explicit VR, by its VR (PS3.5 7.1.2)."""
+_NONE: Final[dict[bytes, int]] = {}
 _ITEM, _DELIMITERS = 0xE000, (0xE00D, 0xE0DD)  # of group FFFE
+_LITTLE, _BIG = ([struct.Struct(order + form).unpack_from for form in ("HH2sH", "HHL", "L")] for order in "<>")
 _UNDEFINED = 0xFFFFFFFF
 _MOST_ELEMENTS = 20_000  # a few ten milliseconds; what is longer passes unseen
 _DEEPEST = 100
@@ -43,10 +45,7 @@ class Peek:
         self._named: dict[int, str] = {}
         self._inflate = zlib.decompressobj(-zlib.MAX_WBITS) if syntax in _DEFLATED else None
         self._inflated_left = _INFLATED_BYTES
-        order = ">" if syntax == _BIG_ENDIAN else "<"
-        self._explicit = struct.Struct(f"{order}HH2sH").unpack_from
-        self._implicit = struct.Struct(f"{order}HHL").unpack_from
-        self._long = struct.Struct(f"{order}L").unpack_from
+        self._explicit, self._implicit, self._long = _BIG if syntax == _BIG_ENDIAN else _LITTLE
         self._levels = [syntax in _IMPLICIT]
         """For the data set, and each sequence and item of undefined length that is open: whether VRs are implicit there."""
         self._skip = 0
@@ -110,57 +109,62 @@ class Peek:
 
     def _walk(self, data: bytes | memoryview) -> int:
         """Go from element to element; where the next one begins: behind the end of `data`, or at an element that is not whole yet."""
-        explicit, implicit, long, levels, size, at = self._explicit, self._implicit, self._long, self._levels, len(data), self._skip
-        while at + 8 <= size:
-            group, element, vr, length = explicit(data, at)
-            self._seen += 1
-            if self._seen == 1 and (group < 0x0008 or group & 1 or group >= 0xFFFE):
-                raise NotADataset(f"the first element would be ({group:04X},{element:04X})")
-            if self._seen > _MOST_ELEMENTS:
-                self._over = True
+        explicit, levels, at, size = self._explicit, self._levels, self._skip, len(data)
+        last, group, element = size - 8, 0, 0
+        if not self._seen and at <= last:
+            self._first(data)
+        heads = _NONE if levels[-1] else _HEAD_BYTES
+        for seen in range(self._seen, _MOST_ELEMENTS):
+            if at > last:
+                self._seen = seen
+                if at > size:
+                    self._element = f"({group:04X},{element:04X})"
                 return at
-            if group == 0xFFFE and element in _DELIMITERS:
-                if len(levels) > 1:
-                    levels.pop()
-                at += 8
-                continue
-            head = 8
-            if levels[-1] or (group == 0xFFFE and element == _ITEM):
-                length = implicit(data, at)[2]
-                vr = b""
-            else:
-                found = _HEAD_BYTES.get(vr)
-                if found is None:
-                    if self._seen == 1:
-                        # some senders write implicit VR whatever was negotiated; readers understand it, and the index may judge it
-                        levels[0] = True
-                        if self._inflate is not None and implicit(data, at)[2] > _INFLATED_BYTES:
-                            raise NotADataset("the first element has no value representation")
-                        continue
-                    self._over = True  # a VR that the standard does not know: nobody can say where its value ends
+            group, element, vr, length = explicit(data, at)
+            head = heads.get(vr)
+            if head is None or group == 0xFFFE:
+                # an item or a delimiter, or implicit VR
+                if group == 0xFFFE and element in _DELIMITERS:
+                    if len(levels) > 1:
+                        levels.pop()
+                        heads = _NONE if levels[-1] else _HEAD_BYTES
+                    at += 8
+                    continue
+                if heads is _HEAD_BYTES and not (group == 0xFFFE and element == _ITEM):
+                    break  # a VR that the standard does not know: nobody can say where its value ends
+                head, vr, length = 8, b"", self._implicit(data, at)[2]
+            elif head == 12:
+                if at + 12 > size:
+                    self._seen = seen
                     return at
-                if found == 12:
-                    if at + 12 > size:
-                        self._seen -= 1
-                        return at
-                    head, length = 12, long(data, at + 8)[0]
-            start = at + head
-            if length == _UNDEFINED:
+                length = self._long(data, at + 8)[0]
+            if length == _UNDEFINED and (head == 12 or not vr):
                 if len(levels) > _DEEPEST:
                     raise NotADataset(f"sequences are nested more than {_DEEPEST} deep")
                 # UN of undefined length is implicit VR inside (PS3.5 6.2.2)
                 levels.append(levels[-1] or vr == b"UN")
-                at = start
+                heads = _NONE if levels[-1] else _HEAD_BYTES
+                at += head
                 continue
             if group == 0x0008 and element in _SOP_UIDS and length <= _LONGEST_UID and len(levels) == 1:
-                if start + length > size:
-                    self._seen -= 1
+                if at + head + length > size:
+                    self._seen = seen
                     return at
-                self._named[element] = _uid(data[start : start + length])
-            at = start + length
-            if at > size:
-                self._element = f"({group:04X},{element:04X})"
+                self._named[element] = _uid(data[at + head : at + head + length])
+            at += head + length
+        self._over = True
         return at
+
+    def _first(self, data: bytes | memoryview) -> None:
+        """Whether a data set can begin so."""
+        group, element, vr, _ = self._explicit(data)
+        if group < 0x0008 or group & 1 or group >= 0xFFFE:
+            raise NotADataset(f"the first element would be ({group:04X},{element:04X})")
+        if not self._levels[0] and vr not in _HEAD_BYTES:
+            # some senders write implicit VR whatever was negotiated; readers understand it, and the index may judge it
+            self._levels[0] = True
+            if self._inflate is not None and self._implicit(data)[2] > _INFLATED_BYTES:
+                raise NotADataset("the first element has no value representation")
 
     def _cut_off(self) -> None:
         """Whether the walk ended where a data set may end; a few bytes behind the last element are padding, an open sequence is not."""
