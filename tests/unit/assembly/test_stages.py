@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from node.assembly import stages
-from node.assembly.stages import Alone, Forgotten, Led, Rounds
+from node.assembly.stages import Alone, Forgotten, Led, Paced, Rounds
 from node.journal.sql import SqlJournal
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -52,6 +52,22 @@ def test_who_does_not_lead_moves_nothing() -> None:
     assert (led.step(), stage.steps) == (0, 0)
     leader.leads = True
     assert led.step() == 1
+
+
+def test_what_streams_in_gathers_and_what_waits_in_heaps_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After little the next step follows soon, after much it lets more gather, after a full one it follows at once: it is behind."""
+    now, slept = 1000.0, []
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        slept.append(round(seconds, 3))
+        now += seconds
+
+    monkeypatch.setattr(stages.time, "monotonic", lambda: now)
+    monkeypatch.setattr(stages.time, "sleep", sleep)
+    paced = Paced(Counting(1, 30, 100, 100, 0, 1), every_s=0.1, stream_every_s=0.5, stream=20, full=100)
+    assert [paced.step() for _ in range(6)] == [1, 30, 100, 100, 0, 1]
+    assert slept == [0.1, 0.5]
 
 
 def test_a_round_is_followed_by_a_rest(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """The index stage on the real inbox, blobs and journal: what each instance is to the ones before it, and a crash at every step."""
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ from node.dimse.port import Reception, keep_whole
 from node.domain.arrival import Completeness
 from node.domain.instance import Instance, Standing
 from node.domain.job import Priority, ResultObject
+from node.flow import index
 from node.flow.index import Index
 from node.flow.senders import Senders
 from node.journal.port import NewJob
@@ -137,6 +139,66 @@ def test_the_digest_is_of_the_bytes_that_were_sent(node: Receiver) -> None:
     node.send(sent)
     node.index()
     assert [row.digest for row in node.rows()] == [hashlib.sha256(sent).hexdigest()]
+
+
+def test_the_window_begins_when_an_instance_came(node: Receiver) -> None:
+    """Not when it was journaled, a little later; but after a pause of the node, whose senders could not reach it, it begins now."""
+    arrived = datetime.now(UTC)
+    node.send(slice_of(1))
+    for late, begins in [(timedelta(milliseconds=400), timedelta(0)), (timedelta(minutes=5), timedelta(minutes=5) - timedelta(seconds=1))]:
+        waiting = node.inbox.waiting(1) or [Path()]
+        if not waiting[0].name:
+            node.send(slice_of(2, StudyInstanceUID="1.2.9"))
+            waiting = node.inbox.waiting(1)
+        os.utime(waiting[0], (arrived.timestamp(), arrived.timestamp()))
+        node.now = arrived + late
+        node.index()
+        due = node.journal.arrivals(newest=True)[0].due_at
+        assert abs(due - (arrived + begins + QUIET)) < timedelta(milliseconds=1)
+
+
+def test_a_batch_ends_behind_large_files(node: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was read of large files is journaled before the next are read."""
+    monkeypatch.setattr(index, "_BATCH_BYTES", 100)
+    for number in (1, 2, 3):
+        node.send(slice_of(number))
+    stage = Index(node.journal, node.inbox, node.blobs, node.config, lambda: node.now)
+    assert [stage.step() for _ in range(4)] == [1, 1, 1, 0]
+
+
+def test_a_large_file_is_not_held_in_memory(node: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its digest is taken piece by piece, whatever the pieces are, and each piece is let go of."""
+    import hashlib
+
+    held: list[int] = []
+    digest = index._digest
+
+    def watched(content: Any, offset: int) -> str:
+        made = digest(content, offset)
+        held.append(_mapped_kib(node.inbox.waiting(1)[0]))
+        return made
+
+    monkeypatch.setattr(index, "_PASS_BYTES", 1 << 20)
+    monkeypatch.setattr(index, "_digest", watched)
+    image = slice_of(1, Rows=4096, Columns=2048)
+    image.PixelData = bytes(range(256)) * (4096 * 2048 * 2 // 256)
+    sent = data_set(image)
+    node.send(sent)
+    node.index()
+    assert [row.digest for row in node.journal.instances_of("1.2.3.4.1")] == [hashlib.sha256(sent).hexdigest()]
+    assert held
+    assert held[0] < 4096  # of sixteen thousand
+
+
+def _mapped_kib(path: Path) -> int:
+    """How much of a file this process holds in its memory, as the kernel counts it."""
+    mine = False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if "-" in line.split()[0] and not line.split()[0].endswith(":"):
+            mine = line.endswith(path.name)
+        elif mine and line.startswith("Rss:"):
+            return int(line.split()[1])
+    return 0
 
 
 def test_peers_settle_as_they_are_configured(node: Receiver) -> None:
