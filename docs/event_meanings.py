@@ -33,6 +33,7 @@ LOGGED = {
     "commitment.done_without": "A sink offers no storage commitment, and it was only wanted: the delivery is over without.",
     "commitment.failed": "A defect kept a request or a report of storage commitment from being taken; the peer was told so.",
     "commitment.judged": "It was found out which of the instances that a peer asked for this node commits to; the report is on its way.",
+    "commitment.not_kept": "The disk did not take a request or a report of storage commitment; the peer was told so.",
     "commitment.refused": "A request or a report of storage commitment was refused with a DIMSE status; nothing of it is kept.",
     "commitment.report_retry": "A peer did not take the report on its request for storage commitment; it is sent again, for a day.",
     "commitment.reported": "A peer reported on a commitment; `outcome` says what that changed (unknown, stranger, duplicate, late: nothing).",

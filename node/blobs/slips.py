@@ -55,7 +55,7 @@ class FolderSlips:
             partial.rename(entry)
             flush_folder(self._folder)
         except OSError as failed:
-            alarm("inbox.failed", errno=errno.errorcode.get(failed.errno or 0, "?"), reason=failed.strerror)
+            alarm("commitment.not_kept", errno=errno.errorcode.get(failed.errno or 0, "?"), reason=failed.strerror)
             if failed.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise NoRoom("the disk is full") from failed
             raise DiskFailed(f"the disk did not take it: {failed.strerror}") from failed

@@ -16,7 +16,7 @@ _BATCH = 50
 _MOST_ROUNDS = 3
 """How often objects are sent again because the peer that accepted them would not commit to them."""
 _AGAIN = timedelta(minutes=1)
-_STRANGE = (Applied.UNKNOWN, Applied.STRANGER)
+_ALARMING = (Applied.UNKNOWN, Applied.STRANGER, Applied.PARKED)
 
 
 class TakeSlips:
@@ -55,12 +55,14 @@ class TakeSlips:
         again_at = now + max(pauses, default=_AGAIN)
         applied = self._journal.apply_report(report, again_at, _MOST_ROUNDS, NotCommitted.code, now)
         metrics.COMMITMENTS.add(peer=report.peer, outcome=applied.value)
-        tell = alarm if applied in (*_STRANGE, Applied.PARKED) else event
-        tell(
-            "commitment.reported",
-            peer=report.peer,
-            transaction_uid=report.transaction_uid,
-            committed=len(report.committed),
-            failed=len(report.failed),
-            outcome=applied.value,
-        )
+        said = {
+            "peer": report.peer,
+            "transaction_uid": report.transaction_uid,
+            "committed": len(report.committed),
+            "failed": len(report.failed),
+            "outcome": applied.value,
+        }
+        if applied in _ALARMING:
+            alarm("commitment.reported", **said)
+        else:
+            event("commitment.reported", **said)
