@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup check test bench fuzz demo docs clean
+.PHONY: setup check test bench fuzz soak demo docs clean
 
 setup: $(READY)
 
@@ -34,6 +34,11 @@ bench: $(READY)
 SECONDS ?= 300
 fuzz: $(READY)
 	$(BIN)/python -m tests.fuzz $(SECONDS)
+
+# a busy hospital for so many minutes, and what grows meanwhile; writes bench/soak.json
+MINUTES ?= 20
+soak: $(READY)
+	$(BIN)/python -m tests.soak --minutes $(MINUTES)
 
 # the main job on the embedded engine: a real head MR goes in over DIMSE, SEG, SR and a picture come out
 demo: $(READY)
