@@ -12,6 +12,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from node.observe.events import alarm, event
 OWED = ".told"
 _AFTER_S = 0.75  # so that, with the time a flush takes, an instance is on disk within a second
 _AGAIN_S = 1.0
+_AT_ONCE = 8
 _BATCH = 128
 _BATCH_BYTES = 64 * 2**20
 _MOST = 256  # each is an open file
@@ -68,21 +70,26 @@ class Promised:
         self._owed: list[Promise] = []
         self._paying: list[Promise] = []
         self._torn: list[Promise] = []
+        self._bytes = 0
         self._since = 0.0
+        self._again_at = 0.0
         self._at_once = False
         self._thread: threading.Thread | None = None
+        self._flushers = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="flush")
 
     def add(self, promise: Promise) -> None:
         """Owe the flush of one more; waits while too many are owed."""
         with self._change:
-            self._change.wait_for(lambda: len(self._owed) < _MOST and sum(one.size for one in self._owed) < _MOST_BYTES)
+            self._change.wait_for(lambda: len(self._owed) < _MOST and self._bytes < _MOST_BYTES)
             if not self._owed:
                 self._since = time.monotonic()
             self._owed.append(promise)
+            self._bytes += promise.size
             if self._thread is None:
                 self._thread = threading.Thread(target=self._pay, name="flush", daemon=True)
                 self._thread.start()
-            self._change.notify_all()
+            if len(self._owed) == 1 or self._due():  # it need not be woken for each
+                self._change.notify_all()
 
     def flush(self, association: str | None = None) -> None:
         """Return when nothing of this association, or of any, waits for its first flush."""
@@ -95,10 +102,10 @@ class Promised:
     def _pay(self) -> None:
         while True:
             with self._change:
-                self._change.wait_for(self._due, self._patience())
-                if not self._due() and not self._torn:
-                    continue
-                self._paying, self._owed, self._at_once = self._owed, [], False
+                while not self._due():
+                    self._change.wait(self._patience())
+                self._paying, self._owed, self._bytes, self._at_once = self._owed, [], 0, False
+                self._change.notify_all()  # there is room to owe more
             try:
                 self._flush(self._paying)
             finally:
@@ -107,30 +114,29 @@ class Promised:
                     self._change.notify_all()
 
     def _due(self) -> bool:
-        if not self._owed:
-            return False
-        late = time.monotonic() - self._since >= _AFTER_S
-        return late or self._at_once or len(self._owed) >= _BATCH or sum(one.size for one in self._owed) >= _BATCH_BYTES
+        now = time.monotonic()
+        if self._torn and now >= self._again_at:
+            return True
+        many = len(self._owed) >= _BATCH or self._bytes >= _BATCH_BYTES
+        return bool(self._owed) and (many or self._at_once or now - self._since >= _AFTER_S)
 
     def _patience(self) -> float | None:
-        if self._owed:
-            return max(0.0, self._since + _AFTER_S - time.monotonic())
-        return _AGAIN_S if self._torn else None
+        ends = [self._since + _AFTER_S] * bool(self._owed) + [self._again_at] * bool(self._torn)
+        return max(0.0, min(ends) - time.monotonic()) if ends else None
 
     def _flush(self, batch: list[Promise]) -> None:
         """The bytes of all, then their names as entries."""
         again, self._torn = self._torn, []
+        self._again_at = time.monotonic() + _AGAIN_S
         flushed = [one for one in again if self._write_again(one)]
         for one in batch:
             begin_to_write(one.fd, 0, one.size)
-        for one in batch:
-            try:
-                os.fdatasync(one.fd)
+        # at once, so that they share the device's flushes: one after another, each would wait for one of its own
+        for one, refused in zip(batch, self._flushers.map(_flushed, batch), strict=True):
+            if refused is None:
                 flushed.append(one)
-            except OSError as refused:
+            else:
                 self._tell(one, refused)
-            with contextlib.suppress(OSError):
-                os.close(one.fd)
         for one in flushed:
             try:
                 os.rename(one.path, one.entry)
@@ -167,6 +173,18 @@ class Promised:
         self._torn.append(one)
         self._failed(f"acknowledged instances cannot be flushed: {refused.strerror}")
         alarm("inbox.flush_failed", association=one.association, bytes=one.size, reason=refused.strerror)
+
+
+def _flushed(one: Promise) -> OSError | None:
+    """Why the bytes could not be flushed; the file is closed."""
+    try:
+        os.fdatasync(one.fd)
+    except OSError as refused:
+        return refused
+    finally:
+        with contextlib.suppress(OSError):
+            os.close(one.fd)
+    return None
 
 
 def owed(coming: Path) -> list[Path]:

@@ -45,11 +45,12 @@ def test_what_is_owed_is_no_entry_until_it_is_flushed(tmp_path: Path, monkeypatc
 
 def test_it_is_flushed_without_an_end(tmp_path: Path) -> None:
     """An association that stays open and says nothing: what it sent becomes entries by itself, and whoever empties the inbox is told."""
-    kept = threading.Event()
-    inbox = FolderInbox(tmp_path, min_free_bytes=0, durability=Durability.ASSOCIATION, kept=kept.set)
-    keep(inbox)
-    assert kept.wait(60)
-    assert len(inbox.waiting(10)) == 1
+    kept = threading.Semaphore(0)
+    inbox = FolderInbox(tmp_path, min_free_bytes=0, durability=Durability.ASSOCIATION, kept=kept.release)
+    for number in range(1, 4):
+        keep(inbox)
+        assert kept.acquire(timeout=60)
+        assert len(inbox.waiting(10)) == number
 
 
 def test_the_end_of_one_association_waits_for_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
