@@ -15,6 +15,7 @@ from node.assembly.index import indexing, telling
 from node.assembly.roles import shares_journal
 from node.assembly.stages import Beat, Forgotten, Led, Ringing, Rounds, Swept
 from node.blobs.port import Blobs, Inbox
+from node.flow.backwards import Backwards
 from node.flow.clock import Clock, Tick, turn
 from node.flow.deliver import Deliver
 from node.flow.marks import OldMarks
@@ -90,7 +91,9 @@ def flow(config: Config, stop: threading.Event, *, ready: Callable[..., None]) -
                 # in a thread: neither a slow sink nor a sweep keeps a study from being seen, and a long batch keeps nothing from its sink
                 with indexing(config, journal, inbox, blobs, bell, stop):
                     ready()
-                    stages: list[Stage] = [Led(settle, leader), Led(Ringing(route, work), leader), deliver, *commitment]
+                    # among the stages, not on the clock that may have gone back
+                    backwards = Led(Ringing(Backwards(journal, config, journal.now), work), leader)
+                    stages: list[Stage] = [backwards, Led(settle, leader), Led(Ringing(route, work), leader), deliver, *commitment]
                     turn(stages, wait, stop)
             finally:
                 clock.stop()

@@ -21,6 +21,8 @@ _SWEEP_S = 1.0
 _BURST = 50  # steps of one stage before the others have their turn
 _PAUSE_FIRST_S = 0.5
 _PAUSE_MOST_S = 30.0
+_LOOK_EVERY_S = 1.0
+_WENT_BACK_S = 1.0
 
 
 def turn(
@@ -93,6 +95,9 @@ class Clock:
     def __init__(self, ticks: Sequence[Tick]) -> None:
         # the scheduler's own log repeats what the events say, without codes
         logging.getLogger("apscheduler").setLevel(logging.CRITICAL)
+        self._ticks = tuple(ticks)
+        self._over = threading.Event()
+        self._watch = threading.Thread(target=self._follow, name="clock", daemon=True)
         # one thread: sweeps share the disk
         self._scheduler = BackgroundScheduler(timezone=ZoneInfo("UTC"), executors={"default": ThreadPoolExecutor(1)})
         self._scheduler.add_listener(_failed, EVENT_JOB_ERROR)
@@ -110,10 +115,22 @@ class Clock:
     def start(self) -> None:
         """Begin to tick; the first tick comes one interval from now."""
         self._scheduler.start()
+        self._watch.start()
 
     def stop(self) -> None:
         """Tick no more; wait for a sweep under way."""
+        self._over.set()
+        self._watch.join()
         self._scheduler.shutdown(wait=True)
+
+    def _follow(self) -> None:
+        """The scheduler plans by the host's clock: when that goes back, plan anew, or nothing ticks until it has caught up."""
+        ahead_s = time.time() - time.monotonic()
+        while not self._over.wait(_LOOK_EVERY_S):
+            before_s, ahead_s = ahead_s, time.time() - time.monotonic()
+            if ahead_s < before_s - _WENT_BACK_S:
+                for tick in self._ticks:
+                    self._scheduler.reschedule_job(tick.stage.name, trigger="interval", seconds=tick.every.total_seconds())
 
 
 def _failed(failure: JobExecutionEvent) -> None:

@@ -99,13 +99,15 @@ class Settle:
 
     def _complete(self, arrival: Arrival, now: datetime) -> bool:
         rule = self._rule(arrival)
-        if arrival.due_at < arrival.last_instance_at + min(rule.counted, rule.quiet) and now < arrival.last_instance_at + rule.quiet:
+        last = arrival.last_instance_at
+        # one that is to come yet says that the clock went back: then its own time decides alone
+        if last <= now < last + rule.quiet and arrival.due_at < last + min(rule.counted, rule.quiet):
             return False  # the window was shortened for a count that a later instance has overtaken
         by = Completeness.COUNT if self._was_counted(arrival) else Completeness.QUIET
         if not self._journal.complete(arrival.id, by, now, expected_last=arrival.last_instance_at):
             return False  # an instance came at this very moment: its own window runs
         self._asked_at.pop(arrival.id, None)
-        waited = (now - arrival.last_instance_at).total_seconds()
+        waited = max(0.0, (now - last).total_seconds())
         peer = arrival.peer or metrics.STRANGER
         metrics.SETTLE_WAIT.observe(waited, peer=peer)
         metrics.ARRIVALS_COMPLETE.add(peer=peer, by=by.value)

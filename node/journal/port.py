@@ -307,6 +307,11 @@ class Journal(CommitmentJournal, Protocol):
         leave it. Returns how many moved."""
         ...
 
+    def bring_near(self, now: datetime, *, arrivals: timedelta, retries: timedelta, lease: timedelta) -> int:
+        """The clock went back: an open arrival that is due later than `arrivals` from now is due then, a job or delivery that waits for
+        longer than `retries` is due now, a lease that is longer than `lease` ends then. Returns how many; nothing else moves."""
+        ...
+
     def renew(self, job: int, lease: str, until: datetime) -> bool: ...
     def release(self, owner: str, now: datetime, *, count_attempt: bool = True) -> int:
         """Make what a dead process holds (jobs and deliveries whose lease begins with `owner`; "" means all) claimable at once.

@@ -6,6 +6,7 @@ from typing import Self
 from sqlalchemy import Engine, text
 
 from node.journal.arrivals import Arrivals
+from node.journal.backwards import BroughtNear
 from node.journal.census import Counted
 from node.journal.claims import Claims
 from node.journal.clock import ServerClock
@@ -43,6 +44,7 @@ class SqlJournal(
     Followed,
     Erased,
     Scrubbed,
+    BroughtNear,
 ):
     """The Journal of node.journal.port on SQLite or PostgreSQL; safe in many threads and many processes at once."""
 

@@ -428,6 +428,7 @@ static int flushed(int fd, uint32_t operation, int (*act)(int)) {
 /* a receiver that leaves flushes out: they succeed, and nothing was flushed; or not before the next one */
 static int lied(int fd, uint32_t operation) {
     static _Atomic uint64_t late;
+    static char late_path[PATH_MAX];
     char path[PATH_MAX];
     uint32_t lies = atomic_load(&control->lies);
     if (!lies || !strstr(command, " receive") || !path_of(fd, path)) return 0;
@@ -435,9 +436,10 @@ static int lied(int fd, uint32_t operation) {
     uint64_t before = atomic_exchange(&late, inode_of(fd));
     if (before) {
         uint64_t token = (uint64_t)getpid() << 32 | atomic_fetch_add(&tokens, 1);
-        say(BEGIN, before, path, NULL, token, 0, NULL, 0);
+        say(BEGIN, before, late_path, NULL, token, 0, NULL, 0);
         say(END, before, NULL, NULL, token, 0, NULL, 0);
     }
+    strcpy(late_path, path);
     return 1;
 }
 static int act_fsync(int fd) { REAL(int, fsync, int); return real(fd); }

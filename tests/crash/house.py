@@ -266,15 +266,19 @@ class House:
         # what these last processes had half written is swept by whoever opens the store next
         self._sweep()
         try:
-            return Count(
-                studies=len(self.studies),
-                acknowledged=sum(len(study.acknowledged) for study in self.studies.values()),
-                lost=self._lost(),
-                doubled=self._doubled(),
-                orphaned=self._orphans(),
-            )
+            return self.count()
         finally:
             self.node.start()
+
+    def count(self) -> "Count":
+        """Count what is there now; the node is dead."""
+        return Count(
+            studies=len(self.studies),
+            acknowledged=sum(len(study.acknowledged) for study in self.studies.values()),
+            lost=self._lost(),
+            doubled=self._doubled(),
+            orphaned=self._orphans(),
+        )
 
     def _until_empty_inbox(self) -> None:
         inbox = self.store / "blobs" / "inbox"

@@ -33,6 +33,9 @@ TRANSITIONS: dict[tuple[object, object], tuple[str, str]] = {
     (JobState.ENCODED, JobState.DONE): ("delivered", "flow"),
     (DeliveryState.WAITING, DeliveryState.DELIVERED): ("delivered", "flow"),
     (DeliveryState.DELIVERED, DeliveryState.COMMITTED): ("delivered", "flow"),
+    (JobState.DONE, JobState.ENCODED): ("resend", "operator"),
+    (DeliveryState.DELIVERED, DeliveryState.WAITING): ("resend", "operator"),
+    (DeliveryState.COMMITTED, DeliveryState.WAITING): ("resend", "operator"),
 }
 """Every transition of a study that meets no obstacle: the call of the journal that makes it, and the process that calls."""
 

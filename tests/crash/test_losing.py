@@ -1,0 +1,111 @@
+"""Power is lost at many lines of what a disk saw, in every way; and receivers that flush too little, or too late, are found by it."""
+
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.crash import losing
+from tests.crash.disk import Kind, Lie, Line
+from tests.crash.house import House
+from tests.crash.losing import Record
+from tests.crash.rows import Outcome
+from tests.crash.wreck import Loss, Wreck
+
+pytestmark = [pytest.mark.slow, pytest.mark.peers, pytest.mark.timeout(600)]
+
+
+def test_nothing_acknowledged_is_lost_with_the_power_and_a_node_starts_on_the_rest(tmp_path: Path) -> None:
+    """A recorded run of two studies: hundreds of states of the disk are looked at, and a node is started on one in which all is gone that
+    was not flushed when half of the answers had been given."""
+    outcome, started = Outcome(name="looked at"), Outcome(name="started")
+    draw = random.Random(4)
+    with House(tmp_path / "house", records=True) as house:
+        recorded = losing.record(house, 2)
+        archive = tmp_path / "archive"
+        shutil.copytree(house.sink.folder, archive)
+        losing.examine(recorded, outcome, draw, 60)
+        half = recorded.answered[len(recorded.answered) // 2][0] + 1
+        ((at, _, tree),) = losing.wrecks(recorded, [half], [Loss.ALL], draw)
+        losing.restart(house, recorded, at, tree, archive, started)
+    assert outcome.lost == []
+    assert outcome.acknowledged > 200
+    assert started.good, started
+
+
+@pytest.mark.parametrize("receiver", ["fast", "stock"])
+def test_receivers_that_leave_out_a_flush_or_answer_before_it_are_found(tmp_path: Path, receiver: str) -> None:
+    """The same receiver where its fdatasync does nothing, where its fsync of the folder does nothing, and where each flush is made after
+    the answer: every time acknowledged instances are gone after a loss; with honest flushes none is."""
+    found = {}
+    with House(tmp_path / "house", records=True, receiver=receiver) as house:
+        for lie in (Lie(0), Lie.NO_FDATASYNC, Lie.NO_FSYNC, Lie.LATE):
+            house.disk.break_receiver(lie)
+            study = house.study()
+            house.send_until_acknowledged(study)
+            recorded = Record(root=house.disk.root, lines=list(house.disk.lines()), studies={study.uid: study})
+            recorded.answered = [(at, uid) for at, uid in recorded.answered if uid in study.files]
+            assert len(recorded.answered) == len(study.files)
+            outcome = Outcome(name=str(lie))
+            losing.examine(recorded, outcome, random.Random(1), 2 * len(study.files))
+            found[lie] = bool(outcome.lost)
+        house.disk.break_receiver(Lie(0))
+        for study in house.studies.values():
+            house.until_done(study)
+    assert found == {Lie(0): False, Lie.NO_FDATASYNC: True, Lie.NO_FSYNC: True, Lie.LATE: True}
+
+
+# ---- the model itself, against what the manual pages say
+
+
+def _line(kind: Kind, inode: int = 0, path: str = "", other: str = "", offset: int = 0, data: bytes = b"") -> Line:
+    return Line(kind, 1, inode, path, other, offset, len(data), data)
+
+
+def _after(lines: list[Line], loss: Loss) -> dict[str, bytes | None]:
+    wreck = Wreck(Path("/s"))
+    for line in lines:
+        wreck.take(line)
+    return wreck.after(loss, random.Random(0))
+
+
+_WRITTEN = [_line(Kind.MAKE, 2, "/s/d"), _line(Kind.BEGIN, 1, "/s", offset=1), _line(Kind.END, 1, offset=1)]
+_WRITTEN += [_line(Kind.CREATE, 3, "/s/d/part"), _line(Kind.WRITE, 3, data=b"bytes")]
+_FLUSH = [_line(Kind.BEGIN, 3, "/s/d/part", offset=2), _line(Kind.END, 3, offset=2)]
+_RENAME = [_line(Kind.RENAME, 3, "/s/d/part", "/s/d/whole")]
+_NAMED = [_line(Kind.BEGIN, 2, "/s/d", offset=3), _line(Kind.END, 2, offset=3)]
+
+
+@pytest.mark.parametrize(
+    ("lines", "loss", "left"),
+    [
+        (_WRITTEN, Loss.ALL, {"d": None}),
+        (_WRITTEN, Loss.NONE, {"d": None, "d/part": b"bytes"}),
+        (_WRITTEN + _FLUSH + _RENAME, Loss.ALL, {"d": None}),
+        (_WRITTEN + _RENAME + _NAMED, Loss.ALL, {"d": None, "d/whole": b""}),
+        (_WRITTEN + _FLUSH + _RENAME, Loss.DATA, {"d": None, "d/whole": b"bytes"}),
+        (_WRITTEN + _FLUSH + _NAMED + _RENAME, Loss.ALL, {"d": None, "d/part": b"bytes"}),
+        (_WRITTEN + _FLUSH + _RENAME + _NAMED, Loss.ALL, {"d": None, "d/whole": b"bytes"}),
+        ([*_WRITTEN, _FLUSH[0], _line(Kind.FAILED, 3, offset=2), *_RENAME, *_NAMED, *_FLUSH], Loss.ALL, {"d": None, "d/whole": b""}),
+        (
+            [*_WRITTEN, _FLUSH[0], _line(Kind.WRITE, 3, offset=5, data=b"more"), _FLUSH[1], *_RENAME, *_NAMED],
+            Loss.ALL,
+            {"d": None, "d/whole": b"bytes"},
+        ),
+    ],
+    ids=[
+        "no flush",
+        "SIGKILL",
+        "data",
+        "name",
+        "names kept",
+        "name before the rename",
+        "both",
+        "failed, then said ok",
+        "written during the flush",
+    ],
+)
+def test_what_is_durable(lines: list[Line], loss: Loss, left: dict[str, bytes | None]) -> None:
+    """fsync(2): data by a flush of the file that began after the write, names by one of the folder, nothing by one that failed before."""
+    assert _after(lines, loss) == left
