@@ -12,6 +12,7 @@ from node.dimse.wire import pdu
 Secure: TypeAlias = Callable[[socket.socket, float], socket.socket]
 
 _READ_BYTES: Final = 1 << 18
+_RECORDS_BYTES: Final = 1 << 18
 _MOST_PIECES: Final = 1000  # IOV_MAX is 1024 on Linux, and elsewhere
 _KEEPALIVE_S: Final = 30
 
@@ -65,7 +66,7 @@ class Connection:
         return cls(connected, most_bytes=most_bytes)
 
     def send(self, pieces: Sequence[bytes | memoryview], *, stall_s: float) -> None:
-        """Send all of them in order, copying nothing.
+        """Send all of them in order; without TLS nothing is copied.
 
         Raises
         ------
@@ -76,8 +77,8 @@ class Connection:
         self._socket.settimeout(stall_s)
         try:
             if isinstance(self._socket, ssl.SSLSocket):
-                for piece in pieces:
-                    self._send_piece(piece)
+                # encrypting copies them anyway, and a record for every head of twelve bytes would be a packet of its own
+                self._send_whole(b"".join(pieces))
             else:
                 for first in range(0, len(pieces), _MOST_PIECES):
                     self._gather(list(pieces[first : first + _MOST_PIECES]))
@@ -86,11 +87,11 @@ class Connection:
         except OSError as lost:
             raise ConnectionLost(_words(lost)) from lost
 
-    def _send_piece(self, piece: bytes | memoryview) -> None:
-        # in records: the time-out of `sendall` would count for all of it
-        left = memoryview(piece)
+    def _send_whole(self, data: bytes) -> None:
+        # not `sendall`, whose time-out counts for all of it
+        left = memoryview(data)
         while left:
-            left = left[self._socket.send(left) :]
+            left = left[self._socket.send(left[:_RECORDS_BYTES]) :]
 
     def _gather(self, pieces: list[bytes | memoryview]) -> None:
         while pieces:
