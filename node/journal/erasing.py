@@ -58,10 +58,10 @@ class Erased(Database):
                     select(_job.id, _job.state, _job.lease_until).where(_job.id.in_(jobs)).order_by(_job.id).with_for_update()
                 )
                 for row in rows.all():
-                    leased += _live(row.lease_until, now)
-                    if row.state in _CANCELLABLE:
-                        free = {} if _live(row.lease_until, now) else {"lease": None, "lease_until": None}
-                        move(connection, JOB, row.id, JobState.CANCELLED, now, why, **free)
+                    if _live(row.lease_until, now):
+                        leased += 1  # its worker ends it; cancelled under its lease, it would come back to life by that
+                    elif row.state in _CANCELLABLE:
+                        move(connection, JOB, row.id, JobState.CANCELLED, now, why, lease=None, lease_until=None)
                 waiting = select(delivery.id, delivery.lease_until).where(
                     delivery.job_id.in_(jobs), delivery.state.in_([DeliveryState.WAITING.value, DeliveryState.PARKED.value])
                 )
