@@ -49,14 +49,14 @@ def _order(story: Story, *, offpeak: bool = True) -> list[int]:
 
 @pytest.mark.parametrize("came", list(itertools.permutations(CLASSES)), ids=lambda came: "-".join(came))
 def test_urgent_before_routine_before_offpeak_however_they_came(story: Story, came: tuple[Priority, ...]) -> None:
-    """In all six orders of coming."""
+    """Network case 15: In all six orders of coming."""
     ids = dict(zip(came, (_queue(story, (priority, None))[0] for priority in came), strict=True))
     assert _order(story) == [ids[priority] for priority in CLASSES]
 
 
 @pytest.mark.parametrize("came", list(itertools.permutations(CLASSES)), ids=lambda came: "-".join(came))
 def test_offpeak_waits_for_its_window_however_they_came(story: Story, came: tuple[Priority, ...]) -> None:
-    """Outside of the window the others run and it stays; inside it comes."""
+    """Network case 15: Outside of the window the others run and it stays; inside it comes."""
     ids = dict(zip(came, _queue(story, *((priority, None) for priority in came)), strict=True))
     assert _order(story, offpeak=False) == [ids[Priority.URGENT], ids[Priority.ROUTINE]]
     assert _order(story) == [ids[Priority.OFFPEAK]]
@@ -169,7 +169,8 @@ def test_a_job_that_a_person_revives_begins_to_wait_anew(story: Story) -> None:
 
 
 def test_an_application_never_has_more_at_work_than_it_may(story: Story) -> None:
-    """Live leases count, whoever holds them and in whatever state the job is; another application goes on; a lease that ran out is free."""
+    """Network case 19: Live leases count, whoever holds them and in whatever state the job is; another application goes on; a lease
+    that ran out is free."""
     story.receive(1, 2, 3, 4)
     busy = [story.job_asked(application="busy", series_instance_uid=f"1.1.{n}") for n in range(3)]
     jobs = story.route(*busy, story.job_asked(application="free"))
@@ -290,8 +291,9 @@ class _Waits:
 
 @pytest.mark.slow
 def test_nobody_starves_under_a_steady_urgent_stream(story: Story) -> None:
-    """One worker, a job a minute, and every minute an urgent job with a deadline: by priority alone nothing else would ever run. A routine
-    job is there after two patiences, an off-peak one after three, and one with a deadline when its deadline is the earliest."""
+    """Network case 15: One worker, a job a minute, and every minute an urgent job with a deadline: by priority alone nothing else would
+    ever run. A routine job is there after two patiences, an off-peak one after three, and one with a deadline when its deadline is
+    the earliest."""
     others = {
         "urgent, no deadline": (Priority.URGENT, None),
         "routine": (Priority.ROUTINE, None),

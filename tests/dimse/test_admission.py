@@ -44,7 +44,7 @@ def test_an_echo_is_answered_under_each_of_several_ae_titles(listen: Listen) -> 
     [("PACS", "OTHER", (1, 1, 7)), ("STRANGER", "HILUM", (1, 1, 3)), ("STRANGER", "OTHER", (1, 1, 7))],
 )
 def test_unknown_titles_are_rejected_for_good(listen: Listen, calling: str, called: str, expected: tuple[int, int, int]) -> None:
-    """PS3.8 table 9-21: reason 7 for an unknown called AE title, reason 3 for an unknown calling one; nothing is stored."""
+    """Network case 2: PS3.8 table 9-21: reason 7 for an unknown called AE title, reason 3 for an unknown calling one; nothing is stored."""
     running = listen()
     assert _rejection(_associate(running.port, calling=calling, called=called)) == expected
     assert running.left() == []
@@ -52,7 +52,7 @@ def test_unknown_titles_are_rejected_for_good(listen: Listen, calling: str, call
 
 
 def test_a_peers_title_from_another_address_is_rejected(listen: Listen) -> None:
-    """Reason 3, also where strangers are admitted: who calls under a peer's title from elsewhere is not that peer."""
+    """Network case 2: Reason 3, also where strangers are admitted: who calls under a peer's title from elsewhere is not that peer."""
     running = listen(node=Node(port=0, strangers=True), peers=(replace(PACS, host="192.0.2.7"),))
     assert _rejection(_associate(running.port)) == (1, 1, 3)
 

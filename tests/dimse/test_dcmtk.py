@@ -28,7 +28,7 @@ def _series(folder: Path, count: int) -> list[Path]:
 
 
 def test_echoscu(listen: Listen) -> None:
-    """DCMTK's C-ECHO is answered; under a wrong title it is rejected with the reason in DCMTK's words."""
+    """Network case 1: DCMTK's C-ECHO is answered; under a wrong title it is rejected with the reason in DCMTK's words."""
     running = listen()
     assert dcmtk.echoscu(running.port).code == 0
     refused = dcmtk.echoscu(running.port, called="WRONG")

@@ -167,7 +167,7 @@ def _uid_of(content: bytes) -> str:
 
 
 def test_a_full_disk_refuses_the_instance_and_keeps_the_association(listen: Listen) -> None:
-    """0xA700 tells the modality to try later; nothing is left behind, nothing acknowledged is lost."""
+    """Network case 24: 0xA700 tells the modality to try later; nothing is left behind, nothing acknowledged is lost."""
     running = listen(min_free_bytes=1 << 60)
     assert _store(running, offer(), offer()) == [0xA700, 0xA700]
     assert running.left() == []

@@ -126,7 +126,8 @@ CASES: dict[str, Callable[[Dataset], bytes]] = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_bad_bytes_are_kept_or_refused_never_lost(node: Node, image: Dataset, case: str) -> None:
-    """0x0000 means that these very bytes are on disk; anything else is a refusal of PS3.4 B.2.3. The next echo is answered."""
+    """Network case 14: 0x0000 means that these very bytes are on disk; anything else is a refusal of PS3.4 B.2.3. The next echo is
+    answered."""
     offer = Offer(data_set=CASES[case](image), sop_instance_uid=str(image.SOPInstanceUID))
     with Sender(node.port, [offer]) as sender:
         status = sender.store(offer)

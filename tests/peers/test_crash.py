@@ -57,7 +57,8 @@ def _said(node: Node, name: str) -> Callable[[], bool]:
 
 @pytest.mark.parametrize("moment", NAMES)
 def test_killed_at_any_moment_one_set_of_results_arrives(node: Node, archive: dcmtk.StoreScp, tmp_path: Path, moment: str) -> None:
-    """SIGKILL to every process at once, then a start: one segmentation, one report, one page; nothing that had arrived has changed."""
+    """Network case 22 (and 13, for names): SIGKILL to every process at once, then a start: one segmentation, one report, one page;
+    nothing that had arrived has changed."""
     charset, name = NAMES[moment]
     study, files = another_study(
         data("dicom", "mr_t1_sag_HFS_decubitus.zip"),

@@ -170,7 +170,7 @@ def test_what_it_did_can_be_read(house: Hospital, came: Mapping[str, Came]) -> N
 
 
 def test_the_same_study_twice_gives_one_set_of_results(house: Hospital, came: Mapping[str, Came], tmp_path: Path) -> None:
-    """The PACS sends everything again; the archive holds the same three results, byte for byte, and no job is new."""
+    """Network case 25: The PACS sends everything again; the archive holds the same three results, byte for byte, and no job is new."""
     uid = came["mr_t1_sag_HFS_decubitus"].head.study_uid
     before = _digests(house, house.pacs.study(uid))
     jobs = house.node.jobs()

@@ -208,7 +208,7 @@ def test_a_bucket_that_is_away_stops_no_receiver(site: Site) -> None:
 
 
 def test_a_database_that_is_away_stops_no_receiver(site: Site) -> None:
-    """It crashes in the middle of the work, a study comes while it is away, and it returns: everything is done, once."""
+    """Network case 23: It crashes in the middle of the work, a study comes while it is away, and it returns: everything is done, once."""
     for number in range(3):
         site.send("in-1", site.study(number))
     wait_until(lambda: site.postgres.ask(site.database, "SELECT 1 FROM job"), 60, "the first study is routed", every_s=0.02)

@@ -72,7 +72,8 @@ def events(node: Node, name: str) -> list[dict[str, object]]:
 def test_a_server_that_is_away_at_start_is_a_node_that_takes_studies_and_waits(
     server: LocalTriton, repository: Path, tmp_path: Path
 ) -> None:
-    """Ready all the same; doctor names the server and says what to do; the job keeps its place and its attempts, and is done later."""
+    """Network case 23: Ready all the same; doctor names the server and says what to do; the job keeps its place and its attempts, and
+    is done later."""
     server.kill()
     with node_of(tmp_path, repository, server) as node:
         send(node, tmp_path, "WAITS")

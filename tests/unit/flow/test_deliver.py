@@ -99,7 +99,8 @@ def test_the_frozen_bytes_reach_the_sink_and_the_job_is_done(node: MiniNode, del
 
 
 def test_a_sink_that_is_down_does_not_hold_up_the_other(node: MiniNode, delivering: Delivering) -> None:
-    """Two sinks, one down: the other gets everything once; the first when it is back; what was delivered is not sent again."""
+    """Network case 20: Two sinks, one down: the other gets everything once; the first when it is back; what was delivered is not sent
+    again."""
     job = encoded_job(node, sinks=("archive", "second"))
     delivering.archive.away = True
     delivering.until_idle()
@@ -143,7 +144,7 @@ def test_a_slow_sink_does_not_hold_up_the_other(node: MiniNode, delivering: Deli
 
 
 def test_nine_of_ten_is_no_success(node: MiniNode, delivering: Delivering) -> None:
-    """The sink has no room for one object: the rest is sent again alone, without duplicates, until all are there."""
+    """Network case 21: The sink has no room for one object: the rest is sent again alone, without duplicates, until all are there."""
     encoded_job(node)
     delivering.archive.answers["sr"] = (False, False, 0xA700)
     delivering.until_idle()

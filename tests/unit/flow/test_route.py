@@ -48,7 +48,7 @@ def is_modality(*values: str) -> tuple[Condition, ...]:
 
 
 def test_a_complete_study_becomes_one_job_with_all_of_its_instances(node: MiniNode) -> None:
-    """One CT → one job that uses every SOP instance, under the digest that arithmetic by hand gives."""
+    """Network case 3: One CT → one job that uses every SOP instance, under the digest that arithmetic by hand gives."""
     node.receive("1.1", "1.1.1", range(1, 25))
     assert route(node) == 1
     (job,) = node.jobs()
@@ -68,7 +68,7 @@ def test_a_complete_study_becomes_one_job_with_all_of_its_instances(node: MiniNo
 
 
 def test_two_routes_that_ask_for_the_same_share_one_job(node: MiniNode) -> None:
-    """Two matching routes, two sinks: each sink gets everything once; the more urgent route decides."""
+    """Network case 11: Two matching routes, two sinks: each sink gets everything once; the more urgent route decides."""
     node.receive("1.1", "1.1.1")
     route(
         node,
@@ -81,7 +81,7 @@ def test_two_routes_that_ask_for_the_same_share_one_job(node: MiniNode) -> None:
 
 
 def test_each_series_is_a_job_of_its_own_where_the_route_says_so(node: MiniNode) -> None:
-    """Four mammography views in three series, per series → three jobs."""
+    """Network case 4: Four mammography views in three series, per series → three jobs."""
     for series in ("1.1.1", "1.1.2", "1.1.3"):
         node.receive("1.1", series, Modality="MG")
     route(node, Route(name="mg", run=("threshold",), send=("archive",), each=True))
@@ -89,7 +89,7 @@ def test_each_series_is_a_job_of_its_own_where_the_route_says_so(node: MiniNode)
 
 
 def test_no_match_is_kept_and_visible_with_the_reason(node: MiniNode) -> None:
-    """The study stays, routed to nothing, and says why."""
+    """Network case 12: The study stays, routed to nothing, and says why."""
     node.receive("1.1", "1.1.1", Modality="US")
     assert route(node, Route(name="ct only", when=is_modality("CT"), run=("threshold",))) == 1
     (arrival,) = node.arrivals(ArrivalState.ROUTED)
@@ -214,7 +214,7 @@ def test_an_application_that_cannot_be_loaded_parks_its_jobs_and_no_others(node:
 
 
 def test_a_configuration_edited_between_studies_is_used_from_then_on(node: MiniNode) -> None:
-    """The old study keeps the decision of its day; the new one is decided by the new routes, never the old."""
+    """Network case 17: The old study keeps the decision of its day; the new one is decided by the new routes, never the old."""
     node.receive("1.1", "1.1.1")
     route(node, Route(name="old", run=("threshold",), send=("archive",)))
     before = node.config.digest

@@ -102,7 +102,7 @@ def test_within_looks_at_the_day(days: int, date: str, held: bool) -> None:
 
 @pytest.mark.parametrize("operator", [Operator.EQUALS, Operator.MATCHES, Operator.MIN, Operator.MAX, Operator.WITHIN])
 def test_an_absent_keyword_holds_only_negated_conditions(operator: Operator) -> None:
-    """What is not there equals nothing, and is therefore not equal to anything."""
+    """Network case 10: What is not there equals nothing, and is therefore not equal to anything."""
     expected: Value = "x" if operator in (Operator.EQUALS, Operator.MATCHES) else 1
     assert not holds(when("BodyPartExamined", operator, expected))
     assert holds(when("BodyPartExamined", operator, expected, negated=True))

@@ -273,7 +273,7 @@ def test_a_model_that_is_refused_parks_the_job_before_a_pixel_is_read_and_revive
 
 
 def test_an_engine_that_fails_is_tried_again_and_then_failed_with_the_reason(work: Work) -> None:
-    """Three attempts, growing pauses, nothing exported."""
+    """Network case 18: Three attempts, growing pauses, nothing exported."""
     work.engine.fails = EngineError("out of memory on device 0")
     runner = work.runner()
     pauses = []
@@ -348,7 +348,7 @@ def test_a_defect_of_an_application_is_counted_then_failed_and_the_runner_lives(
 
 
 def test_an_undeclared_finding_is_not_reported(work: Work) -> None:
-    """The manifest promises a brain; a measurement in another unit parks the job."""
+    """Network case 18: The manifest promises a brain; a measurement in another unit parks the job."""
     work.application = replace(APPLICATION, outputs=APPLICATION.outputs[:1])
     work.step()
     assert (work.job.state, work.job.code) == (JobState.PARKED, "HLM-4201")
@@ -378,7 +378,7 @@ def test_the_engine_is_told_how_long_the_job_may_take(work: Work, node: MiniNode
 
 
 def test_no_call_is_made_after_the_time_is_up(work: Work, node: MiniNode) -> None:
-    """An application that calls its model again and again ends at the deadline, as an error that is retried."""
+    """Network case 18: An application that calls its model again and again ends at the deadline, as an error that is retried."""
     node.configure(applications={"threshold": ApplicationSettings(name="threshold", timeout=timedelta(0), attempts=1)})
     work.step()
     assert (work.job.state, work.job.code) == (JobState.FAILED, JobTooLate.code)
@@ -474,7 +474,7 @@ def test_the_device_is_new_for_new_weights(work: Work, node: MiniNode) -> None:
 
 
 def test_several_workers_share_the_jobs(node: MiniNode) -> None:
-    """Five studies, two workers: each job is done once."""
+    """Network case 19: Five studies, two workers: each job is done once."""
     for n in range(5):
         node.receive_images(f"study-{n}", "t1")
     settle_and_route(node)

@@ -72,7 +72,7 @@ def test_the_loop_sleeps_until_the_window_ends(node: MiniNode) -> None:
 
 
 def test_a_second_series_within_the_window_restarts_it(node: MiniNode) -> None:
-    """Three associations three seconds apart are one study when the window is five seconds."""
+    """Network cases 5 and 7: Three associations three seconds apart are one study when the window is five seconds."""
     with_rule(node, Rule(quiet=timedelta(seconds=5)))
     settle = settle_of(node)
     for series in ("1.1.1", "1.1.2", "1.1.3"):
@@ -85,7 +85,7 @@ def test_a_second_series_within_the_window_restarts_it(node: MiniNode) -> None:
 
 
 def test_instances_after_the_window_open_a_revision_that_names_its_predecessor(node: MiniNode) -> None:
-    """Six seconds apart with a window of five: never a silent split, the second revision has everything."""
+    """Network case 5: Six seconds apart with a window of five: never a silent split, the second revision has everything."""
     with_rule(node, Rule(quiet=timedelta(seconds=5)))
     settle = settle_of(node)
     node.receive("1.1", "1.1.1")
@@ -99,7 +99,7 @@ def test_instances_after_the_window_open_a_revision_that_names_its_predecessor(n
 
 
 def test_interleaved_studies_settle_apart(node: MiniNode) -> None:
-    """Each has its own clock and its own instances."""
+    """Network case 6: Each has its own clock and its own instances."""
     for number in range(1, 5):
         node.receive("1.1", "1.1.1", [number])
         node.receive("2.2", "2.2.1", [number])
@@ -260,7 +260,7 @@ def test_only_peers_with_find_are_asked(node: MiniNode) -> None:
 
 
 def test_the_operator_completes_by_hand(node: MiniNode) -> None:
-    """`hilum studies complete`: at once, with the reason kept; a second time is no longer possible."""
+    """Network case 9: `hilum studies complete`: at once, with the reason kept; a second time is no longer possible."""
     node.receive("1.1", "1.1.1")
     (arrival,) = node.arrivals()
     assert complete_now(node.journal, arrival, node.clock())

@@ -14,7 +14,8 @@ NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_bad_configuration_is_refused_with_exactly_this_message(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """File, line, column, what it is about, what is wrong and what was meant, and the code: all mistakes of the file, in its order."""
+    """Network case 10: File, line, column, what it is about, what is wrong and what was meant, and the code: all mistakes of the file, in
+    its order."""
     monkeypatch.chdir(FOLDER)
     with pytest.raises(ConfigError) as refused:
         load(Path(f"{name}.yaml"), applications=("mr-brain", "ct-lung"))
