@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup check test bench fuzz soak demo docs clean
+.PHONY: setup check test bench crash fuzz soak demo docs clean
 
 setup: $(READY)
 
@@ -34,6 +34,11 @@ bench: $(READY)
 SECONDS ?= 300
 fuzz: $(READY)
 	$(BIN)/python -m tests.fuzz $(SECONDS)
+
+# a node that is killed, starved and lied to, round after round; writes bench/crash.json (docs/crash-matrix.md)
+ROUNDS ?= 540
+crash: $(READY)
+	$(BIN)/python -m tests.crash --rounds $(ROUNDS)
 
 # a busy hospital for so many minutes, and what grows meanwhile; writes bench/soak.json
 MINUTES ?= 20

@@ -17,18 +17,20 @@ RESULTS = Path(__file__).parents[2] / "bench" / "crash.json"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run it; 1 when anything was lost, doubled, orphaned or left undone."""
     parser = argparse.ArgumentParser(prog="python -m tests.crash")
-    parser.add_argument("--rounds", type=int, default=520, help="rounds with a real node, shared out among the rows")
+    parser.add_argument("--rounds", type=int, default=540, help="rounds with a real node, shared out among the rows")
+    parser.add_argument("--schedules", type=int, default=2000, help="simulated ones")
     parser.add_argument("--row", default="", metavar="NAME", help="only rows whose names contain this; writes no figures")
     parser.add_argument("--seed", type=int, default=1, help="the same seed does the same, as far as processes allow")
     parser.add_argument("--at-once", type=int, default=2, help="nodes at the same time")
     given = parser.parse_args(arguments)
     folder = Path(tempfile.mkdtemp(prefix="hilum-crash-"))
-    outcomes = matrix(given.row, given.rounds, given.seed, given.at_once, folder)
-    show(outcomes)
+    played, looked = matrix(given.row, given.rounds, given.schedules, given.seed, given.at_once, folder)
+    whole = total(played)
+    show([*played, whole, *looked])
     if not given.row:
-        write([one.figure() for one in [*outcomes, total(outcomes)]], RESULTS)
+        write([one.figure() for one in [*played, whole, *looked]], RESULTS)
         print(f"   … written to {RESULTS}")
-    if all(one.good for one in outcomes):
+    if all(one.good for one in [*played, *looked]):
         shutil.rmtree(folder, ignore_errors=True)
         return 0
     print(f"   … what is left lies in {folder}")

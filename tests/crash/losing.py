@@ -136,10 +136,15 @@ def _archive_of(house: House, recorded: Record, at: int, archive: Path) -> None:
             shutil.copy(path, house.sink.folder / path.name)
 
 
+def name_of(failing: bool) -> str:
+    """What a row is called."""
+    return f"power lost {'after flushes that failed' if failing else 'at any line of the record'}"
+
+
 def play(folder: Path, rounds: int, seed: int, *, failing: bool, receiver: str = "") -> tuple[Outcome, Outcome]:
     """Record runs and lose power in them: (every state looked at, the states on which a node was started)."""
-    name = "after flushes that failed" if failing else "at any line"
-    looked, started = Outcome(name=f"power lost {name}: states looked at"), Outcome(name=f"power lost {name}: node started on the rest")
+    name = name_of(failing)
+    looked, started = Outcome(name=f"{name}: states looked at"), Outcome(name=f"{name}, a node started on the rest")
     draw = random.Random(f"{seed}/{failing}")
     with House(folder, records=True, receiver=receiver) as house:
         recorded = record(house, 3, draw=draw if failing else None)

@@ -1,20 +1,26 @@
 """Plays the rows of the matrix, some houses at once, and keeps what came out."""
 
 import multiprocessing
+import os
 import random
 import shutil
+import subprocess
+import sys
 import time
 import traceback
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from pathlib import Path
+from typing import Any
 
-from tests.crash import faults, kills
+from tests.crash import faults, kills, losing
 from tests.crash.house import House
-from tests.crash.rows import Outcome, Row
+from tests.crash.rows import Outcome, Row, total
 from tests.lab.loopback import loopback_only
 from tests.lab.postgres import Postgres
 
+SIMULATED = "simulated schedules"
 _LEAST = 2
+_LOSS_WEIGHT = 2.0
 _KEPT = 3000  # of what a broken round said
 
 
@@ -76,19 +82,58 @@ def _task(house: str, name: str, rounds: int, seed: int, folder: str) -> Outcome
     return play(house, _row(name), rounds, seed, Path(folder))
 
 
-def matrix(name: str, rounds: int, seed: int, at_once: int, folder: Path) -> list[Outcome]:
-    """Play the rows whose names contain `name`; some houses at once."""
+def _lose(seed: int, folder: str, rounds: int, failing: bool) -> tuple[Outcome, Outcome]:
+    began = time.monotonic()
+    with loopback_only():
+        looked, started = losing.play(Path(folder), rounds, seed, failing=failing)
+    started.seconds = time.monotonic() - began
+    shutil.rmtree(folder, ignore_errors=True)
+    return looked, started
+
+
+def _simulate(seed: int, schedules: int) -> Outcome:
+    """Play schedules in an interpreter whose sets have an order that a seed can rely on."""
+    began = time.monotonic()
+    command = [sys.executable, "-m", "tests.crash.simulation", "--seed", str(seed), "--schedules", str(schedules)]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONHASHSEED": "0"}, check=False)
+    broken = [] if done.returncode == 0 else [done.stdout[-_KEPT:] + done.stderr[-_KEPT:]]
+    return Outcome(name=SIMULATED, rounds=schedules, hit=schedules, broken=broken, seconds=time.monotonic() - began)
+
+
+def matrix(name: str, rounds: int, schedules: int, seed: int, at_once: int, folder: Path) -> tuple[list[Outcome], list[Outcome]]:
+    """Play what has `name` in its name, some houses at once: (rounds with a real node, what was looked at or simulated without one)."""
     chosen = _selected(name)
-    whole = sum(weight for _, _, weight in chosen)
-    outcomes: dict[tuple[str, str], Outcome] = {}
+    losses = [failing for failing in (False, True) if name in losing.name_of(failing)]
+    whole = sum(weight for _, _, weight in chosen) + _LOSS_WEIGHT * len(losses)
     # fresh interpreters: a house moves into a network of its own
     with ProcessPoolExecutor(at_once, mp_context=multiprocessing.get_context("spawn")) as pool:
-        tasks = {
-            pool.submit(_task, house, row, max(_LEAST, round(rounds * weight / whole)), seed, str(folder / f"{place:02d}")): (house, row)
-            for place, (house, row, weight) in enumerate(chosen)
-        }
-        for task in as_completed(tasks):
-            outcome = outcomes[tasks[task]] = task.result()
-            said = "" if outcome.good else f"  WRONG: {outcome.lost} {outcome.doubled} {outcome.orphaned} " + "\n".join(outcome.broken)
-            print(f"   … {outcome.name}: {outcome.rounds} rounds, {outcome.hit} hit, {outcome.seconds:.0f} s{said}", flush=True)
-    return [outcomes[house, row] for house, row, _ in chosen]
+        real: list[Future[Any]] = []
+        for place, (house, row, weight) in enumerate(chosen):
+            count = max(_LEAST, round(rounds * weight / whole))
+            real.append(pool.submit(_task, house, row, count, seed, str(folder / f"{place:02d}")))
+        for failing in losses:
+            count = max(_LEAST, round(rounds * _LOSS_WEIGHT / whole))
+            real.append(pool.submit(_lose, seed, str(folder / f"loss-{failing}"), count, failing))
+        simulated: list[Future[Any]] = []
+        if name in SIMULATED and schedules:
+            share = -(-schedules // at_once)
+            simulated = [pool.submit(_simulate, seed + share * place, share) for place in range(at_once)]
+        for task in as_completed([*real, *simulated]):
+            for outcome in task.result() if isinstance(task.result(), tuple) else [task.result()]:
+                _say(outcome)
+    played = [each for task in real for each in (task.result()[1:] if isinstance(task.result(), tuple) else [task.result()])]
+    looked = [task.result()[0] for task in real if isinstance(task.result(), tuple)]
+    return played, [*looked, *_joined([task.result() for task in simulated])]
+
+
+def _joined(parts: list[Outcome]) -> list[Outcome]:
+    if not parts:
+        return []
+    whole = total(parts)
+    whole.name = SIMULATED
+    return [whole]
+
+
+def _say(outcome: Outcome) -> None:
+    said = "" if outcome.good else f"  WRONG: {outcome.lost} {outcome.doubled} {outcome.orphaned} " + "\n".join(outcome.broken)
+    print(f"   … {outcome.name}: {outcome.rounds} rounds, {outcome.hit} hit, {outcome.seconds:.0f} s{said}", flush=True)

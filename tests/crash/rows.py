@@ -74,7 +74,7 @@ def show(outcomes: Sequence[Outcome]) -> None:
     table.add_column("row", no_wrap=True)
     for column in ("rounds", "hit", "acknowledged", "lost", "doubled", "orphaned", "undone", "s"):
         table.add_column(column, justify="right")
-    for one in [*outcomes, total(outcomes)]:
+    for one in outcomes:
         counts = (one.rounds, one.hit, one.acknowledged, len(one.lost), len(one.doubled), len(one.orphaned), len(one.broken))
         table.add_row(one.name, *(str(each) for each in counts), f"{one.seconds:.0f}")
     Console(highlight=False, width=140).print(table)
@@ -82,7 +82,7 @@ def show(outcomes: Sequence[Outcome]) -> None:
 
 def total(outcomes: Sequence[Outcome]) -> Outcome:
     """All rows together."""
-    whole = Outcome(name="all")
+    whole = Outcome(name="all rounds")
     for one in outcomes:
         whole.rounds += one.rounds
         whole.hit += one.hit
