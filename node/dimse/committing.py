@@ -10,9 +10,10 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from node.dimse.commitment_data import ASK, asking, decoded, encoded, report_of, reporting
 from node.dimse.commitment_errors import CommitmentFailed, NoCommitment, ReportNotTaken, status_of
 from node.dimse.errors import PeerAway, PeerRefuses
-from node.dimse.sending.association import Association, Called, Ended
+from node.dimse.sending.association import Association, Ended
 from node.dimse.sending.connection import ConnectionLost, Pdu, TooLong
 from node.dimse.sending.incoming import Incoming
+from node.dimse.sending.opening import Called
 from node.dimse.wire import command, pdu
 from node.dimse.wire.command import Command, Field
 from node.dimse.wire.pdu import Malformed, PduType

@@ -13,8 +13,9 @@ from node.dimse.counting import FIND, count_instances, finding, holds_instance
 from node.dimse.errors import NotAFile, PeerAway, PeerRefuses
 from node.dimse.outgoing import Outgoing, batches, outgoing
 from node.dimse.port import StoreStatus
-from node.dimse.sending.association import Association, Called, Ended, Timeouts
+from node.dimse.sending.association import Association, Ended
 from node.dimse.sending.batch import SOP_CLASS_NOT_SUPPORTED, Batch, Told
+from node.dimse.sending.opening import Called, Timeouts
 from node.dimse.sending.standing import Standing
 from node.domain.context import Context
 from node.domain.errors import DeliveryError

@@ -10,7 +10,7 @@ from node.blobs.errors import NoRoom
 from node.dimse.commitment_errors import CommitmentFailed, NoCommitment, ReportNotTaken
 from node.dimse.committing import PeerCommitment
 from node.dimse.errors import PeerAway
-from node.dimse.sending.association import Called, Timeouts
+from node.dimse.sending.opening import Called, Timeouts
 from node.domain.commitment import Asked, Reference, Report, Request
 from node.domain.errors import DeliveryError
 from tests.lab.committing import CommittingPeer, event_information

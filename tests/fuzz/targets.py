@@ -19,10 +19,11 @@ from node.dimse.errors import NotADataset, OtherInstance
 from node.dimse.outgoing import meta_texts
 from node.dimse.peek import Peek
 from node.dimse.port import Reception
-from node.dimse.sending.association import Association, Ended, Timeouts
+from node.dimse.sending.association import Association, Ended
 from node.dimse.sending.connection import Connection
 from node.dimse.sending.incoming import Incoming
 from node.dimse.sending.negotiation import Agreed, accepted
+from node.dimse.sending.opening import Timeouts
 from node.dimse.visit import Visit
 from node.dimse.wire import command, negotiation, pdu
 from node.dimse.wire.association import FastAssociation, Patience

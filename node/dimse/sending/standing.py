@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from node.dimse.outgoing import MOST_CONTEXTS
-from node.dimse.sending.association import Association, Called
+from node.dimse.sending.association import Association
+from node.dimse.sending.opening import Called
 from node.domain.context import Context
 
 

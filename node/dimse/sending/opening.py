@@ -1,0 +1,142 @@
+"""How an association that this node requests comes about: whom it calls and as whom, TLS, the user, the answer (PS3.8 7.1)."""
+
+import contextlib
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import partial
+from socket import socket
+from typing import Final
+
+from node.dimse.claim import USERNAME, USERNAME_AND_PASSCODE, UserIdentity
+from node.dimse.errors import PeerAway, PeerRejected
+from node.dimse.secrets import passcode_of
+from node.dimse.sending.connection import Connection, ConnectionLost, Secure, TooLong
+from node.dimse.sending.negotiation import Agreed, accepted, request
+from node.dimse.tls import connect
+from node.dimse.wire import pdu
+from node.dimse.wire.pdu import AbortSource, Malformed, PduType
+from node.domain.context import Context
+from node.domain.errors import ConfigError
+from node.settings.security import PeerTls, User
+
+MAX_PDU: Final = 131072
+"""What a peer may send at once; answers have a few hundred bytes."""
+_LAST_WORD_S: Final = 1.0
+_REASONS: Final = {
+    (1, 1): "no reason given",
+    (1, 2): "application context name not supported",
+    (1, 3): "calling AE title not recognised",
+    (1, 7): "called AE title not recognised",
+    (2, 1): "no reason given",
+    (2, 2): "protocol version not supported",
+    (3, 1): "temporary congestion",
+    (3, 2): "local limit exceeded",
+}
+"""Source and diagnostic of an A-ASSOCIATE-RJ (PS3.8 table 9-21)."""
+_ONLY_FOR_NOW: Final = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """How long a peer may take: to accept the connection, the association, and to answer a message (a store: after its last byte)."""
+
+    connect_s: float = 10.0
+    acse_s: float = 15.0
+    dimse_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Called:
+    """Whom to ask for an association, and as whom. `who` is what errors call the peer."""
+
+    who: str
+    host: str
+    port: int
+    called: str
+    calling: str
+    timeouts: Timeouts
+    tls: PeerTls | None = None
+    login: User | None = None
+
+
+def opened(peer: Called, contexts: Sequence[Context], *, provides: Collection[str] = ()) -> tuple[Connection, Agreed]:
+    """Connect and negotiate. Of the SOP classes that it `provides` this node is to be the provider.
+
+    Raises
+    ------
+    PeerAway, PeerRejected, PeerUntrusted
+        There is no association.
+    """
+    try:
+        asked = request(
+            calling=peer.calling,
+            called=peer.called,
+            contexts=contexts,
+            most_bytes=MAX_PDU,
+            identity=_identity(peer.login),
+            provides=provides,
+        )
+        connection = Connection.to(
+            peer.host, peer.port, timeout_s=peer.timeouts.connect_s, most_bytes=pdu.ASSOCIATE_BYTES, secure=_secure(peer)
+        )
+    except ConfigError as unusable:
+        # a key that somebody moved while the node runs: results wait, as for a peer that is away
+        raise PeerAway(f"{peer.who} cannot be called: {unusable} [{unusable.code}]") from unusable
+    except (OSError, ValueError) as away:
+        raise PeerAway(f"{peer.who} cannot be reached: {away}") from away
+    try:
+        agreed = _agreed(connection, asked, contexts, peer)
+    except BaseException:
+        connection.close()
+        raise
+    connection.most_bytes = MAX_PDU + pdu.SLACK_BYTES
+    return connection, agreed
+
+
+def _identity(login: User | None) -> UserIdentity | None:
+    if login is None:
+        return None
+    kind = USERNAME_AND_PASSCODE if login.has_passcode else USERNAME
+    return UserIdentity(kind=kind, username=login.name, passcode=passcode_of(login))
+
+
+def _secure(peer: Called) -> Secure | None:
+    if peer.tls is None:
+        return None
+    return partial(_shake_hands, peer.tls, peer.who)
+
+
+def _shake_hands(tls: PeerTls, who: str, connected: socket, timeout_s: float) -> socket:
+    return connect(connected, tls, timeout_s=timeout_s, who=who)
+
+
+def last_word(connection: Connection, last_word: bytes) -> None:
+    """Say something to a peer that may not listen any more."""
+    with contextlib.suppress(TimeoutError, ConnectionLost):
+        connection.send([last_word], stall_s=_LAST_WORD_S)
+
+
+def _agreed(connection: Connection, asked: bytes, contexts: Sequence[Context], peer: Called) -> Agreed:
+    limit_s = peer.timeouts.acse_s
+    try:
+        connection.send([asked], stall_s=limit_s)
+        said = connection.receive(until=time.monotonic() + limit_s)
+    except TimeoutError as silent:
+        raise PeerAway(f"{peer.who} does not answer a request for an association within {limit_s:g} s") from silent
+    except (ConnectionLost, TooLong) as lost:
+        raise PeerAway(f"{peer.who} {lost}") from lost
+    try:
+        if said.kind == PduType.ASSOCIATE_AC:
+            return accepted(said.body, contexts)
+        if said.kind == PduType.ASSOCIATE_RJ:
+            result, source, reason = pdu.reject(said.body)
+            words = _REASONS.get((source, reason), f"source {source}, reason {reason}")
+            how = "for now" if result == _ONLY_FOR_NOW else "for good"
+            raise PeerRejected(f"{peer.who} rejects the association {how}: {words}")
+    except Malformed as malformed:
+        last_word(connection, pdu.pack_abort(AbortSource.PROVIDER, malformed.reason))
+        raise PeerAway(f"{peer.who} answers a request for an association with {malformed}") from malformed
+    if said.kind == PduType.ABORT:
+        raise PeerAway(f"{peer.who} aborts the association before it stands")
+    raise PeerAway(f"{peer.who} answers a request for an association with a PDU of type {said.kind:02X}")
