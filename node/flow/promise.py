@@ -21,11 +21,13 @@ from node.flow.port import Clock
 from node.journal.port import Journal
 from node.observe import metrics
 from node.observe.events import alarm, event, trace
-from node.settings.config import Config
+from node.settings.config import Config, Durability
 
 _PATIENCE = timedelta(days=1)
 """For how long a report is offered to a peer that does not take it, and a judgement waits for a receiver that lags."""
 _LOOK_AGAIN = timedelta(seconds=1)
+_OWED = timedelta(seconds=5)
+"""With `durability: association` what came over associations that still stand becomes an entry of the inbox within a second or so."""
 _RETRY_FIRST = timedelta(seconds=10)
 _RETRY_MOST = timedelta(minutes=30)
 _CHUNK = 500
@@ -95,7 +97,9 @@ class Promise:
         # asked before the journal is: what is journaled in between is found, and what is not came later
         horizon = self._horizon()
         verdicts, held = self._verdicts(request)
-        settled = horizon is None or horizon > request.received_at or now - request.received_at > _PATIENCE
+        age = now - request.received_at
+        owed = self._config.store.durability is Durability.ASSOCIATION and age < _OWED
+        settled = (not owed and (horizon is None or horizon > request.received_at)) or age > _PATIENCE
         if any(verdicts) and not settled:
             self._journal.put_off_request(pending.id, now + _LOOK_AGAIN, "not everything that was received is indexed yet", now)
             return
