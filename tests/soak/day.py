@@ -103,7 +103,12 @@ class Soak:
             port=0,
             repository=self._folder / "models",
             peers={
-                "modality": {"ae_title": CALLING, "address": "127.0.0.1:0", "associations": 64, "settle": {"quiet": f"{quiet_s}s"}},
+                "modality": {
+                    "ae_title": CALLING,
+                    "address": "127.0.0.1:0",
+                    "limits": {"associations": 64},
+                    "settle": {"quiet": f"{quiet_s}s"},
+                },
                 "archive": {"ae_title": self._sink.aet, "address": f"127.0.0.1:{self._sink.port}"},
             },
             sinks={"archive": {"kind": "dimse", "peer": "archive", "retry": {"first": "500ms", "most": "2s"}}},
