@@ -26,6 +26,8 @@ from inference.imaging.groups import Rescale, functional_groups, planes_of, resc
 from inference.imaging.nuclear import is_tomogram, tomogram_planes
 
 UNDEFINED_LENGTH = 0xFFFFFFFF
+_HELD_BYTES = 16 << 20
+"""A longer value before the pixels stays in the file until somebody asks for it: a header of gigabytes is not held in memory."""
 PARSE_ERRORS = (
     *(InvalidDicomError, BytesLengthException, EOFError, ValueError, KeyError, AttributeError, NotImplementedError),
     *(RecursionError, struct.error, zlib.error, OverflowError, TypeError),
@@ -185,7 +187,7 @@ def _parse(file: BinaryIO, path: Path) -> tuple[FileDataset, int, int, int | Non
     """The data set before the pixels, where their value begins, its length and its tag."""
     try:
         refuse_bomb(file, path.name)
-        dataset = dcmread(file, stop_before_pixels=True)
+        dataset = dcmread(file, stop_before_pixels=True, defer_size=_HELD_BYTES)
         syntax = dataset.file_meta.TransferSyntaxUID
         known = syntax.is_transfer_syntax
         implicit, little = dataset.original_encoding

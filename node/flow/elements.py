@@ -18,6 +18,8 @@ _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _SHORT = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split())
 _DEEPEST = 100
 """Levels of nesting; reports have about ten. Deeper ones break recursive readers further down the line."""
+_MOST_WITHIN = 1_000_000
+"""Elements and items of one sequence whose end must be looked for; a large RT structure set has a third."""
 _INFLATED_MOST = 16 << 20
 """Bytes of a deflated data set that are inflated to find its header."""
 _EXPLICIT_BIG, _IMPLICIT, _DEFLATED = "1.2.840.10008.1.2.2", "1.2.840.10008.1.2", "1.2.840.10008.1.2.1.99"
@@ -167,7 +169,11 @@ def _within(start: int, length: int, end: int, tag: int) -> int:
 def _end_of(buffer: Buffer, position: int, end: int, coding: Coding, *, sequence: bool) -> int:
     """Behind the delimiter that closes the sequence (or item) of undefined length whose content begins at `position`."""
     open_levels = [(sequence, coding)]
+    seen = 0
     while open_levels:
+        seen += 1
+        if seen > _MOST_WITHIN:
+            raise NotDicom(f"a sequence of more than {_MOST_WITHIN} elements")
         if len(open_levels) > _DEEPEST:
             raise NotDicom(f"sequences are nested more than {_DEEPEST} deep")
         if end - position < 8:
