@@ -118,6 +118,7 @@ def _print_json(peer: "Peer", found: "Sendable", statuses: "list[StoreStatus]") 
             "sop_instance_uid": status.sop_instance_uid,
             "status": None if status.status is None else f"{status.status:04X}",
             "accepted": status.accepted,
+            "unknown": status.unknown,
             "detail": status.detail,
         }
         for (name, _), status in zip(found.files, statuses, strict=True)

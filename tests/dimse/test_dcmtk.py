@@ -10,7 +10,7 @@ from pydicom.data import get_testdata_file
 from pydicom.uid import ImplicitVRLittleEndian
 
 from node.dimse.requestor import PeerRequestor
-from node.settings.config import Peer
+from node.settings.config import May, Peer
 from tests.dimse.conftest import Listen, data_set_of, instance
 from tests.lab import dcmtk
 from tests.lab.loopback import loopback_only
@@ -136,9 +136,12 @@ def test_dcmqrscp_counts(tmp_path: Path) -> None:
         other.StudyInstanceUID, other.SeriesInstanceUID = dataset.StudyInstanceUID, dataset.SeriesInstanceUID
         other.save_as(path)
     with loopback_only(), dcmtk.DcmQrScp(tmp_path / "pacs", node_port=11112) as pacs:
-        requestor = PeerRequestor(Peer(name="pacs", ae_title=pacs.aet, host="127.0.0.1", port=pacs.port), calling_ae="HILUM")
+        peer = Peer(name="pacs", ae_title=pacs.aet, host="127.0.0.1", port=pacs.port, may=frozenset({May.FIND}))
+        requestor = PeerRequestor(peer, calling_ae="HILUM")
+        assert requestor.holds([str(path) for path in paths]) == frozenset()
         assert all(status.accepted for status in requestor.store([str(path) for path in paths]))
         study, series = str(dataset.StudyInstanceUID), str(dataset.SeriesInstanceUID)
         assert requestor.count(study, series) == 4
         assert requestor.count(study, None) == 4
         assert requestor.count("1.2.3.4", None) is None
+        assert requestor.holds([str(path) for path in paths]) == {str(dcmread(path).SOPInstanceUID) for path in paths}

@@ -59,9 +59,9 @@ def archive() -> Iterator[Archive]:
         yield start
 
 
-def _requestor(port: int, *, called: str = "ARCHIVE", dimse_s: float = 10) -> PeerRequestor:
+def _requestor(port: int, *, called: str = "ARCHIVE", dimse_s: float = 30) -> PeerRequestor:
     peer = Peer(name="archive", ae_title=called, host="127.0.0.1", port=port)
-    return PeerRequestor(peer, calling_ae="HILUM", timeouts=Timeouts(connect_s=5, acse_s=5, dimse_s=dimse_s))
+    return PeerRequestor(peer, calling_ae="HILUM", timeouts=Timeouts(connect_s=30, acse_s=30, dimse_s=dimse_s))
 
 
 def _files(folder: Path, *datasets: Dataset) -> list[str]:
@@ -74,7 +74,7 @@ def _files(folder: Path, *datasets: Dataset) -> list[str]:
 def test_echo_says_how_long_it_took(archive: Archive) -> None:
     """Seconds, from the request for the association on."""
     scp = archive((str(Verification), [str(ImplicitVRLittleEndian)]))
-    assert 0 < _requestor(scp.port).echo() < 5
+    assert 0 < _requestor(scp.port).echo() < 30
 
 
 def test_the_file_goes_out_byte_for_byte(archive: Archive, tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_no_answer_in_time_is_unknown(archive: Archive, tmp_path: Path) -> None:
     release = threading.Event()
 
     def sleep(_: evt.Event) -> int:
-        release.wait(10)
+        release.wait(60)
         return 0x0000
 
     scp = archive(handlers=[(evt.EVT_C_STORE, sleep)])
@@ -196,7 +196,7 @@ def test_no_answer_in_time_is_unknown(archive: Archive, tmp_path: Path) -> None:
     took_s = time.monotonic() - began
     release.set()
     assert [one.status for one in statuses] == [None, None]
-    assert took_s < 5
+    assert took_s < 30
 
 
 def test_a_peer_that_is_away_raises_and_says_who(tmp_path: Path) -> None:
@@ -228,7 +228,7 @@ def test_a_peer_that_accepts_the_connection_and_says_nothing() -> None:
         began = time.monotonic()
         with pytest.raises(DeliveryError, match="silent"):
             PeerRequestor(peer, calling_ae="HILUM", timeouts=Timeouts(connect_s=1, acse_s=0.5, dimse_s=0.5)).echo()
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30
 
 
 _FIND = (str(StudyRootQueryRetrieveInformationModelFind), [str(ImplicitVRLittleEndian)])

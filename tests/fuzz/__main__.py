@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.rows import Row, show, write
-from tests.fuzz.bounds import GOALS, GROUPS, HANG_S, MEMORY_MIB, MODULES, MOST_BYTES
+from tests.fuzz.bounds import GOALS, GROUPS, HANG_S, MEMORY_MIB, MODULES, MOST_BYTES, SHORTER
 
 ROOT: Final = Path(__file__).parents[2]
 CORPUS: Final = Path(__file__).with_name("corpus")
@@ -53,7 +53,7 @@ def run(target: str, seconds: float) -> Ran:
         target,
         measured,
         f"-max_total_time={max(1, round(seconds))}",
-        f"-max_len={MOST_BYTES}",
+        f"-max_len={SHORTER.get(target, MOST_BYTES)}",
         f"-timeout={_STUCK_S}",
         f"-rss_limit_mb={MEMORY_MIB}",
         "-print_final_stats=1",
