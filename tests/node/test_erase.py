@@ -104,7 +104,7 @@ def test_erasing_in_the_middle_of_everything(tmp_path: Path) -> None:
         gone = _copies(tmp_path / "a", "GONE-PATIENT-7")
         traces = _traces(gone)
         _send(node, gone)
-        for _ in range(8):
+        for _ in range(3):
             done = node.hilum("patients", "erase", "--id", "GONE-PATIENT-7", "--yes", "--json")
             assert done.code == 0, done.out + done.err
             _send(node, gone)
