@@ -124,12 +124,11 @@ def test_one_ct_is_one_job_with_every_instance_and_two_sinks_get_everything_once
 def test_three_series_of_a_mammography_are_three_jobs(node: Node, tmp_path: Path) -> None:
     """Network case 4: in one study, each series by itself."""
     study = generate_uid()
-    views = []
-    for number in range(3):
-        (one,) = _series(
-            tmp_path / str(number), lambda one: (setattr(one, "Modality", "MG"), setattr(one, "StudyInstanceUID", study)), slices=1
-        )
-        views.append(one)
+
+    def view(one: Dataset) -> None:
+        one.Modality, one.StudyInstanceUID = "MG", study
+
+    views = [_series(tmp_path / str(number), view, slices=1)[0] for number in range(3)]
     _send(node, [_offer(one) for one in views])
     jobs = _ended(node, study, 3)
     assert {job["series_uid"] for job in jobs} == {str(one.SeriesInstanceUID) for one in views}
