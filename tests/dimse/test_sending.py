@@ -1,6 +1,8 @@
 """The sending path against acceptors that do what PS3.8 allows, and what it does not: limits, endings, time-outs, outcomes."""
 
 import struct
+import subprocess
+import sys
 import threading
 import tracemalloc
 from collections.abc import Callable
@@ -404,3 +406,20 @@ def test_a_new_association_that_ends_is_not_tried_for_ever(tmp_path: Path) -> No
     with accepting(script) as acceptor:
         (status,) = _requestor(acceptor.port, idle_s=PATIENCE_S).store(_files(tmp_path, 1))
     assert (status.status, status.unknown) == (None, True)
+
+
+def test_a_process_that_ends_releases_what_stands_idle(listen: Listen, tmp_path: Path) -> None:
+    """The flow process stops, or is told to: the archive sees a release, not a connection that broke."""
+    running = listen()
+    (file,) = _files(tmp_path, 1)
+    program = (
+        "import sys\n"
+        "from node.dimse.requestor import PeerRequestor\n"
+        "from node.settings.config import Peer\n"
+        "peer = Peer(name='node', ae_title='HILUM', host='127.0.0.1', port=int(sys.argv[1]))\n"
+        "print(PeerRequestor(peer, calling_ae='PACS', idle_s=60).store([sys.argv[2]])[0].status)\n"
+    )
+    said = subprocess.run([sys.executable, "-c", program, str(running.port), file], capture_output=True, text=True, timeout=60, check=True)
+    assert said.stdout.strip() == "0"
+    wait_until(lambda: running.said("association.ended"), PATIENCE_S, "the association ends")
+    assert [one["how"] for one in running.said("association.ended")] == ["released"]
