@@ -1,229 +1,235 @@
-"""Receiving: instances a second and CPU an instance of the whole node against DCMTK's storescp, which flushes nothing, from one sender.
+"""Receiving: instances a second, and CPU an instance, of the whole node against DCMTK's storescp and plain pynetdicom, from one sender.
 
-Once with the stores on disk, where the flush of every instance counts, and once in memory, where a flush costs nothing and what remains
-is the work of the receivers.
-
-The rate counts from the sender's request for an association to its release (the last one's, where several send at once), as its own
-log has it, so that neither side is charged for the sender's start.
+storescp and pynetdicom flush nothing. The node is measured with either `durability`. The receivers take turns in every round, so that a
+noisy minute hits all of them, and the ratios of one run count. The rate counts from the sender's request for an association to its
+release (the last one's, where several send at once), as its own log has it, so that neither side is charged for the sender's start.
 """
 
 import contextlib
 import os
-import re
-import shutil
+import socket
 import subprocess
+import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-import psutil
-
+from bench import journal
 from bench.made import series
+from bench.receivers import Receiver, dcmtk, node, pynetdicom, send, storescp
 from bench.rows import Row, say
-from bench.running import CALLED, CALLING, configuration, receive_alone, serve
-from bench.spool import file_fdatasync
-from tests.lab.loopback import free_port, loopback_only
+from bench.running import CALLED, CALLING
+from node.settings.config import Durability
+from tests.lab.loopback import loopback_only
 
 INSTANCES = 400
 ROUNDS = 3
 ASSOCIATIONS = (1, 4)
-GOAL = 0.7
-_MEMORY = Path("/dev/shm")
-_MEMORY_BYTES = 2 << 30
-_NEVER_S = 600  # no study settles while it is measured
-_START_S = 10.0
-# DCMTK leaves Nagle's algorithm on unless this is in the environment of both sides
-_ENVIRONMENT = {"TCP_NODELAY": "1", "PATH": "/usr/bin:/bin"}
-_LOG = """\
-log4cplus.rootLogger = INFO, out
-log4cplus.appender.out = log4cplus::ConsoleAppender
-log4cplus.appender.out.layout = log4cplus::PatternLayout
-log4cplus.appender.out.layout.ConversionPattern = %D{%s.%q} %m%n
-"""
+_WITH_NAGLE = 40  # of the instances: storescp takes 40 ms and more for each
+_IDLE = 50
+_GOALS = {Durability.EACH: 0.7, Durability.ASSOCIATION: 1.0}
+_OVER_PYNETDICOM = 4.0
+_OVER_NAGLE = 10.0
+_CPU = 1.3
+_KEPT = 0.9
+"""Of itself: what counts as not falling, on a machine whose rates vary by as much from round to round."""
+
+Kind = Callable[[Path], contextlib.AbstractContextManager[Receiver]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """What one round took: seconds on the wire, CPU seconds of the receiver."""
+    """What the rounds of one receiver came to: instances a second, milliseconds of its CPU an instance."""
 
-    wire_s: float
-    cpu_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Receiver:
-    """Something that listens, how to ask it for the CPU seconds that it has used, and a word before each round."""
-
-    port: int
-    cpu_s: Callable[[], float]
+    rate: float
+    cpu_ms: float
 
 
-def dcmtk(name: str) -> str | None:
-    """A DCMTK program; pynetdicom installs scripts of the same names into virtual environments, which are not meant."""
-    path = Path("/usr/bin") / name
-    return str(path) if path.exists() else None
-
-
-def send(files: Sequence[Path], port: int, associations: int, log: Path) -> float:
-    """Send with dcmsend, over so many associations at once; seconds from the first request to the last release.
-
-    Raises
-    ------
-    RuntimeError
-        Not everything was accepted.
-    """
-    log.write_text(_LOG, encoding="ascii")
-    command = [
-        str(dcmtk("dcmsend")),
-        "--log-config",
-        str(log),
-        "--max-pdu",
-        "131072",
-        "-aet",
-        CALLING,
-        "-aec",
-        CALLED,
-        "127.0.0.1",
-        str(port),
-    ]
-    senders = [
-        subprocess.Popen(
-            [*command, *(str(file) for file in files[number::associations])],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=_ENVIRONMENT,
-        )
-        for number in range(associations)
-    ]
-    said = [sender.communicate()[0] for sender in senders]
-    for sender, text in zip(senders, said, strict=True):
-        if sender.returncode != 0 or not re.search(rf"with status SUCCESS *: *{len(files[::associations])}\b", text):
-            raise RuntimeError(f"dcmsend ended with {sender.returncode}: {text[-1000:]}")
-    began = min(moment(text, "Requesting Association") for text in said)
-    return max(moment(text, "Releasing Association") for text in said) - began
-
-
-def moment(text: str, what: str) -> float:
-    """When the sender's log last says `what`, in seconds."""
-    found = re.findall(rf"^(\d+\.\d+) .*{what}", text, re.MULTILINE)
-    if not found:
-        raise RuntimeError(f"dcmsend does not say when it was {what}: {text[-1000:]}")
-    return float(found[-1])
-
-
-@contextlib.contextmanager
-def storescp(folder: Path) -> Iterator[Receiver]:
-    """DCMTK's receiver; it forks, so that it takes several associations at once."""
-    folder.mkdir(parents=True, exist_ok=True)
-    port = free_port()
-    command = [str(dcmtk("storescp")), "--fork", "--max-pdu", "131072", "-aet", CALLED, "-od", str(folder), str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=_ENVIRONMENT)
-    try:
-        deadline = time.monotonic() + _START_S
-        while subprocess.run(
-            [str(dcmtk("echoscu")), "127.0.0.1", str(port)], capture_output=True, env=_ENVIRONMENT, check=False
-        ).returncode:
-            if time.monotonic() > deadline:
-                raise RuntimeError("storescp does not answer")
-
-        yield Receiver(port=port, cpu_s=lambda: _of_family(psutil.Process(process.pid)))
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _of_family(parent: psutil.Process) -> float:
-    """CPU seconds of a process that forks: its own, of children that it has waited for, and of those that it has not."""
-    while True:
-        try:
-            children = sum(sum(child.cpu_times()[:2]) for child in parent.children())
-            return float(sum(parent.cpu_times()[:4]) + children)
-        except psutil.NoSuchProcess:
-            if not parent.is_running():
-                raise
-            # a child was waited for between the two looks: look again
-
-
-@contextlib.contextmanager
-def node(folder: Path, *, alone: bool = False) -> Iterator[Receiver]:
-    """The whole node, or its receive process alone."""
-    config = configuration(folder, quiet_s=_NEVER_S)
-    with (receive_alone if alone else serve)(config) as running:
-        yield Receiver(port=running.port, cpu_s=lambda: running.cpu_s("receive"))
-
-
-def _round(receiver: Receiver, files: Sequence[Path], associations: int, folder: Path) -> Taken:
-    os.sync()  # what came before is not this round's to write
-    before = receiver.cpu_s()
-    wire_s = send(files, receiver.port, associations, folder / "log.cfg")
-    return Taken(wire_s=wire_s, cpu_s=receiver.cpu_s() - before)
+def _kinds(**given: Callable[[Path], None]) -> dict[str, Kind]:
+    return {one.value: lambda folder, one=one: node(folder, durability=one, **given) for one in Durability}  # type: ignore[misc]
 
 
 def measure() -> list[Row]:
-    """Medians of rounds in which the receivers take turns; without DCMTK nothing is measured, and that is said."""
+    """Every row; without DCMTK nothing is measured, and that is said."""
     absent = [name for name in ("dcmsend", "storescp", "echoscu") if dcmtk(name) is None]
     if absent:
         say(f"SKIPPED: {', '.join(absent)} not found (Debian package dcmtk)")
         return []
     rows: list[Row] = []
-    with tempfile.TemporaryDirectory(prefix="hilum-bench-") as disk, loopback_only():
-        files = series(Path(disk) / "in", INSTANCES)
+    with tempfile.TemporaryDirectory(prefix="hilum-bench-") as place, loopback_only():
+        folder = Path(place)
+        files = series(folder / "in", INSTANCES)
         for associations in ASSOCIATIONS:
-            rows += _compared(files, associations, Path(disk), "on disk")
-        if not _MEMORY.is_dir() or shutil.disk_usage(_MEMORY).free < _MEMORY_BYTES:
-            say(f"SKIPPED: no room in {_MEMORY} for a store that flushes to nowhere")
-            return rows
-        with tempfile.TemporaryDirectory(prefix="hilum-bench-", dir=_MEMORY) as memory:
-            for associations in ASSOCIATIONS:
-                rows += _compared(files, associations, Path(memory), "in memory")
+            rows += _against_others(files, associations, folder)
+        rows += _with_nagle(files[:_WITH_NAGLE], folder)
+        rows += _beside_a_busy_core(files, folder)
+        rows += _beside_idle_associations(files, folder)
+        rows += _with_a_long_history(files, folder)
     return rows
 
 
-def _compared(files: Sequence[Path], associations: int, folder: Path, where: str) -> list[Row]:
-    kinds: dict[str, Callable[[Path], contextlib.AbstractContextManager[Receiver]]] = {
-        "storescp": storescp,
-        "node": node,
-        "alone": lambda place: node(place, alone=True),
-    }
-    taken: dict[str, list[Taken]] = {kind: [] for kind in kinds}
-    flushed: list[float] = []
-    on = f"{associations} association{'s' if associations > 1 else ''} {where}"
+# ---- against others
+def _against_others(files: Sequence[Path], associations: int, folder: Path) -> list[Row]:
+    on = f"receive, {associations} association{'s' if associations > 1 else ''}"
+    taken = _turns(on, {"storescp": storescp, "pynetdicom": pynetdicom, **_kinds()}, files, folder, associations=associations)
+    rows = []
+    for durability, goal in _GOALS.items():
+        mine = taken[durability.value]
+        rows += [
+            _row(f"{on}: {durability}, against storescp", mine.rate, taken["storescp"].rate, at_least=goal),
+            _row(f"{on}: {durability}, against pynetdicom", mine.rate, taken["pynetdicom"].rate, at_least=_OVER_PYNETDICOM),
+            _row(f"{on}: {durability}, receiver's CPU against storescp's", mine.cpu_ms, taken["storescp"].cpu_ms, at_most=_CPU),
+        ]
+    return rows
+
+
+def _with_nagle(files: Sequence[Path], folder: Path) -> list[Row]:
+    """A sender that keeps Nagle's algorithm on, to the node and to storescp as it is shipped."""
+    kinds: dict[str, Kind] = {"storescp": lambda place: storescp(place, nodelay=False), **_kinds()}
+    taken = _turns("receive, sender with Nagle", kinds, files, folder, nodelay=False)
+    return [
+        _row(
+            f"receive, sender with Nagle: {one}, against storescp as shipped",
+            taken[one.value].rate,
+            taken["storescp"].rate,
+            at_least=_OVER_NAGLE,
+        )
+        for one in Durability
+    ]
+
+
+# ---- against itself
+def _beside_a_busy_core(files: Sequence[Path], folder: Path) -> list[Row]:
+    """What share of its rate a receiver keeps while another program computes without a pause on one core, as inference does."""
+    kinds: dict[str, Kind] = {"storescp": storescp, **_kinds()}
+    on = "receive, one core busy"
+    alone: dict[str, list[Taken]] = {kind: [] for kind in kinds}
+    beside: dict[str, list[Taken]] = {kind: [] for kind in kinds}
     for number in range(ROUNDS):
         say(f"{on}, round {number + 1} of {ROUNDS}")
         for kind, start in kinds.items():
             with tempfile.TemporaryDirectory(dir=folder) as place, start(Path(place)) as receiver:
-                taken[kind].append(_round(receiver, files, associations, folder))
-        flushed.append(INSTANCES / _flush_each(files, folder))
-    rate = {kind: median(INSTANCES / one.wire_s for one in rounds) for kind, rounds in taken.items()}
-    cpu_ms = {kind: median(one.cpu_s * 1000 / INSTANCES for one in rounds) for kind, rounds in taken.items()}
-    reached = rate["node"] >= GOAL * rate["storescp"]
-    floor = median(flushed)
-    rows = [
-        Row(
-            name=f"receive, {on}: node, against storescp",
-            value=rate["node"],
-            unit="instances/s",
-            baseline=rate["storescp"],
-            goal=f"at least {GOAL} of storescp (a later goal)",
-            met=reached,
-        ),
-        Row(name=f"receive, {on}: node, against itself without the index", value=rate["node"], unit="instances/s", baseline=rate["alone"]),
-        Row(name=f"receive, {on}: receiver's CPU", value=cpu_ms["node"], unit="ms/instance", baseline=cpu_ms["storescp"]),
+                alone[kind].append(_once(receiver, files, folder))
+            with tempfile.TemporaryDirectory(dir=folder) as place, start(Path(place)) as receiver, _computing():
+                beside[kind].append(_once(receiver, files, folder))
+    share = {kind: _median(beside[kind]).rate / _median(alone[kind]).rate for kind in kinds}
+    return [
+        _row(f"{on}: share kept, {one}, against storescp's", share[one.value], share["storescp"], unit="of itself", at_least=1.0)
+        for one in Durability
     ]
-    if where == "on disk" and associations == 1:
-        rows.append(Row(name=f"receive, {on}: node, against files flushed", value=rate["node"], unit="instances/s", baseline=floor))
-    return rows
 
 
-def _flush_each(files: Sequence[Path], folder: Path) -> float:
-    """Seconds to write as many files of this size, each flushed before the next: what the disk alone asks for at this moment."""
-    data = files[0].read_bytes()
-    with tempfile.TemporaryDirectory(dir=folder) as place:
-        os.sync()
-        began = time.perf_counter()
-        file_fdatasync(Path(place), data, len(files))
-        return time.perf_counter() - began
+def _beside_idle_associations(files: Sequence[Path], folder: Path) -> list[Row]:
+    on = f"receive, {_IDLE} idle associations"
+    without: list[Taken] = []
+    beside: list[Taken] = []
+    for number in range(ROUNDS):
+        say(f"{on}, round {number + 1} of {ROUNDS}")
+        for idle, rounds in ((0, without), (_IDLE, beside)):
+            with (
+                tempfile.TemporaryDirectory(dir=folder) as place,
+                node(Path(place), durability=Durability.ASSOCIATION) as receiver,
+                _idle(receiver.port, idle),
+            ):
+                rounds.append(_once(receiver, files, folder))
+    return [_row(f"{on}: association, against itself without", _median(beside).rate, _median(without).rate, at_least=_KEPT)]
+
+
+def _with_a_long_history(files: Sequence[Path], folder: Path) -> list[Row]:
+    """The journal holds a million instances before the first one comes."""
+    say(f"a journal of {journal.INSTANCES} instances is made")
+    filled = folder / "filled"
+    filled.mkdir()
+    journal.fill(f"sqlite:{filled / 'hilum.db'}")
+
+    def with_history(place: Path) -> None:
+        for part in filled.iterdir():
+            (place / part.name).write_bytes(part.read_bytes())
+
+    def start(place: Path) -> contextlib.AbstractContextManager[Receiver]:
+        return node(place, durability=Durability.EACH, prepare=with_history)
+
+    taken = _turns("receive, long history", {"long": start, "empty": _kinds()[Durability.EACH]}, files, folder)
+    name = f"receive, journal of {journal.INSTANCES} instances: each, against itself with an empty one"
+    return [_row(name, taken["long"].rate, taken["empty"].rate, at_least=_KEPT)]
+
+
+# ---- rounds
+def _turns(
+    on: str, kinds: dict[str, Kind], files: Sequence[Path], folder: Path, *, associations: int = 1, nodelay: bool = True
+) -> dict[str, Taken]:
+    """Medians of rounds in which the receivers take turns, each started anew."""
+    taken: dict[str, list[Taken]] = {kind: [] for kind in kinds}
+    for number in range(ROUNDS):
+        say(f"{on}, round {number + 1} of {ROUNDS}")
+        for kind, start in kinds.items():
+            with tempfile.TemporaryDirectory(dir=folder) as place, start(Path(place)) as receiver:
+                taken[kind].append(_once(receiver, files, folder, associations=associations, nodelay=nodelay))
+    return {kind: _median(rounds) for kind, rounds in taken.items()}
+
+
+def _once(receiver: Receiver, files: Sequence[Path], folder: Path, *, associations: int = 1, nodelay: bool = True) -> Taken:
+    os.sync()  # what came before is not this round's to write
+    before = receiver.cpu_s()
+    wire_s = send(files, receiver.port, associations, folder / "log.cfg", nodelay=nodelay)
+    return Taken(rate=len(files) / wire_s, cpu_ms=(receiver.cpu_s() - before) * 1000 / len(files))
+
+
+def _median(rounds: Sequence[Taken]) -> Taken:
+    return Taken(rate=median(one.rate for one in rounds), cpu_ms=median(one.cpu_ms for one in rounds))
+
+
+def _row(name: str, value: float, baseline: float, *, unit: str = "", at_least: float | None = None, at_most: float | None = None) -> Row:
+    if at_most is not None:
+        return Row(
+            name=name,
+            value=value,
+            unit=unit or "ms/instance",
+            baseline=baseline,
+            goal=f"at most {at_most}",
+            met=value <= at_most * baseline,
+        )
+    assert at_least is not None, "every row has a goal"
+    met = value >= at_least * baseline
+    return Row(name=name, value=value, unit=unit or "instances/s", baseline=baseline, goal=f"at least {at_least}", met=met)
+
+
+@contextlib.contextmanager
+def _computing() -> Iterator[None]:
+    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def _idle(port: int, associations: int) -> Iterator[None]:
+    """So many associations that stand and say nothing."""
+    from pynetdicom.pdu import A_ASSOCIATE_RQ  # heavy, and only here
+    from pynetdicom.pdu_primitives import A_ASSOCIATE, ImplementationClassUIDNotification, MaximumLengthNotification
+    from pynetdicom.presentation import build_context
+    from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+
+    primitive = A_ASSOCIATE()
+    primitive.application_context_name = "1.2.840.10008.3.1.1.1"
+    primitive.calling_ae_title, primitive.called_ae_title = CALLING, CALLED
+    longest, implementation = MaximumLengthNotification(), ImplementationClassUIDNotification()
+    longest.maximum_length_received = 16382
+    implementation.implementation_class_uid = "1.2.3.4"  # type: ignore[assignment]
+    primitive.user_information = [longest, implementation]
+    context = build_context(Verification)
+    context.context_id = 1
+    primitive.presentation_context_definition_list = [context]
+    request = A_ASSOCIATE_RQ()
+    request.from_primitive(primitive)
+    with contextlib.ExitStack() as stack:
+        for _ in range(associations):
+            connection = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
+            connection.sendall(request.encode())
+            if connection.recv(1) != b"\x02":
+                raise RuntimeError("an idle association was not accepted")
+        yield

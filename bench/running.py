@@ -10,30 +10,33 @@ from pathlib import Path
 import psutil
 
 from bench.made import SIDE
+from node.settings.config import Durability
 
 READY_S = 60.0
 CALLING, CALLED, ARCHIVE = "BENCHSCU", "HILUM", "ARCHIVE"
 SLICE_BYTES = SIDE * SIDE * 2
 
 _CONFIG = """\
-node: {{ae_title: HILUM, listen: "127.0.0.1:0", max_associations: 16}}
+node: {{ae_title: HILUM, listen: "127.0.0.1:0", max_associations: 80}}
 peers:
-  modality: {{ae_title: BENCHSCU, address: "127.0.0.1:104", may: [store, echo], settle: {{scope: study, quiet: {quiet_s}s}}}}
+  modality:
+    {{ae_title: BENCHSCU, address: "127.0.0.1:104", may: [store, echo], limits: {{associations: 80}}, settle: {{scope: study, quiet: {quiet_s}s}}}}
   archive: {{ae_title: ARCHIVE, address: "127.0.0.1:{archive_port}", may: [store, echo]}}
-store: {{journal: "sqlite:hilum.db", blobs: "file:blobs", min_free: 100MB, durability: each}}
+store: {{journal: "sqlite:hilum.db", blobs: "file:blobs", min_free: 100MB, durability: {durability}}}
 models: {{repository: models, applications: ["{applications}"]}}
 sinks: {{archive: {{kind: dimse, peer: archive}}}}
 routes: [{{name: bench, from: [modality], run: [bench-threshold], send: [archive]}}]
 """
 
 
-def configuration(folder: Path, *, quiet_s: float, archive_port: int = 104) -> Path:
+def configuration(folder: Path, *, quiet_s: float, archive_port: int = 104, durability: Durability = Durability.EACH) -> Path:
     """Write a configuration whose one route runs the threshold application on whatever comes from the sender."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "models").mkdir(exist_ok=True)
     path = folder / "hilum.yaml"
     applications = Path(__file__).with_name("applications")
-    path.write_text(_CONFIG.format(quiet_s=quiet_s, archive_port=archive_port, applications=applications), encoding="utf-8")
+    text = _CONFIG.format(quiet_s=quiet_s, archive_port=archive_port, applications=applications, durability=durability)
+    path.write_text(text, encoding="utf-8")
     return path
 
 
@@ -46,12 +49,11 @@ class Running:
         self._process = psutil.Process(process.pid)
 
     def cpu_s(self, stage: str) -> float:
-        """CPU seconds that the process of a stage ("receive", "flow", "work") has used so far."""
-        for process in (self._process, *self._process.children()):
-            if stage in process.cmdline():
-                times = process.cpu_times()
-                return float(times.user + times.system)
-        raise LookupError(f"no process runs {stage}")
+        """CPU seconds that the processes of a stage ("receive", "flow", "work") have used so far."""
+        found = [process.cpu_times() for process in (self._process, *self._process.children()) if stage in process.cmdline()]
+        if not found:
+            raise LookupError(f"no process runs {stage}")
+        return float(sum(times.user + times.system for times in found))
 
     def family_cpu_s(self) -> float:
         """CPU seconds that every process of the family has used so far; those that have ended are not counted."""

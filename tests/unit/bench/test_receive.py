@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.receive import moment
+from bench.receivers import moment
 
 _LOG = """\
 1700000000.250 I: checking input files ...
