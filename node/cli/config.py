@@ -59,7 +59,9 @@ def _show(config: "Config") -> None:
     admitted = "anyone (strangers: true)" if node.strangers else screen.joined([peer.ae_title for peer in config.peers.values()])
     console = screen.out()
     console.print(f"✓ {config.path} is good (digest {config.digest[:12]})", style="green")
-    console.print(f"  {called} listen{'s' if len(node.ae_titles) == 1 else ''} on {node.host}:{node.port}; admitted: {admitted}")
+    where = [f"{node.host}:{node.port}"] if node.plain else []
+    where += [] if node.tls is None else [f"{node.tls.host}:{node.tls.port} (TLS)"]
+    console.print(f"  {called} listen{'s' if len(node.ae_titles) == 1 else ''} on {' and '.join(where)}; admitted: {admitted}")
     routes = screen.table("  route", "from", "runs", "priority", "sends to")
     for route in config.routes:
         sender = screen.joined(route.peers) if route.peers else "all peers"
