@@ -96,7 +96,6 @@ class Association:
         except OSError:
             self.abort()
             raise
-        self._connection.quick()
         return number
 
     def stored(self, number: int) -> command.Command:

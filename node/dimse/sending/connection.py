@@ -116,6 +116,7 @@ class Connection:
         TooLong
         """
         while (found := self._whole()) is None:
+            self._quick()
             self._more(max(until - time.monotonic(), 0))
         return found
 
@@ -133,16 +134,16 @@ class Connection:
                 self._more(0)
         return self._whole()
 
-    def quick(self) -> None:
-        """Acknowledge what comes next at once: a peer with Nagle's algorithm on would wait for it in the middle of its answer."""
-        if hasattr(socket, "TCP_QUICKACK"):
-            with contextlib.suppress(OSError):
-                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-
     def close(self) -> None:
         """Close; more often than once does no harm."""
         with contextlib.suppress(OSError):
             self._socket.close()
+
+    def _quick(self) -> None:
+        """Acknowledge what comes next at once: a peer with Nagle's algorithm on would wait for it in the middle of its answer."""
+        if hasattr(socket, "TCP_QUICKACK"):
+            with contextlib.suppress(OSError):
+                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     def _whole_length(self) -> int | None:
         if len(self._came) < pdu.HEAD_BYTES:
