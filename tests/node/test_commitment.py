@@ -53,7 +53,7 @@ def _send(node: Node, files: list[Path]) -> None:
 
 
 def _done(node: Node) -> None:
-    wait_until(lambda: [job["state"] for job in node.jobs()] == ["done"], _PATIENCE_S, "the job is done")
+    wait_until(lambda: [job["state"] for job in node.jobs()] == ["done"], _PATIENCE_S, "the job is done", every_s=1)
 
 
 def _delivery(node: Node, sink: str = "archive") -> Any:
@@ -193,6 +193,7 @@ def test_an_archive_that_does_not_commit(tmp_path: Path) -> None:
                 lambda: node.jobs() and [_delivery(node, name)["state"] for name in sinks] == ["parked", "committed"],
                 _PATIENCE_S,
                 "one delivery is parked, one over",
+                every_s=1,
             )
             parked = _delivery(node)
             assert parked["code"] == "HLM-6151"

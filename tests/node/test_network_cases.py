@@ -58,7 +58,9 @@ def _series(folder: Path, change: Callable[[Dataset], object], *, slices: int = 
     voxels[:, 20:30, 10:30] = 60
     affine = np.array([[0.0, 0, 1, -32], [0, 1, 0, -32], [2, 0, 0, 0], [0, 0, 0, 1]])
     made: list[Dataset] = [dcmread(path) for path in write_series(voxels, affine, folder, modality="CT", patient_id="CASE")]
+    study, series = generate_uid(), generate_uid()  # equal voxels get equal UIDs there
     for one in made:
+        one.StudyInstanceUID, one.SeriesInstanceUID, one.SOPInstanceUID = study, series, generate_uid()
         change(one)
     return made
 
@@ -96,7 +98,7 @@ def _ended(node: Node, study: str, count: int) -> list[dict[str, Any]]:
         jobs = _jobs(node, study)
         return len(jobs) == count and all(job["state"] in ("done", "parked", "failed") for job in jobs)
 
-    wait_until(ended, _PATIENCE_S, f"{count} jobs of {study} have ended")
+    wait_until(ended, _PATIENCE_S, f"{count} jobs of {study} have ended", every_s=1)
     return _jobs(node, study)
 
 
@@ -163,7 +165,7 @@ def test_what_no_route_takes_is_kept_and_says_why(node: Node, tmp_path: Path) ->
         found: list[Any] = node.hilum("studies", "show", study, "--json").json["arrivals"][0]["decisions"]
         return found
 
-    wait_until(decisions, _PATIENCE_S, "the study is routed")
+    wait_until(decisions, _PATIENCE_S, "the study is routed", every_s=1)
     assert {one["route"]: one["reason"] for one in decisions()}["named"] == "SeriesDescription is other, expected one of plain, both"
     assert not any(one["chosen"] for one in decisions())
     assert _jobs(node, study) == []
