@@ -1,0 +1,79 @@
+"""What a peer may take of the listener, over real sockets: rates slow it down, counts put it off, nobody else is touched."""
+
+import socket
+import time
+from dataclasses import replace
+
+import pytest
+
+from node.settings.config import Limits, Node
+from tests.dimse.conftest import PACS, Listen, instance, offer
+from tests.lab.program import wait_until
+from tests.lab.wire import Sender
+
+_PATIENCE_S = 60
+
+
+@pytest.mark.slow
+def test_a_peer_with_a_ceiling_is_slowed_down_and_loses_nothing(listen: Listen) -> None:
+    """3 MB at 1 MB/s take two seconds at least (the first second's worth is free), every instance is answered 0x0000, and another peer is
+    served meanwhile as if nothing were."""
+    ceiling = Limits(bytes_per_second=1_000_000)
+    running = listen(peers=(replace(PACS, limits=ceiling), replace(PACS, name="ct", ae_title="CT")))
+    offers = [offer(instance(pixels=bytes(250_000))) for _ in range(12)]
+    began = time.monotonic()
+    with Sender(running.port, offers[:1]) as slow, Sender(running.port, offers[:1], calling="CT") as free:
+        for one in offers:
+            assert slow.store(one) == 0x0000
+            assert free.store(one) == 0x0000
+    assert time.monotonic() - began >= 12 * 250_000 / 1e6 - 1
+    assert len(running.kept()) == 24
+
+
+@pytest.mark.slow
+def test_a_peer_with_a_rate_of_instances_waits_for_its_answers(listen: Listen) -> None:
+    """Ten a second: 25 small ones take a second and a half at least."""
+    running = listen(peers=(replace(PACS, limits=Limits(instances_per_second=10)),))
+    one = offer()
+    began = time.monotonic()
+    with Sender(running.port, [one]) as sender:
+        assert [sender.store(offer()) for _ in range(25)] == [0x0000] * 25
+    assert time.monotonic() - began >= 1.5
+
+
+def test_a_peer_that_associates_too_often_is_put_off(listen: Listen) -> None:
+    """Two a minute: the third is rejected for the moment (2, 3, 2), and the operator reads why."""
+    running = listen(peers=(replace(PACS, limits=Limits(associations_per_minute=2)),))
+    one = offer()
+    for _ in range(2):
+        with Sender(running.port, [one]) as sender:
+            assert sender.store(one) == 0x0000
+    with Sender(running.port, [one]) as refused:
+        assert refused.association.is_rejected
+        answer = refused.association.acceptor.primitive
+        assert (answer.result, answer.result_source, answer.diagnostic) == (2, 3, 2)
+    (told,) = running.said("association.rejected")
+    assert told["reason"] == "more than 2 associations of pacs within a minute"
+
+
+def test_one_address_has_so_many_connections_that_are_not_admitted(listen: Listen) -> None:
+    """Five may stand half-open; the sixth is closed at once and told. What is admitted is the peer's and does not count; when the others
+    are gone, there is room again."""
+    running = listen(node=Node(port=0, connections_per_address=5))
+    one = offer()
+    with Sender(running.port, [one]) as admitted:
+        standing = [socket.create_connection(("127.0.0.1", running.port), timeout=_PATIENCE_S) for _ in range(5)]
+        surplus = socket.create_connection(("127.0.0.1", running.port), timeout=_PATIENCE_S)
+        surplus.settimeout(_PATIENCE_S)
+        assert surplus.recv(1) == b""
+        assert admitted.store(one) == 0x0000
+        wait_until(lambda: len(running.said("association.too_many_connections")) == 1, _PATIENCE_S, "it is told")
+        for connection in standing:
+            connection.close()
+
+        def room() -> bool:
+            with Sender(running.port, [one]) as again:
+                return again.accepted
+
+        wait_until(room, _PATIENCE_S, "there is room again")
+    surplus.close()
