@@ -161,7 +161,7 @@ def test_statuses_and_comments_come_back(archive: Archive, tmp_path: Path) -> No
     scp = archive(handlers=[(evt.EVT_C_STORE, answer)])
     statuses = _requestor(scp.port).store(_files(tmp_path, instance(), instance(), instance()))
     assert [(one.status, one.accepted) for one in statuses] == [(0xB007, True), (0xA700, False), (0x0111, True)]
-    assert statuses[1].detail == "disk full"
+    assert statuses[1].detail == "«disk full»"
 
 
 def test_an_abort_in_the_middle_leaves_the_rest_unsent(archive: Archive, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
+from inference.errors import quoted
 from node.dimse.errors import NotAFile
 from node.dimse.outgoing import Outgoing, contexts_for
 from node.dimse.port import StoreStatus
@@ -93,7 +94,8 @@ class Batch:
                 self._told.leave(rest, None, f"not sent: {self._who} {ended}")
                 return []
             answered = True
-            said = answer.comment
+            # what a peer writes may be about a patient: the log leaves it out
+            said = quoted(answer.comment) if answer.comment else ""
             if not said and ready.syntax != numbered[1].transfer_syntax_uid:
                 said = f"sent in {name_of(ready.syntax)}"
             self._told(*numbered, answer.status, said)
