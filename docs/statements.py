@@ -71,7 +71,7 @@ def integration(made: str) -> str:
         "| transaction | how |\n|---|---|\n",
         "| [RAD-18] Creator Images Stored | C-STORE as SCU of derived images and secondary captures |\n",
         "| [RAD-43] Evidence Documents Stored | C-STORE as SCU of reports, segmentations, maps and registrations |\n\n",
-        "Storage commitment [RAD-10] is not supported in this version.\n\n",
+        "Storage Commitment [RAD-10] is supported: a sink with `commitment: required` is asked for it.\n\n",
         "## AI Results, what is asked of an Evidence Creator and how it is met\n\n| of AIR 6.5.3 | hilum |\n|---|---|\n",
     ]
     text += [f"| {what} | {how} |\n" for what, how in rows.items()]
