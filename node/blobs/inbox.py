@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
-from node.blobs.coming import COMPLETE, Coming
+from node.blobs.coming import COMPLETE, PARTIAL, Coming
 from node.blobs.errors import BlobsFailed
 from node.blobs.files import flush_folder, in_folder, make_folder, write_flushed
 from node.blobs.folder import ASIDE, COMING, INBOX
@@ -55,11 +55,16 @@ class FolderInbox:
         try:
             for folder in (self._folder, self._coming_folder):
                 make_folder(folder)
+            for name in os.listdir(self._folder):
+                if name.endswith(PARTIAL):  # an older hilum wrote here what was not whole
+                    (self._folder / name).unlink(missing_ok=True)
             take_up(self._coming_folder, self._folder, COMPLETE)
         except OSError as failed:
             raise BlobsFailed(f"the inbox in {root} cannot be used: {failed.strerror}") from failed
         self._room = Room(self._coming_folder, self._folder, min_free_bytes=min_free_bytes, most_waiting=most_waiting)
-        promised = None if durability is Durability.EACH else Promised(self._folder, kept=kept, failed=self._room.failed)
+        promised = (
+            None if durability is Durability.EACH else Promised(self._folder, kept=kept, failed=self._room.failed, worked=self._room.worked)
+        )
         self._coming = Coming(self._coming_folder, self._folder, self._room, promised=promised)
 
     # ---- the listener's side
@@ -106,9 +111,12 @@ class FolderInbox:
         """Rename an entry to its blob. Not flushed: should a power loss undo it, the entry is back and its row knows the name."""
         target = self._root.joinpath(*PurePosixPath(name).parts)
         try:
-            if not entry.exists() and target.exists():
-                return  # settled before
-            in_folder(target.parent, lambda: os.rename(entry, target))
+            try:
+                os.rename(entry, target)  # nearly always the folder is there: looking first costs as much again
+            except FileNotFoundError:
+                if not entry.exists() and target.exists():
+                    return  # settled before
+                in_folder(target.parent, lambda: os.rename(entry, target))
         except FileNotFoundError as absent:
             raise BlobsFailed(f"inbox entry {entry.name} is gone, and {name} is not there") from absent
         except OSError as failed:
