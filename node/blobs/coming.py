@@ -46,8 +46,8 @@ class Coming:
             Nothing is kept, nothing is left behind.
         """
         head = part10(reception)
-        self.room.take(len(head) + _HEAD_SLACK_BYTES)
         try:
+            self.room.take(len(head) + _HEAD_SLACK_BYTES)
             return Instance(self, *self.paths(reception.association), head, reception.association)
         except OSError as failed:
             raise self.refusal(failed) from failed
@@ -77,6 +77,7 @@ class Instance:
         self._size = 0
         self._begun = 0
         self._check = 0
+        self._kept = False
         self._fd = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, FILE_MODE)
         try:
             self._append(head)
@@ -109,8 +110,10 @@ class Instance:
 
     def keep(self) -> None:
         """Flush the bytes, name the entry, flush the name; or, with `promised`, put down what proves them, to be flushed soon."""
-        if self._fd < 0:
+        if self._kept:
             return
+        if self._fd < 0:
+            raise DiskFailed("the instance was refused before")
         if self._coming.promised is not None:
             self._promise(self._coming.promised)
             return
@@ -127,6 +130,7 @@ class Instance:
                 with contextlib.suppress(OSError):
                     path.unlink()
             raise self._coming.refusal(failed) from failed
+        self._kept = True
         self._coming.room.worked()
 
     def _promise(self, promised: Promised) -> None:
@@ -136,7 +140,7 @@ class Instance:
         except OSError as failed:
             self.abandon()
             raise self._coming.refusal(failed) from failed
-        fd, self._fd = self._fd, -1
+        fd, self._fd, self._kept = self._fd, -1, True
         promised.add(Promise(association=self._association, fd=fd, path=path, entry=self._entry, size=self._size))
 
     def abandon(self) -> None:

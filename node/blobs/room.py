@@ -24,6 +24,7 @@ _PLENTY_BYTES = 64 * _AHEAD_BYTES
 _VALID_S = 0.25  # how long it may do so
 _LOOK_EVERY_S = 1.0
 _COUNT_EVERY_S = 5.0
+_PROBE_EVERY_S = 0.2
 _RELIEVED = 0.9  # of `most_waiting`
 _PROBE = b"\0" * 65536
 _LEAST_INODES = 1000
@@ -51,6 +52,7 @@ class Room:
         self._until = float("-inf")
         self._counted = float("-inf")
         self._looked = float("-inf")
+        self._probed = float("-inf")
         self._troubles: dict[str, str] = {}
         self._told = False
 
@@ -125,8 +127,9 @@ class Room:
 
     def _probe(self) -> None:
         """Whether the disk takes a write again that refused one."""
-        if "disk" not in self._troubles:
+        if "disk" not in self._troubles or time.monotonic() - self._probed < _PROBE_EVERY_S:
             return
+        self._probed = time.monotonic()
         path = self._coming / f"{uuid.uuid4().hex}.probe"
         try:
             try:

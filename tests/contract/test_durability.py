@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from node.blobs import files, promised
 from node.blobs.inbox import FolderInbox
 from node.blobs.promised import owed
+from node.domain.errors import RefusedError
 from node.settings.config import Durability
-from tests.contract.test_blobs import keep
+from tests.contract.test_blobs import keep, reception
 from tests.lab.program import wait_until
 from tests.lab.spool import half_written
 
@@ -189,3 +191,61 @@ def test_many_threads_owe_at_once(tmp_path: Path) -> None:
     found = {entry.read_bytes()[-6:] for entry in inbox.waiting(1000)}
     assert found == {f"a{number}-{which:03d}".encode() for number in range(8) for which in range(60)}
     assert half_written(tmp_path) == []
+
+
+def test_what_was_refused_is_never_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks to keep an instance after its write was refused, or after it was abandoned, is refused again; keeping twice is once."""
+    for durability in Durability:
+        inbox = FolderInbox(tmp_path / durability, min_free_bytes=0, durability=durability)
+        refused = inbox.begin(reception())
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", lambda *_: _raise(errno.ENOSPC))
+            with pytest.raises(RefusedError):
+                refused.write(b"1")
+        for again in (lambda: refused.write(b"2"), refused.keep):  # noqa: B023
+            with pytest.raises(RefusedError):
+                again()
+        abandoned = inbox.begin(reception())
+        abandoned.abandon()
+        abandoned.abandon()
+        with pytest.raises(RefusedError):
+            abandoned.keep()
+        kept = inbox.begin(reception())
+        kept.write(b"1")
+        kept.keep()
+        kept.keep()
+        kept.abandon()
+        inbox.close()
+        assert len(inbox.waiting(10)) == 1
+        assert half_written(tmp_path / durability) == []
+
+
+def _raise(number: int) -> None:
+    raise OSError(number, os.strerror(number))
+
+
+def test_a_defect_of_the_flush_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread that flushes dies of something that nobody thought of: what it owed is paid by the next one, and nobody waits for ever."""
+    inbox = later(tmp_path)
+    failures = [ZeroDivisionError()]
+
+    def flush_folder(folder: Path) -> None:
+        if failures:
+            raise failures.pop()
+        files.flush_folder(folder)
+
+    monkeypatch.setattr(promised, "flush_folder", flush_folder)
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    keep(inbox, b"first", association="a1")
+    inbox.ended("a1")
+    keep(inbox, b"second", association="a1")
+    inbox.ended("a1")
+    wait_until(lambda: len(inbox.waiting(10)) == 2, 60, "both are entries")
+
+
+def test_an_older_version_left_halves_in_the_inbox(tmp_path: Path) -> None:
+    """They were never acknowledged; entries stay."""
+    keep(FolderInbox(tmp_path, min_free_bytes=0))
+    (tmp_path / "inbox" / "1.part").touch()
+    inbox = FolderInbox(tmp_path, min_free_bytes=0)
+    assert list((tmp_path / "inbox").iterdir()) == inbox.waiting(10)
