@@ -91,6 +91,8 @@ class Visit:
             called_ae=self.claim.called,
             address=self.claim.address,
             peer=self.admitted.peer and self.admitted.peer.name,
+            # asked for, and checked: nobody is admitted without it
+            user=self.admitted.peer and self.admitted.peer.user and self.admitted.peer.user.name,
             contexts=contexts,
             contexts_rejected=rejected,
             receiver=receiver,
