@@ -137,7 +137,8 @@ def _release(
 ) -> int:
     table = subject.table
     attempts = table.c.attempts - (0 if count_attempt else 1)
-    mine = table.c.lease.is_not(None) if owner == "" else table.c.lease.startswith(f"{owner}/", autoescape=True)
+    held = table.c.lease.is_not(None)  # said by itself: SQLite would not see it in the comparison, and read the whole history
+    mine = held if owner == "" else held & table.c.lease.startswith(f"{owner}/", autoescape=True)
     rows = connection.execute(select(table.c.id, table.c.lease).where(mine)).all()
     for row in rows:
         connection.execute(update(table).where(table.c.id == row.id).values(lease=None, lease_until=None, attempts=attempts))
