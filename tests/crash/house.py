@@ -3,28 +3,20 @@ can fail below it; and the count of what must be true whatever happened."""
 
 import json
 import os
-import sqlite3
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import psutil
-from pydicom import dcmread
-from pydicom.errors import InvalidDicomError
 
-from inference.codes import VOLUME
-from node.assembly import compose
 from node.domain.state import JobState
-from node.flow.orphans import Orphans
 from node.journal.sql import SqlJournal
-from node.settings.load import load
+from tests.crash.counting import RESULTS, Count, Counting
 from tests.crash.disk import Disk
-from tests.crash.sender import CALLING, Study, content_of, digest_of, send, write_study
-from tests.lab import dcmtk, report
+from tests.crash.sender import CALLING, Study, send, write_study
+from tests.lab import dcmtk
 from tests.lab.node import Node, configuration
 from tests.lab.program import wait_until
 
@@ -32,8 +24,6 @@ PATIENCE_S = 180.0
 """How long a study may take to be done after a crash: generous, because the machine may be busy; nothing waits for it to pass."""
 _INSIDE = Path(__file__).with_name("inside")
 _APPLICATIONS = Path(__file__).with_name("applications")
-RESULTS = 3
-"""A segmentation, a report and a page."""
 _ENDED = {JobState.DONE, JobState.CANCELLED, JobState.SUPERSEDED}
 CALLS = (
     "record", "came_again", "complete", "route", "claim_job", "inferred", "encoded", "claim_delivery", "receipt", "delivered", "resend",
@@ -84,8 +74,7 @@ class House:
         self.journal_url = journal or f"sqlite:{self.store / 'hilum.db'}"
         self.studies: dict[str, Study] = {}
         self._number = 0
-        self._judged: dict[str, int] = {}
-        """Studies whose results were found right, by how many copies of them there were."""
+        self.counting = Counting(self.store, self.sink.folder, self.journal_url)
 
     def _configuration(self, journal: str, durability: str, receiver: str, quiet: str, more: Mapping[str, Any]) -> dict[str, object]:
         (self.folder / "models").mkdir(parents=True, exist_ok=True)
@@ -228,34 +217,16 @@ class House:
 
     def result_uids(self, study: Study) -> set[str]:
         """The SOP Instance UIDs of the study's results in the archive."""
-        return set(self._results().get(study.uid, {}))
+        return set(self.counting.results().get(study.uid, {}))
 
-    def _results(self) -> dict[str, dict[str, list[Path]]]:
-        """Every copy that the archive ever got, by study and SOP Instance UID."""
-        found: dict[str, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
-        for path in self.sink.received():
-            if (identity := _identity(path)) is not None:
-                found[identity[0]][identity[1]].append(path)
-        return found
-
-    def uid_of(self, path: Path) -> str:
-        """The SOP Instance UID of a file of the archive."""
-        identity = _identity(path)
-        return "" if identity is None else identity[1]
-
-    def forget_results(self) -> None:
-        """The archive is about to be another one."""
-        self._judged.clear()
-        _known.clear()
-
-    def audit(self) -> "Count":
+    def audit(self) -> Count:
         """Count over all studies so far; the node is stopped for it, swept, and started again."""
         # what came last may still be under way
         for study in self.studies.values():
             if not study.unacknowledged:
                 self.until_done(study)
         self.kill()
-        swept = self._sweep()
+        swept = self.counting.sweep(self.node.config)
         self.node.start()
         if swept:
             self._until_empty_inbox()
@@ -264,132 +235,12 @@ class House:
                 self.until_done(study)
         self.kill()
         # what these last processes had half written is swept by whoever opens the store next
-        self._sweep()
+        self.counting.sweep(self.node.config)
         try:
-            return self.count()
+            return self.counting.count(self.studies.values())
         finally:
             self.node.start()
-
-    def count(self) -> "Count":
-        """Count what is there now; the node is dead."""
-        return Count(
-            studies=len(self.studies),
-            acknowledged=sum(len(study.acknowledged) for study in self.studies.values()),
-            lost=self._lost(),
-            doubled=self._doubled(),
-            orphaned=self._orphans(),
-        )
 
     def _until_empty_inbox(self) -> None:
         inbox = self.store / "blobs" / "inbox"
         wait_until(lambda: not list(inbox.glob("*.dcm")), PATIENCE_S, "the inbox is empty")
-
-    def _sweep(self) -> int:
-        """The sweep for orphans as it will be in two days: nothing is too young for it any more."""
-        config = load(self.node.config)
-        blobs = compose.open_blobs(config)
-        with closing(compose.open_journal(config)) as journal:
-            inbox = compose.open_inbox(config, blobs)
-            orphans = Orphans(journal, inbox, blobs, lambda: datetime.now(UTC) + timedelta(days=2))
-            looked = 0
-            while moved := orphans.step():
-                looked += moved
-            while gone := journal.purged_blobs():
-                for blob in gone.values():
-                    blobs.delete(blob)
-                journal.swept(gone)
-            return len(inbox.waiting(1))
-
-    def _lost(self) -> list[str]:
-        """Instances that were acknowledged and are not there, byte for byte."""
-        with self._asked() as journal:
-            lost = []
-            for study in self.studies.values():
-                rows = {row.sop_instance_uid: row for row in journal.study_instances(study.uid)}
-                for uid in study.acknowledged:
-                    row = rows.get(uid)
-                    path = None if row is None else self.store / "blobs" / row.blob
-                    if path is None or not path.exists() or digest_of(path) != study.digests[uid]:
-                        lost.append(uid)
-            return lost
-
-    def _doubled(self) -> list[str]:
-        """Studies that have not exactly one set of results: one object of each kind, the same bytes in every copy, the right volume."""
-        doubled, results = [], self._results()
-        for study in self.studies.values():
-            objects = results[study.uid]
-            copies = sum(map(len, objects.values()))
-            if study.unacknowledged or self._judged.get(study.uid) == copies:
-                continue
-            if _is_one_set(study, objects):
-                self._judged[study.uid] = copies
-            else:
-                doubled.append(study.uid)
-        return doubled
-
-    def _orphans(self) -> list[str]:
-        """Files that nothing refers to."""
-        blobs = self.store / "blobs"
-        files = [path for path in blobs.rglob("*") if path.is_file()]
-        names = [path.relative_to(blobs).as_posix() for path in files]
-        with self._asked() as journal:
-            kept = journal.kept_blobs(names)
-        return [name for name in names if not kept.get(name, False) and not name.startswith("marks/")]
-
-    def integrity(self) -> str:
-        """What SQLite says of the journal's file."""
-        with closing(sqlite3.connect(self.store / "hilum.db")) as database:
-            return str(database.execute("PRAGMA integrity_check").fetchone()[0])
-
-
-class Count:
-    """What was counted after some rounds."""
-
-    def __init__(self, *, studies: int, acknowledged: int, lost: list[str], doubled: list[str], orphaned: list[str]) -> None:
-        self.studies = studies
-        self.acknowledged = acknowledged
-        self.lost = lost
-        self.doubled = doubled
-        self.orphaned = orphaned
-
-    @property
-    def good(self) -> bool:
-        return not (self.lost or self.doubled or self.orphaned)
-
-    def __str__(self) -> str:
-        return (
-            f"{self.studies} studies, {self.acknowledged} acknowledged; lost {self.lost}; doubled {self.doubled}; orphaned {self.orphaned}"
-        )
-
-
-_known: dict[Path, tuple[str, str]] = {}
-
-
-def _identity(path: Path) -> tuple[str, str] | None:
-    """Study and SOP Instance UID of a file of the archive; None for one that is only being written, or was when the archive was killed."""
-    if path not in _known:
-        try:
-            dataset = dcmread(path, stop_before_pixels=True, specific_tags=["StudyInstanceUID", "SOPInstanceUID"])
-            _known[path] = str(dataset.StudyInstanceUID), str(dataset.SOPInstanceUID)
-        except (InvalidDicomError, AttributeError, EOFError, OSError):
-            return None
-    return _known[path]
-
-
-def _differ(copies: Sequence[Path]) -> bool:
-    """Whether the archive got different bytes under one UID; the beginning of a copy is what an archive had written when it was killed."""
-    contents = sorted((content_of(path) for path in copies), key=len)
-    return not all(contents[-1].startswith(content) for content in contents)
-
-
-def _is_one_set(study: Study, objects: Mapping[str, list[Path]]) -> bool:
-    if len(objects) != RESULTS:
-        return False
-    if any(_differ(copies) for copies in objects.values()):
-        return False
-    whole = [max(copies, key=lambda path: path.stat().st_size) for copies in objects.values()]
-    kinds = {str(dcmread(path, stop_before_pixels=True).Modality): path for path in whole}
-    if sorted(kinds) != ["OT", "SEG", "SR"]:
-        return False
-    ((volume, unit),) = report.numbers(kinds["SR"], VOLUME.value)
-    return unit == "cm3" and abs(volume - study.volume_cm3) < 1e-6 * max(1.0, study.volume_cm3)

@@ -119,7 +119,7 @@ def restart(house: House, recorded: Record, at: int, tree: dict[str, bytes | Non
         house.send_until_acknowledged(study)
         house.until_done(study)
     outcome.add(house.audit())
-    if (said := house.integrity()) != "ok":
+    if (said := house.counting.integrity()) != "ok":
         outcome.broken.append(f"the journal is damaged: {said}")
     outcome.rounds += 1
     outcome.hit += 1
@@ -127,11 +127,11 @@ def restart(house: House, recorded: Record, at: int, tree: dict[str, bytes | Non
 
 def _archive_of(house: House, recorded: Record, at: int, archive: Path) -> None:
     """What had begun to leave before the power failed may be in the archive; it is another machine and loses nothing."""
-    house.forget_results()
+    house.counting.forget()
     for path in house.sink.received():
         path.unlink()
     for path in archive.iterdir():
-        uid = house.uid_of(path)
+        uid = house.counting.uid_of(path)
         if recorded.requested.get(uid, len(recorded.lines)) < at:
             shutil.copy(path, house.sink.folder / path.name)
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from bench.rows import Row as Figure
-from tests.crash.house import Count, House
+from tests.crash.counting import Count
+from tests.crash.house import House
 
 Round: TypeAlias = Callable[[House, random.Random], bool]
 """One round: a study comes in, something happens on its way, everything is started again, and the study is done when it returns.

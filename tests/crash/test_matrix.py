@@ -79,16 +79,17 @@ def test_the_count_finds_what_is_wrong(tmp_path: Path) -> None:
         study = house.study()
         house.send_until_acknowledged(study)
         house.until_done(study)
-        assert house.audit().good
+        house.kill()
+        house.counting.sweep(house.node.config)
+        assert house.counting.count(house.studies.values()).good
         victim, *_ = sorted((house.store / "blobs" / "instances").rglob("*.dcm"))
         victim.unlink()
         (house.store / "blobs" / "partial" / "x").write_bytes(b"half")
-        house.kill()
         (house.store / "blobs" / "strange.bin").write_bytes(b"what is this")
         double = next(path for path in house.sink.received())
         changed = double.read_bytes()
         (house.sink.folder / "double").write_bytes(changed[:-2] + b"\1\1")
-        house.forget_results()
-        count = house.count()
+        house.counting.forget()
+        count = house.counting.count(house.studies.values())
         assert (len(count.lost), len(count.doubled)) == (1, 1)
         assert "strange.bin" in count.orphaned

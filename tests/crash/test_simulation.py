@@ -30,7 +30,7 @@ def test_a_hundred_schedules_lose_double_and_orphan_nothing() -> None:
 
 def test_a_seed_plays_again_the_same() -> None:
     """Turns and kills of a seed are the same in another process."""
-    first, second = (_simulated("--schedules", 3, "--seed", 11) for _ in range(2))
+    first, second = (_simulated("--schedules", 2, "--seed", 11) for _ in range(2))
     assert first.stdout.split(" in ")[0] == second.stdout.split(" in ")[0] != ""
 
 
@@ -56,4 +56,4 @@ def test_a_delivery_that_takes_silence_for_consent_is_found() -> None:
         self._journal.receipt(self._delivery.id, token, one.id, True, 0, "", self._clock())  # type: ignore[attr-defined]
 
     with mock.patch.object(Attempt, "_record", always_accepted), pytest.raises(AssertionError, match=r"has not all|has no results"):
-        play(1, 120)
+        play(15, 120)

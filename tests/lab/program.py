@@ -97,6 +97,9 @@ def _group_lives(group: int) -> bool:
         if entry.name.isdecimal():
             with contextlib.suppress(OSError):
                 state, _, its_group = (entry / "stat").read_text().rpartition(")")[2].split()[:3]
-                if int(its_group) == group and state != "Z":
+                if int(its_group) != group:
+                    continue
+                # a leader that is a zombie says nothing of its threads: until the last has ended, files and locks are held
+                if state != "Z" or len(list((entry / "task").iterdir())) > 1:
                     return True
     return False

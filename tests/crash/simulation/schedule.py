@@ -1,9 +1,7 @@
 """One schedule: which processes there are, who has the next turn, who is killed, and what must be true at the end."""
 
-import hashlib
 import random
 import shutil
-from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -16,18 +14,19 @@ from inference.errors import EngineError, HilumError
 from node.blobs.errors import BlobsFailed
 from node.domain.job import Job
 from node.domain.state import ArrivalState, DeliveryState, JobState
+from node.flow.backwards import Backwards
 from node.flow.deliver import Deliver
 from node.flow.index import Index
 from node.flow.infer import Inferred
-from node.flow.orphans import Orphans
 from node.flow.port import Stage
 from node.flow.route import RouteStage
 from node.flow.runner import Runner
 from node.flow.settle import Settle
 from node.journal.errors import JournalBusy
 from node.journal.sql import SqlJournal
+from tests.crash.simulation.truths import Wrong, check
 from tests.crash.simulation.turns import Process, Watched
-from tests.crash.simulation.world import APPLICATION, KINDS, QUIET, SINKS, Archive, World, analyst, encode, whole
+from tests.crash.simulation.world import APPLICATION, QUIET, SINKS, Archive, World, analyst, encode, whole
 
 _PEACE_AFTER = (50, 400)
 """So many turns of trouble; then everything works, and everything must end."""
@@ -44,10 +43,6 @@ _RESTS = frozenset({"idle", "thinking", "a scan that takes its time"})
 _ASKED = {"flow": 0.3, "work": 0.05, "sender": 0.3, "operator": 0.03}
 """How often who has nothing to do is asked, against one that has."""
 _HELD_UP = (JobState.PARKED, JobState.FAILED)
-
-
-class Wrong(AssertionError):
-    """Something that must be true is not."""
 
 
 class _Journal(Watched):
@@ -104,7 +99,8 @@ class Schedule:
         try:
             with mock.patch("node.flow.deliver.ThreadPoolExecutor", _Inline), mock.patch("node.flow.settle.ThreadPoolExecutor", _Inline):
                 self._run()
-                self._check()
+                self._end()
+                check(self._world)
         except HilumError as error:
             raise Wrong(f"{type(error).__name__}: {error}") from error
         finally:
@@ -144,6 +140,7 @@ class Schedule:
             return next((journal.at(entry.stat().st_mtime) for entry in inbox.waiting(1)), None)
 
         stages: list[Stage] = [
+            Backwards(journal, world.config, world.clock, seconds=lambda: world.clock.steady_s),
             Index(journal, inbox, blobs, world.config, world.clock),
             Settle(journal, world.config, world.clock, _nobody, horizon=horizon),
             RouteStage(journal, world.config, world.clock, lambda _: "default", lambda _: APPLICATION),
@@ -177,7 +174,7 @@ class Schedule:
             process.name,
             analyse,
             encoded,
-            assemble=lambda *_: [whole()],  # type: ignore[list-item, return-value]
+            assemble=lambda *_: [whole()],
             application_of=lambda _: APPLICATION,
             away=lambda _: (),
         )
@@ -252,6 +249,10 @@ class Schedule:
         """Whose turn it is; who has nothing to do is seldom asked, and the clock goes on faster while nobody has."""
         draw, clock = self._draw, self._world.clock
         alive = [process for process in self._processes.values() if not process.dead]
+        if self._world.trouble.happens("jump"):
+            by_s = draw.choice([-3600, -600, 600, 3600])
+            self._tell(f"the clock jumps by {by_s} s")
+            clock.jump(by_s)
         if self._all_rest():
             clock.advance(draw.choice([1, 5, 20]))
         elif draw.random() < 0.05:
@@ -272,6 +273,10 @@ class Schedule:
                 self._world.journal.release(victim.name, self._world.clock())
             self._start(victim.kind)
 
+    def _end(self) -> None:
+        for process in self._processes.values():
+            process.kill()
+
     def _tell(self, what: str) -> None:
         self.told.append(f"{self.turns}: {what}")
 
@@ -286,70 +291,6 @@ class Schedule:
         )
         return not under_way
 
-    # ---- what must be true
-    def _check(self) -> None:
-        for process in self._processes.values():
-            process.kill()
-        self._nothing_is_orphaned()
-        self._nothing_is_lost()
-        for study in sorted(self._world.memory.studies):
-            for sink in SINKS:
-                self._one_set(study, sink)
-
-    def _nothing_is_lost(self) -> None:
-        journal, blobs = self._world.journal, self._world.blobs()
-        for uid, digest in self._world.memory.acknowledged.items():
-            rows = journal.instances_of(uid)
-            if not any(row.digest == digest and digest_of(blobs.path(row.blob)) == digest for row in rows):
-                raise Wrong(f"{uid} was acknowledged and is lost: {rows}")
-
-    def _nothing_is_orphaned(self) -> None:
-        """After the sweep for orphans, as it is two days later, nothing is left that no row wants."""
-        world = self._world
-        blobs, inbox = world.blobs(), world.inbox()
-        orphans = Orphans(world.journal, inbox, blobs, lambda: world.clock() + timedelta(days=400))
-        while orphans.step():
-            pass
-        buried = world.journal.purged_blobs()
-        for blob in buried.values():
-            blobs.delete(blob)
-        world.journal.swept(buried)
-        if inbox.waiting(1):
-            raise Wrong("an instance had no row and was taken back")
-        root = world.config.store.blobs
-        names = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
-        kept = world.journal.kept_blobs(names)
-        left = [name for name in names if not kept.get(name) and not name.startswith("marks/") and not name.endswith(".life")]
-        if left:
-            raise Wrong(f"orphans: {left}")
-
-    def _one_set(self, study: str, sink: str) -> None:
-        journal = self._world.journal
-        by_inputs: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-        for uid, copies in self._world.memory.got[sink].items():
-            if copies[0][0] != study:
-                continue
-            if len({data for _, data in copies}) != 1:
-                raise Wrong(f"{sink} got different bytes under {uid}: {copies}")
-            _, kind, inputs, _, _ = copies[0][1].decode().split("|")
-            by_inputs[inputs][kind].add(uid)
-        live = [job for job in journal.jobs(study=study) if job.state is JobState.DONE]
-        if len(live) != 1:
-            raise Wrong(f"{study} has {len(live)} live jobs: {journal.jobs(study=study)}")
-        for inputs, kinds in by_inputs.items():
-            if any(len(uids) != 1 for uids in kinds.values()):
-                raise Wrong(f"{sink} has results of {study} twice: {dict(kinds)}")
-            if inputs == live[0].input_digest and set(kinds) != set(KINDS):
-                raise Wrong(f"{sink} has not all results of {study}: {dict(kinds)}")
-        if live[0].input_digest not in by_inputs:
-            raise Wrong(f"{sink} has no results of {study}")
-        if len(live[0].input_digest) and len(by_inputs) > len(journal.arrivals(study=study)):
-            raise Wrong(f"{sink} has {len(by_inputs)} sets of {study}, which came in {len(journal.arrivals(study=study))} revisions")
-        wanted = {uid for uid in self._world.memory.acknowledged if uid.split(".")[3] == study.rsplit(".", 1)[1]}
-        held = {row.sop_instance_uid for row in journal.job_instances(live[0].id)}
-        if wanted != held:
-            raise Wrong(f"the results of {study} are of {len(held)} of its {len(wanted)} instances")
-
 
 def _step(stage: Stage) -> None:
     """As the loop of a process steps a stage: what fails is tried again later."""
@@ -363,14 +304,6 @@ def _step(stage: Stage) -> None:
 
 def _nobody(_: object) -> Any:
     raise AssertionError("nobody is asked for a count")
-
-
-def digest_of(path: Path) -> str:
-    """SHA-256 of the data set; empty when there is no such file."""
-    if not path.exists():
-        return ""
-    raw = path.read_bytes()
-    return hashlib.sha256(raw[144 + int.from_bytes(raw[140:144], "little") :]).hexdigest()
 
 
 def empty_journal(folder: Path) -> Path:

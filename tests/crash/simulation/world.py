@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 from pydicom.uid import ExplicitVRLittleEndian
 
@@ -21,6 +22,7 @@ from node.dimse.port import Reception
 from node.domain.context import Context
 from node.domain.errors import DeliveryError, RefusedError
 from node.domain.job import Job
+from node.domain.profile import Kind
 from node.domain.route import Route
 from node.domain.uid import derive_uid
 from node.flow.infer import Analysed, Inferred
@@ -32,7 +34,7 @@ from tests.unit.flow.files import data_set, slice_of
 
 QUIET = timedelta(seconds=10)
 SINKS = ("archive", "second")
-KINDS = ("sr", "sc")
+KINDS = (Kind.SR, Kind.SC)
 _ENOUGH = 1 << 20
 
 
@@ -41,11 +43,19 @@ class TurnedClock:
 
     def __init__(self) -> None:
         self.now = datetime.now(UTC).replace(microsecond=0)
+        self.steady_s = 0.0
+        """What no hand can set."""
 
     def __call__(self) -> datetime:
         return self.now
 
     def advance(self, seconds: float) -> None:
+        """Time passes."""
+        self.now += timedelta(seconds=seconds)
+        self.steady_s += seconds
+
+    def jump(self, seconds: float) -> None:
+        """Somebody sets the clock."""
         self.now += timedelta(seconds=seconds)
 
 
@@ -114,6 +124,7 @@ class Trouble:
             "unknown": draw.choice([0.0, 0.2]),
             "vanished": draw.choice([0.0, 0.1]),
             "engine": draw.choice([0.0, 0.2]),
+            "jump": draw.choice([0.0, 0.0, 0.01]),
             "kill": draw.choice([0.0, 0.01, 0.03]),
         }
 
@@ -149,7 +160,7 @@ def analyst(job: Job, files: Sequence[Path]) -> Inferred:
     )
 
 
-def whole() -> object:
+def whole() -> Any:
     """What was assembled, as far as anybody looks at it here."""
     return SimpleNamespace(part="", headers=(), subject=None)
 

@@ -1,0 +1,163 @@
+"""What is counted after a round: instances in the store, results in the archive, files that nothing refers to."""
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from pydicom import dcmread
+from pydicom.errors import InvalidDicomError
+
+from inference.codes import VOLUME
+from node.assembly import compose
+from node.flow.orphans import Orphans
+from node.journal.sql import SqlJournal
+from node.settings.load import load
+from tests.crash.sender import Study, content_of, digest_of
+from tests.lab import report
+
+RESULTS = 3
+"""A segmentation, a report and a page."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Count:
+    """What was counted: SOP Instance UIDs that were acknowledged and are lost, studies without exactly one set of results, orphan files."""
+
+    acknowledged: int
+    lost: list[str]
+    doubled: list[str]
+    orphaned: list[str]
+
+    @property
+    def good(self) -> bool:
+        return not (self.lost or self.doubled or self.orphaned)
+
+
+class Counting:
+    """Looks at what is there past the node: at the files of `store` and of the `archive`, and at the journal."""
+
+    def __init__(self, store: Path, archive: Path, journal_url: str) -> None:
+        self._store = store
+        self._archive = archive
+        self._url = journal_url
+        self._identities: dict[Path, tuple[str, str]] = {}
+        self._judged: dict[str, int] = {}
+        """Studies whose results were found right, by how many copies of them there were."""
+
+    def forget(self) -> None:
+        """The archive is another one from now on."""
+        self._judged.clear()
+        self._identities.clear()
+
+    def count(self, studies: Collection[Study]) -> Count:
+        """Count what is there now; the node is dead."""
+        return Count(
+            acknowledged=sum(len(study.acknowledged) for study in studies),
+            lost=self._lost(studies),
+            doubled=self._doubled(studies),
+            orphaned=self._orphans(),
+        )
+
+    # ---- the archive
+    def results(self) -> dict[str, dict[str, list[Path]]]:
+        """Every copy that the archive ever got, by study and SOP Instance UID."""
+        found: dict[str, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
+        for path in sorted(self._archive.iterdir()):
+            if (identity := self._identity(path)) is not None:
+                found[identity[0]][identity[1]].append(path)
+        return found
+
+    def uid_of(self, path: Path) -> str:
+        """The SOP Instance UID of a file of the archive."""
+        identity = self._identity(path)
+        return "" if identity is None else identity[1]
+
+    def _identity(self, path: Path) -> tuple[str, str] | None:
+        """Study and SOP Instance UID; None for a file that is only being written, or was when the archive was killed."""
+        if path not in self._identities:
+            try:
+                dataset = dcmread(path, stop_before_pixels=True, specific_tags=["StudyInstanceUID", "SOPInstanceUID"])
+                self._identities[path] = str(dataset.StudyInstanceUID), str(dataset.SOPInstanceUID)
+            except (InvalidDicomError, AttributeError, EOFError, OSError):
+                return None
+        return self._identities[path]
+
+    def _doubled(self, studies: Collection[Study]) -> list[str]:
+        """Studies that have not exactly one set of results: one object of each kind, the same bytes in every copy, the right volume."""
+        doubled, results = [], self.results()
+        for study in studies:
+            objects = results[study.uid]
+            copies = sum(map(len, objects.values()))
+            if study.unacknowledged or self._judged.get(study.uid) == copies:
+                continue
+            if _is_one_set(study, objects):
+                self._judged[study.uid] = copies
+            else:
+                doubled.append(study.uid)
+        return doubled
+
+    # ---- the store
+    def _lost(self, studies: Collection[Study]) -> list[str]:
+        """Instances that were acknowledged and are not there, byte for byte."""
+        with closing(SqlJournal.open(self._url)) as journal:
+            lost = []
+            for study in studies:
+                rows = {row.sop_instance_uid: row for row in journal.study_instances(study.uid)}
+                for uid in study.acknowledged:
+                    row = rows.get(uid)
+                    path = None if row is None else self._store / "blobs" / row.blob
+                    if path is None or not path.exists() or digest_of(path) != study.digests[uid]:
+                        lost.append(uid)
+            return lost
+
+    def _orphans(self) -> list[str]:
+        """Files that nothing refers to."""
+        blobs = self._store / "blobs"
+        files = [path for path in blobs.rglob("*") if path.is_file()]
+        names = [path.relative_to(blobs).as_posix() for path in files]
+        with closing(SqlJournal.open(self._url)) as journal:
+            kept = journal.kept_blobs(names)
+        return [name for name in names if not kept.get(name, False) and not name.startswith("marks/")]
+
+    def sweep(self, configuration: Path) -> int:
+        """The sweep for orphans as it will be in two days: nothing is too young for it any more. How many instances it took back."""
+        config = load(configuration)
+        blobs = compose.open_blobs(config)
+        with closing(compose.open_journal(config)) as journal:
+            inbox = compose.open_inbox(config, blobs)
+            orphans = Orphans(journal, inbox, blobs, lambda: datetime.now(UTC) + timedelta(days=2))
+            while orphans.step():
+                pass
+            while gone := journal.purged_blobs():
+                for blob in gone.values():
+                    blobs.delete(blob)
+                journal.swept(gone)
+            return len(inbox.waiting(1000))
+
+    def integrity(self) -> str:
+        """What SQLite says of the journal's file."""
+        with closing(sqlite3.connect(self._store / "hilum.db")) as database:
+            return str(database.execute("PRAGMA integrity_check").fetchone()[0])
+
+
+def _differ(copies: Sequence[Path]) -> bool:
+    """Whether the archive got different bytes under one UID; the beginning of a copy is what an archive had written when it was killed."""
+    contents = sorted((content_of(path) for path in copies), key=len)
+    return not all(contents[-1].startswith(content) for content in contents)
+
+
+def _is_one_set(study: Study, objects: Mapping[str, list[Path]]) -> bool:
+    if len(objects) != RESULTS:
+        return False
+    if any(_differ(copies) for copies in objects.values()):
+        return False
+    whole = [max(copies, key=lambda path: path.stat().st_size) for copies in objects.values()]
+    kinds = {str(dcmread(path, stop_before_pixels=True).Modality): path for path in whole}
+    if sorted(kinds) != ["OT", "SEG", "SR"]:
+        return False
+    ((volume, unit),) = report.numbers(kinds["SR"], VOLUME.value)
+    return unit == "cm3" and abs(volume - study.volume_cm3) < 1e-6 * max(1.0, study.volume_cm3)
