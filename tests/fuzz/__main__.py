@@ -1,11 +1,12 @@
 """`python -m tests.fuzz [SECONDS]`: every target for its share of the time, one after the other; a table, and bench/fuzz.json.
 
-What libFuzzer finds worth keeping lies in var/fuzz/TARGET, and is where the next run goes on. `--keep` brings the little of it that reaches
-more branches into tests/fuzz/corpus, where the tests replay it. A crash lies in tests/fuzz/corpus/TARGET as crash-…, a test that is red.
+What libFuzzer finds worth keeping lies in var/fuzz/TARGET, and is where the next run goes on. `--keep` copies the smallest of it into
+tests/fuzz/corpus, where the tests replay it. A crash lies in tests/fuzz/corpus/TARGET as crash-…, a test that is red.
 """
 
 import argparse
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -23,6 +24,8 @@ _SHARES: Final = {"pdus": 6.0, "commands": 6.0, "headers": 4.0, "metas": 0.5}
 """Of the time: the goals count executions of these, and the others are slow ones that each say much."""
 _STUCK_S: Final = 60
 """Wall-clock seconds after which libFuzzer calls an input a hang; CPU seconds are bounded far lower, by the target itself."""
+_KEPT_BYTES: Final = 512
+_MOST_KEPT: Final = 100
 _LEFT_OVER_S: Final = 120.0
 
 
@@ -81,9 +84,13 @@ def run(target: str, seconds: float) -> Ran:
 
 
 def keep(target: str) -> int:
-    """Bring into the corpus what reaches branches that it does not reach yet; how many inputs it has then."""
+    """Copy the smallest of what reached something new into the corpus; how many inputs it has then."""
     kept = CORPUS / target
-    _fuzzer(target, FOUND, "-merge=1", f"-max_len={MOST_BYTES}", str(kept), str(FOUND / target), timeout_s=600)
+    found = sorted(
+        (path for path in (FOUND / target).iterdir() if path.stat().st_size <= _KEPT_BYTES), key=lambda path: path.stat().st_size
+    )
+    for path in found[: max(0, _MOST_KEPT - len(list(kept.iterdir())))]:
+        shutil.copyfile(path, kept / f"reached-{path.name[:12]}")
     return len(list(kept.iterdir()))
 
 
