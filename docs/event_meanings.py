@@ -9,6 +9,7 @@ LOGGED = {
     "arrival.unmatched": "No route took any series: `hilum routes explain STUDY` says why.",
     "association.accepted": "A peer was admitted, with so many presentation contexts.",
     "association.ended": "An association is over; `how` is released, aborted or lost.",
+    "association.unreadable": "A message of a peer was none; the association was aborted.",
     "association.failed": "A connection ended by a defect of the node; `trace` says where. Nothing is lost: what was answered is kept.",
     "association.message_too_long": "A message other than an instance was longer than any such is; the association was aborted.",
     "association.pdu_too_long": "A sender claimed a PDU above what was negotiated; the association was aborted.",

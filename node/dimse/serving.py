@@ -45,7 +45,12 @@ class ServingDimse(PromptDimse):
             alarm("association.message_too_long", most_bytes=_MOST_BYTES)
             self.dul.event_queue.put("Evt19")
             return
-        super().receive_primitive(primitive)
+        try:
+            super().receive_primitive(primitive)
+        except Exception as unreadable:  # noqa: BLE001
+            # the reactor's thread would end, and the association hang, over a command set that is none
+            alarm("association.unreadable", error=type(unreadable).__name__)
+            self.dul.event_queue.put("Evt19")
 
 
 class _DataSet(BytesIO):

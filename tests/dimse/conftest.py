@@ -50,7 +50,7 @@ Listen: TypeAlias = Callable[..., Listening]
 
 
 @contextmanager
-def _listening(folder: Path, *, node: Node, peers: tuple[Peer, ...], min_free_bytes: int, intake: Intake | None) -> Iterator[Listening]:
+def listening(folder: Path, *, node: Node, peers: tuple[Peer, ...], min_free_bytes: int, intake: Intake | None) -> Iterator[Listening]:
     config = Config(
         path=folder,
         digest="",
@@ -78,7 +78,7 @@ def listen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Listen]:
             *, node: Node | None = None, peers: tuple[Peer, ...] = (PACS,), min_free_bytes: int = 0, intake: Intake | None = None
         ) -> Listening:
             node = replace(node or Node(port=0), receiver=request.param)
-            made = _listening(tmp_path / "blobs", node=node, peers=peers, min_free_bytes=min_free_bytes, intake=intake)
+            made = listening(tmp_path / "blobs", node=node, peers=peers, min_free_bytes=min_free_bytes, intake=intake)
             return stack.enter_context(made)
 
         yield start
