@@ -85,8 +85,9 @@ class Erased(Database):
             buried = [{"blob": blob, "at": micros(now)} for blob in dict.fromkeys([*now_held.blobs, *blobs])]
             if buried:
                 connection.execute(insert(schema.tombstone), buried)
-            uids = _result_uids(connection, now_held.jobs)
-            sops = _sop_uids(connection, now_held.instances)
+            made = schema.result_object.c
+            uids = set(_where_in(connection, made.sop_instance_uid, made.job_id, now_held.jobs))
+            sops = set(_where_in(connection, _instance.sop_instance_uid, _instance.id, now_held.instances))
             _rebase(connection, now_held)
             member = schema.arrival_instance.c
             left = set(_where_in(connection, member.arrival_id, member.instance_id, now_held.instances)) - set(now_held.arrivals)
@@ -274,15 +275,6 @@ def _forget_words(connection: Connection, results: set[str], instances: set[str]
             connection.execute(delete(asked).where(asked.c.id == row.id))
         elif len(left) < len(references):
             connection.execute(update(asked).where(asked.c.id == row.id).values(content=json.dumps(left)))
-
-
-def _result_uids(connection: Connection, jobs: Sequence[int]) -> set[str]:
-    made = schema.result_object.c
-    return set(_where_in(connection, made.sop_instance_uid, made.job_id, jobs))
-
-
-def _sop_uids(connection: Connection, instances: Sequence[int]) -> set[str]:
-    return set(_where_in(connection, _instance.sop_instance_uid, _instance.id, instances))
 
 
 # ---- short ways
