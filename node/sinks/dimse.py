@@ -71,7 +71,8 @@ class DimseSink:
         answers = {answer.sop_instance_uid: answer for answer in self._requestor.store(files)} if files else {}
         unknown = {uid for uid, answer in answers.items() if answer.unknown}
         there |= self._listed([parcel for parcel in parcels if parcel.sop_instance_uid in unknown])
-        self._unsure = (self._unsure | unknown) - there - (answers.keys() - unknown)
+        told = {uid for uid, answer in answers.items() if answer.status is not None}
+        self._unsure = (self._unsure | unknown) - there - told
         # an object that has no answer was not reached: the association ended before
         return [
             Receipt(sop_instance_uid=uid, accepted=True, detail=LISTED)
