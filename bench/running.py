@@ -20,7 +20,8 @@ _CONFIG = """\
 node: {{ae_title: HILUM, listen: "127.0.0.1:0", max_associations: 80}}
 peers:
   modality:
-    {{ae_title: BENCHSCU, address: "127.0.0.1:104", may: [store, echo], limits: {{associations: 80}}, settle: {{scope: study, quiet: {quiet_s}s}}}}
+    {{ae_title: BENCHSCU, address: "127.0.0.1:104", may: [store, echo], limits: {{associations: 80}},
+      settle: {{scope: study, quiet: {quiet_s}s}}}}
   archive: {{ae_title: ARCHIVE, address: "127.0.0.1:{archive_port}", may: [store, echo]}}
 store: {{journal: "sqlite:hilum.db", blobs: "file:blobs", min_free: 100MB, durability: {durability}}}
 models: {{repository: models, applications: ["{applications}"]}}
