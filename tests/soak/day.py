@@ -9,11 +9,13 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
 from pydicom import dcmread
 
+from node.domain.state import JobState
 from node.journal.sql import SqlJournal
 from tests.lab.dcmtk import StoreScp
 from tests.lab.node import Node, configuration
@@ -48,6 +50,8 @@ class Day:
     changed: list[str] = field(default_factory=list)
     undelivered: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
+    revised: list[str] = field(default_factory=list)
+    """Studies that paused for longer than the quiet window, because a receiver took so long to come back: a revision is right."""
     watch: Watch | None = None
     took_s: float = 0.0
 
@@ -82,6 +86,7 @@ class Soak:
         self._pause_s = 3600 / per_hour
         self._kinds = kinds
         self._idle = idle
+        self._quiet_s = quiet_s
         self._every_s = every_s
         self._chance = random.Random(4711)
         self.day = Day()
@@ -277,5 +282,13 @@ class Soak:
                 results = len(self.day.objects.get(study.uid, ()))
                 if not results:
                     self.day.undelivered.append(study.uid)
+                elif results != RESULTS and self._paused(journal, study) and results <= RESULTS * len(journal.jobs(study=study.uid)):
+                    self.day.revised.append(study.uid)
                 elif results != RESULTS:
                     self.day.doubled.append(f"{study.uid}: {results} results where there are {RESULTS}")
+
+    def _paused(self, journal: SqlJournal, study: Study) -> bool:
+        """Whether its instances came with a pause that is longer than the quiet window, and one job alone stands."""
+        came = sorted(row.received_at.timestamp() for row in journal.instances_of(*study.acknowledged))
+        done = [job for job in journal.jobs(study=study.uid) if job.state is JobState.DONE]
+        return len(done) == 1 and max((after - before for before, after in pairwise(came)), default=0.0) >= self._quiet_s

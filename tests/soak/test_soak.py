@@ -9,6 +9,7 @@ from tests.soak.day import Soak
 from tests.soak.studies import SMALL_KINDS
 
 _LIVED_S = 40.0
+_MOST_MIB = 1000.0
 
 
 @pytest.mark.slow
@@ -30,3 +31,4 @@ def test_two_minutes_of_a_hospital_lose_double_and_leak_nothing(tmp_path: Path) 
     trends = day.watch.trends(lasted_s=_LIVED_S)
     assert trends
     assert [trend for trend in trends if trend.grew] == []
+    assert [trend for trend in trends if trend.what == "rss_mib" and trend.most > _MOST_MIB] == []

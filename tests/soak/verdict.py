@@ -28,6 +28,7 @@ def rows_of(day: Day) -> list[Row]:
         Row(name="soak: killed and restarted", value=len(day.disturbances), unit=""),
         Row(name="soak: associations that ended early", value=day.aborted, unit=""),
         Row(name="soak: instances refused, sent again", value=day.refused, unit=""),
+        Row(name="soak: studies that paused, and were revised", value=len(day.revised), unit=""),
         Row(name="soak: results that came twice under one UID", value=day.copies, unit=""),
         _none("soak: acknowledged instances lost", day.lost),
         _none("soak: acknowledged instances with other bytes", day.changed),
@@ -56,9 +57,20 @@ def _delays(day: Day) -> list[Row]:
     level = median([took for took_of in of_kind.values() for took in took_of])
     first, last = level + median(early), level + median(late)
     flat = last <= first * _FLAT or last - first <= _FLAT_S
+    assert day.watch is not None, "the day is over"
+    loads = day.watch.loads
+    quiet, busy = (max(median(part), 1.0) for part in (loads[: len(loads) // 3], loads[-len(loads) // 3 :]))
     return [
         *rows,
-        Row(name="soak: the same, last third beside the first", value=last, unit="s", baseline=first, goal=f"≤ {_FLAT} ×", met=flat),
+        Row(name="soak: load of the machine, last third beside the first", value=busy, unit="", baseline=quiet),
+        Row(
+            name="soak: the same, last third beside the first",
+            value=last,
+            unit="s",
+            baseline=first,
+            goal=f"≤ {_FLAT} ×",
+            met=flat or (None if busy > quiet * _FLAT else False),
+        ),
     ]
 
 

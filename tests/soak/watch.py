@@ -13,6 +13,8 @@ import psutil
 _MIB = 1 << 20
 GROWS_FREELY_MIB = 32.0
 """Memory that allocators and caches of libraries may take while they warm up; more than that, and more than a fifth, is growth."""
+_WARM_S = 300.0
+"""A process that lives for less is still meeting the largest of everything for the first time."""
 _HANDLES = 4
 """Files, threads or sockets that a quiet moment late in the run may hold above one early in it: what happened to be under way."""
 
@@ -57,7 +59,7 @@ class Trend:
     def grew(self) -> bool:
         """Beyond what noise explains."""
         if self.what == "rss_mib":
-            return self.late - self.early > max(GROWS_FREELY_MIB, 0.2 * self.early)
+            return self.lasted_s >= _WARM_S and self.late - self.early > max(GROWS_FREELY_MIB, 0.2 * self.early)
         return self.late - self.early > _HANDLES
 
 
@@ -73,6 +75,7 @@ class Watch:
     def __init__(self, supervisor: Callable[[], int | None], *, every_s: float = 2.0) -> None:
         self.lives: dict[int, Life] = {}
         self.children_most = 0
+        self.loads: list[float] = []
         self._supervisor = supervisor
         self._every_s = every_s
         self._stop = threading.Event()
@@ -88,6 +91,7 @@ class Watch:
 
     def _run(self) -> None:
         while not self._stop.wait(self._every_s):
+            self.loads.append(os.getloadavg()[0])
             pid = self._supervisor()
             if pid is not None:
                 self._look(pid)
