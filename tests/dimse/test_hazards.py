@@ -247,3 +247,17 @@ def test_a_port_in_use_is_said_at_start(listen: Listen) -> None:
     running = listen()
     with pytest.raises(OSError):
         listen(node=Node(port=running.port))
+
+
+@pytest.mark.slow
+def test_two_thousand_that_only_connect_lock_nobody_out(listen: Listen) -> None:
+    """Health checks and port scans: 2,000 connections that are closed at once, and then an honest sender is served."""
+    running = listen()
+    for _ in range(2000):
+        _connect(running).close()
+    assert _served(running)
+    wait_until(lambda: not _threads(), 60, "no thread is left", every_s=0.01)
+
+
+def _threads() -> list[str]:
+    return [one.name for one in threading.enumerate() if one.name.startswith("connection ")]
