@@ -197,10 +197,3 @@ class Peek:
 
 def _uid(value: bytes | memoryview) -> str:
     return str(value, "ascii", "replace").strip("\0 ")
-
-
-def check(dataset: memoryview, *, syntax: str, sop_class: str, sop_instance: str) -> None:
-    """Look at a data set that is all here; raises what `Peek` raises."""
-    peek = Peek(syntax=syntax, sop_class=sop_class, sop_instance=sop_instance)
-    peek.feed(dataset)
-    peek.end()

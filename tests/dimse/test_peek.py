@@ -10,12 +10,20 @@ from pydicom.data import get_testdata_file
 from pydicom.errors import InvalidDicomError
 
 from node.dimse.errors import NotADataset
-from node.dimse.peek import check
+from node.dimse.peek import Peek
 from node.domain.errors import RefusedError
 from tests.dimse.conftest import data_set, data_set_of, instance
 
 _SAMPLES = Path(str(get_testdata_file("CT_small.dcm"))).parent.parent
 _EXPLICIT = "1.2.840.10008.1.2.1"
+
+
+def check(dataset: memoryview, *, syntax: str, sop_class: str, sop_instance: str) -> None:
+    """Look at a data set that comes in pieces; raises what `Peek` raises."""
+    peek = Peek(syntax=syntax, sop_class=sop_class, sop_instance=sop_instance)
+    for at in range(0, len(dataset), 333):
+        peek.feed(dataset[at : at + 333])
+    peek.end()
 
 
 def _readable() -> list[Path]:
