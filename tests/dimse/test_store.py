@@ -9,6 +9,7 @@ from pydicom import dcmread, uid
 from pydicom.dataset import Dataset
 
 from node.blobs.errors import DiskFailed
+from node.blobs.inbox import FolderInbox
 from node.dimse.port import Reception
 from tests.dimse.conftest import Listen, Listening, data_set, data_set_of, instance, offer
 from tests.lab.program import wait_until
@@ -166,12 +167,29 @@ def _uid_of(content: bytes) -> str:
     return content[at + 8 : at + 8 + int.from_bytes(content[at + 6 : at + 8], "little")].decode().rstrip("\0")
 
 
-def test_a_full_disk_refuses_the_instance_and_keeps_the_association(listen: Listen) -> None:
+class _Filled(FolderInbox):
+    """The disk fills while an association stands: it was admitted when there was room."""
+
+    def crowded(self) -> str | None:
+        return None
+
+
+def test_a_full_disk_refuses_the_instance_and_keeps_the_association(listen: Listen, tmp_path: Path) -> None:
     """Network case 24: 0xA700 tells the modality to try later; nothing is left behind, nothing acknowledged is lost."""
-    running = listen(min_free_bytes=1 << 60)
+    full = _Filled(tmp_path / "blobs", min_free_bytes=1 << 60)
+    running = listen(intake=full)
     assert _store(running, offer(), offer()) == [0xA700, 0xA700]
     assert running.left() == []
     assert [one["code"] for one in running.said("instance.refused")] == ["HLM-1001", "HLM-1001"]
+
+
+def test_a_full_disk_admits_nobody(listen: Listen) -> None:
+    """PS3.8 table 9-21: rejected for now (2), by the service provider (3), temporary congestion (1); the operator is told why."""
+    running = listen(min_free_bytes=1 << 60)
+    with Sender(running.port, [offer()]) as sender:
+        answer = sender.association.acceptor.primitive
+        assert (answer.result, answer.result_source, answer.diagnostic) == (2, 3, 1)
+    assert running.said("association.rejected")[0]["rejection"] == "congested"
 
 
 class _Failing:
