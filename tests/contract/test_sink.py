@@ -362,6 +362,7 @@ def _asking_sink(port: int, may: frozenset[settings.May]) -> DimseSink:
     return DimseSink(sink, PeerRequestor(peer, calling_ae="HILUM"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("lists", "may", "sent"), [(True, True, 1), (False, True, 2), (True, False, 2)])
 def test_an_answer_that_got_lost_is_asked_for_before_the_object_is_sent_again(tmp_path: Path, *, lists: bool, may: bool, sent: int) -> None:
     """The first attempt is neither accepted nor refused. The second asks, where that is allowed: an archive that lists the object has it,

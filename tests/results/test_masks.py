@@ -315,7 +315,7 @@ def test_peers_without_compression_get_the_same_pixels(syntax: str, tmp_path: Pa
     paths = masks_of(files, made.measured(*neighbours(), affine=made.AXIAL), tmp_path / "masks")
     for form, path in paths.items():
         plain = pydicom.dcmread(paths[Form.LABELMAP if form in LABEL_MAPS else Form.BINARY])
-        sent = transcoded(outgoing(path), syntax)
+        sent = BytesIO(transcoded(outgoing(path), syntax))
         got = pydicom.filereader.read_dataset(sent, is_implicit_VR=syntax == ImplicitVRLittleEndian, is_little_endian=True)
         assert got.PixelData == plain.PixelData
         assert got.SOPInstanceUID == pydicom.dcmread(path).SOPInstanceUID
