@@ -305,6 +305,24 @@ def test_a_file_that_becomes_shorter_while_it_is_sent(tmp_path: Path) -> None:
     assert [one.data for one in kept] == _data(files[1:])
 
 
+@pytest.mark.parametrize("answered", [0, 1])
+def test_what_was_passed_over_is_told_however_the_association_ends(tmp_path: Path, answered: int) -> None:
+    """Instances of a class that the peer does not take, before the one with which it goes away: each has its status."""
+    refused, files = _files(tmp_path, 2, sop_class=CTImageStorage), _files(tmp_path, 2, pixels=bytes(24 << 20))
+
+    def script(one: Conversation) -> None:
+        one.associate(takes=[MRImageStorage])
+        for _ in range(answered):
+            stored = one.stored()
+            assert stored is not None
+            one.answer(stored)
+
+    with accepting(script) as acceptor:
+        statuses = _requestor(acceptor.port).store([files[0], *refused, files[1]] if answered else [*refused, *files])
+    assert sorted(one.status for one in statuses if one.status is not None) == [0x0000] * answered + [0x0122] * 2
+    assert len(statuses) == 4
+
+
 # ---- associations that stay
 
 

@@ -58,10 +58,12 @@ class Batch:
         before the first byte came, and an instance that it has already is harmless); and what comes behind a file that broke off.
         """
         try:
-            return self._send(stood_idle)
+            left = self._send(stood_idle)
         except BaseException:
             self._association.abort()
             raise
+        self._refuse()
+        return left
 
     def _send(self, stood_idle: bool) -> list[Numbered]:
         answered = not stood_idle
@@ -90,7 +92,6 @@ class Batch:
                 if not answered and not ended.late:
                     return [numbered, *rest]
                 self._told(*numbered, None, f"{self._who} {ended}: it may have the instance", unknown=True)
-                self._refuse()
                 self._told.leave(rest, None, f"not sent: {self._who} {ended}")
                 return []
             answered = True
@@ -100,7 +101,6 @@ class Batch:
                 said = f"sent in {name_of(ready.syntax)}"
             self._told(*numbered, answer.status, said)
             self._refuse()
-        self._refuse()
         return []
 
     def _ahead(self) -> tuple[Numbered, Ready] | None:
