@@ -170,14 +170,14 @@ class _Committing(Association):
             try:
                 said = self._connection.receive(until=until)
                 whole = self._taken(incoming, said)
+                if whole is not None:
+                    self._reported(*whole, incoming.context_id)
+                    incoming = Incoming()
             except TimeoutError:
                 return
             except (ConnectionLost, TooLong, Ended):
                 self._close()
                 return
-            if whole is not None:
-                self._reported(*whole, incoming.context_id)
-                incoming = Incoming()
 
     def _taken(self, incoming: Incoming, said: Pdu) -> tuple[Command, bytes] | None:
         if said.kind != PduType.P_DATA:
@@ -208,4 +208,7 @@ class _Committing(Association):
             sop_instance_uid=asked.sop_instance_uid,
             status=status,
         )
-        self._send([pdu.pack_data(context_id, answer, command=True, last=True)])
+        try:
+            self._send([pdu.pack_data(context_id, answer, command=True, last=True)])
+        except ConnectionLost as lost:
+            raise self._over(str(lost)) from lost

@@ -1,5 +1,8 @@
 """Storage commitment as the requester, against a pynetdicom peer: what is asked and reported, and what every answer means."""
 
+import socket
+import struct
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -7,12 +10,15 @@ import pytest
 from pydicom.uid import generate_uid
 
 from node.blobs.errors import NoRoom
+from node.dimse.commitment_data import encoded, reporting
 from node.dimse.commitment_errors import CommitmentFailed, NoCommitment, ReportNotTaken
-from node.dimse.committing import PeerCommitment
+from node.dimse.committing import CONTEXTS, PeerCommitment
 from node.dimse.errors import PeerAway
 from node.dimse.sending.opening import Called, Timeouts
-from node.domain.commitment import Asked, Reference, Report, Request
+from node.dimse.wire import command, pdu
+from node.domain.commitment import PUSH_MODEL, PUSH_MODEL_INSTANCE, Asked, Reference, Report, Request
 from node.domain.errors import DeliveryError
+from tests.lab.acceptor import PATIENCE_S, Conversation, accepting
 from tests.lab.committing import CommittingPeer, event_information
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -30,8 +36,12 @@ def peer() -> Iterator[CommittingPeer]:
 
 
 def _asking(peer: CommittingPeer) -> PeerCommitment:
+    return _asking_at(peer.port, peer.aet)
+
+
+def _asking_at(port: int, called_ae: str) -> PeerCommitment:
     timeouts = Timeouts(connect_s=30, acse_s=30, dimse_s=30)
-    called = Called(who="the archive", host="127.0.0.1", port=peer.port, called=peer.aet, calling="HILUM", timeouts=timeouts)
+    called = Called(who="the archive", host="127.0.0.1", port=port, called=called_ae, calling="HILUM", timeouts=timeouts)
     return PeerCommitment("archive", called, lambda: NOW)
 
 
@@ -78,6 +88,41 @@ def test_a_report_that_cannot_be_kept_is_refused(peer: CommittingPeer) -> None:
     peer.report_at_once = lambda asked: event_information(asked.transaction_uid, asked.references, {})
     _asking(peer).ask(ASKED, full)
     assert peer.statuses == [0x0213]
+
+
+@pytest.mark.parametrize("answered_first", [True, False])
+def test_a_peer_that_goes_before_its_report_is_answered(answered_first: bool) -> None:
+    """The report is kept. A request that was answered before was taken; one that was not is asked again."""
+    kept, gone = threading.Event(), threading.Event()
+
+    def script(one: Conversation) -> None:
+        one.associate()
+        assert one.pdu() is not None, "the command set of the request"
+        assert one.pdu() is not None, "its references"
+        event_type, dataset = reporting(ASKED.transaction_uid, [(reference, 0) for reference in REFERENCES])
+        syntax = CONTEXTS[0].transfer_syntax_uid
+        report = command.event_report_request(7, sop_class_uid=PUSH_MODEL, sop_instance_uid=PUSH_MODEL_INSTANCE, event_type=event_type)
+        if answered_first:
+            one.send(pdu.pack_data(1, command.response(command.Field.N_ACTION_RSP, 1, status=0), command=True, last=True))
+        one.send(pdu.pack_data(1, report, command=True, last=True))
+        one.send(pdu.pack_data(1, encoded(dataset, syntax), command=False, last=True))
+        assert kept.wait(PATIENCE_S)
+        one.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        one.connection.close()
+        gone.set()
+
+    def keep(_: Report) -> None:
+        kept.set()
+        assert gone.wait(PATIENCE_S)
+
+    with accepting(script) as acceptor:
+        asking = _asking_at(acceptor.port, "ARCHIVE")
+        if answered_first:
+            asking.ask(ASKED, keep)
+        else:
+            with pytest.raises(CommitmentFailed):
+                asking.ask(ASKED, keep)
+    assert kept.is_set()
 
 
 @pytest.mark.parametrize("status", [0x0110, 0x0210, 0x0213, 0xC000])
