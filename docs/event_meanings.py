@@ -37,7 +37,7 @@ LOGGED = {
     "commitment.not_kept": "The disk did not take a request or a report of storage commitment; the peer was told so.",
     "commitment.refused": "A request or a report of storage commitment was refused with a DIMSE status; nothing of it is kept.",
     "commitment.report_retry": "A peer did not take the report on its request for storage commitment; it is sent again, for a day.",
-    "commitment.reported": "A peer reported on a commitment; `outcome` says what that changed (unknown, stranger, duplicate, late: nothing).",
+    "commitment.reported": "A peer reported on a commitment; `outcome` says what it did (unknown, stranger, duplicate, late: nothing).",
     "commitment.requested": "A peer asks this node to commit to instances that it sent.",
     "commitment.retry": "A sink could not take the request to commit; it is asked again, under another transaction.",
     "commitment.told": "A peer took the report on its request for storage commitment.",
