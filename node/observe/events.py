@@ -1,5 +1,6 @@
 """Events: one JSON line each on stderr, without patient data unless the configuration asks for it."""
 
+import contextlib
 import logging
 import re
 import sys
@@ -36,13 +37,32 @@ def start_events(process: str, level: int = logging.INFO) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+        logger_factory=lambda *_: structlog.PrintLogger(_stderr),
     )
 
 
 def tell_patients() -> None:
     """From now on this process's events quote values of data sets, patients' data among them."""
     _without_patients.quotes = True
+
+
+class _Stderr:
+    """stderr, as far as it takes what is written: a log on a full disk, or one that nobody reads any more, ends nothing but itself.
+
+    Whoever tells an event holds a seat, a lock or an instance that is half kept, and does not expect that telling fails.
+    """
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.flush()
+
+
+_stderr: Any = _Stderr()
 
 
 class _WithoutPatients:

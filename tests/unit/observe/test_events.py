@@ -48,3 +48,21 @@ def test_what_a_message_quotes_of_a_data_set_is_left_out_unless_asked_for() -> N
     assert before["n"] == 1
     assert cut["reason"] == "StudyInstanceUID is «…»"
     assert after["reason"] == "«Doe^Jane»"
+
+
+_TELLS_NOBODY = """
+import sys
+from node.observe.events import alarm, event, start_events
+start_events("receive")
+log, sys.stderr = sys.stderr, open("/dev/full", "w")
+event("seat.taken")
+alarm("disk.full")
+sys.stderr = log
+event("seat.left")
+"""
+
+
+def test_a_log_that_takes_nothing_stops_nobody() -> None:
+    """The log lies on a full disk: whoever tells an event goes on, and is heard again once there is room."""
+    done = subprocess.run([sys.executable, "-c", _TELLS_NOBODY], capture_output=True, text=True, check=True)
+    assert [json.loads(line)["event"] for line in done.stderr.splitlines()] == ["seat.left"]
