@@ -117,7 +117,12 @@ class Server:
                     alarm("listener.cannot_accept", reason=failed.strerror)  # too many open files, mostly
                     time.sleep(_AGAIN_S)
                 continue
-            self._let_in(connection, str(address[0]), secure)
+            try:
+                self._let_in(connection, str(address[0]), secure)
+            except Exception as broken:  # noqa: BLE001
+                # one connection is lost; a thread that ended here would leave a node that lives and hears nobody
+                connection.close()
+                alarm("listener.cannot_accept", reason=type(broken).__name__)
 
     def _let_in(self, connection: socket.socket, address: str, secure: bool) -> None:
         seat = self.admission.connect(address)

@@ -14,6 +14,7 @@ from pynetdicom.pdu import A_ASSOCIATE_RQ
 from pynetdicom.pdu_primitives import A_ASSOCIATE, ImplementationClassUIDNotification, MaximumLengthNotification
 from pynetdicom.presentation import build_context
 
+from node.dimse.visit import Visit
 from node.settings.config import Limits, Node
 from tests.dimse.conftest import PACS, Listen, Listening, instance, offer
 from tests.lab.program import wait_until
@@ -257,6 +258,37 @@ def test_two_thousand_that_only_connect_lock_nobody_out(listen: Listen) -> None:
         _connect(running).close()
     assert _served(running)
     wait_until(lambda: not _threads(), 60, "no thread is left", every_s=0.01)
+
+
+def test_a_defect_in_letting_in_leaves_nobody_out_after(listen: Listen, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fails before a connection has a thread of its own costs that connection; the node goes on to accept others."""
+    running = listen()
+    server = running.listener._server
+    assert server is not None
+    connect = server.admission.connect
+    failures: list[Exception] = [ZeroDivisionError()]
+
+    def once(address: str) -> object:
+        if failures:
+            raise failures.pop()
+        return connect(address)
+
+    monkeypatch.setattr(server.admission, "connect", once)
+    with _connect(running) as connection:
+        assert _read_pdu(connection) == b""
+    assert _served(running)
+    assert [one["reason"] for one in running.said("listener.cannot_accept")] == ["ZeroDivisionError"]
+
+
+def test_an_association_that_cannot_be_told_of_keeps_no_seat(listen: Listen, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Telling that an association stands fails: its seat is free again for the next."""
+    running = listen(node=Node(port=0, max_associations=1))
+    with monkeypatch.context() as patch:
+        patch.setattr(Visit, "accepted", lambda *_, **__: 1 // 0)
+        with _connect(running) as connection:
+            connection.sendall(_request())
+            _read_pdu(connection)
+    wait_until(lambda: _served(running), 30, "the seat is free")
 
 
 def _threads() -> list[str]:

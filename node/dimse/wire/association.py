@@ -172,13 +172,13 @@ class FastAssociation:
             supported = accepted_contexts(store=May.STORE in admitted.may, echo=May.ECHO in admitted.may, syntaxes=admitted.limits.syntaxes)
             accepted = accept(request, supported, most_bytes=admitted.limits.max_pdu, confirms_user=admitted.confirms_user)
             self._stream.send(accepted.pdu)
+            decided.accepted(contexts=len(accepted.contexts), rejected=accepted.rejected, receiver="fast")
         except BaseException:
             decided.leave("lost")
             raise
         self._contexts = dict(accepted.contexts)
         self._most_bytes = admitted.limits.max_pdu + pdu.SLACK_BYTES
         self._fragment_bytes = request.most_bytes - pdu.PDV_HEAD_BYTES
-        decided.accepted(contexts=len(accepted.contexts), rejected=accepted.rejected, receiver="fast")
         return decided
 
     # ---- data transfer
