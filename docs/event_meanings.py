@@ -4,9 +4,11 @@ other way round."""
 LOGGED = {
     "arrival.awaited": "Later studies are compared with this one, or with what it was: `revised` are their arrivals, routed again.",
     "arrival.complete": "Nothing more is expected of a study (or series); `by` says why.",
+    "arrival.needed": "A route that lacked a series has it now: the arrivals `by` of the same study are routed again.",
     "arrival.count_unknown": "The sender did not answer how many instances it has; the quiet window decides.",
     "arrival.routed": "Every route was tried on every series; so many jobs were made.",
     "arrival.unmatched": "No route took any series: `hilum routes explain STUDY` says why.",
+    "arrival.waits": "A route waits `until` then for a series that the study does not hold: `missing` says which.",
     "association.accepted": "A peer was admitted, with so many presentation contexts.",
     "association.ended": "An association is over; `how` is released, aborted or lost.",
     "association.unreadable": "A message of a peer was none; the association was aborted.",
@@ -42,6 +44,7 @@ LOGGED = {
     "commitment.retry": "A sink could not take the request to commit; it is asked again, under another transaction.",
     "commitment.told": "A peer took the report on its request for storage commitment.",
     "commitment.unreadable": "A file among the slips is none that the listener wrote; it is left lying under another name.",
+    "commitment.unflushed": "The disk failed to flush instances that a peer asked this node to commit to; it was told that they are not.",
     "commitment.unreported": "For a day a peer did not take the report on its request: it has to ask again.",
     "delivery.delivered": "A sink accepted every object of a job.",
     "delivery.fallback": "A sink gets masks and their reports in another form than its profile asks for; `reason` says why.",
@@ -111,6 +114,7 @@ HISTORY = {
     "arrival.received": "The first instance of a study (or series) is in the journal; `revision` counts what came late.",
     "arrival.complete": "The manifest is frozen: quiet, count or operator.",
     "arrival.routed": "Every route was tried; the jobs were inserted in the same transaction.",
+    "arrival.waits": "The study stays open: a route waits for a series that it does not hold.",
     "arrival.counted": "The sender said how many instances it has.",
     "arrival.overtaken": "Instances came late: a newer revision stands for this one.",
     "job.queued": "The job can be claimed.",
@@ -150,6 +154,7 @@ HISTORY = {
     "instance.restored": "Bytes that retention had deleted were received again.",
     "instance.purged": "Retention deleted the bytes; the header stays.",
     "instance.committed_to": "This node committed to instances that a peer asked for; they stay as long as pixels are kept from now on.",
+    "instance.erased": "A patient, or a study, was erased on request: so many instances and jobs of whom nothing else is left here.",
     "instance.own_result": "A result of this node came back and was recognised.",
 }
 """Events of the journal (what `hilum studies show` and `hilum jobs show` print)."""

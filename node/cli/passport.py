@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from node.journal.port import Journal
 
 
-_COMPLETE = {None: ", more may come", Completeness.PRIOR.value: ", looked at again for a prior"}
+_COMPLETE = {None: ", more may come", Completeness.PRIOR.value: ", looked at again for a prior, or a series that a route needs"}
 
 
 def passport(journal: "Journal", study: str) -> dict[str, Any]:

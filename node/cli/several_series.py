@@ -1,7 +1,8 @@
-"""`hilum routes explain PATH` of what compares a series with its prior, or takes a whole study: the priors are those under the path."""
+"""`hilum routes explain PATH` of what compares a series with its prior, takes a whole study, or needs others: those under the path."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from inference.errors import HilumError
@@ -14,18 +15,29 @@ if TYPE_CHECKING:
 
 
 def with_others(config: "Config", study: str, views: "Mapping[str, Sequence[SeriesView]]", decisions: Sequence[Decision]) -> list[Decision]:
-    """The decisions about `study`, with what there is to say of priors and whole studies as the node would say it."""
+    """The decisions about `study`, with what there is to say of priors, whole studies and series that are needed, as the node says it."""
     routes = {route.name: route for route in config.routes}
     return [_with(decision, routes[decision.route], config, study, views) for decision in decisions]
 
 
 def _with(decision: Decision, route: Route, config: "Config", study: str, views: "Mapping[str, Sequence[SeriesView]]") -> Decision:
     from inference.applications.port import Takes
+    from node.flow.needs import would
     from node.flow.priors import EarlierStudy, choose
     from node.flow.routing import holds_images
 
     (current,) = [view for view in views[study] if view.series_instance_uid == decision.series_instance_uid]
-    said, chosen = [], decision.chosen
+    judged = would(route, views[study], datetime.now(UTC)) if decision.matched else None
+    said: list[str] = []
+    if judged is not None:
+        decision = replace(decision, tried=(*decision.tried, *judged.tried))
+        if judged.missing and decision.chosen and (judged.withheld or judged.parks):
+            return replace(decision, chosen=False, reason=judged.reason)
+        if judged.withheld or judged.parks:
+            return decision
+        if judged.missing and decision.chosen:
+            said.append(judged.reason)
+    chosen = decision.chosen
     for application in route.run:
         accepts = _accepts(config, application)
         if accepts is None:

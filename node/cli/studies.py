@@ -152,6 +152,7 @@ def _record(opened: "Journal", uid: str, arrivals: Sequence[Arrival]) -> dict[st
     """One study for scripts; `arrivals` are its own, newest first."""
     from node.cli import screen
     from node.cli.jobs import why
+    from node.flow.needs import awaits
 
     newest = arrivals[0]
     jobs = [job for job in opened.jobs(study=uid) if job.state is not JobState.SUPERSEDED]
@@ -164,6 +165,8 @@ def _record(opened: "Journal", uid: str, arrivals: Sequence[Arrival]) -> dict[st
     code, reason = (None, None) if worst is None else why(worst, deliveries)
     if not jobs and newest.state is ArrivalState.ROUTED:
         reason = _why_nothing_ran(opened, newest)
+    elif not jobs and newest.state is ArrivalState.RECEIVED and (missing := awaits(opened, newest)):
+        reason = f"a route waits: {missing}"
     return {
         "study_uid": uid,
         "state": state,

@@ -31,16 +31,45 @@ class Condition:
     negated: bool = False
 
 
+class Otherwise(StrEnum):
+    """What becomes of a route when a series that it needs did not come in time."""
+
+    IGNORE = "ignore"  # the route does not run; the decision keeps the reason
+    PROCEED = "proceed"  # it runs without
+    PARK = "park"  # its jobs are parked: a person decides
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NeededSeries:
+    """A series that some series of the study has to be, for all of `when`; `name` is what the operator calls it."""
+
+    name: str
+    when: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """What else the study must hold before a route runs. It waits `within` after the last instance of the series that it takes."""
+
+    series: tuple[NeededSeries, ...]
+    within: timedelta
+    otherwise: Otherwise
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """One entry of `routes:`. Empty `peers` or `called` take any. `each` runs the applications on every series that fits, else on
     the best one (most instances per application's acceptance, then thinnest slices, then lowest series number). Results should be there
-    within `deadline` of the moment at which the study was complete."""
+    within `deadline` of the moment at which the study was complete. All of `any_series` hold for at least one series of the study,
+    whichever it is, all of `all_series` for each that holds images."""
 
     name: str
     peers: tuple[str, ...] = ()
     called: tuple[str, ...] = ()
     when: tuple[Condition, ...] = ()
+    any_series: tuple[Condition, ...] = ()
+    all_series: tuple[Condition, ...] = ()
+    needs: Needs | None = None
     run: tuple[str, ...] = ()
     priority: Priority = Priority.ROUTINE
     send: tuple[str, ...] = ()

@@ -1,16 +1,18 @@
 """What the routes ask of a complete arrival: which jobs, on which instances, and what there is to say of priors and whole studies."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from inference.applications.port import Accepts, Application, Takes
 from inference.errors import HilumError
-from node.domain.arrival import Arrival
+from node.domain.arrival import Arrival, Completeness
 from node.domain.job import Job, Priority
 from node.domain.route import Decision, Route
+from node.flow.errors import SeriesMissing
+from node.flow.needs import Judged, judge
 from node.flow.pairing import Pairing
-from node.flow.routing import decide, holds_images, preference
+from node.flow.routing import SeriesView, decide, holds_images, preference
 from node.flow.series import SeriesContent, contents, digest_of
 from node.journal.port import Journal, NewJob
 
@@ -25,7 +27,9 @@ class Asked:
     Attributes
     ----------
     decisions
-        With what there is to say of priors and whole studies.
+        With what there is to say of priors, whole studies and series that are needed.
+    waits
+        Until when a route waits for a series that is missing, and why; None: none does.
     mistaken
         Jobs that compare with what is another patient's by now, and that nothing takes the place of.
     """
@@ -33,6 +37,7 @@ class Asked:
     jobs: list[NewJob]
     decisions: list[Decision]
     mistaken: list[Job] = field(default_factory=list)
+    waits: tuple[datetime, str] | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,6 +48,7 @@ class _Wish:
     series: list[SeriesContent]
     whole_study: bool = False
     routes: list[Route] = field(default_factory=list)
+    missing: str = ""
 
     @property
     def sinks(self) -> tuple[str, ...]:
@@ -84,15 +90,22 @@ class Asking:
     def of(self, arrival: Arrival, series: Sequence[SeriesContent], calling: str, now: datetime) -> Asked:
         """The jobs on `series`, those of the arrival, and one decision for every route and series of it."""
 
+        study = self._study(arrival, series)
+
         def tried(routes: Sequence[Route], on: Iterable[SeriesContent]) -> list[Decision]:
             views = [content.view for content in on]
-            return decide(routes, views, peer=arrival.peer, calling=calling, called=arrival.called_ae, now=now)
+            return decide(routes, views, peer=arrival.peer, calling=calling, called=arrival.called_ae, now=now, study=study)
 
         decisions = tried(self._routes, series)
         said: dict[tuple[str, str], list[str]] = {}
+        judged = self._judged(arrival, series, study, decisions, now)
+        decisions = [_judged_so(decision, judged, said) for decision in decisions]
         on_series = self._on_series(series, decisions)
         whole = [wish for wish in on_series if self._is_whole(arrival, wish, said)]
-        wishes = [*whole, *self._on_studies(arrival, decisions, said, tried)]
+        runs = [decision for decision in decisions if decision.route not in judged or not judged[decision.route].withheld]
+        wishes = [*whole, *self._on_studies(arrival, runs, said, tried)]
+        for wish in wishes:
+            _park(wish, judged, said)
         alone = [wish for wish in on_series if wish not in whole]
         mistaken = [self._pairing.mistaken(arrival.study_instance_uid, wish.series[0], wish.application) for wish in alone]
         complete_at = arrival.completed_at or now
@@ -101,7 +114,28 @@ class Asking:
             jobs=jobs,
             decisions=[self._with(decision, said) for decision in decisions],
             mistaken=[job for job in mistaken if job is not None],
+            waits=min(((one.until, one.missing) for one in judged.values() if one.until is not None), default=None),
         )
+
+    def _study(self, arrival: Arrival, series: Sequence[SeriesContent]) -> list[SeriesView]:
+        """Every series that the study holds, whoever sent it, where a route asks for that."""
+        if any(route.any_series or route.all_series or route.needs is not None for route in self._routes):
+            series = contents(self._journal.study_instances(arrival.study_instance_uid))
+        return [content.view for content in series]
+
+    def _judged(
+        self, arrival: Arrival, series: Sequence[SeriesContent], study: Sequence[SeriesView], decisions: Sequence[Decision], now: datetime
+    ) -> dict[str, Judged]:
+        """What the needs of each route come to that takes a series."""
+        over = arrival.completed_by is Completeness.OPERATOR
+        found = {}
+        for route in [route for route in self._routes if route.needs is not None]:
+            matched = {one.series_instance_uid for one in decisions if one.route == route.name and one.matched}
+            taken = [member.received_at for one in series if one.series_instance_uid in matched for member in one.current + one.gone]
+            judged = judge(route, study, last=max(taken, default=None), now=now, over=over) if matched else None
+            if judged is not None:
+                found[route.name] = judged
+        return found
 
     def _on_series(self, series: Sequence[SeriesContent], decisions: Sequence[Decision]) -> list[_Wish]:
         """A wish for each application and series that is chosen."""
@@ -177,6 +211,8 @@ class Asking:
 
     def _job(self, wish: _Wish, complete_at: datetime) -> NewJob:
         parked = next((reason for content in wish.series if (reason := content.unfit()) is not None), None)
+        if parked is None and wish.missing:
+            parked = SeriesMissing.code, wish.missing
         try:
             version = self._application_of(wish.application).version
         except HilumError as error:
@@ -196,3 +232,30 @@ class Asking:
             parked=parked,
             whole_study=wish.whole_study,
         )
+
+
+def _judged_so(decision: Decision, judged: Mapping[str, Judged], said: dict[tuple[str, str], list[str]]) -> Decision:
+    """The decision with what its route needs; one that is withheld chooses nothing."""
+    one = judged.get(decision.route)
+    if one is None or not decision.matched:
+        return decision
+    decision = replace(decision, tried=(*decision.tried, *one.tried))
+    if one.missing and decision.chosen and not one.withheld and not one.parks:
+        said.setdefault((decision.route, decision.series_instance_uid), []).append(one.reason)
+    withheld = one.withheld and decision.chosen
+    return replace(decision, chosen=False, reason=one.reason) if withheld else decision
+
+
+def _park(wish: _Wish, judged: Mapping[str, Judged], said: dict[tuple[str, str], list[str]]) -> None:
+    """Park what only routes ask for that lack a series; where others ask for it too, it is run for these alone."""
+    lacking = [route for route in wish.routes if route.name in judged and judged[route.name].parks]
+    others = [route for route in wish.routes if route not in lacking]
+    if lacking and not others:
+        wish.missing = "; ".join(dict.fromkeys(judged[route.name].missing for route in lacking))
+    else:
+        wish.routes = others
+    for route in lacking:
+        becomes = f"is run for {', '.join(other.name for other in others)} alone" if others else "is parked"
+        for content in wish.series:
+            words = said.setdefault((route.name, content.series_instance_uid), [])
+            words.append(f"{wish.application} {becomes}: {judged[route.name].missing}")

@@ -30,7 +30,8 @@ class Backwards:
         self._journal = journal
         quiet = [peer.settle.quiet for peer in config.peers.values()]
         retries = [sink.retry_most for sink in config.sinks.values()]
-        self._quiet = max([Settle().quiet, *quiet])
+        needed = [route.needs.within for route in config.routes if route.needs is not None]
+        self._quiet = max([Settle().quiet, *quiet, *needed])
         self._retry = max([timedelta(minutes=5), *retries])
         self._clock = clock
         self._seconds = seconds

@@ -35,6 +35,13 @@ class PriorMistaken(InputError):
     )
 
 
+class SeriesMissing(InputError):
+    """The study does not hold a series that the route needs, and the time to wait for it is over."""
+
+    code = "HLM-3085"
+    remedy = "Send the series that the reason names: the job then runs by itself. `hilum jobs retry JOB` runs it without."
+
+
 class DeliveredBefore(InputError):
     """Every sink has these results already; only the journal does not know, because it was replaced by an older copy of itself."""
 

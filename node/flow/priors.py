@@ -100,9 +100,9 @@ def _in_study(current: SeriesView, patient: Patient, when: str, study: EarlierSt
 
 
 def _as_prior(route: Route) -> Route:
-    """The route without who sends and how old a study may be: priors come from elsewhere, and are old."""
+    """The route without who sends, what else a study holds and how old it may be: priors come from elsewhere, and are old."""
     when = tuple(condition for condition in route.when if condition.operator is not Operator.WITHIN)
-    return replace(route, peers=(), called=(), when=when, each=True)
+    return replace(route, peers=(), called=(), when=when, any_series=(), all_series=(), each=True)
 
 
 def _best(each: tuple[float, SeriesView]) -> tuple[float, tuple[int, float, float, str]]:

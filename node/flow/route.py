@@ -10,6 +10,7 @@ from node.domain.job import Job
 from node.domain.state import ArrivalState, DeliveryState, JobState
 from node.flow.asking import Asking
 from node.flow.errors import PriorMistaken
+from node.flow.needs import Concerned
 from node.flow.pairing import Pairing
 from node.flow.port import Clock
 from node.flow.series import series_of
@@ -47,6 +48,7 @@ class RouteStage:
         self._config = config
         self._clock = clock
         self._pairing = Pairing(journal, config.routes, application_of)
+        self._concerned = Concerned(journal, config.routes)
         self._asking = Asking(journal, config.routes, engine_of, application_of)
 
     def step(self) -> int:
@@ -66,16 +68,26 @@ class RouteStage:
         # first, and again after a crash: once it is routed, nobody looks at this arrival any more
         for job in asked.mistaken:
             self._withdraw(job, now)
+        needed = self._concerned.by(arrival, now)
+        for other in needed:
+            self._journal.shorten(other.id, now)
+        came = f"arrival {arrival.id} of the study came, with a series that a route needs"
+        again = revised | {other.id: came for other in needed if other.state is ArrivalState.ROUTED}
         try:
-            jobs = self._journal.route(arrival.id, asked.decisions, asked.jobs, self._config.digest, now, revised=revised)
+            jobs = self._journal.route(arrival.id, asked.decisions, asked.jobs, self._config.digest, now, revised=again, waits=asked.waits)
         except TransitionRefused:
             return  # another process routed it at the same time
         metrics.ROUTE.observe(time.monotonic() - began)
         event("arrival.routed", arrival=arrival.id, peer=arrival.peer, series=len(series), instances=arrival.instances, jobs=jobs)
         if revised:
             event("arrival.awaited", arrival=arrival.id, revised=sorted(revised))
+        if needed:
+            event("arrival.needed", arrival=arrival.id, by=[other.id for other in needed])
         self._tell(asked.jobs, jobs)
-        if not any(decision.chosen for decision in asked.decisions):
+        if asked.waits is not None:
+            until, missing = asked.waits
+            event("arrival.waits", arrival=arrival.id, peer=arrival.peer, until=until.isoformat(), missing=missing)
+        elif not any(decision.chosen for decision in asked.decisions):
             metrics.UNMATCHED.add(peer=arrival.peer or metrics.STRANGER)
             event("arrival.unmatched", arrival=arrival.id, peer=arrival.peer, routes=len(self._config.routes))
 

@@ -3,22 +3,18 @@
 `node.flow.route` turns the decisions into jobs; `hilum routes explain` prints them.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from datetime import datetime
 
 from node.domain.header import Header, Value
-from node.domain.route import Condition, Decision, Operator, Route, Tried
+from node.domain.route import Condition, Decision, Route, Tried
+from node.flow.conditions import one_of, together_text, try_on
 
 NO_IMAGES = frozenset(
     {"SEG", "SR", "PR", "KO", "RTSTRUCT", "RTPLAN", "RTRECORD", "RTDOSE", "REG", "FID", "RWV", "DOC", "AU", "ECG", "PLAN"}
 )
 """Modalities whose instances hold no images that could be analysed (PS3.3 C.7.3.1.1.1)."""
-
-_AHEAD = timedelta(hours=14)  # a DA value has no zone: the sender's day may have begun 14 h before the UTC one
-_SHOWN = 5  # values of one keyword in an explanation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +40,7 @@ def decide(
     calling: str,
     called: str,
     now: datetime,
+    study: Sequence[SeriesView] | None = None,
 ) -> list[Decision]:
     """One decision for every route and series, in the order of `routes`, then of `series`.
 
@@ -58,11 +55,14 @@ def decide(
         The AE title of this node that was called.
     now
         Aware UTC; what WITHIN counts from.
+    study
+        All series of the study, for conditions on any and all of them; None: `series` are all.
     """
     counted = [_with_counts(view, series) for view in series]
     decisions: list[Decision] = []
     for route in routes:
-        tried = [(*_senders(route, peer, calling, called), *(_try(condition, view, now) for condition in route.when)) for view in counted]
+        before, behind = _senders(route, peer, calling, called), _of_study(route, series if study is None else study, now)
+        tried = [(*before, *(try_on(condition, view.header, now) for condition in route.when), *behind) for view in counted]
         decisions.extend(_choose(route, counted, tried))
     return decisions
 
@@ -84,54 +84,40 @@ def _senders(route: Route, peer: str | None, calling: str, called: str) -> tuple
     tried = []
     if route.peers:
         found = peer if peer is not None else f"no peer ({calling})"
-        tried.append(Tried(key="from", expected=_one_of(route.peers), found=found, held=peer in route.peers))
+        tried.append(Tried(key="from", expected=one_of(route.peers), found=found, held=peer in route.peers))
     if route.called:
-        tried.append(Tried(key="to", expected=_one_of(route.called), found=called, held=called in route.called))
+        tried.append(Tried(key="to", expected=one_of(route.called), found=called, held=called in route.called))
     return tuple(tried)
 
 
-def _try(condition: Condition, view: SeriesView, now: datetime) -> Tried:
-    values = view.header.get(condition.keyword)
-    held = _holds(condition, values or (), now) != condition.negated
-    return Tried(key=condition.keyword, expected=expected_text(condition), found=_found_text(values), held=held)
+def _of_study(route: Route, study: Sequence[SeriesView], now: datetime) -> tuple[Tried, ...]:
+    """Those on any and on all series of the study."""
+    tried = []
+    if route.any_series:
+        tried.append(try_any("any_series", route.any_series, study, now))
+    if route.all_series:
+        images = [view for view in study if holds_images(view)]
+        fitting = _fitting(route.all_series, images, study, now)
+        others = ", ".join(named(view) for view in images if view not in fitting)
+        found = f"not {others}" if others else f"all {len(images)}" if images else "no series of images"
+        held = bool(images) and not others
+        tried.append(Tried(key="all_series", expected=together_text(route.all_series), found=found, held=held))
+    return tuple(tried)
 
 
-def _holds(condition: Condition, values: tuple[Value, ...], now: datetime) -> bool:
-    expected = condition.expected
-    match condition.operator:
-        case Operator.EXISTS:
-            return bool(values) == bool(expected[0])
-        case Operator.EQUALS:
-            return any(value in expected for value in values)  # text exactly, numbers as numbers
-        case Operator.MATCHES:
-            patterns = [_pattern(str(one)) for one in expected]
-            return any(pattern.search(_text(value)) is not None for value in values for pattern in patterns)
-        case Operator.MIN:
-            # a bound holds for all values: a series with one slice too thick is too thick
-            return bool(values) and all(not isinstance(value, str) and value >= _bound(expected) for value in values)
-        case Operator.MAX:
-            return bool(values) and all(not isinstance(value, str) and value <= _bound(expected) for value in values)
-        case Operator.WITHIN:
-            return any(_within(value, timedelta(seconds=_bound(expected)), now) for value in values)
+def try_any(key: str, conditions: Sequence[Condition], study: Sequence[SeriesView], now: datetime) -> Tried:
+    """Whether all of the conditions hold for at least one series of the study."""
+    fitting = _fitting(conditions, study, study, now)
+    found = ", ".join(named(view) for view in fitting) or f"none of {len(study)} series"
+    return Tried(key=key, expected=together_text(conditions), found=found, held=bool(fitting))
 
 
-@lru_cache(maxsize=512)
-def _pattern(text: str) -> re.Pattern[str]:
-    return re.compile(text)
+def _fitting(conditions: Sequence[Condition], series: Sequence[SeriesView], study: Sequence[SeriesView], now: datetime) -> list[SeriesView]:
+    def fits(view: SeriesView) -> bool:
+        header = _with_counts(view, study).header
+        return all(try_on(condition, header, now).held for condition in conditions)
 
-
-def _bound(expected: tuple[Value, ...]) -> float:
-    return float(expected[0])
-
-
-def _within(value: Value, duration: timedelta, now: datetime) -> bool:
-    """Whether some moment of the day `value` (DA: YYYYMMDD) lies between `duration` ago and now."""
-    try:
-        day = datetime.strptime(str(value).strip(), "%Y%m%d").replace(tzinfo=UTC)
-    except ValueError:
-        return False
-    # a difference, not a point in time: now - duration may lie before year 1
-    return day - now <= _AHEAD and now - day < duration + timedelta(days=1)
+    return [view for view in series if fits(view)]
 
 
 # ---- the series that a route runs on
@@ -213,49 +199,3 @@ def named(view: SeriesView) -> str:
 
 def _mm(thickness: float) -> str:
     return "unknown" if thickness == float("inf") else f"{thickness:g} mm"
-
-
-# ---- texts
-
-
-def expected_text(condition: Condition) -> str:
-    """What a condition asks for, in a person's words ("one of ABDOMEN, LIVER", "not CT", "at most 5")."""
-    first = condition.expected[0] if condition.expected else ""
-    match condition.operator:
-        case Operator.EQUALS:
-            text = _one_of([_text(one) for one in condition.expected])
-        case Operator.MATCHES:
-            text = "a match of " + " or ".join(_text(one) for one in condition.expected)
-        case Operator.MIN:
-            text = f"at least {_text(first)}"
-        case Operator.MAX:
-            text = f"at most {_text(first)}"
-        case Operator.EXISTS:
-            text = "present" if first else "absent"
-        case Operator.WITHIN:
-            text = f"within {_duration_text(float(first))}"
-    return f"not {text}" if condition.negated else text
-
-
-def _one_of(values: Sequence[str]) -> str:
-    return values[0] if len(values) == 1 else "one of " + ", ".join(values)
-
-
-def _found_text(values: tuple[Value, ...] | None) -> str:
-    if values is None:
-        return "absent"
-    if not values:
-        return "empty"
-    shown = ", ".join(_text(value) for value in values[:_SHOWN])
-    return shown if len(values) <= _SHOWN else f"{shown} and {len(values) - _SHOWN} more"
-
-
-def _text(value: Value) -> str:
-    return value if isinstance(value, str) else f"{value:.10g}"
-
-
-def _duration_text(seconds: float) -> str:
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= length and seconds % length == 0:
-            return f"{seconds / length:g} {unit}"
-    return f"{seconds:g} s"

@@ -9,6 +9,7 @@ from node.dimse.port import Requestor
 from node.domain.arrival import Arrival, Completeness
 from node.domain.errors import JournalError
 from node.domain.state import ArrivalState
+from node.flow.needs import awaits
 from node.flow.port import Clock
 from node.journal.port import Journal
 from node.observe import metrics
@@ -109,7 +110,8 @@ class Settle:
         self._asked_at.pop(arrival.id, None)
         waited = max(0.0, (now - last).total_seconds())
         peer = arrival.peer or metrics.STRANGER
-        metrics.SETTLE_WAIT.observe(waited, peer=peer)
+        if not awaits(self._journal, arrival):
+            metrics.SETTLE_WAIT.observe(waited, peer=peer)
         metrics.ARRIVALS_COMPLETE.add(peer=peer, by=by.value)
         event("arrival.complete", arrival=arrival.id, peer=arrival.peer, by=by.value, instances=arrival.instances, waited_s=waited)
         return True
@@ -163,6 +165,8 @@ class Settle:
             if peer is None or peer.name in self._asking or not self._worth_asking(arrival, now):
                 continue
             self._asked_at[arrival.id] = now
+            if awaits(self._journal, arrival):
+                continue  # that all has come which the sender has is known
             answer = self._executor.submit(self._count, peer, arrival)
             self._asking[peer.name] = _Asked(arrival, peer.name, answer)
 

@@ -13,8 +13,8 @@ from node.domain.state import ArrivalState
 from node.journal import schema
 from node.journal.database import Database, lock_study, rerun
 from node.journal.errors import NoSuchRow
-from node.journal.port import CameAgain, NewInstance
-from node.journal.rows import micros, to_arrival
+from node.journal.port import WAITS, CameAgain, NewInstance
+from node.journal.rows import micros, moment, to_arrival
 from node.journal.transitions import ARRIVAL, move, note, state_of
 
 _arrival = schema.arrival.c
@@ -113,15 +113,30 @@ def admit(connection: Connection, news: Iterable[tuple[int, NewInstance]], now: 
 
 def revise(connection: Connection, arrival: int, why: str, now: datetime) -> None:
     """Open a revision of a routed arrival that is complete at once, to be routed again on what it holds; see `Journal.route`."""
+    opened = _reopen(connection, arrival, micros(now), now)
+    if opened is None:
+        return
+    completed = {"completed_at": micros(now), "completed_by": Completeness.PRIOR.value}
+    move(connection, ARRIVAL, opened, ArrivalState.COMPLETE, now, why, **completed)
+
+
+def keep_open(connection: Connection, arrival: int, until: datetime, why: str, now: datetime) -> None:
+    """Open a revision of a routed arrival that waits `until` for what may come; see `Journal.route`."""
+    opened = _reopen(connection, arrival, micros(until), now)
+    if opened is not None:
+        last = connection.execute(select(_arrival.last_instance_at).where(_arrival.id == opened)).scalar_one()
+        note(connection, ARRIVAL.name, opened, WAITS, f"{why}; last {moment(last).isoformat()}", now)
+
+
+def _reopen(connection: Connection, arrival: int, due: int, now: datetime) -> int | None:
     row = connection.execute(select(schema.arrival).where(_arrival.id == arrival)).one()
     key = _Key(row.study_instance_uid, row.series_instance_uid, row.peer)
     latest = _latest(connection, key, locked=True)
     if latest is None or latest.id != arrival or latest.state != ArrivalState.ROUTED:
-        return  # a revision that came meanwhile looks for itself
+        return None  # a revision that came meanwhile looks for itself
     opened = _open_arrival(connection, key, row.called_ae, now)
-    _join(connection, opened, [], row.last_instance_at, micros(now))
-    completed = {"completed_at": micros(now), "completed_by": Completeness.PRIOR.value}
-    move(connection, ARRIVAL, opened, ArrivalState.COMPLETE, now, why, **completed)
+    _join(connection, opened, [], row.last_instance_at, due)
+    return opened
 
 
 def came_again(connection: Connection, again: Sequence[CameAgain], config_digest: str, now: datetime) -> None:

@@ -20,6 +20,9 @@ from node.domain.route import Decision
 from node.domain.state import ArrivalState, DeliveryState, JobState
 from node.journal.commitment_port import CommitmentJournal
 
+WAITS = "arrival.waits"
+"""The event of an arrival that is open because a route waits for a series; its detail ends with `last` and when its last instance came."""
+
 
 class Pausable(StrEnum):
     ROUTE = "route"
@@ -269,12 +272,16 @@ class Journal(CommitmentJournal, Protocol):
         now: datetime,
         *,
         revised: Mapping[int, str] | None = None,
+        waits: tuple[datetime, str] | None = None,
     ) -> list[int]:
         """COMPLETE → ROUTED with every decision kept and jobs inserted, in one transaction.
 
         `revised` are arrivals of other studies that this one is a prior of, and why they are to be looked at again: each gets a COMPLETE
         revision that holds the same instances, unless it is open or was revised meanwhile. Nothing is revised by an arrival that was
-        overtaken: the one that overtook it did."""
+        overtaken: the one that overtook it did.
+
+        With `waits` (until when, and why) a route waits for a series that is missing: a revision is open from now on that holds the same
+        instances and is due then, unless one is open already. What comes joins it, and then its window is theirs."""
         ...
 
     def decisions(self, arrival: int) -> list[Decision]: ...

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, exists, insert, select, update
 from node.domain.route import Decision
 from node.domain.state import ArrivalState, JobState
 from node.journal import schema
-from node.journal.arrivals import revise
+from node.journal.arrivals import keep_open, revise
 from node.journal.database import Database, lock_study, rerun
 from node.journal.port import NewJob
 from node.journal.rows import RANKS, micros, to_decision, tried_text
@@ -34,6 +34,7 @@ class Routing(Database):
         now: datetime,
         *,
         revised: Mapping[int, str] | None = None,
+        waits: tuple[datetime, str] | None = None,
     ) -> list[int]:
         """See the port. When a later revision was routed already nothing is inserted: its jobs know more."""
         revised = revised or {}
@@ -52,6 +53,8 @@ class Routing(Database):
             placed = [_place(connection, row, job, now) for job in jobs]
             for other, why in revised.items():
                 revise(connection, other, why, now)
+            if waits is not None:
+                keep_open(connection, arrival, *waits, now)
             return placed
 
     def decisions(self, arrival: int) -> list[Decision]:

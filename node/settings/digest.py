@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from node.domain.profile import VIEWER, Kind
-from node.domain.route import Condition, Route
+from node.domain.route import Condition, Needs, Route
 from node.settings.config import Config, Sink
 
 
@@ -47,9 +47,17 @@ def _route(route: Route) -> dict[str, Any]:
         "priority": route.priority.value,
         "send": sorted(route.send),
         "each": route.each,
-        # a route without one means what it meant before there were deadlines
+        # a route without any means what it meant before there were such
+        **({"any": sorted(_condition(one) for one in route.any_series)} if route.any_series else {}),
+        **({"all": sorted(_condition(one) for one in route.all_series)} if route.all_series else {}),
+        **({} if route.needs is None else {"needs": _needs(route.needs)}),
         **({} if route.deadline is None else {"deadline_s": route.deadline.total_seconds()}),
     }
+
+
+def _needs(needs: Needs) -> list[Any]:
+    series = {one.name: sorted(_condition(condition) for condition in one.when) for one in needs.series}
+    return [series, needs.within.total_seconds(), needs.otherwise.value]
 
 
 def _condition(condition: Condition) -> list[str]:

@@ -3,10 +3,11 @@
 from datetime import timedelta
 
 from node.domain.job import Priority
-from node.domain.route import Condition, Route
+from node.domain.route import Condition, Needs, Route
 from node.settings.blocks import Block, Items, Key
 from node.settings.conditions import Conditions
 from node.settings.kinds import DURATION, SWITCH, TEXT, Choice, Reference, Several
+from node.settings.needs import NEEDS
 
 
 def _route(
@@ -15,13 +16,29 @@ def _route(
     peers: tuple[str, ...],
     called: tuple[str, ...],
     when: tuple[Condition, ...],
+    any_series: tuple[Condition, ...],
+    all_series: tuple[Condition, ...],
+    needs: Needs | None,
     run: tuple[str, ...],
     priority: Priority,
     send: tuple[str, ...],
     each: bool,
     deadline: timedelta | None,
 ) -> Route:
-    return Route(name=name, peers=peers, called=called, when=when, run=run, priority=priority, send=send, each=each, deadline=deadline)
+    return Route(
+        name=name,
+        peers=peers,
+        called=called,
+        when=when,
+        any_series=any_series,
+        all_series=all_series,
+        needs=needs,
+        run=run,
+        priority=priority,
+        send=send,
+        each=each,
+        deadline=deadline,
+    )
 
 
 ROUTES = Items(
@@ -50,6 +67,19 @@ ROUTES = Items(
                 default="{}",
                 says="Conditions on DICOM keywords; all must hold.",
             ),
+            Key(
+                name="any_series",
+                kind=Conditions(),
+                default="{}",
+                says="Conditions that must all hold for at least one series of the study, whichever it is. It does not wait: see `needs`.",
+            ),
+            Key(
+                name="all_series",
+                kind=Conditions(),
+                default="{}",
+                says="Conditions that must all hold for every series of images of the study.",
+            ),
+            Key(name="needs", kind=NEEDS, says="Series that the study must hold too before the applications run."),
             Key(
                 name="run",
                 kind=Several(of=Reference(to="applications", noun="application"), bare=True, least=1),

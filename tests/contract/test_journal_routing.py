@@ -6,8 +6,9 @@ import pytest
 
 from node.domain.arrival import Completeness
 from node.domain.job import Priority
-from node.domain.state import DeliveryState, JobState
+from node.domain.state import ArrivalState, DeliveryState, JobState
 from node.journal.errors import TransitionRefused
+from node.journal.port import WAITS
 from tests.unit.journal.story import DECISION, START, Story
 
 SECOND = timedelta(seconds=1)
@@ -27,6 +28,31 @@ def test_routing_keeps_every_decision_and_the_configuration(story: Story) -> Non
     assert story.names("arrival", arrival) == ["arrival.received", "arrival.complete", "arrival.routed"]
     with pytest.raises(TransitionRefused):
         story.journal.route(arrival, [], [], "config 1", START)
+
+
+def test_a_route_that_waits_keeps_its_study_open(story: Story) -> None:
+    """In the transaction that routes: a revision with the same instances that is due when the wait is over. What comes joins it, and its
+    own window counts from then on; with one that is open already nothing is opened."""
+    ids = story.receive(1, 2)
+    assert story.journal.complete(story.arrival().id, Completeness.QUIET, story.now)
+    first = story.arrival()
+    until = story.now + timedelta(hours=1)
+    story.journal.route(first.id, [DECISION], [], "config 1", story.now, waits=(until, "no series"))
+    waiting = story.arrival()
+    assert (waiting.revision, waiting.supersedes, waiting.state, waiting.due_at) == (2, first.id, ArrivalState.RECEIVED, until)
+    assert [one.id for one in story.journal.arrival_instances(waiting.id)] == ids
+    told = story.journal.events("arrival", waiting.id)[-1]
+    assert (told.name, told.detail) == (WAITS, f"no series; last {waiting.last_instance_at.isoformat()}")
+    story.receive(3)
+    joined = story.arrival()
+    assert (joined.id, joined.instances) == (waiting.id, 3)
+    assert joined.due_at < until
+    assert joined.last_instance_at > waiting.last_instance_at
+    assert story.journal.complete(joined.id, Completeness.QUIET, story.now)
+    story.receive(4)
+    story.journal.route(joined.id, [DECISION], [], "config 1", story.now, waits=(until, "no series"))
+    assert (story.arrival().revision, story.arrival().due_at < until) == (3, True)
+    assert WAITS not in story.names("arrival", story.arrival().id)
 
 
 def test_routes_that_ask_for_the_same_share_one_job(story: Story) -> None:

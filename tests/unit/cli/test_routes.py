@@ -142,3 +142,34 @@ def test_a_folder_of_two_visits_explains_which_is_the_prior(follow_up: Path, run
         f"{STUDY}.3.1": "no prior: no earlier study of this patient is here",
     }
     assert "mr-register: compared with series 1 of 2025-06-01 (T1 MPRAGE)" in run("routes", "explain", follow_up).out
+
+
+@pytest.mark.parametrize(
+    ("otherwise", "chosen", "said"),
+    [
+        ("ignore", False, "is not run: "),
+        ("park", False, "is parked: "),
+        ("proceed", True, "all conditions hold; it fits; is run without: "),
+    ],
+)
+def test_a_folder_without_a_series_that_is_needed_says_what_would_be(
+    chest: Path, place: Path, run: Run, otherwise: str, chosen: bool, said: str
+) -> None:
+    """The needed series is a condition of its own, with what was found; and what happens without. Once it is there, the route takes it."""
+    needs = f"needs: {{series: {{contrast: {{ContrastBolusAgent: {{exists: true}}}}}}, within: 5m, otherwise: {otherwise}}}"
+    (place / "hilum.yaml").write_text(CONFIG.replace("run: [ct-lung]", f"run: [ct-lung]\n    {needs}"), encoding="utf-8")
+    ct = run("routes", "explain", chest, "--json").json["routes"][1]
+    assert ct["conditions"][-1] == {
+        "key": "needs contrast",
+        "expected": "ContrastBolusAgent present",
+        "found": "none of 2 series",
+        "held": False,
+    }
+    thin = ct["series"][0]
+    assert (thin["matched"], thin["chosen"]) == (True, chosen)
+    without = 'the study has no series "contrast" (ContrastBolusAgent present); it would wait 5 min for it'
+    assert thin["reason"].replace("the only series of images that fits", "it fits") == said + without
+    assert "needs contrast" in run("routes", "explain", chest).out
+    write(chest, 3, 1, Modality="CT", ContrastBolusAgent="IOHEXOL")
+    ct = run("routes", "explain", chest, "--json").json["routes"][1]
+    assert (ct["conditions"][-1]["found"], ct["series"][0]["chosen"]) == ("series 3", True)

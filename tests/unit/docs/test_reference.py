@@ -24,13 +24,17 @@ def test_a_page_is_what_the_source_says_now(name: str) -> None:
     assert (FOLDER / name).read_text(encoding="utf-8") == PAGES[name]()
 
 
+CONDITIONS = (".when", ".any_series", ".all_series", ".needs.series")
+"""Keys under which DICOM keywords stand, or names that the operator gives series."""
+
+
 def _keys(form: dict[str, object], path: str = "") -> set[str]:
     """Every key of a JSON Schema by its path; a name that the operator chooses is NAME."""
     found: set[str] = set()
     for name, inner in form.get("properties", {}).items():  # type: ignore[attr-defined]
         here = f"{path}.{name}" if path else name
         found |= {here} | _keys(inner, here)
-    if isinstance(form.get("additionalProperties"), dict) and not path.endswith(".when"):
+    if isinstance(form.get("additionalProperties"), dict) and not path.endswith(CONDITIONS):
         found |= _keys(form["additionalProperties"], f"{path}.NAME")  # type: ignore[arg-type]
     if isinstance(form.get("items"), dict):
         found |= _keys(form["items"], f"{path}[]")  # type: ignore[arg-type]

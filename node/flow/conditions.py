@@ -1,0 +1,110 @@
+"""Conditions on DICOM keywords, tried on a merged header: whether one holds, and in which words to tell it."""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+
+from node.domain.header import Header, Value
+from node.domain.route import Condition, Operator, Tried
+
+_AHEAD = timedelta(hours=14)  # a DA value has no zone: the sender's day may have begun 14 h before the UTC one
+_SHOWN = 5  # values of one keyword in an explanation
+
+
+def try_on(condition: Condition, header: Header, now: datetime) -> Tried:
+    """The condition as it was tried on one series; `now` is what WITHIN counts from."""
+    values = header.get(condition.keyword)
+    held = _holds(condition, values or (), now) != condition.negated
+    return Tried(key=condition.keyword, expected=expected_text(condition), found=_found_text(values), held=held)
+
+
+def _holds(condition: Condition, values: tuple[Value, ...], now: datetime) -> bool:
+    expected = condition.expected
+    match condition.operator:
+        case Operator.EXISTS:
+            return bool(values) == bool(expected[0])
+        case Operator.EQUALS:
+            return any(value in expected for value in values)  # text exactly, numbers as numbers
+        case Operator.MATCHES:
+            patterns = [_pattern(str(one)) for one in expected]
+            return any(pattern.search(_text(value)) is not None for value in values for pattern in patterns)
+        case Operator.MIN:
+            # a bound holds for all values: a series with one slice too thick is too thick
+            return bool(values) and all(not isinstance(value, str) and value >= _bound(expected) for value in values)
+        case Operator.MAX:
+            return bool(values) and all(not isinstance(value, str) and value <= _bound(expected) for value in values)
+        case Operator.WITHIN:
+            return any(_within(value, timedelta(seconds=_bound(expected)), now) for value in values)
+
+
+@lru_cache(maxsize=512)
+def _pattern(text: str) -> re.Pattern[str]:
+    return re.compile(text)
+
+
+def _bound(expected: tuple[Value, ...]) -> float:
+    return float(expected[0])
+
+
+def _within(value: Value, duration: timedelta, now: datetime) -> bool:
+    """Whether some moment of the day `value` (DA: YYYYMMDD) lies between `duration` ago and now."""
+    try:
+        day = datetime.strptime(str(value).strip(), "%Y%m%d").replace(tzinfo=UTC)
+    except ValueError:
+        return False
+    # a difference, not a point in time: now - duration may lie before year 1
+    return day - now <= _AHEAD and now - day < duration + timedelta(days=1)
+
+
+# ---- texts
+
+
+def expected_text(condition: Condition) -> str:
+    """What a condition asks for, in a person's words ("one of ABDOMEN, LIVER", "not CT", "at most 5")."""
+    first = condition.expected[0] if condition.expected else ""
+    match condition.operator:
+        case Operator.EQUALS:
+            text = one_of([_text(one) for one in condition.expected])
+        case Operator.MATCHES:
+            text = "a match of " + " or ".join(_text(one) for one in condition.expected)
+        case Operator.MIN:
+            text = f"at least {_text(first)}"
+        case Operator.MAX:
+            text = f"at most {_text(first)}"
+        case Operator.EXISTS:
+            text = "present" if first else "absent"
+        case Operator.WITHIN:
+            text = f"within {duration_text(float(first))}"
+    return f"not {text}" if condition.negated else text
+
+
+def together_text(conditions: Sequence[Condition]) -> str:
+    """What several conditions ask of one series ("Modality MR and ContrastBolusAgent present")."""
+    return " and ".join(f"{condition.keyword} {expected_text(condition)}" for condition in conditions)
+
+
+def one_of(values: Sequence[str]) -> str:
+    """A list in a person's words."""
+    return values[0] if len(values) == 1 else "one of " + ", ".join(values)
+
+
+def _found_text(values: tuple[Value, ...] | None) -> str:
+    if values is None:
+        return "absent"
+    if not values:
+        return "empty"
+    shown = ", ".join(_text(value) for value in values[:_SHOWN])
+    return shown if len(values) <= _SHOWN else f"{shown} and {len(values) - _SHOWN} more"
+
+
+def _text(value: Value) -> str:
+    return value if isinstance(value, str) else f"{value:.10g}"
+
+
+def duration_text(seconds: float) -> str:
+    """In the largest unit that needs no fraction: "7 d", "90 s"."""
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length and seconds % length == 0:
+            return f"{seconds / length:g} {unit}"
+    return f"{seconds:g} s"
