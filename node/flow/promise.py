@@ -68,7 +68,7 @@ class Promise:
     def step(self) -> int:
         """Judge or report what is due, for each peer in a thread of its own; counts what was begun and what has ended."""
         moved = self._lanes.reap()
-        for pending in self._journal.due_requests(self._clock()):
+        for pending in self._journal.due_requests(self._clock(), busy_peers=self._lanes.busy):
             peer = pending.request.peer
             if peer not in self._config.peers:
                 self._give_up(pending, "the configuration has no such peer any more")
@@ -103,7 +103,12 @@ class Promise:
         if any(verdicts) and not settled:
             self._journal.put_off_request(pending.id, now + _LOOK_AGAIN, "not everything that was received is indexed yet", now)
             return
-        self._flush(held)
+        try:
+            self._flush(held)
+        except OSError as broken:
+            # a disk says so once, and yes the next time, whatever became of the bytes: it is not asked again
+            alarm("commitment.unflushed", peer=request.peer, transaction_uid=request.transaction_uid, reason=broken.strerror)
+            verdicts, held = [verdict or FailureReason.PROCESSING_FAILURE for verdict in verdicts], []
         if not self._journal.judge(pending.id, verdicts, held, self._clock()):
             return  # something was purged meanwhile: it is judged anew
         failed = sum(verdict != 0 for verdict in verdicts)
@@ -186,7 +191,7 @@ class Promise:
         event("commitment.told", peer=request.peer, transaction_uid=request.transaction_uid)
 
     def _give_up(self, pending: Pending, why: str) -> None:
-        self._journal.end_request(pending.id, False, why, self._clock())
+        self._journal.end_request(pending.id, False, why, self._clock(), judged=pending.state is RequestState.JUDGED)
         alarm("commitment.unreported", peer=pending.request.peer, transaction_uid=pending.request.transaction_uid, reason=why)
 
 

@@ -59,9 +59,10 @@ class Promises(Database):
             )
             connection.execute(delete(schema.promise_asked).where(*old))
 
-    def due_requests(self, now: datetime, limit: int = 100) -> list[Pending]:
+    def due_requests(self, now: datetime, *, busy_peers: Collection[str] = (), limit: int = 100) -> list[Pending]:
         """See the port."""
-        statement = select(schema.promise_asked).where(_WANTS, _asked.due_at <= micros(now)).order_by(_asked.due_at, _asked.id).limit(limit)
+        due = (_WANTS, _asked.due_at <= micros(now), _asked.peer.not_in(sorted(busy_peers)))
+        statement = select(schema.promise_asked).where(*due).order_by(_asked.due_at, _asked.id).limit(limit)
         with self._reading() as connection:
             return [_pending(row) for row in connection.execute(statement)]
 
@@ -101,12 +102,13 @@ class Promises(Database):
             connection.execute(wants.values(due_at=micros(until), detail=detail, attempts=_asked.attempts + 1))
 
     @repeatable
-    def end_request(self, request: int, taken: bool, detail: str, now: datetime) -> None:
+    def end_request(self, request: int, taken: bool, detail: str, now: datetime, *, judged: bool = True) -> None:
         """See the port."""
         state = RequestState.REPORTED if taken else RequestState.UNREPORTED
+        before = RequestState.JUDGED if judged else RequestState.RECEIVED
         with self._writing() as connection:
-            judged = update(schema.promise_asked).where(_asked.id == request, _asked.state == RequestState.JUDGED.value)
-            connection.execute(judged.values(state=state.value, detail=detail))
+            ending = update(schema.promise_asked).where(_asked.id == request, _asked.state == before.value)
+            connection.execute(ending.values(state=state.value, detail=detail))
 
     def promised(self, instances: Collection[int]) -> Mapping[int, datetime]:
         """See the port."""
