@@ -121,11 +121,13 @@ def _marks(backup: Path, manifest: Manifest) -> Iterator[str]:
 
 
 def _tidy(config: Config, manifest: Manifest, files: int) -> Restored:
-    """Bring the journal to the present schema, let go of the leases of processes that are gone, and enter what retention had deleted."""
+    """Bring the journal to the present schema, let go of the leases of processes that are gone, enter what retention had deleted, and have
+    sinks asked again that may have committed since."""
     with contextlib.closing(compose.open_journal(config)) as journal:
         now = journal.now()
         journal.release("", now)
         journal.bytes_gone(manifest.absent, now)
+        journal.ask_anew(now)
         ended = (JobState.DONE, JobState.SUPERSEDED, JobState.CANCELLED)
         jobs = Counter(job.state.value for job in journal.jobs(states=[one for one in JobState if one not in ended], limit=_MOST))
         waiting = (DeliveryState.WAITING, DeliveryState.DELIVERED, DeliveryState.PARKED)

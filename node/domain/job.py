@@ -77,7 +77,8 @@ class ResultObject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """The objects of one job to one sink. The sink's give-up counts from `waiting_since`: when it was made, or last sent again.
+    """The objects of one job to one sink. The sink's give-up counts from `waiting_since`: when it was made, or last sent again, or, where
+    it is asked to commit to them, when it had accepted everything.
 
     `form` is the one in which masks and their reports go since then; "" until it was chosen.
     """

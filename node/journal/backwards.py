@@ -2,8 +2,9 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import update
+from sqlalchemy import case, or_, update
 
+from node.domain.commitment import RequestState
 from node.domain.state import ArrivalState, DeliveryState, JobState
 from node.journal import schema
 from node.journal.database import Database, rerun
@@ -13,6 +14,9 @@ _WAITING = {
     schema.job: (JobState.QUEUED.value, JobState.INFERRED.value),
     schema.delivery: (DeliveryState.WAITING.value,),
 }
+
+_REPORT_MOST = timedelta(days=2)
+"""Longer than anybody waits for a report of storage commitment before it is asked for again, unless its sink was given more."""
 
 
 class BroughtNear(Database):
@@ -30,4 +34,13 @@ class BroughtNear(Database):
                 due = waiting.where(table.c.due_at > micros(now + retries)).values(due_at=micros(now))
                 held = waiting.where(table.c.lease_until > micros(now + lease)).values(lease_until=micros(now + lease))
                 brought += connection.execute(due).rowcount + connection.execute(held).rowcount
-            return brought
+            delivery, asked = schema.delivery.c, schema.promise_asked.c
+            reports = (delivery.state == DeliveryState.DELIVERED.value, delivery.due_at > micros(now + _REPORT_MOST))
+            brought += connection.execute(update(schema.delivery).where(*reports).values(due_at=micros(now))).rowcount
+            open_requests = update(schema.promise_asked).where(
+                asked.state.in_([RequestState.RECEIVED.value, RequestState.JUDGED.value]),
+                or_(asked.due_at > micros(now + retries), asked.received_at > micros(now + retries)),
+            )
+            # from when it came counts for how long it is offered, and until when what came before it is looked for
+            near = {"due_at": micros(now), "received_at": case((asked.received_at > micros(now), micros(now)), else_=asked.received_at)}
+            return brought + connection.execute(open_requests.values(**near)).rowcount

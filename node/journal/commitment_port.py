@@ -47,6 +47,11 @@ class Commitments(Protocol):
         """
         ...
 
+    def ask_anew(self, now: datetime) -> int:
+        """The journal is an older copy of itself: a report may have come since. Whatever waits for one is asked for now, and its sink has
+        all its patience again. Returns how many."""
+        ...
+
     def transactions(self, delivery: int) -> list[Transaction]:
         """Every transaction of a delivery, in the order in which they were begun."""
         ...
@@ -60,8 +65,8 @@ class Promises(Protocol):
         under a transaction that this peer has used fail with 0131, duplicate transaction UID."""
         ...
 
-    def due_requests(self, now: datetime, limit: int = 100) -> list[Pending]:
-        """Requests that are to be judged or reported now, the oldest first."""
+    def due_requests(self, now: datetime, *, busy_peers: Collection[str] = (), limit: int = 100) -> list[Pending]:
+        """Requests that are to be judged or reported now, the oldest first; none of a peer that is busy."""
         ...
 
     def judge(self, request: int, verdicts: Sequence[int], held: Collection[Instance], now: datetime) -> bool:
@@ -73,8 +78,9 @@ class Promises(Protocol):
         """Look at it again then; of a judged one this counts an attempt."""
         ...
 
-    def end_request(self, request: int, taken: bool, detail: str, now: datetime) -> None:
-        """Its report was `taken`, or nobody took it for too long."""
+    def end_request(self, request: int, taken: bool, detail: str, now: datetime, *, judged: bool = True) -> None:
+        """Its report was `taken`, or nobody took it for too long; without `judged`, nobody will ever judge it. One that its peer asked
+        anew meanwhile goes on."""
         ...
 
     def promised(self, instances: Collection[int]) -> Mapping[int, datetime]:

@@ -4,12 +4,12 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, exists, func, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 
-from node.domain.commitment import REASONS, Applied, Asked, Cure, Due, Reference, Report, Transaction, TransactionState, cure_of
-from node.domain.selection import LEFT_OUT
+from node.domain.commitment import REASONS, Applied, Asked, Cure, Due, Report, Transaction, TransactionState, cure_of
 from node.domain.state import DeliveryState
 from node.journal import schema
+from node.journal.committed_objects import COMMITTED, failures, note_objects, open_objects, told_of
 from node.journal.database import Database, repeatable, rerun
 from node.journal.errors import NoSuchRow
 from node.journal.port import Pausable
@@ -18,12 +18,9 @@ from node.journal.sending import settle_job
 from node.journal.transitions import DELIVERY, JOB, move, note, state_of
 
 _delivery = schema.delivery.c
-_receipt = schema.receipt.c
 _object = schema.result_object.c
 _commitment = schema.commitment.c
 _of = schema.commitment_object.c
-_COMMITTED = 0
-_MOST_TOLD = 5
 _FREE: dict[str, Any] = {"code": None, "reason": None}
 _Bounds = tuple[datetime, int, str]
 """When to try again, how many reports may ask for that, and the code of what gives up."""
@@ -70,7 +67,7 @@ class Commitments(Database):
             # whoever asked in between moved `due_at`
             if row.state != DeliveryState.DELIVERED or row.due_at != micros(due.due_at):
                 return None
-            left = _open_objects(connection, due.delivery, row.round)
+            left = open_objects(connection, due.delivery, row.round)
             if not left:
                 _commit(connection, due.delivery, row.job_id, now)
                 return None
@@ -137,13 +134,20 @@ class Commitments(Database):
             assert row is not None, "nothing deletes transactions"
             if row.state == TransactionState.REPORTED:
                 return Applied.DUPLICATE
-            objects = _note_objects(connection, row.id, report)
-            told = _told(objects)
+            objects = note_objects(connection, row.id, report)
+            told = told_of(objects)
             _set(connection, row.id, state=TransactionState.REPORTED.value, answered_at=micros(report.received_at), detail=told)
             note(connection, DELIVERY.name, row.delivery_id, "delivery.reported", f"{row.transaction_uid}: {told}", now)
             if delivery.round != row.round or delivery.state != DeliveryState.DELIVERED:
                 return Applied.LATE
             return _judge(connection, delivery, objects, (again_at, most_rounds, code), now)
+
+    @repeatable
+    def ask_anew(self, now: datetime) -> int:
+        """See the port."""
+        with self._writing() as connection:
+            waiting = update(schema.delivery).where(_delivery.state == DeliveryState.DELIVERED.value)
+            return int(connection.execute(waiting.values(due_at=micros(now), waiting_since=micros(now))).rowcount)
 
     def transactions(self, delivery: int) -> list[Transaction]:
         """See the port."""
@@ -167,7 +171,7 @@ class Commitments(Database):
                 asked_at=moment(row.asked_at),
                 answered_at=None if row.answered_at is None else moment(row.answered_at),
                 asked=len(objects.get(row.id, ())),
-                committed=sum(one.reason == _COMMITTED for one in objects.get(row.id, ())),
+                committed=sum(one.reason == COMMITTED for one in objects.get(row.id, ())),
                 failed=tuple((one.sop_instance_uid, one.reason) for one in objects.get(row.id, ()) if one.reason),
                 detail=row.detail,
             )
@@ -178,8 +182,9 @@ class Commitments(Database):
 def end_delivery(connection: Connection, delivery: int, job: int, now: datetime, *, commits: bool) -> None:
     """DELIVERED, and COMMITTED too unless the sink is to be asked and has not committed to every object before."""
     row = _lock(connection, delivery)
-    if commits and _open_objects(connection, delivery, row.round):
-        _wait(connection, delivery, now)
+    if commits and open_objects(connection, delivery, row.round):
+        # the sink was away before this: its patience for a report begins when it has everything
+        _wait(connection, delivery, now, waiting_since=micros(now))
     else:
         _commit(connection, delivery, job, now, "" if commits else "commitment not asked for")
 
@@ -194,16 +199,16 @@ def _judge(
     connection: Connection, delivery: Row[Any], objects: Mapping[int, tuple[str, int | None]], bounds: _Bounds, now: datetime
 ) -> Applied:
     """Where a report leaves a delivery that waits for it."""
-    told = _told(objects)
+    told = told_of(objects)
     again_at, most_rounds, code = bounds
-    left = _open_objects(connection, delivery.id, delivery.round)
+    left = open_objects(connection, delivery.id, delivery.round)
     if not left:
         _commit(connection, delivery.id, delivery.job_id, now)
         return Applied.COMMITTED
     reasons = {one: reason for one, (_, reason) in objects.items() if reason and one in left}
     cures = {one: cure_of(reason) for one, reason in reasons.items()}
     again = [one for one, cure in cures.items() if cure is Cure.SEND]
-    if Cure.NONE in cures.values() or (again and _failures(connection, delivery.id, delivery.round) > most_rounds):
+    if Cure.NONE in cures.values() or (again and failures(connection, delivery.id, delivery.round) > most_rounds):
         move(connection, DELIVERY, delivery.id, DeliveryState.PARKED, now, f"{code} {told}", code=code, reason=told)
         return Applied.PARKED
     if not again:
@@ -216,62 +221,6 @@ def _judge(
     fresh = {"attempts": 0, "due_at": micros(again_at), "code": code, "reason": told}
     move(connection, DELIVERY, delivery.id, DeliveryState.WAITING, now, f"again, {len(again)} objects: {told}", **fresh)
     return Applied.AGAIN
-
-
-def _note_objects(connection: Connection, transaction: int, report: Report) -> dict[int, tuple[str, int | None]]:
-    """Write down what the report says of each object that was asked for; it may speak of others, which is nobody's business here.
-
-    By object: its SOP Instance UID, and 0 or the Failure Reason; None where the report does not speak of it.
-    """
-    statement = select(_of.object_id, _object.sop_instance_uid).join(schema.result_object, _object.id == _of.object_id)
-    said = dict.fromkeys(report.committed, _COMMITTED) | dict(report.failed)  # in both lists: it failed
-    told: dict[int, tuple[str, int | None]] = {}
-    for row in connection.execute(statement.where(_of.commitment_id == transaction).order_by(_of.object_id)).all():
-        told[row.object_id] = (row.sop_instance_uid, reason := said.get(row.sop_instance_uid))
-        known = and_(_of.commitment_id == transaction, _of.object_id == row.object_id)
-        connection.execute(update(schema.commitment_object).where(known).values(reason=reason))
-    return told
-
-
-def _told(objects: Mapping[int, tuple[str, int | None]]) -> str:
-    """What a report says, as a sentence."""
-    by_reason: dict[int | None, list[str]] = {}
-    for uid, reason in objects.values():
-        by_reason.setdefault(reason, []).append(uid)
-    words = [f"committed to {len(by_reason.pop(_COMMITTED, []))} of {len(objects)} objects"]
-    for reason, uids in by_reason.items():
-        why = "not spoken of" if reason is None else f"{REASONS.get(reason, 'unknown reason')} (0x{reason:04X})"
-        more = f" and {len(uids) - _MOST_TOLD} more" if len(uids) > _MOST_TOLD else ""
-        words.append(f"{why}: {', '.join(uids[:_MOST_TOLD])}{more}")
-    return "; ".join(words)
-
-
-def _open_objects(connection: Connection, delivery: int, round_: int) -> dict[int, Reference]:
-    """What the sink accepted in this round, as its newest receipts say, and has not committed to since the round began."""
-    newest = select(func.max(_receipt.id)).where(_receipt.delivery_id == delivery, _receipt.round == round_).group_by(_receipt.object_id)
-    committed = (
-        select(_of.object_id)
-        .join(schema.commitment, _commitment.id == _of.commitment_id)
-        .where(_commitment.delivery_id == delivery, _commitment.round == round_, _of.reason == _COMMITTED)
-    )
-    statement = (
-        select(_object.id, _object.sop_class_uid, _object.sop_instance_uid)
-        .join(schema.receipt, _receipt.object_id == _object.id)
-        .where(
-            _receipt.id.in_(newest), _receipt.accepted, ~_receipt.detail.startswith(LEFT_OUT, autoescape=True), _object.id.not_in(committed)
-        )
-        .order_by(_object.id)
-    )
-    return {
-        row.id: Reference(sop_class_uid=row.sop_class_uid, sop_instance_uid=row.sop_instance_uid) for row in connection.execute(statement)
-    }
-
-
-def _failures(connection: Connection, delivery: int, round_: int) -> int:
-    """How many reports of this round spoke of an object that is to be sent again, or of one that cannot be helped."""
-    failed = exists().where(_of.commitment_id == _commitment.id, _of.reason > _COMMITTED)
-    statement = select(func.count()).where(_commitment.delivery_id == delivery, _commitment.round == round_, failed)
-    return int(connection.execute(statement).scalar_one())
 
 
 def _transaction(connection: Connection, transaction_uid: str) -> Row[Any] | None:

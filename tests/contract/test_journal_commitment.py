@@ -287,6 +287,32 @@ def test_without_commitment_a_delivery_ends_at_once(story: Story) -> None:
     assert story.journal.job(job).state is JobState.DONE
 
 
+def test_an_older_copy_of_the_journal_asks_anew(committing: Committing) -> None:
+    """Whatever was answered since is not in it: what waited for a report is due now, with all of its sink's patience; a report on the
+    transaction that it knows still counts."""
+    committing.ask("1.2.1", wait=DAY)
+    committing.story.now += 5 * DAY
+    assert committing.journal.ask_anew(committing.story.now) == 1
+    assert committing.due().waiting_since == committing.story.now
+    committing.ask("1.2.2")
+    assert committing.report("1.2.1", *committing.uids) is Applied.COMMITTED
+    assert committing.journal.ask_anew(committing.story.now) == 0
+
+
+def test_a_clock_that_went_back_puts_off_no_question_and_no_answer(committing: Committing, story: Story) -> None:
+    """By a year: sinks are asked and peers are answered now; what waits for as long as it is meant to goes on waiting."""
+    bounds = {"arrivals": HOUR, "retries": HOUR, "lease": HOUR}
+    committing.ask("1.2.1")
+    committing.journal.receive_request(_request("1.1.1.1", at=story.now), story.now)
+    assert isinstance(story.journal, SqlJournal)
+    assert story.journal.bring_near(story.now, **bounds) == 0
+    story.now -= timedelta(days=365)
+    assert committing.journal.due_requests(story.now) == []
+    assert story.journal.bring_near(story.now, **bounds) >= 2
+    assert committing.due().delivery == committing.delivery.id
+    assert [one.request.received_at for one in committing.journal.due_requests(story.now)] == [story.now]
+
+
 # ---- what peers ask
 
 

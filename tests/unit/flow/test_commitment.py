@@ -1,6 +1,7 @@
 """The stages of storage commitment on the real journal, blobs and slips, with a peer in memory and a clock that the tests turn."""
 
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -38,6 +39,7 @@ class Archive:
         self.told: list[tuple[str, tuple[int, ...]]] = []
         self.answers: DeliveryError | None = None
         self.at_once: Callable[[Asked], Report | None] = lambda _: None
+        self.before_it_is_told: Callable[[Request], object] = lambda _: None
 
     def ask(self, asked: Asked, on_report: Callable[[Report], None]) -> None:
         self.asked.append(asked)
@@ -47,6 +49,7 @@ class Archive:
             raise self.answers
 
     def report(self, request: Request, verdicts: Sequence[tuple[Reference, int]]) -> None:
+        self.before_it_is_told(request)
         if self.answers is not None:
             raise self.answers
         self.told.append((request.transaction_uid, tuple(reason for _, reason in verdicts)))
@@ -90,6 +93,10 @@ class Line:
     def delivered(self) -> None:
         """Results that the archive has accepted."""
         self.story.encoded()
+        self.accepted()
+
+    def accepted(self) -> None:
+        """The archive accepts them."""
         delivery = self.story.take()
         assert delivery.lease is not None
         for one in self.journal.undelivered(delivery.id):
@@ -107,10 +114,10 @@ class Line:
             peer="pacs", transaction_uid=asked.transaction_uid, committed=() if reason else uids, failed=failed, received_at=START
         )
 
-    def request(self, *uids: str, transaction: str = "1.3.1", sop_class: str = CT) -> None:
+    def request(self, *uids: str, transaction: str = "1.3.1", sop_class: str = CT, peer: str = "ct1") -> None:
         """A peer asks; the slip was written now."""
         references = tuple(Reference(sop_class_uid=sop_class, sop_instance_uid=uid) for uid in uids)
-        self.slips.keep(Request(peer="ct1", transaction_uid=transaction, references=references, received_at=self.story.now))
+        self.slips.keep(Request(peer=peer, transaction_uid=transaction, references=references, received_at=self.story.now))
         self.date_slips()
 
     def date_slips(self) -> None:
@@ -225,6 +232,18 @@ def test_a_sink_that_is_to_commit_no_more(line: Lines) -> None:
     assert one.archive.asked == []
 
 
+def test_patience_for_a_report_begins_when_the_sink_has_everything(line: Lines) -> None:
+    """An archive that was away for all but a minute of a week, and took it then, is asked, and has a week to say."""
+    one = line()
+    one.story.encoded()
+    one.story.now += timedelta(days=7) - MINUTE
+    one.accepted()
+    one.story.now += 2 * MINUTE
+    one.turn()
+    assert len(one.archive.asked) == 1
+    assert one.delivery.state is DeliveryState.DELIVERED
+
+
 # ---- being asked
 
 
@@ -314,3 +333,55 @@ def test_a_report_is_offered_for_a_day(line: Lines) -> None:
     one.request("1.1.1.1")
     one.turn()
     assert one.archive.told == [("1.3.1", (0,))]
+
+
+def test_a_request_of_a_peer_that_is_configured_no_more(line: Lines) -> None:
+    """Received, and not judged yet: it is over, and the stages rest."""
+    one = line()
+    one.horizon = START - MINUTE
+    one.request("1.1.1.9", peer="gone")
+    one.turn()
+    assert one.journal.due_requests(one.story.now + DAY) == []
+
+
+def test_a_peer_that_is_away_holds_up_no_other(line: Lines) -> None:
+    """More of its requests are due than are looked at in one go; while its thread waits, another one's is judged and reported."""
+    one = line()
+    one.receive(1)
+    for number in range(150):
+        references = (Reference(sop_class_uid=CT, sop_instance_uid="1.1.1.1"),)
+        asked = Request(peer="pacs", transaction_uid=f"1.4.{number}", references=references, received_at=START)
+        one.journal.receive_request(asked, START)
+    one.request("1.1.1.1")
+    one.take.step()
+    free = threading.Event()
+    one.archive.before_it_is_told = lambda request: request.peer == "ct1" or free.wait(30)
+    try:
+
+        def told() -> bool:
+            one.promise.step()
+            return ("1.3.1", (0,)) in one.archive.told
+
+        wait_until(told, 30, "the other peer has its report", every_s=0.005)
+        assert len(one.archive.told) == 1
+    finally:
+        free.set()
+
+
+def test_what_the_disk_does_not_flush_is_not_committed_to(line: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system reports a failed write-back once and says yes the next time: the peer is told no, so that it keeps its own."""
+    one = line()
+    one.receive(1)
+    calls = []
+
+    def broken(fd: int) -> None:
+        calls.append(fd)
+        raise OSError(5, "Input/output error")
+
+    one.request("1.1.1.1", "1.1.1.9")
+    one.take.step()
+    monkeypatch.setattr(os, "fdatasync", broken)
+    one.turn()
+    assert one.archive.told == [("1.3.1", (0x0110, 0x0112))]
+    assert len(calls) == 1
+    assert one.journal.promised([row.id for row in one.journal.instances_of("1.1.1.1")]) == {}
