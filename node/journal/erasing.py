@@ -19,7 +19,7 @@ from node.journal.headers import bases, difference, restored, whole
 from node.journal.instances import read_instances
 from node.journal.port import Held
 from node.journal.rows import micros
-from node.journal.transitions import DELIVERY, JOB, move
+from node.journal.transitions import DELIVERY, JOB, move, note
 
 T = TypeVar("T")
 
@@ -82,6 +82,8 @@ class Erased(Database):
             for mark in {*held.marks, *now_held.marks}:
                 connection.execute(delete(schema.erased).where(schema.erased.c.mark == mark))
                 connection.execute(insert(schema.erased).values(mark=mark, until=micros(until)))
+            # before any event goes: the numbers of those that go are not given again, and who follows the history misses none
+            note(connection, "instance", 0, "instance.erased", f"{len(now_held.instances)} instances, {len(now_held.jobs)} jobs", now)
             buried = [{"blob": blob, "at": micros(now)} for blob in dict.fromkeys([*now_held.blobs, *blobs])]
             if buried:
                 connection.execute(insert(schema.tombstone), buried)

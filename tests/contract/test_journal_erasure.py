@@ -224,6 +224,21 @@ def test_a_follower_begins_now_and_never_goes_back(story: Story) -> None:
     assert story.journal.followed("audit") == told[-1].number
 
 
+def test_a_follower_misses_nothing_that_comes_after_an_erasure(story: Story) -> None:
+    """The newest events are the patient's and go; the next ones have numbers of their own, beyond what the follower was told."""
+    _receive(story, "7.1", "JANE-4711", 1)
+    start = story.journal.followed("audit")
+    assert story.journal.complete(story.arrival("7.1").id, Completeness.QUIET, story.now)
+    story.journal.follow("audit", story.journal.history(start, story.now)[-1].number)
+    _erase(story, story.journal.held(JANE))
+    _receive(story, "7.2", "JOHN-4712", 1)
+    assert story.journal.complete(story.arrival("7.2").id, Completeness.QUIET, story.now)
+    story.now += timedelta(minutes=2)
+    told = story.journal.history(story.journal.followed("audit"), story.now)
+    assert "arrival.complete" in [one.event.name for one in told]
+    assert "JANE" not in _everything(_sql(story))
+
+
 def test_bytes_that_are_gone_read_as_purged(story: Story) -> None:
     """What retention deleted while a backup was made is entered when it is restored."""
     job = story.done()
