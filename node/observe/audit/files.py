@@ -26,15 +26,21 @@ class AuditFiles:
         self.folder.mkdir(parents=True, exist_ok=True, mode=_FOLDER_MODE)
 
     def append(self, lines: Sequence[bytes], now: datetime) -> None:
-        """Append whole lines to today's file, on disk when it returns.
+        """Append whole lines to today's file, on disk when it returns; to the newest one, where the clock went back since it was begun:
+        who reads the files in their order is through with those before.
 
         A line that a power loss cut short is ended first, so that it spoils no other.
         """
-        path = self.folder / f"audit-{now.astimezone(UTC):%Y-%m-%d}.xml"
+        today = self.folder / f"audit-{now.astimezone(UTC):%Y-%m-%d}.xml"
+        path = max([today, *self.days()[-1:]])
         new = not path.exists()
         fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC, _FILE_MODE)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
+            if path != max(self.days(), default=path):
+                # midnight, and another process was faster
+                self.append(lines, now)
+                return
             size = os.fstat(fd).st_size
             whole = size == 0 or os.pread(fd, 1, size - 1) == b"\n"
             left = memoryview((b"" if whole else b"\n") + b"".join(line + b"\n" for line in lines))
@@ -57,6 +63,12 @@ class AuditFiles:
     def days(self) -> list[Path]:
         """The files, the oldest first."""
         return sorted(path for path in self.folder.glob("audit-*.xml") if _NAME.fullmatch(path.name))
+
+    def ended(self, path: Path, offset: int) -> bool:
+        """Whether nothing stands behind `offset` and, as a newer file is there, nothing ever will."""
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # whoever was about to append has done so
+            return next(lines_from(path, offset, 1), None) is None
 
     def forget(self, now: datetime, keep: timedelta, *, needed: str | None) -> int:
         """Delete the files whose day is over for `keep`, but from the file `needed` on, which has not been sent; how many."""

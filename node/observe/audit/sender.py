@@ -98,11 +98,12 @@ class Sender:
     def _next(self) -> tuple[list[bytes], tuple[str, int]] | None:
         """The next messages, and where they end; None when all are sent."""
         name, offset = self._position()
-        for path in self._files.days():
-            if path.name < name:
-                continue
+        days = [path for path in self._files.days() if path.name >= name]
+        for path in days:
             start = offset if path.name == name else 0
             found = list(lines_from(path, start, _BATCH_BYTES))
+            if not found and path != days[-1] and not self._files.ended(path, start):
+                found = list(lines_from(path, start, _BATCH_BYTES))
             if found:
                 # what a power loss cut short is no message
                 return [line for line, _ in found if line.startswith(b"<AuditMessage") and line.endswith(b"</AuditMessage>")], (

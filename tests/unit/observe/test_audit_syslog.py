@@ -78,6 +78,21 @@ def test_a_repository_that_is_away_loses_nothing(repository: Repository, tls: Tl
     assert seen() == {f"user {number} ü" for number in range(501)}
 
 
+def test_a_clock_that_went_back_over_midnight_hides_nothing(repository: Repository, tls: Tls, tmp_path: Path) -> None:
+    """The sender is through with yesterday's file; what is told when it is yesterday again goes out too."""
+    files, now = AuditFiles(tmp_path), datetime.now(UTC)
+    files.append([_line(0)], now - timedelta(days=1))
+    files.append([_line(1)], now)
+    sender = Sender(tmp_path, keep=KEEP, address=Address(host="127.0.0.1", port=repository.port), tls=tls)
+    assert sender.turn() == 2
+    files.append([_line(2)], now - timedelta(days=1))
+    assert sender.turn() == 1
+    files.append([_line(3)], now + timedelta(days=1))
+    assert sender.turn() == 1
+    assert len(files.days()) == 3
+    wait_until(lambda: len(repository.bodies()) == 4, 30, "the repository has read them")
+
+
 def test_a_stranger_gets_nothing(repository: Repository, tls: Tls, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     """A repository whose certificate nobody here trusts, and a node that the repository does not know: neither is told anything."""
     files = AuditFiles(tmp_path)
