@@ -133,5 +133,5 @@ class Ahead:
 
 
 def _counts(key: str) -> bool:
-    """Whether a condition speaks of how many there are, which nobody knows before the end."""
-    return key.startswith("NumberOf")
+    """Whether a condition speaks of how many there are, or of other series, which nobody knows before the end."""
+    return key.startswith("NumberOf") or key in ("any_series", "all_series")

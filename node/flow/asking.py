@@ -132,7 +132,7 @@ class Asking:
         for route in [route for route in self._routes if route.needs is not None]:
             matched = {one.series_instance_uid for one in decisions if one.route == route.name and one.matched}
             taken = [member.received_at for one in series if one.series_instance_uid in matched for member in one.current + one.gone]
-            judged = judge(route, study, last=max(taken, default=None), now=now, over=over) if matched else None
+            judged = judge(route, study, last=max(taken, default=arrival.last_instance_at), now=now, over=over) if matched else None
             if judged is not None:
                 found[route.name] = judged
         return found

@@ -10,6 +10,7 @@ from node.domain.job import Job
 from node.domain.patient import patient_of, studied_at
 from node.domain.route import Route
 from node.domain.state import ArrivalState, JobState
+from node.flow.needs import awaits
 from node.flow.priors import Choice, EarlierStudy, choose
 from node.flow.series import SeriesContent, contents, digest_of, series_of
 from node.journal.port import Journal
@@ -163,7 +164,7 @@ class Pairing:
             study_instance_uid=study,
             series=tuple(member.view for member in members),
             unfit={series: reason[1] for series, reason in reasons.items() if reason is not None},
-            arriving=bool(self._journal.arrivals(states=(ArrivalState.RECEIVED,), study=study, limit=1)),
+            arriving=any(not awaits(self._journal, one) for one in self._journal.arrivals(states=(ArrivalState.RECEIVED,), study=study)),
         )
 
     def _series(self, arrival: Arrival) -> list[SeriesContent]:

@@ -24,6 +24,14 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("node"), pytest.mark.tim
 _APPLICATIONS = Path(__file__).parents[2] / "bench" / "applications"
 _PATIENCE_S = 180
 _KINDS = {"SEG", "SR", "OT"}
+_AGENT = {"ContrastBolusVolume": {"min": 20}}
+_NEEDS = {
+    "ignore": {"within": "3s", "otherwise": "ignore"},
+    "proceed": {"within": "3s", "otherwise": "proceed"},
+    "park": {"within": "3s", "otherwise": "park"},
+    "patience": {"within": "2h", "otherwise": "ignore"},
+}
+"""What becomes of a route whose series is missing: after three seconds, or not as long as a test runs."""
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +53,12 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
             route("both", {"SeriesDescription": "both"}, "one", "two"),
             route("contrast", {"ContrastBolusAgent": {"exists": True}}, "one", each=True),
             route("breast", {"Modality": "MG"}, "one", each=True),
+            *(
+                route(f"needs {name}", {"SeriesDescription": f"before {name}"}, "one", needs={"series": {"after": _AGENT}, **needs})
+                for name, needs in _NEEDS.items()
+            ),
+            route("any", {"SeriesDescription": "asked"}, "one", any_series=_AGENT),
+            route("all", {"SeriesDescription": "asked"}, "two", all_series=_AGENT),
         ],
     )
     settings["models"] = {"repository": str(folder / "models"), "applications": [str(_APPLICATIONS)]}
@@ -188,6 +202,107 @@ def test_a_tag_in_one_of_two_series_takes_that_one(node: Node, tmp_path: Path) -
     _send(node, [_offer(one) for one in (*without, *with_it)])
     (job,) = _ended(node, study, 1)
     assert (job["series_uid"], job["routes"]) == (str(with_it[0].SeriesInstanceUID), ["contrast"])
+
+
+def test_any_and_all_ask_every_series_of_the_study(node: Node, tmp_path: Path) -> None:
+    """Network case 16: the series that is to run is without the tag. With it in the other one, any: true, all: false; where every series
+    has it, each is true, and the other sink gets its results too."""
+    study, whole = generate_uid(), generate_uid()
+
+    def asked(one: Dataset) -> None:
+        one.StudyInstanceUID, one.SeriesDescription = study, "asked"
+
+    def other(one: Dataset) -> None:
+        one.StudyInstanceUID, one.ContrastBolusVolume = study, "80"
+
+    def asked_with_agent(one: Dataset) -> None:
+        one.StudyInstanceUID, one.SeriesDescription, one.ContrastBolusVolume = whole, "asked", "80"
+
+    without = _series(tmp_path / "a", asked)
+    _send(node, [_offer(one) for one in (*_series(tmp_path / "b", other, slices=6), *without)])
+    (job,) = _ended(node, study, 1)
+    assert (job["series_uid"], job["routes"], job["sinks"]) == (str(without[0].SeriesInstanceUID), ["any"], ["one"])
+    (reason,) = _reasons(node, study, "all", job["series_uid"])
+    assert reason.startswith("all_series is not series ")
+    assert reason.endswith(", expected ContrastBolusVolume at least 20")
+    _send(node, [_offer(one) for one in _series(tmp_path / "c", asked_with_agent)])
+    (job,) = _ended(node, whole, 1)
+    assert (job["routes"], job["sinks"]) == (["any", "all"], ["one", "two"])
+
+
+def _reasons(node: Node, study: str, route: str, series: str = "") -> list[str]:
+    """What the route decided about a study (or one series of it), arrival after arrival; nothing before it came."""
+    if study not in [one["study_uid"] for one in node.studies()]:
+        return []
+    arrivals = node.hilum("studies", "show", study, "--json").json["arrivals"]
+    decisions = [one for arrival in arrivals for one in arrival["decisions"] if one["route"] == route]
+    return [one["reason"] for one in decisions if one["series_uid"].startswith(series)]
+
+
+def _before_and_after(folder: Path, name: str) -> tuple[list[Dataset], list[Dataset]]:
+    """Two series of a study: the one that the route `needs NAME` takes, and the one that it needs."""
+    study = generate_uid()
+
+    def before(one: Dataset) -> None:
+        one.StudyInstanceUID, one.SeriesDescription = study, f"before {name}"
+
+    def after(one: Dataset) -> None:
+        one.StudyInstanceUID, one.SeriesDescription, one.ContrastBolusVolume = study, "after", "80"
+
+    return _series(folder / "before", before), _series(folder / "after", after)
+
+
+_MISSING = 'the study has no series "after" (ContrastBolusVolume at least 20)'
+
+
+@pytest.mark.parametrize("name", ["ignore", "proceed", "park"])
+def test_a_needed_series_that_is_missing_at_the_deadline(node: Node, tmp_path: Path, name: str) -> None:
+    """Network case 8: ignored with a reason that everybody can read, run without, or parked with a code; when the series comes after all,
+    what was left is run, and what ran is not repeated."""
+    first, late = _before_and_after(tmp_path, name)
+    study, series = str(first[0].StudyInstanceUID), str(first[0].SeriesInstanceUID)
+    _send(node, [_offer(one) for one in first])
+    said = {"ignore": f"is not run: {_MISSING}", "proceed": f"is run without: {_MISSING}", "park": f"bench-threshold is parked: {_MISSING}"}
+    wait_until(
+        lambda: any(said[name] in one for one in _reasons(node, study, f"needs {name}", series)), _PATIENCE_S, "the wait is over", every_s=1
+    )
+    before = _ended(node, study, 0 if name == "ignore" else 1)
+    expected = {"ignore": [], "proceed": [("done", None)], "park": [("parked", "HLM-3085")]}
+    assert [(job["state"], job["code"]) for job in before] == expected[name]
+    _send(node, [_offer(one) for one in late])
+    wait_until(lambda: [job["state"] for job in _jobs(node, study)] == ["done"], _PATIENCE_S, "what was left is run", every_s=1)
+    (job,) = _jobs(node, study)
+    assert job["series_uid"] == series
+    assert job["id"] in [one["id"] for one in before] or name == "ignore"
+    assert len(_results(node, "one", study)) == len(_KINDS)
+
+
+def test_a_route_that_waits_for_a_series_waits_through_a_crash(node: Node, tmp_path: Path) -> None:
+    """Network case 8: while it waits there is no job, and the study says for what; killed and started again, it has not forgotten: the
+    series comes, one job."""
+    first, second = _before_and_after(tmp_path, "patience")
+    study, series = str(first[0].StudyInstanceUID), str(first[0].SeriesInstanceUID)
+    _send(node, [_offer(one) for one in first])
+    wait_until(lambda: _reasons(node, study, "needs patience", series), _PATIENCE_S, "the route has decided to wait", every_s=1)
+    (reason,) = _reasons(node, study, "needs patience", series)
+    assert reason.startswith("waits until ")
+    assert reason.endswith(_MISSING)
+    assert _jobs(node, study) == []
+    (found,) = [one for one in node.studies() if one["study_uid"] == study]
+    assert (found["state"], found["reason"]) == ("received", f"a route waits: {_MISSING}")
+    node.kill()
+    node.start()
+    _send(node, [_offer(one) for one in second])
+    (job,) = _ended(node, study, 1)
+    assert (job["state"], job["series_uid"]) == ("done", series)
+    explained = node.hilum("routes", "explain", study, "--json").json
+    (needs,) = [one for one in explained["routes"] if one["route"] == "needs patience"]
+    assert needs["conditions"][-1] == {
+        "key": "needs after",
+        "expected": "ContrastBolusVolume at least 20",
+        "found": "series 1",
+        "held": True,
+    }
 
 
 @pytest.mark.parametrize(

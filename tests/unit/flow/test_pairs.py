@@ -12,7 +12,7 @@ from inference.applications.port import Accepts, Application, Takes
 from node.domain.arrival import Completeness
 from node.domain.instance import Standing
 from node.domain.job import Job
-from node.domain.route import Route
+from node.domain.route import NeededSeries, Needs, Otherwise, Route
 from node.domain.state import ArrivalState, JobState
 from node.flow.errors import PixelsGone, PriorMistaken
 from node.flow.route import RouteStage
@@ -360,3 +360,15 @@ def test_a_view_that_the_route_does_not_take_stays_out(node: MiniNode) -> None:
     route(node)
     (job,) = node.jobs()
     assert series_of(node, job) == {"1.1.1", "1.1.2"}
+
+
+def test_a_study_that_waits_for_a_series_is_a_prior_meanwhile(pairs: MiniNode) -> None:
+    """It is complete but for what a route would like besides; nobody who is compared with it waits too."""
+    wanted = NeededSeries(name="never", when=is_modality("PT"))
+    needs = Needs(series=(wanted,), within=timedelta(hours=1), otherwise=Otherwise.IGNORE)
+    pairs.configure(routes=(PAIRS, Route(name="needs", needs=needs, run=("other",), send=("archive",))))
+    pairs.receive("1.1", "1.1.1", **THEN)
+    route(pairs)
+    pairs.receive("1.2", "1.2.1", **NOW)
+    route(pairs)
+    assert [series_of(pairs, job) for job in pairs.jobs()] == [{"1.1.1", "1.2.1"}]
