@@ -6,9 +6,9 @@ import itertools
 import os
 import re
 import time
-import zlib
 from pathlib import Path
 
+from node.blobs.checksum import WordSum
 from node.blobs.errors import DiskFailed, NoRoom
 from node.blobs.files import FILE_MODE, flush_folder, write_all
 from node.blobs.flushing import SharedFlush, begin_to_write
@@ -45,6 +45,8 @@ class Coming:
         NoRoom, DiskFailed
             Nothing is kept, nothing is left behind.
         """
+        if self.promised is not None and self.promised.behind():
+            raise DiskFailed("what was acknowledged before is not flushed yet")
         head = part10(reception)
         try:
             self.room.take(len(head) + _HEAD_SLACK_BYTES)
@@ -76,7 +78,7 @@ class Instance:
         self._association = association
         self._size = 0
         self._begun = 0
-        self._check = 0
+        self._check = WordSum()
         self._kept = False
         self._fd = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, FILE_MODE)
         try:
@@ -103,7 +105,7 @@ class Instance:
         write_all(self._fd, part)
         self._size += len(part)
         if self._coming.promised is not None:
-            self._check = zlib.crc32(part, self._check)
+            self._check.add(part)
         elif self._size - self._begun >= _BEGIN_BYTES:
             begin_to_write(self._fd, self._begun, self._size - self._begun)
             self._begun = self._size
@@ -134,14 +136,14 @@ class Instance:
         self._coming.room.worked()
 
     def _promise(self, promised: Promised) -> None:
-        path = promised_name(self._partial, self._size, self._check)
+        path = promised_name(self._partial, self._size, self._check.value)
         try:
             os.rename(self._partial, path)
         except OSError as failed:
             self.abandon()
             raise self._coming.refusal(failed) from failed
         fd, self._fd, self._kept = self._fd, -1, True
-        promised.add(Promise(association=self._association, fd=fd, path=path, entry=self._entry, size=self._size))
+        promised.add(Promise(association=self._association, fd=fd, path=path, entry=self._entry, size=self._size, check=self._check.value))
 
     def abandon(self) -> None:
         """Close and delete."""

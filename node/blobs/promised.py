@@ -1,6 +1,6 @@
 """Instances that were acknowledged and are flushed a little later (`durability: association`), many with one flush.
 
-Until then an instance is a file in `coming` whose name tells its length and the CRC-32 of its bytes. The name is given by a rename after
+Until then an instance is a file in `coming` whose name tells its length and a checksum of its bytes. The name is given by a rename after
 the last byte was written: a process that is killed leaves them all whole, and whoever opens the spool next makes entries of them. After a
 power loss some may be cut off or have holes: length and checksum tell, and no torn one is ever presented as whole.
 """
@@ -10,12 +10,12 @@ import os
 import re
 import threading
 import time
-import zlib
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from node.blobs.checksum import WordSum
 from node.blobs.files import FILE_MODE, flush_folder, write_all
 from node.blobs.flushing import begin_to_write
 from node.blobs.lives import left
@@ -30,7 +30,7 @@ _BATCH_BYTES = 64 * 2**20
 _MOST = 256  # each is an open file
 _MOST_BYTES = 512 * 2**20
 _CHUNK_BYTES = 1 << 20
-_PROMISED = re.compile(r"[0-9a-f]+-(?P<name>.+)\.(?P<size>[0-9a-f]+)\.(?P<check>[0-9a-f]{8})\.told")
+_PROMISED = re.compile(r"[0-9a-f]+-(?P<name>.+)\.(?P<size>[0-9a-f]+)\.(?P<check>[0-9a-f]{16})\.told")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,11 +42,12 @@ class Promise:
     path: Path
     entry: Path
     size: int
+    check: int
 
 
 def promised_name(partial: Path, size: int, check: int) -> Path:
     """What a whole instance is called until it is flushed."""
-    return partial.with_name(f"{partial.stem}.{size:x}.{check:08x}{OWED}")
+    return partial.with_name(f"{partial.stem}.{size:x}.{check:016x}{OWED}")
 
 
 class Promised:
@@ -75,13 +76,16 @@ class Promised:
         self._since = 0.0
         self._again_at = 0.0
         self._at_once = False
+        self._behind = False
         self._thread: threading.Thread | None = None
         self._flushers = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="flush")
 
     def add(self, promise: Promise) -> None:
         """Owe the flush of one more; waits while too many are owed."""
         with self._change:
-            self._change.wait_for(lambda: len(self._owed) < _MOST and self._bytes < _MOST_BYTES)
+            while len(self._owed) >= _MOST or self._bytes >= _MOST_BYTES:
+                self._start()
+                self._change.wait()
             if not self._owed:
                 self._since = time.monotonic()
             self._owed.append(promise)
@@ -89,6 +93,13 @@ class Promised:
             self._start()
             if len(self._owed) == 1 or self._due():  # it need not be woken for each
                 self._change.notify_all()
+
+    def behind(self) -> bool:
+        """Whether the disk refuses what was acknowledged before: nothing more is to be promised until that is paid."""
+        if self._behind:
+            with self._change:
+                self._start()
+        return self._behind
 
     def flush(self, association: str | None = None) -> None:
         """Return when nothing of this association, or of any, waits for its first flush."""
@@ -120,18 +131,20 @@ class Promised:
                     if not paid:  # a defect: what is not named yet is written again by whoever pays next
                         known = {one.path for one in self._torn}
                         self._torn += [one for one in self._paying if one.path not in known and one.path.exists()]
+                        self._behind = self._behind or bool(self._torn)
+                        self._thread = None  # it still ends: who waits is to start another one
                     self._paying = []
                     self._change.notify_all()
 
     def _due(self) -> bool:
         now = time.monotonic()
-        if self._torn and now >= self._again_at:
+        if self._behind and now >= self._again_at:
             return True
         many = len(self._owed) >= _BATCH or self._bytes >= _BATCH_BYTES
         return bool(self._owed) and (many or self._at_once or now - self._since >= _AFTER_S)
 
     def _patience(self) -> float | None:
-        ends = [self._since + _AFTER_S] * bool(self._owed) + [self._again_at] * bool(self._torn)
+        ends = [self._since + _AFTER_S] * bool(self._owed) + [self._again_at] * self._behind
         return max(0.0, min(ends) - time.monotonic()) if ends else None
 
     def _flush(self, batch: list[Promise]) -> None:
@@ -155,25 +168,34 @@ class Promised:
         try:
             flush_folder(self._inbox)
         except OSError as refused:
+            self._behind = True
             self._failed(f"names could not be flushed: {refused.strerror}")
             return
         if not self._torn:
+            self._behind = False
             self._worked()
         if flushed:
             self._kept()
 
     def _write_again(self, one: Promise) -> bool:
-        """The bytes into another file: after a failed flush the kernel takes those of the first for written."""
+        """The bytes into another file: after a failed flush the kernel takes those of the first for written, and may have dropped them."""
         copy = one.path.with_suffix(".again")
         try:
+            check = WordSum()
             with one.path.open("rb") as written:
                 fd = os.open(copy, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, FILE_MODE)
                 try:
                     while chunk := written.read(_CHUNK_BYTES):
+                        check.add(chunk)
                         write_all(fd, chunk)
                     os.fdatasync(fd)
                 finally:
                     os.close(fd)
+            if check.value != one.check:
+                copy.unlink()
+                one.path.unlink()
+                alarm("inbox.torn", instances=1)
+                return False
             os.rename(copy, one.path)
         except OSError as refused:
             with contextlib.suppress(OSError):
@@ -184,6 +206,7 @@ class Promised:
 
     def _tell(self, one: Promise, refused: OSError) -> None:
         self._torn.append(one)
+        self._behind = True
         self._failed(f"acknowledged instances cannot be flushed: {refused.strerror}")
         alarm("inbox.flush_failed", association=one.association, bytes=one.size, reason=refused.strerror)
 
@@ -247,7 +270,7 @@ def _is_whole(path: Path, size: int, check: int) -> bool:
     try:
         if os.fstat(fd).st_size != size:
             return False
-        if _crc(iter(lambda: os.read(fd, _CHUNK_BYTES), b"")) != check:
+        if _check(iter(lambda: os.read(fd, _CHUNK_BYTES), b"")) != check:
             return False
         os.fdatasync(fd)
         return True
@@ -255,8 +278,8 @@ def _is_whole(path: Path, size: int, check: int) -> bool:
         os.close(fd)
 
 
-def _crc(chunks: Iterable[bytes]) -> int:
-    found = 0
+def _check(chunks: Iterable[bytes]) -> int:
+    found = WordSum()
     for chunk in chunks:
-        found = zlib.crc32(chunk, found)
-    return found
+        found.add(chunk)
+    return found.value
