@@ -98,6 +98,12 @@ class Remembered:
             self._held_bytes += len(content)
         return True
 
+    def sweep(self) -> None:
+        """Delete what is old, also when nothing is decoded any more."""
+        with self._lock:
+            self._held_bytes = self._sweep()
+            self._looked_at = time.monotonic()
+
     def begin(self, name: str) -> bool:
         """Say that the file `name` is being decoded. False: somebody does, or died over it, and it is better left alone for a while."""
         with contextlib.suppress(OSError):
@@ -112,13 +118,13 @@ class Remembered:
 
     def _sweep(self, *, used: bool = False) -> int:
         """Delete what is old, and with `used` what was used; bytes that are left."""
-        left, now = 0, time.time()
+        left, now = 0, time.time()  # what is from a time to come is as old as what is from one long ago: the clock went back
         for entry in os.scandir(self._folder):
             with contextlib.suppress(FileNotFoundError):  # another process was first
                 status = entry.stat()
-                if (used and status.st_mtime == _USED) or (status.st_mtime != _USED and now - status.st_mtime > _OLD_S):
+                if (used and status.st_mtime == _USED) or (status.st_mtime != _USED and abs(now - status.st_mtime) > _OLD_S):
                     os.unlink(entry.path)
-                elif status.st_mtime == _USED and now - status.st_ctime > _RESTS_S:
+                elif status.st_mtime == _USED and abs(now - status.st_ctime) > _RESTS_S:
                     os.unlink(entry.path)  # the job that used it is over, or has it in its volume
                 else:
                     left += status.st_size

@@ -1,7 +1,9 @@
 """Small stages that belong to processes rather than to a study's way: ringing the next process's bell, pace, turns, signs of life."""
 
+import contextlib
 import fcntl
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -125,6 +127,21 @@ class Swept:
     def step(self) -> int:
         """Sweep; how many copies went."""
         return self._blobs.sweep()
+
+
+class SweptFrames:
+    """A stage that lets the memory of decoded frames drop what nobody asked for: the pixels of a study do not stay behind it."""
+
+    name = "frames"
+
+    def __init__(self, sweep: Callable[[], None]) -> None:
+        self._sweep = sweep
+
+    def step(self) -> int:
+        """Sweep; nobody waits for it."""
+        with contextlib.suppress(OSError):  # a disk that fails keeps what it has for another minute
+            self._sweep()
+        return 0
 
 
 class Beat:

@@ -2,17 +2,18 @@
 
 import contextlib
 import os
+import shutil
 import threading
 from collections.abc import Callable
 from datetime import timedelta
 
 from inference.applications.port import Application
 from inference.imaging.ahead import decode_ahead
-from inference.imaging.remembered import remember_in
+from inference.imaging.remembered import Remembered, remember_in
 from inference.imaging.subjects import subjects
 from node.assembly import compose
 from node.assembly.hosts import make_run_folder, owner_of
-from node.assembly.stages import Beat, Ringing, Swept
+from node.assembly.stages import Beat, Ringing, Swept, SweptFrames
 from node.blobs.port import Blobs
 from node.flow.ahead import Ahead
 from node.flow.clock import Clock, Tick, turn
@@ -26,6 +27,7 @@ from node.settings.config import Config
 
 _BEAT_EVERY = timedelta(seconds=10)
 _SWEEP_COPIES_EVERY = timedelta(minutes=10)
+_SWEEP_FRAMES_EVERY = timedelta(minutes=1)
 _NICENESS = 5  # the listener and the flow come first on a busy machine
 
 
@@ -55,8 +57,12 @@ def work(config: Config, stop: threading.Event, *, ready: Callable[..., None]) -
         )
         beat = Beat(journal, f"work {owner_of(config, os.getpid())}", journal.now)
         beat.step()
-        clock = Clock([Tick(stage=beat, every=_BEAT_EVERY), Tick(stage=Swept(blobs), every=_SWEEP_COPIES_EVERY)])
-        ahead = _ahead(config, journal, blobs)
+        ticks = [Tick(stage=beat, every=_BEAT_EVERY), Tick(stage=Swept(blobs), every=_SWEEP_COPIES_EVERY)]
+        memory = memory_of(config)
+        if memory is not None:
+            ticks.append(Tick(stage=SweptFrames(memory.sweep), every=_SWEEP_FRAMES_EVERY))
+        clock = Clock(ticks)
+        ahead = None if memory is None else _ahead(config, journal, blobs, memory)
         with contextlib.closing(compose.bell(config, "work")) as bell, contextlib.closing(compose.bell(config, "flow")) as flow:
 
             def wait(timeout_s: float) -> None:
@@ -70,10 +76,18 @@ def work(config: Config, stop: threading.Event, *, ready: Callable[..., None]) -
                 clock.stop()
 
 
-def _ahead(config: Config, journal: Journal, blobs: Blobs) -> Ahead | None:
-    """What decodes while studies come in; None where the configuration gives it no room."""
-    if not config.node.ahead_bytes:
-        return None
+def memory_of(config: Config) -> Remembered | None:
+    """Where decoded frames are kept; None, and nothing is left of those that were, where the configuration gives them no room."""
     folder = make_run_folder(config) / "ahead"
+    if not config.node.ahead_bytes:
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
     memory = remember_in(folder, most_bytes=config.node.ahead_bytes, min_free_bytes=2 * config.store.min_free_bytes)
+    with contextlib.suppress(OSError):
+        memory.sweep()
+    return memory
+
+
+def _ahead(config: Config, journal: Journal, blobs: Blobs, memory: Remembered) -> Ahead:
+    """What decodes while studies come in."""
     return Ahead(journal, blobs, config.routes, journal.now, lambda path: decode_ahead(path, memory))

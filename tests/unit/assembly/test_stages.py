@@ -1,13 +1,19 @@
 """The small stages around the others: turns, leadership, rests, signs of life of hosts that are gone."""
 
+import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from inference.imaging import remembered
 from node.assembly import stages
 from node.assembly.stages import Alone, Forgotten, Led, Paced, Rounds
+from node.assembly.work import memory_of
 from node.journal.sql import SqlJournal
+from node.settings.config import Config, Node, Store
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -93,3 +99,25 @@ def test_a_host_that_is_gone_for_a_day_is_forgotten(tmp_path: Path) -> None:
     assert Forgotten(journal, lambda: NOW).step() == 2
     assert list(journal.beats()) == ["flow new-1a2b3c:7"]
     journal.close()
+
+
+def test_decoded_frames_go_where_there_is_no_room_for_them_any_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`decode_ahead: 0` after a time with it: nothing of a study stays; with it, what is old goes when the process starts."""
+    monkeypatch.setattr(remembered, "_memory", None)
+    config = Config(
+        path=tmp_path / "hilum.yaml",
+        digest="",
+        node=Node(ahead_bytes=1 << 20),
+        store=Store(journal=f"sqlite:{tmp_path}/hilum.db", blobs=tmp_path / "blobs"),
+        models=tmp_path,
+    )
+    memory = memory_of(config)
+    assert memory is not None
+    assert memory.keep("old", np.zeros(4))
+    (frame,) = tmp_path.rglob("ahead/old")
+    os.utime(frame, (1.0, 1.0))
+    assert memory.keep("new", np.zeros(4))
+    assert memory_of(config) is not None
+    assert [path.name for path in frame.parent.iterdir()] == ["new"]
+    assert memory_of(replace(config, node=Node(ahead_bytes=0))) is None
+    assert not frame.parent.exists()

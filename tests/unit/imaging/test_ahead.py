@@ -116,6 +116,20 @@ def test_what_nobody_asks_for_goes(series: list[Path], memory: Remembered, tmp_p
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.parametrize("off_s", [-1000, 1000])
+def test_what_nobody_asks_for_goes_although_nothing_more_is_decoded(
+    series: list[Path], memory: Remembered, tmp_path: Path, off_s: float
+) -> None:
+    """The pixels of a study do not stay on the disk behind it because it was the last; nor because the clock went back."""
+    _ahead(series, memory)
+    memory.sweep()
+    assert len(list((tmp_path / "ahead").iterdir())) == 3
+    for path in (tmp_path / "ahead").iterdir():
+        os.utime(path, (time.time() + off_s,) * 2)
+    memory.sweep()
+    assert list((tmp_path / "ahead").iterdir()) == []
+
+
 def test_what_was_used_makes_room(series: list[Path], memory: Remembered, tmp_path: Path) -> None:
     """A memory that is full of used frames takes new ones."""
     small = remember_in(tmp_path / "small", most_bytes=1200, min_free_bytes=0)
