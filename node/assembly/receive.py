@@ -1,5 +1,7 @@
 """The receive process: bytes to disk, nothing else; it shares no interpreter with inference or encoding."""
 
+import contextlib
+import resource
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +28,7 @@ def receive(config: Config, lent: Lent | None, stop: threading.Event, *, ready: 
     """Listen until `stop`, then let open associations finish for a while; `lent` None: alone, on sockets of its own."""
     from node.dimse.listener import Listener
 
+    _may_open_all()
     bell = compose.local_bell(config, "index")  # who empties the spool is on this host, and needs no database to be woken
     inbox = compose.open_intake(config, kept=bell.ring)
     # adopted last: what fails before is tried again, and a socket belongs to whoever adopts it first
@@ -37,3 +40,10 @@ def receive(config: Config, lent: Lent | None, stop: threading.Event, *, ready: 
     stop.wait()
     listener.stop(_DRAIN_S)
     inbox.close()
+
+
+def _may_open_all() -> None:
+    """As many open files as the system lets this process have: an association holds two, and what is not flushed yet one each."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # "no limit" is one to some systems
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
