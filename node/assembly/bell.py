@@ -1,7 +1,6 @@
 """Bells: how one process tells another that there is work. A bell is a hint; the sweep every second is the guarantee."""
 
 import contextlib
-import errno
 import os
 import select
 from pathlib import Path
@@ -23,10 +22,9 @@ class Bell:
         """Wake whoever waits; never blocks."""
         try:
             writer = os.open(self._path, os.O_WRONLY | os.O_NONBLOCK)
-        except OSError as nobody:
-            if nobody.errno in (errno.ENXIO, errno.ENOENT):
-                return
-            raise
+        except OSError:
+            # nobody waits, or it cannot be rung (too many open files): an instance that is kept is answered all the same, and swept up
+            return
         try:
             # blocking: it rings already; broken: the listener has just gone, and its successor sweeps
             with contextlib.suppress(BlockingIOError, BrokenPipeError):

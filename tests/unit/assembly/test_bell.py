@@ -1,8 +1,12 @@
 """A bell wakes whoever waits, remembers a ring that came early, and never blocks the one who rings."""
 
+import errno
+import os
 import threading
 import time
 from pathlib import Path
+
+import pytest
 
 from node.assembly.bell import Bell
 
@@ -51,3 +55,14 @@ def test_ringing_nobody_and_ringing_a_full_pipe_never_block(tmp_path: Path) -> N
     for _ in range(70_000):  # more than a pipe holds
         waiting.ring()
     waiting.close()
+
+
+def test_a_bell_that_cannot_be_rung_stops_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No file can be opened: whoever has kept an instance goes on to say so; the sweep finds it."""
+    bell = Bell(tmp_path, "index")
+
+    def full(*_: object) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(os, "open", full)
+    bell.ring()
