@@ -1,7 +1,7 @@
 """What a route needs beside the series that it takes: whether the study holds it, for how long to wait, and whom a late series concerns."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from node.domain.arrival import Arrival
@@ -29,13 +29,16 @@ class Judged:
     until
         The route waits until then; None: it does not.
     otherwise
-        What holds now that it waits no longer.
+        What holds when it waits no longer.
+    wait
+        For how long it waits, for people; empty when it does not.
     """
 
     tried: tuple[Tried, ...]
     missing: str
     until: datetime | None
     otherwise: Otherwise
+    wait: str = ""
 
     @property
     def withheld(self) -> bool:
@@ -50,9 +53,9 @@ class Judged:
     @property
     def reason(self) -> str:
         """For the decision."""
-        if self.until is not None:
-            return f"waits until {self.until:%Y-%m-%d %H:%M:%S} UTC, then {_THEN[self.otherwise]}: {self.missing}"
-        return f"{_THEN[self.otherwise]}: {self.missing}"
+        if self.wait:
+            return f"waits {self.wait}, then {_THEN[self.otherwise]}: {self.missing}"
+        return self.missing if self.otherwise is Otherwise.IGNORE else f"{_THEN[self.otherwise]}: {self.missing}"
 
 
 def judge(route: Route, study: Sequence[SeriesView], *, last: datetime | None, now: datetime, over: bool = False) -> Judged | None:
@@ -83,6 +86,7 @@ def judge(route: Route, study: Sequence[SeriesView], *, last: datetime | None, n
         missing=f"the study has no series {', '.join(missing)}" if missing else "",
         until=until if waits else None,
         otherwise=route.needs.otherwise,
+        wait=f"until {until:%Y-%m-%d %H:%M:%S} UTC" if waits else "",
     )
 
 
@@ -91,12 +95,7 @@ def would(route: Route, study: Sequence[SeriesView], now: datetime) -> Judged | 
     judged = judge(route, study, last=None, now=now, over=True)
     if judged is None or route.needs is None or not judged.missing:
         return judged
-    return Judged(
-        tried=judged.tried,
-        missing=f"{judged.missing}; it would wait {duration_text(route.needs.within.total_seconds())} for it",
-        until=None,
-        otherwise=judged.otherwise,
-    )
+    return replace(judged, wait=duration_text(route.needs.within.total_seconds()))
 
 
 def awaits(journal: Journal, arrival: Arrival) -> str:

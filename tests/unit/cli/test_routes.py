@@ -147,9 +147,9 @@ def test_a_folder_of_two_visits_explains_which_is_the_prior(follow_up: Path, run
 @pytest.mark.parametrize(
     ("otherwise", "chosen", "said"),
     [
-        ("ignore", False, "is not run: "),
-        ("park", False, "is parked: "),
-        ("proceed", True, "all conditions hold; it fits; is run without: "),
+        ("ignore", False, "waits 5 min, then is not run: "),
+        ("park", False, "waits 5 min, then is parked: "),
+        ("proceed", True, "all conditions hold; it fits; waits 5 min, then is run without: "),
     ],
 )
 def test_a_folder_without_a_series_that_is_needed_says_what_would_be(
@@ -167,7 +167,7 @@ def test_a_folder_without_a_series_that_is_needed_says_what_would_be(
     }
     thin = ct["series"][0]
     assert (thin["matched"], thin["chosen"]) == (True, chosen)
-    without = 'the study has no series "contrast" (ContrastBolusAgent present); it would wait 5 min for it'
+    without = 'the study has no series "contrast" (ContrastBolusAgent present)'
     assert thin["reason"].replace("the only series of images that fits", "it fits") == said + without
     assert "needs contrast" in run("routes", "explain", chest).out
     write(chest, 3, 1, Modality="CT", ContrastBolusAgent="IOHEXOL")

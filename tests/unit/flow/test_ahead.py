@@ -1,6 +1,7 @@
 """Ahead: compressed instances of open arrivals that a route would take are decoded once each, in small steps, and nothing else is."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -88,10 +89,11 @@ def test_an_open_study_is_decoded_while_it_comes_each_file_once(node: MiniNode, 
 
 
 def test_what_no_route_would_take_and_what_is_not_compressed_is_left_alone(node: MiniNode, decoder: Decoder) -> None:
-    """As far as the first header tells; how many there will be does not count against it."""
+    """As far as the first header tells; how many there will be, and of what kind, does not count against it."""
     ct = Condition(keyword="Modality", operator=Operator.EQUALS, expected=("CT",), negated=False)
+    mr = replace(ct, expected=("MR",))
     many = Condition(keyword="NumberOfSeriesRelatedInstances", operator=Operator.MIN, expected=(100,), negated=False)
-    ahead = _ahead(node, decoder, Route(name="ct", run=("threshold",), send=("archive",), when=(ct, many)))
+    ahead = _ahead(node, decoder, Route(name="ct", run=("threshold",), send=("archive",), when=(ct, many), any_series=(mr,)))
     _receive(node, 1)
     _receive(node, 1, study="1.2", modality="MR")
     _receive(node, 1, study="1.3", syntax=PLAIN)
