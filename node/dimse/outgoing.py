@@ -25,13 +25,22 @@ _SOP_CLASS, _SOP_INSTANCE, _SYNTAX = 0x0002, 0x0003, 0x0010
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outgoing:
-    """One Part 10 file: its identity by its file meta information, and where its data set begins."""
+    """One Part 10 file: its identity by its file meta information, and where its data set begins.
+
+    `file` tells it from one that takes its place before it is sent: device, inode and size.
+    """
 
     path: Path
     sop_instance_uid: str
     sop_class_uid: str
     transfer_syntax_uid: str
     offset: int
+    file: tuple[int, int, int]
+
+
+def file_of(status: os.stat_result) -> tuple[int, int, int]:
+    """Which file it is."""
+    return status.st_dev, status.st_ino, status.st_size
 
 
 def outgoing(path: Path) -> Outgoing:
@@ -52,6 +61,7 @@ def _plain(path: Path) -> Outgoing | None:
     """What nearly every file gives with one read; None where anything is unusual."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
+        file = file_of(os.fstat(descriptor))
         begins = os.read(descriptor, _FIRST_READ_BYTES)
         if begins[128:140] != b"DICM\x02\x00\x00\x00UL\x04\x00" or len(begins) < 144:
             return None
@@ -66,7 +76,7 @@ def _plain(path: Path) -> Outgoing | None:
     if len(begins) < end or begins[end : end + 2] == b"\x02\x00" or (found := meta_texts(begins[144:end])) is None:
         return None
     sop_class, instance, syntax = found
-    return Outgoing(path=path, sop_instance_uid=instance, sop_class_uid=sop_class, transfer_syntax_uid=syntax, offset=end)
+    return Outgoing(path=path, sop_instance_uid=instance, sop_class_uid=sop_class, transfer_syntax_uid=syntax, offset=end, file=file)
 
 
 def meta_texts(meta: bytes) -> tuple[str, str, str] | None:
@@ -95,6 +105,7 @@ def meta_texts(meta: bytes) -> tuple[str, str, str] | None:
 
 def _by_pydicom(path: Path) -> Outgoing:
     try:
+        file = file_of(path.stat())
         meta, offset = split_dataset(path)
         return Outgoing(
             path=path,
@@ -102,6 +113,7 @@ def _by_pydicom(path: Path) -> Outgoing:
             sop_class_uid=str(meta.MediaStorageSOPClassUID),
             transfer_syntax_uid=str(meta.TransferSyntaxUID),
             offset=offset,
+            file=file,
         )
     # what pydicom raises at garbage is whatever comes first
     except (InvalidDicomError, AttributeError, ValueError, KeyError, NotImplementedError, EOFError, TypeError) as wrong:
@@ -148,6 +160,8 @@ def transcoded(instance: Outgoing, syntax: str) -> bytes:
     target = uid.UID(syntax)
     try:
         dataset = dcmread(instance.path)
+        if file_of(instance.path.stat()) != instance.file:
+            raise NotAFile(f"{instance.path} became another file before it was sent")
         if uid.UID(instance.transfer_syntax_uid).is_compressed and "PixelData" in dataset:
             dataset.decompress(generate_instance_uid=False)
         data: bytes | None = encode(dataset, target.is_implicit_VR, target.is_little_endian, False)

@@ -9,10 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pydicom.uid import CTImageStorage, MRImageStorage
+from pydicom.uid import CTImageStorage, ImplicitVRLittleEndian, MRImageStorage
 
+from node.dimse.errors import NotAFile
+from node.dimse.outgoing import outgoing
 from node.dimse.port import StoreStatus
 from node.dimse.requestor import PeerRequestor, Timeouts
+from node.dimse.sending.parcel import Ready, window
 from node.domain.errors import DeliveryError
 from node.settings.config import May, Peer
 from tests.dimse.conftest import Listen, data_set_of, instance
@@ -303,6 +306,19 @@ def test_a_file_that_becomes_shorter_while_it_is_sent(tmp_path: Path) -> None:
         statuses = _requestor(acceptor.port).store(files)
     assert [(one.status, one.unknown) for one in statuses] == [(None, False), (0x0000, False), (0x0000, False)]
     assert [one.data for one in kept] == _data(files[1:])
+
+
+@pytest.mark.parametrize("syntax", ["as it lies", "decoded"])
+def test_a_file_that_another_takes_the_place_of(tmp_path: Path, syntax: str) -> None:
+    """Another instance is written under its name after it was looked at: neither goes out under the name of the other."""
+    first, second = (outgoing(Path(path)) for path in _files(tmp_path, 2))
+    second.path.rename(first.path)
+    target = first.transfer_syntax_uid if syntax == "as it lies" else str(ImplicitVRLittleEndian)
+    with pytest.raises(NotAFile, match="another file"):
+        Ready(first, context_id=1, syntax=target, window=window())
+    again = outgoing(first.path)
+    assert again.sop_instance_uid == second.sop_instance_uid
+    Ready(again, context_id=1, syntax=target, window=window()).close()
 
 
 @pytest.mark.parametrize("answered", [0, 1])

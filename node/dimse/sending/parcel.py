@@ -1,12 +1,13 @@
 """One instance made ready for the wire while the answer to the one before it is awaited: opened, read, brought into the agreed syntax."""
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from typing import Final
 
 from node.dimse.errors import NotAFile
-from node.dimse.outgoing import Outgoing, transcoded
+from node.dimse.outgoing import Outgoing, file_of, transcoded
 from node.dimse.wire import pdu
 
 WINDOW_BYTES: Final = 4 << 20
@@ -44,7 +45,10 @@ class Ready:
             return
         try:
             self._file = os.open(instance.path, os.O_RDONLY | os.O_CLOEXEC)
-            self._size = os.fstat(self._file).st_size - instance.offset
+            status = os.fstat(self._file)
+            if file_of(status) != instance.file:
+                raise OSError(errno.ESTALE, "it became another file before it was sent")
+            self._size = status.st_size - instance.offset
             self._first = self._read(0)
         except OSError as unreadable:
             self.close()
