@@ -217,7 +217,10 @@ def test_a_journal_of_the_first_release_keeps_its_queue(url: str, opened: Callab
         connection.execute(text("DROP INDEX ix_job_leased"))
         for table in ("result_object", "delivery"):
             connection.execute(text(f"ALTER TABLE {table} DROP COLUMN form"))
-        connection.execute(text("DROP TABLE patient_series"))
+        for table in ("patient_series", "commitment_object", "commitment", "promise_asked", "promise", "follower", "erased"):
+            connection.execute(text(f"DROP TABLE {table}"))
+        for index in ("ix_job_kept", "ix_delivery_leased"):
+            connection.execute(text(f"DROP INDEX {index}"))
         script = alembic_config()
         script.attributes["connection"] = connection
         command.stamp(script, "0001")
