@@ -54,8 +54,10 @@ class StockAssociation:
         connection = caller.connection
         association = Association(stock.ae, MODE_ACCEPTOR)
         association.dimse = ServingDimse(association, begin=self._begin)
-        # aborting waits for the reactor to end, which would wait for itself where it serves a request
-        association.abort = association._abort_nonblocking
+        # aborting waits for the reactor to end, which would wait for itself where it serves a request; not `abort` alone, which pynetdicom
+        # sets back after each handler
+        abort = association._abort_blocking
+        association.abort = association._abort_blocking = lambda block=False: abort(block=False)
         association.set_socket(make_prompt(association, pdu_timeout_s=stock.ae.acse_timeout, client_socket=connection, received=received))
         association.acceptor.ae_title = stock.ae.ae_title
         association.acceptor.implementation_class_uid = stock.ae.implementation_class_uid
@@ -93,6 +95,8 @@ class StockAssociation:
         association = self._association
         association.start()
         association.join()
+        # an abort ends its thread at once; the one that reads may still write what it has read, to a file that must not be closed meanwhile
+        association.kill()
         if self._storing is not None:
             self._storing.abandon()
         if self._visit is not None:
