@@ -62,5 +62,6 @@ def _spool(config: Config, folder: Path) -> Iterator[Finding]:
         yield Finding(subject="spool", level="bad", detail=detail, fix=fix)
         return
     fix = "They go on by themselves once the journal (and the bucket, or the shared folder) is there; keep this host's disk until then."
-    late = oldest_s > _LONG_S
+    # on its way to a place that others read, what waits is on this host alone, however short
+    late = oldest_s > _LONG_S or bool(waiting and (config.store.bucket is not None or config.store.spool is not None))
     yield Finding(subject="spool", level="warning" if late else "good", detail=detail, fix=fix if late else "")
