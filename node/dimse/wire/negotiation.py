@@ -27,7 +27,7 @@ from node.dimse.wire.pdu import Malformed, PduType
 _APPLICATION_CONTEXT: Final = UID("1.2.840.10008.3.1.1.1")
 _FIXED_BYTES: Final = 68
 """Protocol version, titles and reserved bytes, before the items (PS3.8 table 9-11)."""
-_MOST_ITEMS: Final = 16384
+_MOST_ITEMS: Final = 8192
 """128 presentation contexts with every transfer syntax there is have fewer, and each costs microseconds before anybody is known."""
 _TOP_ITEMS: Final = frozenset({0x10, 0x20, 0x50})
 _USER_ITEMS: Final = frozenset({*range(0x51, 0x5A)})
