@@ -1,5 +1,6 @@
 """What all tests share: marks follow folders, and what was skipped for want of a program or of images is said loudly at the end."""
 
+import os
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,9 +20,11 @@ _PEERS = Path(__file__).parent / "peers"
 
 
 @pytest.fixture(autouse=True)
-def _events_as_at_start() -> Iterator[None]:
-    """A command run inside a test sets up events for its own process; the next test begins without."""
+def _process_as_at_start() -> Iterator[None]:
+    """A command run inside a test sets up events, and the modes of files, for its own process; the next test begins without."""
+    umask = os.umask(0o022)
     yield
+    os.umask(umask)
     structlog.reset_defaults()
 
 

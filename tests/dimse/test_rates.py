@@ -42,18 +42,17 @@ def test_a_peer_with_a_rate_of_instances_waits_for_its_answers(listen: Listen) -
 
 
 def test_a_peer_that_associates_too_often_is_put_off(listen: Listen) -> None:
-    """Two a minute: the third is rejected for the moment (2, 3, 2), and the operator reads why."""
-    running = listen(peers=(replace(PACS, limits=Limits(associations_per_minute=2)),))
+    """One a minute: the second is rejected for the moment (2, 3, 2), and the operator reads why."""
+    running = listen(peers=(replace(PACS, limits=Limits(associations_per_minute=1)),))
     one = offer()
-    for _ in range(2):
-        with Sender(running.port, [one]) as sender:
-            assert sender.store(one) == 0x0000
+    with Sender(running.port, [one]) as sender:
+        assert sender.store(one) == 0x0000
     with Sender(running.port, [one]) as refused:
         assert refused.association.is_rejected
         answer = refused.association.acceptor.primitive
         assert (answer.result, answer.result_source, answer.diagnostic) == (2, 3, 2)
     (told,) = running.said("association.rejected")
-    assert told["reason"] == "more than 2 associations of pacs within a minute"
+    assert told["reason"] == "more than 1 associations of pacs within a minute"
 
 
 def test_one_address_has_so_many_connections_that_are_not_admitted(listen: Listen) -> None:

@@ -1,5 +1,6 @@
 """PostgreSQL as a program: a fresh cluster in a folder of its own, on loopback and a socket only, restarted or killed at will."""
 
+import contextlib
 import os
 import pwd
 import secrets
@@ -137,7 +138,8 @@ class Postgres:
         except psutil.NoSuchProcess:
             family = []
         for process in family:
-            process.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):  # its server ended it
+                process.kill()
         psutil.wait_procs(family, timeout=30)
         self._program.process.wait(30)
 
