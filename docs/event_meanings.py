@@ -28,6 +28,7 @@ LOGGED = {
     "certificate.expires": "A certificate, list of authorities or revocation list is good for less than a month, or expired; told daily.",
     "certificate.unusable": "A certificate file cannot be read, or a key is open to others; told daily until it is mended.",
     "clock.off": "This host's clock stands more than a second from the database's. Work goes by the database's; logs do not.",
+    "clock.went_ahead": "The clock was set ahead: nothing is deleted for its age by that much until it has stood for a day.",
     "clock.went_back": "The clock was set back; what had been put off until a moment that is now far away was brought near.",
     "clock.right": "This host's clock agrees with the database's again.",
     "cache.evicted": "Copies of what lies in the bucket went, the least recently used first; they are fetched again when they are needed.",

@@ -1,11 +1,13 @@
 """The retention stage: deletes pixels and results that are old enough, or pixels early when the disk fills; headers live longer."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from node.blobs.port import Blobs
 from node.domain.instance import Instance
 from node.flow.port import Clock
+from node.flow.steady import Steady
 from node.journal.port import Journal
 from node.observe.events import alarm, event
 from node.settings.config import Config
@@ -16,15 +18,23 @@ _AT_ONCE = 50
 
 
 class Retention:
-    """Stage: tombstones in the journal first, then the bytes, then the tombstones go."""
+    """Stage: tombstones in the journal first, then the bytes, then the tombstones go.
+
+    Parameters
+    ----------
+    seconds
+        A clock that only goes forward: nothing grows old because the other one was set.
+    """
 
     name = "retention"
 
-    def __init__(self, journal: Journal, blobs: Blobs, config: Config, clock: Clock) -> None:
+    def __init__(
+        self, journal: Journal, blobs: Blobs, config: Config, clock: Clock, *, seconds: Callable[[], float] = time.monotonic
+    ) -> None:
         self._journal = journal
         self._blobs = blobs
         self._store = config.store
-        self._clock = clock
+        self._clock = Steady(clock, seconds=seconds)
         self._alarmed = False
 
     def step(self) -> int:

@@ -42,7 +42,14 @@ class Kept:
         self.blobs = Disk(folder / "blobs")
         store = Store(journal="", blobs=folder / "blobs", keep=14 * DAY, keep_headers=400 * DAY, high_water=0.5)
         self.config = Config(path=folder, digest="", node=Node(), store=store, models=folder)
-        self.retention = Retention(self.story.journal, self.blobs, self.config, lambda: self.story.now)
+        self.set_by = timedelta()  # what somebody set the clock ahead by
+        self.retention = Retention(
+            self.story.journal,
+            self.blobs,
+            self.config,
+            lambda: self.story.now + self.set_by,
+            seconds=lambda: self.story.now.timestamp(),
+        )
 
     def study(self, number: int, instances: int = 3) -> list[str]:
         """Instances of a study of their own, analysed and delivered; the blobs of these, of its findings and of its objects."""
@@ -137,3 +144,25 @@ def test_a_crash_between_tombstone_and_blob_is_finished_by_the_next_step(kept: K
     kept.retention.step()
     assert list(kept.blobs.names()) == []
     assert kept.story.journal.purged_blobs() == {}
+
+
+def test_a_clock_that_was_set_ahead_makes_nothing_old_for_a_day(kept: Kept) -> None:
+    """By a year: nothing is deleted, and an alarm says so; whoever sets it right within a day has lost nothing. Later it is believed."""
+    kept.study(1)
+    kept.retention.step()
+    kept.set_by = 365 * DAY
+    with capture_logs() as said:
+        kept.retention.step()
+        kept.story.now += timedelta(hours=23)
+        kept.retention.step()
+    assert [one["by_s"] for one in said if one["event"] == "clock.went_ahead"] == [365 * 86_400]
+    assert kept.standing(100) is Standing.CURRENT
+    kept.set_by = timedelta()
+    kept.story.now += 2 * DAY
+    kept.retention.step()
+    assert kept.standing(100) is Standing.CURRENT
+    kept.set_by = 365 * DAY
+    kept.retention.step()
+    kept.story.now += 2 * DAY
+    kept.retention.step()
+    assert kept.standing(100) is Standing.PURGED
