@@ -104,9 +104,11 @@ def _all(folders: Sequence[Path]) -> Iterator[_Found]:
 def _application_folders(parent: Path) -> Iterator[Path]:
     if parent.is_dir():
         for folder in sorted(parent.iterdir()):
+            # by name first: __pycache__ may be private to another user, who ran from the same place
+            if not folder.name.isidentifier() or folder.name.startswith("_") or folder == _DATA:
+                continue
             # a model's folder is data: nothing in it is run
-            is_code = (folder / "__init__.py").is_file() and not (folder / CONFIG).is_file()
-            if is_code and folder.name.isidentifier() and not folder.name.startswith("_") and folder != _DATA:
+            if (folder / "__init__.py").is_file() and not (folder / CONFIG).is_file():
                 yield folder
 
 
