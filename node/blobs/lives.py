@@ -10,7 +10,7 @@ import os
 import threading
 import uuid
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 _LIFE = ".life"
@@ -60,11 +60,6 @@ def left(folder: Path) -> Iterator[list[Path]]:
         with _dead(folder / f"{token}{_LIFE}") as dead:
             if dead:
                 yield [path for path in paths if path.suffix != _LIFE]
-
-
-def without_lives(names: Iterable[str]) -> list[str]:
-    """The names of files, sorted, without those of the lives themselves."""
-    return sorted(name for name in names if not name.endswith(_LIFE))
 
 
 def _token(name: str) -> str:

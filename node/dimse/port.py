@@ -72,23 +72,6 @@ class Intake(Protocol):
         ...
 
 
-def keep_whole(intake: Intake, reception: Reception, dataset: bytes | memoryview) -> None:
-    """Keep an instance whose bytes are all here.
-
-    Raises
-    ------
-    RefusedError
-        Nothing is kept, nothing is left behind.
-    """
-    incoming = intake.begin(reception)
-    try:
-        incoming.write(dataset)
-        incoming.keep()
-    except BaseException:
-        incoming.abandon()
-        raise
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreStatus:
     """The answer to one C-STORE. `status` None: there is none. Then `unknown` says whether the peer may have the object: all of it went

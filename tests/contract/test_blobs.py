@@ -18,10 +18,10 @@ from node.blobs.folder import FolderBlobs
 from node.blobs.inbox import FolderInbox, part10
 from node.blobs.port import Blobs
 from node.blobs.spool import Spool
-from node.dimse.port import Intake, Reception, keep_whole
+from node.dimse.port import Intake, Reception
 from node.domain.errors import JournalError, RefusedError
 from tests.lab.s3 import S3, bucket_blobs
-from tests.lab.spool import half_written
+from tests.lab.spool import half_written, keep_whole
 
 
 @pytest.fixture(params=["folder", pytest.param("bucket", marks=[pytest.mark.slow, pytest.mark.registry])])
@@ -319,7 +319,7 @@ from node.blobs.inbox import FolderInbox
 from node.domain.errors import RefusedError
 from tests.contract.test_blobs import keep
 from tests.lab.program import wait_until
-from tests.lab.spool import half_written
+from tests.lab.spool import half_written, keep_whole
 folder = Path(sys.argv[1])
 inbox = FolderInbox(folder, min_free_bytes=0)
 for number in range(12):

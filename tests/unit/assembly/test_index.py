@@ -13,11 +13,12 @@ from node.assembly import compose
 from node.assembly.index import indexing
 from node.blobs.folder import FolderBlobs
 from node.blobs.inbox import FolderInbox
-from node.dimse.port import Reception, keep_whole
+from node.dimse.port import Reception
 from node.flow.index import Index
 from node.journal.sql import SqlJournal
 from node.settings.config import Config, Node, Store
 from tests.lab.program import wait_until
+from tests.lab.spool import keep_whole
 from tests.unit.flow.files import data_set, slice_of
 
 

@@ -14,7 +14,7 @@ from pydicom.uid import ImplicitVRLittleEndian
 
 from node.blobs.folder import FolderBlobs
 from node.blobs.inbox import FolderInbox
-from node.dimse.port import Reception, keep_whole
+from node.dimse.port import Reception
 from node.domain.arrival import Completeness
 from node.domain.instance import Instance, Standing
 from node.domain.job import Priority, ResultObject
@@ -24,6 +24,7 @@ from node.flow.senders import Senders
 from node.journal.port import NewJob
 from node.journal.sql import SqlJournal
 from node.settings.config import Config, Node, Peer, Scope, Settle, Store
+from tests.lab.spool import keep_whole
 from tests.unit.flow.files import data_set, slice_of
 
 START = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
