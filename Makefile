@@ -30,7 +30,7 @@ test: $(READY)
 bench: $(READY)
 	$(BIN)/python -m bench
 
-# hostile bytes for every parser, guided by coverage: SECONDS for all targets together
+# hostile bytes for every parser, guided by coverage: SECONDS of processor time for all targets together
 SECONDS ?= 300
 fuzz: $(READY)
 	$(BIN)/python -m tests.fuzz $(SECONDS)
