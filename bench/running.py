@@ -4,8 +4,10 @@ import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import psutil
 
@@ -17,7 +19,7 @@ CALLING, CALLED, ARCHIVE = "BENCHSCU", "HILUM", "ARCHIVE"
 SLICE_BYTES = SIDE * SIDE * 2
 
 _CONFIG = """\
-node: {{ae_title: HILUM, listen: "127.0.0.1:0", max_associations: 80}}
+node: {{ae_title: HILUM, listen: "127.0.0.1:0", max_associations: 80{node}}}
 peers:
   modality:
     {{ae_title: BENCHSCU, address: "127.0.0.1:104", may: [store, echo], limits: {{associations: 80}},
@@ -30,22 +32,32 @@ routes: [{{name: bench, from: [modality], run: [bench-threshold], send: [archive
 """
 
 
-def configuration(folder: Path, *, quiet_s: float, archive_port: int = 104, durability: Durability = Durability.EACH) -> Path:
-    """Write a configuration whose one route runs the threshold application on whatever comes from the sender."""
+def configuration(
+    folder: Path,
+    *,
+    quiet_s: float,
+    archive_port: int = 104,
+    durability: Durability = Durability.EACH,
+    node: Mapping[str, object] = MappingProxyType({}),
+) -> Path:
+    """Write a configuration whose one route runs the threshold application on whatever comes from the sender; `node` is what `node:` has
+    besides."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "models").mkdir(exist_ok=True)
     path = folder / "hilum.yaml"
     applications = Path(__file__).with_name("applications")
-    text = _CONFIG.format(quiet_s=quiet_s, archive_port=archive_port, applications=applications, durability=durability)
+    more = "".join(f", {key}: {json.dumps(value)}" for key, value in node.items())  # JSON is YAML
+    text = _CONFIG.format(quiet_s=quiet_s, archive_port=archive_port, applications=applications, durability=durability, node=more)
     path.write_text(text, encoding="utf-8")
     return path
 
 
 class Running:
-    """A node, or one of its processes alone, that accepts associations on `port`."""
+    """A node, or one of its processes alone, that accepts associations on `port`, and with TLS, where that is configured, on `tls_port`."""
 
-    def __init__(self, process: "subprocess.Popen[str]", port: int, events: Path) -> None:
-        self.port = port
+    def __init__(self, process: "subprocess.Popen[str]", ready: Mapping[str, Any], events: Path) -> None:
+        self.port = int(ready["port"])
+        self.tls_port = int(ready.get("tls_port", 0))
         self.events = events
         self._process = psutil.Process(process.pid)
 
@@ -87,7 +99,7 @@ def _running(command: list[str], folder: Path) -> Iterator[Running]:
             line = process.stdout.readline()
             if not line:
                 raise RuntimeError(f"the node did not start: {events.read_text()[-2000:]}")
-            yield Running(process, int(json.loads(line)["port"]), events)
+            yield Running(process, json.loads(line), events)
         finally:
             process.terminate()
             process.communicate(timeout=READY_S)

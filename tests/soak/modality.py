@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import ssl
 import struct
 from collections.abc import Sequence
 from enum import Enum
@@ -28,27 +29,36 @@ class Gone(Exception):
     """The association was refused, aborted or lost, or nobody listens."""
 
 
-class Association:
-    """An association as a context manager; leaving releases it."""
+def request(sop_class_uid: str, *, calling: str = CALLING) -> bytes:
+    """An A-ASSOCIATE-RQ (PS3.8 9.3.2) with one presentation context in explicit little endian."""
+    context = _item(0x20, bytes((1, 0, 0, 0)) + _item(0x30, sop_class_uid.encode()) + _item(0x40, EXPLICIT.encode()))
+    user = _item(0x50, _item(0x51, struct.pack(">I", _PDU_BYTES)) + _item(0x52, _OURS))
+    titles = CALLED.ljust(16).encode() + calling.ljust(16).encode()
+    return _pdu(0x01, struct.pack(">HH", 1, 0) + titles + bytes(32) + _item(0x10, _CONTEXT_NAME) + context + user)
 
-    def __init__(self, port: int, sop_class_uid: str = VERIFICATION) -> None:
+
+class Association:
+    """An association as a context manager; leaving releases it. With `context` it is one over TLS."""
+
+    def __init__(
+        self, port: int, sop_class_uid: str = VERIFICATION, *, calling: str = CALLING, context: ssl.SSLContext | None = None
+    ) -> None:
         self._message = 0
         try:
             self._socket = socket.create_connection(("127.0.0.1", port), timeout=_PATIENCE_S)
         except OSError as nobody:
             raise Gone(str(nobody)) from nobody
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
-            self._request(sop_class_uid)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if context is not None:
+                self._socket = _secured(self._socket, context)
+            self._request(request(sop_class_uid, calling=calling))
         except BaseException:
             self._socket.close()
             raise
 
-    def _request(self, sop_class_uid: str) -> None:
-        context = _item(0x20, bytes((1, 0, 0, 0)) + _item(0x30, sop_class_uid.encode()) + _item(0x40, EXPLICIT.encode()))
-        user = _item(0x50, _item(0x51, struct.pack(">I", _PDU_BYTES)) + _item(0x52, _OURS))
-        titles = CALLED.ljust(16).encode() + CALLING.ljust(16).encode()
-        self._send(0x01, struct.pack(">HH", 1, 0) + titles + bytes(32) + _item(0x10, _CONTEXT_NAME) + context + user)
+    def _request(self, asked: bytes) -> None:
+        self._send(asked)
         kind, body = self._receive()
         if kind != 0x02:
             raise Gone(f"answered by a PDU of type {kind:#04x}: {body.hex()}")
@@ -64,32 +74,40 @@ class Association:
             raise Gone("the presentation context was not accepted")
         self._fragment = min(most or 1 << 20, 1 << 20) - 6
 
+    def echo(self) -> int:
+        """C-ECHO; its status. The presentation context is to be Verification's."""
+        self._message += 1
+        self._data(True, [_command(0x0030, VERIFICATION, self._message)], last=True)
+        return self._status()
+
     def store(self, sop_class_uid: str, uid: str, parts: Sequence[bytes | memoryview], *, leaves: Manners | None = None) -> int:
         """Send one instance; its status. With `leaves` it ends in the middle, and so does the association."""
         self._message += 1
-        self._data(True, [_command(sop_class_uid, uid, self._message)], last=True)
+        self._data(True, [_command(0x0001, sop_class_uid, self._message, uid)], last=True)
         if leaves is not None:
             self._data(False, [parts[0]], last=False)
             if leaves is Manners.ABORTS:
-                self._send(0x07, bytes(4))
+                self._send(_pdu(0x07, bytes(4)))
             self._socket.close()
             raise Gone(leaves.value)
         self._data(False, parts, last=True)
+        return self._status()
+
+    def _status(self) -> int:
         kind, body = self._receive()
         if kind != 0x04:
             raise Gone(f"a PDU of type {kind:#04x} in place of a response")
-        return _status(body[6:])
+        return _status_of(body[6:])
 
     def _data(self, command: bool, parts: Sequence[bytes | memoryview], *, last: bool) -> None:
         pieces = [part[at : at + self._fragment] for part in parts for at in range(0, len(part), self._fragment)]
         for number, piece in enumerate(pieces, start=1):
             header = (1 if command else 0) | (2 if last and number == len(pieces) else 0)
-            self._send(0x04, struct.pack(">IBB", len(piece) + 2, 1, header), piece)
+            self._send(_pdu(0x04, struct.pack(">IBB", len(piece) + 2, 1, header), piece))
 
-    def _send(self, kind: int, *parts: bytes | memoryview) -> None:
-        head = struct.pack(">BBI", kind, 0, sum(len(part) for part in parts))
+    def _send(self, content: bytes) -> None:
         try:
-            self._socket.sendall(b"".join((head, *parts)))
+            self._socket.sendall(content)
         except OSError as lost:
             raise Gone(str(lost)) from lost
 
@@ -125,7 +143,7 @@ class Association:
     def release(self) -> None:
         """A-RELEASE, as far as the other side still listens."""
         with contextlib.suppress(Gone):
-            self._send(0x05, bytes(4))
+            self._send(_pdu(0x05, bytes(4)))
             self._receive()
         self._socket.close()
 
@@ -139,6 +157,17 @@ class Association:
             self._socket.close()
 
 
+def _secured(connection: socket.socket, context: ssl.SSLContext) -> ssl.SSLSocket:
+    try:
+        return context.wrap_socket(connection, server_hostname="localhost")
+    except OSError as lost:
+        raise Gone(str(lost)) from lost
+
+
+def _pdu(kind: int, *parts: bytes | memoryview) -> bytes:
+    return b"".join((struct.pack(">BBI", kind, 0, sum(len(part) for part in parts)), *parts))
+
+
 def _item(kind: int, content: bytes) -> bytes:
     return struct.pack(">BBH", kind, 0, len(content)) + content
 
@@ -148,20 +177,20 @@ def _element(number: int, value: bytes) -> bytes:
     return struct.pack("<HHI", 0, number, len(value)) + value
 
 
-def _command(sop_class_uid: str, uid: str, message: int) -> bytes:
-    """C-STORE-RQ (PS3.7 9.3.1.1)."""
+def _command(field: int, sop_class_uid: str, message: int, uid: str = "") -> bytes:
+    """C-STORE-RQ (PS3.7 9.3.1.1) of an instance, or C-ECHO-RQ (PS3.7 9.3.5.1)."""
     elements = (
         _element(0x0002, sop_class_uid.encode())
-        + _element(0x0100, struct.pack("<H", 0x0001))
+        + _element(0x0100, struct.pack("<H", field))
         + _element(0x0110, struct.pack("<H", message % 65536))
-        + _element(0x0700, struct.pack("<H", 0))
-        + _element(0x0800, struct.pack("<H", 0))
-        + _element(0x1000, uid.encode())
+        + (_element(0x0700, struct.pack("<H", 0)) if uid else b"")
+        + _element(0x0800, struct.pack("<H", 0 if uid else 0x0101))
+        + (_element(0x1000, uid.encode()) if uid else b"")
     )
     return _element(0x0000, struct.pack("<I", len(elements))) + elements
 
 
-def _status(command: bytes) -> int:
+def _status_of(command: bytes) -> int:
     at = 0
     while at + 8 <= len(command):
         _, number, length = struct.unpack_from("<HHI", command, at)
