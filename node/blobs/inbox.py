@@ -58,7 +58,7 @@ class FolderInbox:
             for name in os.listdir(self._folder):
                 if name.endswith(PARTIAL):  # an older hilum wrote here what was not whole
                     (self._folder / name).unlink(missing_ok=True)
-            take_up(self._coming_folder, self._folder, COMPLETE)
+            take_up(self._coming_folder, self._folder, root / ASIDE, COMPLETE)
         except OSError as failed:
             raise BlobsFailed(f"the inbox in {root} cannot be used: {failed.strerror}") from failed
         self._room = Room(self._coming_folder, self._folder, min_free_bytes=min_free_bytes, most_waiting=most_waiting)
@@ -140,7 +140,7 @@ class FolderInbox:
 
     def asides(self) -> list[Path]:
         """See the port."""
-        return sorted((self._root / ASIDE).glob(f"*{COMPLETE}"))
+        return sorted(path for path in (self._root / ASIDE).glob("*") if path.suffix in (COMPLETE, OWED))
 
     def drop_aside(self, kept: Path) -> None:
         """See the port."""
@@ -153,7 +153,7 @@ class FolderInbox:
     def take_back(self, file: Path) -> None:
         """Copy, flush, rename, flush the folder."""
         try:
-            partial, entry = self._coming.paths("back")
+            partial, entry = map(Path, self._coming.paths("back"))
             with file.open("rb") as content:
                 write_flushed(partial, iter(lambda: content.read(_CHUNK_BYTES), b""))
             partial.rename(entry)

@@ -10,15 +10,17 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from node.blobs.checksum import WordSum
-from node.blobs.files import FILE_MODE, flush_folder, write_all
+from node.blobs.errors import BlobsFailed
+from node.blobs.files import FILE_MODE, flush_folder, make_folder, write_all
 from node.blobs.flushing import begin_to_write
 from node.blobs.lives import left
+from node.domain.faults import is_of_the_file
 from node.observe.events import alarm, event
 
 OWED = ".told"
@@ -39,15 +41,15 @@ class Promise:
 
     association: str
     fd: int
-    path: Path
-    entry: Path
+    path: str
+    entry: str
     size: int
     check: int
 
 
-def promised_name(partial: Path, size: int, check: int) -> Path:
-    """What a whole instance is called until it is flushed."""
-    return partial.with_name(f"{partial.stem}.{size:x}.{check:016x}{OWED}")
+def promised_name(partial: str, size: int, check: int) -> str:
+    """Where a whole instance that lay at `partial` is until it is flushed."""
+    return f"{partial.rpartition('.')[0]}.{size:x}.{check:016x}{OWED}"
 
 
 class Promised:
@@ -130,7 +132,7 @@ class Promised:
                 with self._change:
                     if not paid:  # a defect: what is not named yet is written again by whoever pays next
                         known = {one.path for one in self._torn}
-                        self._torn += [one for one in self._paying if one.path not in known and one.path.exists()]
+                        self._torn += [one for one in self._paying if one.path not in known and os.path.exists(one.path)]
                         self._behind = self._behind or bool(self._torn)
                         self._thread = None  # it still ends: who waits is to start another one
                     self._paying = []
@@ -179,10 +181,10 @@ class Promised:
 
     def _write_again(self, one: Promise) -> bool:
         """The bytes into another file: after a failed flush the kernel takes those of the first for written, and may have dropped them."""
-        copy = one.path.with_suffix(".again")
+        copy = f"{one.path}.again"
         try:
             check = WordSum()
-            with one.path.open("rb") as written:
+            with open(one.path, "rb") as written:
                 fd = os.open(copy, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, FILE_MODE)
                 try:
                     while chunk := written.read(_CHUNK_BYTES):
@@ -192,14 +194,14 @@ class Promised:
                 finally:
                     os.close(fd)
             if check.value != one.check:
-                copy.unlink()
-                one.path.unlink()
+                os.unlink(copy)
+                os.unlink(one.path)
                 alarm("inbox.torn", instances=1)
                 return False
             os.rename(copy, one.path)
         except OSError as refused:
             with contextlib.suppress(OSError):
-                copy.unlink()
+                os.unlink(copy)
             self._tell(one, refused)
             return False
         return True
@@ -230,20 +232,26 @@ def owed(coming: Path) -> list[Path]:
     return [path for _, path in sorted((match["name"], path) for match, path in found if match)]
 
 
-def take_up(coming: Path, inbox: Path, complete: str) -> None:
-    """Handle what dead receivers left in `coming`: whole instances that were acknowledged become entries, the rest is deleted."""
+def take_up(coming: Path, inbox: Path, aside: Path, complete: str) -> None:
+    """Handle what dead receivers left in `coming`: whole instances that were acknowledged become entries, the rest is deleted; one that
+    the disk does not give back lies in `aside` from then on, under the name that proves it, and holds up no other."""
     whole = torn = swept = 0
     for paths in left(coming):
         for path in paths:
             match = _PROMISED.fullmatch(path.name)
-            if match is None:
-                swept += _deleted(path)
-            elif _is_whole(path, int(match["size"], 16), int(match["check"], 16)):
-                with contextlib.suppress(FileNotFoundError):  # another took it up
-                    os.rename(path, inbox / f"{match['name']}{complete}")
-                whole += 1
-            else:
-                torn += _deleted(path)
+            try:
+                if match is None:
+                    swept += _deleted(path)
+                elif _is_whole(path, int(match["size"], 16), int(match["check"], 16)):
+                    with contextlib.suppress(FileNotFoundError):  # another took it up
+                        os.rename(path, inbox / f"{match['name']}{complete}")
+                    whole += 1
+                else:
+                    torn += _deleted(path)
+            except OSError as failed:
+                if not is_of_the_file(failed):
+                    raise
+                _set_aside(path, aside, failed, promised=match is not None)
     if whole:
         flush_folder(inbox)
         event("inbox.taken_up", instances=whole)
@@ -251,6 +259,16 @@ def take_up(coming: Path, inbox: Path, complete: str) -> None:
         alarm("inbox.torn", instances=torn)
     if swept:
         event("inbox.swept", half_written=swept)
+
+
+def _set_aside(path: Path, aside: Path, failed: OSError, *, promised: bool) -> None:
+    """Out of the way, and told; what cannot even be renamed, and a half one, stay until the spool is opened again."""
+    with contextlib.suppress(OSError):
+        if promised:
+            make_folder(aside)
+            os.rename(path, aside / path.name)
+            flush_folder(aside)
+    alarm("inbox.unreadable", entry=path.name, code=BlobsFailed.code, reason=failed.strerror, acknowledged=promised)
 
 
 def _deleted(path: Path) -> int:
@@ -270,16 +288,15 @@ def _is_whole(path: Path, size: int, check: int) -> bool:
     try:
         if os.fstat(fd).st_size != size:
             return False
-        if _check(iter(lambda: os.read(fd, _CHUNK_BYTES), b"")) != check:
+        found = WordSum()
+        while chunk := os.read(fd, _CHUNK_BYTES):
+            found.add(chunk)
+        if found.value != check:
             return False
-        os.fdatasync(fd)
+        try:
+            os.fdatasync(fd)
+        except OSError as failed:  # it can be read, and is no entry before it is flushed
+            raise BlobsFailed(f"acknowledged instances cannot be flushed: {failed.strerror}") from failed
         return True
     finally:
         os.close(fd)
-
-
-def _check(chunks: Iterable[bytes]) -> int:
-    found = WordSum()
-    for chunk in chunks:
-        found.add(chunk)
-    return found.value

@@ -18,6 +18,19 @@ def look_at_disk(config: Config) -> Iterator[Finding]:
     if config.store.spool is not None:
         yield from _room(config, "disk of the spool", config.store.spool)
     yield from _spool(config, config.store.spool or config.store.blobs)
+    yield from _asides(config.store.spool or config.store.blobs)
+
+
+def _asides(folder: Path) -> Iterator[Finding]:
+    from node.blobs.folder import ASIDE
+
+    try:
+        names = [name for name in os.listdir(folder / ASIDE) if not name.endswith(".txt")]
+    except OSError:
+        return
+    if names:
+        fix = "`hilum studies list` says why, and from whom. What could not be read goes on once it is moved back (HLM-3086)."
+        yield Finding(subject="set aside", level="warning", detail=f"{len(names)} received files lie in {folder / ASIDE}", fix=fix)
 
 
 def _room(config: Config, subject: str, folder: Path) -> Iterator[Finding]:

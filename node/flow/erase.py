@@ -164,8 +164,8 @@ class Erasure:
             try:
                 with mapped(entry) as (content, _):
                     identity, header = parse(take_apart(content))
-            except (InputError, FileNotFoundError):
-                continue  # it is set aside, or gone: the index has it first
+            except (InputError, OSError):
+                continue  # it is set aside, soon if not yet, or gone: the index has it first
             if self._is_ours(identity, patient_of(header)):
                 yield entry
 
@@ -183,6 +183,8 @@ class Erasure:
                     found = _patient_ids(bytes(content))
             except (FileNotFoundError, ValueError):
                 continue
+            except OSError:
+                found = set()
             if self._patient is not None and self._patient.patient_id.encode("utf-8", "replace") in found:
                 ours.append(path)
             elif not found:

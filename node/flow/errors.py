@@ -18,6 +18,16 @@ class NotUnderstood(InputError):
     remedy = "Report this as a defect, with the event `index.defect`; the instance is kept where set-aside files are."
 
 
+class NotRead(InputError):
+    """An instance that was acknowledged, and that the disk does not give back."""
+
+    code = "HLM-3086"
+    remedy = (
+        "Look at the disk, and at whose the file is (the node's user reads it). Once it can be read, move it from `aside` back to `inbox` "
+        "(one that ends in .told: to `coming`, and start the node again); if not, have the sender send the study again."
+    )
+
+
 class PixelsGone(InputError):
     """Pixels that the job needs were deleted by retention."""
 

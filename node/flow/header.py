@@ -1,11 +1,12 @@
 """Reads who an instance is and its routing header from a Part 10 file, in bounded time and memory whatever the file holds."""
 
+import errno
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from mmap import ACCESS_READ, mmap
+from mmap import ACCESS_READ, MADV_DONTNEED, mmap
 from pathlib import Path
 from typing import BinaryIO
 
@@ -30,6 +31,7 @@ _LIFTED = {0x00289110: (0x00180050, 0x00180088, 0x00280030), 0x00209116: (0x0020
 _MOST_ELEMENTS = 20_000
 _MOST_CONTRIBUTORS = 50
 _OF_UIDS = frozenset("0123456789.")
+_POPULATE_READ = 22  # linux/mman.h; madvise(2)
 _COUNT = "NumberOfSeriesRelatedInstances"
 
 
@@ -94,6 +96,28 @@ def mapped(path: Path) -> Iterator[tuple[Buffer, float]]:
             yield content, status.st_mtime
     finally:
         os.close(fd)
+
+
+def need_pages(content: Buffer, pass_bytes: int) -> None:
+    """Have the disk give every byte of a mapped file, `pass_bytes` in memory at a time; OSError where it does not.
+
+    Without, whoever looks at a page that cannot be read is ended by a signal (SIGBUS). Linux from 5.14; older ones do not say.
+    """
+    if not isinstance(content, mmap):
+        return
+    size = len(content)
+    for start in range(0, size, pass_bytes):
+        part = min(pass_bytes, size - start)
+        try:
+            content.madvise(_POPULATE_READ, start, part)
+        except OSError as refused:
+            if refused.errno == errno.EINVAL:
+                return  # an older kernel
+            if refused.errno == errno.EFAULT:
+                raise OSError(errno.EIO, os.strerror(errno.EIO)) from refused
+            raise
+        if size > pass_bytes:
+            content.madvise(MADV_DONTNEED, start, part)  # it stays in the system's cache
 
 
 def parse(file: Part10) -> tuple[Identity, Header]:

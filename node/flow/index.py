@@ -16,13 +16,15 @@ from inference.errors import InputError
 from inference.imaging.compare import same_image
 from node.blobs.port import Blobs, Inbox
 from node.domain.erased import marks
+from node.domain.faults import is_of_the_file
 from node.domain.header import Header
 from node.domain.instance import Instance, Standing
 from node.flow.elements import Buffer, take_apart
-from node.flow.errors import NotUnderstood
-from node.flow.header import Identity, mapped, parse, sender
+from node.flow.errors import NotRead, NotUnderstood
+from node.flow.header import Identity, mapped, need_pages, parse, sender
 from node.flow.port import Clock
 from node.flow.senders import Senders
+from node.flow.unread import Unread
 from node.journal.port import Aside, CameAgain, Journal, NewInstance
 from node.observe import metrics
 from node.observe.events import alarm, event, trace
@@ -87,6 +89,7 @@ class Index:
         self._config = config
         self._clock = clock
         self._senders = Senders(config)
+        self._unread = Unread()
 
     def step(self) -> int:
         """Index up to `BATCH` entries; how many left the inbox."""
@@ -94,7 +97,8 @@ class Index:
         arrived: dict[str, _Arrived] = {}
         done = 0
         read_bytes = 0
-        for entry in self._inbox.waiting(BATCH):
+        waiting = self._inbox.waiting(BATCH + len(self._unread))
+        for entry in self._unread.without(waiting, now):
             if read_bytes > _BATCH_BYTES:
                 break
             try:
@@ -105,8 +109,15 @@ class Index:
                 self._set_aside(entry, unreadable, now)
                 done += 1
                 continue
-            except (OSError, MemoryError):
-                raise  # the machine's fault: the same file may be read later
+            except OSError as failed:
+                if not is_of_the_file(failed):
+                    raise  # the same file may be read later
+                if why := self._unread.failed(entry, failed, now):
+                    self._set_aside(entry, why, now)
+                    done += 1
+                continue
+            except MemoryError:
+                raise  # the machine's fault as well
             except Exception as defect:  # noqa: BLE001  (a file that breaks its reader would break it again after every restart)
                 _tell(entry, defect)
                 self._set_aside(entry, NotUnderstood(f"it cannot be understood: {type(defect).__name__}"), now)
@@ -123,6 +134,7 @@ class Index:
 
     def _read(self, entry: Path) -> _Arrived:
         with mapped(entry) as (content, written_at):
+            need_pages(content, _PASS_BYTES)
             identity, header = parse(take_apart(content))
             digest = _digest(content, identity.dataset_offset)
             size = len(content)
@@ -213,8 +225,10 @@ class Index:
         except InputError:
             # a copy that can be read mends one that cannot; otherwise nobody can say, and both are kept
             return _readable(one.entry) and not _readable(path)
-        except OSError:
-            raise
+        except OSError as failed:
+            if not is_of_the_file(failed):
+                raise
+            return _readable(one.entry) and not _readable(path)
         except Exception as defect:  # noqa: BLE001  (as in `step`: nobody can say, and both are kept)
             _tell(one.entry, defect)
             return False
@@ -252,7 +266,8 @@ class Index:
         )
 
     def _set_aside(self, entry: Path, why: InputError, now: datetime) -> None:
-        self._journal.set_aside(Aside(at=now, entry=entry.name, sender=_sender(entry), code=why.code, reason=str(why)))
+        who = "" if isinstance(why, NotRead) else _sender(entry)
+        self._journal.set_aside(Aside(at=now, entry=entry.name, sender=who, code=why.code, reason=str(why)))
         self._inbox.set_aside(entry, f"{why} [{why.code}]")
         metrics.INDEXED.add(standing="aside")
         alarm("instance.set_aside", entry=entry.name, code=why.code, reason=str(why))
@@ -304,6 +319,10 @@ def _readable(path: Path) -> bool:
     try:
         return same_image(path, path)
     except InputError:
+        return False
+    except OSError as failed:
+        if not is_of_the_file(failed):
+            raise
         return False
 
 

@@ -11,6 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from node.blobs import files, promised
+from node.blobs.errors import BlobsFailed
 from node.blobs.inbox import FolderInbox
 from node.blobs.promised import owed
 from node.domain.errors import RefusedError
@@ -129,6 +130,34 @@ def test_a_power_loss_leaves_no_torn_instance(tmp_path: Path) -> None:
     assert entry.read_bytes().endswith(bytes([4]) * 300_000)
     assert {one["event"]: one.get("instances") for one in events}["inbox.torn"] == 4
     assert list((tmp_path / "coming").iterdir()) == []
+
+
+def test_one_that_the_disk_does_not_give_back_holds_up_no_other(tmp_path: Path) -> None:
+    """The spool opens, the others become entries; that one lies aside as it was, is told with a code, and is nothing to wait for."""
+    _killed(tmp_path)
+    bad = owed(tmp_path / "coming")[1]
+    bad.unlink()
+    bad.symlink_to(bad)  # it cannot be opened, by nobody: EACCES is nothing to root
+    with capture_logs() as events:
+        inbox = FolderInbox(tmp_path, min_free_bytes=0)
+    assert [entry.read_bytes()[-1] for entry in inbox.waiting(10)] == [0, 2, 3, 4]
+    assert [(one["entry"], one["code"], one["acknowledged"]) for one in events if one["event"] == "inbox.unreadable"] == [
+        (bad.name, "HLM-7051", True)
+    ]
+    (kept,) = inbox.asides()
+    assert kept == tmp_path / "aside" / bad.name
+    assert list((tmp_path / "coming").iterdir()) == []
+
+
+def test_a_flush_that_is_refused_sets_nothing_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bytes are there: the spool is opened again later, and nothing was moved or deleted meanwhile."""
+    _killed(tmp_path)
+    with monkeypatch.context() as failing:
+        failing.setattr(os, "fdatasync", lambda _: (_ for _ in ()).throw(OSError(errno.EIO, "I/O error")))
+        with pytest.raises(BlobsFailed, match="cannot be flushed"):
+            FolderInbox(tmp_path, min_free_bytes=0)
+    assert len(owed(tmp_path / "coming")) == 5
+    assert len(FolderInbox(tmp_path, min_free_bytes=0).waiting(10)) == 5
 
 
 def test_what_a_live_receiver_owes_is_not_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,3 +39,17 @@ def test_it_says_what_waits(tmp_path: Path) -> None:
     os.utime(entry, (time.time() - 3600,) * 2)
     assert _levels(config)["spool"] == "warning"
     assert _levels(replace(config, store=replace(store, most_waiting=0)))["spool"] == "bad"
+
+
+def test_it_says_what_was_set_aside(tmp_path: Path) -> None:
+    """What was acknowledged and is in no study: an operator finds it without looking into folders; reasons are no files of their own."""
+    store = Store(journal="", blobs=tmp_path, min_free_bytes=0)
+    config = Config(path=tmp_path, digest="", node=Node(), store=store, models=tmp_path)
+    inbox = FolderInbox(tmp_path, min_free_bytes=0)
+    assert "set aside" not in _levels(config)
+    keep(inbox)
+    (entry,) = inbox.waiting(1)
+    inbox.set_aside(entry, "it cannot be read [HLM-3086]")
+    (found,) = (one for one in look_at_disk(config) if one.subject == "set aside")
+    assert (found.level, found.detail.split()[0]) == ("warning", "1")
+    assert "HLM-3086" in found.fix
