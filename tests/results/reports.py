@@ -7,11 +7,16 @@ from typing import Any
 import pydicom
 from pydicom.dataset import Dataset
 
+from inference.codes import Code
 from node.results.check import check
 from node.results.planes import read_sources
 from node.results.port import Encoded, Encoding
 from node.results.reports.sr_detections import detections
 from node.results.reports.sr_series import series_report
+
+SITE = Code("363698007", "SCT", "Finding Site")
+SIDE = Code("272741003", "SCT", "Laterality")
+SOURCE = Code("260753009", "SCT", "Source")
 
 
 def reports(encoding: Encoding) -> list[Encoded]:
@@ -34,9 +39,15 @@ def walk(item: Dataset) -> Iterator[Dataset]:
         yield from walk(child)
 
 
-def named(item: Dataset, code: str) -> list[Dataset]:
-    """Content items below, by the code of their concept name."""
-    return [child for child in walk(item) if child.ConceptNameCodeSequence[0].get("CodeValue") == code]
+def named(item: Dataset, name: str | Code) -> list[Dataset]:
+    """Content items below, by the code of their concept name; a value without a scheme is one of DICOM's own (DCM)."""
+    code = (name, "DCM") if isinstance(name, str) else (name.value, name.scheme)
+    return [child for child in walk(item) if _code(child.ConceptNameCodeSequence[0]) == code]
+
+
+def _code(item: Dataset) -> tuple[str, str]:
+    """Value and scheme; values of more than 16 characters stand in an attribute of their own (PS3.3 8.1)."""
+    return str(item.get("CodeValue") or item.LongCodeValue), str(item.CodingSchemeDesignator)
 
 
 def groups(report: Dataset) -> list[Dataset]:
@@ -44,16 +55,16 @@ def groups(report: Dataset) -> list[Dataset]:
     return named(report, "125007")
 
 
-def value(item: Dataset, code: str) -> str | None:
+def value(item: Dataset, name: str | Code) -> str | None:
     """The code value of the one CODE item of this name below; None when there is none."""
-    found = [child for child in named(item, code) if child.ValueType == "CODE"]
+    found = [child for child in named(item, name) if child.ValueType == "CODE"]
     assert len(found) < 2, found
     return str(found[0].ConceptCodeSequence[0].CodeValue) if found else None
 
 
-def number(item: Dataset, code: str) -> tuple[float, str]:
+def number(item: Dataset, name: str | Code) -> tuple[float, str]:
     """Value and unit of the one number of this name below."""
-    (found,) = named(item, code)
+    (found,) = named(item, name)
     measured = found.MeasuredValueSequence[0]
     return float(measured.NumericValue), str(measured.MeasurementUnitsCodeSequence[0].CodeValue)
 

@@ -23,7 +23,7 @@ from node.results.port import Encoding
 from node.results.reports.sr_series import series_report
 from tests.lab import adapters, validators
 from tests.results import images, made
-from tests.results.reports import comments, groups, named, number, read, reports, value
+from tests.results.reports import SIDE, SITE, SOURCE, comments, groups, named, number, read, reports, value
 
 NODULE = Code("27925004", "SCT", "Nodule")
 CALCIFICATION = Code("18115005", "SCT", "Pathologic calcification")
@@ -43,12 +43,12 @@ def test_nothing_of_a_declared_location_is_absent_in_what_was_imaged(tmp_path: P
     outputs = (LocationOutput(finding=NODULE), LocationOutput(finding=CALCIFICATION))
     (report,) = told(tmp_path, Findings(), outputs)
     nodule, calcification = groups(report)
-    assert [value(nodule, NODULE.value), value(calcification, CALCIFICATION.value)] == ["272519000", "272519000"]
+    assert [value(nodule, NODULE), value(calcification, CALCIFICATION)] == ["272519000", "272519000"]
     for group, finding in ((nodule, NODULE), (calcification, CALCIFICATION)):
-        assert (value(group, "121071"), value(group, "363698007")) == (finding.value, HEAD)
+        assert (value(group, "121071"), value(group, SITE)) == (finding.value, HEAD)
         assert not [item for item in group.ContentSequence if item.ValueType in ("NUM", "SCOORD", "IMAGE")]
     assert comments(report) == ["Looked for and not found in 9 images: Nodule, Pathologic calcification."]
-    assert len([item for item in named(report, "260753009") if item.ValueType == "IMAGE"]) == 9
+    assert len([item for item in named(report, SOURCE) if item.ValueType == "IMAGE"]) == 9
 
 
 def test_what_was_found_is_not_absent(tmp_path: Path) -> None:
@@ -69,9 +69,9 @@ def test_what_the_application_evaluates_itself_is_not_said_twice(tmp_path: Path)
     )
     (report,) = told(tmp_path, Findings(segments=(EMPTY,), evaluations=unsure), outputs)
     empty, nodule, lesion = groups(report)
-    assert number(empty, "118565006") == (0.0, "cm3")
-    assert value(empty, made.LESION.value) is None
-    assert [value(nodule, NODULE.value), value(lesion, made.LESION.value)] == ["373068000"] * 2
+    assert number(empty, codes.VOLUME) == (0.0, "cm3")
+    assert value(empty, made.LESION) is None
+    assert [value(nodule, NODULE), value(lesion, made.LESION)] == ["373068000"] * 2
     assert comments(report) == []
 
 
@@ -89,8 +89,8 @@ def test_the_search_area_is_the_nearest_word(site: Code | None, searched: Code |
     output = SegmentOutput(label="lesion", type=made.LESION, searched=searched)
     (report,) = told(tmp_path, Findings(segments=(replace(EMPTY, finding_site=site),)), (output,))
     (group,) = groups(report)
-    assert (value(group, "363698007"), value(group, made.LESION.value)) == (meant, "272519000")
-    assert number(group, "118565006") == (0.0, "cm3")
+    assert (value(group, SITE), value(group, made.LESION)) == (meant, "272519000")
+    assert number(group, codes.VOLUME) == (0.0, "cm3")
     assert named(group, "112039")[0].TextValue == "mr-brain lesion"
 
 
@@ -98,8 +98,8 @@ def test_a_segment_that_is_always_looked_for_need_not_be_mentioned(tmp_path: Pat
     """The application gave no segment of that label at all, and its manifest says where it looked."""
     (report,) = told(tmp_path, Findings(), (SegmentOutput(label="lesion", type=made.LESION, searched=codes.BRAIN),))
     (group,) = groups(report)
-    assert (value(group, made.LESION.value), value(group, "363698007")) == ("272519000", codes.BRAIN.value)
-    assert number(group, "118565006") == (0.0, "cm3")
+    assert (value(group, made.LESION), value(group, SITE)) == ("272519000", codes.BRAIN.value)
+    assert number(group, codes.VOLUME) == (0.0, "cm3")
 
 
 def test_what_may_be_mentioned_or_not_is_never_called_absent(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_nothing_is_absent_that_was_found_in_another_way(
     check(objects, encoding, sources)
     said = [group for report in read(objects, "sr") for group in groups(report)]
     assert [named(group, "112039")[0].TextValue for group in said] == [f"mr-brain {label}" for label in volumes]
-    assert [number(group, "118565006") for group in said] == [(0.0, "cm3")] * len(volumes)
+    assert [number(group, codes.VOLUME) for group in said] == [(0.0, "cm3")] * len(volumes)
     assert b"272519000" not in b"".join(one.data for one in objects)
     assert b"Looked for and not found" not in b"".join(one.data for one in objects)
     assert [word for word in words(encoding) if word == "None found"] == []
@@ -186,9 +186,9 @@ def test_a_lung_of_one_side_is_absent_on_that_side(tmp_path: Path) -> None:
     findings = Findings(segments=(lung("lung left", codes.LEFT, full=True), lung("lung right", codes.RIGHT, full=False)))
     objects = encode(made.encoding(made.series(tmp_path), findings))
     masks, series = [groups(report)[0] for report in read(objects, "sr")]
-    assert (value(masks, "363698007"), value(masks, "272741003")) == (codes.LUNG.value, codes.LEFT.value)
-    assert (value(series, "363698007"), value(series, "272741003")) == (codes.LUNG.value, codes.RIGHT.value)
-    assert value(series, codes.LUNG.value) == "272519000"
+    assert (value(masks, SITE), value(masks, SIDE)) == (codes.LUNG.value, codes.LEFT.value)
+    assert (value(series, SITE), value(series, SIDE)) == (codes.LUNG.value, codes.RIGHT.value)
+    assert value(series, codes.LUNG) == "272519000"
 
 
 @pytest.mark.parametrize(("part", "site"), [("HEAD", HEAD), ("SOMEWHERE", made.LESION.value)])
@@ -198,8 +198,8 @@ def test_a_side_without_a_site_is_kept(answer: Code, part: str, site: str, tmp_p
     said = Evaluation(finding=made.LESION, value=answer, laterality=codes.LEFT)
     (report,) = told(tmp_path, Findings(evaluations=(said,)), BodyPartExamined=part)
     (group,) = groups(report)
-    assert (value(group, "363698007"), value(group, "272741003")) == (site, codes.LEFT.value)
-    assert value(group, made.LESION.value) == answer.value
+    assert (value(group, SITE), value(group, SIDE)) == (site, codes.LEFT.value)
+    assert value(group, made.LESION) == answer.value
 
 
 def test_an_empty_mask_of_one_side_is_absent_there_where_it_was_searched(tmp_path: Path) -> None:
@@ -208,8 +208,8 @@ def test_an_empty_mask_of_one_side_is_absent_there_where_it_was_searched(tmp_pat
     output = SegmentOutput(label="lesion", type=made.LESION, searched=codes.BRAIN)
     (report,) = told(tmp_path, Findings(segments=(empty,)), (output,))
     (group,) = groups(report)
-    assert (value(group, "363698007"), value(group, "272741003")) == (codes.BRAIN.value, codes.RIGHT.value)
-    assert value(group, made.LESION.value) == "272519000"
+    assert (value(group, SITE), value(group, SIDE)) == (codes.BRAIN.value, codes.RIGHT.value)
+    assert value(group, made.LESION) == "272519000"
 
 
 def test_a_report_that_loses_the_side_may_not_leave(tmp_path: Path) -> None:
@@ -235,7 +235,7 @@ def test_what_the_images_do_not_tell_is_not_guessed(extra: dict[str, str], site:
     """A body part that is no defined term is no site; the images that were searched are listed all the same."""
     (report,) = told(tmp_path, Findings(), (LocationOutput(finding=NODULE),), **extra)
     (group,) = groups(report)
-    assert value(group, "363698007") == site
+    assert value(group, SITE) == site
     assert "9 images" in comments(report)[0]
 
 
@@ -247,7 +247,7 @@ def test_the_side_that_was_imaged_is_said(tmp_path: Path) -> None:
     for films, side in ((left, codes.LEFT.value), ([*left, right], None)):
         (report,) = read(reports(images.radiographs(films, Findings(), application=application)), "sr")
         (group,) = groups(report)
-        assert (value(group, "363698007"), value(group, "272741003")) == ("76752008", side)
+        assert (value(group, SITE), value(group, SIDE)) == ("76752008", side)
 
 
 @pytest.mark.peers

@@ -18,11 +18,12 @@ from node.results.errors import ReferencesDiffer, ResultMalformed, ValuesDiffer
 from node.results.planes import read_sources
 from node.results.port import Encoded, Encoding
 from tests.results import images, made
-from tests.results.reports import groups, named, reports
+from tests.results.reports import SIDE, SITE, groups, named, reports
 
 Spoil = Callable[[Dataset], None]
 PNEUMOTHORAX = Code("36118008", "SCT", "Pneumothorax")
 SQUARE = made.axes((2.0, 0, 0), (0, 2.0, 0), (0, 0, 2.5))
+NODULE = Code("27925004", "SCT", "Nodule")
 LENGTH = Code("410668003", "SCT", "Length")
 
 FOUND = Findings(
@@ -53,14 +54,14 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> tuple[Encoding, list[Encod
     """A report of the series and one of detections, as they should be; with a prior, which is evidence of another study."""
     folder = tmp_path_factory.mktemp("series")
     current, prior = (images.volume(folder / study, study, affine=SQUARE) for study in (images.STUDY, images.PRIOR_STUDY))
-    nodule = LocationOutput(finding=Code("27925004", "SCT", "Nodule"), searched=codes.LUNGS)
+    nodule = LocationOutput(finding=NODULE, searched=codes.LUNGS)
     encoding = images.pair(current, prior, FOUND, application=made.application(outputs=(nodule,)), predecessors=(made.PREDECESSOR,))
     return encoding, reports(encoding)
 
 
-def within(group: Dataset, code: str) -> Dataset:
+def within(group: Dataset, name: str | Code) -> Dataset:
     """The first content item of this name in a group."""
-    return named(group, code)[0]
+    return named(group, name)[0]
 
 
 def shift_by_half_a_pixel(report: Dataset) -> None:
@@ -100,7 +101,7 @@ def move_the_point(report: Dataset) -> None:
 
 
 def other_side(report: Dataset) -> None:
-    within(groups(report)[1], "272741003").ConceptCodeSequence[0].CodeValue = codes.RIGHT.value
+    within(groups(report)[1], SIDE).ConceptCodeSequence[0].CodeValue = codes.RIGHT.value
 
 
 def track_the_second_group_apart(report: Dataset) -> None:
@@ -128,15 +129,15 @@ def title_of_coordinates(report: Dataset) -> None:
 
 
 def present_for_absent(report: Dataset) -> None:
-    within(groups(report)[1], "27925004").ConceptCodeSequence[0].CodeValue = "52101004"
+    within(groups(report)[1], NODULE).ConceptCodeSequence[0].CodeValue = "52101004"
 
 
 def another_search_area(report: Dataset) -> None:
-    within(groups(report)[1], "363698007").ConceptCodeSequence[0].CodeValue = codes.BRAIN.value
+    within(groups(report)[1], SITE).ConceptCodeSequence[0].CodeValue = codes.BRAIN.value
 
 
 def volume_of_nothing(report: Dataset) -> None:
-    measured = within(groups(report)[0], "118565006").MeasuredValueSequence[0]
+    measured = within(groups(report)[0], codes.VOLUME).MeasuredValueSequence[0]
     measured.NumericValue = "1"
     if "FloatingPointValue" in measured:
         measured.FloatingPointValue = 1.0

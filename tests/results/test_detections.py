@@ -15,7 +15,7 @@ from inference.imaging.assemble import assemble
 from node.results.encode import encode
 from tests.lab import adapters, validators
 from tests.results import images, made
-from tests.results.reports import comments, groups, named, number, read, referenced, reports, value
+from tests.results.reports import SIDE, SITE, comments, groups, named, number, read, referenced, reports, value
 
 CALCIFICATION = Code("18115005", "SCT", "Pathologic calcification")
 LENGTH = Code("410668003", "SCT", "Length")
@@ -48,12 +48,12 @@ def test_a_box_with_a_diameter_is_two_groups_of_one_finding(tmp_path: Path) -> N
     bare, measured = groups(report)
     assert {item.ContentTemplateSequence[0].TemplateIdentifier for item in (bare, measured)} == {"1410"}
     assert [item.ValueType for item in bare.ContentSequence].count("NUM") == 0
-    assert number(measured, LENGTH.value) == (12.5, "mm")
+    assert number(measured, LENGTH) == (12.5, "mm")
     assert number(measured, "111012") == (87.3, "%")
     assert named(bare, "112040")[0].UID == named(measured, "112040")[0].UID
     for group in (bare, measured):
         assert value(group, "121071") == made.LESION.value
-        assert (value(group, "363698007"), value(group, "272741003")) == (codes.LUNG.value, codes.LEFT.value)
+        assert (value(group, SITE), value(group, SIDE)) == (codes.LUNG.value, codes.LEFT.value)
         (region,) = named(group, "111030")
         # columns 3 to 8, rows 2 to 6.5, by the outer edges of the pixels, which PS3.3 C.18.6.1.2 counts from 0.0
         assert list(region.GraphicData) == [3, 2, 8, 2, 8, 6.5, 3, 6.5, 3, 2]
@@ -69,7 +69,7 @@ def test_without_a_number_there_is_one_group(tmp_path: Path) -> None:
     (group,) = groups(report)
     (region,) = named(group, "111030")
     assert (region.GraphicType, list(region.GraphicData)) == ("POINT", [4.25, 3.5])
-    assert value(group, "363698007") is None
+    assert value(group, SITE) is None
 
 
 def test_a_line_is_a_polyline_of_two_points(tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_a_number_names_the_frames_it_was_taken_from(tmp_path: Path) -> None:
         "detections",
     )
     _, measured = groups(report)
-    first, second = named(measured, LENGTH.value)
+    first, second = named(measured, LENGTH)
     uid = str(pydicom.dcmread(loop).SOPInstanceUID)
     (source,) = first.ContentSequence
     assert (source.RelationshipType, referenced(source)) == ("INFERRED FROM", (uid, [4, 5, 6]))

@@ -15,7 +15,7 @@ from node.results.encode import encode
 from node.results.port import Predecessor
 from tests.lab import validators
 from tests.results import images, made
-from tests.results.reports import comments, groups, listed, named, number, read, referenced, reports, value, walk
+from tests.results.reports import SITE, SOURCE, comments, groups, listed, named, number, read, referenced, reports, value, walk
 
 PNEUMOTHORAX = Code("36118008", "SCT", "Pneumothorax")
 ABSENT = Evaluation(finding=PNEUMOTHORAX, value=codes.ABSENT, finding_site=codes.CHEST)
@@ -45,8 +45,8 @@ def test_a_volume_and_its_certainty_stand_in_the_group_of_the_segment(tmp_path: 
     assert segment.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == seg.SOPInstanceUID
     assert segment.ReferencedSOPSequence[0].ReferencedSegmentNumber == 1
     assert seg.SegmentSequence[0].TrackingUID == named(group, "112040")[0].UID
-    assert (number(group, "118565006"), number(group, "111012")) == ((0.9375, "cm3"), (98.0, "%"))
-    assert value(group, "363698007") == codes.HEAD.value
+    assert (number(group, codes.VOLUME), number(group, "111012")) == ((0.9375, "cm3"), (98.0, "%"))
+    assert value(group, SITE) == codes.HEAD.value
     assert str(seg.SOPInstanceUID) in listed(report)[str(seg.StudyInstanceUID)][str(seg.SeriesInstanceUID)]
 
 
@@ -148,7 +148,7 @@ def test_frames_that_were_not_used_are_not_listed(tmp_path: Path) -> None:
     volume = encoding.volume
     half = replace(volume, voxels=volume.voxels[:4], sources=volume.sources[:4])
     (report,) = read(reports(replace(encoding, subject=half)), "sr")
-    (image,) = [item for item in named(report, "260753009") if item.ValueType == "IMAGE"]
+    (image,) = [item for item in named(report, SOURCE) if item.ValueType == "IMAGE"]
     assert referenced(image) == ("1.2.3.4.5", [6, 7, 8, 9])
     assert comments(report) == ["Analysed of the series: echo 2."]
 

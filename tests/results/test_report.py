@@ -1,8 +1,6 @@
 """The structured report, walked by hand: what it says, what it refers to, and that nobody takes it for verified."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -13,35 +11,14 @@ from pydicom.dataset import Dataset
 from inference import codes
 from inference.codes import Code
 from inference.findings import Evaluation, Findings, Measurement
+from node.domain.profile import Kind, Profile
 from node.results.encode import encode
-from node.results.port import Encoded
 from tests.results import made
+from tests.results.reports import SITE, groups, named, read, walk
 
 PNEUMOTHORAX = Code("36118008", "SCT", "Pneumothorax")
 CALCIUM_SCORE = Code("450360000", "SCT", "Coronary artery calcium score")
 NO_UNIT = Code("1", "UCUM", "no units")
-
-
-def read(objects: Sequence[Encoded], kind: str) -> list[Dataset]:
-    """The objects of a kind, parsed."""
-    return [pydicom.dcmread(BytesIO(one.data)) for one in objects if one.kind == kind]
-
-
-def walk(item: Dataset) -> Iterator[Dataset]:
-    """All content items below this one."""
-    for child in item.get("ContentSequence") or ():
-        yield child
-        yield from walk(child)
-
-
-def named(item: Dataset, code: str) -> list[Dataset]:
-    """Content items below, by the code of their concept name."""
-    return [child for child in walk(item) if child.ConceptNameCodeSequence[0].CodeValue == code]
-
-
-def groups(report: Dataset) -> list[Dataset]:
-    """Measurement groups."""
-    return named(report, "125007")
 
 
 def test_a_volume_refers_to_its_segment(tmp_path: Path) -> None:
@@ -51,7 +28,7 @@ def test_a_volume_refers_to_its_segment(tmp_path: Path) -> None:
     assert made.kinds(objects) == ["seg", "sr", "sc"]
     (seg,), (report,) = read(objects, "seg"), read(objects, "sr")
     (group,) = groups(report)
-    (volume,) = named(group, "118565006")
+    (volume,) = named(group, codes.VOLUME)
     measured = volume.MeasuredValueSequence[0]
     # 72 + 2·2 … counted by hand below; a voxel is 1.5 × 2.0 × 2.5 = 7.5 mm³
     voxels = 4 * 5 * 6 + 2 * 2 + 1
@@ -104,9 +81,9 @@ def test_nothing_found_is_said_and_has_no_segmentation(tmp_path: Path) -> None:
     (report,) = read(objects, "sr")
     lesion, pneumothorax = groups(report)
     assert named(lesion, "121071")[0].ConceptCodeSequence[0].CodeValue == made.LESION.value
-    assert float(named(lesion, "118565006")[0].MeasuredValueSequence[0].NumericValue) == 0
-    assert named(pneumothorax, "36118008")[0].ConceptCodeSequence[0].CodeValue == "272519000"
-    assert named(pneumothorax, "363698007")[0].ConceptCodeSequence[0].CodeValue == "51185008"
+    assert float(named(lesion, codes.VOLUME)[0].MeasuredValueSequence[0].NumericValue) == 0
+    assert named(pneumothorax, PNEUMOTHORAX)[0].ConceptCodeSequence[0].CodeValue == "272519000"
+    assert named(pneumothorax, SITE)[0].ConceptCodeSequence[0].CodeValue == "51185008"
     assert all(named(group, "112040") for group in (lesion, pneumothorax))
     assert not named(report, "121191")
     assert evidence(report) == {pydicom.dcmread(path).SOPInstanceUID for path in files}
@@ -123,9 +100,9 @@ def test_what_has_a_mask_and_what_has_none_are_two_reports(tmp_path: Path) -> No
     assert made.kinds(objects) == ["seg", "sr", "sr", "sc"]
     about_segments, about_series = read(objects, "sr")
     assert named(about_segments, "121191")
-    assert not named(about_segments, CALCIUM_SCORE.value)
+    assert not named(about_segments, CALCIUM_SCORE)
     assert not named(about_series, "121191")
-    assert float(named(about_series, CALCIUM_SCORE.value)[0].MeasuredValueSequence[0].NumericValue) == 12
+    assert float(named(about_series, CALCIUM_SCORE)[0].MeasuredValueSequence[0].NumericValue) == 12
     assert len({one.series_instance_uid for one in objects}) == 4
 
 
@@ -162,3 +139,23 @@ def test_a_revision_names_the_report_that_it_replaces(tmp_path: Path) -> None:
     assert found == ("1.2.3", "1.2.3.9", "1.2.3.9.1", "1.2.840.10008.5.1.4.1.1.88.34")
     assert "PredecessorDocumentsSequence" not in before
     assert after.SOPInstanceUID != before.SOPInstanceUID
+
+
+STRUCTURE = ["121071", "363698007", "272741003", "111000", "111012", "112039", "112040", "121191", "125007", "121106", "111030", "55111-9"]
+"""What the reports name their own items by, under DCM, SCT and LN."""
+
+
+@pytest.mark.parametrize("value", [*STRUCTURE, "123456789012345678"])
+def test_a_local_code_is_not_taken_for_another_schemes_of_the_same_value(tmp_path: Path, value: str) -> None:
+    """A hospital's own codes may have any value: no report that holds one as a name is refused. One of 18 characters stands in Long Code
+    Value (PS3.3 8.1), in the narrative too."""
+    own = Code(value, "99LOCAL", "Own")
+    found = Findings(
+        measurements=(Measurement(name=own, value=3.0, unit=codes.MILLIMETRE),),
+        evaluations=(Evaluation(finding=own, value=codes.PRESENT, certainty=0.5),),
+    )
+    profile = Profile(name="reading", kinds=frozenset({Kind.SR, Kind.NARRATIVE}))
+    objects = encode(made.encoding(made.series(tmp_path), found, profiles=(profile,)))
+    (report,) = read(objects, "sr")
+    assert {item.ValueType for item in named(report, own)} == {"NUM", "CODE"}
+    assert made.kinds(objects).count(Kind.NARRATIVE) == 1

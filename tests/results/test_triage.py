@@ -13,7 +13,7 @@ from inference.findings import Evaluation, Findings, Measurement, Span
 from node.results.encode import encode
 from tests.lab import adapters, validators
 from tests.results import images, made
-from tests.results.reports import comments, groups, named, number, read, referenced, reports, value
+from tests.results.reports import SIDE, SITE, SOURCE, comments, groups, named, number, read, referenced, reports, value
 
 PNEUMOTHORAX = Code("36118008", "SCT", "Pneumothorax")
 CALCIUM_SCORE = Code("450360000", "SCT", "Coronary artery calcium score")
@@ -32,8 +32,8 @@ def test_triage_says_whether_and_not_where(tmp_path: Path) -> None:
     (report,) = read(objects, "sr")
     (group,) = groups(report)
     assert group.ContentTemplateSequence[0].TemplateIdentifier == "1501"
-    assert (value(group, "121071"), value(group, PNEUMOTHORAX.value)) == (PNEUMOTHORAX.value, "52101004")
-    assert (value(group, "363698007"), value(group, "272741003")) == (codes.LUNG.value, codes.RIGHT.value)
+    assert (value(group, "121071"), value(group, PNEUMOTHORAX)) == (PNEUMOTHORAX.value, "52101004")
+    assert (value(group, SITE), value(group, SIDE)) == (codes.LUNG.value, codes.RIGHT.value)
     assert number(group, "111012") == (61.0, "%")
     assert {item.ValueType for item in named(report, "125007")[0].ContentSequence} == {"TEXT", "UIDREF", "CODE", "NUM"}
     assert report.ConceptNameCodeSequence[0].CodeValue != "126000"
@@ -64,7 +64,7 @@ def test_values_of_the_study_stand_in_one_group(tmp_path: Path) -> None:
     score = Measurement(name=CALCIUM_SCORE, value=112.0, unit=NO_UNIT)
     (report,) = read(reports(made.encoding(made.series(tmp_path), Findings(measurements=(score, mean)))), "sr")
     (group,) = groups(report)
-    assert (number(group, CALCIUM_SCORE.value), number(group, "112031")) == ((112.0, "1"), (-12.5, "[hnsf'U]"))
+    assert (number(group, CALCIUM_SCORE), number(group, "112031")) == ((112.0, "1"), (-12.5, "[hnsf'U]"))
     assert value(named(group, "112031")[0], "121401") == "373098007"
 
 
@@ -82,14 +82,14 @@ def test_a_span_of_a_loop_is_its_frames_and_its_time(tmp_path: Path) -> None:
         (uid, [4, 5, 6, 7]),
         (uid, [9, 10, 11, 12]),
     ]
-    assert (number(first, EJECTION_FRACTION.value), number(second, EJECTION_FRACTION.value)) == ((57.5, "%"), (55.0, "%"))
+    assert (number(first, EJECTION_FRACTION), number(second, EJECTION_FRACTION)) == ((57.5, "%"), (55.0, "%"))
     assert comments(report) == [
         "Frames 1 to 2 are 0 s to 0.04 s from the first.",
         "Frames 4 to 7 are 0.12 s to 0.24 s from the first.",
         "Frames 9 to 12 are 0.32 s to 0.44 s from the first.",
     ]
     # the library lists the loop, all of it, without a frame of reference or a spacing
-    (listed,) = [item for item in named(report, "260753009") if item.ValueType == "IMAGE"]
+    (listed,) = [item for item in named(report, SOURCE) if item.ValueType == "IMAGE"]
     assert referenced(listed) == (uid, None)
     assert [*named(report, "112227"), *named(report, "111026")] == []
     assert value(report, "121139") == "US"

@@ -10,8 +10,8 @@ from node.results.errors import ReferencesDiffer, ResultMalformed, ValuesDiffer
 from node.results.planes import Sources
 from node.results.port import Encoding
 
-_TRACKING_UID, _CERTAINTY, _LANGUAGE = "112040", "111012", "121049"
-_HEADINGS = ["55111-9", "59776-5", "19005-8"]
+_TRACKING_UID, _CERTAINTY, _LANGUAGE = ("112040", "DCM"), ("111012", "DCM"), ("121049", "DCM")
+_HEADINGS = [("55111-9", "LN"), ("59776-5", "LN"), ("19005-8", "LN")]
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 _REFERRING = ("IMAGE", "COMPOSITE")
 
@@ -39,7 +39,7 @@ def check_narrative(dataset: Dataset, form: str, encoding: Encoding, sources: So
         raise ResultMalformed(f"the narrative says that its language is {languages}, not {form}")
     sections = [item for item in dataset.ContentSequence if item.ValueType == "CONTAINER"]
     if [_name(section) for section in sections] != _HEADINGS:
-        raise ResultMalformed(f"the narrative has the sections {[_name(section) for section in sections]}")
+        raise ResultMalformed(f"the narrative has the sections {[_name(section)[0] for section in sections]}")
     said = [item for section in sections for item in section.get("ContentSequence") or ()]
     _complete(said, encoding.findings, {uid for one in others for uid in _tracking_uids(one)})
     for sentence in said:
@@ -140,10 +140,11 @@ def _below(item: Dataset) -> Sequence[Dataset]:
     return item.get("ContentSequence") or ()
 
 
-def _named(item: Dataset, code: str) -> list[Dataset]:
+def _named(item: Dataset, code: tuple[str, str]) -> list[Dataset]:
     return [child for child in _below(item) if _name(child) == code]
 
 
-def _name(item: Dataset) -> str:
+def _name(item: Dataset) -> tuple[str, str]:
+    """Value and scheme of the code that names an item; values of more than 16 characters stand in an attribute of their own."""
     names = item.get("ConceptNameCodeSequence")
-    return str(names[0].CodeValue) if names else ""
+    return (str(names[0].get("CodeValue") or names[0].LongCodeValue), str(names[0].CodingSchemeDesignator)) if names else ("", "")

@@ -20,9 +20,9 @@ Image: TypeAlias = tuple[str, str, tuple[int, ...]]
 RELATIVE = 1e-9
 SEVEN_DIGITS = 1e-6
 
-FINDING, SITE, SIDE = "121071", "363698007", "272741003"
-TRACKING_UID, TRACKING_IDENTIFIER = "112040", "112039"
-_DERIVATION, _ALGORITHM_FAMILY = "121401", "111000"
+FINDING, SITE, SIDE = ("121071", "DCM"), ("363698007", "SCT"), ("272741003", "SCT")
+TRACKING_UID, TRACKING_IDENTIFIER = ("112040", "DCM"), ("112039", "DCM")
+_DERIVATION, _ALGORITHM_FAMILY = ("121401", "DCM"), ("111000", "DCM")
 _CERTAINTY, _PERCENT = ("111012", "DCM"), ("%", "UCUM")
 
 
@@ -45,14 +45,14 @@ def walk(content: Dataset) -> Iterator[Dataset]:
         yield from walk(child)
 
 
-def named(content: Dataset, code: str) -> list[Dataset]:
-    """The children whose name has this code value."""
+def named(content: Dataset, code: Coded) -> list[Dataset]:
+    """The children of this name. Values alone name nothing: a local scheme may use those of any other."""
     return [child for child in content.get("ContentSequence") or () if name(child) == code]
 
 
-def name(content: Dataset) -> str:
-    """The code value of a content item's name."""
-    return coded(content.ConceptNameCodeSequence[0])[0]
+def name(content: Dataset) -> Coded:
+    """The code of a content item's name."""
+    return coded(content.ConceptNameCodeSequence[0])
 
 
 def coded(item: Dataset) -> Coded:
@@ -74,7 +74,7 @@ def said(group: Dataset) -> Said:
         raise ValuesDiffer(f"a group of the report has {len(sites)} sites and {len(sides)} sides")
     findings = named(group, FINDING)
     answers = [
-        (coded(item.ConceptNameCodeSequence[0]), coded(item.ConceptCodeSequence[0]))
+        (name(item), coded(item.ConceptCodeSequence[0]))
         for item in items
         if item.ValueType == "CODE" and name(item) not in (FINDING, SITE, _ALGORITHM_FAMILY)
     ]
@@ -133,4 +133,4 @@ def _number(item: Dataset) -> Number:
         raise ValuesDiffer(f"the report says {measured.NumericValue} and {exact} of one measurement")
     derivations = [coded(part.ConceptCodeSequence[0]) for part in named(item, _DERIVATION)]
     unit = coded(measured.MeasurementUnitsCodeSequence[0])
-    return coded(item.ConceptNameCodeSequence[0]), exact, unit, derivations[0] if derivations else None
+    return name(item), exact, unit, derivations[0] if derivations else None

@@ -13,11 +13,13 @@ from node.results.reports.check_content import TRACKING_IDENTIFIER, TRACKING_UID
 from node.results.reports.check_report_detections import check_detections
 from node.results.reports.check_report_groups import check_segment_groups, check_series_groups
 
-_GROUP, _SEGMENT = "125007", "121191"
-_LANGUAGE, _OBSERVER_TYPE, _DEVICE, _DEVICE_UID, _PROCEDURE = "121049", "121005", "121007", "121012", "121058"
-_LIBRARY, _LIBRARY_GROUP, _COMMENTS, _COMMENT = "111028", "126200", "C0034375", "121106"
+_GROUP, _SEGMENT = ("125007", "DCM"), ("121191", "DCM")
+_LANGUAGE, _OBSERVER_TYPE, _DEVICE = ("121049", "DCM"), ("121005", "DCM"), ("121007", "DCM")
+_DEVICE_UID, _PROCEDURE = ("121012", "DCM"), ("121058", "DCM")
+_LIBRARY, _LIBRARY_GROUP = ("111028", "DCM"), ("126200", "DCM")
+_COMMENTS, _COMMENT = ("C0034375", "UMLS"), ("121106", "DCM")
 _LONGEST_READ = 64
-_WITH_COORDINATES, _TITLES = "126000", ("126001", "126003")
+_WITH_COORDINATES, _TITLES = ("126000", "DCM"), (("126001", "DCM"), ("126003", "DCM"))
 
 
 def check_report(dataset: Dataset, kind: Kind, encoding: Encoding, sources: Sources, segmentations: Sequence[Dataset]) -> None:
@@ -54,12 +56,12 @@ def _root(dataset: Dataset, kind: Kind, encoding: Encoding) -> None:
         raise ResultMalformed(f"the report is marked {flags}, or is not on TID 1500")
     title = name(dataset)
     if (title == _WITH_COORDINATES) != (kind is Kind.DETECTIONS) or title not in (_WITH_COORDINATES, *_TITLES):
-        raise ResultMalformed(f"the report's title is {title}: 126000 is for coordinates, and for nothing else")
-    missing = [each for each in (_LANGUAGE, _OBSERVER_TYPE, _DEVICE_UID, _PROCEDURE) if not named(dataset, each)]
+        raise ResultMalformed(f"the report's title is {title[0]}: 126000 is for coordinates, and for nothing else")
+    missing = [each[0] for each in (_LANGUAGE, _OBSERVER_TYPE, _DEVICE_UID, _PROCEDURE) if not named(dataset, each)]
     if missing:
         raise ResultMalformed(f"the report lacks {', '.join(missing)}")
     (observer,), (device,) = named(dataset, _OBSERVER_TYPE), named(dataset, _DEVICE_UID)
-    if coded(observer.ConceptCodeSequence[0]) != (_DEVICE, "DCM") or encoding.device_uid != device.UID:
+    if coded(observer.ConceptCodeSequence[0]) != _DEVICE or encoding.device_uid != device.UID:
         raise ValuesDiffer("the observer of the report is not the device that analysed")
 
 

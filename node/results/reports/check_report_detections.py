@@ -13,7 +13,7 @@ from node.results.planes import Sources
 from node.results.port import Encoding
 from node.results.reports.check_content import TRACKING_UID, Image, certainty, code, compare, image, name, named, number, said
 
-_IMAGE_REGION, _CERTAINTY = "111030", "111012"
+_IMAGE_REGION, _CERTAINTY = ("111030", "DCM"), ("111012", "DCM")
 _SINGLE = 1e-6
 """Relative: coordinates are kept in single precision (FL)."""
 _HUNDREDTH = 0.01

@@ -24,7 +24,7 @@ from node.results.reports.check_content import (
     said,
 )
 
-_SEGMENT = "121191"
+_SEGMENT = ("121191", "DCM")
 _ABSENT = ("272519000", "SCT")
 _ANYWHERE = ("", "")
 """A site that the findings do not name: the application's or the images' word; the side is theirs alone where the findings name none."""
