@@ -14,20 +14,15 @@ from node.dimse.claim import Claim
 from node.settings.config import Config, Limits, May, Node, Peer, Store
 from tests.dimse.conftest import PACS, Listen, Listening, instance, offer
 from tests.lab.program import wait_until
+from tests.lab.rejection import associate, rejection
 from tests.lab.wire import Sender
 
 
 def _associate(port: int, *, calling: str = "PACS", called: str = "HILUM") -> Association:
     entity = AE(ae_title=calling)
-    entity.acse_timeout = entity.dimse_timeout = 10
+    entity.acse_timeout = entity.dimse_timeout = 60
     contexts = [build_context(Verification), build_context(MRImageStorage, [ExplicitVRLittleEndian, ImplicitVRLittleEndian])]
-    return entity.associate("127.0.0.1", port, ae_title=called, contexts=contexts)
-
-
-def _rejection(association: Association) -> tuple[int, int, int]:
-    assert association.is_rejected
-    answer = association.acceptor.primitive
-    return answer.result, answer.result_source, answer.diagnostic
+    return associate(entity, port, called=called, contexts=contexts)
 
 
 def test_an_echo_is_answered_under_each_of_several_ae_titles(listen: Listen) -> None:
@@ -46,7 +41,7 @@ def test_an_echo_is_answered_under_each_of_several_ae_titles(listen: Listen) -> 
 def test_unknown_titles_are_rejected_for_good(listen: Listen, calling: str, called: str, expected: tuple[int, int, int]) -> None:
     """Network case 2: PS3.8 table 9-21: reason 7 for an unknown called AE title, reason 3 for an unknown calling one; nothing is stored."""
     running = listen()
-    assert _rejection(_associate(running.port, calling=calling, called=called)) == expected
+    assert rejection(_associate(running.port, calling=calling, called=called)) == expected
     assert running.left() == []
     assert len(running.said("association.rejected")) == 1
 
@@ -54,7 +49,7 @@ def test_unknown_titles_are_rejected_for_good(listen: Listen, calling: str, call
 def test_a_peers_title_from_another_address_is_rejected(listen: Listen) -> None:
     """Network case 2: Reason 3, also where strangers are admitted: who calls under a peer's title from elsewhere is not that peer."""
     running = listen(node=Node(port=0, strangers=True), peers=(replace(PACS, host="192.0.2.7"),))
-    assert _rejection(_associate(running.port)) == (1, 1, 3)
+    assert rejection(_associate(running.port)) == (1, 1, 3)
 
 
 def test_a_host_name_is_an_address_too(listen: Listen) -> None:
@@ -89,7 +84,7 @@ def test_a_peer_gets_no_more_associations_than_its_limit(listen: Listen) -> None
     """Transient, local limit exceeded (2, 3, 2); once one has ended there is room again."""
     running = listen(peers=(replace(PACS, limits=Limits(associations=2)),))
     first, second = _associate(running.port), _associate(running.port)
-    assert _rejection(_associate(running.port)) == (2, 3, 2)
+    assert rejection(_associate(running.port)) == (2, 3, 2)
     first.release()
     _until_ended(running, 1)
     third = _associate(running.port)
@@ -104,7 +99,7 @@ def test_the_node_takes_no_more_associations_than_its_limit(listen: Listen) -> N
     """The whole limit counts over all peers."""
     running = listen(node=Node(port=0, max_associations=1), peers=(PACS, replace(PACS, name="ct", ae_title="CT")))
     standing = _associate(running.port)
-    assert _rejection(_associate(running.port, calling="CT")) == (2, 3, 2)
+    assert rejection(_associate(running.port, calling="CT")) == (2, 3, 2)
     standing.release()
 
 

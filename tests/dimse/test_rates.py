@@ -9,6 +9,7 @@ import pytest
 from node.settings.config import Limits, Node
 from tests.dimse.conftest import PACS, Listen, instance, offer
 from tests.lab.program import wait_until
+from tests.lab.rejection import rejection
 from tests.lab.wire import Sender
 
 _PATIENCE_S = 60
@@ -48,9 +49,7 @@ def test_a_peer_that_associates_too_often_is_put_off(listen: Listen) -> None:
     with Sender(running.port, [one]) as sender:
         assert sender.store(one) == 0x0000
     with Sender(running.port, [one]) as refused:
-        assert refused.association.is_rejected
-        answer = refused.association.acceptor.primitive
-        assert (answer.result, answer.result_source, answer.diagnostic) == (2, 3, 2)
+        assert rejection(refused.association) == (2, 3, 2)
     (told,) = running.said("association.rejected")
     assert told["reason"] == "more than 1 associations of pacs within a minute"
 

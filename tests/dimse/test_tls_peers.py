@@ -28,6 +28,7 @@ from tests.lab.loopback import free_port, loopback_only
 from tests.lab.needs import program
 from tests.lab.orthanc import Orthanc
 from tests.lab.program import Program, wait_until
+from tests.lab.rejection import associate, rejection
 
 pytestmark = [pytest.mark.peers, pytest.mark.xdist_group("dcmtk")]
 
@@ -256,7 +257,7 @@ def _associate(running: Listening, context: ssl.SSLContext | None, item: UserIde
     contexts = [build_context(Verification), build_context(MRImageStorage)]
     tls = None if context is None else (context, "localhost")
     port = running.port if context is None else running.listener.tls_port
-    return entity.associate("127.0.0.1", port, ae_title="HILUM", contexts=contexts, tls_args=tls, ext_neg=[item] if item else [])
+    return associate(entity, port, contexts=contexts, tls_args=tls, ext_neg=[item] if item else [])
 
 
 def test_pynetdicom_stores_over_tls_large_and_small(listen: Listen, node: Node, proved: Peer, authority: Authority, pacs: Identity) -> None:
@@ -297,10 +298,7 @@ def test_a_user_is_checked_on_the_wire_and_confirmed(
         assert response.server_response == b""
         association.release()
         for item in (_user(b"pacs", b"falsch"), None):
-            refused = _associate(running, context, item)
-            assert refused.is_rejected
-            answer = refused.acceptor.primitive
-            assert (answer.result, answer.result_source, answer.diagnostic) == (1, 2, 1)
+            assert rejection(_associate(running, context, item)) == (1, 2, 1)
     assert "geheim" not in repr(running.events)
     assert "falsch" not in repr(running.events)
 
@@ -357,7 +355,7 @@ def test_a_certificate_is_not_asked_for_where_it_is_optional_unless_the_peer_has
     entity = AE(ae_title="MR")
     entity.add_requested_context(Verification)
     port = running.listener.tls_port
-    assert entity.associate("127.0.0.1", port, ae_title="HILUM", tls_args=(anonymous, "localhost")).is_rejected
-    association = entity.associate("127.0.0.1", port, ae_title="HILUM", tls_args=(_context(authority, pacs), "localhost"))
+    assert rejection(associate(entity, port, tls_args=(anonymous, "localhost"))) == (1, 1, 3)
+    association = associate(entity, port, tls_args=(_context(authority, pacs), "localhost"))
     assert association.is_established
     association.release()

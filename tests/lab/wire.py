@@ -14,6 +14,7 @@ from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.presentation import build_context
 
 from tests.lab.program import wait_until
+from tests.lab.rejection import associate
 
 PATIENCE_S = 30.0
 
@@ -35,9 +36,8 @@ class Sender:
         entity = AE(ae_title=calling)
         entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = PATIENCE_S
         contexts = {(offer.sop_class_uid, offer.transfer_syntax_uid) for offer in offers}
-        self.association = entity.associate(
-            "127.0.0.1", port, ae_title=called, contexts=[build_context(sop_class, [syntax]) for sop_class, syntax in sorted(contexts)]
-        )
+        proposed = [build_context(sop_class, [syntax]) for sop_class, syntax in sorted(contexts)]
+        self.association = associate(entity, port, called=called, contexts=proposed)
         self._message = 0
         if self.association.is_established:
             self._keep_answers()
