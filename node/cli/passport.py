@@ -7,6 +7,7 @@ from node.cli import screen
 from node.cli.delivery_page import print_objects, print_trouble
 from node.cli.job_page import event_record, page, timeline
 from node.cli.job_series import other_series
+from node.cli.waiting import in_words, waits
 from node.domain.arrival import Arrival, Completeness
 from node.domain.header import Header
 from node.domain.instance import Instance, Standing
@@ -69,6 +70,7 @@ def _arrival(journal: "Journal", one: Arrival) -> dict[str, Any]:
         "last_instance_at": screen.stamp(one.last_instance_at),
         "completed_at": screen.stamp(one.completed_at),
         "completed_by": None if one.completed_by is None else one.completed_by.value,
+        "waits": waits(journal, one),
         "config_digest": journal.config_digest(one.id),
         "decisions": decisions,
     }
@@ -151,6 +153,8 @@ def _print_arrivals(console: "Console", content: dict[str, Any]) -> None:
         sender = f"{arrival['peer'] or 'a stranger'} to {arrival['called']}"
         counted = screen.plural(arrival["instances"], "instance")
         console.print(f"\narrival {arrival['id']}: {scope} from {sender}{revised}: {counted}{done}", style="bold")
+        if arrival["waits"] is not None:
+            console.print(screen.hanging(in_words(arrival["waits"])))
         for decision in arrival["decisions"]:
             about = f"series {numbers.get(decision['series_uid']) or decision['series_uid']}"
             said = Text.assemble((decision["route"], "bold"), f" on {about}: {decision['reason']}")

@@ -25,6 +25,9 @@ _WORST = (
 )
 """A study is in the first of these states that one of its jobs is in."""
 
+_DECIDED_BY_A_PERSON = (JobState.PARKED, JobState.FAILED)
+"""States that are more urgent than a route that waits."""
+
 _SEARCHED = ("PatientName", "PatientID", "AccessionNumber", "StudyDescription", "StudyDate", "Modality")
 _MOST = 10_000
 
@@ -152,21 +155,25 @@ def _record(opened: "Journal", uid: str, arrivals: Sequence[Arrival]) -> dict[st
     """One study for scripts; `arrivals` are its own, newest first."""
     from node.cli import screen
     from node.cli.jobs import why
-    from node.flow.needs import awaits
+    from node.cli.waiting import WAITS, in_words, waits
 
     newest = arrivals[0]
     jobs = [job for job in opened.jobs(study=uid) if job.state is not JobState.SUPERSEDED]
     worst = min(jobs, key=lambda job: _WORST.index(job.state), default=None)
     deliveries = [] if worst is None else opened.deliveries(job=worst.id)
-    open_states = [one.state for one in arrivals if one.state is not ArrivalState.ROUTED]
+    waiting = {one.id: found for one in arrivals if (found := waits(opened, one)) is not None}
+    soonest = min(waiting.values(), key=lambda one: str(one["until"]), default=None)
+    open_states = [one.state for one in arrivals if one.state is not ArrivalState.ROUTED and one.id not in waiting]
     state: str = open_states[0].value if open_states else worst.state.value if worst is not None else newest.state.value
+    if soonest is not None and not open_states and (worst is None or worst.state not in _DECIDED_BY_A_PERSON):
+        state = WAITS
     if any(one.state is DeliveryState.PARKED for one in deliveries):
         state = DeliveryState.PARKED.value  # a person decides, as about a parked job
     code, reason = (None, None) if worst is None else why(worst, deliveries)
-    if not jobs and newest.state is ArrivalState.ROUTED:
+    if code is None and soonest is not None:
+        reason = in_words(soonest)
+    elif not jobs and newest.state is ArrivalState.ROUTED:
         reason = _why_nothing_ran(opened, newest)
-    elif not jobs and newest.state is ArrivalState.RECEIVED and (missing := awaits(opened, newest)):
-        reason = f"a route waits: {missing}"
     return {
         "study_uid": uid,
         "state": state,
@@ -180,6 +187,7 @@ def _record(opened: "Journal", uid: str, arrivals: Sequence[Arrival]) -> dict[st
         "revision": newest.revision,
         "received_at": screen.stamp(newest.last_instance_at),
         "due_at": screen.stamp(newest.due_at) if newest.state is ArrivalState.RECEIVED else None,
+        "waits": soonest,
         "jobs": [_brief(job) for job in jobs],
     }
 
@@ -219,6 +227,8 @@ def _matches(opened: "Journal", one: dict[str, Any], arrival: Arrival, search: s
 
 
 def _became(one: dict[str, Any]) -> str:
+    from node.cli.waiting import in_words
+
     said = [f"{job['application']} {job['state']}" for job in one["jobs"]]
     if one["code"]:
         said.append(f"{one['code']} {one['reason']}")
@@ -226,6 +236,8 @@ def _became(one: dict[str, Any]) -> str:
         said.append(one["reason"])
     elif not said and one["due_at"]:
         said.append("waits until nothing more comes")
+    if one["code"] and one["waits"]:
+        said.append(in_words(one["waits"]))
     if one["conflicts"]:
         said.append(f"{one['conflicts']} in conflict")
     return "; ".join(said)

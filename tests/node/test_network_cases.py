@@ -5,6 +5,7 @@ The other cases are proved where their part is: `grep -rn "Network case" tests`.
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -292,7 +293,8 @@ def test_a_route_that_waits_for_a_series_waits_through_a_crash(node: Node, tmp_p
     assert reason.endswith(_MISSING)
     assert _jobs(node, study) == []
     (found,) = [one for one in node.studies() if one["study_uid"] == study]
-    assert (found["state"], found["reason"]) == ("received", f"a route waits: {_MISSING}")
+    assert (found["state"], found["waits"]["for"]) == ("waits", _MISSING)
+    assert f"{datetime.fromisoformat(found['waits']['until']):%Y-%m-%d %H:%M:%S}" in reason, "until when, as the decision says it"
     node.kill()
     node.start()
     _send(node, [_offer(one) for one in second])

@@ -123,8 +123,14 @@ class Hospital:
         self.journal.record(news, self.now)
         return self.journal.arrivals(study=study)[-1].id
 
-    def route(self, arrival: int, version: str = "1.0.0", parked: tuple[str, str] | None = None) -> list[Job]:
-        """The arrival settles and is routed by the node's own function."""
+    def route(
+        self,
+        arrival: int,
+        version: str = "1.0.0",
+        parked: tuple[str, str] | None = None,
+        waits: tuple[datetime, str] | None = None,
+    ) -> list[Job]:
+        """The arrival settles and is routed by the node's own function; `waits` until when and for what a route waits besides."""
         self.now += timedelta(seconds=10)
         self.journal.complete(arrival, Completeness.QUIET, self.now)
         (one,) = [one for one in self.journal.arrivals() if one.id == arrival]
@@ -148,7 +154,7 @@ class Hospital:
             for made in decisions
             if made.chosen
         ]
-        numbers = self.journal.route(arrival, decisions, jobs, self.config.digest, self.now)
+        numbers = self.journal.route(arrival, decisions, jobs, self.config.digest, self.now, waits=waits)
         return [self.journal.job(number) for number in numbers]
 
     def analyse(self, job: Job) -> None:

@@ -1,6 +1,8 @@
 """What the reading verbs say of a day in a hospital, and what an operator's verbs change in the journal."""
 
 from dataclasses import replace
+from datetime import timedelta
+from typing import Any
 
 from node.domain.instance import Standing
 from node.domain.state import ArrivalState, DeliveryState, JobState
@@ -42,6 +44,51 @@ def test_an_empty_journal_says_what_to_do_next(empty: Hospital, run: Run) -> Non
     assert "hilum send" in run("studies", "list").out
     assert run("studies", "list", "--json").json == []
     assert run("jobs", "list", "--json").json == []
+
+
+WAITING = "1.2.826.0.1.3680043.8.498.55512345678901234567890123456789012905"
+MISSING = 'the study has no series "contrast" (ContrastBolusAgent present)'
+HALF_AN_HOUR = timedelta(minutes=30)
+
+
+def _listed(run: Run) -> dict[str, Any]:
+    (found,) = [one for one in run("studies", "list", "--json").json if one["study_uid"] == WAITING]
+    return dict(found)
+
+
+def test_a_study_that_waits_for_a_series_says_so_for_what_and_until_when(hospital: Hospital, run: Run) -> None:
+    """Nothing more is expected but the series that a route needs: `waits`, and neither `received` nor done. When an image comes, the study
+    is received again, until it has settled."""
+    until = hospital.now + HALF_AN_HOUR
+    arrival = hospital.receive(WAITING, "pacs", "HILUM", (2, {"Modality": ("MR",), "SeriesDescription": ("FLAIR",)}))
+    hospital.route(arrival, waits=(until, MISSING))
+    said = f"a route waits until {until:%Y-%m-%d %H:%M:%S}: {MISSING}"
+    found = _listed(run)
+    assert (found["state"], found["reason"], found["jobs"]) == ("waits", said, [])
+    assert found["waits"] == {"for": MISSING, "until": until.isoformat()}
+    assert [one["study_uid"] for one in run("studies", "list", "--search", "waits", "--json").json] == [WAITING]
+    assert said in " ".join(run("studies", "list").out.split())
+    shown = run("studies", "show", WAITING, "--json").json
+    assert [one["waits"] for one in shown["arrivals"]] == [None, found["waits"]]
+    assert said in " ".join(run("studies", "show", WAITING).out.split())
+    hospital.now += timedelta(minutes=1)
+    hospital.receive(WAITING, "pacs", "HILUM", (3, {"Modality": ("MR",), "SeriesDescription": ("localizer",)}))
+    found = _listed(run)
+    assert (found["state"], found["waits"], found["reason"]) == ("received", None, None)
+
+
+def test_a_route_that_waits_hides_no_other_job_and_is_hidden_by_none(hospital: Hospital, run: Run) -> None:
+    """Another route's job runs meanwhile, and is told with the wait; one that waits for a person is the study's state all the same."""
+    until = hospital.now + HALF_AN_HOUR
+    head = (5, {"Modality": ("MR",), "SeriesDescription": ("T1 MPRAGE sag",)})
+    hospital.route(hospital.receive(WAITING, "pacs", "HILUM", head), waits=(until, MISSING), parked=("HLM-3017", "tilted"))
+    found = _listed(run)
+    assert (found["state"], found["code"]) == ("parked", "HLM-3017")
+    assert found["waits"] == {"for": MISSING, "until": until.isoformat()}
+    said = " ".join(run("studies", "list").out.split())
+    assert f"mr-brain parked; HLM-3017 tilted; a route waits until {until:%Y-%m-%d %H:%M:%S}: {MISSING}" in said
+    assert run("jobs", "retry", str(found["jobs"][0]["id"])).code == 0
+    assert _listed(run)["state"] == "waits"
 
 
 def test_studies_are_found_by_what_their_headers_say(hospital: Hospital, run: Run) -> None:
