@@ -133,6 +133,29 @@ def test_who_shows_no_certificate_or_a_wrong_one_gets_no_association(
     assert dcmtk.storescu(port, *paths, options=_options(authority, pacs)).code == 0
 
 
+@pytest.mark.parametrize("begins", [b"", b"\x16\x03\x01\x02\x00\x01\x00"], ids=["silent", "half a ClientHello"])
+def test_one_silent_tls_client_holds_up_neither_port(
+    listen: Listen, node: Node, authority: Authority, pacs: Identity, tmp_path: Path, begins: bytes
+) -> None:
+    """Whoever connects for TLS and goes no further may stand for five minutes: an honest peer is served meanwhile, with TLS and without,
+    again and again, and the silent one stands still at the end."""
+    running = listen(node=replace(node, acse_timeout=timedelta(minutes=5)))
+    paths = _series(tmp_path / "series", 2)
+    with socket.create_connection(("127.0.0.1", running.listener.tls_port), timeout=_PATIENCE_S) as silent:
+        silent.sendall(begins)
+        for path in paths:
+            for port, options in ((running.listener.tls_port, _options(authority, pacs)), (running.port, ())):
+                said = dcmtk.storescu(port, path, options=options)
+                assert said.code == 0, said.text
+                assert dcmtk.echoscu(port, options=options).code == 0
+        assert running.said("association.tls_refused") == []
+        silent.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            silent.recv(1)
+    assert len(running.kept()) == 4
+    assert _same(running, paths)
+
+
 @pytest.mark.slow
 def test_silence_at_the_port_for_tls_holds_nobody_up(
     listen: Listen, node: Node, proved: Peer, authority: Authority, pacs: Identity, tmp_path: Path

@@ -40,9 +40,9 @@ def _run(name: str, *arguments: str | Path, timeout_s: float = 120) -> Said:
     return Said(code=done.returncode, text=done.stdout.decode("utf-8", "replace"))
 
 
-def echoscu(port: int, *, called: str = "HILUM", calling: str = "PACS") -> Said:
+def echoscu(port: int, *, called: str = "HILUM", calling: str = "PACS", options: Sequence[str] = ()) -> Said:
     """C-ECHO; exit code 0 when it was answered."""
-    return _run("echoscu", "-v", "-to", "10", "-aet", calling, "-aec", called, "127.0.0.1", str(port))
+    return _run("echoscu", "-v", "-to", "10", *options, "-aet", calling, "-aec", called, "127.0.0.1", str(port))
 
 
 def storescu(port: int, *paths: Path, called: str = "HILUM", calling: str = "PACS", options: Sequence[str] = ()) -> Said:
