@@ -3,6 +3,7 @@
 import contextlib
 import os
 import select
+import threading
 from pathlib import Path
 
 from node.observe import metrics
@@ -17,20 +18,21 @@ class Bell:
         with contextlib.suppress(FileExistsError):
             os.mkfifo(self._path, 0o600)
         self._reader: int | None = None
+        self._writer: int | None = None
+        self._ringing = threading.Lock()
 
     def ring(self) -> None:
         """Wake whoever waits; never blocks."""
-        try:
-            writer = os.open(self._path, os.O_WRONLY | os.O_NONBLOCK)
-        except OSError:
-            # nobody waits, or it cannot be rung (too many open files): an instance that is kept is answered all the same, and swept up
-            return
-        try:
-            # blocking: it rings already; broken: the listener has just gone, and its successor sweeps
-            with contextlib.suppress(BlockingIOError, BrokenPipeError):
-                os.write(writer, b"!")
-        finally:
-            os.close(writer)
+        with self._ringing:
+            try:
+                if self._writer is None:
+                    self._writer = os.open(self._path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+                os.write(self._writer, b"!")
+            except BlockingIOError:
+                pass  # it rings already
+            except OSError:
+                # nobody waits (any more), or it cannot be rung (too many open files): what there is to do is swept up all the same
+                self._let_go()
 
     def wait(self, timeout_s: float) -> None:
         """Return at the next ring, or after `timeout_s`; rings that came since the last wait count."""
@@ -56,3 +58,10 @@ class Bell:
         if self._reader is not None:
             os.close(self._reader)
             self._reader = None
+        with self._ringing:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._writer is not None:
+            os.close(self._writer)
+            self._writer = None

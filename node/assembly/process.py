@@ -22,6 +22,8 @@ from node.settings.config import Config
 
 _PAUSE_FIRST_S = 0.5
 _PAUSE_MOST_S = 30.0
+_NICENESS = {"receive": 0, "flow": 5, "index": 5, "work": 10}
+"""Who comes first on a busy machine: a sender waits at the scanner, the index may be a second behind, inference takes what is left."""
 
 
 def _until_told(stop: threading.Event) -> None:
@@ -48,6 +50,7 @@ def _ready(**facts: object) -> None:
 
 def _run(given: argparse.Namespace, config: Config, stop: threading.Event) -> None:
     stage = given.stage
+    os.nice(_NICENESS[stage])
     if stage == "receive":
         from node.assembly.receive import Lent, receive
 

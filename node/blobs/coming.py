@@ -6,11 +6,12 @@ import itertools
 import os
 import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from node.blobs.checksum import WordSum
 from node.blobs.errors import DiskFailed, NoRoom
-from node.blobs.files import FILE_MODE, flush_folder, write_all
+from node.blobs.files import FILE_MODE, flush_folder, write_parts
 from node.blobs.flushing import SharedFlush, begin_to_write
 from node.blobs.lives import Writer
 from node.blobs.part10 import part10
@@ -33,7 +34,7 @@ class Coming:
         self.room = room
         self.promised = promised
         self.flush = SharedFlush(lambda: flush_folder(inbox))
-        self._inbox = inbox
+        self._folder, self._inbox = str(coming), str(inbox)  # paths are made for each instance, and Path takes its time
         self._writer = Writer(coming)
         self._counter = itertools.count()
 
@@ -49,15 +50,15 @@ class Coming:
             raise DiskFailed("what was acknowledged before is not flushed yet")
         head = part10(reception)
         try:
-            self.room.take(len(head) + _HEAD_SLACK_BYTES)
+            self.room.take(_HEAD_SLACK_BYTES)
             return Instance(self, *self.paths(reception.association), head, reception.association)
         except OSError as failed:
             raise self.refusal(failed) from failed
 
-    def paths(self, association: str) -> tuple[Path, Path]:
+    def paths(self, association: str) -> tuple[str, str]:
         """Where one more is written, and the entry that it becomes; times and counters of ours, in the order in which they came."""
         name = f"{time.time_ns():020d}-{_UNSAFE.sub('', association)[:32]}-{os.getpid()}-{next(self._counter):09d}"
-        return self._writer.path(f"{name}{PARTIAL}"), self._inbox / f"{name}{COMPLETE}"
+        return f"{self._folder}/{self._writer.named(f'{name}{PARTIAL}')}", f"{self._inbox}/{name}{COMPLETE}"
 
     def refusal(self, failed: OSError) -> NoRoom | DiskFailed:
         """What the sender is told; operators hear of it once, until the disk works again."""
@@ -71,7 +72,7 @@ class Coming:
 class Instance:
     """One instance on its way to the disk (`Incoming`)."""
 
-    def __init__(self, coming: Coming, partial: Path, entry: Path, head: bytes, association: str) -> None:
+    def __init__(self, coming: Coming, partial: str, entry: str, head: bytes, association: str) -> None:
         self._coming = coming
         self._partial = partial
         self._entry = entry
@@ -80,18 +81,13 @@ class Instance:
         self._begun = 0
         self._check = WordSum()
         self._kept = False
+        self._head = head
         self._fd = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, FILE_MODE)
-        try:
-            self._append(head)
-        except BaseException:
-            self.abandon()
-            raise
 
-    def write(self, fragment: bytes | memoryview) -> None:
-        """Append it, and have the disk begin with what has gathered."""
+    def write(self, *fragments: bytes | memoryview) -> None:
+        """Append them, and have the disk begin with what has gathered."""
         try:
-            self._coming.room.take(len(fragment))
-            self._append(fragment)
+            self._append(fragments)
         except OSError as failed:
             self.abandon()
             raise self._coming.refusal(failed) from failed
@@ -99,13 +95,18 @@ class Instance:
             self.abandon()
             raise
 
-    def _append(self, part: bytes | memoryview) -> None:
+    def _append(self, parts: Sequence[bytes | memoryview]) -> None:
         if self._fd < 0:
             raise OSError(errno.EBADF, "the instance was refused before")
-        write_all(self._fd, part)
-        self._size += len(part)
+        if self._head:
+            parts, self._head = (self._head, *parts), b""
+        size = sum(map(len, parts))
+        self._coming.room.take(size)
+        write_parts(self._fd, parts)
+        self._size += size
         if self._coming.promised is not None:
-            self._check.add(part)
+            for part in parts:
+                self._check.add(part)
         elif self._size - self._begun >= _BEGIN_BYTES:
             begin_to_write(self._fd, self._begun, self._size - self._begun)
             self._begun = self._size
@@ -116,6 +117,8 @@ class Instance:
             return
         if self._fd < 0:
             raise DiskFailed("the instance was refused before")
+        if self._head:
+            self.write()
         if self._coming.promised is not None:
             self._promise(self._coming.promised)
             return
@@ -130,7 +133,7 @@ class Instance:
             self._close()
             for path in (self._partial, self._entry):
                 with contextlib.suppress(OSError):
-                    path.unlink()
+                    os.unlink(path)
             raise self._coming.refusal(failed) from failed
         self._kept = True
         self._coming.room.worked()
@@ -151,7 +154,7 @@ class Instance:
             return
         self._close()
         with contextlib.suppress(OSError):
-            self._partial.unlink()
+            os.unlink(self._partial)
 
     def _close(self) -> None:
         fd, self._fd = self._fd, -1

@@ -27,13 +27,17 @@ class Writer:
 
     def path(self, name: str) -> Path:
         """Where this writer's file `name` lies; OSError when the disk does not take the sign that it lives."""
+        return self._folder / self.named(name)
+
+    def named(self, name: str) -> str:
+        """What this writer's file `name` is called in the folder; OSError as above."""
         if not self._token:
             with self._beginning:
                 if not self._token:
                     fd, life = _begin(self._folder)
                     weakref.finalize(self, _end, fd, life, os.getpid())
                     self._token = life.stem
-        return self._folder / f"{self._token}{_BETWEEN}{name}"
+        return f"{self._token}{_BETWEEN}{name}"
 
 
 def sweep(folder: Path) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from node.dimse import tls
 from node.dimse.admission import Admission
 from node.dimse.commitment import CommitmentProvider, Slips
+from node.dimse.contexts import accepted_contexts
 from node.dimse.port import Intake
 from node.dimse.server import Caller, Server
 from node.dimse.sockets import Sockets, bind
@@ -16,7 +17,7 @@ from node.dimse.standing import Standing
 from node.dimse.stock import Stock, StockAssociation
 from node.dimse.visit import Visits
 from node.dimse.wire.association import FastAssociation, HandOver, Patience
-from node.settings.config import Config, Receiver
+from node.settings.config import Config, May, Receiver
 
 
 class Listener:
@@ -48,6 +49,8 @@ class Listener:
 
     def start(self) -> None:
         """Bind, unless the sockets were given, and accept associations; returns at once. OSError when a port is taken."""
+        for peer in self._config.peers.values():  # the first association of each would wait for it
+            accepted_contexts(store=May.STORE in peer.may, echo=May.ECHO in peer.may, syntaxes=peer.limits.syntaxes)
         if self._sockets is None:
             self._sockets = bind(self._config.node)
         self._server = Server(self._sockets, self._admission, self._serve)

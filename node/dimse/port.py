@@ -25,8 +25,8 @@ class Reception:
 class Incoming(Protocol):
     """One instance on its way to the disk, used by one thread. Exactly one of `keep` and `abandon` ends it; both are idempotent after."""
 
-    def write(self, fragment: bytes | memoryview) -> None:
-        """Append a fragment of the data set; the buffer may be used again when this returns.
+    def write(self, *fragments: bytes | memoryview) -> None:
+        """Append fragments of the data set; their buffers may be used again when this returns.
 
         Raises
         ------

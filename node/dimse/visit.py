@@ -160,18 +160,20 @@ class Storing:
         except Exception as why:  # noqa: BLE001
             self._refuse(why)
 
-    def write(self, fragment: bytes | memoryview) -> None:
-        """Take a fragment of the data set; once the instance is refused, fragments are dropped."""
+    def write(self, *fragments: bytes | memoryview) -> None:
+        """Take fragments of the data set; once the instance is refused, they are dropped."""
         incoming = self._incoming
         if incoming is None:
             return
+        size = 0
         try:
-            self._peek.feed(fragment)
-            incoming.write(fragment)
+            for fragment in fragments:
+                self._peek.feed(fragment)
+                size += len(fragment)
+            incoming.write(*fragments)
         except Exception as why:  # noqa: BLE001
             self._refuse(why)
             return
-        size = len(fragment)
         self._size += size
         if self._pace is not None:
             self._pace.fragment(size)

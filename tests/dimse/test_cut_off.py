@@ -1,11 +1,12 @@
 """Associations that are cut off while what they sent is being written."""
 
 import threading
+from collections.abc import Sequence
 
 import pytest
 
 from node.blobs import coming
-from node.blobs.files import write_all
+from node.blobs.files import write_parts
 from node.dimse import server
 from tests.dimse.conftest import Listen, data_set, instance
 from tests.dimse.test_hazards import _associated, _fragment, _store_command
@@ -17,17 +18,17 @@ def test_what_is_being_written_is_not_closed_under_its_writer(listen: Listen, mo
     deleted, and only then the association has ended."""
     writing, goes_on = threading.Event(), threading.Event()
 
-    def slow(fd: int, part: bytes | memoryview) -> None:
+    def slow(fd: int, parts: Sequence[bytes | memoryview]) -> None:
         if writing.is_set():
             return
         writing.set()
         assert goes_on.wait(60)
-        write_all(fd, part)
+        write_parts(fd, parts)
 
     running = listen()
     monkeypatch.setattr(server, "_TO_STOP_S", 0.5)
     with _associated(running) as connection:
-        monkeypatch.setattr(coming, "write_all", slow)
+        monkeypatch.setattr(coming, "write_parts", slow)
         connection.sendall(_store_command(0x0001) + _fragment(0x00, data_set(instance(pixels=b"\1\2" * 4096))[:6000]))
         assert writing.wait(60)
         running.listener.stop(0.0)

@@ -79,7 +79,7 @@ class FastAssociation:
         self, connection: Connection, visits: Visits, patience: Patience, *, caller: Caller, certificate: Certificate | None
     ) -> None:
         self._connection = connection
-        self._stream = Stream(connection, send_timeout_s=patience.dimse_s)
+        self._stream = Stream(connection, send_timeout_s=patience.dimse_s, before_reuse=self._hand_on)
         self._visits = visits
         self._patience = patience
         self._caller = caller
@@ -92,6 +92,7 @@ class FastAssociation:
         self._command_context: int | None = None
         self._exchange: Exchange | None = None
         self._exchange_context = 0
+        self._fragments: list[memoryview] = []
         self.established = False
 
     def stop(self) -> None:
@@ -235,7 +236,7 @@ class FastAssociation:
                 raise Malformed("a fragment of a data set that no command announced", AbortReason.UNEXPECTED_PARAMETER)
             while size:
                 fragment = stream.take(size, dimse_s)
-                exchange.write(fragment)
+                self._fragments.append(fragment)
                 size -= len(fragment)
             if control & pdu.LAST:
                 self._answer()
@@ -278,7 +279,14 @@ class FastAssociation:
         if not asked.data_set_follows:
             self._answer()
 
+    def _hand_on(self) -> None:
+        """What has gathered of a data set, in one call: the stream's buffer is about to be used again, or the data set is whole."""
+        fragments, self._fragments = self._fragments, []
+        if fragments and self._exchange is not None:
+            self._exchange.write(*fragments)
+
     def _answer(self) -> None:
+        self._hand_on()
         exchange, self._exchange = self._exchange, None
         assert exchange is not None, "a request is complete"
         reply, most = exchange.reply(), self._fragment_bytes

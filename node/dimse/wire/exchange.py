@@ -12,7 +12,7 @@ _UNRECOGNIZED_OPERATION: Final = 0x0211
 class Exchange(Protocol):
     """One request that is being received; `reply` is the command set of its answer."""
 
-    def write(self, fragment: memoryview) -> None: ...
+    def write(self, *fragments: memoryview) -> None: ...
 
     def reply(self) -> bytes: ...
 
@@ -49,7 +49,7 @@ class OtherExchange:
         self._asked = asked
         self._message_id = message_id
 
-    def write(self, fragment: memoryview) -> None:
+    def write(self, *fragments: memoryview) -> None:
         """A data set that nobody asked for is read and dropped."""
 
     def abandon(self) -> None:

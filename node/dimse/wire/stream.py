@@ -5,6 +5,7 @@ import socket
 import ssl
 import struct
 import time
+from collections.abc import Callable
 from typing import Final, TypeAlias
 
 Connection: TypeAlias = socket.socket
@@ -23,9 +24,16 @@ class Stream:
     """One connection, used by one thread. The kernel keeps the time-outs: a call that sets them is made only when they change.
 
     Raises `Closed` and TimeoutError from every method that reads or sends.
+
+    Parameters
+    ----------
+    send_timeout_s
+        How long the peer may read nothing.
+    before_reuse
+        Called before the buffer is filled again: what `take` gave is gone after it.
     """
 
-    def __init__(self, connection: Connection, *, send_timeout_s: float) -> None:
+    def __init__(self, connection: Connection, *, send_timeout_s: float, before_reuse: Callable[[], None] = lambda: None) -> None:
         self._connection = connection
         self._tls = isinstance(connection, ssl.SSLSocket)
         self._buffer = bytearray(_BUFFER_BYTES)
@@ -34,6 +42,8 @@ class Stream:
         self._end = 0
         self._limit_s = 0.0
         self._left_s: float | None = None
+        self._drained = True
+        self._before_reuse = before_reuse
         self._receive = connection.recv_into
         if self._tls:
             # a time-out in the kernel would not reach through OpenSSL, which reads again
@@ -54,6 +64,7 @@ class Stream:
     def need(self, count: int, timeout_s: float) -> memoryview:
         """At least `count` bytes, which stay where they are; `timeout_s` is how long the peer may say nothing."""
         while self._end - self._start < count:
+            self._before_reuse()
             if self._start:
                 # a few bytes at most: the rest of the buffer was taken
                 left = self._end - self._start
@@ -67,8 +78,9 @@ class Stream:
         self._start += count
 
     def take(self, most: int, timeout_s: float) -> memoryview:
-        """Some bytes, `most` at most; they are to be used before the next call."""
+        """Some bytes, `most` at most; they are to be used before the buffer is filled again."""
         if self._start == self._end:
+            self._before_reuse()
             self._start = self._end = 0
             self._fill(timeout_s)
         start = self._start
@@ -97,6 +109,7 @@ class Stream:
                 self._connection.settimeout(self._send_timeout_s)
                 self._limit_s = 0.0
             self._connection.sendall(data)
+            self._drained = False  # the acknowledgement went with it
         except (BlockingIOError, TimeoutError) as late:
             raise TimeoutError("the peer does not read") from late
         except OSError as broken:
@@ -115,10 +128,11 @@ class Stream:
                 self._limit(left_s)
             began = time.monotonic()
         try:
-            if _QUICKACK is not None:
+            if self._drained and _QUICKACK is not None:
                 # the kernel falls back to delayed acknowledgements; a sender with Nagle's algorithm on would wait for each of them
                 self._connection.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
             count = self._receive(self._view[self._end :])
+            self._drained = self._end + count < _BUFFER_BYTES
         except (BlockingIOError, TimeoutError) as late:
             raise TimeoutError("it did not come in time") from late
         except OSError as broken:
