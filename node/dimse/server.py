@@ -117,6 +117,10 @@ class Server:
                     alarm("listener.cannot_accept", reason=failed.strerror)  # too many open files, mostly
                     time.sleep(_AGAIN_S)
                 continue
+            if _has_gone(connection):
+                # no thread for it: thousands that connect and close would stand before an honest one in the queue
+                connection.close()
+                continue
             try:
                 self._let_in(connection, str(address[0]), secure)
             except Exception as broken:  # noqa: BLE001
@@ -154,6 +158,16 @@ class Server:
         with self._lock:
             self._served.pop(caller, None)
         caller.connection.close()
+
+
+def _has_gone(connection: socket.socket) -> bool:
+    """Whether who connected has closed it already, without a word: a health check, a port scan."""
+    try:
+        return not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:  # it was reset
+        return True
 
 
 def _set_options(connection: socket.socket) -> None:

@@ -7,6 +7,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from pydicom.uid import MRImageStorage
@@ -14,8 +15,11 @@ from pynetdicom.pdu import A_ASSOCIATE_RQ
 from pynetdicom.pdu_primitives import A_ASSOCIATE, ImplementationClassUIDNotification, MaximumLengthNotification
 from pynetdicom.presentation import build_context
 
+from node.dimse.admission import Admission
+from node.dimse.server import Server
+from node.dimse.sockets import bind
 from node.dimse.visit import Visit
-from node.settings.config import Limits, Node
+from node.settings.config import Config, Limits, Node, Store
 from tests.dimse.conftest import PACS, Listen, Listening, instance, offer
 from tests.lab.program import wait_until
 from tests.lab.wire import Sender
@@ -210,6 +214,32 @@ def test_who_hangs_up_before_a_request_is_forgotten_at_once(listen: Listen) -> N
     began = time.monotonic()
     assert _served(running)
     assert time.monotonic() - began < 5
+
+
+def test_who_has_hung_up_when_its_turn_comes_costs_no_thread(tmp_path: Path) -> None:
+    """Fifty that were closed while they waited to be accepted stand before one that was not: it alone is let in."""
+    node = Node(port=0)
+    config = Config(path=tmp_path, digest="", node=node, store=Store(journal="", blobs=tmp_path), models=tmp_path, peers={})
+    sockets = bind(node)
+    port = sockets.ports["port"]
+    came: list[object] = []
+    for _ in range(50):
+        socket.create_connection(("127.0.0.1", port), timeout=10).close()
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as honest:
+        wait_until(lambda: _closed_by_peers(port) == 50, 30, "the kernel knows that they have hung up")
+        server = Server(sockets, Admission(config), lambda caller: came.append(caller.connection.getpeername()))
+        server.start()
+        try:
+            wait_until(lambda: came, 30, "one is let in")
+        finally:
+            server.stop(0)
+        assert came == [honest.getsockname()]
+
+
+def _closed_by_peers(port: int) -> int:
+    """Connections to a port of this host that their peer has closed: CLOSE_WAIT, which is 08 (include/net/tcp_states.h)."""
+    rows = [line.split() for line in Path("/proc/thread-self/net/tcp").read_text().splitlines()[1:]]
+    return sum(row[1].endswith(f":{port:04X}") and row[3] == "08" for row in rows)
 
 
 def test_stopping_lets_an_association_end_and_takes_no_new_one(listen: Listen) -> None:
