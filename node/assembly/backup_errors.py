@@ -26,6 +26,13 @@ class NotEmpty(ConfigError):
     remedy = "Point `store:` of the configuration to an empty place (or move the old store away), and restore again."
 
 
+class HalfRestored(ConfigError):
+    """A restore to this place was begun and ended before its last step."""
+
+    code = "HLM-2093"
+    remedy = "Run `hilum restore BACKUP` once more, with the backup that the message names: it goes on where it ended."
+
+
 class NotThisJournal(ConfigError):
     """The backup is of a journal of another kind than the configuration names."""
 

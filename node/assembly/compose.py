@@ -52,8 +52,10 @@ def bell(config: Config, name: str) -> "AnyBell":
 
 def open_journal(config: Config) -> "SqlJournal":
     """The journal, created or brought to the present schema if need be."""
+    from node.assembly.restoring import refuse_half_restored
     from node.journal.sql import SqlJournal
 
+    refuse_half_restored(config)
     return SqlJournal.open(config.store.journal)
 
 

@@ -15,6 +15,7 @@ from node.assembly import compose
 from node.assembly.audit import overseen
 from node.assembly.entrance import Entrance, NotReady
 from node.assembly.hosts import dead_owners, forget, owner_of
+from node.assembly.restoring import refuse_half_restored
 from node.assembly.roles import ALL, Role, lock, shares_journal
 from node.assembly.telemetry import Telemetry, Watched
 from node.domain.errors import JournalError
@@ -54,6 +55,8 @@ class Family:
     ------
     AlreadyRunning
         Another family holds the store's lock.
+    HalfRestored
+        The store holds a part of a backup.
     """
 
     def __init__(self, config: Config, *, announce: Callable[[dict[str, object]], None], roles: frozenset[Role] = ALL) -> None:
@@ -61,6 +64,7 @@ class Family:
         self._announce = announce
         self._stopping = False  # a plain name: an Event that a signal handler sets can meet its own lock
         self._locks = lock(config, roles)
+        refuse_half_restored(config)
         self._roles = roles
         self._entrance: Entrance | None = None
         self._members = list(_members(config, roles))

@@ -92,14 +92,12 @@ def refuse_if_there(url: str) -> None:
                 raise NotEmpty(f"{one} is there already")
         return
     at = server(url)
-    with _connected(at) as connection:
-        tables = connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = current_schema()").fetchone()[0]
-        if tables:
-            raise NotEmpty(f"{at.name} has {tables} tables already")
+    if tables := _tables(at):
+        raise NotEmpty(f"{at.name} has {tables} tables already")
 
 
 def restore_journal(url: str, copy: Path) -> None:
-    """Bring a copy back: all of it, or nothing.
+    """Bring a copy back: all of it, or nothing. What lies there is what an earlier call brought back.
 
     Raises
     ------
@@ -114,12 +112,21 @@ def restore_journal(url: str, copy: Path) -> None:
         partial.chmod(0o600)
         with partial.open("rb") as file:
             os.fsync(file.fileno())
+        for one in (path, *(path.with_name(f"{path.name}{suffix}") for suffix in ("-wal", "-shm"))):
+            one.unlink(missing_ok=True)  # pages of the other one must not be taken for this one's
         partial.rename(path)
         return
     try:
+        if _tables(server(url)):
+            return  # it came in one transaction
         _run("pg_restore", server(url), "--no-owner", "--no-privileges", "--exit-on-error", "--single-transaction", "--dbname=", str(copy))
     except NoBackup as failed:
         raise BackupDamaged(str(failed)) from failed
+
+
+def _tables(at: Server) -> int:
+    with _connected(at) as connection:
+        return int(connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = current_schema()").fetchone()[0])
 
 
 @contextlib.contextmanager

@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from node.assembly import compose
+from node.assembly import restoring
 from node.assembly.backup_errors import BackupDamaged, NotEmpty, NotThisJournal
 from node.assembly.journal_copy import refuse_if_there, restore_journal
 from node.assembly.manifest import BLOBS, JOURNAL_DUMP, JOURNAL_FILE, MARKS, SPOOL, Manifest, damage, read
 from node.assembly.roles import ALL, lock
 from node.domain.state import DeliveryState, JobState
+from node.journal.sql import SqlJournal
 from node.settings.config import Config
 
-_UNDER_WAY = "restoring"
 _MOST = 1_000_000
 
 
@@ -65,9 +65,10 @@ def restore(config: Config, backup: Path) -> Restored:
     with contextlib.ExitStack() as held:
         for file in lock(config, ALL):  # no node serves the place meanwhile
             held.callback(file.close)
-        refuse_if_there(config.store.journal)
-        mark = spool / _UNDER_WAY
-        _refuse_unless_empty({store, spool}, mark, backup)
+        if restoring.begun(config) != str(backup.resolve()):
+            refuse_if_there(config.store.journal)
+            _refuse_unless_empty({store, spool})
+            restoring.begin(config, backup)
         files = 0
         for name in manifest.files:
             target = _target(name, store, spool)
@@ -81,8 +82,7 @@ def restore(config: Config, backup: Path) -> Restored:
         os.sync()
         restore_journal(config.store.journal, backup / (JOURNAL_FILE if kind == "sqlite" else JOURNAL_DUMP))
         told = _tidy(config, manifest, files)
-        mark.unlink()
-        os.sync()
+        restoring.end(config)
     return told
 
 
@@ -95,16 +95,14 @@ def _target(name: str, store: Path, spool: Path) -> Path | None:
     return {BLOBS: store, SPOOL: spool}[first].joinpath(*parts) if first in (BLOBS, SPOOL) else None
 
 
-def _refuse_unless_empty(folders: set[Path], mark: Path, backup: Path) -> None:
-    """A folder that holds files is somebody's, unless a restore of this very backup began to fill it."""
-    if mark.exists() and mark.read_text(encoding="utf-8") == str(backup.resolve()):
-        return
+def _refuse_unless_empty(folders: set[Path]) -> None:
+    """A folder that holds files is somebody's."""
     for folder in folders:
-        found = next((path for path in folder.rglob("*") if path.is_file()), None) if folder.exists() else None
+        files = (path for path in folder.rglob("*") if path.is_file() and path.name not in restoring.NAMES)
+        found = next(files, None) if folder.exists() else None
         if found is not None:
             raise NotEmpty(f"{folder} is not empty: {found.relative_to(folder)} is there")
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    mark.write_text(str(backup.resolve()), encoding="utf-8")
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -123,7 +121,7 @@ def _marks(backup: Path, manifest: Manifest) -> Iterator[str]:
 def _tidy(config: Config, manifest: Manifest, files: int) -> Restored:
     """Bring the journal to the present schema, let go of the leases of processes that are gone, enter what retention had deleted, and have
     sinks asked again that may have committed since."""
-    with contextlib.closing(compose.open_journal(config)) as journal:
+    with contextlib.closing(SqlJournal.open(config.store.journal)) as journal:
         now = journal.now()
         journal.release("", now)
         journal.bytes_gone(manifest.absent, now)

@@ -3,7 +3,10 @@ one set of results, and a damaged or misplaced backup is refused before anything
 
 import json
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -137,5 +140,41 @@ def test_a_restore_that_was_killed_is_finished_by_another(tmp_path: Path) -> Non
     assert "HLM-2098" in other.hilum("restore", first).err
     assert other.hilum("restore", second).code == 0
     assert not (store / "restoring").exists()
+    with other:
+        assert [job["state"] for job in other.jobs()] == ["done"]
+
+
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from node.assembly import restore, restoring
+from node.settings.load import load
+
+def killed(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+where, name = {"journal": (restore, "restore_journal"), "tidy": (restore, "_tidy"), "end": (restoring, "end")}[sys.argv[3]]
+setattr(where, name, killed)
+restore.restore(load(Path(sys.argv[1])), Path(sys.argv[2]))
+"""
+
+
+def test_nothing_works_on_a_half_restore_whichever_step_it_was_killed_before(tmp_path: Path) -> None:
+    """Before the journal, before it is tidied, before the mark goes: the node refuses to start and commands to read, each with the way
+    out; the same call goes on every time, and the last one is finished."""
+    settings = _settings(tmp_path)
+    with Node(settings, tmp_path) as node:
+        _send(node, _block(tmp_path / "in"))
+        _done(node)
+    taken = Path(_backup(node, tmp_path / "backups")["folder"])
+    other = _elsewhere(settings, tmp_path / "elsewhere", tmp_path)
+    for step in ("journal", "tidy", "end"):
+        done = subprocess.run([sys.executable, "-c", _KILLED, other.config, taken, step], capture_output=True, text=True, check=False)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        for command in (("serve",), ("serve", "--stages", "receive"), ("studies", "list"), ("backup", "--to", tmp_path / "of the half")):
+            refused = other.hilum(*command)
+            assert (refused.code, "HLM-2093" in refused.err, str(taken.resolve()) in refused.err) == (1, True, True), refused.err
+    assert other.hilum("restore", taken).code == 0
+    assert not (other.folder / "blobs" / "restoring").exists()
     with other:
         assert [job["state"] for job in other.jobs()] == ["done"]
