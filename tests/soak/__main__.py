@@ -28,7 +28,13 @@ def main() -> int:
     rows = rows_of(day)
     show(rows)
     write(rows, RESULTS)
-    for name, found in (("lost", day.lost), ("changed", day.changed), ("undelivered", day.undelivered), ("doubled", day.doubled)):
+    for name, found in (
+        ("lost", day.lost),
+        ("changed", day.changed),
+        ("undelivered", day.undelivered),
+        ("doubled", day.doubled),
+        ("left", day.left),
+    ):
         for one in found[:10]:
             say(f"{name}: {one}")
     return 1 if any(row.met is False for row in rows) else 0

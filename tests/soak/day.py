@@ -8,17 +8,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from itertools import pairwise
+from functools import partial
 from pathlib import Path
 
 import psutil
 from pydicom import dcmread
 
-from node.domain.state import JobState
 from node.journal.sql import SqlJournal
 from tests.lab.dcmtk import StoreScp
 from tests.lab.node import Node, configuration
+from tests.lab.spool import half_written
+from tests.soak.count import RESULTS, count
+from tests.soak.happened import Day, Disturbance
 from tests.soak.modality import CALLING, Association, Gone, Manners
 from tests.soak.studies import KINDS, Kind, Study, studies
 from tests.soak.watch import Watch
@@ -29,31 +30,10 @@ _SENDERS = 4
 _ABORTING = 0.08
 """The share of studies of which the first association ends in the middle of an instance."""
 _DRAIN_S = 300.0
-RESULTS = 2
-"""A report and a page."""
+STILL_S = 3.0
+"""What the senders slept for longer than they asked, to be called standing still."""
+_LOOK_STILL_S = 0.25
 _AGAIN_S = 0.5
-
-
-@dataclass(slots=True)
-class Day:
-    """What happened."""
-
-    studies: list[Study] = field(default_factory=list)
-    disturbances: list[str] = field(default_factory=list)
-    idle_lost: int = 0
-    aborted: int = 0
-    refused: int = 0
-    objects: dict[str, set[str]] = field(default_factory=dict)
-    """Study Instance UID → SOP Instance UIDs of results in the archive."""
-    copies: int = 0
-    lost: list[str] = field(default_factory=list)
-    changed: list[str] = field(default_factory=list)
-    undelivered: list[str] = field(default_factory=list)
-    doubled: list[str] = field(default_factory=list)
-    revised: list[str] = field(default_factory=list)
-    """Studies that paused for longer than the quiet window, because a receiver took so long to come back: a revision is right."""
-    watch: Watch | None = None
-    took_s: float = 0.0
 
 
 class Soak:
@@ -86,10 +66,9 @@ class Soak:
         self._pause_s = 3600 / per_hour
         self._kinds = kinds
         self._idle = idle
-        self._quiet_s = quiet_s
         self._every_s = every_s
         self._chance = random.Random(4711)
-        self.day = Day()
+        self.day = Day(quiet_s=quiet_s)
         self._sink = StoreScp(folder / "archive", options=("--unique-filenames",))
         self._node = Node(self._configuration(keep, quiet_s), folder / "node")
         self._over = threading.Event()
@@ -133,7 +112,7 @@ class Soak:
             self._sink.start()
             opened.enter_context(self._node)
             self.day.watch = opened.enter_context(Watch(lambda: self._node.pid if self._node.running else None))
-            for task in (self._idle_associations, self._disturb, self._look):
+            for task in (self._idle_associations, self._disturb, self._look, self._notice_stillness):
                 thread = threading.Thread(target=task)
                 thread.start()
                 opened.callback(thread.join)
@@ -142,6 +121,8 @@ class Soak:
             self._drain()
             self._over.set()
             self._count()
+        blobs = self._folder / "store" / "blobs"
+        self.day.left = half_written(blobs) + sorted(path.name for path in (blobs / "inbox").iterdir())
         self.day.took_s = time.monotonic() - began
         return self.day
 
@@ -169,6 +150,7 @@ class Soak:
                         going, leaves = (leaves, None) if index >= at else (None, leaves)
                         if association.store(study.kind.sop_class_uid, uid, study.instance(index), leaves=going) == 0:
                             study.acknowledged[uid] = study.digest(index)
+                            study.answers.append(time.time())
                         else:
                             self.day.refused += 1
                             time.sleep(_AGAIN_S)
@@ -194,20 +176,20 @@ class Soak:
     # ---- what goes wrong
     def _disturb(self) -> None:
         """Kill and restart in the middle third of the day, so that its first and its last can be compared."""
-        acts: list[tuple[str, Callable[[], None]]] = [
-            ("the archive is restarted", self._restart_sink),
-            *((f"{stage} is killed", lambda stage=stage: self._kill(stage)) for stage in ("receive", "flow", "work")),
+        acts: list[tuple[str, str | None, Callable[[], None]]] = [
+            ("the archive is restarted", None, self._restart_sink),
+            *((f"{stage} is killed", stage, partial(self._kill, stage)) for stage in ("receive", "flow", "work")),
         ]
         if self._over.wait(self._seconds / 3):
             return
         until = time.monotonic() + self._seconds / 3
         number = 0
         while time.monotonic() < until:
-            name, act = acts[number % len(acts)]
+            name, stage, act = acts[number % len(acts)]
             self._mark()
+            self.day.disturbances.append(Disturbance(name=name, stage=stage, at=time.time()))
             act()
             self._mark()
-            self.day.disturbances.append(name)
             number += 1
             if self._over.wait(self._every_s):
                 return
@@ -231,6 +213,16 @@ class Soak:
                 if stage in child.cmdline():
                     os.kill(child.pid, signal.SIGKILL)
                     return
+
+    def _notice_stillness(self) -> None:
+        """Note when nothing here came to run, the senders among it."""
+        before = time.time()
+        while not self._over.wait(_LOOK_STILL_S):
+            now = time.time()
+            if now - before > STILL_S:
+                self.day.still.append((before, now))
+                self._mark()
+            before = now
 
     # ---- what came out
     def _look(self) -> None:
@@ -272,23 +264,6 @@ class Soak:
         return len(self.day.objects.get(study.uid, ())) < RESULTS
 
     def _count(self) -> None:
-        """Every acknowledged instance is in the journal, with the bytes that were sent; every study has one set of results."""
         self._new_results({study.uid: study for study in self.day.studies})
         with contextlib.closing(SqlJournal.open(f"sqlite:{self._folder / 'store' / 'hilum.db'}")) as journal:
-            for study in self.day.studies:
-                rows = {row.sop_instance_uid: row.digest for row in journal.instances_of(*study.acknowledged)}
-                self.day.lost += [uid for uid in study.acknowledged if uid not in rows]
-                self.day.changed += [uid for uid, digest in study.acknowledged.items() if rows.get(uid, digest) != digest]
-                results = len(self.day.objects.get(study.uid, ()))
-                if not results:
-                    self.day.undelivered.append(study.uid)
-                elif results != RESULTS and self._paused(journal, study) and results <= RESULTS * len(journal.jobs(study=study.uid)):
-                    self.day.revised.append(study.uid)
-                elif results != RESULTS:
-                    self.day.doubled.append(f"{study.uid}: {results} results where there are {RESULTS}")
-
-    def _paused(self, journal: SqlJournal, study: Study) -> bool:
-        """Whether its instances came with a pause that is longer than the quiet window, and one job alone stands."""
-        came = sorted(row.received_at.timestamp() for row in journal.instances_of(*study.acknowledged))
-        done = [job for job in journal.jobs(study=study.uid) if job.state is JobState.DONE]
-        return len(done) == 1 and max((after - before for before, after in pairwise(came)), default=0.0) >= self._quiet_s
+            count(self.day, journal)

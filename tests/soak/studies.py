@@ -64,15 +64,18 @@ class Study:
     ----------
     acknowledged
         SOP Instance UID → SHA-256 of the data set, of what 0x0000 was answered for.
+    answers
+        When each 0x0000 came, by the sender's clock, in seconds since 1970.
     last_answer
-        When the last 0x0000 came, in seconds since 1970; 0 until all have.
+        When the last 0x0000 came; 0 until all have.
     disturbed
-        Something was killed or restarted while it was on its way.
+        Something was killed or restarted, or the machine stood still, while it was on its way.
     """
 
     number: int
     kind: Kind
     acknowledged: dict[str, str] = field(default_factory=dict)
+    answers: list[float] = field(default_factory=list)
     last_answer: float = 0.0
     delivered: float = 0.0
     disturbed: bool = False

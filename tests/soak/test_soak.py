@@ -26,7 +26,7 @@ def test_two_minutes_of_a_hospital_lose_double_and_leak_nothing(tmp_path: Path) 
     day = Soak(tmp_path, minutes=2, per_hour=400, kinds=SMALL_KINDS, idle=6, every_s=9, keep="20s", quiet_s=8).run()
     assert {study.kind.name for study in day.studies} == {"CT", "MR", "MG", "US", "DX"}
     assert len(day.disturbances) >= 4
-    assert (day.lost, day.changed, day.undelivered, day.doubled) == ([], [], [], [])
+    assert (day.lost, day.changed, day.undelivered, day.doubled, day.left) == ([], [], [], [], [])
     assert day.watch is not None
     trends = day.watch.trends(lasted_s=_LIVED_S)
     assert trends

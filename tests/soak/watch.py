@@ -1,10 +1,13 @@
-"""What the processes of a node hold over time, and whether any of it grows: memory, open files, threads, sockets, children."""
+"""What the processes of a node hold over time, and whether any of it grows: memory, open files, threads, sockets, children.
+
+And who uses the processors meanwhile: the node, or others.
+"""
 
 import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -63,6 +66,16 @@ class Trend:
         return self.late - self.early > _HANDLES
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shares:
+    """Processor seconds between two samples, `lasted_s` apart: of the node, and of whoever has nothing to do with the soak."""
+
+    at: float
+    lasted_s: float
+    node_s: float
+    others_s: float
+
+
 class Watch:
     """Samples the family of a supervisor in a thread; a context manager.
 
@@ -75,11 +88,12 @@ class Watch:
     def __init__(self, supervisor: Callable[[], int | None], *, every_s: float = 2.0) -> None:
         self.lives: dict[int, Life] = {}
         self.children_most = 0
-        self.loads: list[float] = []
+        self.shares: list[Shares] = []
         self._supervisor = supervisor
         self._every_s = every_s
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
+        self._used: tuple[float, float, dict[int, float]] | None = None
 
     def __enter__(self) -> "Watch":
         self._thread.start()
@@ -91,16 +105,38 @@ class Watch:
 
     def _run(self) -> None:
         while not self._stop.wait(self._every_s):
-            self.loads.append(os.getloadavg()[0])
             pid = self._supervisor()
-            if pid is not None:
-                self._look(pid)
+            family = self._look(pid) if pid is not None else frozenset()
+            self._share_out(family)
 
-    def _look(self, supervisor: int) -> None:
+    def _share_out(self, family: Collection[int]) -> None:
+        """What was used since the last sample, and by whom; a process that began or ended in between counts as the others'."""
+        machine = psutil.cpu_times()
+        now, busy = time.time(), float(sum(machine) - machine.idle - machine.iowait - machine.guest - machine.guest_nice)
+        used: dict[int, float] = {}
+        for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
+            with contextlib.suppress(psutil.Error):
+                times = process.cpu_times()
+                used[process.pid] = times.user + times.system
+        if self._used is not None:
+            then, was_busy, before = self._used
+            took = {pid: spent - before[pid] for pid, spent in used.items() if pid in before}
+            self.shares.append(
+                Shares(
+                    at=now,
+                    lasted_s=now - then,
+                    node_s=sum(spent for pid, spent in took.items() if pid in family),
+                    others_s=max(0.0, busy - was_busy - sum(took.values())),
+                )
+            )
+        self._used = now, busy, used
+
+    def _look(self, supervisor: int) -> frozenset[int]:
+        """Sample the family; who belongs to it."""
         try:
             family = [psutil.Process(supervisor), *psutil.Process(supervisor).children(recursive=True)]
         except psutil.NoSuchProcess:
-            return
+            return frozenset()
         self.children_most = max(self.children_most, len(family) - 1)
         for process in family:
             try:
@@ -116,6 +152,7 @@ class Watch:
             except (psutil.Error, OSError):
                 continue  # it has just ended
             self.lives.setdefault(process.pid, Life(name, process.pid)).samples.append(sample)
+        return frozenset(process.pid for process in family)
 
     def trends(self, *, lasted_s: float) -> list[Trend]:
         """Of every process that lived so long."""

@@ -1,0 +1,61 @@
+"""The soak's own rules: what excuses a second set of results, and a delay that grew; nothing that the node alone brings about does."""
+
+import pytest
+
+from tests.soak.count import paused
+from tests.soak.happened import Day, Disturbance
+from tests.soak.studies import KINDS, Study
+from tests.soak.verdict import rows_of
+from tests.soak.watch import Shares, Watch
+
+_CT = KINDS[0]
+
+
+@pytest.mark.parametrize(
+    ("answers", "stage", "still", "excused"),
+    [
+        ([0.0, 1.0, 20.0], None, [], False),
+        ([0.0, 1.0, 20.0], "flow", [], False),
+        ([0.0, 1.0, 20.0], "receive", [], True),
+        ([0.0, 1.0, 20.0], None, [(4.0, 19.0)], True),
+        ([0.0, 1.0, 20.0], None, [(21.0, 40.0)], False),
+        ([0.0, 4.0, 8.0, 12.0], "receive", [], False),
+    ],
+    ids=["the node was slow", "another process was killed", "a receiver was killed", "all stood still", "stood still later", "no pause"],
+)
+def test_only_what_the_node_did_not_bring_about_excuses_a_second_set(
+    answers: list[float], stage: str | None, still: list[tuple[float, float]], excused: bool
+) -> None:
+    """A quiet window of eight seconds; whatever was killed was killed at second six."""
+    day = Day(quiet_s=8.0, still=still)
+    if stage is not None:
+        day.disturbances.append(Disturbance(name="", stage=stage, at=6.0))
+    assert paused(day, Study(1, _CT, answers=answers)) is excused
+
+
+@pytest.mark.parametrize(
+    ("late_s", "node_s", "others_s", "met"),
+    [(2.0, 1.0, 0.0, True), (2.0, 3.0, 1.0, True), (6.0, 1.0, 0.0, False), (6.0, 3.0, 2.0, False), (6.0, 1.0, 2.0, None)],
+    ids=["flat", "flat on a busier machine", "it grew", "it grew, and the node needs more", "others took the processors"],
+)
+def test_a_delay_that_grew_is_a_defect_unless_others_took_the_processors(
+    late_s: float, node_s: float, others_s: float, met: bool | None
+) -> None:
+    """Thirty studies a minute apart, delivered two seconds after their quiet window; in the last third `late_s` after it, while the node
+    used `node_s` processor seconds a second and others `others_s`, in place of 1 and 0."""
+    studies, shares = [], []
+    for number in range(30):
+        at, late = 60.0 * number, number >= 20
+        last = at + 30.0
+        delivered = last + 8.0 + (late_s if late else 2.0)
+        studies.append(Study(number, _CT, acknowledged={"1.2": ""}, answers=[at, last], last_answer=last, delivered=delivered))
+        shares += [
+            Shares(at=at + 30.0 * half, lasted_s=30.0, node_s=30.0 * (node_s if late else 1.0), others_s=30.0 * (others_s if late else 0.0))
+            for half in (0, 1)
+        ]
+    watch = Watch(lambda: None)
+    watch.shares = shares
+    day = Day(quiet_s=8.0, studies=studies, watch=watch, took_s=1800.0)
+    (judged,) = [row for row in rows_of(day) if "the delay of all kinds" in row.name]
+    assert judged.met is met
+    assert (judged.baseline, judged.value) == pytest.approx((2.0, late_s))
