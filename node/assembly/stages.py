@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from node.blobs.port import Blobs
+from node.domain.erased import STILL_KNOWN
 from node.flow.port import Clock, Stage
 from node.journal.bell import AnyBell
 from node.journal.port import Journal, Leader
@@ -162,7 +163,7 @@ class Beat:
 
 class Forgotten:
     """Forgets the signs of life of processes that have given none for a day (their host is gone, and nobody need be told of it for ever),
-    and by what erased studies were known again, once its time is over."""
+    and by what erased studies were known again, some days after its time is over."""
 
     name = "forgotten"
 
@@ -176,4 +177,4 @@ class Forgotten:
         gone = [process for process, (at, _) in self._journal.beats().items() if now - at > _FORGOTTEN]
         for process in gone:
             self._journal.release(process.partition(" ")[2], now)
-        return len(gone) + self._journal.forget_erased(now)
+        return len(gone) + self._journal.forget_erased(now - STILL_KNOWN)

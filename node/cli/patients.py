@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from node.cli.errors import Ambiguous, NotDone, NothingFound, WrongWords
+from node.cli.errors import Ambiguous, NotDone, NothingFound, SeveralPatients, WrongWords
 from node.cli.opened import ConfigOption, JsonOption, journal
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ def erase(
     id: Annotated[str | None, Parameter(name="--id")] = None,
     issuer: str | None = None,
     study: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
+    all_patients: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     dry_run: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     yes: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     remember: str = "7d",
@@ -44,8 +45,10 @@ def erase(
     issuer
         Who issued it, where several have; "" for headers that do not say.
     study
-        Erase this study (its whole UID) instead, whoever's it is; may be given several times. It also finds a study whose headers have been
-        forgotten.
+        Erase this study (its whole UID) instead; may be given several times. It also finds a study whose headers have been forgotten. Each
+        is to be one patient's.
+    all_patients
+        Erase studies given by --study also where their headers name several patients.
     dry_run
         Show what would be erased, and touch nothing.
     yes
@@ -76,6 +79,7 @@ def erase(
                 _show(screen.say, plan, patient, loaded)
             if dry_run:
                 return 0
+            _demand_one_patient(opened, study, all_patients=all_patients)
             if not plan.empty and not yes and not _agreed(patient):
                 raise NotDone("nothing was erased")
             done = erasure.carry_out(plan, remember=known_for, patience_s=float(wait))
@@ -87,6 +91,13 @@ def erase(
     else:
         _tell(screen.say, done)
     return 0 if done.clean and done.under_way == 0 else 1
+
+
+def _demand_one_patient(opened: "Journal", studies: tuple[str, ...], *, all_patients: bool) -> None:
+    """Two patients under one Study Instance UID are two patients: whoever means the one must not erase the other unasked."""
+    for uid in () if all_patients else studies:
+        if (found := opened.held(None, [uid]).patients) > 1:
+            raise SeveralPatients(f"study {uid} holds instances of {found} patients; nothing was erased")
 
 
 def _patient(opened: "Journal", patient_id: str, issuer: str | None) -> "Patient":
@@ -172,6 +183,8 @@ def _show(say: Callable[[str], None], plan: "Plan", patient: "Patient | None", l
             say(f"  {screen.plural(count, 'file')} {what}")
     for path in plan.unread:
         say(f"  look at it yourself: {path} (set aside; no patient ID can be found in it)")
+    if patient is None and held.patients > 1:
+        say(f"  they name {held.patients} patients: a study that is of several is not erased without --all-patients")
     if held.sinks:
         say(f"results were delivered to {screen.joined(held.sinks)}: they stay there, ask whoever keeps them")
     kept = ["backups"] + (["the audit trail, which says who was here and what was done"] if loaded.audit.folder else [])
@@ -194,6 +207,7 @@ def _planned(plan: "Plan") -> dict[str, Any]:
     return {
         "instances": len(held.instances),
         "bytes": held.size,
+        "patients": held.patients,
         "jobs": len(held.jobs),
         "studies": list(held.studies),
         "shared_studies": list(held.shared),

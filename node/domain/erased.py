@@ -1,9 +1,13 @@
 """Marks of what was erased: a digest by which a study of a patient is known again without being named."""
 
 import hashlib
+from datetime import timedelta
 
 from node.domain.header import Header
 from node.domain.patient import Patient, patient_of
+
+STILL_KNOWN = timedelta(days=3)
+"""How long a mark outlives its time: senders may send the study again, and what the node itself had left somewhere is still dropped."""
 
 
 def mark_of(study_instance_uid: str, patient: Patient | None) -> str:

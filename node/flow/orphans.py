@@ -2,14 +2,19 @@
 
 Where they come from: a process that died between its blob and its row; a host that died for good after it had uploaded what it had
 acknowledged; a database that was replaced by an older copy of itself; a bucket that was. An instance whose row is lost was acknowledged:
-it is journaled again as if it came now. What the journal says was purged is deleted wherever it comes from.
+it is journaled again as if it came now, unless its study was erased on request. What the journal says was purged is deleted wherever it
+comes from.
 """
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import islice
+from pathlib import Path
 
+from inference.errors import InputError
 from node.blobs.port import Blobs, Inbox
+from node.domain.erased import STILL_KNOWN, marks
+from node.flow.header import read_header
 from node.flow.port import Clock
 from node.journal.port import Journal
 from node.observe.events import alarm, event
@@ -48,7 +53,7 @@ class Orphans:
         lost = [name for name in names if name.startswith(_INSTANCES) and name not in kept]
         # one that was taken back and is unknown still has a twin under another name
         new = [name for name in lost if name not in self._taken_back]
-        self._take_back(new[:_MOST_TAKEN_BACK])
+        self._take_back(new[:_MOST_TAKEN_BACK], now)
         unwanted = [name for name in names if not kept.get(name, False) and name not in new]
         if unwanted:
             buried = self._journal.bury(unwanted, now)
@@ -60,12 +65,15 @@ class Orphans:
         for kind in _KINDS:
             yield from self._blobs.names(kind, written_before=written_before)
 
-    def _take_back(self, names: list[str]) -> None:
+    def _take_back(self, names: list[str], now: datetime) -> None:
         taken = 0
         for name in names:
             with self._blobs.hold():
                 path = self._blobs.path(name)
                 if not path.exists():
+                    continue
+                if self._was_erased(path, now):
+                    self._journal.bury([name], now)
                     continue
                 self._inbox.take_back(path)
             self._taken_back.add(name)
@@ -73,3 +81,11 @@ class Orphans:
         if taken:
             # the database knows less than the blobs: an operator wants to know that
             alarm("orphans.taken_back", instances=taken)
+
+    def _was_erased(self, path: Path, now: datetime) -> bool:
+        """Whether somebody asked for it to be gone, however short senders were to be told so."""
+        try:
+            identity, header = read_header(path)
+        except InputError:
+            return False  # the index says of it what is to be said
+        return bool(self._journal.erased(marks(identity.study_instance_uid, header), now - STILL_KNOWN))

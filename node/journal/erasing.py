@@ -164,6 +164,7 @@ def _held(connection: Connection, patient: Patient | None, studies: Collection[s
         blobs=tuple(dict.fromkeys(blobs)),
         sinks=tuple(sorted(sinks)),
         marks=tuple(sorted(_marks(patient, touched, set(studies) - others))),
+        patients=len({patient_of(row.header) for row in ours} - {None}),
         size=sum(row.size for row in ours),
     )
 

@@ -68,6 +68,8 @@ class Held:
     sinks: tuple[str, ...]
     marks: tuple[str, ...]
     """What of it is known again for a while (`mark_of`): it names neither study nor patient."""
+    patients: int
+    """How many patients the headers of these instances name."""
     size: int
 
     @property

@@ -130,6 +130,16 @@ def test_two_patients_under_one_study_uid(story: Story) -> None:
     assert (header["PatientID"], header["InstanceNumber"]) == (("OTHER",), (3,))
 
 
+def test_how_many_patients_a_study_names_is_told(story: Story) -> None:
+    """Whoever is about to erase by the study's UID learns that it is two people's; what names nobody counts for nobody."""
+    _receive(story, "7.1", JANE.patient_id, 1, 2)
+    _receive(story, "7.1", None, 3)
+    assert story.journal.held(None, ["7.1"]).patients == 1
+    _receive(story, "7.1", "OTHER", 4)
+    assert story.journal.held(None, ["7.1"]).patients == 2
+    assert story.journal.held(JANE).patients == 1
+
+
 def test_what_names_nobody_goes_with_the_only_patient_of_its_study(story: Story) -> None:
     """An instance without an ID, and one whose header was forgotten, are the patient's where nobody else is named; else they stay."""
     named, nameless = _receive(story, "7.1", JANE.patient_id, 1), _receive(story, "7.1", None, 2)

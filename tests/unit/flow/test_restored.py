@@ -201,6 +201,27 @@ def test_an_acknowledged_instance_that_the_backup_does_not_know_is_journaled_aga
     assert restorable.inbox.waiting(10) == []
 
 
+def test_what_was_erased_on_request_does_not_come_back_as_an_orphan(restorable: Restorable) -> None:
+    """Erased with nothing remembered for senders; a copy that its row did not know of turns up a day later, and is deleted, not journaled."""
+    node = restorable.node
+    restorable.save()
+    _receive(restorable)
+    restorable.run()
+    (name,) = node.blobs.names("instances/")
+    (study,) = {row.study_instance_uid for row in node.journal.instances([1])}
+    now = node.clock()
+    node.journal.erase(node.journal.held(None, [study]), [], [], now, now)
+    node.journal.swept(node.journal.purged_blobs(10))
+    assert node.blobs.has(name)
+    restorable.age()
+    node.clock.advance(2 * 86400)
+    orphans = restorable.orphans()
+    while orphans.step():
+        pass
+    assert restorable.inbox.waiting(10) == []
+    assert list(node.journal.purged_blobs(10).values()) == [name]
+
+
 def test_what_was_put_lately_is_nobodys_orphan(restorable: Restorable) -> None:
     """A blob comes before its row: a day passes before anybody doubts it."""
     restorable.node.blobs.put("results/1-sr-abc.dcm", b"1")
