@@ -21,6 +21,7 @@ from node.dimse.requestor import PeerRequestor, Timeouts
 from node.domain.errors import DeliveryError
 from node.settings.config import Peer
 from tests.dimse.conftest import Listen, data_set_of, instance
+from tests.lab.loopback import free_port
 
 Handler: TypeAlias = Callable[[evt.Event], Any]
 
@@ -201,9 +202,7 @@ def test_no_answer_in_time_is_unknown(archive: Archive, tmp_path: Path) -> None:
 
 def test_a_peer_that_is_away_raises_and_says_who(tmp_path: Path) -> None:
     """Nobody listens: a DeliveryError that names the peer; the same for a name that nobody knows."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     files = _files(tmp_path, instance())
     for call in (lambda: _requestor(port).store(files), _requestor(port).echo, lambda: _requestor(port).count("1.2", None)):
         with pytest.raises(DeliveryError, match="archive") as away:

@@ -24,7 +24,8 @@ USER = 1000
 CONFIG = "/etc/hilum/hilum.yaml"
 VARIABLES = ("HOME=/var/lib/hilum", "XDG_CACHE_HOME=/var/lib/hilum/cache", "PYTHONUNBUFFERED=1", "PYTHONDONTWRITEBYTECODE=1")
 """The environment of the image."""
-READY_S = 90
+READY_S = 240
+"""For a program that starts: generous, because it does so beside everything else that is tested."""
 
 _ENTER = r"""
 set -eu
@@ -88,7 +89,7 @@ def confined(words: Sequence[str], *, state: Path, config: Path, variables: Sequ
     return ["unshare", "--mount", "--", "sh", "-c", _ENTER, "confined", *variables, *words], environment
 
 
-def run_confined(*words: str, timeout_s: float = 120, **places: Any) -> subprocess.CompletedProcess[str]:
+def run_confined(*words: str, timeout_s: float = 600, **places: Any) -> subprocess.CompletedProcess[str]:
     """Run it to its end."""
     command, environment = confined(words, **places)
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=timeout_s)
@@ -133,5 +134,5 @@ def serving(config: Path, state: Path, words: list[str]) -> Iterator[ConfinedNod
     except BaseException:
         node.program.kill()
         raise
-    code = node.program.stop(90)
+    code = node.program.stop(180)
     assert code == 0, node.program.said()

@@ -8,19 +8,24 @@ import ctypes
 import errno
 import fcntl
 import os
+import random
 import socket
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 _CLONE_NEWNET = 0x40000000
 _SIOCSIFFLAGS = 0x8914
 _IFF_UP = 0x1
+_FIRST_PORT = 12_000
+_TRIES = 200
 # of this thread, not of the process: only the thread that runs the tests moves
 _NAMESPACE = "/proc/thread-self/ns/net"
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _home: list[int] = []
+_claims: list[socket.socket] = []
 
 
 def _call(result: int) -> None:
@@ -76,8 +81,21 @@ def outside() -> Iterator[None]:
 
 
 def free_port() -> int:
-    """A TCP port that nobody listens on now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    """A TCP port that nobody listens on, and that no other test of this network is given while this process lives.
+
+    It is none of those that the kernel gives away by itself: whoever connects to somewhere cannot take it before a program listens there.
+    """
+    first_ephemeral = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    for port in random.SystemRandom().sample(range(_FIRST_PORT, max(first_ephemeral, 2 * _FIRST_PORT)), k=_TRIES):
+        claim = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            # an abstract name: it belongs to the network namespace as ports do, and goes with the process that holds it
+            claim.bind(f"\0hilum-tests-port-{port}")
+            with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+                probe.bind(("0.0.0.0", port))
+        except OSError:
+            claim.close()
+            continue
+        _claims.append(claim)
         return port
+    raise AssertionError(f"none of {_TRIES} ports is free")

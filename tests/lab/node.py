@@ -1,6 +1,7 @@
 """The node itself as a program: `hilum serve` with a configuration, asked through nothing but its command and its sockets."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +14,7 @@ from tests.lab.cache import alone_in
 from tests.lab.loopback import outside
 from tests.lab.program import Program, wait_until
 
-_READY_S = 90
+_READY_S = 240
 _HILUM = Path(sys.executable).with_name("hilum")
 
 
@@ -31,14 +32,15 @@ class Said:
         return json.loads(self.out)
 
 
-def hilum(*arguments: object, timeout_s: float = 300) -> Said:
-    """Run one `hilum` command to its end."""
+def hilum(*arguments: object, timeout_s: float = 300, environment: Mapping[str, str] | None = None) -> Said:
+    """Run one `hilum` command to its end; `environment` is what it finds besides the tests' own."""
     done = subprocess.run(
         [str(_HILUM), *(str(argument) for argument in arguments)],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=timeout_s,
         check=False,
+        env={**os.environ, **(environment or {})},
     )
     return Said(code=done.returncode, out=done.stdout.decode("utf-8", "replace"), err=done.stderr.decode("utf-8", "replace"))
 
@@ -108,6 +110,7 @@ class Node:
         self.config.write_text(json.dumps(configuration, indent=1))
         self.log = folder / "events.jsonl"
         self.port = 0
+        self.tls_port = 0
         self.ae_title = ""
         self.metrics_port: int | None = None
         self._stages = [] if stages is None else ["--stages", stages]
@@ -137,6 +140,7 @@ class Node:
         wait_until(says_so, _READY_S, "node.ready")
         # a part without a listener has neither
         self.port, self.ae_title = int(ready.get("port", 0)), str(ready.get("ae_title", ""))
+        self.tls_port = int(ready.get("tls_port", 0))
         self.metrics_port = ready.get("metrics_port")
 
     def stop(self) -> None:

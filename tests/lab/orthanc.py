@@ -15,7 +15,7 @@ from tests.lab.needs import APT, file, program
 from tests.lab.program import Program, wait_until
 
 _PLUGINS = Path("/usr/share/orthanc/plugins")
-_START_S = 30
+_START_S = 240
 
 _FORWARD = '''
 """What the administrator of a PACS sets up: every study that is stable goes to the node, each instance once."""

@@ -23,7 +23,7 @@ from tests.lab.loopback import free_port
 from tests.lab.program import Program, wait_until
 
 _VERSIONS = Path("/usr/lib/postgresql")
-_READY_S = 60
+_READY_S = 240
 _ROLE = "hilum"
 PASSWORD = "p@ss/w%rd: ü"
 """Of the role that the node uses: it has what URLs must escape."""

@@ -34,7 +34,7 @@ SECRET_KEY = "a-secret-that-no-log-may-hold"
 
 _STAGES = ("account", "container", "object", "proxy")
 _EMPTY = hashlib.sha256(b"").hexdigest()
-_READY_S = 60
+_READY_S = 240
 
 _SWIFT = """[swift-hash]
 swift_hash_path_prefix = hilum

@@ -1,5 +1,6 @@
 """The set of docker/compose.yaml on this machine: each service's real program under the words and files that its container gets."""
 
+import http.client
 import json
 import os
 import urllib.error
@@ -7,6 +8,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,10 +24,12 @@ from tests.lab.program import Program, wait_until
 from tests.lab.scrape import Scraped, health
 from tests.lab.series import unpacked
 
+_PATIENCE_S = 120
+
 
 def _get(url: str, method: str = "GET") -> tuple[int, bytes]:
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, method=method), timeout=30) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, method=method), timeout=_PATIENCE_S) as answer:
             return answer.status, answer.read()
     except urllib.error.HTTPError as refused:
         return refused.code, refused.read()
@@ -34,8 +38,20 @@ def _get(url: str, method: str = "GET") -> tuple[int, bytes]:
 def _answers(url: str) -> bool:
     try:
         return _get(url)[0] == 200
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return False
+
+
+def _rest(archive: int, path: str, data: bytes | None = None) -> Any:
+    """A request to the archive's REST interface, which must be granted."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{archive}{path}", data=data, timeout=_PATIENCE_S) as answer:
+        return json.load(answer)
+
+
+def _all_was_said(archive: int) -> bool:
+    """Whether nothing more comes of the study by itself: it counts as stable, and whatever was to be forwarded was or failed."""
+    (study,) = _rest(archive, "/studies?expand")
+    return study["IsStable"] and all(job["State"] in ("Success", "Failure") for job in _rest(archive, "/jobs?expand"))
 
 
 def _translated(text: str, *pairs: tuple[str, str]) -> str:
@@ -126,14 +142,14 @@ def _nginx(folder: Path, port: int, archive: int) -> Iterator[Program]:
 
 @pytest.mark.slow
 @pytest.mark.registry
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_the_whole_set_works_together(tmp_path: Path) -> None:
     """docker/hilum.yaml with the addresses of this machine, confined as in its container, between a real Triton under the arguments of
     compose.yaml, a real PostgreSQL with the password in a file, and a real archive and viewer under their configurations: a head MR that
     comes to the archive is forwarded, analysed, and its results stand in the archive and behind the viewer."""
     source = data("dicom", "mr_t1_sag_HFS_decubitus.zip")
     repository = models(("mr-brain",))
-    listen, metrics, dicom, http, viewer, grpc, triton_http, triton_metrics = (free_port() for _ in range(8))
+    listen, metrics, dicom, archive, viewer, grpc, triton_http, triton_metrics = (free_port() for _ in range(8))
     state = tmp_path / "state"
     state.mkdir()
     secret = state / "journal_password"
@@ -143,8 +159,8 @@ def test_the_whole_set_works_together(tmp_path: Path) -> None:
         database = running.enter_context(Postgres())
         name = database.database().rpartition("/")[2]
         running.enter_context(_tritonserver(repository, tmp_path, grpc, triton_http, triton_metrics))
-        running.enter_context(_orthanc(tmp_path, dicom, http, listen))
-        running.enter_context(_nginx(tmp_path, viewer, http))
+        running.enter_context(_orthanc(tmp_path, dicom, archive, listen))
+        running.enter_context(_nginx(tmp_path, viewer, archive))
         config = tmp_path / "hilum.yaml"
         text = (FOLDER / "hilum.yaml").read_text()
         pairs = (
@@ -156,17 +172,20 @@ def test_the_whole_set_works_together(tmp_path: Path) -> None:
             ("grpc://triton:8001", f"grpc://127.0.0.1:{grpc}"),
             ("repository: /var/lib/hilum/models", f"repository: {repository}"),
             ("workers: 2", "workers: 1"),
+            ("min_free: 5GiB", "min_free: 64MiB"),
         )
         config.write_text(_translated(text, *pairs))
+        # a study that comes with pauses goes on in parts: the archive has all but the last image, and is silent, before there is a node
+        *files, last = unpacked(source, tmp_path / "in")
+        for file in files:
+            _rest(archive, "/instances", file.read_bytes())
+        wait_until(lambda: _all_was_said(archive), _PATIENCE_S, "the archive has nothing more to do", every_s=0.5)
         with serving(config, state, [*words_of("ENTRYPOINT"), *words_of("CMD")]) as node:
             assert node.ready["metrics_port"] == metrics
-            for file in unpacked(source, tmp_path / "in"):
-                request = urllib.request.Request(f"http://127.0.0.1:{http}/instances", data=file.read_bytes(), method="POST")
-                with urllib.request.urlopen(request, timeout=60) as stored:
-                    assert stored.status == 200
+            _rest(archive, "/instances", last.read_bytes())
             wait_until(lambda: any(job["state"] in ("done", "parked", "failed") for job in node.jobs()), 600, "the job ended", every_s=1.0)
             assert [job["state"] for job in node.jobs()] == ["done"], node.jobs()
-            assert health(metrics, "ready")[1]["degraded"] == []
+            wait_until(lambda: health(metrics, "ready")[1]["degraded"] == [], _PATIENCE_S, "nothing is degraded")
             said = Scraped(metrics)
             assert said.by("hilum_engine_up", "engine") == {"gpu": 1}
             assert said.sum("hilum_engine_calls_total", outcome="ok", engine="gpu") > 0
