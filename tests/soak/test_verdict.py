@@ -6,7 +6,7 @@ from tests.soak.count import paused
 from tests.soak.happened import Day, Disturbance
 from tests.soak.studies import KINDS, Study
 from tests.soak.verdict import rows_of
-from tests.soak.watch import Shares, Watch
+from tests.soak.watch import Life, Sample, Shares, Watch
 
 _CT = KINDS[0]
 
@@ -59,3 +59,27 @@ def test_a_delay_that_grew_is_a_defect_unless_others_took_the_processors(
     (judged,) = [row for row in rows_of(day) if "the delay of all kinds" in row.name]
     assert judged.met is met
     assert (judged.baseline, judged.value) == pytest.approx((2.0, late_s))
+
+
+@pytest.mark.parametrize(
+    ("files", "grew"),
+    [
+        ([8] * 60, False),
+        ([8] * 12 + [13] * 48, False),
+        ([8] * 6 + [9 + number // 6 for number in range(54)], True),
+        ([8] * 20 + [8 + number // 3 for number in range(20)] + [14] * 20, True),
+        ([8, 30] * 30, False),
+    ],
+    ids=["flat", "opened once", "leaks", "leaked in the middle, when it was disturbed", "opened and closed"],
+)
+def test_what_is_opened_once_is_no_leak_and_what_goes_on_is(files: list[int], grew: bool) -> None:
+    """Sixty samples of a process, two seconds apart."""
+    watch = Watch(lambda: None)
+    samples = [Sample(at=2.0 * number, rss_mib=50.0, files=held, threads=9, sockets=3) for number, held in enumerate(files)]
+    watch.lives[1] = Life("work", 1, samples)
+    assert {trend.what: trend.grew for trend in watch.trends(lasted_s=60.0)} == {
+        "rss_mib": False,
+        "files": grew,
+        "threads": False,
+        "sockets": False,
+    }

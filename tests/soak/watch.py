@@ -20,6 +20,8 @@ _WARM_S = 300.0
 """A process that lives for less is still meeting the largest of everything for the first time."""
 _HANDLES = 4
 """Files, threads or sockets that a quiet moment late in the run may hold above one early in it: what happened to be under way."""
+_GOES_ON = 1
+"""Those that were to come since the middle of the run too, if so many leaked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,12 +51,13 @@ class Life:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trend:
-    """What one process held early and late in its life, at its quietest moments: what is under way goes, what leaks stays."""
+    """What one process held early, amid and late in its life, at its quietest moments: what is under way goes, what leaks stays."""
 
     name: str
     lasted_s: float
     what: str
     early: float
+    middle: float
     late: float
     most: float
 
@@ -63,7 +66,8 @@ class Trend:
         """Beyond what noise explains."""
         if self.what == "rss_mib":
             return self.lasted_s >= _WARM_S and self.late - self.early > max(GROWS_FREELY_MIB, 0.2 * self.early)
-        return self.late - self.early > _HANDLES
+        # what is opened once, at the first job of a slow machine, is there in the middle already; what leaks goes on
+        return self.late - self.early > _HANDLES and self.late - self.middle > _GOES_ON
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,9 +185,8 @@ def _trend(life: Life, what: str) -> Trend:
     values = [float(getattr(sample, what)) for sample in life.samples][len(life.samples) // 6 :]
     third = max(len(values) // 3, 1)
     quiet: Callable[[Sequence[float]], float] = _quietest if what != "rss_mib" else median
-    return Trend(
-        name=life.name, lasted_s=life.lasted_s, what=what, early=quiet(values[:third]), late=quiet(values[-third:]), most=max(values)
-    )
+    early, middle, late = (quiet(part) for part in (values[:third], values[third:-third] or values, values[-third:]))
+    return Trend(name=life.name, lasted_s=life.lasted_s, what=what, early=early, middle=middle, late=late, most=max(values))
 
 
 def _quietest(values: Sequence[float]) -> float:
