@@ -31,6 +31,7 @@ LOGGED = {
     "clock.went_ahead": "The clock was set ahead: nothing is deleted for its age by that much until it has stood for a day.",
     "clock.went_back": "The clock was set back; what had been put off until a moment that is now far away was brought near.",
     "clock.right": "This host's clock agrees with the database's again.",
+    "store.encrypted": "Files are encrypted with the first of `keys` (their ids), and lie decrypted in memory while in use (`opened_in`).",
     "cache.evicted": "Copies of what lies in the bucket went, the least recently used first; they are fetched again when they are needed.",
     "commitment.asked": "A sink took the request to commit to what it accepted; its report is waited for.",
     "commitment.defect": "A defect: storage commitment with a peer broke in a way that nobody foresaw; it is tried again.",

@@ -21,6 +21,8 @@ from node.assembly.backup_errors import NoBackup
 from node.assembly.journal_copy import Copied, copy_journal
 from node.assembly.manifest import BLOBS, CONFIG, MANIFEST, MARKS, SPOOL, Entry, Manifest, checksum, read
 from node.blobs.folder import ASIDE, INBOX, SLIPS
+from node.blobs.sealing.errors import SealBroken
+from node.blobs.sealing.reader import sealed_by
 from node.journal.port import Journal
 from node.settings.config import Config
 
@@ -34,13 +36,15 @@ _LOOK_AGAIN_S = 0.2
 
 @dataclass(slots=True)
 class Taken:
-    """A backup that was made. `linked` files share their bytes with the store or an earlier backup; `same_disk`: with the store."""
+    """A backup that was made. `linked` files share their bytes with the store or an earlier backup; `same_disk`: with the store. `sealed`:
+    the ids of the keys that files of it are encrypted with."""
 
     folder: Path
     files: int = 0
     linked: int = 0
     bytes_copied: int = 0
     same_disk: bool = False
+    sealed: tuple[str, ...] = ()
     left_out: list[str] = field(default_factory=list)
 
 
@@ -84,7 +88,9 @@ class _Making:
         self._target = target
         earlier = backups(target)
         self._earlier = earlier[-1] if earlier else None
-        self._before = {} if self._earlier is None else dict(read(self._earlier).files)
+        last = None if self._earlier is None else read(self._earlier)
+        self._before = {} if last is None else dict(last.files)
+        self._sealed = set() if last is None else set(last.sealed)
         self._files: dict[str, Entry] = {}
         self._began = datetime.now(UTC)
         self._name = self._began.strftime("%Y-%m-%dT%H%M%S.%fZ")
@@ -112,12 +118,14 @@ class _Making:
             files=self._files,
             absent=tuple(absent),
             models=_models(self._config.models),
+            sealed=tuple(sorted(self._sealed)),
         )
         manifest.write(self._folder)
         os.sync()
         self._folder.rename(self._target / self._name)
         os.sync()
         self._taken.files = len(self._files)
+        self._taken.sealed = manifest.sealed
         self._taken.same_disk = self._target.stat().st_dev == self._store.blobs.stat().st_dev if self._store.blobs.exists() else False
         if self._store.bucket is not None:
             self._taken.left_out.append(f"blobs in {self._store.bucket.url}: use the bucket's versions or its replica")
@@ -207,6 +215,9 @@ class _Making:
     def _enter(self, inside: str) -> None:
         path = self._folder / inside
         self._files[inside] = Entry(size=path.stat().st_size, sha256=checksum(path))
+        with contextlib.suppress(SealBroken):  # it is kept as it is
+            if key_id := sealed_by(path):
+                self._sealed.add(key_id.hex())
 
     def _list_marks(self) -> None:
         """What was delivered is marked beside the blobs: taken last, so that a restored node sends as little again as can be."""

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from node.blobs.bucket import BucketBlobs
     from node.blobs.folder import FolderBlobs
     from node.blobs.inbox import FolderInbox
+    from node.blobs.sealing.blobs import SealedBlobs
+    from node.blobs.sealing.sealing import Sealing
     from node.blobs.slips import FolderSlips
     from node.dimse.committing import PeerCommitment
     from node.dimse.requestor import PeerRequestor
@@ -59,8 +61,19 @@ def open_journal(config: Config) -> "SqlJournal":
     return SqlJournal.open(config.store.journal)
 
 
-def open_blobs(config: Config) -> "FolderBlobs | BucketBlobs":
-    """Instance, findings and result bytes."""
+def open_blobs(config: Config) -> "FolderBlobs | BucketBlobs | SealedBlobs":
+    """Instance, findings and result bytes; encrypted where the configuration says so."""
+    from node.assembly.sealing import open_sealing
+
+    sealing = open_sealing(config)
+    if sealing is None:
+        return _plain_blobs(config)
+    from node.blobs.sealing.blobs import SealedBlobs
+
+    return SealedBlobs(_plain_blobs(config), sealing)
+
+
+def _plain_blobs(config: Config) -> "FolderBlobs | BucketBlobs":
     store = config.store
     if store.bucket is None:
         from node.blobs.folder import FolderBlobs
@@ -88,6 +101,12 @@ def ask_bucket(bucket: Bucket) -> str:
 
 def open_intake(config: Config, *, kept: Callable[[], None] = lambda: None) -> "FolderInbox":
     """Where the receiver keeps instances; needs nothing but this host's disk. `kept` is called when some became entries later."""
+    from node.assembly.sealing import open_sealing
+
+    return _intake(config, open_sealing(config), kept=kept)
+
+
+def _intake(config: Config, sealing: "Sealing | None", *, kept: Callable[[], None] = lambda: None) -> "FolderInbox":
     from node.blobs.inbox import FolderInbox
 
     store = config.store
@@ -97,17 +116,26 @@ def open_intake(config: Config, *, kept: Callable[[], None] = lambda: None) -> "
         most_waiting=store.most_waiting,
         durability=store.durability,
         kept=kept,
+        sealing=sealing,
     )
 
 
-def open_inbox(config: Config, blobs: "FolderBlobs | BucketBlobs") -> "FolderInbox":
+def open_inbox(config: Config, blobs: "FolderBlobs | BucketBlobs | SealedBlobs") -> "FolderInbox":
     """What the receiver has kept, as the index empties it: in the folder of the blobs, where indexing moves nothing, or on its way to blobs
     that hosts share."""
+    sealing = sealing_of(blobs)
     if config.store.bucket is None and config.store.spool is None:
-        return open_intake(config)
+        return _intake(config, sealing)
     from node.blobs.spool import Spool
 
-    return Spool(config.store.spool or config.store.blobs, blobs, min_free_bytes=config.store.min_free_bytes)
+    return Spool(config.store.spool or config.store.blobs, blobs, min_free_bytes=config.store.min_free_bytes, sealing=sealing)
+
+
+def sealing_of(blobs: "FolderBlobs | BucketBlobs | SealedBlobs") -> "Sealing | None":
+    """What these blobs are encrypted with."""
+    from node.blobs.sealing.blobs import SealedBlobs
+
+    return blobs.sealing if isinstance(blobs, SealedBlobs) else None
 
 
 def open_slips(config: Config) -> "FolderSlips":

@@ -17,7 +17,9 @@ from node.assembly.entrance import Entrance, NotReady
 from node.assembly.hosts import dead_owners, forget, owner_of
 from node.assembly.restoring import refuse_half_restored
 from node.assembly.roles import ALL, Role, lock, shares_journal
+from node.assembly.sealing import open_sealing
 from node.assembly.telemetry import Telemetry, Watched
+from node.blobs.sealing.sealing import Sealing
 from node.domain.errors import JournalError
 from node.observe.events import alarm, event
 from node.settings.config import Config
@@ -65,10 +67,18 @@ class Family:
         self._stopping = False  # a plain name: an Event that a signal handler sets can meet its own lock
         self._locks = lock(config, roles)
         refuse_half_restored(config)
+        self._sealing = self._unlock()
         self._roles = roles
         self._entrance: Entrance | None = None
         self._members = list(_members(config, roles))
         self._telemetry = Telemetry(config, [member.watched for member in self._members])
+
+    def _unlock(self) -> Sealing | None:
+        """Refuse to start without the keys to what lies there; with them, use the place in memory first and last of all: it is emptied."""
+        sealing = open_sealing(self._config)
+        if sealing is not None:
+            event("store.encrypted", keys=sealing.keys.names(), opened_in=str(sealing.memory.root))
+        return sealing
 
     def stop(self) -> None:
         """Drain and end; safe to call from a signal handler."""

@@ -36,6 +36,8 @@ class Manifest:
         "sqlite" or "postgresql".
     bucket
         Where the blobs are, if not in the backup.
+    sealed
+        The ids of the keys that files of it are encrypted with: it holds no key.
     absent
         Blobs that were deleted while the backup was made: retention's work, to be entered when it is restored.
     """
@@ -48,6 +50,7 @@ class Manifest:
     files: Mapping[str, Entry]
     absent: tuple[str, ...]
     models: Mapping[str, str]
+    sealed: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
@@ -64,6 +67,7 @@ class Manifest:
             "journal": self.journal,
             "bucket": self.bucket,
             "models": dict(self.models),
+            "sealed": list(self.sealed),
             "absent": list(self.absent),
             "files": {name: [one.size, one.sha256] for name, one in sorted(self.files.items())},
         }
@@ -90,6 +94,7 @@ def read(folder: Path) -> Manifest:
             bucket=said["bucket"],
             models=said["models"],
             absent=tuple(said["absent"]),
+            sealed=tuple(said.get("sealed", ())),  # backups of earlier releases have none
             files={name: Entry(size=size, sha256=sha256) for name, (size, sha256) in said["files"].items()},
         )
     except FileNotFoundError as absent:

@@ -13,6 +13,10 @@ from node.assembly.backup_errors import BackupDamaged, NotEmpty, NotThisJournal
 from node.assembly.journal_copy import refuse_if_there, restore_journal
 from node.assembly.manifest import BLOBS, JOURNAL_DUMP, JOURNAL_FILE, MARKS, SPOOL, Manifest, damage, read
 from node.assembly.roles import ALL, lock
+from node.assembly.sealing import roots
+from node.blobs.sealing.errors import KeyMissing
+from node.blobs.sealing.keys import read_keys
+from node.blobs.sealing.known import note, sealed_with
 from node.domain.state import DeliveryState, JobState
 from node.journal.sql import SqlJournal
 from node.settings.config import Config
@@ -56,11 +60,14 @@ def restore(config: Config, backup: Path) -> Restored:
         It is not whole; nothing was touched.
     NotEmpty, NotThisJournal
         The place holds something, or the journal is of another kind.
+    KeyUnusable, KeyMissing
+        The configuration names no key that opens what is in it; nothing was touched.
     """
     manifest = check(backup)
     kind = "sqlite" if config.store.journal.startswith("sqlite:") else "postgresql"
     if manifest.journal != kind:
         raise NotThisJournal(f"the backup is of a journal on {manifest.journal}, the configuration names one on {kind}")
+    _refuse_without_keys(config, backup, manifest)
     store, spool = config.store.blobs, config.store.spool or config.store.blobs
     with contextlib.ExitStack() as held:
         for file in lock(config, ALL):  # no node serves the place meanwhile
@@ -79,11 +86,27 @@ def restore(config: Config, backup: Path) -> Restored:
             path = store.joinpath(*PurePosixPath(name).parts)
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             path.touch(mode=0o600)
+        for key_id in manifest.sealed:
+            for root in roots(config.store):
+                note(root, bytes.fromhex(key_id))
         os.sync()
         restore_journal(config.store.journal, backup / (JOURNAL_FILE if kind == "sqlite" else JOURNAL_DUMP))
         told = _tidy(config, manifest, files)
         restoring.end(config)
     return told
+
+
+def _refuse_without_keys(config: Config, backup: Path, manifest: Manifest) -> None:
+    """What is encrypted comes back encrypted: better to look for the key now than when the first job asks for its pixels."""
+    given = config.store.encryption
+    keys = None if given is None else read_keys(given.key_files)
+    for name in manifest.sealed:
+        key_id = bytes.fromhex(name)
+        if keys is not None and key_id in keys.by_id:
+            continue
+        found = next((path for part in (BLOBS, SPOOL) for path in sealed_with(backup / part, key_id)), None)
+        if found is not None:
+            raise KeyMissing(f"{found} is encrypted with the key {name}, and the configuration names {keys.names() if keys else 'none'}")
 
 
 def _target(name: str, store: Path, spool: Path) -> Path | None:

@@ -13,8 +13,10 @@ from inference.imaging.remembered import Remembered, remember_in
 from inference.imaging.subjects import subjects
 from node.assembly import compose
 from node.assembly.hosts import make_run_folder, owner_of
+from node.assembly.sealing import keep_temporaries_in_memory
 from node.assembly.stages import Beat, Ringing, Swept, SweptFrames
 from node.blobs.port import Blobs
+from node.blobs.sealing.sealing import Sealing
 from node.flow.ahead import Ahead
 from node.flow.clock import Clock, Tick, turn
 from node.flow.engines import Engines
@@ -28,12 +30,13 @@ from node.settings.config import Config
 _BEAT_EVERY = timedelta(seconds=10)
 _SWEEP_COPIES_EVERY = timedelta(minutes=10)
 _SWEEP_FRAMES_EVERY = timedelta(minutes=1)
-_NICENESS = 5  # the listener and the flow come first on a busy machine
+_FRAMES = "ahead"
+_SHARE_OF_MEMORY = 4
+"""Decoded frames get no more than a quarter of what encrypted files may have, and that beside it."""
 
 
 def work(config: Config, stop: threading.Event, *, ready: Callable[..., None]) -> None:
     """Work off jobs until `stop`; the job under way is finished."""
-    os.nice(_NICENESS)
 
     def application_of(name: str) -> Application:
         return compose.application(config, name)
@@ -41,6 +44,9 @@ def work(config: Config, stop: threading.Event, *, ready: Callable[..., None]) -
     engines = Engines(config, lambda name: measured(name, lambda: compose.open_engine(config, name)), application_of)
 
     blobs = compose.open_blobs(config)
+    sealing = compose.sealing_of(blobs)
+    if sealing is not None:
+        keep_temporaries_in_memory(sealing)
     with contextlib.closing(compose.open_journal(config)) as journal, contextlib.closing(engines):
         runner = Runner(
             journal,
@@ -58,7 +64,7 @@ def work(config: Config, stop: threading.Event, *, ready: Callable[..., None]) -
         beat = Beat(journal, f"work {owner_of(config, os.getpid())}", journal.now)
         beat.step()
         ticks = [Tick(stage=beat, every=_BEAT_EVERY), Tick(stage=Swept(blobs), every=_SWEEP_COPIES_EVERY)]
-        memory = memory_of(config)
+        memory = memory_of(config) if sealing is None else sealed_memory_of(config, sealing)
         if memory is not None:
             ticks.append(Tick(stage=SweptFrames(memory.sweep), every=_SWEEP_FRAMES_EVERY))
         clock = Clock(ticks)
@@ -78,7 +84,7 @@ def work(config: Config, stop: threading.Event, *, ready: Callable[..., None]) -
 
 def memory_of(config: Config) -> Remembered | None:
     """Where decoded frames are kept; None, and nothing is left of those that were, where the configuration gives them no room."""
-    folder = make_run_folder(config) / "ahead"
+    folder = make_run_folder(config) / _FRAMES
     if not config.node.ahead_bytes:
         shutil.rmtree(folder, ignore_errors=True)
         return None
@@ -86,6 +92,16 @@ def memory_of(config: Config) -> Remembered | None:
     with contextlib.suppress(OSError):
         memory.sweep()
     return memory
+
+
+def sealed_memory_of(config: Config, sealing: Sealing) -> Remembered | None:
+    """The same where nothing decoded may lie on the disk: in memory, as long as as much is left there as encrypted files may need."""
+    shutil.rmtree(make_run_folder(config) / _FRAMES, ignore_errors=True)  # of the time before
+    encryption = config.store.encryption
+    if not config.node.ahead_bytes or encryption is None:
+        return None
+    most_bytes = min(config.node.ahead_bytes, encryption.memory_bytes // _SHARE_OF_MEMORY)
+    return remember_in(sealing.memory.folder(_FRAMES), most_bytes=most_bytes, min_free_bytes=encryption.memory_bytes)
 
 
 def _ahead(config: Config, journal: Journal, blobs: Blobs, memory: Remembered) -> Ahead:

@@ -2,7 +2,7 @@
 
 import contextlib
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
@@ -89,6 +89,9 @@ class BucketBlobs:
     def hold(self) -> AbstractContextManager[None]:
         """See the port."""
         return self._cache.hold()
+
+    def flush(self, names: Iterable[str]) -> None:
+        """What is in the bucket is safe since it was uploaded."""
 
     def delete(self, name: str) -> None:
         """Delete the object and this host's copy; other hosts drop theirs in their next `sweep`."""

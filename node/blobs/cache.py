@@ -45,7 +45,7 @@ class Cache:
         self._most_bytes = most_bytes
         self._min_free_bytes = min_free_bytes
         self._held = threading.local()
-        self._added = 0
+        self._used = self._added = 0
         self._looked_at = float("-inf")
         try:
             for folder in (self._folder, self._partial, self._holds):
@@ -95,6 +95,19 @@ class Cache:
         if self._added > self._most_bytes * _SLACK or self._pressed():
             self._evict()
 
+    def make_room(self, size: int) -> bool:
+        """Whether a copy of `size` bytes finds room within the bound; what nobody uses gives way."""
+        if self._used + self._added + size > self._most_bytes:
+            self._evict(coming=size)
+        return self._used + self._added + size <= self._most_bytes
+
+    def forget(self, *, unused_s: float) -> None:
+        """Drop what nobody holds, or asked for in so long."""
+        before = time.time() - unused_s
+        for path, status in _files(self._folder):
+            if status.st_nlink == 1 and status.st_mtime < before:
+                self.drop(path.relative_to(self._folder).as_posix())
+
     def drop(self, name: str) -> None:
         """Forget a copy, and folders that this emptied; who holds it keeps what it holds. OSError when the disk fails."""
         path = self.path(name)
@@ -130,8 +143,8 @@ class Cache:
             return False
         return shutil.disk_usage(self._folder).free < 2 * self._min_free_bytes
 
-    def _evict(self) -> None:
-        """Delete the least recently used copies until the rest is below the bound; one process at a time."""
+    def _evict(self, *, coming: int = 0) -> None:
+        """Delete the least recently used copies until the rest, and what is coming, is below the bound; one process at a time."""
         self._added, self._looked_at = 0, time.monotonic()
         with (self._holds / "evicting.lock").open("w") as lock:
             try:
@@ -140,11 +153,11 @@ class Cache:
                 return
             _sweep_holds(self._holds)
             copies = [(path, status) for path, status in _files(self._folder)]
-            used = sum(status.st_size for _, status in copies)
+            self._used = used = sum(status.st_size for _, status in copies)
             missing = 2 * self._min_free_bytes - shutil.disk_usage(self._folder).free
-            if used <= self._most_bytes and missing <= 0:
+            if used + coming <= self._most_bytes and missing <= 0:
                 return
-            too_much = max(used - int(self._most_bytes * _LOW), missing)
+            too_much = max(used + coming - int(self._most_bytes * _LOW), missing)
             youngest, evicted, freed = time.time() - _RESTS_S, 0, 0
             for path, status in sorted(copies, key=lambda one: one[1].st_mtime):
                 if freed >= too_much or status.st_mtime > youngest:
@@ -152,6 +165,7 @@ class Cache:
                 if status.st_nlink == 1:
                     self.drop(path.relative_to(self._folder).as_posix())
                     evicted, freed = evicted + 1, freed + status.st_size
+            self._used -= freed
         if evicted:
             event("cache.evicted", copies=evicted, bytes=freed)
 

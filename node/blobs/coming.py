@@ -17,6 +17,7 @@ from node.blobs.lives import Writer
 from node.blobs.part10 import part10
 from node.blobs.promised import Promise, Promised, promised_name
 from node.blobs.room import Room
+from node.blobs.sealing.writer import Sealer
 from node.dimse.port import Reception
 from node.domain.errors import RefusedError
 
@@ -28,11 +29,12 @@ _UNSAFE = re.compile(r"[^0-9A-Za-z-]")
 
 
 class Coming:
-    """The listener's side of a spool. `promised` None: every instance is flushed before `keep` returns."""
+    """The listener's side of a spool. `promised` None: every instance is flushed before `keep` returns; `sealer` encrypts them."""
 
-    def __init__(self, coming: Path, inbox: Path, room: Room, *, promised: Promised | None) -> None:
+    def __init__(self, coming: Path, inbox: Path, room: Room, *, promised: Promised | None, sealer: Sealer | None) -> None:
         self.room = room
         self.promised = promised
+        self.sealer = sealer
         self.flush = SharedFlush(lambda: flush_folder(inbox))
         self._folder, self._inbox = str(coming), str(inbox)  # paths are made for each instance, and Path takes its time
         self._writer = Writer(coming)
@@ -82,6 +84,7 @@ class Instance:
         self._check = WordSum()
         self._kept = False
         self._head = head
+        self._seal = None if coming.sealer is None else coming.sealer.begin()
         self._fd = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, FILE_MODE)
 
     def write(self, *fragments: bytes | memoryview) -> None:
@@ -100,6 +103,8 @@ class Instance:
             raise OSError(errno.EBADF, "the instance was refused before")
         if self._head:
             parts, self._head = (self._head, *parts), b""
+        if self._seal is not None:
+            parts = [self._seal.seal(part) for part in parts]
         size = sum(map(len, parts))
         self._coming.room.take(size)
         write_parts(self._fd, parts)
@@ -119,6 +124,9 @@ class Instance:
             raise DiskFailed("the instance was refused before")
         if self._head:
             self.write()
+        if self._seal is not None:
+            last, self._seal = self._seal.end(), None
+            self.write(last)
         if self._coming.promised is not None:
             self._promise(self._coming.promised)
             return

@@ -4,7 +4,7 @@ import contextlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -20,7 +20,8 @@ ASIDE = "aside"
 PARTIAL = "partial"
 CACHE = "cache"
 HOLD = "hold"
-OURS = (INBOX, COMING, SLIPS, ASIDE, PARTIAL, CACHE, HOLD)
+SEALED = "sealed"
+OURS = (INBOX, COMING, SLIPS, ASIDE, PARTIAL, CACHE, HOLD, SEALED)
 _CHUNK_BYTES = 1 << 20
 
 
@@ -96,6 +97,25 @@ class FolderBlobs:
     def hold(self) -> AbstractContextManager[None]:
         """Files stay where they are; nothing to do."""
         return nullcontext()
+
+    def flush(self, names: Iterable[str]) -> None:
+        """The bytes of all, then the names of their folders."""
+        folders: dict[Path, None] = {}
+        try:
+            for path in map(self.path, names):
+                try:
+                    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                except FileNotFoundError:
+                    continue
+                try:
+                    os.fdatasync(fd)
+                finally:
+                    os.close(fd)
+                folders[path.parent] = None
+            for folder in folders:
+                flush_folder(folder)
+        except OSError as failed:
+            raise BlobsFailed(f"blobs in {self._root} cannot be flushed: {failed.strerror}") from failed
 
     def delete(self, name: str) -> None:
         """Unlink, and remove folders that this emptied. Not flushed: whoever deletes has a tombstone and may delete again."""

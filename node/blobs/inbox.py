@@ -3,6 +3,7 @@
 import heapq
 import os
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path, PurePosixPath
 
 from node.blobs.coming import COMPLETE, PARTIAL, Coming
@@ -12,6 +13,7 @@ from node.blobs.folder import ASIDE, COMING, INBOX
 from node.blobs.part10 import part10
 from node.blobs.promised import OWED, Promised, owed, take_up
 from node.blobs.room import Room
+from node.blobs.sealing.sealing import Sealing
 from node.dimse.port import Incoming, Reception
 from node.settings.config import Durability
 
@@ -38,6 +40,8 @@ class FolderInbox:
         What is on disk when `keep` returns.
     kept
         Called when instances became entries later than `keep` returned.
+    sealing
+        What entries are encrypted with; None: they lie here as they came.
     """
 
     def __init__(
@@ -48,8 +52,10 @@ class FolderInbox:
         most_waiting: int = _MOST_WAITING,
         durability: Durability = Durability.EACH,
         kept: Callable[[], None] = lambda: None,
+        sealing: Sealing | None = None,
     ) -> None:
         self._root = root
+        self._sealing = sealing
         self._folder = root / INBOX
         self._coming_folder = root / COMING
         try:
@@ -65,7 +71,9 @@ class FolderInbox:
         promised = (
             None if durability is Durability.EACH else Promised(self._folder, kept=kept, failed=self._room.failed, worked=self._room.worked)
         )
-        self._coming = Coming(self._coming_folder, self._folder, self._room, promised=promised)
+        self._coming = Coming(
+            self._coming_folder, self._folder, self._room, promised=promised, sealer=None if sealing is None else sealing.sealer
+        )
 
     # ---- the listener's side
     def crowded(self) -> str | None:
@@ -98,6 +106,10 @@ class FolderInbox:
         with os.scandir(self._folder) as entries:
             names = heapq.nsmallest(limit, (one.name for one in entries if one.name.endswith(COMPLETE)))
         return [self._folder / name for name in names]
+
+    def opened(self, entry: Path) -> AbstractContextManager[Path]:
+        """See the port."""
+        return nullcontext(entry) if self._sealing is None else self._sealing.opened(entry)
 
     def oldest(self) -> Path | None:
         """The oldest instance that was acknowledged and is no blob yet."""
@@ -155,7 +167,8 @@ class FolderInbox:
         try:
             partial, entry = map(Path, self._coming.paths("back"))
             with file.open("rb") as content:
-                write_flushed(partial, iter(lambda: content.read(_CHUNK_BYTES), b""))
+                parts = iter(lambda: content.read(_CHUNK_BYTES), b"")
+                write_flushed(partial, parts if self._sealing is None else self._sealing.sealer.sealed(parts))
             partial.rename(entry)
             flush_folder(self._folder)
         except OSError as failed:

@@ -1,6 +1,6 @@
 """The blobs port: bytes under opaque names, durable once written."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
@@ -33,6 +33,10 @@ class Blobs(Protocol):
         """Whatever this thread asks a `path` of inside the block stays readable until its end."""
         ...
 
+    def flush(self, names: Iterable[str]) -> None:
+        """Have these on the disk when it returns, however they came there; what is not there is passed over."""
+        ...
+
     def delete(self, name: str) -> None: ...
 
     def names(self, prefix: str = "", *, written_before: datetime | None = None) -> Iterator[str]:
@@ -56,6 +60,11 @@ class Inbox(Protocol):
     """
 
     def waiting(self, limit: int) -> list[Path]: ...
+
+    def opened(self, entry: Path) -> AbstractContextManager[Path]:
+        """A file with the content of an entry, or of what was set aside, as old as that, for the time of the block; `InputError` where its
+        bytes do not prove themselves. Where entries lie as they came it is the entry."""
+        ...
 
     def oldest(self) -> Path | None:
         """The oldest instance that was acknowledged and is no blob yet, whether it waits already or is still to be flushed."""

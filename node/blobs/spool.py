@@ -10,6 +10,7 @@ from typing import Protocol
 
 from node.blobs.errors import BlobDiffers, BlobsFailed
 from node.blobs.inbox import FolderInbox
+from node.blobs.sealing.sealing import Sealing
 from node.domain.errors import JournalError
 from node.observe.events import event
 
@@ -35,8 +36,8 @@ class Spool(FolderInbox):
     none, and goes on with them when it returns. No other host ever sees a spool.
     """
 
-    def __init__(self, root: Path, shared: Shared, *, min_free_bytes: int) -> None:
-        super().__init__(root, min_free_bytes=min_free_bytes)
+    def __init__(self, root: Path, shared: Shared, *, min_free_bytes: int, sealing: Sealing | None = None) -> None:
+        super().__init__(root, min_free_bytes=min_free_bytes, sealing=sealing)
         self._shared = shared
 
     def publish(self, moves: Sequence[tuple[Path, str]]) -> None:

@@ -40,7 +40,7 @@ def backup(
         read_again(taken.folder)
     if as_json:
         told = {"folder": str(taken.folder), "files": taken.files, "linked": taken.linked, "bytes_copied": taken.bytes_copied}
-        screen.as_json({**told, "same_disk": taken.same_disk, "left_out": taken.left_out, "checked": check})
+        screen.as_json({**told, "same_disk": taken.same_disk, "sealed": list(taken.sealed), "left_out": taken.left_out, "checked": check})
         return 0
     copied = screen.size(taken.bytes_copied)
     screen.say(
@@ -49,6 +49,10 @@ def backup(
     )
     for one in taken.left_out:
         screen.say(f"not in it: {one}")
+    if taken.sealed:
+        screen.say(
+            f"encrypted with the key {', '.join(taken.sealed)}, which is not in it: nothing opens it without (the journal is not encrypted)"
+        )
     if taken.same_disk:
         screen.say("it lies on the disk of the store: that guards against mistakes, not against the loss of the disk")
     return 0

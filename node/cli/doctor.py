@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from node.cli.doctor_disk import look_at_disk
+from node.cli.doctor_sealing import look_at_encryption
 from node.cli.doctor_sinks import look_at_sinks
 from node.cli.doctor_tls import look_at_certificates
 from node.cli.finding import Finding
@@ -57,6 +58,7 @@ def _look(config: Config) -> Iterator[Finding]:
     yield Finding(subject="configuration", level="good", detail=f"{config.path} ({config.digest[:12]})")
     looks: list[Callable[[Config], Iterator[Finding]]] = [
         look_at_disk,
+        look_at_encryption,
         _bucket,
         _journal,
         look_at_certificates,

@@ -56,6 +56,12 @@ def build() -> App:
         ),
         ("restore", "node.cli.restore:restore", "Restore a backup to where the configuration's `store:` says, which must be empty.", _MEND),
         (
+            "unseal",
+            "node.cli.unseal:unseal",
+            "Write encrypted files of the store decrypted into a folder: what was set aside, mostly.",
+            _MEND,
+        ),
+        (
             "doctor",
             "node.cli.doctor:doctor",
             "Look at disk, journal, node, peers, sinks, engines and models; say what is wrong and what to do.",

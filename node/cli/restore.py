@@ -45,7 +45,8 @@ def restore(
             screen.as_json(_of(manifest))
         else:
             whole = f"{screen.plural(len(manifest.files), 'file')}, {screen.size(manifest.size)}"
-            screen.say(f"{folder} is whole: {whole}, of {manifest.taken_at[:19]}Z")
+            sealed = f"; to be opened with the key {', '.join(manifest.sealed)}" if manifest.sealed else ""
+            screen.say(f"{folder} is whole: {whole}, of {manifest.taken_at[:19]}Z{sealed}")
         return 0
     done = bring_back(configuration(config), folder)
     if as_json:
@@ -65,7 +66,7 @@ def restore(
 
 def _of(manifest: "Manifest") -> dict[str, Any]:
     told = {"taken_at": manifest.taken_at, "hilum": manifest.hilum, "schema": manifest.schema, "journal": manifest.journal}
-    return {**told, "bucket": manifest.bucket, "bytes": manifest.size, "models": dict(manifest.models)}
+    return {**told, "bucket": manifest.bucket, "bytes": manifest.size, "sealed": list(manifest.sealed), "models": dict(manifest.models)}
 
 
 def _counts(states: dict[str, int]) -> str:

@@ -162,7 +162,7 @@ class Erasure:
         """What waits for the journal and is the patient's."""
         for entry in self._inbox.waiting(_WAITING):
             try:
-                with mapped(entry) as (content, _):
+                with self._inbox.opened(entry) as file, mapped(file) as (content, _):
                     identity, header = parse(take_apart(content))
             except (InputError, OSError):
                 continue  # it is set aside, soon if not yet, or gone: the index has it first
@@ -179,8 +179,10 @@ class Erasure:
         ours, unread = [], []
         for path in self._inbox.asides():
             try:
-                with mapped(path) as (content, _):
+                with self._inbox.opened(path) as file, mapped(file) as (content, _):
                     found = _patient_ids(bytes(content))
+            except InputError:
+                found = set()  # nobody can open it: a person looks at it
             except (FileNotFoundError, ValueError):
                 continue
             except OSError:

@@ -6,7 +6,7 @@ stands and whose blob does not is moved, one whose blob stands is a duplicate.
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from mmap import MADV_DONTNEED, mmap
@@ -133,7 +133,7 @@ class Index:
         return done + len(arrived)
 
     def _read(self, entry: Path) -> _Arrived:
-        with mapped(entry) as (content, written_at):
+        with self._inbox.opened(entry) as file, mapped(file) as (content, written_at):
             need_pages(content, _PASS_BYTES)
             identity, header = parse(take_apart(content))
             digest = _digest(content, identity.dataset_offset)
@@ -217,18 +217,22 @@ class Index:
         batch.moves.append((one.entry, instance.blob))
 
     def _same_image(self, current: Instance, one: _Arrived) -> bool:
-        path = self._blobs.path(current.blob)
-        if not path.exists():
-            return True  # nothing is left to compare with: what came is all there is
+        with self._inbox.opened(one.entry) as came:
+            return self._same_as(current, came, one)
+
+    def _same_as(self, current: Instance, came: Path, one: _Arrived) -> bool:
         try:
-            return same_image(path, one.entry)
+            path = self._blobs.path(current.blob)
+            if not path.exists():
+                return True  # nothing is left to compare with: what came is all there is
+            return same_image(path, came)
         except InputError:
             # a copy that can be read mends one that cannot; otherwise nobody can say, and both are kept
-            return _readable(one.entry) and not _readable(path)
+            return _readable(lambda: came) and not _readable(lambda: self._blobs.path(current.blob))
         except OSError as failed:
             if not is_of_the_file(failed):
                 raise
-            return _readable(one.entry) and not _readable(path)
+            return _readable(lambda: came) and not _readable(lambda: self._blobs.path(current.blob))
         except Exception as defect:  # noqa: BLE001  (as in `step`: nobody can say, and both are kept)
             _tell(one.entry, defect)
             return False
@@ -266,11 +270,19 @@ class Index:
         )
 
     def _set_aside(self, entry: Path, why: InputError, now: datetime) -> None:
-        who = "" if isinstance(why, NotRead) else _sender(entry)
+        who = "" if isinstance(why, NotRead) else self._sender(entry)
         self._journal.set_aside(Aside(at=now, entry=entry.name, sender=who, code=why.code, reason=str(why)))
         self._inbox.set_aside(entry, f"{why} [{why.code}]")
         metrics.INDEXED.add(standing="aside")
         alarm("instance.set_aside", entry=entry.name, code=why.code, reason=str(why))
+
+    def _sender(self, entry: Path) -> str:
+        try:
+            with self._inbox.opened(entry) as file, mapped(file) as (content, _):
+                told = sender(take_apart(content))
+        except (InputError, ValueError, LookupError, ArithmeticError, TypeError):  # it is set aside for not being readable
+            return ""
+        return f"{told['calling_ae']}@{told['address']}"
 
 
 def _instance(one: _Arrived) -> Instance:
@@ -315,8 +327,9 @@ def _digest(content: Buffer, offset: int) -> str:
     return digest.hexdigest()
 
 
-def _readable(path: Path) -> bool:
+def _readable(of: Callable[[], Path]) -> bool:
     try:
+        path = of()
         return same_image(path, path)
     except InputError:
         return False
@@ -328,12 +341,3 @@ def _readable(path: Path) -> bool:
 
 def _tell(entry: Path, defect: Exception) -> None:
     alarm("index.defect", entry=entry.name, error=type(defect).__name__, trace=trace(defect))
-
-
-def _sender(entry: Path) -> str:
-    try:
-        with mapped(entry) as (content, _):
-            told = sender(take_apart(content))
-    except (InputError, ValueError, LookupError, ArithmeticError, TypeError):  # it is set aside for not being readable
-        return ""
-    return f"{told['calling_ae']}@{told['address']}"

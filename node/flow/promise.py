@@ -4,15 +4,12 @@ What a promise means: the bytes are on disk (or in the bucket) and indexed, and 
 the promise, however full the disk becomes.
 """
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
 
-from node.blobs.files import flush_folder
 from node.blobs.port import Blobs
 from node.domain.commitment import FailureReason, Pending, Reference, Request, RequestState
-from node.domain.errors import DeliveryError
+from node.domain.errors import DeliveryError, JournalError
 from node.domain.instance import Instance, Standing
 from node.flow.backoff import back_off
 from node.flow.commit_port import Committer
@@ -104,10 +101,11 @@ class Promise:
             self._journal.put_off_request(pending.id, now + _LOOK_AGAIN, "not everything that was received is indexed yet", now)
             return
         try:
-            self._flush(held)
-        except OSError as broken:
+            # whatever `durability` says: on disk before anybody is told so
+            self._blobs.flush([row.blob for row in held])
+        except JournalError as broken:
             # a disk says so once, and yes the next time, whatever became of the bytes: it is not asked again
-            alarm("commitment.unflushed", peer=request.peer, transaction_uid=request.transaction_uid, reason=broken.strerror)
+            alarm("commitment.unflushed", peer=request.peer, transaction_uid=request.transaction_uid, reason=str(broken))
             verdicts, held = [verdict or FailureReason.PROCESSING_FAILURE for verdict in verdicts], []
         if not self._journal.judge(pending.id, verdicts, held, self._clock()):
             return  # something was purged meanwhile: it is judged anew
@@ -147,25 +145,6 @@ class Promise:
             return FailureReason.PROCESSING_FAILURE
         # a row may be there before its bytes have their place
         return 0 if self._blobs.has(current.blob) else FailureReason.NO_SUCH_INSTANCE
-
-    def _flush(self, held: Sequence[Instance]) -> None:
-        """Whatever `durability` says: on disk before anybody is told so. In a bucket it is safe since it was uploaded."""
-        if self._config.store.bucket is not None:
-            return
-        folders: dict[Path, None] = {}
-        for row in held:
-            path = self._blobs.path(row.blob)
-            try:
-                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            except FileNotFoundError:
-                continue  # purged at this moment, which `judge` notices, or an older version that went
-            try:
-                os.fdatasync(fd)
-            finally:
-                os.close(fd)
-            folders[path.parent] = None
-        for folder in folders:
-            flush_folder(folder)
 
     def _report(self, pending: Pending) -> None:
         request = pending.request

@@ -10,7 +10,7 @@ from node.domain.commitment import Commitment
 from node.domain.profile import VIEWER, Profile
 from node.domain.route import Route
 from node.domain.window import Window
-from node.settings.security import CertificateRule, PeerTls, TlsListener, User
+from node.settings.security import CertificateRule, Encryption, PeerTls, TlsListener, User
 
 
 class Scope(StrEnum):
@@ -156,13 +156,14 @@ class Store:
     """Where the node remembers. Paths are absolute (relative ones in the YAML count from the config file's folder).
 
     With `bucket` the folder `blobs` is this host's own and holds copies. `spool` is where this host's receiver keeps what is not yet in the
-    journal; None: in `blobs`.
+    journal; None: in `blobs`. `encryption` None: files lie there as they came.
     """
 
     journal: str
     blobs: Path
     bucket: Bucket | None = None
     spool: Path | None = None
+    encryption: Encryption | None = None
     keep: timedelta = timedelta(days=14)
     keep_headers: timedelta = timedelta(days=400)
     durability: Durability = Durability.EACH

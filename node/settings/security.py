@@ -1,4 +1,4 @@
-"""What the configuration says about trust: certificates and users. Files are named here and read elsewhere; there is no secret in it."""
+"""What the configuration says about trust: certificates, users, keys. Files are named here and read elsewhere; there is no secret in it."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -72,3 +72,16 @@ class User:
     @property
     def has_passcode(self) -> bool:
         return self.passcode_file is not None or self.passcode_variable is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encryption:
+    """How files of the store are encrypted on the disk: the first of `key_files` encrypts, all of them decrypt.
+
+    `folder` is where what is in use lies decrypted, `memory_bytes` of it at most; None: /dev/shm. `on_disk` lets it be on a disk.
+    """
+
+    key_files: tuple[Path, ...]
+    memory_bytes: int = 4 * 2**30
+    folder: Path | None = None
+    on_disk: bool = False

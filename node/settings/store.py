@@ -6,9 +6,11 @@ from pathlib import Path
 from node.settings.blocks import Block, Key, Nodes, Values
 from node.settings.bucket import BUCKET
 from node.settings.config import Bucket, Durability, Store
+from node.settings.encryption import ENCRYPTION
 from node.settings.errors import BadValue
 from node.settings.journal_url import JournalUrl
 from node.settings.kinds import DURATION, SHARE, SIZE, Choice, FilePath, whole
+from node.settings.security import Encryption
 from node.settings.source import Here
 
 
@@ -18,6 +20,7 @@ def _store(
     blobs: Path,
     bucket: Bucket | None,
     spool: Path | None,
+    encryption: Encryption | None,
     keep: timedelta,
     keep_headers: timedelta,
     durability: Durability,
@@ -30,6 +33,7 @@ def _store(
         blobs=blobs,
         bucket=bucket,
         spool=spool,
+        encryption=encryption,
         keep=keep,
         keep_headers=keep_headers,
         durability=durability,
@@ -68,6 +72,12 @@ STORE = Block(
             kind=FilePath("file:"),
             says="The folder of this host's own in which received instances are durable before they are in the bucket (or in a "
             "`blobs` that several hosts share) and in the journal. Default: in `blobs`.",
+        ),
+        Key(
+            name="encryption",
+            kind=ENCRYPTION,
+            says="Instances, findings and result objects are encrypted on the disk and in the bucket (AES-256-GCM); what is there already "
+            "is read as it is. The journal is not encrypted (docs/howto/encrypt-at-rest.md). Without it, nothing is.",
         ),
         Key(
             name="keep",
