@@ -42,6 +42,4 @@ class SeveralPatients(ConfigError):
     """A study was to be erased by its UID, and headers in it name several patients: an archive merged, or a sender mixed, two of them."""
 
     code = "HLM-2065"
-    remedy = (
-        "`hilum patients erase --id ID` erases what is one patient's of it; `--study UID --all-patients` erases all of it, whoever's it is."
-    )
+    remedy = "`hilum patients erase --id ID` erases what is one patient's of it; `--study UID --all-patients` all of it, whoever's it is."

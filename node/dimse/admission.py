@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from ipaddress import ip_address
 
-from node.dimse.claim import USERNAME, USERNAME_AND_PASSCODE, Certificate, Claim, UserIdentity
+from node.dimse.claim import APPLICATION_CONTEXT, USERNAME, USERNAME_AND_PASSCODE, Certificate, Claim, UserIdentity
 from node.dimse.secrets import is_user
 from node.dimse.standing import Pace, Seat, Standing
 from node.dimse.tls_errors import NotPrivate, PasscodeUnusable
@@ -18,6 +18,7 @@ from node.settings.security import CertificateRule, User
 class Rejection(Enum):
     """Result, source and reason of an A-ASSOCIATE-RJ (PS3.8 table 9-21)."""
 
+    CONTEXT = (1, 1, 2)  # permanent, service user, application context name not supported
     CALLED = (1, 1, 7)  # permanent, service user, called AE title not recognised
     CALLING = (1, 1, 3)  # permanent, service user, calling AE title not recognised
     IDENTITY = (1, 2, 1)  # permanent, service provider (ACSE), no reason given: PS3.7 D.3.3.7 has an unauthorised user told so
@@ -80,6 +81,9 @@ class Admission:
         """Admit or refuse one association; who is admitted must `leave`."""
         titled = [peer for peer in self._peers if peer.ae_title == claim.calling]
         label = titled[0].name if titled else metrics.STRANGER
+        if claim.application_context != APPLICATION_CONTEXT:
+            # PS3.8 7.1.1.2: it says by which rules the association speaks, and there is one set of them
+            return Refusal(rejection=Rejection.CONTEXT, why="its application context name is not DICOM's", label=label)
         if claim.called not in self._node.ae_titles:
             return Refusal(rejection=Rejection.CALLED, why=f'called AE title "{claim.called}" is none of this node', label=label)
         if not titled and not self._node.strangers:

@@ -5,6 +5,8 @@ from typing import Any, Final
 
 USERNAME: Final = 1
 USERNAME_AND_PASSCODE: Final = 2
+APPLICATION_CONTEXT: Final = "1.2.840.10008.3.1.1.1"
+"""The DICOM application context name, of which there is one (PS3.7 A.2.1)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,10 +58,11 @@ class UserIdentity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """One request for an association, as far as it tells who asks. `certificate` None: without TLS, or the peer showed none."""
+    """One request for an association, as far as it tells who asks. `certificate` None: without TLS, or none was shown."""
 
     called: str
     calling: str
     address: str
+    application_context: str = APPLICATION_CONTEXT
     certificate: Certificate | None = None
     identity: UserIdentity | None = None

@@ -113,6 +113,7 @@ class StockAssociation:
                 called=request.called_ae_title.strip(),
                 calling=request.calling_ae_title.strip(),
                 address=self._caller.address,
+                application_context=str(request.application_context_name or ""),
                 certificate=self._certificate,
                 identity=UserIdentity.of(association.requestor.user_identity),
             )

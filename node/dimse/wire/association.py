@@ -161,6 +161,7 @@ class FastAssociation:
                 called=request.called,
                 calling=request.calling,
                 address=self._caller.address,
+                application_context=request.application_context,
                 certificate=self._certificate,
                 identity=request.identity,
             )

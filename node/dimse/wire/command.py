@@ -197,11 +197,6 @@ def echo_response(message_id: int, *, status: int = 0x0000) -> bytes:
     return response(Field.C_ECHO_RSP, message_id, sop_class_uid=_VERIFICATION, status=status)
 
 
-def cancel_request(message_id: int) -> bytes:
-    """A C-CANCEL-RQ for the request of that message ID (PS3.7 9.3.2.3)."""
-    return _whole(_number(0x0100, Field.C_CANCEL_RQ) + _number(0x0120, message_id) + _number(0x0800, _NO_DATA_SET))
-
-
 def response(field: int, message_id: int, *, sop_class_uid: str = "", sop_instance_uid: str = "", status: int, comment: str = "") -> bytes:
     """The answer to any request, without a data set; `comment` is cut to what an Error Comment holds."""
     body = (

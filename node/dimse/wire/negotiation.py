@@ -19,12 +19,11 @@ from pynetdicom.pdu_primitives import (
 from pynetdicom.presentation import PresentationContext, negotiate_as_acceptor
 from pynetdicom.sop_class import Verification
 
-from node.dimse.claim import UserIdentity
+from node.dimse.claim import APPLICATION_CONTEXT, UserIdentity
 from node.dimse.contexts import storage_classes
 from node.dimse.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from node.dimse.wire.pdu import Malformed, PduType
 
-_APPLICATION_CONTEXT: Final = UID("1.2.840.10008.3.1.1.1")
 _FIXED_BYTES: Final = 68
 """Protocol version, titles and reserved bytes, before the items (PS3.8 table 9-11)."""
 _MOST_ITEMS: Final = 8192
@@ -50,6 +49,7 @@ class Request:
 
     called: str
     calling: str
+    application_context: str
     identity: UserIdentity | None
     version_1: bool
     most_bytes: int
@@ -112,6 +112,7 @@ def read_request(body: bytes) -> Request:
     return Request(
         called=primitive.called_ae_title.strip(),
         calling=primitive.calling_ae_title.strip(),
+        application_context=str(primitive.application_context_name or ""),
         identity=identity,
         # PS3.8 table 9-11: one bit for each version; only bit 0 is tested
         version_1=bool(decoded.protocol_version & 1),
@@ -126,7 +127,7 @@ def accept(request: Request, supported: Sequence[PresentationContext], *, most_b
     """Answer a request by pynetdicom's rules; `most_bytes` is the longest P-DATA-TF that is taken."""
     results, roles = negotiate_as_acceptor(list(request.contexts), list(supported), dict(request.roles))
     answer = A_ASSOCIATE()
-    answer.application_context_name = _APPLICATION_CONTEXT
+    answer.application_context_name = UID(APPLICATION_CONTEXT)
     answer.calling_ae_title, answer.called_ae_title = request.calling, request.called
     answer.result, answer.result_source = 0x00, 0x01
     taken = [context for context in results if context.result == 0x00]

@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import struct
 from collections.abc import Iterable, Sequence
 from io import BytesIO
 from itertools import cycle
@@ -65,6 +66,13 @@ def stored(message_id: int, uid: str, data_set: bytes, *, context: int = STORE, 
 def echo(message_id: int) -> bytes:
     """A C-ECHO-RQ."""
     return pdu.pack_data(ECHO, command.echo_request(message_id), command=True, last=True)
+
+
+def cancel(message_id: int) -> bytes:
+    """A C-CANCEL-RQ for the request of that message ID (PS3.7 9.3.2.3), packed by hand."""
+    values = ((0x0100, 0x0FFF), (0x0120, message_id), (0x0800, 0x0101))
+    body = b"".join(struct.pack("<HHLH", 0, number, 2, value) for number, value in values)
+    return pdu.pack_data(STORE, struct.pack("<HHLL", 0, 0, 4, len(body)) + body, command=True, last=True)
 
 
 def talk(port: int, steps: Sequence[bytes], *, last: bytes = b"", sizes: Sequence[int] = (1 << 20,)) -> list[object]:

@@ -13,9 +13,10 @@ from pynetdicom.dimse_primitives import C_CANCEL, C_ECHO, C_FIND, C_STORE, N_ACT
 from pynetdicom.dsutils import decode as read_dataset
 from pynetdicom.dsutils import encode as write_dataset
 
-from node.dimse.wire import command
+from node.dimse.wire import command, pdu
 from node.dimse.wire.command import Command, Field
 from node.dimse.wire.pdu import Malformed
+from tests.dimse.wire.talk import cancel
 
 _UIDS = st.from_regex(r"[12](\.(0|[1-9][0-9]{0,8})){1,6}", fullmatch=True)
 _NUMBERS = st.integers(0, 65535)
@@ -91,8 +92,8 @@ def test_echo_and_cancel_are_pynetdicoms_byte_for_byte(message_id: int) -> None:
     cancelled.MessageIDBeingRespondedTo = message_id
     assert command.echo_request(message_id) == _theirs(C_ECHO_RQ(), asked)
     assert command.echo_response(message_id) == _theirs(C_ECHO_RSP(), answered)
-    assert command.cancel_request(message_id) == _theirs(C_CANCEL_RQ(), cancelled)
-    assert command.decode(command.cancel_request(message_id)) == Command(
+    assert cancel(message_id)[pdu.HEAD_BYTES + pdu.PDV_HEAD_BYTES :] == _theirs(C_CANCEL_RQ(), cancelled)
+    assert command.decode(_theirs(C_CANCEL_RQ(), cancelled)) == Command(
         field=Field.C_CANCEL_RQ, data_set_follows=False, responded_to=message_id
     )
 

@@ -27,7 +27,7 @@ from node.dimse.wire import command, pdu
 from node.dimse.wire.pdu import AbortSource
 from node.settings.config import Node, Receiver
 from tests.dimse.conftest import PACS, Listening, data_set, data_set_of, instance, listening
-from tests.dimse.wire.talk import ECHO, RELEASE, STORE, echo, request, store, stored, talk
+from tests.dimse.wire.talk import ECHO, RELEASE, STORE, cancel, echo, request, store, stored, talk
 from tests.lab.program import wait_until
 
 _WITH_LISTENERS = settings(
@@ -280,7 +280,7 @@ def test_another_operation_is_refused_and_the_association_goes_on(both: _Both) -
 
 def test_a_cancel_is_ignored(both: _Both) -> None:
     """PS3.7 9.3.2.3: there is nothing to cancel, and a C-CANCEL has no answer; both paths go on."""
-    said = both.alike([_RQ, pdu.pack_data(STORE, command.cancel_request(1), command=True, last=True) + store(2, *_ONE), RELEASE])
+    said = both.alike([_RQ, cancel(1) + store(2, *_ONE), RELEASE])
     assert said[1] == (0x8001, 2, 0)
 
 
@@ -300,6 +300,17 @@ def test_a_version_to_come_is_no_reason_to_reject(both: _Both) -> None:
     assert said[1] == (0x8001, 1, 0)
     said, _ = _told(both.fast, [_RQ[:6] + b"\0\2" + _RQ[8:]])
     assert said == [pdu.pack_reject(1, 2, 2)]
+
+
+@pytest.mark.parametrize("name", [b"1.2.840.10008.3.1.1.2", b""], ids=["another", "none"])
+@pytest.mark.parametrize("classes", [(MRImageStorage, Verification), (MRImageStorage, "1.2.3.4")], ids=["storage", "more than storage"])
+def test_another_application_context_is_rejected_for_good(both: _Both, name: bytes, classes: Sequence[str]) -> None:
+    """PS3.8 7.1.1.2 and table 9-21: result 1, source 1, reason 2, whichever path would serve it; pynetdicom alone does not look."""
+    asked = request(classes=classes)
+    at, known = asked.index(b"\x10\0\0\x15"), b"1.2.840.10008.3.1.1.1"
+    asked = asked[:at] + (b"\x10\0" + struct.pack(">H", len(name)) + name if name else b"") + asked[at + 4 + len(known) :]
+    asked = asked[:2] + struct.pack(">L", len(asked) - 6) + asked[6:]
+    assert both.alike([asked]) == [pdu.pack_reject(1, 1, 2)]
 
 
 def test_a_data_set_in_another_context_than_its_command_aborts(both: _Both) -> None:

@@ -202,7 +202,7 @@ def test_an_acknowledged_instance_that_the_backup_does_not_know_is_journaled_aga
 
 
 def test_what_was_erased_on_request_does_not_come_back_as_an_orphan(restorable: Restorable) -> None:
-    """Erased with nothing remembered for senders; a copy that its row did not know of turns up a day later, and is deleted, not journaled."""
+    """Erased with nothing remembered for senders; a copy that no row knows of turns up a day later: it is deleted, not journaled."""
     node = restorable.node
     restorable.save()
     _receive(restorable)
