@@ -25,7 +25,7 @@ from node.settings.config import Durability
 from tests.lab.loopback import loopback_only
 
 INSTANCES = 400
-ROUNDS = 3
+ROUNDS = 5
 ASSOCIATIONS = (1, 4)
 _WITH_NAGLE = 40  # of the instances: storescp takes 40 ms and more for each
 _IDLE = 50
@@ -107,13 +107,14 @@ def _beside_a_busy_core(files: Sequence[Path], folder: Path) -> list[Row]:
     on = "receive, one core busy"
     alone: dict[str, list[Taken]] = {kind: [] for kind in kinds}
     beside: dict[str, list[Taken]] = {kind: [] for kind in kinds}
-    for number in range(ROUNDS):
-        say(f"{on}, round {number + 1} of {ROUNDS}")
-        for kind, start in kinds.items():
-            with tempfile.TemporaryDirectory(dir=folder) as place, start(Path(place)) as receiver:
-                alone[kind].append(_once(receiver, files, folder))
-            with tempfile.TemporaryDirectory(dir=folder) as place, start(Path(place)) as receiver, _computing():
-                beside[kind].append(_once(receiver, files, folder))
+    with tempfile.TemporaryDirectory(dir=folder) as kept:
+        for number in range(ROUNDS):
+            say(f"{on}, round {number + 1} of {ROUNDS}")
+            for kind, start in kinds.items():
+                with start(Path(tempfile.mkdtemp(dir=kept))) as receiver:
+                    alone[kind].append(_once(receiver, files, folder))
+                with start(Path(tempfile.mkdtemp(dir=kept))) as receiver, _computing():
+                    beside[kind].append(_once(receiver, files, folder))
     share = {kind: _median(beside[kind]).rate / _median(alone[kind]).rate for kind in kinds}
     return [
         _row(f"{on}: share kept, {one}, against storescp's", share[one.value], share["storescp"], unit="of itself", at_least=1.0)
@@ -129,8 +130,7 @@ def _beside_idle_associations(files: Sequence[Path], folder: Path) -> list[Row]:
         say(f"{on}, round {number + 1} of {ROUNDS}")
         for idle, rounds in ((0, without), (_IDLE, beside)):
             with (
-                tempfile.TemporaryDirectory(dir=folder) as place,
-                node(Path(place), durability=Durability.ASSOCIATION) as receiver,
+                node(Path(tempfile.mkdtemp(dir=folder)), durability=Durability.ASSOCIATION) as receiver,
                 _idle(receiver.port, idle),
             ):
                 rounds.append(_once(receiver, files, folder))
@@ -160,13 +160,14 @@ def _with_a_long_history(files: Sequence[Path], folder: Path) -> list[Row]:
 def _turns(
     on: str, kinds: dict[str, Kind], files: Sequence[Path], folder: Path, *, associations: int = 1, nodelay: bool = True
 ) -> dict[str, Taken]:
-    """Medians of rounds in which the receivers take turns, each started anew."""
+    """Medians of rounds in which the receivers take turns, each started anew; what they kept is deleted when all are done."""
     taken: dict[str, list[Taken]] = {kind: [] for kind in kinds}
-    for number in range(ROUNDS):
-        say(f"{on}, round {number + 1} of {ROUNDS}")
-        for kind, start in kinds.items():
-            with tempfile.TemporaryDirectory(dir=folder) as place, start(Path(place)) as receiver:
-                taken[kind].append(_once(receiver, files, folder, associations=associations, nodelay=nodelay))
+    with tempfile.TemporaryDirectory(dir=folder) as kept:
+        for number in range(ROUNDS):
+            say(f"{on}, round {number + 1} of {ROUNDS}")
+            for kind, start in kinds.items():
+                with start(Path(tempfile.mkdtemp(dir=kept))) as receiver:
+                    taken[kind].append(_once(receiver, files, folder, associations=associations, nodelay=nodelay))
     return {kind: _median(rounds) for kind, rounds in taken.items()}
 
 

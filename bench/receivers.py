@@ -123,6 +123,7 @@ def node(folder: Path, *, durability: Durability, prepare: Callable[[Path], None
     config = configuration(folder, quiet_s=_NEVER_S, durability=durability)
     prepare(folder)
     with serve(config) as running:
+        running.settle()
         yield Receiver(port=running.port, cpu_s=lambda: running.cpu_s("receive"))
 
 

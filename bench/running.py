@@ -4,6 +4,7 @@ import contextlib
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -15,6 +16,9 @@ from bench.made import SIDE
 from node.settings.config import Durability
 
 READY_S = 60.0
+_LOOK_S = 1.0
+_IDLE = 0.05
+"""Of one core: what a node that nobody uses takes for its sweeps and signs of life."""
 CALLING, CALLED, ARCHIVE = "BENCHSCU", "HILUM", "ARCHIVE"
 SLICE_BYTES = SIDE * SIDE * 2
 
@@ -67,6 +71,23 @@ class Running:
         if not found:
             raise LookupError(f"no process runs {stage}")
         return float(sum(times.user + times.system for times in found))
+
+    def settle(self) -> None:
+        """Return when the family does nothing: a worker loads its libraries for seconds after the node is ready.
+
+        Raises
+        ------
+        RuntimeError
+            It is never idle.
+        """
+        deadline = time.monotonic() + READY_S
+        while True:
+            before = self.family_cpu_s()
+            time.sleep(_LOOK_S)
+            if self.family_cpu_s() - before <= _IDLE * _LOOK_S:
+                return
+            if time.monotonic() > deadline:
+                raise RuntimeError("the node does not come to rest")
 
     def family_cpu_s(self) -> float:
         """CPU seconds that every process of the family has used so far; those that have ended are not counted."""

@@ -267,7 +267,7 @@ def test_no_room_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     assert half_written(tmp_path) == inbox.waiting(10) == []
 
 
-@pytest.mark.parametrize("call", ["open", "write", "fdatasync", "rename", "fsync"])
+@pytest.mark.parametrize("call", ["open", "writev", "fdatasync", "rename", "fsync"])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EROFS])
 def test_a_disk_that_fails_at_any_step_leaves_nothing(
     inbox: FolderInbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int
@@ -386,7 +386,7 @@ def resting(module, name):
     setattr(module, name, paused)
 folder, what = Path(sys.argv[1]), sys.argv[2]
 place = FolderInbox(folder, min_free_bytes=0) if what == "inbox" else FolderBlobs(folder)
-for name in ("open", "write", "fdatasync", "close", "rename", "link", "fsync"):
+for name in ("open", "write", "writev", "fdatasync", "close", "rename", "link", "fsync"):
     resting(os, name)
 resting(fcntl, "flock")
 keep(place) if what == "inbox" else place.put("a", b"1")

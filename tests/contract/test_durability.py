@@ -228,7 +228,7 @@ def test_what_was_refused_is_never_kept(tmp_path: Path, monkeypatch: pytest.Monk
         inbox = FolderInbox(tmp_path / durability, min_free_bytes=0, durability=durability)
         refused = inbox.begin(reception())
         with monkeypatch.context() as patch:
-            patch.setattr(os, "write", lambda *_: _raise(errno.ENOSPC))
+            patch.setattr(os, "writev", lambda *_: _raise(errno.ENOSPC))
             with pytest.raises(RefusedError):
                 refused.write(b"1")
         for again in (lambda: refused.write(b"2"), refused.keep):  # noqa: B023

@@ -167,8 +167,15 @@ def test_a_disk_that_fails_admits_no_association_until_it_takes_a_write(
 
 def test_a_write_that_takes_only_a_part_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The system may take less than it is given: every byte is there in the end."""
-    write = os.write
+    write, most = os.write, 0
     monkeypatch.setattr(os, "write", lambda fd, data: write(fd, memoryview(data)[:1000]))
-    inbox = FolderInbox(tmp_path, min_free_bytes=0)
-    keep(inbox, bytes(range(256)) * 100)
-    assert inbox.waiting(1)[0].read_bytes().endswith(bytes(range(256)) * 100)
+    monkeypatch.setattr(os, "writev", lambda fd, parts: write(fd, b"".join(parts)[:most]))
+    sent = [bytes([number]) * 7000 for number in range(5)]
+    for most in (0, 1, 700, 6999, 7000, 7001, 20_000, 40_000):
+        inbox = FolderInbox(tmp_path / str(most), min_free_bytes=0)
+        incoming = inbox.begin(reception())
+        incoming.write(*sent[:2], b"", *sent[2:])
+        incoming.keep()
+        head, _, data = inbox.waiting(1)[0].read_bytes().partition(sent[0])
+        assert data == b"".join(sent[1:]), most
+        assert head.startswith(bytes(128) + b"DICM")
