@@ -1,4 +1,4 @@
-"""Decoding the frames of a file before anybody asks for them, so that a study that is complete only has to be put together."""
+"""Reading a file before anybody asks for it, header and compressed frames, so that a study that is complete only has to be put together."""
 
 import contextlib
 import hashlib
@@ -7,15 +7,16 @@ from pathlib import Path
 
 from inference.errors import InputError
 from inference.imaging.header import read_instance
+from inference.imaging.known import keep, version
 from inference.imaging.remembered import Remembered
 from inference.imaging.stored import StoredFrames
 
 
 def decode_ahead(path: Path, memory: Remembered) -> Iterator[bool]:
-    """Decode the compressed frames of a Part 10 file into `memory`, one a turn: whether it was new work.
+    """Read the header of a Part 10 file and decode its compressed frames into `memory`, one a turn: whether it was new work.
 
-    It ends where the memory has no more room. A file that cannot be read or decoded, and one whose pixels are not compressed, gives
-    nothing: who analyses it is told the reason. One that a process died over is left to a job, whose attempts are counted.
+    It ends where the memory has no more room. A file that cannot be read or decoded gives nothing: who analyses it is told the reason. One
+    that a process died over is left to a job, whose attempts are counted.
     """
     name = hashlib.sha256(str(path).encode()).hexdigest()
     if not memory.begin(name):
@@ -26,7 +27,10 @@ def decode_ahead(path: Path, memory: Remembered) -> Iterator[bool]:
 
 
 def _frames(path: Path, memory: Remembered) -> Iterator[bool]:
+    before = version(path)
     instance = read_instance(path)
+    if before is not None:
+        keep(instance, before)
     if not instance.pixels.transfer_syntax.is_encapsulated:
         return
     frames = StoredFrames(instance)

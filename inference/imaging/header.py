@@ -23,6 +23,7 @@ from inference.imaging.deflated import refuse_bomb
 from inference.imaging.errors import MissingAttribute, NoPixelData, NotDicom, Truncated, UnsupportedSyntax
 from inference.imaging.geometry import Plane
 from inference.imaging.groups import Rescale, functional_groups, planes_of, rescale_of
+from inference.imaging.known import take
 from inference.imaging.nuclear import is_tomogram, tomogram_planes
 
 UNDEFINED_LENGTH = 0xFFFFFFFF
@@ -107,7 +108,7 @@ class Instance:
 
 
 def read_instance(path: Path) -> Instance:
-    """The header of one Part 10 file.
+    """The header of one Part 10 file; one that was read ahead is not read again.
 
     Raises
     ------
@@ -120,6 +121,8 @@ def read_instance(path: Path) -> Instance:
     NoPixelData, MissingAttribute
         The instance is no image, or an attribute that gives the pixels their meaning is absent or wrong.
     """
+    if (known := take(path)) is not None:
+        return known
     with path.open("rb") as file:
         dataset, offset, length, tag = _parse(file, path)
         _refuse_swapped_bytes(file, dataset, offset, path)

@@ -1,12 +1,13 @@
-"""Ahead: while a study is still coming in, what will have to be decoded is decoded, so that its completion starts inference.
+"""Ahead: while a study is still coming in, what will have to be read and decoded is, so that its completion starts inference.
 
-Nothing depends on it: what was not decoded ahead is decoded when a job reads it.
+Nothing depends on it: what was not read and decoded ahead is when a job asks for it.
 """
 
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 from node.blobs.port import Blobs
@@ -24,27 +25,33 @@ _SLICE_S = 0.1
 _LOOK_EVERY_S = 1.0
 _PLAIN = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"})
 """Transfer syntaxes whose pixels need no decoding (PS3.5 A.1 to A.3, A.5)."""
+_LULL = timedelta(milliseconds=500)
+"""Headers alone are read when nothing has come for so long: they take little, and receiving comes first."""
 _OPEN_MOST = 50
 """Arrivals that are looked at, the newest: what has been open for long waits for something else."""
 
 
 @dataclass(slots=True)
 class _Open:
-    """An arrival under way: up to which row it was looked at, which of its series a route would take, and what is left to decode."""
+    """An arrival under way: up to which row it was looked at, which of its series a route would take, what is left to decode, and of what
+    the header alone is left to read."""
 
     last: int = 0
     taken: dict[str, bool] = field(default_factory=dict)
     waiting: deque[str] = field(default_factory=deque)
+    plain: deque[str] = field(default_factory=deque)
 
 
 class Ahead:
-    """The stage of the work process that decodes compressed instances of open arrivals which a route would take, as far as the header of
-    the first instance of their series tells.
+    """The stage of the work process that reads instances of open arrivals which a route would take, as far as the header of the first
+    instance of their series tells: compressed ones as they come, the headers of others in a lull.
 
     Parameters
     ----------
     decode
-        Decodes the frames of one file, one a turn.
+        Reads the header of one file and decodes its frames, one a turn.
+    plain
+        Whether the headers of what is not compressed are read.
     seconds
         A clock that only goes forward.
     """
@@ -59,6 +66,7 @@ class Ahead:
         clock: Clock,
         decode: Callable[[Path], Iterator[bool]],
         *,
+        plain: bool = True,
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         self._journal = journal
@@ -66,6 +74,7 @@ class Ahead:
         self._routes = routes
         self._clock = clock
         self._decode = decode
+        self._plain = plain
         self._seconds = seconds
         self._open: dict[int, _Open] = {}
         self._looked_at = float("-inf")
@@ -110,10 +119,14 @@ class Ahead:
             for instance in self._journal.arrival_instances(arrival.id, after=known.last):
                 known.last = max(known.last, instance.id)
                 if self._wanted(arrival, known, instance):
-                    known.waiting.append(instance.blob)
+                    queue = known.plain if instance.transfer_syntax_uid in _PLAIN else known.waiting
+                    queue.append(instance.blob)
+            if self._clock() - arrival.last_instance_at >= _LULL:
+                known.waiting.extend(known.plain)
+                known.plain.clear()
 
     def _wanted(self, arrival: Arrival, known: _Open, instance: Instance) -> bool:
-        if instance.standing is not Standing.CURRENT or instance.transfer_syntax_uid in _PLAIN:
+        if instance.standing is not Standing.CURRENT or (instance.transfer_syntax_uid in _PLAIN and not self._plain):
             return False
         series = instance.series_instance_uid
         if series not in known.taken:

@@ -1,4 +1,4 @@
-"""Ahead: compressed instances of open arrivals that a route would take are decoded once each, in small steps, and nothing else is."""
+"""Ahead: instances of open arrivals that a route would take are read once each, in small steps, and nothing else is."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -88,7 +88,21 @@ def test_an_open_study_is_decoded_while_it_comes_each_file_once(node: MiniNode, 
     assert _all(ahead, decoder) == ["1.1-1.dcm", "1.1-2.dcm", "1.1-3.dcm"]
 
 
-def test_what_no_route_would_take_and_what_is_not_compressed_is_left_alone(node: MiniNode, decoder: Decoder) -> None:
+def test_the_headers_of_what_is_not_compressed_are_read_in_a_lull(node: MiniNode, decoder: Decoder) -> None:
+    """Receiving comes first: not before half a second without an instance. Where they are not wanted, never."""
+    ahead, unwilling = _ahead(node, decoder), Ahead(node.journal, node.blobs, node.config.routes, node.clock, decoder, plain=False)
+    _receive(node, 1, 2, syntax=PLAIN)
+    assert _all(ahead, decoder) == []
+    node.clock.advance(0.4)
+    _receive(node, 3, syntax=PLAIN)
+    node.clock.advance(0.4)
+    assert _all(ahead, decoder) == []
+    node.clock.advance(0.1)
+    unwilling.step()
+    assert _all(ahead, decoder) == ["1.1-1.dcm", "1.1-2.dcm", "1.1-3.dcm"]
+
+
+def test_what_no_route_would_take_is_left_alone(node: MiniNode, decoder: Decoder) -> None:
     """As far as the first header tells; how many there will be, and of what kind, does not count against it."""
     ct = Condition(keyword="Modality", operator=Operator.EQUALS, expected=("CT",), negated=False)
     mr = replace(ct, expected=("MR",))
@@ -96,7 +110,8 @@ def test_what_no_route_would_take_and_what_is_not_compressed_is_left_alone(node:
     ahead = _ahead(node, decoder, Route(name="ct", run=("threshold",), send=("archive",), when=(ct, many), any_series=(mr,)))
     _receive(node, 1)
     _receive(node, 1, study="1.2", modality="MR")
-    _receive(node, 1, study="1.3", syntax=PLAIN)
+    _receive(node, 1, study="1.3", modality="MR", syntax=PLAIN)
+    node.clock.advance(1)
     assert _all(ahead, decoder) == ["1.1-1.dcm"]
 
 

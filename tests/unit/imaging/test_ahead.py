@@ -4,6 +4,7 @@ nothing."""
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from pydicom import dcmread
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
 from inference.errors import InputError
-from inference.imaging import remembered, stored
+from inference.imaging import header, known, remembered, stored
 from inference.imaging.ahead import decode_ahead
 from inference.imaging.assemble import assemble
 from inference.imaging.remembered import Remembered, remember_in
@@ -149,3 +150,63 @@ def test_what_cannot_be_decoded_gives_nothing(series: list[Path], memory: Rememb
     assert [list(decode_ahead(path, memory)) for path in (text, plain, cut, tmp_path / "absent.dcm")] == [[], [], [], []]
     with pytest.raises(InputError):
         assemble(series)
+
+
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Grows with each header that is parsed."""
+    names: list[str] = []
+    parse = header._parse
+
+    def counting(file: Any, path: Path) -> Any:
+        names.append(path.name)
+        return parse(file, path)
+
+    monkeypatch.setattr(header, "_parse", counting)
+    return names
+
+
+def test_a_header_read_ahead_is_given_out_once(series: list[Path], memory: Remembered, parsed: list[str]) -> None:
+    """Compressed or not: the first job finds it read, the second reads it itself, because the first may have changed what it was given."""
+    plain = write_series(VOXELS, AFFINE, series[0].parents[1] / "plain", modality="CT")
+    for files in (series, plain):
+        _ahead(files, memory)
+        assert len(parsed) == 3
+        first = assemble(files)
+        assert len(parsed) == 3
+        second = assemble(files)
+        assert len(parsed) == 6
+        assert np.array_equal(first.voxels, VOXELS)
+        assert (first.sources, first.study_instance_uid) == (second.sources, second.study_instance_uid)
+        parsed.clear()
+
+
+def test_the_header_of_a_file_that_was_replaced_is_read_again(series: list[Path], memory: Remembered, parsed: list[str]) -> None:
+    """Another file under the same name, of the same length."""
+    _ahead(series, memory)
+    image = dcmread(series[0])
+    image.PatientID = "".join(reversed(image.PatientID))
+    other = series[0].with_suffix(".new")
+    image.save_as(other)
+    other.rename(series[0])
+    assert header.read_instance(series[0]).header.PatientID == image.PatientID
+    assert parsed[3:] == [series[0].name]
+    assert header.read_instance(series[1]).path == series[1]
+    assert len(parsed) == 4
+
+
+def test_headers_read_ahead_are_bounded(series: list[Path], memory: Remembered, parsed: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest go first, and all that are old; a header of thousands of frames is not kept."""
+    one = header.read_instance(series[0]).pixels.offset
+    monkeypatch.setattr(known, "_MOST_BYTES", 2 * one + one // 2)
+    _ahead(series, memory)
+    parsed.clear()
+    assemble(series)
+    assert parsed == [series[0].name]
+    monkeypatch.setattr(known, "_OLD_S", -1.0)
+    _ahead(series, memory)
+    assert not known._kept
+    monkeypatch.setattr(known, "_OLD_S", 900.0)
+    monkeypatch.setattr(known, "_LARGE_BYTES", one - 1)
+    _ahead(series, memory)
+    assert not known._kept
