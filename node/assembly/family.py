@@ -20,6 +20,7 @@ from node.assembly.roles import ALL, Role, lock, shares_journal
 from node.assembly.sealing import open_sealing
 from node.assembly.telemetry import Telemetry, Watched
 from node.blobs.sealing.sealing import Sealing
+from node.dimse.provision import demand_usable_tls
 from node.domain.errors import JournalError
 from node.observe.events import alarm, event
 from node.settings.config import Config
@@ -59,6 +60,8 @@ class Family:
         Another family holds the store's lock.
     HalfRestored
         The store holds a part of a backup.
+    NotPrivate, TlsUnusable, TlsExpired
+        No handshake could succeed with what `tls:` names.
     """
 
     def __init__(self, config: Config, *, announce: Callable[[dict[str, object]], None], roles: frozenset[Role] = ALL) -> None:
@@ -67,6 +70,8 @@ class Family:
         self._stopping = False  # a plain name: an Event that a signal handler sets can meet its own lock
         self._locks = lock(config, roles)
         refuse_half_restored(config)
+        if Role.RECEIVE in roles or Role.FLOW in roles:
+            demand_usable_tls(config)
         self._sealing = self._unlock()
         self._roles = roles
         self._entrance: Entrance | None = None

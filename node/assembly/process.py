@@ -85,6 +85,7 @@ def _patiently(run: Callable[[], None], stage: str, stop: threading.Event) -> No
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one stage until told to stop."""
+    os.umask(0o077)  # whoever started it: what it writes is about patients
     parser = argparse.ArgumentParser()
     parser.add_argument("config", type=Path)
     parser.add_argument("stage", choices=["receive", "index", "flow", "work"])

@@ -21,17 +21,21 @@ def check(path: Path | None = None, /, *, config: ConfigOption = None, as_json: 
     as_json
         One JSON object: `good`, `path`, `digest`, `problems` (each with `code` and `message`).
     """
+    from node.dimse.provision import demand_usable_tls
     from node.settings.find import find_config
     from node.settings.load import load
 
     found = find_config(path or config)
     if not as_json:
-        _show(load(found))
+        good = load(found)
+        demand_usable_tls(good)
+        _show(good)
         return 0
     loaded: Config | None = None
     problems: tuple[ConfigError, ...] = ()
     try:
         loaded = load(found)
+        demand_usable_tls(loaded)
     except ConfigError as refused:
         problems = getattr(refused, "problems", (refused,))
     told = [{"code": problem.code, "message": str(problem)} for problem in problems]

@@ -19,6 +19,13 @@ class TlsUnusable(ConfigError):
     remedy = "Look at the file that is named, with `openssl x509 -in FILE -noout -text`; keys are PEM without a password."
 
 
+class TlsExpired(ConfigError):
+    """The listener's certificate, authorities or revocation list is no good any more: every handshake would fail."""
+
+    code = "HLM-2076"
+    remedy = "Renew the file that is named, or take `node: {tls: …}` out until you have."
+
+
 class PasscodeUnusable(ConfigError):
     """The passcode of a user cannot be read, or is empty."""
 

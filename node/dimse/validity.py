@@ -12,6 +12,7 @@ from node.dimse.secrets import demand_private
 from node.dimse.tls_errors import TlsUnusable
 from node.domain.errors import ConfigError
 from node.settings.config import Config
+from node.settings.security import PeerTls, TlsListener
 
 _BLOCK = re.compile(r"-----BEGIN (CERTIFICATE|X509 CRL)-----.*?-----END \1-----", re.DOTALL)
 _SEQUENCE, _UTC_TIME, _GENERALIZED_TIME, _VERSION = 0x30, 0x17, 0x18, 0xA0
@@ -41,11 +42,15 @@ class Validity:
 
 def validities(config: Config) -> list[Validity]:
     """Of every certificate, list of authorities and revocation list that associations depend on; and whether keys are private."""
+    used = (config.node.tls, *(peer.tls for peer in config.peers.values()))
+    return validities_of(*(one for one in used if one is not None))
+
+
+def validities_of(*used: TlsListener | PeerTls) -> list[Validity]:
+    """The same of these."""
     files: dict[tuple[Path, Use], None] = {}
     keys: dict[Path, None] = {}
-    for settings in (config.node.tls, *(peer.tls for peer in config.peers.values())):
-        if settings is None:
-            continue
+    for settings in used:
         named = ((settings.certificate, Use.CERTIFICATE), (settings.authorities, Use.AUTHORITIES), (settings.revocations, Use.REVOCATIONS))
         files |= {(path, use): None for path, use in named if path is not None}
         if settings.key is not None:

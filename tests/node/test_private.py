@@ -3,6 +3,8 @@
 import json
 import os
 import stat
+import subprocess
+import sys
 import urllib.request
 from pathlib import Path
 
@@ -216,3 +218,18 @@ def test_the_journals_password_is_in_no_output(tmp_path: Path, words: tuple[str,
         text = said.out + said.err
     assert text
     assert _TALE.lower() not in text.lower()
+
+
+def test_a_process_of_the_node_is_private_whoever_starts_it(tmp_path: Path) -> None:
+    """Without `hilum serve` around it, under a umask that hides nothing: the journal that it makes is its user's alone."""
+    settings = configuration(tmp_path, port=0, repository=tmp_path / "models", peers={}, sinks={}, routes=[])
+    (tmp_path / "hilum.yaml").write_text(json.dumps(settings))
+    command = [sys.executable, "-m", "node.assembly.process", str(tmp_path / "hilum.yaml"), "index"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, umask=0) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["event"] == "process.ready"
+        made = [path for path in tmp_path.rglob("*") if path.name not in ("hilum.yaml", "events.jsonl")]
+        assert tmp_path / "hilum.db" in made
+        assert [path for path in made if path.lstat().st_mode & _OPEN] == []
+        process.stdin.close()
