@@ -68,7 +68,7 @@ def work(config: Config, stop: threading.Event, *, ready: Callable[..., None]) -
         if memory is not None:
             ticks.append(Tick(stage=SweptFrames(memory.sweep), every=_SWEEP_FRAMES_EVERY))
         clock = Clock(ticks)
-        ahead = None if memory is None else _ahead(config, journal, blobs, memory)
+        ahead = None if memory is None else _ahead(config, journal, blobs, memory, plain=sealing is None)
         with contextlib.closing(compose.bell(config, "work")) as bell, contextlib.closing(compose.bell(config, "flow")) as flow:
 
             def wait(timeout_s: float) -> None:
@@ -104,6 +104,6 @@ def sealed_memory_of(config: Config, sealing: Sealing) -> Remembered | None:
     return remember_in(sealing.memory.folder(_FRAMES), most_bytes=most_bytes, min_free_bytes=encryption.memory_bytes)
 
 
-def _ahead(config: Config, journal: Journal, blobs: Blobs, memory: Remembered) -> Ahead:
-    """What decodes while studies come in."""
-    return Ahead(journal, blobs, config.routes, journal.now, lambda path: decode_ahead(path, memory))
+def _ahead(config: Config, journal: Journal, blobs: Blobs, memory: Remembered, *, plain: bool) -> Ahead:
+    """What reads and decodes while studies come in; not `plain` where a whole file would have to be opened in memory for its header."""
+    return Ahead(journal, blobs, config.routes, journal.now, lambda path: decode_ahead(path, memory), plain=plain)
