@@ -13,6 +13,7 @@ _BENCHMARKS = (
     "journal",
     "large",
     "receive",
+    "sealed",
     "siege",
     "send",
     "assemble",
