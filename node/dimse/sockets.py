@@ -10,7 +10,7 @@ from node.settings.config import Node
 
 _BACKLOG: Final = 1024
 """Connections that wait to be accepted; the kernel drops what is more, and who connected tries again after a whole second."""
-_LOOK_UP_S: Final = 0.25
+_LOOK_UP_S: Final = 0.05
 """How late a thread that waits for connections notices that it is to stop."""
 
 
