@@ -17,7 +17,7 @@ from node.settings.config import Durability
 from tests.lab.loopback import loopback_only
 
 INSTANCES = 400
-ROUNDS = 5
+ROUNDS = 3
 
 
 def measure() -> list[Row]:
