@@ -16,6 +16,7 @@ LOGGED = {
     "association.message_too_long": "A message other than an instance was longer than any such is; the association was aborted.",
     "association.pdu_too_long": "A sender claimed a PDU above what was negotiated; the association was aborted.",
     "association.rejected": "An association was refused; `reason` says why.",
+    "association.refusals_left_out": "So many refused connections of one address were not written; the audit trail counts each.",
     "association.tls_refused": "Who connected for TLS was not spoken to; `reason` says why. What is no TLS, and silence, end here too.",
     "association.too_many_connections": "More connections were open than the node takes; the newest was closed.",
     "listener.cannot_accept": "A connection could not be accepted: too many open files or threads, mostly. It is tried again.",

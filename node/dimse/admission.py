@@ -11,6 +11,7 @@ from node.dimse.secrets import is_user
 from node.dimse.standing import Pace, Seat, Standing
 from node.dimse.tls_errors import NotPrivate, PasscodeUnusable
 from node.observe import metrics
+from node.observe.refusals import Refusals
 from node.settings.config import Config, Limits, May, Peer
 from node.settings.security import CertificateRule, User
 
@@ -68,6 +69,7 @@ class Admission:
         self._node = config.node
         self._peers = tuple(config.peers.values())
         self._standing = standing or Standing.alone(config)
+        self.refusals = Refusals()
 
     def connect(self, address: str) -> Seat | None:
         """Let a connection in, of which nothing but its address is known, until `disconnect`; None: close it at once."""

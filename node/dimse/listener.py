@@ -84,7 +84,13 @@ class Listener:
         if caller.secure:
             settings = self._config.node.tls
             assert settings is not None, "what is accepted with TLS is configured"
-            secured = tls.accept(caller.connection, settings, timeout_s=self._patience.acse_s, address=caller.address)
+            secured = tls.accept(
+                caller.connection,
+                settings,
+                timeout_s=self._patience.acse_s,
+                address=caller.address,
+                tell=self._admission.refusals.event,
+            )
             if secured is None:
                 return
             caller.connection, certificate = secured, tls.certificate_of(secured)

@@ -92,6 +92,7 @@ class Server:
         deadline = time.monotonic() + _TO_STOP_S
         while self._standing() and time.monotonic() < deadline:
             time.sleep(_TO_DRAIN_S)
+        self.admission.refusals.close()
 
     def tell(self, caller: Caller, served: Served) -> None:
         """Note who serves a connection."""
@@ -131,7 +132,7 @@ class Server:
     def _let_in(self, connection: socket.socket, address: str, secure: bool) -> None:
         seat = self.admission.connect(address)
         if seat is None:
-            alarm("association.too_many_connections", address=address)
+            self.admission.refusals.alarm("association.too_many_connections", address=address)
             connection.close()
             return
         caller = Caller(self, connection, address=address, secure=secure, seat=seat)

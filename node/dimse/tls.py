@@ -75,7 +75,9 @@ def client_context(settings: PeerTls) -> ssl.SSLContext:
     return _kept(settings, _of_client, (settings.certificate, settings.key, settings.authorities, settings.revocations)).context()
 
 
-def accept(connection: socket, settings: TlsListener, *, timeout_s: float, address: str) -> ssl.SSLSocket | None:
+def accept(
+    connection: socket, settings: TlsListener, *, timeout_s: float, address: str, tell: Callable[..., None] = event
+) -> ssl.SSLSocket | None:
     """Shake hands with who connected, within `timeout_s` in all; None (told, and closed) when there is no TLS with them."""
     try:
         secured = server_context(settings).wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
@@ -87,7 +89,7 @@ def accept(connection: socket, settings: TlsListener, *, timeout_s: float, addre
         secured.settimeout(timeout_s)  # of the whole handshake: a byte now and then does not prolong it
         secured.do_handshake()
     except (OSError, ValueError) as refused:
-        event("association.tls_refused", address=address, reason=words_of(refused))
+        tell("association.tls_refused", address=address, reason=words_of(refused))
         secured.close()
         return None
     return secured

@@ -52,7 +52,7 @@ class Visits:
         decided = self._admission.enter(claim)
         if isinstance(decided, Admitted):
             return Visit(self, decided, claim)
-        event(
+        self._admission.refusals.event(
             "association.rejected",
             calling_ae=claim.calling,
             called_ae=claim.called,

@@ -98,6 +98,11 @@ def alarm(name: str, **fields: Any) -> None:
     _pass_on(name, fields)
 
 
+def unwritten(name: str, **fields: Any) -> None:
+    """The same as `event` for whoever listens; the log has had enough of it."""
+    _pass_on(name, fields)
+
+
 def hear(names: Collection[str], listener: Callable[[str, Mapping[str, Any]], None]) -> None:
     """Have `listener` called with each event of these names that this process tells from now on, in the thread that tells it."""
     _heard.update(dict.fromkeys(names, listener))

@@ -1,5 +1,6 @@
 """Associations over TLS, in and out, against DCMTK, Orthanc and pynetdicom; each way in over the fast path and over the stock one."""
 
+import contextlib
 import socket
 import ssl
 from collections.abc import Iterator
@@ -170,9 +171,11 @@ def test_silence_at_the_port_for_tls_holds_nobody_up(
     said = dcmtk.storescu(port, *paths, options=_options(authority, pacs))
     assert said.code == 0, said.text
     assert _same(running, paths)
-    wait_until(lambda: len(running.said("association.tls_refused")) == 40, _PATIENCE_S, "the time-out ends them")
     for one in standing:
-        one.close()
+        with one, contextlib.suppress(ConnectionResetError):
+            while one.recv(4096):  # an alert, mostly, before the end
+                pass
+    assert len(running.said("association.tls_refused")) == 10, "the first of one address are written, the others counted"
 
 
 @pytest.fixture
