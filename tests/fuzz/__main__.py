@@ -1,16 +1,18 @@
-"""`python -m tests.fuzz [SECONDS]`: every target for its share of the processor time, one after the other; a table, and bench/fuzz.json.
+"""`python -m tests.fuzz [SECONDS]`: every target for its share of the processor time, on all processors; a table, and bench/fuzz.json.
 
 What libFuzzer finds worth keeping lies in var/fuzz/TARGET, and is where the next run goes on. `--keep` copies the smallest of it into
 tests/fuzz/corpus, where the tests replay it. A crash lies in tests/fuzz/corpus/TARGET as crash-…, a test that is red.
 """
 
 import argparse
+import os
 import re
-import resource
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,7 +23,7 @@ from tests.fuzz.bounds import GOALS, GROUPS, HANG_S, MEMORY_MIB, MODULES, MOST_B
 ROOT: Final = Path(__file__).parents[2]
 CORPUS: Final = Path(__file__).with_name("corpus")
 FOUND: Final = ROOT / "var" / "fuzz"
-_SHARES: Final = {"pdus": 6.0, "commands": 6.0, "headers": 4.0, "metas": 0.5}
+_SHARES: Final = {"pdus": 2.0, "commands": 3.0, "headers": 4.0, "metas": 0.5}
 """Of the time: the goals count executions of these, and the others are slow ones that each say much."""
 _STUCK_S: Final = 300
 """Wall-clock seconds after which libFuzzer calls an input a hang, so long because a machine may stand still; CPU seconds are bounded far
@@ -57,12 +59,13 @@ def run(target: str, seconds: float) -> Ran:
         stale.unlink()
     crashes = executions = branches = peak_mib = 0
     slowest_us = 0
-    until = _children_cpu_s() + seconds
+    left_s = seconds
     for _ in range(_ROUNDS):
-        before, left_s = _crashes(kept), until - _children_cpu_s()
         if left_s < 1 or crashes:
             break
-        said = _once(target, left_s, measured, found, kept)
+        before = _crashes(kept)
+        said, used_s = _once(target, left_s, measured, found, kept)
+        left_s -= used_s
         crashes = len(_crashes(kept) - before)
         did = _last(r"stat::number_of_executed_units:\s+(\d+)", said) or _last(r"^#(\d+)", said)
         if not did or (not crashes and "Done " not in said):
@@ -84,7 +87,7 @@ def run(target: str, seconds: float) -> Ran:
     )
 
 
-def _once(target: str, seconds: float, measured: Path, found: Path, kept: Path) -> str:
+def _once(target: str, seconds: float, measured: Path, found: Path, kept: Path) -> tuple[str, float]:
     return _fuzzer(
         target,
         measured,
@@ -102,12 +105,6 @@ def _once(target: str, seconds: float, measured: Path, found: Path, kept: Path) 
     )
 
 
-def _children_cpu_s() -> float:
-    """Processor seconds of the processes that were started here and have ended."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
 def keep(target: str) -> int:
     """Copy the smallest of what reached something new into the corpus; how many inputs it has then."""
     kept = CORPUS / target
@@ -119,12 +116,20 @@ def keep(target: str) -> int:
     return len(list(kept.iterdir()))
 
 
-def _fuzzer(target: str, measured: Path, *options: str, timeout_s: float) -> str:
+def _fuzzer(target: str, measured: Path, *options: str, timeout_s: float) -> tuple[str, float]:
+    """What it said, and the processor seconds that it used."""
     command = [sys.executable, "-W", "ignore", "-m", "tests.fuzz.guided", target, str(measured), *options]
-    done = subprocess.run(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout_s, check=False, errors="replace", text=True
-    )
-    return done.stdout
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors="replace", text=True) as process:
+        late = threading.Timer(timeout_s, process.kill)
+        late.start()
+        try:
+            assert process.stdout is not None
+            said = process.stdout.read()
+            _, status, used = os.wait4(process.pid, 0)
+        finally:
+            late.cancel()
+        process.returncode = os.waitstatus_to_exitcode(status)
+    return said, used.ru_utime + used.ru_stime
 
 
 def _crashes(folder: Path) -> set[str]:
@@ -175,18 +180,22 @@ def main() -> int:
     parser.add_argument("--only", action="append", choices=list(MODULES), help="this target; more than once for several")
     parser.add_argument("--keep", action="store_true", help="bring what was found into tests/fuzz/corpus")
     given = parser.parse_args()
-    targets = given.only or list(MODULES)
+    # the longest first, so that the processors end together
+    targets = sorted(given.only or MODULES, key=lambda one: -_SHARES.get(one, 1.0))
     share = given.seconds / sum(_SHARES.get(one, 1.0) for one in targets)
     ran = []
-    for target in targets:
-        ran.append(run(target, share * _SHARES.get(target, 1.0)))
-        print(
-            f"   … {target}: {ran[-1].executions:,} executions, {ran[-1].branches} branches, slowest {ran[-1].slowest_ms:.1f} ms, "
-            f"{ran[-1].peak_mib} MiB, {ran[-1].inputs} inputs, {ran[-1].crashes} crashes",
-            flush=True,
-        )
-        if given.keep:
-            print(f"   … {target}: {keep(target)} inputs in the corpus", flush=True)
+    with ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0))) as processors:
+        for done in as_completed([processors.submit(run, target, share * _SHARES.get(target, 1.0)) for target in targets]):
+            one = done.result()
+            ran.append(one)
+            print(
+                f"   … {one.target}: {one.executions:,} executions, {one.branches} branches, slowest {one.slowest_ms:.1f} ms, "
+                f"{one.peak_mib} MiB, {one.inputs} inputs, {one.crashes} crashes",
+                flush=True,
+            )
+            if given.keep:
+                print(f"   … {one.target}: {keep(one.target)} inputs in the corpus", flush=True)
+    ran.sort(key=lambda one: list(MODULES).index(one.target))
     figures = rows(ran)
     show(figures)
     if not given.only:  # some figures are no set of results
