@@ -139,7 +139,7 @@ def commands() -> str:
 
 def errors() -> str:
     """Every error code with what it means and what to do."""
-    from node.cli.remedies import every_error
+    from node.records.remedies import every_error
 
     text = [
         "# Error codes\n\n",

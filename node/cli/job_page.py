@@ -5,35 +5,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from node.cli import jobs, screen
-from node.cli.delivery_page import delivery_record, object_record, print_objects, print_trouble
-from node.cli.job_series import other_series, own_instances, series_records
-from node.cli.remedies import remedy
-from node.domain.job import Job
+from node.cli import screen
+from node.cli.delivery_page import print_objects, print_trouble
+from node.records.job_series import other_series, own_instances
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-    from node.journal.port import Event, Journal
-
-
-def page(journal: "Journal", job: Job) -> dict[str, Any]:
-    """Everything that the journal knows of a job, for scripts and for `print_page`."""
-    deliveries = journal.deliveries(job=job.id)
-    content = jobs.record(job, deliveries)
-    content["remedy"] = remedy(content["code"]) if content["code"] else None
-    used = journal.job_instances(job.id)
-    content["instances"] = len(used)
-    content["series"] = series_records(job, used)
-    content["objects"] = [object_record(one) for one in journal.objects(job.id)]
-    content["deliveries"] = [delivery_record(journal, one) for one in deliveries]
-    content["events"] = [event_record(one) for one in journal.events("job", job.id)]
-    return content
-
-
-def event_record(one: "Event") -> dict[str, Any]:
-    """One line of history for scripts."""
-    return {"at": screen.stamp(one.at), "name": one.name, "detail": one.detail}
 
 
 def print_page(console: "Console", content: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """`hilum jobs list|show|retry|cancel|resend`: the analyses, why they stand where they stand, and what an operator can do."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 from cyclopts import Parameter
 
@@ -39,6 +39,7 @@ def list_jobs(
         At most so many.
     """
     from node.cli import screen
+    from node.records.jobs import record, why
 
     with journal(config) as (_, opened):
         found = [(job, _pending(opened, job)) for job in _wanted(opened, state, study, limit)]
@@ -68,7 +69,8 @@ def show(job: int, /, *, config: ConfigOption = None, as_json: JsonOption = Fals
         Its number, as `hilum jobs list` prints it.
     """
     from node.cli import screen
-    from node.cli.job_page import page, print_page
+    from node.cli.job_page import print_page
+    from node.records.jobs import page
 
     with journal(config) as (_, opened):
         content = page(opened, opened.job(job))
@@ -136,45 +138,6 @@ def resend(*job: Numbers, to: str | None = None, config: ConfigOption = None) ->
             made = opened.resend(number, to, opened.now())
             print(f"job {number}: {len(made)} {'delivery waits' if len(made) == 1 else 'deliveries wait'} to be sent")
     return 0
-
-
-def why(job: Job, deliveries: list[Delivery]) -> tuple[str | None, str | None]:
-    """Code and reason of a job: its own, else those of a delivery that did not arrive, the parked first."""
-    if job.code or job.reason:
-        return job.code, job.reason
-    troubled = sorted((one for one in deliveries if one.code), key=lambda one: one.state is not DeliveryState.PARKED)
-    if not troubled:
-        return None, None
-    said, sink = troubled[0].reason or "", troubled[0].sink
-    return troubled[0].code, said if sink in said else f"to {sink}: {said}"
-
-
-def record(job: Job, deliveries: list[Delivery]) -> dict[str, Any]:
-    """One job for scripts."""
-    from node.cli import screen
-
-    code, reason = why(job, deliveries)
-    return {
-        "id": job.id,
-        "study_uid": job.study_instance_uid,
-        "series_uid": job.series_instance_uid,
-        "state": job.state.value,
-        "application": job.application,
-        "application_version": job.application_version,
-        "code": code,
-        "reason": reason,
-        "engine": job.engine,
-        "routes": list(job.routes),
-        "sinks": list(job.sinks),
-        "priority": job.priority.value,
-        "attempts": job.attempts,
-        "created_at": screen.stamp(job.created_at),
-        "due_at": screen.stamp(job.due_at),
-        "deadline_at": screen.stamp(job.deadline_at),
-        "inferred_at": screen.stamp(job.inferred_at),
-        "model_digest": job.model_digest,
-        "predecessor": job.predecessor,
-    }
 
 
 def _wanted(opened: "Journal", state: tuple[JobState, ...], study: str | None, limit: int) -> list[Job]:

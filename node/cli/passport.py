@@ -1,114 +1,20 @@
-"""A study's passport: instances, decisions, jobs with model digests, objects, and what every sink said of each."""
+"""A study's passport for people."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from node.cli import screen
 from node.cli.delivery_page import print_objects, print_trouble
-from node.cli.job_page import event_record, page, timeline
-from node.cli.job_series import other_series
-from node.cli.waiting import in_words, waits
-from node.domain.arrival import Arrival, Completeness
-from node.domain.header import Header
-from node.domain.instance import Instance, Standing
+from node.cli.job_page import timeline
+from node.domain.arrival import Completeness
+from node.records.job_series import other_series
+from node.records.waiting import in_words
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from node.journal.port import Journal
-
 
 _COMPLETE = {None: ", more may come", Completeness.PRIOR.value: ", looked at again for a prior, or a series that a route needs"}
-
-
-def passport(journal: "Journal", study: str) -> dict[str, Any]:
-    """Everything that the journal knows of a study, for scripts and for `print_passport`. No patient name and no patient identifier."""
-    arrivals = journal.arrivals(study=study)
-    jobs = [page(journal, job) for job in journal.jobs(study=study)]
-    members = {one.id: one for arrival in arrivals for one in journal.arrival_instances(arrival.id)}
-    lines = [
-        {**event_record(event), "subject": f"{subject} {number}"}
-        for subject, number in [("arrival", one.id) for one in arrivals] + [("job", job["id"]) for job in jobs]
-        for event in journal.events(subject, number)
-    ]
-    for job in jobs:
-        for delivery in journal.deliveries(job=job["id"]):
-            about = f"to {delivery.sink}"
-            lines += [{**event_record(event), "subject": about} for event in journal.events("delivery", delivery.id)]
-    return {
-        "study_uid": study,
-        "arrivals": [_arrival(journal, one) for one in arrivals],
-        "series": _series(list(members.values())),
-        "conflicts": [_conflict(one) for one in journal.conflicts(study=study)],
-        "jobs": jobs,
-        "events": sorted(lines, key=lambda line: str(line["at"])),
-    }
-
-
-def _arrival(journal: "Journal", one: Arrival) -> dict[str, Any]:
-    decisions = [
-        {
-            "route": decision.route,
-            "series_uid": decision.series_instance_uid,
-            "matched": decision.matched,
-            "chosen": decision.chosen,
-            "reason": decision.reason,
-            "conditions": [{"key": t.key, "expected": t.expected, "found": t.found, "held": t.held} for t in decision.tried],
-        }
-        for decision in journal.decisions(one.id)
-    ]
-    return {
-        "id": one.id,
-        "peer": one.peer,
-        "called": one.called_ae,
-        "series_uid": one.series_instance_uid,
-        "state": one.state.value,
-        "revision": one.revision,
-        "supersedes": one.supersedes,
-        "instances": one.instances,
-        "opened_at": screen.stamp(one.opened_at),
-        "last_instance_at": screen.stamp(one.last_instance_at),
-        "completed_at": screen.stamp(one.completed_at),
-        "completed_by": None if one.completed_by is None else one.completed_by.value,
-        "waits": waits(journal, one),
-        "config_digest": journal.config_digest(one.id),
-        "decisions": decisions,
-    }
-
-
-def _conflict(one: Instance) -> dict[str, Any]:
-    return {
-        "sop_instance_uid": one.sop_instance_uid,
-        "series_uid": one.series_instance_uid,
-        "sender": f"{one.calling_ae}@{one.address}",
-        "received_at": screen.stamp(one.received_at),
-        "blob": one.blob,
-    }
-
-
-def _series(instances: Sequence[Instance]) -> list[dict[str, Any]]:
-    by_series: dict[str, list[Instance]] = {}
-    for one in instances:
-        by_series.setdefault(one.series_instance_uid, []).append(one)
-    return [
-        {
-            "series_uid": uid,
-            "modality": _first(members[0].header, "Modality"),
-            "number": _first(members[0].header, "SeriesNumber"),
-            "description": _first(members[0].header, "SeriesDescription"),
-            "instances": sum(one.standing is Standing.CURRENT for one in members),
-            "standings": {word.value: count for word in Standing if (count := sum(one.standing is word for one in members))},
-            "bytes": sum(one.size for one in members),
-            "transfer_syntaxes": sorted({one.transfer_syntax_uid for one in members}),
-            "senders": sorted({f"{one.calling_ae}@{one.address}" for one in members}),
-        }
-        for uid, members in by_series.items()
-    ]
-
-
-def _first(header: Header, keyword: str) -> str | None:
-    values = header.get(keyword, ())
-    return f"{values[0]}" if values else None
 
 
 def print_passport(console: "Console", content: dict[str, Any]) -> None:

@@ -4,8 +4,11 @@ import json
 import re
 import sys
 from collections.abc import Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
+
+from node.records.words import plural as plural
+from node.records.words import stamp as stamp
+from node.records.words import when as when
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -101,16 +104,6 @@ def hanging(content: Any, indent: int = 2, head: Any = "") -> "Table":
     return made
 
 
-def when(at: datetime | None) -> str:
-    """A moment in this machine's time zone, to the second."""
-    return "" if at is None else at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-
-
-def stamp(at: datetime | None) -> str | None:
-    """A moment for scripts: ISO 8601 with its offset."""
-    return None if at is None else at.isoformat()
-
-
 def size(count: int) -> str:
     """Bytes in a unit that fits."""
     value = float(count)
@@ -119,11 +112,6 @@ def size(count: int) -> str:
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1000
     raise AssertionError("the loop ends with GB")
-
-
-def plural(count: int, noun: str, many: str = "") -> str:
-    """`1 job`, `2 jobs`, `2 studies`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {many or noun + 's'}"
 
 
 def joined(words: Sequence[str]) -> str:

@@ -1,32 +1,15 @@
 """`hilum studies list|show|complete`: what was received, and what became of it."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from node.cli.errors import Ambiguous, NotDone, NothingFound
 from node.cli.opened import ConfigOption, JsonOption, journal
 from node.domain.arrival import Arrival
-from node.domain.job import Job
-from node.domain.state import ArrivalState, DeliveryState, JobState
+from node.domain.state import ArrivalState
 
 if TYPE_CHECKING:
-    from node.journal.port import Aside, Journal
-
-_WORST = (
-    JobState.PARKED,
-    JobState.FAILED,
-    JobState.QUEUED,
-    JobState.INFERRED,
-    JobState.ENCODED,
-    JobState.CANCELLED,
-    JobState.DONE,
-    JobState.SUPERSEDED,
-)
-"""A study is in the first of these states that one of its jobs is in."""
-
-_DECIDED_BY_A_PERSON = (JobState.PARKED, JobState.FAILED)
-"""States that are more urgent than a route that waits."""
+    from node.journal.port import Journal
 
 _SEARCHED = ("PatientName", "PatientID", "AccessionNumber", "StudyDescription", "StudyDate", "Modality")
 _MOST = 10_000
@@ -45,12 +28,13 @@ def list_studies(*, search: str | None = None, limit: int = 100, config: ConfigO
         At most so many.
     """
     from node.cli import screen
+    from node.records.studies import aside_record
 
     with journal(config) as (_, opened):
         studies = _found(opened, search, limit)
         asides = opened.asides(limit=limit) if search is None else []
     if as_json:
-        screen.as_json([*studies, *(_aside(one) for one in asides)])
+        screen.as_json([*studies, *(aside_record(one) for one in asides)])
         return 0
     console = screen.out()
     if not studies and not asides:
@@ -84,7 +68,8 @@ def show(study: str, /, *, config: ConfigOption = None, as_json: JsonOption = Fa
         Its UID, or the end of it.
     """
     from node.cli import screen
-    from node.cli.passport import passport, print_passport
+    from node.cli.passport import print_passport
+    from node.records.passport import passport
 
     with journal(config) as (_, opened):
         content = passport(opened, find_study(opened, study))
@@ -138,6 +123,8 @@ def find_study(opened: "Journal", text: str, *, besides: str = "") -> str:
 
 def _found(opened: "Journal", search: str | None, limit: int) -> list[dict[str, Any]]:
     """The newest studies, each from all of its arrivals."""
+    from node.records.studies import study_record
+
     by_study: dict[str, list[Arrival]] = {}
     for arrival in opened.arrivals(limit=_MOST, newest=True):
         by_study.setdefault(arrival.study_instance_uid, []).append(arrival)
@@ -145,72 +132,10 @@ def _found(opened: "Journal", search: str | None, limit: int) -> list[dict[str, 
     for uid, arrivals in by_study.items():
         if len(found) == limit:
             break
-        one = _record(opened, uid, arrivals)
+        one = study_record(opened, uid, arrivals)
         if search is None or _matches(opened, one, arrivals[0], search):
             found.append(one)
     return found
-
-
-def _record(opened: "Journal", uid: str, arrivals: Sequence[Arrival]) -> dict[str, Any]:
-    """One study for scripts; `arrivals` are its own, newest first."""
-    from node.cli import screen
-    from node.cli.jobs import why
-    from node.cli.waiting import WAITS, in_words, waits
-
-    newest = arrivals[0]
-    jobs = [job for job in opened.jobs(study=uid) if job.state is not JobState.SUPERSEDED]
-    worst = min(jobs, key=lambda job: _WORST.index(job.state), default=None)
-    deliveries = [] if worst is None else opened.deliveries(job=worst.id)
-    waiting = {one.id: found for one in arrivals if (found := waits(opened, one)) is not None}
-    soonest = min(waiting.values(), key=lambda one: str(one["until"]), default=None)
-    open_states = [one.state for one in arrivals if one.state is not ArrivalState.ROUTED and one.id not in waiting]
-    state: str = open_states[0].value if open_states else worst.state.value if worst is not None else newest.state.value
-    if soonest is not None and not open_states and (worst is None or worst.state not in _DECIDED_BY_A_PERSON):
-        state = WAITS
-    if any(one.state is DeliveryState.PARKED for one in deliveries):
-        state = DeliveryState.PARKED.value  # a person decides, as about a parked job
-    code, reason = (None, None) if worst is None else why(worst, deliveries)
-    if code is None and soonest is not None:
-        reason = in_words(soonest)
-    elif not jobs and newest.state is ArrivalState.ROUTED:
-        reason = _why_nothing_ran(opened, newest)
-    return {
-        "study_uid": uid,
-        "state": state,
-        "application": ", ".join(dict.fromkeys(job.application for job in jobs)) or None,
-        "code": code,
-        "reason": reason,
-        "peer": newest.peer,
-        "called": newest.called_ae,
-        "instances": newest.instances if newest.series_instance_uid is None else sum(_latest_by_series(arrivals)),
-        "conflicts": len(opened.conflicts(study=uid)),
-        "revision": newest.revision,
-        "received_at": screen.stamp(newest.last_instance_at),
-        "due_at": screen.stamp(newest.due_at) if newest.state is ArrivalState.RECEIVED else None,
-        "waits": soonest,
-        "jobs": [_brief(job) for job in jobs],
-    }
-
-
-def _latest_by_series(arrivals: Sequence[Arrival]) -> list[int]:
-    latest: dict[str | None, int] = {}
-    for one in arrivals:
-        latest.setdefault(one.series_instance_uid, one.instances)
-    return list(latest.values())
-
-
-def _brief(job: Job) -> dict[str, Any]:
-    return {"id": job.id, "application": job.application, "state": job.state.value, "code": job.code, "reason": job.reason}
-
-
-def _why_nothing_ran(opened: "Journal", arrival: Arrival) -> str:
-    decisions = opened.decisions(arrival.id)
-    if not decisions:
-        return "no routes are configured"
-    # every route says why of every series; the nearest miss tells most, its first unmet condition enough for a list
-    nearest = min(decisions, key=lambda one: sum(not tried.held for tried in one.tried))
-    unmet = next((f"{one.key} is {one.found}, expected {one.expected}" for one in nearest.tried if not one.held), nearest.reason)
-    return f"no route took it; nearest: {nearest.route} ({unmet})"
 
 
 def _matches(opened: "Journal", one: dict[str, Any], arrival: Arrival, search: str) -> bool:
@@ -227,7 +152,7 @@ def _matches(opened: "Journal", one: dict[str, Any], arrival: Arrival, search: s
 
 
 def _became(one: dict[str, Any]) -> str:
-    from node.cli.waiting import in_words
+    from node.records.waiting import in_words
 
     said = [f"{job['application']} {job['state']}" for job in one["jobs"]]
     if one["code"]:
@@ -241,18 +166,3 @@ def _became(one: dict[str, Any]) -> str:
     if one["conflicts"]:
         said.append(f"{one['conflicts']} in conflict")
     return "; ".join(said)
-
-
-def _aside(one: "Aside") -> dict[str, Any]:
-    from node.cli import screen
-
-    return {
-        "study_uid": None,
-        "state": "set-aside",
-        "application": None,
-        "code": one.code,
-        "reason": one.reason,
-        "peer": one.sender,
-        "entry": one.entry,
-        "received_at": screen.stamp(one.at),
-    }

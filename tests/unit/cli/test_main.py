@@ -14,7 +14,7 @@ from cyclopts import App
 import node.cli.main as command
 from inference.errors import HilumError
 from node.cli.main import BAD, build, told
-from node.cli.remedies import every_error, remedy
+from node.records.remedies import every_error, remedy
 
 from .conftest import Run
 

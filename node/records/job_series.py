@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from node.cli import screen
 from node.domain.instance import Instance
 from node.domain.job import Job
 from node.domain.patient import studied_at
+from node.records.words import plural
 
 _WORDS = {"prior": "compared with", "with": "together with"}
 
@@ -44,7 +44,7 @@ def other_series(content: dict[str, Any]) -> list[tuple[str, str]]:
 def _said(one: dict[str, Any]) -> str:
     day = one["study_date"]
     of = f"of {day[:4]}-{day[4:6]}-{day[6:]}" if one["role"] == "prior" and day else ""
-    counted = f"{one['series_uid']} ({screen.plural(one['instances'], 'instance')})"
+    counted = f"{one['series_uid']} ({plural(one['instances'], 'instance')})"
     return " ".join(word for word in (one["description"], of, counted) if word)
 
 

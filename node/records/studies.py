@@ -1,0 +1,100 @@
+"""One study in a list: where it stands, from all of its arrivals and jobs."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from node.domain.arrival import Arrival
+from node.domain.job import Job
+from node.domain.state import ArrivalState, DeliveryState, JobState
+from node.records.jobs import why
+from node.records.waiting import WAITS, in_words, waits
+from node.records.words import stamp
+
+if TYPE_CHECKING:
+    from node.journal.port import Aside, Journal
+
+_WORST = (
+    JobState.PARKED,
+    JobState.FAILED,
+    JobState.QUEUED,
+    JobState.INFERRED,
+    JobState.ENCODED,
+    JobState.CANCELLED,
+    JobState.DONE,
+    JobState.SUPERSEDED,
+)
+"""A study is in the first of these states that one of its jobs is in."""
+
+_DECIDED_BY_A_PERSON = (JobState.PARKED, JobState.FAILED)
+"""States that are more urgent than a route that waits."""
+
+
+def study_record(opened: "Journal", uid: str, arrivals: Sequence[Arrival]) -> dict[str, Any]:
+    """One study for scripts; `arrivals` are its own, newest first."""
+    newest = arrivals[0]
+    jobs = [job for job in opened.jobs(study=uid) if job.state is not JobState.SUPERSEDED]
+    worst = min(jobs, key=lambda job: _WORST.index(job.state), default=None)
+    deliveries = [] if worst is None else opened.deliveries(job=worst.id)
+    waiting = {one.id: found for one in arrivals if (found := waits(opened, one)) is not None}
+    soonest = min(waiting.values(), key=lambda one: str(one["until"]), default=None)
+    open_states = [one.state for one in arrivals if one.state is not ArrivalState.ROUTED and one.id not in waiting]
+    state: str = open_states[0].value if open_states else worst.state.value if worst is not None else newest.state.value
+    if soonest is not None and not open_states and (worst is None or worst.state not in _DECIDED_BY_A_PERSON):
+        state = WAITS
+    if any(one.state is DeliveryState.PARKED for one in deliveries):
+        state = DeliveryState.PARKED.value  # a person decides, as about a parked job
+    code, reason = (None, None) if worst is None else why(worst, deliveries)
+    if code is None and soonest is not None:
+        reason = in_words(soonest)
+    elif not jobs and newest.state is ArrivalState.ROUTED:
+        reason = _why_nothing_ran(opened, newest)
+    return {
+        "study_uid": uid,
+        "state": state,
+        "application": ", ".join(dict.fromkeys(job.application for job in jobs)) or None,
+        "code": code,
+        "reason": reason,
+        "peer": newest.peer,
+        "called": newest.called_ae,
+        "instances": newest.instances if newest.series_instance_uid is None else sum(_latest_by_series(arrivals)),
+        "conflicts": len(opened.conflicts(study=uid)),
+        "revision": newest.revision,
+        "received_at": stamp(newest.last_instance_at),
+        "due_at": stamp(newest.due_at) if newest.state is ArrivalState.RECEIVED else None,
+        "waits": soonest,
+        "jobs": [_brief(job) for job in jobs],
+    }
+
+
+def _latest_by_series(arrivals: Sequence[Arrival]) -> list[int]:
+    latest: dict[str | None, int] = {}
+    for one in arrivals:
+        latest.setdefault(one.series_instance_uid, one.instances)
+    return list(latest.values())
+
+
+def _brief(job: Job) -> dict[str, Any]:
+    return {"id": job.id, "application": job.application, "state": job.state.value, "code": job.code, "reason": job.reason}
+
+
+def _why_nothing_ran(opened: "Journal", arrival: Arrival) -> str:
+    decisions = opened.decisions(arrival.id)
+    if not decisions:
+        return "no routes are configured"
+    # every route says why of every series; the nearest miss tells most, its first unmet condition enough for a list
+    nearest = min(decisions, key=lambda one: sum(not tried.held for tried in one.tried))
+    unmet = next((f"{one.key} is {one.found}, expected {one.expected}" for one in nearest.tried if not one.held), nearest.reason)
+    return f"no route took it; nearest: {nearest.route} ({unmet})"
+
+
+def aside_record(one: "Aside") -> dict[str, Any]:
+    return {
+        "study_uid": None,
+        "state": "set-aside",
+        "application": None,
+        "code": one.code,
+        "reason": one.reason,
+        "peer": one.sender,
+        "entry": one.entry,
+        "received_at": stamp(one.at),
+    }
