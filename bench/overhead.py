@@ -57,8 +57,8 @@ class Archive:
         """Only the end of an instance counts."""
         return self
 
-    def write(self, fragment: bytes | memoryview) -> None:
-        """Let it go."""
+    def write(self, *fragments: bytes | memoryview) -> None:
+        """Let them go."""
 
     def keep(self) -> None:
         """Note the moment."""

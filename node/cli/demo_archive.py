@@ -35,9 +35,9 @@ class _File:
         self._file = self._partial.open("wb")
         self._file.write(head)
 
-    def write(self, fragment: bytes | memoryview) -> None:
-        """Append it."""
-        self._file.write(fragment)
+    def write(self, *fragments: bytes | memoryview) -> None:
+        """Append them."""
+        self._file.writelines(fragments)
 
     def keep(self) -> None:
         """Flush and rename; again does nothing."""

@@ -206,8 +206,8 @@ class _Failing:
         self._came = b""
         return self
 
-    def write(self, fragment: bytes | memoryview) -> None:
-        self._came += fragment
+    def write(self, *fragments: bytes | memoryview) -> None:
+        self._came += b"".join(fragments)
 
     def keep(self) -> None:
         if self._failures:

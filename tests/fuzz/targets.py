@@ -202,10 +202,10 @@ class _Kept:
         self.kept = 0
         self.abandoned = 0
 
-    def write(self, fragment: bytes | memoryview) -> None:
-        """A fragment, after the end of no instance."""
+    def write(self, *fragments: bytes | memoryview) -> None:
+        """Fragments, after the end of no instance."""
         assert self.kept + self.abandoned == 0, "nothing follows an instance that has ended"
-        self.size += len(fragment)
+        self.size += sum(map(len, fragments))
 
     def keep(self) -> None:
         """It is there."""
