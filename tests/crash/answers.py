@@ -1,4 +1,4 @@
-"""Which C-STORE responses stand in a P-DATA-TF, read by pynetdicom and pydicom: what left the node, past the code under test."""
+"""Which responses and reports stand in P-DATA-TFs, read by pynetdicom and pydicom: what left the node, past the code under test."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 from pynetdicom.pdu import P_DATA_TF
 
-_C_STORE_RQ, _C_STORE_RSP = 0x0001, 0x8001
-_COMMAND = 0x01  # bit 0 of the message control header: a command, not a data set (PS3.8 E.2)
+_C_STORE_RQ, _C_STORE_RSP, _N_EVENT_REPORT_RQ = 0x0001, 0x8001, 0x0100
+_COMMAND, _LAST = 0x01, 0x02  # bits of the message control header: a command, not a data set; its last fragment (PS3.8 E.2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,34 @@ def requests(sent: bytes) -> Iterator[str]:
             yield str(command.get("AffectedSOPInstanceUID", ""))
 
 
+class Reports:
+    """Reads the N-EVENT-REPORTs (PS3.4 J.3.3) that one association sends, send by send; their data sets in Explicit VR Little Endian."""
+
+    def __init__(self) -> None:
+        self._data: bytes | None = None
+
+    def take(self, sent: bytes) -> Iterator[str]:
+        """The SOP Instance UIDs of what is committed to in reports whose last byte is in this send."""
+        for value in _values(sent):
+            if value[0] & _COMMAND:
+                command = read_dataset(BytesIO(value[1:]), is_implicit_VR=True, is_little_endian=True)
+                self._data = b"" if command.get("CommandField") == _N_EVENT_REPORT_RQ else None
+            elif self._data is not None:
+                self._data += value[1:]
+                if value[0] & _LAST:
+                    report, self._data = read_dataset(BytesIO(self._data), is_implicit_VR=False, is_little_endian=True), None
+                    yield from (str(item.ReferencedSOPInstanceUID) for item in report.get("ReferencedSOPSequence") or ())
+
+
 def _commands(sent: bytes) -> Iterator[Dataset]:
     """The command sets in it; that of a C-STORE fits one PDV."""
+    for value in _values(sent):
+        if value[0] & _COMMAND:
+            yield read_dataset(BytesIO(value[1:]), is_implicit_VR=True, is_little_endian=True)
+
+
+def _values(sent: bytes) -> Iterator[bytes]:
+    """The presentation data values in it."""
     while len(sent) >= 6 and sent[0] == 0x04:
         length = 6 + int.from_bytes(sent[2:6], "big")
         if len(sent) < length:
@@ -43,7 +69,4 @@ def _commands(sent: bytes) -> Iterator[Dataset]:
         pdu = P_DATA_TF()
         pdu.decode(sent[:length])
         sent = sent[length:]
-        for item in pdu.presentation_data_value_items:
-            value = item.presentation_data_value
-            if value[0] & _COMMAND:
-                yield read_dataset(BytesIO(value[1:]), is_implicit_VR=True, is_little_endian=True)
+        yield from (item.presentation_data_value for item in pdu.presentation_data_value_items)

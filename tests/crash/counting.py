@@ -114,6 +114,16 @@ class Counting:
                         lost.append(uid)
             return lost
 
+    def torn(self, studies: Collection[Study]) -> list[str]:
+        """Instances that are journaled with other bytes than anybody sent."""
+        with closing(SqlJournal.open(self._url)) as journal:
+            return [
+                row.sop_instance_uid
+                for study in studies
+                for row in journal.study_instances(study.uid)
+                if digest_of(self._store / "blobs" / row.blob) != study.digests[row.sop_instance_uid]
+            ]
+
     def _orphans(self) -> list[str]:
         """Files that nothing refers to."""
         blobs = self._store / "blobs"

@@ -1,7 +1,7 @@
 /* A disk that remembers and, when told to, fails: preloaded into the processes of a node by tests/crash/disk.py, which compiles it.
  *
- * Below HILUM_DISK_ROOT every change of a file or folder, every flush (its beginning and its end), and every P-DATA-TF that goes out on a
- * socket is appended to HILUM_DISK_LOG, in the order in which they happened in all processes. HILUM_DISK_CONTROL is a file mapped by all
+ * Below HILUM_DISK_ROOT every change of a file or folder, every flush (its beginning and its end), and every P-DATA-TF and A-RELEASE-RP
+ * that goes out on a socket is appended to HILUM_DISK_LOG, in the order in which they happened in all processes. HILUM_DISK_CONTROL is a file mapped by all
  * of them through which the tests let operations fail, cut writes short, kill the caller, lie about free space and turn the clock.
  */
 #define _GNU_SOURCE
@@ -32,7 +32,7 @@ enum { CREATE = 'c', MAKE = 'm', RENAME = 'r', LINK = 'l', UNLINK = 'u', RMDIR =
 
 /* operations that can be told to fail; the same numbers stand in disk.py */
 enum { OP_WRITE = 1, OP_FSYNC = 2, OP_FDATASYNC = 4, OP_RENAME = 8, OP_LINK = 16, OP_UNLINK = 32, OP_OPEN = 64, OP_MKDIR = 128,
-       OP_TRUNCATE = 256, OP_SEND = 512 };
+       OP_TRUNCATE = 256, OP_SEND = 512, OP_READ = 1024 };
 enum { MODE_FAIL = 0, MODE_SHORT = 1, MODE_KILL = 2, MODE_KILL_AFTER = 3 };
 enum { VICTIM_SELF = 0, VICTIM_PARENT = 1, VICTIM_FAMILY = 2 };
 
@@ -244,9 +244,11 @@ int openat64(int folder, const char *path, int flags, ...) { MODE_OF(flags) retu
 static int say_sent(int fd, const void *data, size_t size) {
     struct stat64 found;
     int shorten, after;
-    if (!root_length || size < 6 || size > 65536 || *(const unsigned char *)data != 4) return 0;
-    if (fstat64(fd, &found) || !S_ISSOCK(found.st_mode)) return 0;
-    fault(OP_SEND, NULL, &shorten, &after);
+    if (!root_length || size < 6 || size > 65536) return 0;
+    int kind = *(const unsigned char *)data;
+    if ((kind != 4 && !(kind == 6 && size == 10)) || fstat64(fd, &found) || !S_ISSOCK(found.st_mode)) return 0;
+    after = 0;
+    if (kind == 4) fault(OP_SEND, NULL, &shorten, &after);
     /* before it leaves: from now on the peer may have it */
     say(SEND, fd, NULL, NULL, 0, size, data, size);
     return after;
@@ -404,6 +406,28 @@ int posix_fallocate64(int fd, off64_t offset, off64_t length) {
     return done;
 }
 int posix_fallocate(int fd, off_t offset, off_t length) { return posix_fallocate64(fd, offset, length); }
+
+/* ---- reading: only while it is to fail */
+
+static int unreadable(int fd) {
+    char path[PATH_MAX];
+    if (!root_length || !atomic_load(&control->active) || !(atomic_load(&control->operations) & OP_READ) || !is_file(fd, path)) return 0;
+    int shorten, after;
+    return fault(OP_READ, path, &shorten, &after);
+}
+ssize_t read(int fd, void *data, size_t size) {
+    REAL(ssize_t, read, int, void *, size_t);
+    int error = unreadable(fd);
+    if (error) { errno = error; return -1; }
+    return real(fd, data, size);
+}
+ssize_t pread64(int fd, void *data, size_t size, off64_t offset) {
+    REAL(ssize_t, pread64, int, void *, size_t, off64_t);
+    int error = unreadable(fd);
+    if (error) { errno = error; return -1; }
+    return real(fd, data, size, offset);
+}
+ssize_t pread(int fd, void *data, size_t size, off_t offset) { return pread64(fd, data, size, offset); }
 
 /* ---- flushing */
 

@@ -36,7 +36,7 @@ class Kind(Enum):
     END = "e"  # of one that succeeded: what was written before its beginning is durable
     FAILED = "f"  # what was written before its beginning never will be
     EVERYTHING = "a"  # syncfs ended
-    SEND = "s"  # a P-DATA-TF is about to leave
+    SEND = "s"  # a P-DATA-TF or an A-RELEASE-RP is about to leave
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,7 @@ class Operation(IntFlag):
     MKDIR = 128
     TRUNCATE = 256
     SEND = 512  # a P-DATA-TF
+    READ = 1024
     FLUSH = FSYNC | FDATASYNC
     CHANGE = WRITE | RENAME | LINK | OPEN | MKDIR | TRUNCATE
 
@@ -150,7 +151,7 @@ class Disk:
         folder.mkdir(parents=True, exist_ok=True)
         self.root = root.resolve()
         self._log = folder / "disk.log"
-        control = folder / "disk.control"
+        self._path = control = folder / "disk.control"
         control.write_bytes(bytes(ctypes.sizeof(_Control)))
         with control.open("r+b") as file:
             self._mapped = mmap.mmap(file.fileno(), 0)
@@ -175,15 +176,31 @@ class Disk:
         count: int = -1,
         path: str = "",
         process: str = "",
+        at_once: bool = True,
     ) -> None:
         """From now on such operations on paths that contain `path`, of processes whose command line contains `process`, fail: `skip` of
-        them pass first, then `count` fail (-1: all)."""
+        them pass first, then `count` fail (-1: all). Without `at_once` not before somebody writes what `begins` says."""
         self.heal()
         told = self._control
         told.operations, told.error, told.mode, told.victim = int(operations), error, int(mode), int(victim)
         told.skip, told.count, told.path, told.process = skip, count, path.encode(), process.encode()
         told.fired = 0
-        told.active = 1
+        told.active = int(at_once)
+
+    @property
+    def control(self) -> Path:
+        """The file through which the processes are told."""
+        return self._path
+
+    @staticmethod
+    def begins() -> tuple[int, bytes]:
+        """What is to be written where into `control`, for the fault to begin."""
+        return _Control.active.offset, struct.pack("<I", 1)
+
+    @staticmethod
+    def turns(ahead_s: float) -> tuple[int, bytes]:
+        """What is to be written where into `control`, for the clock to jump."""
+        return _Control.clock_ns.offset, struct.pack("<q", int(ahead_s * 1e9))
 
     def heal(self) -> None:
         """Nothing fails any more."""

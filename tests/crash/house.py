@@ -3,7 +3,7 @@ can fail below it; and the count of what must be true whatever happened."""
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -11,13 +11,15 @@ from typing import Any, Self
 
 import psutil
 
+from node.domain.job import Job
 from node.domain.state import JobState
 from node.journal.sql import SqlJournal
+from tests.crash.archive import Archive, Modality
 from tests.crash.counting import RESULTS, Count, Counting
 from tests.crash.disk import Disk
-from tests.crash.sender import CALLING, Study, send, write_study
+from tests.crash.sender import CALLING, Secured, Study, send, write_study
 from tests.lab import dcmtk
-from tests.lab.node import Node, configuration
+from tests.lab.node import Node, configuration, hilum
 from tests.lab.program import wait_until
 
 PATIENCE_S = 180.0
@@ -27,7 +29,8 @@ _APPLICATIONS = Path(__file__).with_name("applications")
 _ENDED = {JobState.DONE, JobState.CANCELLED, JobState.SUPERSEDED}
 CALLS = (
     "record", "came_again", "complete", "route", "claim_job", "inferred", "encoded", "claim_delivery", "receipt", "delivered", "resend",
-    "release", "retry_job", "retry_delivery", "end_job", "tombstone",
+    "release", "retry_job", "retry_delivery", "end_job", "tombstone", "revive_job", "begin_commitment", "commitment_accepted",
+    "apply_report", "receive_request", "judge", "end_request",
 )  # fmt: skip
 """The calls of the journal at which a process can be made to die."""
 
@@ -39,10 +42,14 @@ class House:
     ----------
     journal
         The URL of another journal than a file in `folder`.
-    durability
+    durability, receiver, receivers
         As in the configuration.
     records
         The disk keeps a log.
+    secured
+        The modality sends over TLS, with a certificate.
+    commits
+        The archive commits to results, and the modality asks the node to commit to what it sent.
     """
 
     def __init__(
@@ -51,54 +58,68 @@ class House:
         *,
         journal: str = "",
         durability: str = "each",
-        receiver: str = "",
+        receiver: str = "fast",
+        receivers: int = 1,
         records: bool = False,
+        secured: bool = False,
+        commits: bool = False,
         quiet: str = "300ms",
-        more: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder = folder
         self.store = folder / "store"
         self.disk = Disk(self.store, folder / "side", records=records)
-        self.sink = dcmtk.StoreScp(folder / "archive", options=("--unique-filenames",))
+        self.archive = Archive(folder / "archive", lambda: self.node.port) if commits else None
+        self.sink: dcmtk.StoreScp | Archive = self.archive or dcmtk.StoreScp(folder / "archive", options=("--unique-filenames",))
+        self.modality = Modality() if commits else None
+        self._secured = Secured(folder / "certificates") if secured else None
         self._plan = folder / "plan.json"
+        self.environment = {
+            **self.disk.environment,
+            "PYTHONPATH": os.pathsep.join([str(_INSIDE), *filter(None, [os.environ.get("PYTHONPATH")])]),
+            "HILUM_CRASH_PLAN": str(self._plan),
+            "HILUM_CRASH_CALLS": json.dumps(CALLS),
+            # every round starts processes: what is compiled once need not be compiled by each
+            "PYTHONDONTWRITEBYTECODE": "",
+        }
+        listener = {"receiver": receiver, "receivers": receivers, **({} if self._secured is None else self._secured.listener)}
         self.node = Node(
-            self._configuration(journal, durability, receiver, quiet, more or {}),
+            self._configuration(journal, durability, listener, quiet),
             folder / "node",
-            environment={
-                **self.disk.environment,
-                "PYTHONPATH": os.pathsep.join([str(_INSIDE), *filter(None, [os.environ.get("PYTHONPATH")])]),
-                "HILUM_CRASH_PLAN": str(self._plan),
-                "HILUM_CRASH_CALLS": json.dumps(CALLS),
-            },
+            environment=self.environment,
         )
         self.journal_url = journal or f"sqlite:{self.store / 'hilum.db'}"
         self.studies: dict[str, Study] = {}
         self._number = 0
         self.counting = Counting(self.store, self.sink.folder, self.journal_url)
 
-    def _configuration(self, journal: str, durability: str, receiver: str, quiet: str, more: Mapping[str, Any]) -> dict[str, object]:
+    def _configuration(self, journal: str, durability: str, listener: Mapping[str, Any], quiet: str) -> dict[str, object]:
         (self.folder / "models").mkdir(parents=True, exist_ok=True)
-        settings = configuration(
+        modality = {"ae_title": CALLING, "address": "127.0.0.1:0", "settle": {"quiet": quiet}}
+        sink = {"kind": "dimse", "peer": "archive", "retry": {"first": "500ms", "most": "1s"}}
+        if self.modality is not None:
+            modality |= {"address": f"127.0.0.1:{self.modality.port}", "may": ["store", "echo", "commit"]}
+            sink |= {"commitment": "required", "commitment_wait": "1s"}
+        settings: dict[str, Any] = configuration(
             self.store,
             port=0,
             repository=self.folder / "models",
             peers={
-                "modality": {"ae_title": CALLING, "address": "127.0.0.1:0", "settle": {"quiet": quiet}},
-                "archive": {"ae_title": self.sink.aet, "address": f"127.0.0.1:{self.sink.port}"},
+                "modality": modality,
+                "archive": {"ae_title": self.sink.aet, "address": f"127.0.0.1:{self.sink.port}", "may": ["store", "echo"]},
             },
-            sinks={"archive": {"kind": "dimse", "peer": "archive", "retry": {"first": "500ms", "most": "1s"}}},
+            sinks={"archive": sink},
             routes=[{"name": "all CT", "when": {"Modality": "CT"}, "run": ["crash-threshold"], "send": ["archive"]}],
             applications={"crash-threshold": {"attempts": 20}},
         )
         settings["models"] = {"repository": str(self.folder / "models"), "applications": [str(_APPLICATIONS)]}
-        store = {**settings["store"], "durability": durability}  # type: ignore[dict-item]
-        settings["store"] = {**store, **({"journal": journal} if journal else {})}
-        if receiver:
-            settings["node"] = {**settings["node"], "receiver": receiver}  # type: ignore[dict-item]
-        return {**settings, **more}
+        settings["store"] = {**settings["store"], "durability": durability, **({"journal": journal} if journal else {})}
+        settings["node"] = {**settings["node"], **listener}
+        return settings
 
     def __enter__(self) -> Self:
         self.sink.start()
+        if self.modality is not None:
+            self.modality.start()
         self.node.start()
         return self
 
@@ -108,6 +129,8 @@ class House:
             self.node.__exit__(kind, error, trace)
         finally:
             self.sink.stop()
+            if self.modality is not None:
+                self.modality.stop()
             self.disk.close()
 
     # ---- what happens in a round
@@ -119,10 +142,11 @@ class House:
         self.studies[study.uid] = study
         return study
 
-    def send(self, study: Study, *, most: int | None = None) -> None:
+    def send(self, study: Study, *, most: int | None = None, before_release: Callable[[], object] = lambda: None) -> None:
         """Send what is not acknowledged yet, once."""
         self.up()
-        send(study, self.node.port, study.unacknowledged[:most])
+        port, tls = (self.node.port, None) if self._secured is None else (self.node.tls_port, self._secured.context)
+        send(study, port, study.unacknowledged[:most], tls=tls, before_release=before_release)
 
     def send_until_acknowledged(self, study: Study) -> None:
         """As a modality does: again and again, until every instance was answered 0x0000."""
@@ -133,11 +157,11 @@ class House:
 
         wait_until(all_are, PATIENCE_S, "every instance is acknowledged", every_s=0.2)
 
-    def plan(self, call: str, when: str, *, stage: str, victim: str = "self") -> None:
-        """Whoever of `stage` next comes to this point of the journal kills."""
+    def plan(self, call: str, when: str, *, stage: str, **what: object) -> None:
+        """Whoever of `stage` next comes to this point of the journal does `what` inside/sitecustomize.py can: `victim="self"` dies."""
         self._plan.with_suffix(".json.taken").unlink(missing_ok=True)
         fresh = self._plan.with_suffix(".fresh")
-        fresh.write_text(json.dumps({"call": call, "when": when, "stage": stage, "victim": victim}))
+        fresh.write_text(json.dumps({"call": call, "when": when, "stage": stage, **what}))
         fresh.rename(self._plan)
 
     def taken(self) -> bool:
@@ -151,17 +175,24 @@ class House:
 
     def settled(self, study: Study) -> bool:
         """Whether a job of it has ended."""
-        with self._asked() as journal:
+        with self.asked() as journal:
             jobs = journal.jobs(study=study.uid)
             return any(job.state in _ENDED or job.state is JobState.PARKED for job in jobs)
 
-    def resend(self, study: Study) -> None:
-        """The operator's word: every object again."""
+    def jobs(self, study: Study, *states: JobState) -> list[Job]:
+        """Its jobs in these states."""
+        with self.asked() as journal:
+            return [job for job in journal.jobs(study=study.uid) if job.state in states]
+
+    def operate(self, word: str, study: Study, *states: JobState) -> None:
+        """The operator's word for the study's jobs in these states, until one command has come to its end."""
         self.up()
-        with self._asked() as journal:
-            jobs = [job for job in journal.jobs(study=study.uid) if job.state is JobState.DONE]
-        said = self.node.hilum("jobs", "resend", *(job.id for job in jobs))
-        assert said.code == 0, said.out + said.err
+
+        def said() -> bool:
+            jobs = [str(job.id) for job in self.jobs(study, *states)]
+            return not jobs or hilum("jobs", word, *jobs, "--config", self.node.config, environment=self.environment).code == 0
+
+        wait_until(said, PATIENCE_S, f"jobs {word}")
 
     def up(self) -> None:
         """Start the node again if its supervisor is dead."""
@@ -195,7 +226,7 @@ class House:
             return self.is_done(study)
 
         try:
-            wait_until(done, PATIENCE_S, f"study {study.uid} is done", every_s=0.05)
+            wait_until(done, PATIENCE_S, f"study {study.uid} is done", every_s=0.2)
         except AssertionError as late:
             raise AssertionError(f"{late}; {self.node.jobs()}; the end of the events:\n{self.node.log.read_text()[-4000:]}") from late
 
@@ -204,12 +235,13 @@ class House:
         return len(self.result_uids(study)) >= RESULTS and self._ended(study)
 
     def _ended(self, study: Study) -> bool:
-        with self._asked() as journal:
+        with self.asked() as journal:
             jobs = journal.jobs(study=study.uid)
             return bool(jobs) and all(job.state in _ENDED for job in jobs)
 
     @contextmanager
-    def _asked(self) -> Iterator[SqlJournal]:
+    def asked(self) -> Iterator[SqlJournal]:
+        """The journal, as anybody may read it."""
         with closing(SqlJournal.open(self.journal_url)) as journal:
             yield journal
 
@@ -220,27 +252,25 @@ class House:
         return set(self.counting.results().get(study.uid, {}))
 
     def audit(self) -> Count:
-        """Count over all studies so far; the node is stopped for it, swept, and started again."""
-        # what came last may still be under way
-        for study in self.studies.values():
-            if not study.unacknowledged:
-                self.until_done(study)
+        """Count over all studies so far; the node is stopped for it and swept, and dead afterwards."""
+        self._settle()
         self.kill()
-        swept = self.counting.sweep(self.node.config)
-        self.node.start()
-        if swept:
-            self._until_empty_inbox()
-        for study in self.studies.values():
-            if not study.unacknowledged:
-                self.until_done(study)
-        self.kill()
-        # what these last processes had half written is swept by whoever opens the store next
-        self.counting.sweep(self.node.config)
-        try:
-            return self.counting.count(self.studies.values())
-        finally:
-            self.node.start()
+        if self.counting.sweep(self.node.config):
+            # what had no row was taken back: it is journaled again, and what these processes left is swept once more
+            self.up()
+            self.until_empty_inbox()
+            self._settle()
+            self.kill()
+            self.counting.sweep(self.node.config)
+        return self.counting.count(self.studies.values())
 
-    def _until_empty_inbox(self) -> None:
+    def _settle(self) -> None:
+        """What came last may still be under way."""
+        for study in self.studies.values():
+            if not study.unacknowledged:
+                self.until_done(study)
+
+    def until_empty_inbox(self) -> None:
+        """Wait until everything that came is journaled."""
         inbox = self.store / "blobs" / "inbox"
         wait_until(lambda: not list(inbox.glob("*.dcm")), PATIENCE_S, "the inbox is empty")

@@ -12,7 +12,7 @@ from itertools import product
 
 import psutil
 
-from node.domain.state import ArrivalState, DeliveryState, JobState
+from node.domain.state import JobState
 from tests.crash.applications.crash_threshold import SLICES
 from tests.crash.disk import Mode, Operation, Victim
 from tests.crash.house import House
@@ -22,22 +22,11 @@ from tests.lab.program import wait_until
 
 _VICTIMS = ("self", "supervisor", "family")
 _WHEN = ("before", "inside", "after")
-
-TRANSITIONS: dict[tuple[object, object], tuple[str, str]] = {
-    (None, ArrivalState.RECEIVED): ("record", "flow"),
-    (ArrivalState.RECEIVED, ArrivalState.COMPLETE): ("complete", "flow"),
-    (ArrivalState.COMPLETE, ArrivalState.ROUTED): ("route", "flow"),
-    (None, JobState.QUEUED): ("route", "flow"),
-    (JobState.QUEUED, JobState.INFERRED): ("inferred", "work"),
-    (JobState.INFERRED, JobState.ENCODED): ("encoded", "work"),
-    (JobState.ENCODED, JobState.DONE): ("delivered", "flow"),
-    (DeliveryState.WAITING, DeliveryState.DELIVERED): ("delivered", "flow"),
-    (DeliveryState.DELIVERED, DeliveryState.COMMITTED): ("delivered", "flow"),
-    (JobState.DONE, JobState.ENCODED): ("resend", "operator"),
-    (DeliveryState.DELIVERED, DeliveryState.WAITING): ("resend", "operator"),
-    (DeliveryState.COMMITTED, DeliveryState.WAITING): ("resend", "operator"),
-}
-"""Every transition of a study that meets no obstacle: the call of the journal that makes it, and the process that calls."""
+_DEATHS = (
+    ("before", "self"), ("inside", "self"), ("after", "self"), ("before", "family"), ("inside", "supervisor"), ("after", "family"),
+    ("before", "supervisor"), ("inside", "family"), ("after", "supervisor"),
+)  # fmt: skip
+"""When and who, in the order in which a row of few rounds takes them."""
 
 
 def _journal(call: str, stage: str, when: str, victim: str, house: House, draw: random.Random) -> bool:
@@ -50,7 +39,7 @@ def _journal(call: str, stage: str, when: str, victim: str, house: House, draw: 
 
 
 def _journal_ways(call: str, stage: str) -> list[Round]:
-    return [functools.partial(_journal, call, stage, when, victim) for when, victim in product(_WHEN, _VICTIMS)]
+    return [functools.partial(_journal, call, stage, when, victim) for when, victim in _DEATHS]
 
 
 def _on_disk(operation: Operation, path: str, stage: str, most: int, mode: Mode, victim: Victim, house: House, draw: random.Random) -> bool:
@@ -67,30 +56,63 @@ def _on_disk(operation: Operation, path: str, stage: str, most: int, mode: Mode,
 def _disk_ways(operation: Operation, path: str, stage: str, most: int) -> list[Round]:
     return [
         functools.partial(_on_disk, operation, path, stage, most, mode, victim)
-        for mode, victim in product((Mode.KILL, Mode.KILL_AFTER), Victim)
+        for victim, mode in product(Victim, (Mode.KILL, Mode.KILL_AFTER))
     ]
 
 
 def _late(when: str, victim: str, house: House, draw: random.Random) -> bool:
     """A study of which one slice comes when the rest was settled: its first job, parked, is superseded, and the node dies there."""
     study = house.study()
-    while len(study.acknowledged) < SLICES - 1:
-        house.send(study, most=SLICES - 1 - len(study.acknowledged))
-
-    wait_until(lambda: house.settled(study), 120, "the part was settled")
+    _send_a_part(house, study)
     house.plan("route", when, stage="flow", victim=victim)
     house.send_until_acknowledged(study)
     house.until_done(study)
     return house.taken()
 
 
-def _resent(when: str, victim: str, house: House, draw: random.Random) -> bool:
-    """The operator sends the frozen objects again (DONE → ENCODED, COMMITTED → WAITING), and the node dies when they have arrived."""
+def _part(when: str, victim: str, house: House, draw: random.Random) -> bool:
+    """The same; the node dies where the part is routed, and its job parked."""
+    study = house.study()
+    house.plan("route", when, stage="flow", victim=victim)
+    _send_a_part(house, study)
+    house.send_until_acknowledged(study)
+    house.until_done(study)
+    return house.taken()
+
+
+def _send_a_part(house: House, study: Study) -> None:
+    while len(study.acknowledged) < SLICES - 1:
+        house.send(study, most=SLICES - 1 - len(study.acknowledged))
+
+    def settled() -> bool:
+        house.up()
+        return house.settled(study)
+
+    wait_until(settled, 120, "the part was settled")
+
+
+def _operated(word: str, call: str, state: JobState, when: str, house: House, draw: random.Random) -> bool:
+    """The operator's command is killed, and given again: what was parked is tried again, what was cancelled too, and cancelled."""
+    study = house.study()
+    _send_a_part(house, study)
+    if state is JobState.CANCELLED:
+        house.operate("cancel", study, JobState.PARKED)
+    house.plan(call, when, stage=word, victim="self")
+    house.operate(word, study, state)
+    taken = house.taken()
+    house.send_until_acknowledged(study)
+    house.until_done(study)
+    return taken
+
+
+def _resent(stage: str, call: str, when: str, victim: str, house: House, draw: random.Random) -> bool:
+    """The operator sends the frozen objects again (DONE → ENCODED, COMMITTED → WAITING), and the command dies over it, or the node when
+    they have arrived."""
     study = house.study()
     house.send_until_acknowledged(study)
     house.until_done(study)
-    house.plan("delivered", when, stage="flow", victim=victim)
-    house.resend(study)
+    house.plan(call, when, stage=stage, victim=victim)
+    house.operate("resend", study, JobState.DONE)
     wait_until(lambda: house.taken_now() or house.is_done(study), 60, "they were sent again, or the node died over it", every_s=0.02)
     house.until_done(study)
     return house.taken()
@@ -137,7 +159,7 @@ def rows() -> list[Row]:
                 )
                 for way in _disk_ways(operation, blobs, "receive", most)
             ],
-            weight=3,
+            weight=2.5,
         ),
         Row(name="receive: 0x0000 about to leave, and left", ways=_disk_ways(Operation.SEND, "", "receive", SLICES), weight=2),
         Row(name="index: → received", ways=_journal_ways("record", "flow"), weight=1.5),
@@ -162,15 +184,39 @@ def rows() -> list[Row]:
         Row(name="deliver: waiting → delivered → committed, encoded → done", ways=_journal_ways("delivered", "flow"), weight=1.5),
         Row(
             name="late instances: parked → superseded, a revision routed",
-            ways=[functools.partial(_late, when, victim) for when, victim in product(_WHEN, _VICTIMS)],
+            ways=[functools.partial(_late, when, victim) for when, victim in _DEATHS],
+        ),
+        Row(
+            name="late instances: queued → parked",
+            ways=[functools.partial(_part, when, victim) for when, victim in _DEATHS],
+            weight=0.7,
         ),
         Row(
             name="operator: done → encoded, committed → waiting (resend)",
-            ways=[functools.partial(_resent, when, victim) for when, victim in product(_WHEN, _VICTIMS)],
+            ways=[
+                functools.partial(_resent, stage, call, when, victim)
+                for (stage, call, victim), when in product(
+                    (("resend", "resend", "self"), *(("flow", "delivered", victim) for victim in _VICTIMS)), _WHEN
+                )
+            ],
+        ),
+        Row(
+            name="operator: parked → queued → parked (retry), parked → cancelled (cancel), cancelled → queued (retry)",
+            ways=[
+                functools.partial(_operated, word, call, state, when)
+                for when, (word, call, state) in product(
+                    _WHEN,
+                    (
+                        ("retry", "revive_job", JobState.PARKED),
+                        ("cancel", "end_job", JobState.PARKED),
+                        ("retry", "revive_job", JobState.CANCELLED),
+                    ),
+                )
+            ],
         ),
         Row(
             name="any moment, any process",
             ways=[functools.partial(_random, ("receive", "flow", "work", "supervisor", "family"))],
-            weight=5,
+            weight=3,
         ),
     ]

@@ -1,18 +1,30 @@
 """Power-loss rows: a run is recorded, the power fails at some line of the record, and a node is started on what the disk then holds."""
 
+import contextlib
 import random
 import shutil
+import tempfile
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.crash.answers import answers, requests
-from tests.crash.disk import Kind, Line, Operation
-from tests.crash.house import House
-from tests.crash.rows import Outcome
-from tests.crash.sender import Study, digest_of_bytes
-from tests.crash.wreck import Loss, Wreck, build
+from structlog.testing import capture_logs
 
+from node.blobs.inbox import FolderInbox
+from tests.crash.answers import Reports, answers, requests
+from tests.crash.commitment import ask
+from tests.crash.disk import Kind, Line, Operation
+from tests.crash.house import PATIENCE_S, House
+from tests.crash.houses import ASSOCIATION, house_of
+from tests.crash.rows import Outcome
+from tests.crash.sender import Study, digest_of, digest_of_bytes
+from tests.crash.wreck import Loss, Wreck, build
+from tests.lab.program import wait_until
+
+_RELEASED = 0x06  # the type of an A-RELEASE-RP (PS3.8 9.3.7)
+_MEMORY = Path("/dev/shm")
+_MOST = 100_000
 _CHANGES = frozenset(Kind) - {Kind.SEND}
 
 
@@ -22,26 +34,48 @@ class Record:
 
     Attributes
     ----------
+    owing
+        With `durability: association`: what was answered may go until its association was released, or somebody has seen it flushed.
+    seen
+        (line, SOP Instance UIDs) of what somebody had seen flushed when that line was written.
     answered
-        Line number → SOP Instance UIDs that 0x0000 had been given for when that line was written.
+        (line, SOP Instance UID) of every 0x0000.
+    kept
+        The same of what must be there from that line on: answered, with `owing` released or seen; or reported as committed to.
     """
 
     root: Path
     lines: list[Line]
     studies: dict[str, Study]
+    owing: bool = False
+    seen: list[tuple[int, set[str]]] = field(default_factory=list)
     answered: list[tuple[int, str]] = field(default_factory=list)
+    kept: list[tuple[int, str]] = field(default_factory=list)
     requested: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        standing: dict[tuple[int, int], list[str]] = defaultdict(list)
+        reports: dict[tuple[int, int], Reports] = defaultdict(Reports)
         for at, line in enumerate(self.lines):
-            if line.kind is Kind.SEND:
-                self.answered += [(at, answer.sop_instance_uid) for answer in answers(line.data) if answer.status == 0x0000]
-                for uid in requests(line.data):
-                    self.requested.setdefault(uid, at)
+            if line.kind is not Kind.SEND:
+                continue
+            association = (line.pid, line.inode)
+            if line.data[0] == _RELEASED:
+                self.kept += [(at, uid) for uid in standing.pop(association, ())]
+                continue
+            told = [answer.sop_instance_uid for answer in answers(line.data) if answer.status == 0x0000]
+            standing[association] += told
+            self.answered += [(at, uid) for uid in told]
+            self.kept += [(at, uid) for uid in reports[association].take(line.data)]
+            for uid in requests(line.data):
+                self.requested.setdefault(uid, at)
+        self.kept += [(at, uid) for at, uids in self.seen for uid in uids]
+        if not self.owing:
+            self.kept += self.answered
 
     def acknowledged(self, at: int) -> set[str]:
-        """What had been answered when the power failed before line `at`."""
-        return {uid for line, uid in self.answered if line < at}
+        """What must be there when the power failed before line `at`."""
+        return {uid for line, uid in self.kept if line < at}
 
     def digests(self) -> dict[str, str]:
         """SHA-256 of every data set that was sent, by SOP Instance UID."""
@@ -59,21 +93,43 @@ class Record:
         return sorted(some)
 
 
-def record(house: House, studies: int, *, draw: random.Random | None = None) -> Record:
-    """Let studies come in and be done, with some flushes failing where there is a draw; the node is dead afterwards."""
-    sent = []
+def record(house: House, studies: int, *, draw: random.Random | None = None, owing: bool = False) -> Record:
+    """Let studies come in and be done, with some flushes failing where there is a draw; the node is dead afterwards.
+
+    With `owing` the half of each is sent over an association that stands until somebody has seen it flushed.
+    """
+    sent, seen = [], []
     for _ in range(studies):
         study = house.study()
         if draw is not None:
             stage = draw.choice(["receive", "flow", "work"])
             house.disk.fail(Operation.FLUSH, skip=draw.randrange(6), count=draw.randint(1, 2), process=f" {stage}")
+        if owing:
+            house.send(study, most=len(study.files) // 2, before_release=lambda study=study: _until_flushed(house, study))  # type: ignore[misc]
+            seen.append((sum(1 for _ in house.disk.lines()), set(study.acknowledged)))
         house.send_until_acknowledged(study)
+        if house.modality is not None:
+            ask(house, study, random.Random(study.uid))
         sent.append(study)
     for study in sent:
         house.until_done(study)
     house.disk.heal()
     house.kill()
-    return Record(root=house.disk.root, lines=list(house.disk.lines()), studies=house.studies)
+    return Record(root=house.disk.root, lines=list(house.disk.lines()), studies=house.studies, owing=owing, seen=seen)
+
+
+def _until_flushed(house: House, study: Study) -> None:
+    """Wait until what was acknowledged is an entry: nobody need release an association for that."""
+    blobs = house.store / "blobs"
+
+    def flushed() -> bool:
+        there = set()
+        for path in [*(blobs / "inbox").glob("*.dcm"), *(blobs / "instances").rglob("*.dcm")]:
+            with contextlib.suppress(FileNotFoundError):  # it went on meanwhile
+                there.add(digest_of(path))
+        return all(study.digests[uid] in there for uid in study.acknowledged)
+
+    wait_until(flushed, PATIENCE_S, "what was acknowledged is flushed while its association stands")
 
 
 def wrecks(
@@ -89,18 +145,26 @@ def wrecks(
             yield at, loss, wreck.after(loss, draw)
 
 
-def lost(recorded: Record, at: int, tree: dict[str, bytes | None]) -> set[str]:
-    """What was acknowledged before line `at` and is not, byte for byte, where a start looks for it: the inbox, or the instances."""
-    acknowledged = recorded.acknowledged(at)
-    if not acknowledged:
-        return set()
-    kept = {
-        digest_of_bytes(content)
-        for path, content in tree.items()
-        if content is not None and path.startswith(("blobs/inbox/", "blobs/instances/")) and path.endswith(".dcm")
-    }
+def lost(recorded: Record, at: int, tree: dict[str, bytes | None]) -> tuple[set[str], list[str]]:
+    """What must be there at line `at` and is not, byte for byte, once the spool is opened as a start opens it; and what lies there though
+    nobody sent it."""
     digests = recorded.digests()
-    return {uid for uid in acknowledged if digests[uid] not in kept}
+    found = _opened({path: content for path, content in tree.items() if path.startswith(("blobs/inbox", "blobs/coming"))})
+    found |= {
+        path: digest_of_bytes(content)
+        for path, content in tree.items()
+        if content is not None and path.startswith("blobs/instances/") and path.endswith(".dcm")
+    }
+    there, sent = set(found.values()), set(digests.values())
+    return {uid for uid in recorded.acknowledged(at) if digests[uid] not in there}, [path for path, one in found.items() if one not in sent]
+
+
+def _opened(tree: dict[str, bytes | None]) -> dict[str, str]:
+    """The entries of a spool with these files after it was opened, and the digests of their data sets."""
+    with tempfile.TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None, prefix="hilum-spool-") as folder, capture_logs():
+        build({"blobs": None, **tree}, Path(folder) / "store")
+        inbox = FolderInbox(Path(folder) / "store" / "blobs", min_free_bytes=1)
+        return {f"blobs/inbox/{entry.name}": digest_of(entry) for entry in inbox.waiting(_MOST)}
 
 
 def restart(house: House, recorded: Record, at: int, tree: dict[str, bytes | None], archive: Path, outcome: Outcome) -> None:
@@ -112,9 +176,15 @@ def restart(house: House, recorded: Record, at: int, tree: dict[str, bytes | Non
     acknowledged = recorded.acknowledged(at)
     _archive_of(house, recorded, at, archive)
     house.sink.start()
+    if house.archive is not None:
+        house.archive.committed.clear()  # it may have said so after this moment
     for study in house.studies.values():
         study.acknowledged = acknowledged & set(study.files)
+    # as it came up, before anything is sent again
     house.up()
+    house.until_empty_inbox()
+    if torn := house.counting.torn(house.studies.values()):
+        outcome.broken.append(f"torn instances are presented as whole: {torn}")
     for study in house.studies.values():
         house.send_until_acknowledged(study)
         house.until_done(study)
@@ -141,19 +211,19 @@ def name_of(failing: bool) -> str:
     return f"power lost {'after flushes that failed' if failing else 'at any line of the record'}"
 
 
-def play(folder: Path, rounds: int, seed: int, *, failing: bool, receiver: str = "") -> tuple[Outcome, Outcome]:
+def play(folder: Path, kind: str, rounds: int, seed: int, *, failing: bool) -> tuple[Outcome, Outcome]:
     """Record runs and lose power in them: (every state looked at, the states on which a node was started)."""
-    name = name_of(failing)
-    looked, started = Outcome(name=f"{name}: states looked at"), Outcome(name=f"{name}, a node started on the rest")
-    draw = random.Random(f"{seed}/{failing}")
-    with House(folder, records=True, receiver=receiver) as house:
-        recorded = record(house, 3, draw=draw if failing else None)
+    name, behind = name_of(failing), f" ({kind})" if kind else ""
+    looked, started = Outcome(name=f"{name}: states looked at{behind}"), Outcome(name=f"{name}, a node started on the rest{behind}")
+    draw = random.Random(f"{seed}/{kind}/{failing}")
+    with house_of(kind, folder, records=True) as house:
+        recorded = record(house, 3, draw=draw if failing else None, owing=kind.endswith(ASSOCIATION))
         archive = folder / "archive-at-the-end"
         shutil.copytree(house.sink.folder, archive)
         examine(recorded, looked, draw, 10 * rounds)
-        moments = recorded.moments(draw, rounds)
-        chosen = [one for one in wrecks(recorded, moments, list(Loss), draw) if draw.random() < rounds / (len(moments) * len(Loss))]
-        for at, loss, tree in chosen:
+        chosen = [(at, draw.choice(list(Loss))) for at in recorded.moments(draw, rounds)][:rounds]
+        for at, loss in chosen:
+            ((_, _, tree),) = wrecks(recorded, [at], [loss], draw)
             try:
                 restart(house, recorded, at, tree, archive, started)
             except AssertionError as wrong:
@@ -168,4 +238,6 @@ def examine(recorded: Record, outcome: Outcome, draw: random.Random, moments: in
         outcome.rounds += 1
         outcome.hit += 1
         outcome.acknowledged += len(recorded.acknowledged(at))
-        outcome.lost += [f"{uid} at line {at} with {loss.name}" for uid in lost(recorded, at, tree)]
+        gone, torn = lost(recorded, at, tree)
+        outcome.lost += [f"{uid} at line {at} with {loss.name}" for uid in gone]
+        outcome.broken += [f"torn: {path} at line {at} with {loss.name}" for path in torn]

@@ -1,5 +1,6 @@
-"""Plays the rows of the matrix, some houses at once, and keeps what came out."""
+"""Plays the rows of the matrix, some houses at once, and keeps what came out in a folder, from which a run that was cut off goes on."""
 
+import json
 import multiprocessing
 import os
 import random
@@ -8,87 +9,192 @@ import subprocess
 import sys
 import time
 import traceback
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.crash import faults, kills, losing
+from tests.crash import commitment, faults, kills, losing, transitions
 from tests.crash.house import House
+from tests.crash.houses import ASSOCIATION, COMMITMENT, COMMITMENT_ASSOCIATION, POSTGRES, RETENTION, SECURED, SEVERAL, STOCK, house_of
 from tests.crash.rows import Outcome, Row, total
+from tests.crash.stalls import Stalls
 from tests.lab.loopback import loopback_only
-from tests.lab.postgres import Postgres
 
 SIMULATED = "simulated schedules"
 _LEAST = 2
-_LOSS_WEIGHT = 2.0
+_LOSS_WEIGHT = 1.5
 _KEPT = 3000  # of what a broken round said
+_IN_ONE_HOUSE = 18
+"""Rounds: the more, the fewer nodes are started for nothing but a beginning; the fewer, the better the houses share out."""
+_AGAIN = 3
+"""So often a round is played again that broke while the machine stood still."""
 
 
-def _selected(name: str) -> list[tuple[str, str, float]]:
-    """(house, row, weight): everything with durability `each` on SQLite, the kills also with the other level and on PostgreSQL."""
-    everything = [("", row) for row in [*kills.rows(), *faults.rows()]]
-    everything += [("durability association", row) for row in kills.rows() if row.name.startswith(("receive", "index", "any"))]
-    everything += [("PostgreSQL", row) for row in kills.rows()]
-    share = {"": 1.0, "durability association": 0.7, "PostgreSQL": 0.5}
-    found = [(house, row.name, row.weight * share[house]) for house, row in everything]
-    return [one for one in found if name in _title(one[0], one[1])]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """So many rounds of one row in one kind of house; `place` is where its outcome is kept."""
+
+    place: int
+    kind: str
+    row: str
+    rounds: int
+
+    @property
+    def title(self) -> str:
+        return title(self.kind, self.row)
 
 
-def _title(house: str, row: str) -> str:
-    return f"{row} ({house})" if house else row
+def title(kind: str, row: str) -> str:
+    """What the table calls a row in a kind of house."""
+    return f"{row} ({kind})" if kind else row
 
 
-def _row(name: str) -> Row:
-    return next(row for row in [*kills.rows(), *faults.rows()] if row.name == name)
+def rows() -> list[Row]:
+    """Every row that is played in an ordinary house."""
+    return [*kills.rows(), *transitions.rows(), *faults.rows()]
 
 
-def play(house_kind: str, row: Row, rounds: int, seed: int, folder: Path) -> Outcome:
-    """Rounds of one row in a house of their own; one that does not end is noted, and a new house is built."""
-    outcome = Outcome(name=_title(house_kind, row.name))
-    began = time.monotonic()
-    number = 0
-    with loopback_only():
-        while number < rounds:
-            place = folder / f"house-{number}"
-            try:
-                number = _in_one_house(house_kind, row, number, rounds, seed, place, outcome)
-                shutil.rmtree(place, ignore_errors=True)
-            except Exception:  # noqa: BLE001  (whatever went wrong is the outcome of the round)
-                outcome.broken.append(f"round {number}, --seed {seed}: {traceback.format_exc()[-_KEPT:]}")
-                outcome.rounds = number = outcome.rounds + 1
-    outcome.seconds = time.monotonic() - began
+def _everything() -> list[tuple[str, Row, float]]:
+    """(kind of house, row, weight)."""
+
+    def those(*beginnings: str) -> list[Row]:
+        return [row for row in rows() if row.name.startswith(beginnings)]
+
+    coming = ("receive", "ENOSPC for what comes in", "EIO or ENOSPC", "read-only disk for")
+    shares: list[tuple[str, Sequence[Row], float]] = [
+        ("", rows(), 1.0),
+        (ASSOCIATION, [*those(*coming, "index", "any moment"), *faults.promised_rows()], 0.7),
+        (SEVERAL, those("receive", "any moment"), 0.4),
+        (SECURED, those("receive: an instance", "any moment"), 0.3),
+        (STOCK, those("receive"), 0.3),
+        (COMMITMENT, commitment.rows(), 1.0),
+        (RETENTION, commitment.retention_rows(), 1.0),
+        (COMMITMENT_ASSOCIATION, commitment.asked_rows(), 0.5),
+        (POSTGRES, kills.rows(), 0.25),
+    ]
+    return [(kind, row, row.weight * share) for kind, some, share in shares for row in some]
+
+
+def _losses() -> list[tuple[str, bool]]:
+    return [(kind, failing) for kind in ("", ASSOCIATION, COMMITMENT_ASSOCIATION) for failing in (False, True)]
+
+
+def tasks(name: str, rounds: int) -> tuple[list[Task], list[tuple[Task, bool]]]:
+    """Rounds shared out among the rows with `name` in their names: those of ordinary houses, and those that lose power, with a flag."""
+    chosen = [(kind, row.name, weight) for kind, row, weight in _everything() if name in title(kind, row.name)]
+    losses = [(kind, failing) for kind, failing in _losses() if name in title(kind, losing.name_of(failing=failing))]
+    whole = sum(weight for _, _, weight in chosen) + _LOSS_WEIGHT * len(losses)
+    shared = [
+        Task(place=place, kind=kind, row=row, rounds=max(_LEAST, round(rounds * weight / whole)))
+        for place, (kind, row, weight) in enumerate(chosen)
+    ]
+    count = max(_LEAST, round(rounds * _LOSS_WEIGHT / whole)) if losses else 0
+    return shared, [
+        (Task(place=len(shared) + place, kind=kind, row=losing.name_of(failing=failing), rounds=count), failing)
+        for place, (kind, failing) in enumerate(losses)
+    ]
+
+
+def _blocks(some: Sequence[Task]) -> list[list[Task]]:
+    """Tasks that share a house."""
+    blocks: list[list[Task]] = []
+    for task in some:
+        last = blocks[-1] if blocks else []
+        if not last or last[0].kind != task.kind or sum(one.rounds for one in last) + task.rounds > _IN_ONE_HOUSE:
+            blocks.append([])
+        blocks[-1].append(task)
+    return blocks
+
+
+# ---- in a process of its own
+
+
+def play(kind: str, row: Row, rounds: int, seed: int, folder: Path) -> Outcome:
+    """Rounds of one row in a house of their own."""
+    (outcome,) = _played([(Task(place=0, kind=kind, row=row.name, rounds=rounds), row)], seed, folder)
     return outcome
 
 
-def _in_one_house(kind: str, row: Row, number: int, rounds: int, seed: int, place: Path, outcome: Outcome) -> int:
-    if kind == "PostgreSQL":
-        with Postgres(place) as server:
-            return _rounds(House(place, journal=server.url), row, number, rounds, seed, outcome)
-    return _rounds(House(place, durability="association" if kind else "each"), row, number, rounds, seed, outcome)
-
-
-def _rounds(house: House, row: Row, number: int, rounds: int, seed: int, outcome: Outcome) -> int:
-    with house:
-        while number < rounds:
-            draw = random.Random(f"{seed}/{row.name}/{number}")
-            outcome.hit += row.ways[(number + seed) % len(row.ways)](house, draw)
-            number += 1
-            outcome.rounds = number
-        outcome.add(house.audit())
-    return number
-
-
-def _task(house: str, name: str, rounds: int, seed: int, folder: str) -> Outcome:
-    return play(house, _row(name), rounds, seed, Path(folder))
-
-
-def _lose(seed: int, folder: str, rounds: int, failing: bool) -> tuple[Outcome, Outcome]:
-    began = time.monotonic()
+def _played(some: Sequence[tuple[Task, Row]], seed: int, folder: Path) -> list[Outcome]:
+    """Rows one after another in one house, counted at its end; where a round does not end, that is noted, and a new house is built."""
+    stalls = Stalls()
+    left = [(task, row, Outcome(name=task.title)) for task, row in some]
+    outcomes = [outcome for _, _, outcome in left]
+    houses = 0
     with loopback_only():
-        looked, started = losing.play(Path(folder), rounds, seed, failing=failing)
+        while left:
+            place = folder / f"house-{houses}"
+            houses += 1
+            stood = stalls.count
+            whose: dict[str, Outcome] = {}
+            try:
+                with house_of(left[0][0].kind, place) as house:
+                    while left:
+                        task, row, outcome = left[0]
+                        while outcome.rounds < task.rounds:
+                            stood, began = stalls.count, time.monotonic()
+                            draw = random.Random(f"{seed}/{row.name}/{outcome.rounds}")
+                            hit = row.ways[(outcome.rounds + seed) % len(row.ways)](house, draw)
+                            whose |= {uid: outcome for uid in house.studies if uid not in whose}
+                            outcome.seconds += time.monotonic() - began
+                            outcome.rounds, outcome.hit = outcome.rounds + 1, outcome.hit + hit
+                        print(f"   … {outcome.name}: {outcome.rounds} played in {outcome.seconds:.0f} s, to be counted", flush=True)
+                        left.pop(0)
+                    _count(house, whose, outcomes[-1])
+                shutil.rmtree(place, ignore_errors=True)
+            except Exception:  # noqa: BLE001  (whatever went wrong is the outcome of the round)
+                if not left:  # over the count
+                    outcomes[-1].broken.append(traceback.format_exc()[-_KEPT:])
+                    continue
+                task, _, outcome = left[0]
+                if stalls.count > stood and outcome.again < _AGAIN:
+                    outcome.again += 1
+                    continue
+                outcome.broken.append(f"round {outcome.rounds}, --seed {seed}: {traceback.format_exc()[-_KEPT:]}")
+                outcome.rounds += 1
+                if outcome.rounds >= task.rounds:
+                    left.pop(0)
+    return outcomes
+
+
+def _count(house: House, whose: Mapping[str, Outcome], last: Outcome) -> None:
+    """What is wrong with a study is the outcome of the row that it was of; an orphan has no study, and is told at the last row."""
+    count = house.audit()
+    of_instance = {uid: study for study in house.studies.values() for uid in study.files}
+    for uid in count.lost:
+        whose[of_instance[uid].uid].lost.append(uid)
+    for uid in count.doubled:
+        whose[uid].doubled.append(uid)
+    last.orphaned += count.orphaned
+    for study in house.studies.values():
+        whose[study.uid].acknowledged += len(study.acknowledged)
+
+
+def _block(some: Sequence[Task], seed: int, folder: Path, whole: int) -> list[Outcome]:
+    named = {row.name: row for row in [*rows(), *commitment.rows(), *commitment.retention_rows(), *faults.promised_rows()]}
+    outcomes = _played([(task, named[task.row]) for task in some], seed, folder / f"{some[0].place:03d}")
+    for task, outcome in zip(some, outcomes, strict=True):
+        keep(folder, task, seed, [outcome], whole)
+    return outcomes
+
+
+def _lose(task: Task, failing: bool, seed: int, folder: Path, whole: int) -> list[Outcome]:
+    began, stalls = time.monotonic(), Stalls()
+    place = folder / f"{task.place:03d}"
+    with loopback_only():
+        while True:
+            looked, started = losing.play(place, task.kind, task.rounds, seed, failing=failing)
+            if not (started.broken and stalls.count and started.again < _AGAIN):
+                break
+            stalls.count, started.again = 0, started.again + 1
+            shutil.rmtree(place, ignore_errors=True)
     started.seconds = time.monotonic() - began
-    shutil.rmtree(folder, ignore_errors=True)
-    return looked, started
+    if started.good and looked.good:
+        shutil.rmtree(place, ignore_errors=True)
+    keep(folder, task, seed, [started, looked], whole)
+    return [started, looked]
 
 
 def _simulate(seed: int, schedules: int) -> Outcome:
@@ -100,30 +206,63 @@ def _simulate(seed: int, schedules: int) -> Outcome:
     return Outcome(name=SIMULATED, rounds=schedules, hit=schedules, broken=broken, seconds=time.monotonic() - began)
 
 
+# ---- what is kept
+
+
+def _path(folder: Path, task: Task) -> Path:
+    return folder / f"{task.place:03d}.json"
+
+
+def keep(folder: Path, task: Task, seed: int, outcomes: Sequence[Outcome], whole: int) -> None:
+    """Durable enough for a run that goes on, and told."""
+    path = _path(folder, task)
+    path.with_suffix(".fresh").write_text(json.dumps({"task": asdict(task), "seed": seed, "outcomes": [asdict(one) for one in outcomes]}))
+    path.with_suffix(".fresh").rename(path)
+    played = sum(json.loads(each.read_text())["outcomes"][0]["rounds"] for each in folder.glob("*.json"))
+    for outcome in outcomes:
+        _say(outcome, f"[{played}/{whole}] ")
+
+
+def kept(folder: Path, task: Task, seed: int) -> list[Outcome] | None:
+    """What came of it before; None: it is still to be played."""
+    path = _path(folder, task)
+    if not path.exists():
+        return None
+    found = json.loads(path.read_text())
+    assert (found["task"], found["seed"]) == (asdict(task), seed), f"{folder} is of another run: {found['task']}, seed {found['seed']}"
+    return [Outcome(**outcome) for outcome in found["outcomes"]]
+
+
 def matrix(name: str, rounds: int, schedules: int, seed: int, at_once: int, folder: Path) -> tuple[list[Outcome], list[Outcome]]:
     """Play what has `name` in its name, some houses at once: (rounds with a real node, what was looked at or simulated without one)."""
-    chosen = _selected(name)
-    losses = [failing for failing in (False, True) if name in losing.name_of(failing)]
-    whole = sum(weight for _, _, weight in chosen) + _LOSS_WEIGHT * len(losses)
+    folder.mkdir(parents=True, exist_ok=True)
+    shared, losses = tasks(name, rounds)
+    whole = sum(task.rounds for task in [*shared, *(task for task, _ in losses)])
+    outcomes: dict[int, list[Outcome]] = {}
+    for task in [*shared, *(task for task, _ in losses)]:
+        if (before := kept(folder, task, seed)) is not None:
+            outcomes[task.place] = before
     # fresh interpreters: a house moves into a network of its own
     with ProcessPoolExecutor(at_once, mp_context=multiprocessing.get_context("spawn")) as pool:
-        real: list[Future[Any]] = []
-        for place, (house, row, weight) in enumerate(chosen):
-            count = max(_LEAST, round(rounds * weight / whole))
-            real.append(pool.submit(_task, house, row, count, seed, str(folder / f"{place:02d}")))
-        for failing in losses:
-            count = max(_LEAST, round(rounds * _LOSS_WEIGHT / whole))
-            real.append(pool.submit(_lose, seed, str(folder / f"loss-{failing}"), count, failing))
-        simulated: list[Future[Any]] = []
+        played: dict[Future[Any], list[Task]] = {}
+        lost = {pool.submit(_lose, task, failing, seed, folder, whole): task for task, failing in losses if task.place not in outcomes}
+        blocks = _blocks([task for task in shared if task.place not in outcomes])
+        # of each kind of house one before the second of any: what is wrong with a kind shows early
+        for some in sorted(blocks, key=lambda some: [one[0].kind for one in blocks].index(some[0].kind) < blocks.index(some)):
+            played[pool.submit(_block, some, seed, folder, whole)] = some
+        simulated: list[Future[Outcome]] = []
         if name in SIMULATED and schedules:
             share = -(-schedules // at_once)
             simulated = [pool.submit(_simulate, seed + share * place, share) for place in range(at_once)]
-        for task in as_completed([*real, *simulated]):
-            for outcome in task.result() if isinstance(task.result(), tuple) else [task.result()]:
-                _say(outcome)
-    played = [each for task in real for each in (task.result()[1:] if isinstance(task.result(), tuple) else [task.result()])]
-    looked = [task.result()[0] for task in real if isinstance(task.result(), tuple)]
-    return played, [*looked, *_joined([task.result() for task in simulated])]
+        for one in as_completed([*played, *lost, *simulated]):
+            if one in played:
+                outcomes |= {task.place: [outcome] for task, outcome in zip(played[one], one.result(), strict=True)}
+            elif one in lost:
+                outcomes[lost[one].place] = one.result()
+            else:
+                _say(one.result(), "")
+    in_order = [outcomes[place] for place in sorted(outcomes)]
+    return [each[0] for each in in_order], [*(each[1] for each in in_order if each[1:]), *_joined([one.result() for one in simulated])]
 
 
 def _joined(parts: list[Outcome]) -> list[Outcome]:
@@ -134,6 +273,6 @@ def _joined(parts: list[Outcome]) -> list[Outcome]:
     return [whole]
 
 
-def _say(outcome: Outcome) -> None:
+def _say(outcome: Outcome, before: str) -> None:
     said = "" if outcome.good else f"  WRONG: {outcome.lost} {outcome.doubled} {outcome.orphaned} " + "\n".join(outcome.broken)
-    print(f"   … {outcome.name}: {outcome.rounds} rounds, {outcome.hit} hit, {outcome.seconds:.0f} s{said}", flush=True)
+    print(f"   … {before}{outcome.name}: {outcome.rounds} rounds, {outcome.hit} hit, {outcome.seconds:.0f} s{said}", flush=True)

@@ -46,6 +46,8 @@ class Outcome:
     orphaned: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
     """Rounds that did not end: what was said, and the seed."""
+    again: int = 0
+    """Rounds that were played again, because the machine stood still while they broke."""
     seconds: float = 0.0
 
     def add(self, count: Count) -> None:
@@ -73,10 +75,10 @@ def show(outcomes: Sequence[Outcome]) -> None:
 
     table = Table(box=None, pad_edge=False)
     table.add_column("row", no_wrap=True)
-    for column in ("rounds", "hit", "acknowledged", "lost", "doubled", "orphaned", "undone", "s"):
+    for column in ("rounds", "hit", "acknowledged", "lost", "doubled", "orphaned", "undone", "again", "s"):
         table.add_column(column, justify="right")
     for one in outcomes:
-        counts = (one.rounds, one.hit, one.acknowledged, len(one.lost), len(one.doubled), len(one.orphaned), len(one.broken))
+        counts = (one.rounds, one.hit, one.acknowledged, len(one.lost), len(one.doubled), len(one.orphaned), len(one.broken), one.again)
         table.add_row(one.name, *(str(each) for each in counts), f"{one.seconds:.0f}")
     Console(highlight=False, width=140).print(table)
 
@@ -92,5 +94,6 @@ def total(outcomes: Sequence[Outcome]) -> Outcome:
         whole.doubled += one.doubled
         whole.orphaned += one.orphaned
         whole.broken += one.broken
+        whole.again += one.again
         whole.seconds += one.seconds
     return whole

@@ -2,7 +2,8 @@
 
 import hashlib
 import socket
-from collections.abc import Sequence
+import ssl
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from pynetdicom.events import Event
 
 from inference.imaging.write_series import write_series
 from tests.crash.applications.crash_threshold import SLICES
+from tests.lab.certificates import Authority
 
 CALLING = "MODALITY"
 _PATIENCE_S = 30
@@ -79,12 +81,38 @@ def digest_of_bytes(raw: bytes) -> str:
     return hashlib.sha256(content_of_bytes(raw)).hexdigest()
 
 
-def send(study: Study, port: int, uids: Sequence[str], *, called: str = "HILUM") -> None:
+class Secured:
+    """A hospital's authority: the node's certificate, and the modality's."""
+
+    def __init__(self, folder: Path) -> None:
+        authority = Authority(folder)
+        node, modality = authority.signs("node"), authority.signs("modality")
+        identity = {"certificate": str(node.certificate), "key": str(node.key), "authorities": str(authority.certificate)}
+        self.listener = {"tls": {"listen": "127.0.0.1:0", **identity}}
+        self.context = ssl.create_default_context(cafile=str(authority.certificate))
+        self.context.load_cert_chain(modality.certificate, modality.key)
+
+
+def send(
+    study: Study,
+    port: int,
+    uids: Sequence[str],
+    *,
+    called: str = "HILUM",
+    tls: ssl.SSLContext | None = None,
+    before_release: Callable[[], object] = lambda: None,
+) -> None:
     """Send these over one association; what is answered 0x0000 is noted. Whatever breaks, the sender lives to send again."""
     entity = AE(ae_title=CALLING)
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = entity.connection_timeout = _PATIENCE_S
     entity.add_requested_context(CTImageStorage, ExplicitVRLittleEndian)
-    association = entity.associate("127.0.0.1", port, ae_title=called, evt_handlers=[(evt.EVT_CONN_OPEN, _at_once)])
+    association = entity.associate(
+        "127.0.0.1",
+        port,
+        ae_title=called,
+        evt_handlers=[(evt.EVT_CONN_OPEN, _at_once)],
+        tls_args=None if tls is None else (tls, "localhost"),
+    )
     if not association.is_established:
         return
     for uid in uids:
@@ -96,6 +124,7 @@ def send(study: Study, port: int, uids: Sequence[str], *, called: str = "HILUM")
             study.acknowledged.add(uid)
         if not association.is_established:
             break
+    before_release()
     if association.is_established:
         association.release()
 

@@ -1,7 +1,9 @@
 """The short form of the crash matrix: one round each of some rows, and what the matrix is made of. `make crash` plays all of it."""
 
 import functools
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,18 +12,12 @@ from node.domain.state import (
     DELIVERY_TRANSITIONS,
     JOB_TRANSITIONS,
     ArrivalState,
-    DeliveryState,
     JobState,
 )
-from tests.crash import faults, kills
+from tests.crash import commitment, faults, kills, transitions
 from tests.crash.house import CALLS, House
-from tests.crash.matrix import play
-from tests.crash.rows import Round, Row
-
-_OBSTACLES = {
-    JobState.PARKED, JobState.FAILED, JobState.CANCELLED, JobState.SUPERSEDED, DeliveryState.PARKED, DeliveryState.CANCELLED,
-}  # fmt: skip
-"""States that a person, a refusal or a revision leads to: the simulation goes through them."""
+from tests.crash.matrix import Task, keep, kept, play, tasks
+from tests.crash.rows import Outcome, Round, Row
 
 
 def _way(name: str, number: int) -> Round:
@@ -48,26 +44,64 @@ def test_a_round_of_some_rows(tmp_path: Path) -> None:
     assert outcome.rounds == outcome.hit == len(chosen)
 
 
-def test_every_transition_without_an_obstacle_has_a_row() -> None:
-    """A state that is added to the table needs its row."""
-    walked = {
-        (before, after)
-        for table in (ARRIVAL_TRANSITIONS, JOB_TRANSITIONS, DELIVERY_TRANSITIONS)
-        for before, targets in table.items()
-        for after in targets
-        if not {before, after} & _OBSTACLES
-    }
-    assert walked <= set(kills.TRANSITIONS)
-    assert {(None, ArrivalState.RECEIVED), (None, JobState.QUEUED)} <= set(kills.TRANSITIONS)
-    assert {call for call, _ in kills.TRANSITIONS.values()} <= set(CALLS)
-    planned = {way.args[0] for row in kills.rows() for way in row.ways if isinstance(way, functools.partial) and way.func is kills._journal}
-    assert {call for call, stage in kills.TRANSITIONS.values() if stage != "operator"} <= planned
+def _table() -> set[tuple[str, object, object]]:
+    """Every transition of the state table, and how an arrival and a job begin. States of two tables may be equal strings."""
+    tables: dict[str, Mapping[Any, Collection[Any]]] = {
+        "arrival": ARRIVAL_TRANSITIONS, "job": JOB_TRANSITIONS, "delivery": DELIVERY_TRANSITIONS,
+    }  # fmt: skip
+    walked = {(name, before, after) for name, table in tables.items() for before, targets in table.items() for after in targets}
+    return walked | {("arrival", None, ArrivalState.RECEIVED), ("job", None, JobState.QUEUED)}
 
 
-def test_names_of_rows_are_unique() -> None:
-    """`--row` and the figures tell rows by their names."""
-    names = [row.name for row in [*kills.rows(), *faults.rows()]]
-    assert len(set(names)) == len(names)
+def _killed_at() -> set[object]:
+    """The calls of the journal at which a row of kills or of commitment has somebody killed."""
+    found: set[object] = set()
+    for row in [*kills.rows(), *commitment.rows()]:
+        for way in row.ways:
+            assert isinstance(way, functools.partial)
+            found |= {word for word in way.args if isinstance(word, str)}
+            found |= {word for nested in way.args if isinstance(nested, functools.partial) for word in nested.args if isinstance(word, str)}
+            found |= {"route"} if way.func in (kills._late, kills._part) else set()
+    return found
+
+
+def test_every_transition_of_the_state_table_has_a_row_or_a_reason() -> None:
+    """A state that is added to the table needs its row, or a sentence; and no sentence stands for what a row meets."""
+    met = transitions.TRANSITIONS | transitions.OBSTACLES
+    assert not set(met) & set(transitions.REASONS)
+    assert {*met, *transitions.REASONS} == _table()
+    calls = {call for call, _ in met.values()}
+    assert calls <= set(CALLS)
+    assert calls <= _killed_at()
+    assert all(transitions.REASONS.values())
+
+
+def test_every_fault_begins_at_every_transition_without_an_obstacle() -> None:
+    """SIGKILL, ENOSPC, EIO, short write, fsync failure, clock jump, database locked, read-only disk: no transition is left out of any."""
+    named = {"ENOSPC", "EIO", "short write", "fsync failure", "clock jump", "database locked", "read-only disk"}
+    assert named <= {fault.name for fault in transitions.FAULTS}
+    for fault in transitions.FAULTS:
+        begun = {way.args[:2] for way in transitions.ways(fault) if isinstance(way, functools.partial)}
+        assert set(transitions.TRANSITIONS.values()) <= begun, fault.name
+
+
+def test_the_rows_of_a_whole_run_are_played_often_enough() -> None:
+    """`make crash` plays 500 rounds and more with a real node, each row twice at least, and each row of each kind of house has its name."""
+    shared, losses = tasks("", 540)
+    whole = [*shared, *(task for task, _ in losses)]
+    assert sum(task.rounds for task in whole) >= 500
+    assert min(task.rounds for task in whole) >= 2
+    assert len({task.title for task in whole}) == len(whole)
+
+
+def test_a_run_that_was_cut_off_goes_on(tmp_path: Path) -> None:
+    """What was played is read again, and not played again; with other arguments it is no continuation."""
+    task = Task(place=3, kind="", row="a row", rounds=2)
+    assert kept(tmp_path, task, 1) is None
+    keep(tmp_path, task, 1, [Outcome(name="a row", rounds=2, hit=1, lost=["1.2.3"])], 2)
+    assert kept(tmp_path, task, 1) == [Outcome(name="a row", rounds=2, hit=1, lost=["1.2.3"])]
+    with pytest.raises(AssertionError, match="of another run"):
+        kept(tmp_path, task, 2)
 
 
 @pytest.mark.slow

@@ -1,8 +1,9 @@
 """Read by every Python process of a node whose PYTHONPATH names this folder: it dies where the tests say, in the middle of the journal.
 
 The file that HILUM_CRASH_PLAN names says when: {"call": a method of the journal, "when": "before" | "inside" | "after" its commit, "stage":
-of which process, "victim": "self" | "supervisor" | "family"}. Whoever reaches the place first takes the plan away and kills. Nothing of
-node/ knows of this.
+of which process, "victim": "self" | "supervisor" | "family"}. Whoever reaches the place first takes the plan away and kills; where the plan
+says "poke" ([file, offset, bytes in hexadecimal]) or "lock" ([database, seconds]) instead of a victim, the disk or the clock fails from
+there on, or somebody else has the database's lock. Nothing of node/ knows of this.
 """
 
 import contextlib
@@ -14,6 +15,7 @@ import os
 import signal
 import sys
 import threading
+import time
 
 _PLAN = os.environ.get("HILUM_CRASH_PLAN", "")
 _call = threading.local()
@@ -29,8 +31,36 @@ def _reached(call, when):
         return
     with contextlib.suppress(OSError):
         os.rename(_PLAN, f"{_PLAN}.taken")  # only one of all processes does
-        victim = {"self": os.getpid(), "supervisor": os.getppid(), "family": 0}[plan["victim"]]
-        os.kill(victim, signal.SIGKILL)
+        if "poke" in plan:
+            _poke(*plan["poke"])
+        elif "lock" in plan:
+            _lock(*plan["lock"])
+        else:
+            victim = {"self": os.getpid(), "supervisor": os.getppid(), "family": 0}[plan["victim"]]
+            os.kill(victim, signal.SIGKILL)
+
+
+def _poke(path, offset, content):
+    with open(path, "r+b", buffering=0) as file:
+        file.seek(offset)
+        file.write(bytes.fromhex(content))
+
+
+def _lock(path, seconds):
+    held = threading.Event()
+
+    def hold():
+        import sqlite3
+
+        other = sqlite3.connect(path, timeout=60, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        held.set()
+        time.sleep(seconds)  # for how long it is locked
+        other.execute("ROLLBACK")
+        other.close()
+
+    threading.Thread(target=hold, daemon=True).start()
+    held.wait(60)
 
 
 def _told(name, method):
