@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from node.journal.sql import SqlJournal
+from tests.lab import empty_journal
 from tests.lab.postgres import Postgres
 from tests.lab.s3 import S3
 from tests.unit.journal.story import Story
@@ -40,7 +41,7 @@ def opened() -> Iterator[Callable[[str], SqlJournal]]:
     journals: list[SqlJournal] = []
 
     def open_(url: str) -> SqlJournal:
-        journals.append(SqlJournal.open(url))
+        journals.append(SqlJournal.open(empty_journal.make(url)))
         return journals[-1]
 
     yield open_

@@ -17,6 +17,7 @@ from node.dimse.port import Reception
 from node.flow.index import Index
 from node.journal.sql import SqlJournal
 from node.settings.config import Config, Node, Store
+from tests.lab import empty_journal
 from tests.lab.program import wait_until
 from tests.lab.spool import keep_whole
 from tests.unit.flow.files import data_set, slice_of
@@ -47,7 +48,7 @@ def config(tmp_path: Path) -> Config:
 
 @contextlib.contextmanager
 def _beside(config: Config, bell: Bell, stop: threading.Event) -> Iterator[tuple[SqlJournal, FolderInbox]]:
-    with contextlib.closing(SqlJournal.open(config.store.journal)) as journal:
+    with contextlib.closing(SqlJournal.open(empty_journal.make(config.store.journal))) as journal:
         inbox = FolderInbox(config.store.blobs, min_free_bytes=0)
         with indexing(config, journal, inbox, FolderBlobs(config.store.blobs), bell, stop):
             yield journal, inbox

@@ -14,6 +14,7 @@ from node.assembly.stages import Alone, Forgotten, Led, Paced, Rounds
 from node.assembly.work import memory_of
 from node.journal.sql import SqlJournal
 from node.settings.config import Config, Node, Store
+from tests.lab import empty_journal
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -92,7 +93,7 @@ def test_a_round_is_followed_by_a_rest(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_host_that_is_gone_for_a_day_is_forgotten(tmp_path: Path) -> None:
     """One that was heard of since is not."""
-    journal = SqlJournal.open(f"sqlite:{tmp_path}/hilum.db")
+    journal = SqlJournal.open(empty_journal.make(f"sqlite:{tmp_path}/hilum.db"))
     journal.beat("work old-1a2b3c:7", "running", NOW - timedelta(hours=25))
     journal.beat("spool old-1a2b3c/spool", "", NOW - timedelta(hours=25))
     journal.beat("flow new-1a2b3c:7", "running", NOW - timedelta(hours=23))

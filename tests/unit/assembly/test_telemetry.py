@@ -21,6 +21,7 @@ from node.observe import metrics
 from node.observe.cells import Cells
 from node.observe.instruments import count_in
 from node.settings.config import Config, Node, Store
+from tests.lab import empty_journal
 
 
 class _Slow:
@@ -172,7 +173,7 @@ def test_an_engine_that_is_away_is_named(config: Config, watched: list[Watched])
 
 def test_signs_of_life_and_pauses_are_told(config: Config, watched: list[Watched]) -> None:
     """Of this family's processes only, by their stage; what the operator paused stands there by name."""
-    journal = SqlJournal.open(config.store.journal)
+    journal = SqlJournal.open(empty_journal.make(config.store.journal))
     now = datetime.now(UTC)
     journal.beat("work host:1", "running", now)
     journal.beat("work elsewhere:1", "running", now)

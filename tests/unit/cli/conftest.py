@@ -22,6 +22,7 @@ from node.journal.port import Aside, NewInstance, NewJob
 from node.journal.sql import SqlJournal
 from node.settings.config import Config
 from node.settings.load import load
+from tests.lab import empty_journal
 
 CONFIG = """\
 node: {ae_title: [HILUM, HILUM_STAT], listen: "127.0.0.1:0"}
@@ -215,7 +216,7 @@ def empty(place: Path) -> Iterator[Hospital]:
     """A journal in which nothing has happened."""
     (place / "var").mkdir()
     config = load(place / "hilum.yaml")
-    journal = SqlJournal.open(config.store.journal)
+    journal = SqlJournal.open(empty_journal.make(config.store.journal))
     yield Hospital(config=config, journal=journal)
     journal.close()
 

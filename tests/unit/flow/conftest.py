@@ -1,7 +1,6 @@
 """The fixtures of the stages' tests: one clock, one node in miniature."""
 
 import contextlib
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,25 +10,17 @@ from node.blobs.folder import FolderBlobs
 from node.domain.route import Route
 from node.journal.sql import SqlJournal
 from node.settings.config import ApplicationSettings, Config, Node, Sink, SinkKind, Store
+from tests.lab import empty_journal
 from tests.unit.flow.mini import CT1, FakeClock, MiniNode
 
 
-@pytest.fixture(scope="session")
-def empty_journal(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A journal at the present schema, made once and copied."""
-    path = tmp_path_factory.mktemp("journal") / "empty.db"
-    SqlJournal.open(f"sqlite:{path}").close()
-    return path
-
-
 @pytest.fixture
-def make_node(empty_journal: Path) -> Iterator[Callable[[Path], MiniNode]]:
+def make_node() -> Iterator[Callable[[Path], MiniNode]]:
     """Makes nodes with one peer, one application, two sinks and one route to the first of them."""
     with contextlib.ExitStack() as opened:
 
         def make(folder: Path) -> MiniNode:
             folder.mkdir(exist_ok=True)
-            shutil.copy(empty_journal, folder / "hilum.db")
             config = Config(
                 path=folder / "hilum.yaml",
                 digest="0" * 64,
@@ -41,7 +32,7 @@ def make_node(empty_journal: Path) -> Iterator[Callable[[Path], MiniNode]]:
                 applications={"threshold": ApplicationSettings(name="threshold")},
                 routes=(Route(name="all", run=("threshold",), send=("archive",)),),
             )
-            journal = SqlJournal.open(config.store.journal)
+            journal = SqlJournal.open(empty_journal.make(config.store.journal))
             opened.callback(journal.close)
             return MiniNode(journal=journal, blobs=FolderBlobs(config.store.blobs), config=config, clock=FakeClock(), folder=folder)
 

@@ -23,6 +23,7 @@ from node.flow.lanes import Lanes
 from node.flow.promise import Promise
 from node.journal.sql import SqlJournal
 from node.settings.config import Config, Durability, May, Node, Peer, Sink, SinkKind, Store
+from tests.lab import empty_journal
 from tests.lab.program import wait_until
 from tests.unit.journal.story import START, Story
 
@@ -59,7 +60,7 @@ class Line:
     """The stages of a flow process."""
 
     def __init__(self, folder: Path, commitment: Commitment = Commitment.REQUIRED, durability: Durability = Durability.EACH) -> None:
-        self.story = Story(SqlJournal.open(f"sqlite:{folder}/hilum.db"))
+        self.story = Story(SqlJournal.open(empty_journal.make(f"sqlite:{folder}/hilum.db")))
         self.journal = self.story.journal
         self.blobs, self.slips = FolderBlobs(folder / "blobs"), FolderSlips(folder / "blobs")
         self.archive = Archive()

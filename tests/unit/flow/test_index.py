@@ -24,6 +24,7 @@ from node.flow.senders import Senders
 from node.journal.port import NewJob
 from node.journal.sql import SqlJournal
 from node.settings.config import Config, Node, Peer, Scope, Settle, Store
+from tests.lab import empty_journal
 from tests.lab.spool import keep_whole
 from tests.unit.flow.files import data_set, slice_of
 
@@ -50,7 +51,7 @@ class Receiver:
 
     def __post_init__(self) -> None:
         self.config = _config(self.folder)
-        self.journal = SqlJournal.open(self.config.store.journal)
+        self.journal = SqlJournal.open(empty_journal.make(self.config.store.journal))
         self.inbox = FolderInbox(self.config.store.blobs, min_free_bytes=0)
         self.blobs = FolderBlobs(self.config.store.blobs)
 

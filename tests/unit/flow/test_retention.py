@@ -12,6 +12,7 @@ from node.domain.instance import Standing
 from node.flow.retention import Retention
 from node.journal.sql import SqlJournal
 from node.settings.config import Config, Node, Store
+from tests.lab import empty_journal
 from tests.unit.journal.story import START, Story
 
 DAY = timedelta(days=1)
@@ -38,7 +39,7 @@ class Kept:
     """A journal, its blobs, and the stage that thins them: 14 days for bytes, 400 for headers."""
 
     def __init__(self, folder: Path) -> None:
-        self.story = Story(SqlJournal.open(f"sqlite:{folder}/hilum.db"))
+        self.story = Story(SqlJournal.open(empty_journal.make(f"sqlite:{folder}/hilum.db")))
         self.blobs = Disk(folder / "blobs")
         store = Store(journal="", blobs=folder / "blobs", keep=14 * DAY, keep_headers=400 * DAY, high_water=0.5)
         self.config = Config(path=folder, digest="", node=Node(), store=store, models=folder)

@@ -1,0 +1,23 @@
+"""A journal at the present schema without a row, migrated once a process and copied: the migrations have tests of their own."""
+
+import tempfile
+from functools import cache
+from pathlib import Path
+
+from node.journal.sql import SqlJournal
+
+
+def make(url: str) -> str:
+    """Put one at `url` unless it names no file, or one that is there; the URL."""
+    kind, _, path = url.partition(":")
+    if kind == "sqlite" and not Path(path).exists():
+        Path(path).write_bytes(_migrated())
+    return url
+
+
+@cache
+def _migrated() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "empty.db"
+        SqlJournal.open(f"sqlite:{path}").close()
+        return path.read_bytes()
