@@ -123,7 +123,7 @@ NODE = Block(
             kind=SIZE,
             default="2GiB",
             says="How much disk idle workers may fill with decoded pixels of compressed studies that are still coming in, so that a study "
-            "that is complete is analysed at once; `0B` for none.",
+            "that is complete is analysed at once; `0B` for none, and then no headers are read ahead either.",
         ),
         Key(
             name="patient_data_in_logs",
