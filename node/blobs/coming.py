@@ -104,7 +104,7 @@ class Instance:
         if self._head:
             parts, self._head = (self._head, *parts), b""
         if self._seal is not None:
-            parts = [self._seal.seal(part) for part in parts]
+            parts = [sealed for part in parts for sealed in self._seal.seal(part)]
         size = sum(map(len, parts))
         self._coming.room.take(size)
         write_parts(self._fd, parts)

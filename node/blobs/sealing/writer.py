@@ -18,12 +18,12 @@ class Seal:
         self._held = bytearray()
         self._ready = [self._header.raw]
 
-    def seal(self, part: Bytes) -> bytes:
-        """The encrypted bytes that can be written by now; often more, or fewer, than `part` has."""
+    def seal(self, part: Bytes) -> list[bytes]:
+        """The encrypted bytes that can be written by now, one behind the other; often more, or fewer, than `part` has."""
         done, self._ready = self._ready, []
         if len(self._held) + len(part) <= CHUNK_BYTES:
             self._held += part
-            return b"".join(done)
+            return done
         at = 0
         with memoryview(part) as rest:
             if self._held:
@@ -36,7 +36,7 @@ class Seal:
                 done.append(self._chunk(rest[at : at + CHUNK_BYTES], last=False))
                 at += CHUNK_BYTES
             self._held += rest[at:]
-        return b"".join(done)
+        return done
 
     def end(self) -> bytes:
         """The rest; the file is whole behind it."""
@@ -61,5 +61,5 @@ class Sealer:
         """The encrypted file whose content is `parts`."""
         seal = self.begin()
         for part in parts:
-            yield seal.seal(part)
+            yield from seal.seal(part)
         yield seal.end()
