@@ -13,19 +13,23 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[embedded,triton,postgresql,s3,export,console,dev]' -c constraints.txt
 	touch $@
 
+# three processes on two processors: tests wait for each other's answers as much as they compute
+# folders in which every test is slow, or needs more than Python: they are not even read
+WITHOUT_FAST_TESTS := $(addprefix --ignore=tests/,node peers triton)
+
 # lint, types, import contracts and the fast tests: under two minutes
 check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q -n 2 -m "not slow and not peers and not registry"
+	$(BIN)/pytest -q -n 3 -m "not slow and not peers and not registry" $(WITHOUT_FAST_TESTS)
 
 test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 2 --dist loadfile --durations 15
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --durations 15
 
 bench: $(READY)
 	$(BIN)/python -m bench

@@ -296,6 +296,7 @@ def test_a_disk_that_fails_at_any_step_leaves_nothing(
     assert len(inbox.waiting(10)) == 1
 
 
+@pytest.mark.slow
 def test_a_real_full_disk_refuses(tmp_path: Path) -> None:
     """A write beyond the file size limit of the process: the kernel's own error, not a pretended one."""
     program = """
@@ -319,6 +320,7 @@ keep(inbox, b"x" * 1000)
     assert [path.suffix for path in (tmp_path / "inbox").iterdir()] == [".dcm"]
 
 
+@pytest.mark.slow
 def test_a_real_small_disk_refuses_and_recovers(tmp_path: Path) -> None:
     """A file system of 4 MiB that fills up: 0xA700, what was kept stays whole, the rest is gone; emptied, it takes instances again."""
     program = """
@@ -353,6 +355,7 @@ print("again", len(inbox.waiting(10)))
     assert said == ["refused A700"] * 6 + ["kept True"] * 6 + ["again 1"], done.stderr
 
 
+@pytest.mark.slow
 def test_a_killed_writer_leaves_nothing_that_waits(tmp_path: Path) -> None:
     """SIGKILL in the middle of an instance: its half is no entry, and is swept when the inbox is opened again; whole ones stay."""
     program = """
@@ -402,6 +405,7 @@ keep(place) if what == "inbox" else place.put("a", b"1")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["inbox", "blobs"])
 def test_the_sweep_spares_whoever_is_alive(tmp_path: Path, what: str) -> None:
     """A writer that rests before and after each system call keeps its file, though two more open and sweep the same folder every time."""

@@ -112,6 +112,7 @@ def test_a_kill_takes_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_power_loss_leaves_no_torn_instance(tmp_path: Path) -> None:
     """Cut off, empty, full length with a page of zeros, one bit turned: each is told by its name and deleted; the whole one stays."""
     _killed(tmp_path)

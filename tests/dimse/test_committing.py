@@ -55,6 +55,7 @@ def test_a_request_names_its_transaction_and_every_instance(peer: CommittingPeer
     assert reports == []
 
 
+@pytest.mark.slow
 def test_a_request_of_many_instances_goes_in_many_fragments(peer: CommittingPeer) -> None:
     """5,000 instances are about half a megabyte; the peer takes 128 KiB at once."""
     many = tuple(Reference(sop_class_uid=CT, sop_instance_uid=f"2.25.{10**37 + number}") for number in range(5000))

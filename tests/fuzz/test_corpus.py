@@ -139,6 +139,7 @@ _ELEMENTS = st.recursive(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["peeks", "headers"])
 def test_elements_of_any_shape(name: str) -> None:
     """Sequences in sequences, of defined and undefined length, VRs that are none, UIDs that are none."""

@@ -18,6 +18,8 @@ from node.domain.profile import Kind
 from node.results.port import Encoded
 from tests.lab.needs import program
 
+pytestmark = pytest.mark.slow
+
 REPORTS = {Kind.SR, Kind.DETECTIONS, Kind.NARRATIVE}
 
 
@@ -124,7 +126,6 @@ for hospital in examples():
 """
 
 
-@pytest.mark.slow
 def test_encoding_twice_gives_the_same_bytes() -> None:
     """Result case 24: every kind, in another process with another hash seed, locale, time zone and moment: not one byte differs."""
     here = [
@@ -139,7 +140,6 @@ def test_encoding_twice_gives_the_same_bytes() -> None:
 
 
 @pytest.mark.peers
-@pytest.mark.slow
 def test_encoding_in_another_year_gives_the_same_bytes() -> None:
     """The clock of the machine has no say: under libfaketime, nine years on, the objects are the same."""
     faketime = program("faketime", "faketime")

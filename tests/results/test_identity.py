@@ -212,6 +212,7 @@ def test_another_process_at_another_time_writes_the_same_bytes(tmp_path: Path) -
     assert done.stdout.split("\n")[:-1] == here
 
 
+@pytest.mark.slow
 def test_uids_follow_what_the_object_depends_on(tmp_path: Path) -> None:
     """Another model, version, input or parameter: other instances and series. A later run of the same: the same UIDs."""
     encoding = made.encoding(made.series(tmp_path), made.one_segment(made.AXIAL))

@@ -92,6 +92,7 @@ def test_every_form_is_voxel_equal_in_slicer_and_in_the_viewer(tmp_path: Path) -
             assert np.array_equal(seen.masks[number], segment.mask)
 
 
+@pytest.mark.slow
 def test_every_form_of_a_shuffled_series_is_the_same(tmp_path: Path) -> None:
     """Result case 2: files and headers in another order give the very same bytes, in every form."""
     files = made.series(tmp_path)
@@ -117,6 +118,7 @@ def test_every_orientation_lies_right_in_every_form(name: str, tmp_path: Path) -
         same_points(paths[form], thought, affine)
 
 
+@pytest.mark.slow
 def test_irregular_slices_keep_the_positions_of_their_source(tmp_path: Path) -> None:
     """Result case 6: in every form, each frame has the very strings of the instance that it refers to, and claims no even spacing."""
     files = made.series(tmp_path / "source")
@@ -308,6 +310,7 @@ def test_dcmtk_decodes_jpeg_ls_to_the_same_labels(tmp_path: Path) -> None:
     assert pydicom.dcmread(plain).PixelData == pydicom.dcmread(paths[Form.LABELMAP]).PixelData
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
 def test_peers_without_compression_get_the_same_pixels(syntax: str, tmp_path: Path) -> None:
     """Each compressed form, decoded on its way out: the very pixels and frames of the plain form, under the same UIDs."""
@@ -322,6 +325,7 @@ def test_peers_without_compression_get_the_same_pixels(syntax: str, tmp_path: Pa
         assert len(got.PerFrameFunctionalGroupsSequence) == got.NumberOfFrames == plain.NumberOfFrames
 
 
+@pytest.mark.slow
 def test_the_background_is_described_last(tmp_path: Path) -> None:
     """PS3.3 C.8.20.2.3.3: every value in the pixels has an item, 0 too; behind the others, for viewers that take the n-th for segment n."""
     files = made.series(tmp_path)
@@ -337,6 +341,7 @@ def test_the_background_is_described_last(tmp_path: Path) -> None:
         assert "SegmentIdentificationSequence" not in groups
 
 
+@pytest.mark.slow
 def test_a_report_refers_to_the_masks_of_its_own_form(tmp_path: Path) -> None:
     """TID 1411: class and instance of the segmentation that goes with it, never of another form."""
     files = made.series(tmp_path)

@@ -109,6 +109,7 @@ def below(item: Dataset, *kinds: str) -> Iterator[Dataset]:
     return (child for child in item.get("ContentSequence") or () if child.ValueType in kinds)
 
 
+@pytest.mark.slow
 def test_only_where_a_sink_wants_one_and_in_its_languages(encoding: Encoding) -> None:
     """No narrative and no PDF for a viewer; one language, one narrative; the other objects stay as they are, byte for byte."""
     plain = encode(replace(encoding, profiles=(VIEWER,)))
@@ -337,6 +338,7 @@ def _no_remark(narrative: Dataset) -> None:
     next(item for item in texts(narrative) if "5 mm apart" in item.TextValue).TextValue = "Please note: nothing."
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "error"),
     [(_another_number, ValuesDiffer), (_a_finding_less, ValuesDiffer), (_no_evidence, ReferencesDiffer), (_no_remark, ValuesDiffer)],

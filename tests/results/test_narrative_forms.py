@@ -3,6 +3,7 @@
 from io import BytesIO
 from pathlib import Path
 
+import pytest
 from pydicom import Dataset, dcmread
 
 from node.domain.profile import ARCHIVE, Kind, Language, Profile
@@ -29,6 +30,7 @@ def referred(one: Encoded) -> set[str]:
     return {str(item.ReferencedSOPInstanceUID) for item in items if item.ReferencedSOPClassUID in (LABEL_MAP, BINARY)}
 
 
+@pytest.mark.slow
 def test_each_narrative_refers_to_the_masks_of_its_form(tmp_path: Path) -> None:
     """Else a reader who got label maps would hold sentences about binary masks that nobody sent."""
     objects = written(tmp_path, ARCHIVE, Profile(name="reading", kinds=frozenset({Kind.NARRATIVE}), languages=(Language.CHINESE,)))
@@ -43,6 +45,7 @@ def test_each_narrative_refers_to_the_masks_of_its_form(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_what_another_sink_wants_changes_nothing_in_a_narrative(tmp_path: Path) -> None:
     """The English one about binary masks is the same object, bit for bit, with label maps beside it or without."""
     reading = Profile(name="reading", kinds=frozenset({Kind.NARRATIVE}))

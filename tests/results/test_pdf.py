@@ -79,6 +79,7 @@ def test_another_program_reads_every_sentence(encoding: Encoding, language: Lang
     assert "P-1" in text
 
 
+@pytest.mark.slow
 def test_every_glyph_is_in_the_file(encoding: Encoding) -> None:
     """Each font is embedded as a subset: nothing depends on what the reader's computer has."""
     for dataset in documents(encoding).values():
@@ -92,6 +93,7 @@ def test_every_glyph_is_in_the_file(encoding: Encoding) -> None:
     assert max(len(content(dataset)) for dataset in documents(encoding).values()) < 400_000
 
 
+@pytest.mark.slow
 def test_the_same_encoding_gives_the_same_bytes(encoding: Encoding) -> None:
     """No clock and no dice; its date is that of the journal."""
     first, second = documents(encoding), documents(encoding)

@@ -39,6 +39,7 @@ def _store(message_id: int, uid: str) -> C_STORE:
     return request
 
 
+@pytest.mark.slow
 @given(_NUMBERS, _UIDS, _TITLES, _NUMBERS)
 def test_a_store_request_is_pynetdicoms_byte_for_byte(message_id: int, uid: str, originator: str, moved: int) -> None:
     """Written alike, and read back."""

