@@ -10,7 +10,7 @@ setup: $(READY)
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[embedded,triton,postgresql,s3,export,console,dev]' -c constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[embedded,triton,postgresql,s3,export,training,console,dev]' -c constraints.txt
 	touch $@
 
 # three processes on two processors: tests wait for each other's answers as much as they compute
@@ -39,10 +39,10 @@ SECONDS ?= 300
 fuzz: $(READY)
 	$(BIN)/python -m tests.fuzz $(SECONDS)
 
-# a node that is killed, starved and lied to, round after round; writes bench/crash.json (docs/crash-matrix.md)
+# a node that is killed, starved and lied to, round after round; writes bench/crash.json (docs/crash-matrix.md). RESUME=FOLDER goes on
 ROUNDS ?= 540
 crash: $(READY)
-	$(BIN)/python -m tests.crash --rounds $(ROUNDS)
+	$(BIN)/python -m tests.crash --rounds $(ROUNDS) $(if $(RESUME),--resume $(RESUME))
 
 # a busy hospital for so many minutes, and what grows meanwhile; writes bench/soak.json
 MINUTES ?= 20

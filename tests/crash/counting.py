@@ -13,6 +13,7 @@ from pydicom.errors import InvalidDicomError
 
 from inference.codes import VOLUME
 from node.assembly import compose
+from node.blobs.slips import FolderSlips
 from node.flow.orphans import Orphans
 from node.journal.sql import SqlJournal
 from node.settings.load import load
@@ -137,6 +138,7 @@ class Counting:
         """The sweep for orphans as it will be in two days: nothing is too young for it any more. How many instances it took back."""
         config = load(configuration)
         blobs = compose.open_blobs(config)
+        FolderSlips(config.store.spool or config.store.blobs)  # whoever opens it sweeps what the dead left
         with closing(compose.open_journal(config)) as journal:
             inbox = compose.open_inbox(config, blobs)
             orphans = Orphans(journal, inbox, blobs, lambda: datetime.now(UTC) + timedelta(days=2))
