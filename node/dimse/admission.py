@@ -8,12 +8,15 @@ from ipaddress import ip_address
 
 from node.dimse.claim import APPLICATION_CONTEXT, USERNAME, USERNAME_AND_PASSCODE, Certificate, Claim, UserIdentity
 from node.dimse.secrets import is_user
-from node.dimse.standing import Pace, Seat, Standing
+from node.dimse.standing import HALF_OPEN, Pace, Seat, Standing
 from node.dimse.tls_errors import NotPrivate, PasscodeUnusable
 from node.observe import metrics
 from node.observe.refusals import Refusals
 from node.settings.config import Config, Limits, May, Peer
 from node.settings.security import CertificateRule, User
+
+_LINGERING = HALF_OPEN // 4
+"""Connections that may wait for their peers to close them; beyond, the node closes them, as it does when ARTIM ends (PS3.8 9.1.4)."""
 
 
 class Rejection(Enum):
@@ -75,6 +78,13 @@ class Admission:
         """Let a connection in, of which nothing but its address is known, until `disconnect`; None: close it at once."""
         return self._standing.connect(_plain(address), most=self._node.connections_per_address)
 
+    def linger(self) -> Seat | None:
+        """Let a connection stand whose association is over, until its peer closes it and it is given back by `disconnect`; None: close it.
+
+        It does not count for its address: who was rejected, and is slow to hang up, may come again.
+        """
+        return self._standing.linger(most=_LINGERING)
+
     def disconnect(self, seat: Seat) -> None:
         """A connection was admitted by `enter`, or has ended without."""
         self._standing.leave(seat)
@@ -91,13 +101,15 @@ class Admission:
         if not titled and not self._node.strangers:
             return Refusal(rejection=Rejection.CALLING, why=f'calling AE title "{claim.calling}" is no peer')
         # a peer's title from another address is not a stranger's, but somebody else's
-        peer = next((peer for peer in titled if _is_at(peer.host, claim.address)), None)
-        if titled and peer is None:
+        there = sorted((peer for peer in titled if _is_at(peer.host, claim.address)), key=_proofs, reverse=True)
+        if titled and not there:
             why = f'peer "{titled[0].name}" is not at {claim.address} but at {titled[0].host}'
             return Refusal(rejection=Rejection.CALLING, why=why, label=label)
-        refused = None if peer is None else self._unproved(peer, claim)
-        if refused is not None:
-            return refused
+        # several may share title and address, and be told apart by what they prove
+        unproved = [self._unproved(peer, claim) for peer in there]
+        if unproved and None not in unproved:
+            return next(refusal for refusal in unproved if refusal is not None)
+        peer = there[unproved.index(None)] if there else None
         who = f"stranger {claim.calling}" if peer is None else peer.name
         may, limits = (frozenset({May.STORE, May.ECHO}), Limits()) if peer is None else (peer.may, peer.limits)
         crowded = self._crowded() if May.STORE in may else None
@@ -147,6 +159,11 @@ class Admission:
         return Pace(
             standing=self._standing, who=who, bytes_per_second=limits.bytes_per_second, instances_per_second=limits.instances_per_second
         )
+
+
+def _proofs(peer: Peer) -> int:
+    """How much a peer has to prove: who proves more is not taken for one who need not."""
+    return (peer.certificate is not None) + (peer.user is not None)
 
 
 def _other_certificate(rule: CertificateRule, shown: Certificate | None) -> str:

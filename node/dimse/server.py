@@ -38,15 +38,15 @@ class Caller:
         self._seat: Seat | None = seat
 
     def admitted(self) -> None:
-        """It is an association now, and counted as such."""
+        """It is an association now, or has been one, and counts no more for its address."""
         seat, self._seat = self._seat, None
         if seat is not None:
             self._server.admission.disconnect(seat)
 
     def lingers(self) -> bool:
         """Its association is over, and the peer is to close it: whether there is room to wait for that."""
-        if self._seat is None:
-            self._seat = self._server.admission.connect(self.address)
+        self.admitted()
+        self._seat = self._server.admission.linger()
         return self._seat is not None
 
     def served_by(self, served: Served) -> None:

@@ -89,6 +89,14 @@ class Standing:
                 return None
             return self._sit(key, connections=True)
 
+    def linger(self, *, most: int) -> Seat | None:
+        """A seat for a connection whose association is over; None when `most` of them stand. It counts for no address."""
+        key = _key("lingering", "")
+        with self._locked():
+            if sum(1 for one in self._seated(connections=True) if one == key) >= most:
+                return None
+            return self._sit(key, connections=True)
+
     def enter(self, who: str, *, most: int, most_in_all: int) -> Seat | int:
         """A seat for an association; else how many stand: of `who`, or in all where that is what is full (`most_in_all` at least)."""
         key = _key("association", who)

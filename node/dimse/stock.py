@@ -119,6 +119,7 @@ class StockAssociation:
             )
         )
         if isinstance(decided, Refusal):
+            self._caller.admitted()  # it is over, and counts no more for its address
             _reject(association, decided.rejection)
             return
         self._visit = decided

@@ -94,6 +94,28 @@ def test_a_good_certificate_does_not_replace_title_or_address() -> None:
     assert _refused(admission, replace(CLAIM, called="OTHER")).rejection is Rejection.CALLED
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_peers_of_one_title_and_address_are_told_apart_by_what_they_prove(turned: bool) -> None:
+    """Two devices behind one gateway, with a certificate each: each is itself, in whatever order they are configured; who shows a third
+    certificate is neither; and one that need prove nothing is never taken for one that proved something."""
+    first = replace(CT1, certificate=CertificateRule(fingerprints=("ab" * 32,)))
+    second = replace(CT1, name="ct1b", certificate=CertificateRule(fingerprints=("cd" * 32,)))
+    peers = [second, first] if turned else [first, second]
+    others = replace(SHOWN, fingerprint="cd" * 32)
+    for shown, name in ((SHOWN, "ct1"), (others, "ct1b")):
+        decided = _admission(*peers).enter(replace(CLAIM, certificate=shown))
+        assert isinstance(decided, Admitted)
+        assert decided.label == name
+    third = replace(CLAIM, certificate=replace(SHOWN, fingerprint="ef" * 32))
+    assert _refused(_admission(*peers), third).rejection is Rejection.CALLING
+    open_to_all = replace(CT1, name="anybody")
+    for some in ([open_to_all, *peers], [*peers, open_to_all]):
+        for claim, name in ((CLAIM, "ct1"), (replace(CLAIM, certificate=others), "ct1b"), (third, "anybody")):
+            decided = _admission(*some).enter(claim)
+            assert isinstance(decided, Admitted)
+            assert decided.label == name
+
+
 def test_a_stranger_is_no_peer_whatever_it_shows() -> None:
     """`strangers: true` admits unknown titles, not unknown owners of a known one."""
     admission = _admission(replace(CT1, certificate=CertificateRule(fingerprints=("cd" * 32,))), strangers=True)

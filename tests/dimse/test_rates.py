@@ -2,12 +2,16 @@
 
 import socket
 import time
+from contextlib import ExitStack
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
+from node.dimse.wire import pdu
 from node.settings.config import Limits, Node
 from tests.dimse.conftest import PACS, Listen, instance, offer
+from tests.dimse.wire.talk import request
 from tests.lab.program import wait_until
 from tests.lab.rejection import rejection
 from tests.lab.wire import Sender
@@ -75,3 +79,22 @@ def test_one_address_has_so_many_connections_that_are_not_admitted(listen: Liste
 
         wait_until(room, _PATIENCE_S, "there is room again")
     surplus.close()
+
+
+def test_who_was_rejected_and_is_slow_to_hang_up_is_not_locked_out(listen: Listen) -> None:
+    """Ten rejected associations whose sender has not closed its connections, where three may be half-open: the next one is admitted. Those
+    that wait are bounded in all, and what is beyond is closed by the node."""
+    running = listen(node=Node(port=0, connections_per_address=3, acse_timeout=timedelta(seconds=_PATIENCE_S)))
+    with ExitStack() as standing:
+        connections = []
+        for _ in range(40):
+            connection = standing.enter_context(socket.create_connection(("127.0.0.1", running.port), timeout=_PATIENCE_S))
+            connection.settimeout(_PATIENCE_S)
+            connection.sendall(request(calling="NOBODY"))
+            assert connection.recv(10) == pdu.pack_reject(1, 1, 3)
+            connections.append(connection)
+        assert running.said("association.too_many_connections") == []
+        one = offer()
+        with Sender(running.port, [one]) as sender:
+            assert sender.store(one) == 0x0000
+        assert all(connection.recv(1) == b"" for connection in connections[32:])

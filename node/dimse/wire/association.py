@@ -304,8 +304,10 @@ class FastAssociation:
         stream, artim_s = self._stream, self._patience.acse_s
         with contextlib.suppress(Closed, TimeoutError):
             stream.within(artim_s)
+            # before the last word: who has it may come again at once, and this connection counts no more for it
+            waits = self._caller.lingers()
             stream.send(ended.last)
-            if not self._caller.lingers():
+            if not waits:
                 return
             while ended.framed:
                 kind, length = pdu.head(stream.need(pdu.HEAD_BYTES, artim_s))
