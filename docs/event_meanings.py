@@ -95,6 +95,7 @@ LOGGED = {
     "metrics.unavailable": "The address of `node: {metrics: …}` is taken; the node works without, and tries again.",
     "node.stopped": "The whole family of processes has ended.",
     "orphans.buried": "Blobs that no row of the journal names, or that it says were purged, are deleted.",
+    "orphans.unreadable": "A blob that the journal does not know cannot be opened; it is left where it lies, and looked at again in hours.",
     "orphans.taken_back": "Instances that the journal does not know (a lost host, an older database) are journaled again.",
     "process.died": "A process ended by itself; another is started, and what it held is claimable again.",
     "process.killed": "A process did not end in time and was killed.",

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+from inference.errors import InputError
 from node.blobs.port import Blobs
 from node.domain.arrival import Arrival
 from node.domain.errors import JournalError
@@ -139,7 +140,10 @@ class Ahead:
     def _next(self) -> Path | None:
         for known in self._open.values():
             while known.waiting:
-                path = self._blobs.path(known.waiting.popleft())
+                try:
+                    path = self._blobs.path(known.waiting.popleft())
+                except InputError:
+                    continue  # who analyses it is told the reason
                 if path.is_file():
                     return path
         return None

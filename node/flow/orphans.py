@@ -69,7 +69,12 @@ class Orphans:
         taken = 0
         for name in names:
             with self._blobs.hold():
-                path = self._blobs.path(name)
+                try:
+                    path = self._blobs.path(name)
+                except InputError as broken:
+                    # it stays: with the key, or from a backup, it may be whole again
+                    alarm("orphans.unreadable", blob=name, code=broken.code, reason=str(broken))
+                    continue
                 if not path.exists():
                     continue
                 if self._was_erased(path, now):

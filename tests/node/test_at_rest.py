@@ -231,7 +231,7 @@ def test_a_damaged_instance_is_set_aside_and_one_that_is_stored_parks_its_job(tm
     torn.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     with node:
         wait_until(lambda: (blobs / "aside" / torn.name).exists(), _PATIENCE_S, "it is set aside")
-        assert "HLM-3190" in (blobs / "aside" / torn.name).with_suffix(".txt").read_text()
+        assert "HLM-3090" in (blobs / "aside" / torn.name).with_suffix(".txt").read_text()
         wait_until(lambda: node.jobs(), _PATIENCE_S, "the others go on")
         _send(node, _series(tmp_path / "after", "P2"))
         wait_until(lambda: any(job["state"] == "done" for job in node.jobs()), _PATIENCE_S, "what came later is analysed")

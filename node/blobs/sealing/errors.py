@@ -37,7 +37,7 @@ class OpenedOnDisk(ConfigError):
 class SealBroken(InputError):
     """An encrypted file is not what was written: it is cut off, or bytes of it were changed, moved or left out."""
 
-    code = "HLM-3190"
+    code = "HLM-3090"
     remedy = (
         "Look at the disk; take the file from a backup, or have the study sent again and run `hilum jobs retry`. Nothing of a file that "
         "does not prove itself is ever used."
@@ -47,7 +47,7 @@ class SealBroken(InputError):
 class KeyUnknown(InputError):
     """An encrypted file was written with a key that this node does not have."""
 
-    code = "HLM-3191"
+    code = "HLM-3091"
     remedy = (
         "Add its key file to `store: {encryption: {key_file: […]}}`, start the node again, and run `hilum jobs retry`; the message has the "
         "key's id, and `hilum doctor` those of the files."
@@ -57,7 +57,7 @@ class KeyUnknown(InputError):
 class TooLargeToOpen(InputError):
     """What has to be decrypted at one time is larger than the memory that the configuration gives for it."""
 
-    code = "HLM-3192"
+    code = "HLM-3092"
     remedy = "Raise `store: {encryption: {memory: …}}` above what the message says, start the node again, and run `hilum jobs retry`."
 
 
