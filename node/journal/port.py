@@ -19,6 +19,7 @@ from node.domain.patient import Patient
 from node.domain.route import Decision
 from node.domain.state import ArrivalState, DeliveryState, JobState
 from node.journal.commitment_port import CommitmentJournal
+from node.journal.console_port import ConsoleJournal
 
 WAITS = "arrival.waits"
 """The event of an arrival that is open because a route waits for a series; its detail ends with `last` and when its last instance came."""
@@ -166,7 +167,7 @@ class Leader(Protocol):
         ...
 
 
-class Journal(CommitmentJournal, Protocol):
+class Journal(CommitmentJournal, ConsoleJournal, Protocol):
     """See the module's docstring; tests/contract/test_journal.py holds every journal to it."""
 
     # ---- many hosts

@@ -8,7 +8,7 @@ Changing a table means a new revision in migrations/versions and a new `HEAD`.
 from sqlalchemy import BigInteger, Boolean, Column, Dialect, ForeignKey, Index, Integer, MetaData, SmallInteger, Table, Text, text
 from sqlalchemy.types import TypeDecorator
 
-HEAD = "0007"
+HEAD = "0008"
 """The revision of migrations/versions that this file describes."""
 
 metadata = MetaData(
@@ -508,4 +508,26 @@ erased = Table(
     Column("mark", Words, primary_key=True, comment="SHA-256 over the study and its patient; it names neither"),
     Column("until", Micros, nullable=False, comment="until when what comes under it is dropped; then the row goes too"),
     comment="Studies that were erased on request not long ago.",
+)
+
+console_account = Table(
+    "console_account",
+    metadata,
+    Column("name", Words, primary_key=True, comment="by which a person logs in"),
+    Column("role", Words, nullable=False, comment="viewer: looks | operator: retries, cancels | admin: everything"),
+    Column("password", Words, nullable=False, comment="Argon2id, in the PHC string format"),
+    Column("created_at", Micros, nullable=False, comment="when it was opened"),
+    comment="People who may use the console.",
+)
+
+console_key = Table(
+    "console_key",
+    metadata,
+    Column("digest", Words, primary_key=True, comment="SHA-256 (hex) of the secret, which is kept nowhere"),
+    Column("account", Words, ForeignKey("console_account.name"), nullable=False, index=True, comment="whose it is"),
+    Column("kind", Words, nullable=False, comment="session: a browser's | token: a program's"),
+    Column("label", Words, nullable=False, comment="what a token is for; empty for sessions"),
+    Column("created_at", Micros, nullable=False, comment="when it was opened"),
+    Column("ends_at", Micros, nullable=False, comment="when it ends"),
+    comment="What stands for a person: sessions and API tokens.",
 )

@@ -5,6 +5,7 @@ from typing import Self
 
 from sqlalchemy import Engine, text
 
+from node.journal.accounts import Accounts
 from node.journal.arrivals import Arrivals
 from node.journal.backwards import BroughtNear
 from node.journal.census import Counted
@@ -14,6 +15,7 @@ from node.journal.commitments import Commitments
 from node.journal.database import connect
 from node.journal.deliveries import Deliveries
 from node.journal.erasing import Erased
+from node.journal.finding import Finding
 from node.journal.following import Followed
 from node.journal.instances import Instances
 from node.journal.jobs import Jobs
@@ -45,6 +47,8 @@ class SqlJournal(
     Erased,
     Scrubbed,
     BroughtNear,
+    Accounts,
+    Finding,
 ):
     """The Journal of node.journal.port on SQLite or PostgreSQL; safe in many threads and many processes at once."""
 

@@ -1,0 +1,48 @@
+"""Who may use the console: people with roles, and the keys (sessions, API tokens) that stand for them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """What a person may do; each may do what those before it may."""
+
+    VIEWER = "viewer"  # look
+    OPERATOR = "operator"  # retry, cancel
+    ADMIN = "admin"  # all that the console offers
+
+    def may(self, least: "Role") -> bool:
+        """Whether this role may do what `least` may."""
+        order = list(Role)
+        return order.index(self) >= order.index(least)
+
+
+class KeyKind(StrEnum):
+    """For what a key is."""
+
+    SESSION = "session"  # a browser's cookie
+    TOKEN = "token"  # a program's Authorization header
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """A person. `password` is an Argon2 hash."""
+
+    name: str
+    role: Role
+    password: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessKey:
+    """A session or a token. `digest` is the SHA-256 (hex) of the secret, which is kept nowhere; `role` is the account's now."""
+
+    digest: str
+    account: str
+    role: Role
+    kind: KeyKind
+    label: str
+    created_at: datetime
+    ends_at: datetime

@@ -1,0 +1,94 @@
+"""Accounts of the console, and their keys, in the journal: every console of the node knows the same people."""
+
+from datetime import datetime
+
+from sqlalchemy import Row, delete, exists, insert, select
+
+from node.domain.account import AccessKey, Account, KeyKind, Role
+from node.journal import schema
+from node.journal.database import Database, rerun
+from node.journal.rows import micros, moment
+
+_account = schema.console_account.c
+_key = schema.console_key.c
+
+
+class Accounts(Database):
+    """The part of the journal that knows who may use the console."""
+
+    def accounts(self) -> list[Account]:
+        """See the port."""
+        with self._reading() as connection:
+            return [_to_account(row) for row in connection.execute(select(schema.console_account).order_by(_account.name))]
+
+    def account(self, name: str) -> Account | None:
+        """See the port."""
+        with self._reading() as connection:
+            row = connection.execute(select(schema.console_account).where(_account.name == name)).one_or_none()
+            return None if row is None else _to_account(row)
+
+    @rerun
+    def open_account(self, account: Account) -> bool:
+        """See the port."""
+        with self._writing() as connection:
+            if connection.execute(select(exists().where(_account.name == account.name))).scalar():
+                return False
+            created_at = micros(account.created_at)
+            values = {"name": account.name, "role": account.role.value, "password": account.password, "created_at": created_at}
+            connection.execute(insert(schema.console_account).values(**values))
+            return True
+
+    @rerun
+    def close_account(self, name: str) -> bool:
+        """See the port."""
+        with self._writing() as connection:
+            connection.execute(delete(schema.console_key).where(_key.account == name))
+            return connection.execute(delete(schema.console_account).where(_account.name == name)).rowcount == 1
+
+    @rerun
+    def open_key(self, key: AccessKey) -> None:
+        """See the port."""
+        with self._writing() as connection:
+            connection.execute(delete(schema.console_key).where(_key.ends_at <= micros(key.created_at)))
+            if not connection.execute(select(exists().where(_account.name == key.account))).scalar():
+                return  # it was closed a moment ago: a key of nobody opens nothing
+            values = {"digest": key.digest, "account": key.account, "kind": key.kind.value, "label": key.label}
+            times = {"created_at": micros(key.created_at), "ends_at": micros(key.ends_at)}
+            connection.execute(insert(schema.console_key).values(**values, **times))
+
+    def key(self, digest: str, now: datetime) -> AccessKey | None:
+        """See the port."""
+        with self._reading() as connection:
+            row = connection.execute(_KEYS.where(_key.digest == digest, _key.ends_at > micros(now))).one_or_none()
+            return None if row is None else _to_key(row)
+
+    def keys(self, kind: KeyKind, now: datetime) -> list[AccessKey]:
+        """See the port."""
+        with self._reading() as connection:
+            rows = connection.execute(_KEYS.where(_key.kind == kind.value, _key.ends_at > micros(now)).order_by(_key.created_at))
+            return [_to_key(row) for row in rows]
+
+    @rerun
+    def close_key(self, digest: str) -> bool:
+        """See the port."""
+        with self._writing() as connection:
+            return connection.execute(delete(schema.console_key).where(_key.digest == digest)).rowcount == 1
+
+
+_KEYS = select(schema.console_key, _account.role).join(schema.console_account, _account.name == _key.account)
+
+
+def _to_account(row: Row[tuple[object, ...]]) -> Account:
+    return Account(name=row.name, role=Role(row.role), password=row.password, created_at=moment(row.created_at))
+
+
+def _to_key(row: Row[tuple[object, ...]]) -> AccessKey:
+    return AccessKey(
+        digest=row.digest,
+        account=row.account,
+        role=Role(row.role),
+        kind=KeyKind(row.kind),
+        label=row.label,
+        created_at=moment(row.created_at),
+        ends_at=moment(row.ends_at),
+    )

@@ -1,0 +1,56 @@
+"""The part of the journal port that the console asks for; tests/contract/test_journal_console.py holds every journal to it."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from node.domain.account import AccessKey, Account, KeyKind
+from node.domain.header import Header
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundStudy:
+    """A study and its newest arrival, by which lists are ordered and paged."""
+
+    study_instance_uid: str
+    arrival: int
+
+
+class ConsoleJournal(Protocol):
+    """Accounts and their keys, and studies as a list shows them."""
+
+    def accounts(self) -> list[Account]:
+        """All of them, by name."""
+        ...
+
+    def account(self, name: str) -> Account | None: ...
+    def open_account(self, account: Account) -> bool:
+        """False when there is one of this name, which stays as it is."""
+        ...
+
+    def close_account(self, name: str) -> bool:
+        """The account and its keys go; False when there is none."""
+        ...
+
+    def open_key(self, key: AccessKey) -> None:
+        """Keep a key of an account that is there; keys that have ended are forgotten on the way."""
+        ...
+
+    def key(self, digest: str, now: datetime) -> AccessKey | None:
+        """The key, unless it has ended."""
+        ...
+
+    def keys(self, kind: KeyKind, now: datetime) -> list[AccessKey]: ...
+    def close_key(self, digest: str) -> bool: ...
+    def find_studies(self, words: Collection[str], *, patients: bool, before: int | None, limit: int) -> list[FoundStudy]:
+        """The studies whose newest arrival is older than arrival `before`, the newest first.
+
+        Each of `words` stands somewhere in the study's UID, sender, applications or modalities; with `patients` also in the patient's ID
+        or name, the accession number, or the study's description or date. Of headers the one that came first of each series is read.
+        """
+        ...
+
+    def newest_headers(self, arrivals: Collection[int]) -> Mapping[int, Header]:
+        """Of each of these arrivals the header of the instance that came last; without those whose headers are forgotten."""
+        ...

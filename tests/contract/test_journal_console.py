@@ -1,0 +1,99 @@
+"""Every journal keeps the console's accounts and keys, and finds studies by words, page by page."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from node.domain.account import AccessKey, Account, KeyKind, Role
+from tests.unit.journal.story import START, Story
+
+ANN = Account(name="ann", role=Role.OPERATOR, password="$argon2id$…", created_at=START)
+KEY = AccessKey(
+    digest="d1",
+    account="ann",
+    role=Role.OPERATOR,
+    kind=KeyKind.SESSION,
+    label="",
+    created_at=START,
+    ends_at=START + timedelta(hours=1),
+)
+
+
+def test_an_account_is_opened_once_and_closed_with_its_keys(story: Story) -> None:
+    """A second account of the name changes nothing; whoever is removed is logged out everywhere at once."""
+    journal = story.journal
+    assert journal.open_account(ANN)
+    assert not journal.open_account(replace(ANN, role=Role.ADMIN))
+    assert journal.accounts() == [ANN]
+    assert journal.account("bob") is None
+    journal.open_key(KEY)
+    assert journal.key("d1", START) == KEY
+    assert journal.close_account("ann")
+    assert not journal.close_account("ann")
+    assert (journal.accounts(), journal.key("d1", START)) == ([], None)
+    journal.open_key(KEY)
+    assert journal.key("d1", START) is None, "a key of nobody opens nothing"
+
+
+def test_a_key_ends(story: Story) -> None:
+    """At its end, or when it is closed; ended ones are forgotten when the next is opened."""
+    journal = story.journal
+    journal.open_account(ANN)
+    journal.open_key(KEY)
+    assert journal.key("d1", KEY.ends_at - timedelta(seconds=1)) is not None
+    assert journal.key("d1", KEY.ends_at) is None
+    later = replace(KEY, digest="d2", kind=KeyKind.TOKEN, label="nagios", created_at=KEY.ends_at, ends_at=KEY.ends_at + timedelta(days=9))
+    journal.open_key(later)
+    assert journal.key("d1", START) is None, "forgotten"
+    assert journal.keys(KeyKind.TOKEN, KEY.ends_at) == [later]
+    assert (journal.close_key("d2"), journal.close_key("d2")) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("words", "patients", "found"),
+    [
+        ([], False, ["3.3", "2.2", "1.1"]),
+        (["2.2"], False, ["2.2"]),
+        (["CT1"], False, ["3.3", "2.2", "1.1"]),
+        (["mr"], False, ["2.2"]),
+        (["doe"], True, ["1.1"]),
+        (["doe"], False, []),
+        (["Doe", "mr"], True, []),
+        (["MÜLLER"], True, ["2.2"]),
+        (["100%"], True, []),
+        (["0_"], True, []),
+        (['"hostile'], True, ["3.3"]),
+        (["PatientName"], True, []),
+        (["A-77"], True, ["3.3"]),
+        (["2024-02"], True, ["2.2"]),
+        (["4712"], True, ["2.2"]),
+    ],
+)
+def test_words_find_studies(story: Story, words: list[str], patients: bool, found: list[str]) -> None:
+    """Each word has to stand somewhere; patients' data are asked only for those who may see them; nothing is a wildcard."""
+    people = (("4711", "Doe^Jane", "CT", "A-1"), ("4712", "Müller^Änne", "MR", "A-2"), ("4713", '<b>"hostile\\', "CT", "A-77"))
+    for number, (patient, name, modality, accession) in enumerate(people, start=1):
+        header = {
+            "PatientID": (patient,),
+            "PatientName": (name,),
+            "Modality": (modality,),
+            "AccessionNumber": (accession,),
+            "StudyDate": (f"20240{number}01",),
+        }
+        study = f"{number}.{number}"
+        story.receive(number, study_instance_uid=study, series_instance_uid=f"{study}.1", header=header)
+    assert [one.study_instance_uid for one in story.journal.find_studies(words, patients=patients, before=None, limit=9)] == found
+
+
+def test_pages_follow_each_other(story: Story) -> None:
+    """A study stands in the list once, where its newest arrival is; the next page begins where this one ends."""
+    for number in range(1, 6):
+        story.receive(number, study_instance_uid=f"{number}", series_instance_uid=f"{number}.1", header={"PatientName": (f"P{number}",)})
+    story.receive(9, study_instance_uid="2", series_instance_uid="2.1", peer="ct2", header={"PatientName": ("Corrected",)})
+    journal = story.journal
+    first = journal.find_studies([], patients=True, before=None, limit=3)
+    second = journal.find_studies([], patients=True, before=first[-1].arrival, limit=3)
+    assert [[one.study_instance_uid for one in page] for page in (first, second)] == [["2", "5", "4"], ["3", "1"]]
+    headers = journal.newest_headers([one.arrival for one in first])
+    assert [headers[one.arrival]["PatientName"] for one in first] == [("Corrected",), ("P5",), ("P4",)]
