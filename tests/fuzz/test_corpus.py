@@ -55,12 +55,14 @@ def test_every_target_is_known_to_the_runner() -> None:
     assert set(GOALS) <= set(GROUPS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(TARGETS))
 def test_any_bytes(name: str) -> None:
     """Nothing that is known of any format."""
     _hold(TARGETS[name], st.binary(max_size=512))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(TARGETS))
 def test_real_inputs_with_a_few_bytes_changed(name: str) -> None:
     """Near to what peers really say, which is where parsers look closest."""

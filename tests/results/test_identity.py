@@ -60,6 +60,7 @@ def read(objects: Sequence[Encoded]) -> list[Dataset]:
     return [pydicom.dcmread(BytesIO(one.data)) for one in objects]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("character_sets", "raw", "name"), NAMES)
 def test_names_are_intact_in_unicode(character_sets: list[str], raw: bytes, name: str, tmp_path: Path) -> None:
     """Whatever the source's character set, every object says ISO_IR 192 and holds the name in UTF-8, byte for byte."""

@@ -64,6 +64,7 @@ def test_it_is_the_document_that_the_standard_describes(encoding: Encoding) -> N
     assert made_of["zh"].DocumentTitle == "影像自动分析报告: mr-brain 1.2.3"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", list(Language))
 def test_another_program_reads_every_sentence(encoding: Encoding, language: Language) -> None:
     """pypdf finds all sentences, the patient, the table, and each Tracking UID; in Chinese too: the glyphs carry their code points."""
@@ -162,6 +163,7 @@ def _a_stranger(dataset: Dataset) -> None:
     dataset.SourceInstanceSequence[0].ReferencedSOPInstanceUID = "1.2.3"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "error"),
     [(_cut_off, ResultMalformed), (_active, ResultMalformed), (_nobody_on_it, ResultMalformed), (_a_stranger, ReferencesDiffer)],

@@ -145,6 +145,7 @@ STRUCTURE = ["121071", "363698007", "272741003", "111000", "111012", "112039", "
 """What the reports name their own items by, under DCM, SCT and LN."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [*STRUCTURE, "123456789012345678"])
 def test_a_local_code_is_not_taken_for_another_schemes_of_the_same_value(tmp_path: Path, value: str) -> None:
     """A hospital's own codes may have any value: no report that holds one as a name is refused. One of 18 characters stands in Long Code

@@ -40,6 +40,7 @@ def rewritten(data: bytes) -> bytes:
     return file.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["classic", "enhanced", "two apart", "two that overlap"])
 def test_objects_are_what_pydicom_writes(kind: str, tmp_path: Path) -> None:
     """One segment (shared by all frames), several (each frame names its own), single-frame and multi-frame sources."""

@@ -319,6 +319,7 @@ class Dying:
         return call
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [False, True], ids=["then-none", "then-label-maps"])
 @pytest.mark.parametrize("before", [False, True], ids=["none", "label-maps"])
 @pytest.mark.parametrize("entered", [False, True])
@@ -364,6 +365,7 @@ def test_a_pacs_that_takes_nothing_at_all_is_never_complete(bench: Bench) -> Non
     assert (delivery.state, delivery.code) == (DeliveryState.PARKED, "HLM-6183")
 
 
+@pytest.mark.slow
 def test_a_viewer_that_takes_no_masks_parks_the_delivery(bench: Bench) -> None:
     """`not_taken: park`: the others are there, and a person decides."""
     bench.peer.takes_no = {SegmentationStorage}

@@ -300,6 +300,7 @@ def test_a_file_cut_off_anywhere_is_read_or_refused() -> None:
             assert header.items() <= whole.items()
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(st.data())
 def test_no_damage_makes_more_than_an_error(data: st.DataObject) -> None:
