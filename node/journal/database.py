@@ -4,6 +4,7 @@ import contextlib
 import functools
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,6 +33,8 @@ _POOL: dict[str, Any] = {"pool_size": 5, "max_overflow": 20, "pool_timeout": _PO
 _RERUNS = 8
 _PATIENCE_S = 20.0
 """For how long a change that may be made twice is tried again while the server is away: a restart takes less."""
+_ONE_AT_A_TIME = threading.Lock()
+"""Alembic keeps the connection that it migrates in its modules: of two threads one would migrate the other's journal."""
 _LOOK_AGAIN_S = 0.5
 
 
@@ -212,7 +215,8 @@ def _upgrade(engine: Engine, name: str) -> None:
             connection.execute(text("SET LOCAL lock_timeout = 0"))
             connection.execute(text("SELECT pg_advisory_xact_lock(4711202)"))  # two nodes may start at once
         script.attributes["connection"] = connection
-        command.upgrade(script, "head")  # it reads the revision again, under the lock: another process may have been first
+        with _ONE_AT_A_TIME:
+            command.upgrade(script, "head")  # it reads the revision again, under the lock: another process may have been first
 
 
 def _switch_to_wal(engine: Engine) -> None:

@@ -11,7 +11,9 @@ def make(url: str) -> str:
     """Put one at `url` unless it names no file, or one that is there; the URL."""
     kind, _, path = url.partition(":")
     if kind == "sqlite" and not Path(path).exists():
-        Path(path).write_bytes(_migrated())
+        copy = Path(f"{path}.copy")
+        copy.write_bytes(_migrated())
+        copy.rename(path)
     return url
 
 
