@@ -88,19 +88,24 @@ def test_an_aborting_storescu_leaves_nothing_half(listen: Listen, tmp_path: Path
 
 
 def test_small_pdus_of_a_sender_with_nagle_on(listen: Listen, tmp_path: Path) -> None:
-    """DCMTK without TCP_NODELAY and with 4 KiB PDUs: slow in itself, not made slower by delayed acknowledgements (40 ms each)."""
+    """DCMTK without TCP_NODELAY and with 4 KiB PDUs: slow in itself, not made slower by delayed acknowledgements (40 ms each): one
+    of five times it is as fast as it can be."""
     running = listen()
     _series(tmp_path / "series", 20)
     command = ["/usr/bin/dcmsend", "-aec", "HILUM", "-aet", "PACS", "--max-send-pdu", "4096", "+sd", "127.0.0.1", str(running.port)]
     environment = {name: value for name, value in os.environ.items() if name != "TCP_NODELAY"}
     dcmtk.program("dcmsend", "dcmtk")
-    done = subprocess.run([*command, str(tmp_path / "series")], env=environment, capture_output=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
-    wait_until(lambda: running.said("association.ended"), 10, "the association ends", every_s=0.01)
-    took_s = running.said("association.ended")[0]["took_s"]
-    assert isinstance(took_s, float)
-    assert took_s < 20 * 0.2
-    assert len(running.kept()) == 20
+    for count in range(1, 6):
+        done = subprocess.run([*command, str(tmp_path / "series")], env=environment, capture_output=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        wait_until(lambda count=count: len(running.said("association.ended")) == count, 60, "the association ends", every_s=0.01)
+        took_s = running.said("association.ended")[-1]["took_s"]
+        assert isinstance(took_s, float)
+        if took_s < 20 * 0.2:
+            break  # acknowledgements that come late do so every time; a busy machine does not
+    else:
+        raise AssertionError(f"the last of five took {took_s} s")
+    assert len({data_set_of(path.read_bytes()) for path in running.kept()}) == 20
 
 
 def test_storescp_gets_the_files_bytes(tmp_path: Path) -> None:

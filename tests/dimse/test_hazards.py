@@ -3,7 +3,6 @@
 import socket
 import struct
 import threading
-import time
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
@@ -24,7 +23,9 @@ from tests.dimse.conftest import PACS, Listen, Listening, instance, offer
 from tests.lab.program import wait_until
 from tests.lab.wire import Sender
 
-_IMPATIENT = Node(port=0, acse_timeout=timedelta(seconds=0.4), dimse_timeout=timedelta(seconds=0.4), idle_timeout=timedelta(seconds=0.4))
+_MOMENT = timedelta(seconds=0.4)
+_LONG = timedelta(minutes=10)
+_PATIENT = Node(port=0, acse_timeout=_LONG, dimse_timeout=_LONG, idle_timeout=_LONG)
 
 
 def _request() -> bytes:
@@ -42,7 +43,7 @@ def _request() -> bytes:
 
 
 def _connect(running: Listening) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", running.port), timeout=10)
+    return socket.create_connection(("127.0.0.1", running.port), timeout=60)
 
 
 def _associated(running: Listening) -> socket.socket:
@@ -95,16 +96,16 @@ def test_a_pdu_as_long_as_negotiated_is_read(listen: Listen) -> None:
 @pytest.mark.parametrize("sent", [b"", _request()[:30], b"GET / HTTP/1.1\r\nHost: hilum\r\n\r\n"], ids=["silent", "half a request", "HTTP"])
 def test_who_never_associates_is_dropped(listen: Listen, sent: bytes) -> None:
     """Silence, half a request, another protocol: the connection is closed after the ACSE time-out."""
-    running = listen(node=_IMPATIENT)
+    running = listen(node=replace(_PATIENT, acse_timeout=_MOMENT))
     with _connect(running) as connection:
         connection.sendall(sent)
         assert _read_pdu(connection)[:1] in (b"", b"\x07")
-    assert _served(running)
+    wait_until(lambda: _served(running), 60, "another is served, which has as little time")
 
 
 def test_who_stalls_in_a_pdu_is_dropped(listen: Listen) -> None:
     """Half a PDU and then nothing: the slot is free again after the time-out."""
-    running = listen(node=_IMPATIENT)
+    running = listen(node=replace(_PATIENT, dimse_timeout=_MOMENT))
     with _associated(running) as connection:
         connection.sendall(struct.pack(">BBL", 0x04, 0, 1000) + b"x" * 10)
         wait_until(lambda: running.said("association.ended"), 10, "it is dropped", every_s=0.01)
@@ -113,7 +114,7 @@ def test_who_stalls_in_a_pdu_is_dropped(listen: Listen) -> None:
 
 def test_who_drips_a_pdu_byte_by_byte_is_dropped(listen: Listen) -> None:
     """A byte now and then does not start the clock again: a PDU has its time as a whole."""
-    running = listen(node=_IMPATIENT)
+    running = listen(node=replace(_PATIENT, dimse_timeout=_MOMENT))
     over = threading.Event()
     with _associated(running) as connection:
         connection.sendall(struct.pack(">BBL", 0x04, 0, 1000))
@@ -136,7 +137,7 @@ def test_who_drips_a_pdu_byte_by_byte_is_dropped(listen: Listen) -> None:
 
 def test_an_idle_association_is_aborted(listen: Listen) -> None:
     """Established, then silent: aborted after the idle time-out, and the peer is told so."""
-    running = listen(node=_IMPATIENT)
+    running = listen(node=replace(_PATIENT, idle_timeout=_MOMENT))
     with _associated(running) as connection:
         assert _read_pdu(connection)[:1] == b"\x07"
     wait_until(lambda: running.said("association.ended"), 10, "it ends", every_s=0.005)
@@ -144,17 +145,15 @@ def test_an_idle_association_is_aborted(listen: Listen) -> None:
 
 def test_ten_stalled_peers_lock_nobody_out(listen: Listen) -> None:
     """Ten associations and thirty half-sent requests stand still; another peer is served all the same."""
-    running = listen(peers=(PACS, replace(PACS, name="ct", ae_title="CT")))
+    running = listen(node=_PATIENT, peers=(PACS, replace(PACS, name="ct", ae_title="CT")))
     with ExitStack() as stack:
         for _ in range(10):
             stack.enter_context(_associated(running)).sendall(struct.pack(">BBL", 0x04, 0, 1000))
         for _ in range(30):
             stack.enter_context(_connect(running)).sendall(_request()[:20])
         one = offer()
-        began = time.monotonic()
         with Sender(running.port, [one], calling="CT") as sender:
             assert sender.store(one) == 0x0000
-        assert time.monotonic() - began < 5
 
 
 def test_connections_are_bounded(listen: Listen) -> None:
@@ -207,13 +206,11 @@ def test_a_store_without_a_data_set_keeps_nothing(listen: Listen, sent: bytes) -
 
 
 def test_who_hangs_up_before_a_request_is_forgotten_at_once(listen: Listen) -> None:
-    """A health check that only connects does not hold a slot until the ACSE time-out (10 s here)."""
-    running = listen(node=Node(port=0, max_associations=2))
+    """A health check that only connects does not hold a slot until the ACSE time-out (ten minutes here)."""
+    running = listen(node=replace(_PATIENT, max_associations=2))
     for _ in range(100):
         _connect(running).close()
-    began = time.monotonic()
     assert _served(running)
-    assert time.monotonic() - began < 5
 
 
 def test_who_has_hung_up_when_its_turn_comes_costs_no_thread(tmp_path: Path) -> None:
@@ -224,8 +221,8 @@ def test_who_has_hung_up_when_its_turn_comes_costs_no_thread(tmp_path: Path) -> 
     port = sockets.ports["port"]
     came: list[object] = []
     for _ in range(50):
-        socket.create_connection(("127.0.0.1", port), timeout=10).close()
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as honest:
+        socket.create_connection(("127.0.0.1", port), timeout=60).close()
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as honest:
         wait_until(lambda: _closed_by_peers(port) == 50, 30, "the kernel knows that they have hung up")
         server = Server(sockets, Admission(config), lambda caller: came.append(caller.connection.getpeername()))
         server.start()
@@ -248,11 +245,11 @@ def test_stopping_lets_an_association_end_and_takes_no_new_one(listen: Listen) -
     first, second = offer(), offer()
     with Sender(running.port, [first, second]) as sender:
         assert sender.store(first) == 0x0000
-        stopping = threading.Thread(target=running.listener.stop, args=(10,))
+        stopping = threading.Thread(target=running.listener.stop, args=(60,))
         stopping.start()
         wait_until(lambda: _refuses(running.port), 5, "it stops listening", every_s=0.01)
         assert sender.store(second) == 0x0000
-    stopping.join(5)
+    stopping.join(60)
     assert not stopping.is_alive()
     assert len(running.kept()) == 2
 

@@ -255,7 +255,7 @@ def test_a_server_that_is_away_is_named_soon_and_without_the_password(postgres: 
         began = time.monotonic()
         with pytest.raises(JournalAway) as told:
             SqlJournal.open(wrong)
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 60
         assert told.value.retry
         said = f"{told.value} {told.value.__cause__}"
         assert "wrong horse" not in said

@@ -131,16 +131,16 @@ def test_memory_that_the_server_does_not_see_is_not_used(served: LocalTriton, mo
 
 
 def test_a_deadline_ends_the_call_here_and_the_computation_there(served: LocalTriton, engine: TritonEngine) -> None:
-    """Half a second instead of 20: by the server's own statistics it stopped too, and the next call is not kept waiting."""
+    """Half a second instead of 200: by the server's own statistics it stopped too, and the next call is not kept waiting."""
     _, before_s = computed(served, "sleep")
     began = time.monotonic()
-    with pytest.raises(EngineTimeout, match=r'model "sleep" version 1 at grpc://.*: not done after 0\.[45]'):
-        nap(engine, 20, deadline_s=0.5)
-    assert 0.4 < time.monotonic() - began < 15
+    with pytest.raises(EngineTimeout, match=r'model "sleep" version 1 at grpc://.*: not done after 0\.\d'):
+        nap(engine, 200, deadline_s=0.5)
+    assert 0.4 < time.monotonic() - began < 120
     nap(engine, 0)
-    assert time.monotonic() - began < 18
+    assert time.monotonic() - began < 150
     _, after_s = computed(served, "sleep")
-    assert after_s - before_s < 5
+    assert after_s - before_s < 100
 
 
 def test_closing_the_engine_cancels_what_is_under_way(served: LocalTriton, models: Path) -> None:
@@ -152,11 +152,11 @@ def test_closing_the_engine_cancels_what_is_under_way(served: LocalTriton, model
     closing.start()
     began = time.monotonic()
     with pytest.raises(EngineAway, match="closed"):
-        nap(engine, 20)
+        nap(engine, 200)
     with TritonEngine(served.url, models) as another:
         nap(another, 0)
-    assert time.monotonic() - began < 18
-    assert computed(served, "sleep")[1] - before_s < 5
+    assert time.monotonic() - began < 150
+    assert computed(served, "sleep")[1] - before_s < 100
     with pytest.raises(EngineAway, match="closed"):
         nap(engine, 0)
 

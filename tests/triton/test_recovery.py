@@ -105,7 +105,7 @@ def test_while_the_server_is_away_calls_fail_at_once_and_afterwards_they_work(se
             with pytest.raises(EngineAway) as away:
                 engine.infer(SLEEPER, NAP)
             assert not isinstance(away.value, EngineLost)
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 60
         server.start()
         wait_until(lambda: engine.health().ready, 10, "the engine is back")
         engine.infer(SLEEPER, NAP)
@@ -129,13 +129,13 @@ def test_a_server_that_dies_in_the_middle_of_a_call(server: LocalTriton, reposit
     """The caller hears at once that it was lost in the middle, which a retry helps."""
     with TritonEngine(server.url, repository) as engine, ThreadPoolExecutor(1) as threads:
         engine.infer(SLEEPER, NAP)
-        call = threads.submit(engine.infer, SLEEPER, {"X": np.array([30], np.float32)})
+        call = threads.submit(engine.infer, SLEEPER, {"X": np.array([300], np.float32)})
         time.sleep(0.5)
         server.kill()
         began = time.monotonic()
         with pytest.raises(EngineLost) as lost:
-            call.result(20)
-        assert time.monotonic() - began < 15
+            call.result(200)
+        assert time.monotonic() - began < 150
         assert lost.value.retry
 
 
@@ -257,7 +257,7 @@ def test_a_caller_that_is_interrupted_cancels_its_call(server: LocalTriton, repo
         interrupt = threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT))
         interrupt.start()
         with pytest.raises(KeyboardInterrupt):
-            engine.infer(SLEEPER, {"X": np.array([30], np.float32)})
+            engine.infer(SLEEPER, {"X": np.array([200], np.float32)})
         began = time.monotonic()
         engine.infer(SLEEPER, NAP)
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < 150

@@ -12,13 +12,13 @@ from node.assembly.bell import Bell
 
 
 def test_a_ring_wakes_a_waiter_long_before_its_timeout(tmp_path: Path) -> None:
-    """A process that waits up to half a minute goes on within a second of the ring."""
+    """A process that waits up to five minutes goes on at the ring."""
     waiting, ringing = Bell(tmp_path, "flow"), Bell(tmp_path, "flow")
     waiting.wait(0)  # opens the bell, so that rings from now on count
     began = time.monotonic()
     threading.Timer(0.05, ringing.ring).start()
-    waiting.wait(30)
-    assert time.monotonic() - began < 10
+    waiting.wait(300)
+    assert time.monotonic() - began < 120
     waiting.close()
 
 
@@ -28,8 +28,8 @@ def test_a_ring_between_two_waits_is_not_lost(tmp_path: Path) -> None:
     bell.wait(0)
     bell.ring()
     began = time.monotonic()
-    bell.wait(30)
-    assert time.monotonic() - began < 10
+    bell.wait(300)
+    assert time.monotonic() - began < 120
     bell.close()
 
 
