@@ -67,8 +67,9 @@ class Archive:
     def abandon(self) -> None:
         """Nothing was kept."""
 
-    def ended(self, association: str) -> None:
+    def ended(self, association: str) -> bool:
         """Nothing is left to do."""
+        return True
 
 
 @contextlib.contextmanager

@@ -90,10 +90,9 @@ class FolderInbox:
         """
         return self._coming.begin(reception)
 
-    def ended(self, association: str) -> None:
-        """Flush what this association was told 0x0000 for."""
-        if self._coming.promised is not None:
-            self._coming.promised.flush(association)
+    def ended(self, association: str) -> bool:
+        """Flush what this association was told 0x0000 for; whether the disk took all of it."""
+        return self._coming.promised is None or self._coming.promised.flush(association)
 
     def close(self) -> None:
         """Flush everything that was acknowledged."""

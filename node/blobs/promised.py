@@ -79,6 +79,7 @@ class Promised:
         self._again_at = 0.0
         self._at_once = False
         self._behind = False
+        self._named = True
         self._thread: threading.Thread | None = None
         self._flushers = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="flush")
 
@@ -103,14 +104,15 @@ class Promised:
                 self._start()
         return self._behind
 
-    def flush(self, association: str | None = None) -> None:
-        """Return when nothing of this association, or of any, waits for its first flush."""
+    def flush(self, association: str | None = None) -> bool:
+        """Return when nothing of this association, or of any, waits for its first flush: whether all of it is on the disk."""
         with self._change:
             while any(association in (None, one.association) for one in (*self._owed, *self._paying)):
                 self._at_once = True
                 self._start()
                 self._change.notify_all()
                 self._change.wait()
+            return self._named and not any(association in (None, one.association) for one in self._torn)
 
     def _start(self) -> None:
         if self._thread is None or not self._thread.is_alive():
@@ -170,9 +172,10 @@ class Promised:
         try:
             flush_folder(self._inbox)
         except OSError as refused:
-            self._behind = True
+            self._behind, self._named = True, False
             self._failed(f"names could not be flushed: {refused.strerror}")
             return
+        self._named = True
         if not self._torn:
             self._behind = False
             self._worked()

@@ -22,8 +22,9 @@ class ArchiveFolder:
         """Open a file beside where it will lie."""
         return _File(self._folder / f"{reception.sop_instance_uid}.dcm", part10(reception))
 
-    def ended(self, association: str) -> None:
+    def ended(self, association: str) -> bool:
         """Every instance was flushed before it was answered."""
+        return True
 
 
 class _File:

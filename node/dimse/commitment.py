@@ -52,7 +52,7 @@ class CommitmentProvider:
     before a request is kept: what it was told success for is on disk then, whatever the durability.
     """
 
-    def __init__(self, config: Config, slips: Slips, *, flush: Callable[[str], None], on_kept: Callable[[], None]) -> None:
+    def __init__(self, config: Config, slips: Slips, *, flush: Callable[[str], bool], on_kept: Callable[[], None]) -> None:
         self._slips = slips
         self._flush = flush
         self._on_kept = on_kept

@@ -67,8 +67,11 @@ class Intake(Protocol):
         """
         ...
 
-    def ended(self, association: str) -> None:
-        """An association was released, aborted or lost: flush what it was told 0x0000 for and is not flushed yet. Raises nothing."""
+    def ended(self, association: str) -> bool:
+        """An association was released, aborted or lost: flush what it was told 0x0000 for and is not flushed yet. Raises nothing.
+
+        False: the disk refused some of it, which is tried again; the sender had better not take it for safe.
+        """
         ...
 
 

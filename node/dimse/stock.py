@@ -100,7 +100,9 @@ class StockAssociation:
         if self._storing is not None:
             self._storing.abandon()
         if self._visit is not None:
-            self._visit.leave("released" if association.is_released else "aborted" if association.is_aborted else "lost")
+            # pynetdicom takes an association for released whose release was answered with an abort
+            released = association.is_released and self._visit.flush()
+            self._visit.leave("released" if released else "aborted" if association.is_released or association.is_aborted else "lost")
 
     # ---- what pynetdicom calls, each from a thread of the association
     def _requested(self, asked: evt.Event) -> None:
@@ -182,9 +184,10 @@ class StockAssociation:
         return self._commitment.event_report(told, self._visit), None
 
     def _release(self, reply: Callable[[bool], None], is_response: bool) -> None:
-        if self._visit is not None:
-            self._visit.flush()
-        reply(is_response)
+        if self._visit is None or self._visit.flush():
+            reply(is_response)
+        else:
+            self._association.abort()
 
 
 def _echoed(_: evt.Event) -> int:

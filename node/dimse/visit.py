@@ -80,7 +80,7 @@ class Visit:
         self._visits = visits
         self._began = time.monotonic()
         self._over = False
-        self._flushed = False
+        self._flushed: bool | None = None
 
     def accepted(self, *, contexts: int, rejected: int, receiver: str) -> None:
         """The association stands."""
@@ -102,11 +102,11 @@ class Visit:
         """Begin one C-STORE: what its command says, and the presentation context that it came in."""
         return Storing(self, self._visits, sop_class, sop_instance, abstract_syntax, transfer_syntax)
 
-    def flush(self) -> None:
-        """No instance follows: what was answered 0x0000 and is not flushed yet is flushed when this returns."""
-        if not self._flushed:
-            self._flushed = True
-            self._visits.intake.ended(self.id)
+    def flush(self) -> bool:
+        """No instance follows: what was answered 0x0000 and is not flushed yet is flushed when this returns; False: the disk refused."""
+        if self._flushed is None:
+            self._flushed = self._visits.intake.ended(self.id)
+        return self._flushed
 
     def leave(self, how: str) -> None:
         """The association has ended: "released", "aborted" or "lost". Only the first call counts."""

@@ -28,14 +28,15 @@ def test_nothing_more_is_promised_while_a_flush_is_refused(tmp_path: Path, monke
     with monkeypatch.context() as patch:
         patch.setattr(os, "fdatasync", lambda _: _raise(errno.EIO))
         keep(inbox, b"first", association="a1")
-        inbox.ended("a1")
+        assert not inbox.ended("a1")
+        assert inbox.ended("a2"), "another association lost nothing"
         with pytest.raises(RefusedError):
             inbox.begin(reception())
     assert os.fdatasync is flush
     wait_until(lambda: len(inbox.waiting(10)) == 1, 60, "it is written again")
     wait_until(lambda: inbox.crowded() is None, 60, "associations are admitted")
     keep(inbox, b"second", association="a1")
-    inbox.ended("a1")
+    assert inbox.ended("a1")
     assert [entry.read_bytes()[-5:] for entry in inbox.waiting(10)] == [b"first", b"econd"]
 
 
@@ -53,8 +54,9 @@ def test_names_that_are_not_flushed_are_flushed_again(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(promised, "flush_folder", flush_folder)
     keep(inbox, association="a1")
-    inbox.ended("a1")
+    assert not inbox.ended("a1")
     assert flushed.wait(60)
+    wait_until(lambda: inbox.ended("a1"), 60, "the names are on the disk")
     assert len(inbox.waiting(10)) == 1
 
 

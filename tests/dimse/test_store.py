@@ -1,5 +1,7 @@
 """C-STORE: what is kept is what was sent; what is refused leaves nothing, says why, and harms nobody."""
 
+import errno
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -7,10 +9,13 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread, uid
 from pydicom.dataset import Dataset
+from pynetdicom import AE
+from pynetdicom.association import Association
 
 from node.blobs.errors import DiskFailed
 from node.blobs.inbox import FolderInbox
 from node.dimse.port import Reception
+from node.settings.config import Durability
 from tests.dimse.conftest import Listen, Listening, data_set, data_set_of, instance, offer
 from tests.lab.program import wait_until
 from tests.lab.wire import Offer, Sender
@@ -217,8 +222,9 @@ class _Failing:
     def abandon(self) -> None:
         self._came = b""
 
-    def ended(self, association: str) -> None:
+    def ended(self, association: str) -> bool:
         """Nothing is left to do."""
+        return True
 
 
 def test_what_an_intake_raises_becomes_a_status(listen: Listen) -> None:
@@ -260,3 +266,37 @@ def test_on_kept_is_called_after_the_bytes_are_there(tmp_path: Path) -> None:
     finally:
         listener.stop(5)
     assert found == [1, 2]
+
+
+def test_who_asks_for_a_release_before_the_disk_has_it_is_aborted(listen: Listen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`durability: association`, and the flush is refused: the instance was answered 0x0000, and the end of the association says that it is
+    not safe. Once the disk takes it, the next release is answered, and nothing that was acknowledged is missing."""
+    inbox = FolderInbox(tmp_path / "later", min_free_bytes=0, durability=Durability.ASSOCIATION)
+    running = listen(intake=inbox)
+
+    def refuses(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fdatasync", refuses)
+        association = _associate(running)
+        assert association.send_c_store(instance()).Status == 0x0000
+        association.release()
+        wait_until(lambda: running.said("association.ended"), 60, "it has ended")
+        assert not association.is_released
+    assert [one["how"] for one in running.said("association.ended")] == ["aborted"]
+    wait_until(lambda: len(inbox.waiting(10)) == 1, 60, "it is written again")
+    wait_until(lambda: inbox.crowded() is None, 60, "associations are admitted")
+    association = _associate(running)
+    assert association.send_c_store(instance()).Status == 0x0000
+    association.release()
+    assert association.is_released
+    assert len(inbox.waiting(10)) == 2
+
+
+def _associate(running: Listening) -> Association:
+    entity = AE("PACS")
+    entity.add_requested_context(uid.MRImageStorage, uid.ExplicitVRLittleEndian)
+    association = entity.associate("127.0.0.1", running.port, ae_title="HILUM")
+    assert association.is_established
+    return association

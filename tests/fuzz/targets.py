@@ -230,9 +230,10 @@ class _Visits:
         self.instances.append(_Kept())
         return self.instances[-1]
 
-    def ended(self, _: str) -> None:
+    def ended(self, _: str) -> bool:
         """The association is over."""
         self.flushed += 1
+        return True
 
     def leave(self, _: Admitted) -> None:
         """So it is."""

@@ -213,7 +213,8 @@ class FastAssociation:
             if kind == PduType.ABORT:
                 raise _Ended("aborted")
             # before the reply: who has it may take the association for done
-            visit.flush()
+            if not visit.flush():
+                raise _Ended("aborted", pdu.pack_abort(AbortSource.PROVIDER))
             raise _Ended("released", pdu.pack_release_reply())
         reason = AbortReason.UNEXPECTED_PDU if kind in _KINDS else AbortReason.UNRECOGNIZED_PDU
         raise _Ended("aborted", pdu.pack_abort(AbortSource.PROVIDER, reason), framed=False)
