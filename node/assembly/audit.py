@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from node.assembly.hosts import owner_of
+from node.flow.steady import Steady
 from node.observe.audit import codes
 from node.observe.audit.alerts import HEARD, Alerts
 from node.observe.audit.message import Action, AlertSubject, Message, Outcome, Participant, Source
@@ -68,7 +69,13 @@ def overseen(config: Config) -> Iterator[None]:
         audit = config.audit
         assert audit.folder is not None, "there is a trail"
         address = None if audit.send is None else Address(host=audit.send.host, port=audit.send.port, secure=audit.send.secure)
-        sender = Sender(audit.folder, keep=audit.keep, address=address, tls=Tls(ca=audit.tls.ca, cert=audit.tls.cert, key=audit.tls.key))
+        sender = Sender(
+            audit.folder,
+            keep=audit.keep,
+            address=address,
+            tls=Tls(ca=audit.tls.ca, cert=audit.tls.cert, key=audit.tls.key),
+            clock=Steady(lambda: datetime.now(UTC)),  # a clock that was set ahead makes nothing old
+        )
         trail.tell(_activity(config, codes.APPLICATION_START))
         changed = _changed(config, audit.folder)
         if changed is not None:

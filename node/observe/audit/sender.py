@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO
@@ -22,15 +23,24 @@ _TO_STOP_S = 5.0
 
 
 class Sender:
-    """A thread that follows the files. Without an address it only deletes those that are older than `keep`.
+    """A thread that follows the files. Without an address it only deletes those that are older than `keep`, by `clock`.
 
     Where it stands is a small file beside them, written only after the repository's machine has acknowledged what came before: after a
     crash, or a connection that broke, a few messages may go twice, and none is left out.
     """
 
-    def __init__(self, folder: Path, *, keep: timedelta, address: Address | None, tls: Tls) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        keep: timedelta,
+        address: Address | None,
+        tls: Tls,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._files = AuditFiles(folder)
         self._keep = keep
+        self._clock = clock
         self._address = address
         self._tls = tls
         self._stop = threading.Event()
@@ -89,7 +99,7 @@ class Sender:
                 if self._away:
                     event("audit.sent_again", repository=self._called())
                     self._away = ""
-        now = datetime.now(UTC)
+        now = self._clock()
         if now - self._forgot_at > _FORGET_EVERY:
             self._forgot_at = now
             self._files.forget(now, self._keep, needed=None if self._address is None else self._position()[0])

@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from node.flow.steady import Steady
 from node.observe.audit import codes
 from node.observe.audit.alerts import HEARD, Alerts
 from node.observe.audit.files import AuditFiles, lines_from
 from node.observe.audit.message import Action, Message, Participant, Source
+from node.observe.audit.sender import Sender
+from node.observe.audit.syslog import Tls
 from node.observe.audit.trail import Trail
 from node.observe.events import alarm, event, hear, hear_no_more
 from tests.lab.audit import events, of, trail, users
@@ -132,3 +135,23 @@ def test_the_place_where_it_stands_is_json_that_people_can_read(tmp_path: Path) 
     sender = Sender(tmp_path, keep=timedelta(days=1), address=None, tls=Tls())
     sender._remember("audit-2026-03-01.xml", 7)
     assert json.loads((tmp_path / "sent.json").read_text()) == {"file": "audit-2026-03-01.xml", "offset": 7}
+
+
+def test_a_clock_that_was_set_ahead_deletes_no_file(tmp_path: Path) -> None:
+    """Ten years ahead for a moment while the node runs: what was to be kept for a year is still there; a day later nobody doubts it."""
+    seconds, now = [1000.0], [datetime(2026, 3, 10, 12, 0, tzinfo=UTC)]
+    files = AuditFiles(tmp_path)
+    files.make()
+    files.append([b"<AuditMessage></AuditMessage>"], now[0])
+    clock = Steady(lambda: now[0], seconds=lambda: seconds[0])
+    sender = Sender(tmp_path, keep=timedelta(days=365), address=None, tls=Tls(ca=None, cert=None, key=None), clock=clock)
+    for ahead in (timedelta(), timedelta(days=3650), timedelta(hours=2)):
+        seconds[0] += ahead.total_seconds() if ahead < timedelta(days=1) else 1
+        now[0] += ahead
+        sender.turn()
+        assert len(files.days()) == 1
+    for _ in range(2):
+        seconds[0] += 86_400
+        now[0] += timedelta(days=1)
+        sender.turn()
+    assert files.days() == []
