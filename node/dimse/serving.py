@@ -15,6 +15,31 @@ from node.observe.events import alarm
 
 _MOST_BYTES: Final = 64 << 20
 """Of a message that is held in memory: any but a C-STORE, whose data set is not."""
+_SMALL_BYTES: Final = 1 << 20
+"""What a message holds without being counted: requests of commitment to thousands of instances are smaller."""
+_MOST_IN_ALL: Final = 256 << 20
+
+
+class Held:
+    """What the large messages of all associations of one listener hold in memory, together."""
+
+    def __init__(self, most_bytes: int = _MOST_IN_ALL) -> None:
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def take(self, size: int) -> bool:
+        """Hold so many more, if there is room."""
+        with self._lock:
+            if self._bytes + size > self._most_bytes:
+                return False
+            self._bytes += size
+            return True
+
+    def give(self, size: int) -> None:
+        """Hold so many less."""
+        with self._lock:
+            self._bytes -= size
 
 
 class ServingDimse(PromptDimse):
@@ -24,8 +49,10 @@ class ServingDimse(PromptDimse):
     begins, with its presentation context, SOP class and instance; fragments go to what it returns. None: they are dropped.
     """
 
-    def __init__(self, assoc: Association, *, begin: Callable[[int, str, str], Storing | None]) -> None:
+    def __init__(self, assoc: Association, *, begin: Callable[[int, str, str], Storing | None], held: Held) -> None:
         super().__init__(assoc)
+        self._held = held
+        self._counted_bytes = 0
         self.begin = begin
         self.established = threading.Event()
         self.msg_queue = _Served(self)
@@ -41,8 +68,8 @@ class ServingDimse(PromptDimse):
             self._held_bytes = 0
         if not self._data_set.passes_on:
             self._held_bytes += sum(len(fragment) for _, fragment in primitive.presentation_data_value_list)
-        if self._held_bytes > _MOST_BYTES:
-            alarm("association.message_too_long", most_bytes=_MOST_BYTES)
+        if self._held_bytes > _MOST_BYTES or not self._count():
+            alarm("association.message_too_long", most_bytes=_MOST_BYTES, held_bytes=self._held_bytes)
             self.dul.event_queue.put("Evt19")
             return
         try:
@@ -51,6 +78,21 @@ class ServingDimse(PromptDimse):
             # the reactor's thread would end, and the association hang, over a command set that is none
             alarm("association.unreadable", error=type(unreadable).__name__)
             self.dul.event_queue.put("Evt19")
+        if self.message is None:
+            self.let_go()
+
+    def let_go(self) -> None:
+        """The message is served, or will never be whole."""
+        counted, self._counted_bytes = self._counted_bytes, 0
+        self._held.give(counted)
+
+    def _count(self) -> bool:
+        """Whether there is room in memory for what this message has come to."""
+        more = self._held_bytes - self._counted_bytes if self._held_bytes > _SMALL_BYTES else 0
+        if more > 0 and not self._held.take(more):
+            return False
+        self._counted_bytes += more
+        return True
 
 
 class _DataSet(BytesIO):

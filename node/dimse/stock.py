@@ -9,18 +9,19 @@ from pynetdicom import AE, _config, evt
 from pynetdicom.association import MODE_ACCEPTOR, Association
 from pynetdicom.transport import AddressInformation
 
-from node.dimse.admission import Refusal, Rejection
+from node.dimse.admission import Admitted, Refusal, Rejection
 from node.dimse.claim import Certificate, Claim, UserIdentity
 from node.dimse.commitment import CommitmentProvider
 from node.dimse.contexts import accepted_contexts, register_retired_classes
 from node.dimse.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from node.dimse.prompt import make_prompt
 from node.dimse.server import Caller
-from node.dimse.serving import ServingDimse
+from node.dimse.serving import Held, ServingDimse
 from node.dimse.visit import Storing, Visit, Visits
 from node.dimse.wire.command import error_comment
 from node.dimse.wire.negotiation import confirmed_user
 from node.dimse.wire.pdu import SLACK_BYTES
+from node.observe.events import alarm, trace
 from node.settings.config import May, Node, Receiver
 
 
@@ -32,6 +33,7 @@ class Stock:
         register_retired_classes()
         self.visits = visits
         self.commitment = commitment
+        self.held = Held()
         self.ae = AE(node.ae_titles[0])
         self.ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
         self.ae.implementation_version_name = IMPLEMENTATION_VERSION
@@ -53,7 +55,7 @@ class StockAssociation:
         self._storing: Storing | None = None
         connection = caller.connection
         association = Association(stock.ae, MODE_ACCEPTOR)
-        association.dimse = ServingDimse(association, begin=self._begin)
+        association.dimse = ServingDimse(association, begin=self._begin, held=stock.held)
         # aborting waits for the reactor to end, which would wait for itself where it serves a request; not `abort` alone, which pynetdicom
         # sets back after each handler
         abort = association._abort_blocking
@@ -97,6 +99,7 @@ class StockAssociation:
         association.join()
         # an abort ends its thread at once; the one that reads may still write what it has read, to a file that must not be closed meanwhile
         association.kill()
+        association.dimse.let_go()
         if self._storing is not None:
             self._storing.abandon()
         if self._visit is not None:
@@ -126,7 +129,14 @@ class StockAssociation:
             return
         self._visit = decided
         self._caller.admitted()
-        admitted = decided.admitted
+        try:
+            self._offer(association, decided.admitted)
+        except Exception as defect:  # noqa: BLE001
+            # pynetdicom would go on without what was to be offered, and the association hold its seat for as long as it liked
+            alarm("association.failed", address=self._caller.address, error=type(defect).__name__, trace=trace(defect))
+            _reject(association, Rejection.CONGESTED)
+
+    def _offer(self, association: Association, admitted: Admitted) -> None:
         association.acceptor.maximum_length = admitted.limits.max_pdu
         association.dul.socket.most_bytes = admitted.limits.max_pdu + SLACK_BYTES
         if admitted.confirms_user:
