@@ -97,6 +97,7 @@ LOGGED = {
     "orphans.buried": "Blobs that no row of the journal names, or that it says were purged, are deleted.",
     "orphans.unreadable": "A blob that the journal does not know cannot be opened; it is left where it lies, and looked at again in hours.",
     "orphans.taken_back": "Instances that the journal does not know (a lost host, an older database) are journaled again.",
+    "process.cannot_start": "The system has no room for a process (or a thread, or a file) now; it is tried again.",
     "process.died": "A process ended by itself; another is started, and what it held is claimable again.",
     "process.killed": "A process did not end in time and was killed.",
     "process.started": "A process of the family was started.",

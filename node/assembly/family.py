@@ -160,6 +160,20 @@ class Family:
             event("family.leases_released", count=freed)
 
     def _start(self, member: _Member) -> None:
+        """Start it; what the system refuses now (no room for a process, a thread or a file) is tried again later."""
+        try:
+            self._spawn(member)
+        except (OSError, RuntimeError) as refused:
+            if member.process is not None:  # it runs, and nobody would hear it
+                member.process.kill()
+                return
+            member.failures += 1
+            wait_s = min(_RESTART_MOST_S, _RESTART_FIRST_S * 2.0 ** min(member.failures - 1, 10))
+            member.restart_at = time.monotonic() + wait_s
+            reason = (refused.strerror if isinstance(refused, OSError) else None) or str(refused)
+            alarm("process.cannot_start", stage=member.stage, reason=reason, again_in_s=wait_s)
+
+    def _spawn(self, member: _Member) -> None:
         member.ready.clear()
         member.started = time.monotonic()
         # stdin is a life line: a child whose parent dies reads end-of-file and drains

@@ -1,9 +1,12 @@
 """The supervisor when its surroundings fail."""
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from structlog.testing import capture_logs
 
 from node.assembly.family import Family, _Member
@@ -25,3 +28,27 @@ def test_a_death_while_the_journal_cannot_be_written_ends_nobody_else(tmp_path: 
         family._watch(member)
     assert [(one["event"], one.get("code")) for one in events] == [("family.leases_stand", "HLM-7004"), ("process.died", None)]
     assert member.process is None
+
+
+def test_a_process_that_cannot_be_started_now_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No room for another process (EAGAIN): the supervisor says so, waits longer each time, and starts it once there is room."""
+    store = Store(journal=f"sqlite:{tmp_path}/hilum.db", blobs=tmp_path / "blobs")
+    family = Family(Config(path=tmp_path / "hilum.yaml", digest="", node=Node(), store=store, models=tmp_path), announce=lambda _: None)
+    (member,) = [one for one in family._members if one.stage == "flow"]
+
+    def refuse(*_: object, **__: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    with capture_logs() as events, monkeypatch.context() as full:
+        full.setattr(subprocess, "Popen", refuse)
+        for _ in range(3):
+            member.restart_at = 0.0
+            family._watch(member)
+        family._watch(member)  # not before its time
+    told = [one for one in events if one["event"] == "process.cannot_start"]
+    assert [one["again_in_s"] for one in told] == [0.5, 1.0, 2.0]
+    member.restart_at = 0.0
+    family._watch(member)
+    assert member.process is not None
+    member.process.kill()
+    member.process.wait()
