@@ -12,6 +12,7 @@ import uuid
 from pathlib import Path
 
 from node.blobs.errors import NoRoom
+from node.blobs.files import flush_folder
 from node.observe import metrics
 from node.observe.events import alarm, event
 
@@ -25,6 +26,8 @@ _VALID_S = 0.25  # how long it may do so
 _LOOK_EVERY_S = 1.0
 _COUNT_EVERY_S = 5.0
 _PROBE_EVERY_S = 0.2
+_CALM_S = 2.0
+"""So long nothing must have been refused: what is owed is tried again every second, and may be refused where other writes are not."""
 _RELIEVED = 0.9  # of `most_waiting`
 _PROBE = b"\0" * 65536
 _LEAST_INODES = 1000
@@ -53,6 +56,7 @@ class Room:
         self._counted = float("-inf")
         self._looked = float("-inf")
         self._probed = float("-inf")
+        self._failed_at = float("-inf")
         self._troubles: dict[str, str] = {}
         self._told = False
 
@@ -79,6 +83,7 @@ class Room:
         """The disk refused a write; no association is admitted until it takes one."""
         with self._lock:
             self._troubles["disk"] = why
+            self._failed_at = time.monotonic()
             self._allowed = 0
             self._tell()
 
@@ -135,8 +140,10 @@ class Room:
             try:
                 fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
                 try:
-                    if os.write(fd, _PROBE) == len(_PROBE):
-                        os.fdatasync(fd)
+                    whole = os.write(fd, _PROBE) == len(_PROBE)
+                    os.fdatasync(fd)
+                    flush_folder(self._inbox)  # names are flushed too
+                    if whole and self._probed - self._failed_at >= _CALM_S:
                         self._troubles.pop("disk")
                 finally:
                     os.close(fd)
@@ -144,6 +151,7 @@ class Room:
                 path.unlink(missing_ok=True)
         except OSError as still:
             self._troubles["disk"] = f"the disk takes no instance: {still.strerror}"
+            self._failed_at = self._probed
         self._tell()
 
     def _tell(self) -> None:

@@ -53,7 +53,12 @@ class FolderSlips:
             partial = self._writer.path(f"{name}{_PARTIAL}")
             write_flushed(partial, [json.dumps(_content(slip)).encode()])
             partial.rename(entry)
-            flush_folder(self._folder)
+            try:
+                flush_folder(self._folder)
+            except OSError:
+                with contextlib.suppress(OSError):
+                    entry.unlink()  # the peer is told that nothing is kept
+                raise
         except OSError as failed:
             alarm("commitment.not_kept", errno=errno.errorcode.get(failed.errno or 0, "?"), reason=failed.strerror)
             if failed.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -3,6 +3,7 @@
 import errno
 import os
 import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -163,6 +164,26 @@ def test_a_disk_that_fails_admits_no_association_until_it_takes_a_write(
     assert [one["event"] for one in events] == ["intake.crowded", "intake.roomy"]
     assert half_written(tmp_path) == []
     keep(inbox)
+
+
+def test_a_disk_that_takes_bytes_and_no_names_is_not_called_good_in_between(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder's flush is refused, the file's is not: associations are refused until both work, without a turn in between."""
+    inbox = FolderInbox(tmp_path, min_free_bytes=0)
+    real = os.fsync
+
+    def fails(_: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with capture_logs() as events:
+        monkeypatch.setattr(os, "fsync", fails)
+        with pytest.raises(RefusedError):
+            keep(inbox)
+        until = time.monotonic() + 3
+        while time.monotonic() < until:
+            assert inbox.crowded() is not None
+        monkeypatch.setattr(os, "fsync", real)
+        wait_until(lambda: inbox.crowded() is None, 60, "it takes names again")
+    assert [one["event"] for one in events] == ["intake.crowded", "intake.roomy"]
 
 
 def test_a_write_that_takes_only_a_part_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
