@@ -6,7 +6,7 @@ from tests.soak.count import paused
 from tests.soak.happened import Day, Disturbance
 from tests.soak.studies import KINDS, Study
 from tests.soak.verdict import rows_of
-from tests.soak.watch import Life, Sample, Shares, Watch
+from tests.soak.watch import Life, Sample, Share, Watch
 
 _CT = KINDS[0]
 
@@ -34,15 +34,15 @@ def test_only_what_the_node_did_not_bring_about_excuses_a_second_set(
 
 
 @pytest.mark.parametrize(
-    ("late_s", "node_s", "others_s", "met"),
-    [(2.0, 1.0, 0.0, True), (2.0, 3.0, 1.0, True), (6.0, 1.0, 0.0, False), (6.0, 3.0, 2.0, False), (6.0, 1.0, 2.0, None)],
-    ids=["flat", "flat on a busier machine", "it grew", "it grew, and the node needs more", "others took the processors"],
+    ("late_s", "used_s", "waited_s", "met"),
+    [(2.0, 1.0, 1.0, True), (2.0, 3.0, 9.0, True), (6.0, 1.0, 1.0, False), (6.0, 3.0, 9.0, False), (6.0, 1.0, 3.0, None)],
+    ids=["flat", "flat on a busier machine", "it grew", "it grew, and the node needs more", "the machine was busier"],
 )
-def test_a_delay_that_grew_is_a_defect_unless_others_took_the_processors(
-    late_s: float, node_s: float, others_s: float, met: bool | None
+def test_a_delay_that_grew_is_a_defect_unless_the_machine_was_busier(
+    late_s: float, used_s: float, waited_s: float, met: bool | None
 ) -> None:
     """Thirty studies a minute apart, delivered two seconds after their quiet window; in the last third `late_s` after it, while the node
-    used `node_s` processor seconds a second and others `others_s`, in place of 1 and 0."""
+    ran `used_s` seconds a second and waited for `waited_s`, in place of one and one."""
     studies, shares = [], []
     for number in range(30):
         at, late = 60.0 * number, number >= 20
@@ -50,7 +50,7 @@ def test_a_delay_that_grew_is_a_defect_unless_others_took_the_processors(
         delivered = last + 8.0 + (late_s if late else 2.0)
         studies.append(Study(number, _CT, acknowledged={"1.2": ""}, answers=[at, last], last_answer=last, delivered=delivered))
         shares += [
-            Shares(at=at + 30.0 * half, lasted_s=30.0, node_s=30.0 * (node_s if late else 1.0), others_s=30.0 * (others_s if late else 0.0))
+            Share(at=at + 30.0 * half, lasted_s=30.0, used_s=30.0 * (used_s if late else 1.0), waited_s=30.0 * (waited_s if late else 1.0))
             for half in (0, 1)
         ]
     watch = Watch(lambda: None)

@@ -1,14 +1,15 @@
 """What the processes of a node hold over time, and whether any of it grows: memory, open files, threads, sockets, children.
 
-And who uses the processors meanwhile: the node, or others.
+And how long its threads wait for a processor meanwhile.
 """
 
 import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import median
 
 import psutil
@@ -71,13 +72,13 @@ class Trend:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shares:
-    """Processor seconds between two samples, `lasted_s` apart: of the node, and of whoever has nothing to do with the soak."""
+class Share:
+    """Between two samples, `lasted_s` apart: processor seconds of the node, and seconds that its threads, ready to run, had to wait."""
 
     at: float
     lasted_s: float
-    node_s: float
-    others_s: float
+    used_s: float
+    waited_s: float
 
 
 class Watch:
@@ -92,12 +93,12 @@ class Watch:
     def __init__(self, supervisor: Callable[[], int | None], *, every_s: float = 2.0) -> None:
         self.lives: dict[int, Life] = {}
         self.children_most = 0
-        self.shares: list[Shares] = []
+        self.shares: list[Share] = []
         self._supervisor = supervisor
         self._every_s = every_s
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
-        self._used: tuple[float, float, dict[int, float]] | None = None
+        self._ran: tuple[float, dict[int, tuple[float, float]]] | None = None
 
     def __enter__(self) -> "Watch":
         self._thread.start()
@@ -114,26 +115,16 @@ class Watch:
             self._share_out(family)
 
     def _share_out(self, family: Collection[int]) -> None:
-        """What was used since the last sample, and by whom; a process that began or ended in between counts as the others'."""
-        machine = psutil.cpu_times()
-        now, busy = time.time(), float(sum(machine) - machine.idle - machine.iowait - machine.guest - machine.guest_nice)
-        used: dict[int, float] = {}
-        for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
-            with contextlib.suppress(psutil.Error):
-                times = process.cpu_times()
-                used[process.pid] = times.user + times.system
-        if self._used is not None:
-            then, was_busy, before = self._used
-            took = {pid: spent - before[pid] for pid, spent in used.items() if pid in before}
+        """What the node's threads used since the last sample, and waited for; one that began or ended in between is not counted."""
+        now = time.time()
+        ran = {thread: times for pid in family for thread, times in _threads(pid)}
+        if self._ran is not None:
+            then, before = self._ran
+            took = [(used - before[thread][0], waited - before[thread][1]) for thread, (used, waited) in ran.items() if thread in before]
             self.shares.append(
-                Shares(
-                    at=now,
-                    lasted_s=now - then,
-                    node_s=sum(spent for pid, spent in took.items() if pid in family),
-                    others_s=max(0.0, busy - was_busy - sum(took.values())),
-                )
+                Share(at=now, lasted_s=now - then, used_s=sum(used for used, _ in took), waited_s=sum(waited for _, waited in took))
             )
-        self._used = now, busy, used
+        self._ran = now, ran
 
     def _look(self, supervisor: int) -> frozenset[int]:
         """Sample the family; who belongs to it."""
@@ -165,6 +156,15 @@ class Watch:
             if life.lasted_s >= lasted_s and len(life.samples) >= 12:
                 found += [_trend(life, what) for what in ("rss_mib", "files", "threads", "sockets")]
         return found
+
+
+def _threads(pid: int) -> Iterator[tuple[int, tuple[float, float]]]:
+    """Seconds that each thread of a process ran, and waited for a processor (proc(5): /proc/pid/schedstat, in ns)."""
+    with contextlib.suppress(OSError):  # it has just ended
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(OSError):
+                ran, waited, _ = Path(f"/proc/{pid}/task/{thread}/schedstat").read_text().split()
+                yield int(thread), (int(ran) / 1e9, int(waited) / 1e9)
 
 
 def _sockets(pid: int) -> int:
