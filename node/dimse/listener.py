@@ -16,7 +16,9 @@ from node.dimse.sockets import Sockets, bind
 from node.dimse.standing import Standing
 from node.dimse.stock import Stock, StockAssociation
 from node.dimse.visit import Visits
-from node.dimse.wire.association import FastAssociation, HandOver, Patience
+from node.dimse.wire.association import FastAssociation
+from node.dimse.wire.outcome import HandOver
+from node.dimse.wire.patience import Patience
 from node.settings.config import Config, May, Receiver
 
 

@@ -26,7 +26,8 @@ from node.dimse.sending.negotiation import Agreed, accepted
 from node.dimse.sending.opening import Timeouts
 from node.dimse.visit import Visit
 from node.dimse.wire import command, negotiation, pdu
-from node.dimse.wire.association import FastAssociation, Patience
+from node.dimse.wire.association import FastAssociation
+from node.dimse.wire.patience import Patience
 from node.dimse.wire.pdu import Malformed
 from node.domain.context import Context
 from node.flow.elements import take_apart

@@ -5,7 +5,6 @@ A data set goes from the connection's buffer to the intake fragment by fragment;
 
 import contextlib
 import socket
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from node.dimse.admission import Refusal
@@ -16,31 +15,16 @@ from node.dimse.wire import command, pdu
 from node.dimse.wire.command import Command, Field
 from node.dimse.wire.exchange import Exchange, OtherExchange, StoreExchange
 from node.dimse.wire.negotiation import Context, Request, accept, read_request
+from node.dimse.wire.outcome import Ended, HandOver
+from node.dimse.wire.patience import Patience
 from node.dimse.wire.pdu import AbortReason, AbortSource, Malformed, PduType
 from node.dimse.wire.stream import Closed, Connection, Stream
 from node.observe.events import alarm
-from node.settings.config import May, Node
+from node.settings.config import May
 
 _SMALL_PDU_BYTES: Final = 1024
 """A release or an abort has four; more of them is borne, but not without end."""
 _KINDS: Final = frozenset(PduType)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """How long is waited, in seconds: `acse` for the request and for the peer to close (ARTIM), `dimse` for a PDU and for what a message
-    still lacks, `idle` between messages."""
-
-    acse_s: float
-    dimse_s: float
-    idle_s: float
-
-    @classmethod
-    def of(cls, node: Node) -> "Patience":
-        """What the configuration says."""
-        return cls(
-            acse_s=node.acse_timeout.total_seconds(), dimse_s=node.dimse_timeout.total_seconds(), idle_s=node.idle_timeout.total_seconds()
-        )
 
 
 class Caller(Protocol):
@@ -52,24 +36,6 @@ class Caller(Protocol):
     def admitted(self) -> None: ...
 
     def lingers(self) -> bool: ...
-
-
-class HandOver(Exception):
-    """The association wants more than storage: another is to serve it, to whom `received` is given first."""
-
-    def __init__(self, received: bytes) -> None:
-        super().__init__()
-        self.received = received
-
-
-class _Ended(Exception):
-    """The association is over. `last` is what the peer is still sent; `framed`: the next byte would begin a PDU."""
-
-    def __init__(self, how: str, last: bytes = b"", *, framed: bool = True) -> None:
-        super().__init__(how)
-        self.how = how
-        self.last = last
-        self.framed = framed
 
 
 class FastAssociation:
@@ -111,16 +77,16 @@ class FastAssociation:
             The association is not for this path; nothing has been answered.
         """
         visit: Visit | None = None
-        ended = _Ended("lost")
+        ended = Ended("lost")
         try:
             visit = self._associate()
             self.established = True
             self._serve(visit)
-        except _Ended as over:
+        except Ended as over:
             ended = over
         except Closed:
             if self._stopping and self.established:
-                ended = _Ended("aborted", pdu.pack_abort(AbortSource.PROVIDER))
+                ended = Ended("aborted", pdu.pack_abort(AbortSource.PROVIDER))
         finally:
             self.established = False
             if self._exchange is not None:
@@ -138,19 +104,19 @@ class FastAssociation:
         try:
             kind, length = pdu.head(stream.need(pdu.HEAD_BYTES, patience.acse_s))
             if kind == PduType.ABORT:
-                raise _Ended("aborted")
+                raise Ended("aborted")
             if kind != PduType.ASSOCIATE_RQ or not length <= pdu.ASSOCIATE_BYTES:
                 # action AA-1
-                raise _Ended("aborted", pdu.pack_abort(AbortSource.USER), framed=False)
+                raise Ended("aborted", pdu.pack_abort(AbortSource.USER), framed=False)
             stream.drop(pdu.HEAD_BYTES)
             request = read_request(stream.read(length, patience.acse_s))
         except TimeoutError as late:
-            raise _Ended("aborted") from late  # AA-2: ARTIM has expired
+            raise Ended("aborted") from late  # AA-2: ARTIM has expired
         except Malformed as bad:
-            raise _Ended("aborted", pdu.pack_abort(AbortSource.USER)) from bad
+            raise Ended("aborted", pdu.pack_abort(AbortSource.USER)) from bad
         stream.within(None)
         if not request.version_1:
-            raise _Ended("rejected", pdu.pack_reject(1, 2, 2))  # AE-6: by the service provider, protocol version not supported
+            raise Ended("rejected", pdu.pack_reject(1, 2, 2))  # AE-6: by the service provider, protocol version not supported
         if not request.only_stores:
             raise HandOver(request.pdu + stream.rest())
         return self._admit(request)
@@ -167,7 +133,7 @@ class FastAssociation:
             )
         )
         if isinstance(decided, Refusal):
-            raise _Ended("rejected", pdu.pack_reject(*decided.rejection.value))
+            raise Ended("rejected", pdu.pack_reject(*decided.rejection.value))
         self._caller.admitted()
         admitted = decided.admitted
         try:
@@ -185,7 +151,7 @@ class FastAssociation:
 
     # ---- data transfer
     def _serve(self, visit: Visit) -> None:
-        """PS3.8 Sta6, until `_Ended`."""
+        """PS3.8 Sta6, until `Ended`."""
         stream, patience = self._stream, self._patience
         in_message = False
         try:
@@ -202,22 +168,22 @@ class FastAssociation:
                 in_message = self._data(visit, length)
                 stream.within(None)
         except Malformed as bad:
-            raise _Ended("aborted", pdu.pack_abort(AbortSource.PROVIDER, bad.reason), framed=False) from bad
+            raise Ended("aborted", pdu.pack_abort(AbortSource.PROVIDER, bad.reason), framed=False) from bad
         except TimeoutError as late:
-            raise _Ended("aborted", pdu.pack_abort(AbortSource.PROVIDER), framed=False) from late
+            raise Ended("aborted", pdu.pack_abort(AbortSource.PROVIDER), framed=False) from late
 
     def _control(self, visit: Visit, kind: int, length: int) -> None:
         """Anything but a P-DATA-TF ends the association."""
         if kind in (PduType.RELEASE_RQ, PduType.ABORT) and length <= _SMALL_PDU_BYTES:
             self._stream.skip(length, self._patience.dimse_s)
             if kind == PduType.ABORT:
-                raise _Ended("aborted")
+                raise Ended("aborted")
             # before the reply: who has it may take the association for done
             if not visit.flush():
-                raise _Ended("aborted", pdu.pack_abort(AbortSource.PROVIDER))
-            raise _Ended("released", pdu.pack_release_reply())
+                raise Ended("aborted", pdu.pack_abort(AbortSource.PROVIDER))
+            raise Ended("released", pdu.pack_release_reply())
         reason = AbortReason.UNEXPECTED_PDU if kind in _KINDS else AbortReason.UNRECOGNIZED_PDU
-        raise _Ended("aborted", pdu.pack_abort(AbortSource.PROVIDER, reason), framed=False)
+        raise Ended("aborted", pdu.pack_abort(AbortSource.PROVIDER, reason), framed=False)
 
     def _data(self, visit: Visit, left: int) -> bool:
         """One P-DATA-TF of `left` bytes; whether a message is under way behind it."""
@@ -265,7 +231,7 @@ class FastAssociation:
             return  # nothing that it could mean is ever under way: operations are answered one by one
         if asked.is_response or asked.message_id is None:
             # neither a request that can be answered nor an answer that anybody waits for
-            raise _Ended("aborted", pdu.pack_abort(AbortSource.USER), framed=False)
+            raise Ended("aborted", pdu.pack_abort(AbortSource.USER), framed=False)
         if asked.field == Field.C_STORE_RQ:
             abstract_syntax, transfer_syntax = self._contexts[context_id]
             storing = visit.store(
@@ -300,7 +266,7 @@ class FastAssociation:
             self._stream.send(pdu.pack_data(self._exchange_context, fragment, command=True, last=at + most >= len(reply)))
 
     # ---- the end
-    def _close(self, ended: _Ended) -> None:
+    def _close(self, ended: Ended) -> None:
         """Say the last word, then wait for the peer to close, for as long as ARTIM runs (PS3.8 Sta13)."""
         stream, artim_s = self._stream, self._patience.acse_s
         with contextlib.suppress(Closed, TimeoutError):
