@@ -25,7 +25,12 @@ from tests.lab.program import wait_until
 _RELEASED = 0x06  # the type of an A-RELEASE-RP (PS3.8 9.3.7)
 _MEMORY = Path("/dev/shm")
 _MOST = 100_000
+_INBOX = "/blobs/inbox"
 _CHANGES = frozenset(Kind) - {Kind.SEND}
+
+
+def _is_in_inbox(path: str) -> bool:
+    return path.rpartition("/")[0].endswith(_INBOX)
 
 
 @dataclass(slots=True)
@@ -37,11 +42,12 @@ class Record:
     owing
         With `durability: association`: what was answered may go until its association was released, or somebody has seen it flushed.
     seen
-        (line, SOP Instance UIDs) of what somebody had seen flushed when that line was written.
+        (line, SOP Instance UIDs) of what somebody had seen among the entries when that line was written, its association still standing.
     answered
         (line, SOP Instance UID) of every 0x0000.
     kept
-        The same of what must be there from that line on: answered, with `owing` released or seen; or reported as committed to.
+        The same of what must be there from that line on: answered, with `owing` released, or seen and named durably since; or reported as
+        committed to.
     """
 
     root: Path
@@ -69,9 +75,16 @@ class Record:
             self.kept += [(at, uid) for uid in reports[association].take(line.data)]
             for uid in requests(line.data):
                 self.requested.setdefault(uid, at)
-        self.kept += [(at, uid) for at, uids in self.seen for uid in uids]
+        self.kept += [(self._named(at), uid) for at, uids in self.seen for uid in uids]
         if not self.owing:
             self.kept += self.answered
+
+    def _named(self, seen: int) -> int:
+        """The line at which a flush of the inbox's folder ended that began after the last entry had come by line `seen`."""
+        last = max((at for at, line in enumerate(self.lines[:seen]) if line.kind is Kind.RENAME and _is_in_inbox(line.other)), default=0)
+        begun = {line.offset for line in self.lines[last:] if line.kind is Kind.BEGIN and line.path.endswith(_INBOX)}
+        ends = (at for at, line in enumerate(self.lines) if line.kind is Kind.END and line.offset in begun)
+        return next(ends, len(self.lines))
 
     def acknowledged(self, at: int) -> set[str]:
         """What must be there when the power failed before line `at`."""

@@ -116,3 +116,5 @@ class _Finder(importlib.abc.MetaPathFinder):
 
 if _PLAN:
     sys.meta_path.insert(0, _Finder())
+    # hundreds of rounds on a busy machine: who comes first there is not what they are about
+    os.nice = lambda _: 0
