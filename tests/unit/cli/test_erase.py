@@ -5,7 +5,7 @@ from .conftest import HEAD, Hospital, Run
 
 def test_a_study_of_two_patients_is_not_erased_by_its_uid_alone(empty: Hospital, run: Run) -> None:
     """It is refused with the ways out, and nothing is touched; `--id` takes the one's part, `--all-patients` what is left of anybody."""
-    t1 = {"Modality": ("MR",)}
+    t1: dict[str, tuple[str | float | int, ...]] = {"Modality": ("MR",)}
     empty.receive(HEAD, "pacs", "HILUM", (3, t1), (2, {**t1, "PatientID": ("4712",)}), (1, {**t1, "PatientID": ("4713",)}))
     planned = run("patients", "erase", "--study", HEAD, "--dry-run", "--json").json
     assert (planned["instances"], planned["patients"]) == (6, 3)

@@ -11,6 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from node.flow import header, index
+from node.flow.elements import Buffer
 from node.flow.index import Index
 from tests.unit.flow.files import slice_of
 from tests.unit.flow.test_index import Receiver
@@ -72,7 +73,7 @@ def test_one_that_can_be_read_again_is_journaled(tmp_path: Path, monkeypatch: py
         return opens(path, *how)
 
     with monkeypatch.context() as failing:
-        failing.setattr(header.os, "open", refuse)
+        failing.setattr(os, "open", refuse)
         assert stage.step() == 0
     receiver.now += timedelta(seconds=10)
     assert stage.step() == 1
@@ -86,7 +87,7 @@ def test_what_is_the_machines_fault_is_no_entrys(tmp_path: Path, monkeypatch: py
     receiver.send(slice_of(1))
     stage = _stage(receiver)
     with monkeypatch.context() as failing:
-        failing.setattr(header.os, "open", lambda *_: (_ for _ in ()).throw(OSError(errno.EMFILE, "too many open files")))
+        failing.setattr(os, "open", lambda *_: (_ for _ in ()).throw(OSError(errno.EMFILE, "too many open files")))
         for _ in range(10):
             with pytest.raises(OSError, match="too many"):
                 stage.step()
@@ -102,7 +103,7 @@ def test_a_page_that_the_disk_does_not_give_is_an_error_and_no_signal(tmp_path: 
     mapped = header.mapped
 
     @contextmanager
-    def cut(path: Path) -> Iterator[tuple[header.Buffer, float]]:
+    def cut(path: Path) -> Iterator[tuple[Buffer, float]]:
         with mapped(path) as given:
             os.truncate(path, 0)
             yield given
