@@ -11,9 +11,10 @@ from node.blobs.errors import BlobsFailed
 from node.blobs.files import flush_folder, in_folder, make_folder, write_flushed
 from node.blobs.folder import ASIDE, COMING, INBOX
 from node.blobs.part10 import part10
-from node.blobs.promised import OWED, Promised, owed, take_up
+from node.blobs.promised import OWED, Promised, owed
 from node.blobs.room import Room
 from node.blobs.sealing.sealing import Sealing
+from node.blobs.taking_up import take_up
 from node.dimse.port import Incoming, Reception
 from node.settings.config import Durability
 

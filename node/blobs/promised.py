@@ -1,8 +1,8 @@
 """Instances that were acknowledged and are flushed a little later (`durability: association`), many with one flush.
 
 Until then an instance is a file in `coming` whose name tells its length and a checksum of its bytes. The name is given by a rename after
-the last byte was written: a process that is killed leaves them all whole, and whoever opens the spool next makes entries of them. After a
-power loss some may be cut off or have holes: length and checksum tell, and no torn one is ever presented as whole.
+the last byte was written: a process that is killed leaves them all whole, and whoever opens the spool next makes entries of them
+(node.blobs.taking_up).
 """
 
 import contextlib
@@ -16,12 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from node.blobs.checksum import WordSum
-from node.blobs.errors import BlobsFailed
-from node.blobs.files import FILE_MODE, flush_folder, make_folder, write_all
+from node.blobs.files import FILE_MODE, flush_folder, write_all
 from node.blobs.flushing import begin_to_write
-from node.blobs.lives import left
-from node.domain.faults import is_of_the_file
-from node.observe.events import alarm, event
+from node.observe.events import alarm
 
 OWED = ".told"
 _AFTER_S = 0.75  # so that, with the time a flush takes, an instance is on disk within a second
@@ -32,7 +29,8 @@ _BATCH_BYTES = 64 * 2**20
 _MOST = 256  # each is an open file
 _MOST_BYTES = 512 * 2**20
 _CHUNK_BYTES = 1 << 20
-_PROMISED = re.compile(r"[0-9a-f]+-(?P<name>.+)\.(?P<size>[0-9a-f]+)\.(?P<check>[0-9a-f]{16})\.told")
+PROMISED = re.compile(r"[0-9a-f]+-(?P<name>.+)\.(?P<size>[0-9a-f]+)\.(?P<check>[0-9a-f]{16})\.told")
+"""The name of such a file: what it becomes, and what proves it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,75 +229,5 @@ def _flushed(one: Promise) -> OSError | None:
 def owed(coming: Path) -> list[Path]:
     """The files of instances that were acknowledged and are not flushed yet, the oldest first."""
     with os.scandir(coming) as entries:
-        found = [(_PROMISED.fullmatch(one.name), Path(one.path)) for one in entries]
+        found = [(PROMISED.fullmatch(one.name), Path(one.path)) for one in entries]
     return [path for _, path in sorted((match["name"], path) for match, path in found if match)]
-
-
-def take_up(coming: Path, inbox: Path, aside: Path, complete: str) -> None:
-    """Handle what dead receivers left in `coming`: whole instances that were acknowledged become entries, the rest is deleted; one that
-    the disk does not give back lies in `aside` from then on, under the name that proves it, and holds up no other."""
-    whole = torn = swept = 0
-    for paths in left(coming):
-        for path in paths:
-            match = _PROMISED.fullmatch(path.name)
-            try:
-                if match is None:
-                    swept += _deleted(path)
-                elif _is_whole(path, int(match["size"], 16), int(match["check"], 16)):
-                    with contextlib.suppress(FileNotFoundError):  # another took it up
-                        os.rename(path, inbox / f"{match['name']}{complete}")
-                    whole += 1
-                else:
-                    torn += _deleted(path)
-            except OSError as failed:
-                if not is_of_the_file(failed):
-                    raise
-                _set_aside(path, aside, failed, promised=match is not None)
-    if whole:
-        flush_folder(inbox)
-        event("inbox.taken_up", instances=whole)
-    if torn:
-        alarm("inbox.torn", instances=torn)
-    if swept:
-        event("inbox.swept", half_written=swept)
-
-
-def _set_aside(path: Path, aside: Path, failed: OSError, *, promised: bool) -> None:
-    """Out of the way, and told; what cannot even be renamed, and a half one, stay until the spool is opened again."""
-    with contextlib.suppress(OSError):
-        if promised:
-            make_folder(aside)
-            os.rename(path, aside / path.name)
-            flush_folder(aside)
-    alarm("inbox.unreadable", entry=path.name, code=BlobsFailed.code, reason=failed.strerror, acknowledged=promised)
-
-
-def _deleted(path: Path) -> int:
-    try:
-        path.unlink()
-    except FileNotFoundError:
-        return 0
-    return 1
-
-
-def _is_whole(path: Path, size: int, check: int) -> bool:
-    """Whether every byte is there; then they are flushed too."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        if os.fstat(fd).st_size != size:
-            return False
-        found = WordSum()
-        while chunk := os.read(fd, _CHUNK_BYTES):
-            found.add(chunk)
-        if found.value != check:
-            return False
-        try:
-            os.fdatasync(fd)
-        except OSError as failed:  # it can be read, and is no entry before it is flushed
-            raise BlobsFailed(f"acknowledged instances cannot be flushed: {failed.strerror}") from failed
-        return True
-    finally:
-        os.close(fd)

@@ -1,0 +1,89 @@
+"""What dead receivers left in `coming`, taken up by whoever opens the spool next: instances that were acknowledged become entries.
+
+After a power loss some of those may be cut off or have holes: length and checksum in their names tell, and no torn one is ever presented
+as whole.
+"""
+
+import contextlib
+import os
+from pathlib import Path
+
+from node.blobs.checksum import WordSum
+from node.blobs.errors import BlobsFailed
+from node.blobs.files import flush_folder, make_folder
+from node.blobs.lives import left
+from node.blobs.promised import PROMISED
+from node.domain.faults import is_of_the_file
+from node.observe.events import alarm, event
+
+_CHUNK_BYTES = 1 << 20
+
+
+def take_up(coming: Path, inbox: Path, aside: Path, complete: str) -> None:
+    """Handle what dead receivers left in `coming`: whole instances that were acknowledged become entries, the rest is deleted; one that
+    the disk does not give back lies in `aside` from then on, under the name that proves it, and holds up no other."""
+    whole = torn = swept = 0
+    for paths in left(coming):
+        for path in paths:
+            match = PROMISED.fullmatch(path.name)
+            try:
+                if match is None:
+                    swept += _deleted(path)
+                elif _is_whole(path, int(match["size"], 16), int(match["check"], 16)):
+                    with contextlib.suppress(FileNotFoundError):  # another took it up
+                        os.rename(path, inbox / f"{match['name']}{complete}")
+                    whole += 1
+                else:
+                    torn += _deleted(path)
+            except OSError as failed:
+                if not is_of_the_file(failed):
+                    raise
+                _set_aside(path, aside, failed, promised=match is not None)
+    if whole:
+        flush_folder(inbox)
+        event("inbox.taken_up", instances=whole)
+    if torn:
+        alarm("inbox.torn", instances=torn)
+    if swept:
+        event("inbox.swept", half_written=swept)
+
+
+def _set_aside(path: Path, aside: Path, failed: OSError, *, promised: bool) -> None:
+    """Out of the way, and told; what cannot even be renamed, and a half one, stay until the spool is opened again."""
+    with contextlib.suppress(OSError):
+        if promised:
+            make_folder(aside)
+            os.rename(path, aside / path.name)
+            flush_folder(aside)
+    alarm("inbox.unreadable", entry=path.name, code=BlobsFailed.code, reason=failed.strerror, acknowledged=promised)
+
+
+def _deleted(path: Path) -> int:
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return 0
+    return 1
+
+
+def _is_whole(path: Path, size: int, check: int) -> bool:
+    """Whether every byte is there; then they are flushed too."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        if os.fstat(fd).st_size != size:
+            return False
+        found = WordSum()
+        while chunk := os.read(fd, _CHUNK_BYTES):
+            found.add(chunk)
+        if found.value != check:
+            return False
+        try:
+            os.fdatasync(fd)
+        except OSError as failed:  # it can be read, and is no entry before it is flushed
+            raise BlobsFailed(f"acknowledged instances cannot be flushed: {failed.strerror}") from failed
+        return True
+    finally:
+        os.close(fd)
