@@ -20,6 +20,7 @@ _ROOMS = {
     "5": "Results",
     "6": "Delivery",
     "7": "Journal and storage",
+    "8": "The workshop",
 }
 
 
@@ -139,6 +140,7 @@ def commands() -> str:
 
 def errors() -> str:
     """Every error code with what it means and what to do."""
+    import training.errors  # noqa: F401 (the workshop's; the node knows none of them)
     from node.records.remedies import every_error
 
     text = [

@@ -18,6 +18,7 @@ GOOD, BAD, USAGE = 0, 1, 2
 _NODE = Group.create_ordered("The node")
 _LOOK = Group.create_ordered("What happened, and what would")
 _MEND = Group.create_ordered("Set up and mend")
+_MAKE = Group.create_ordered("The workshop")
 
 EPILOGUE = "Every reading verb takes --json. Exit codes: 0 good, 1 bad, 2 usage."
 
@@ -66,6 +67,25 @@ def build() -> App:
             "node.cli.doctor:doctor",
             "Look at disk, journal, node, peers, sinks, engines and models; say what is wrong and what to do.",
             _MEND,
+        ),
+        # by string alone, as an entry point would: the node imports nothing of training (ADR-0024)
+        (
+            "train",
+            "training.cli:train",
+            "Train a recipe's model, or go on with a training that was ended; several processes with torchrun.",
+            _MAKE,
+        ),
+        (
+            "evaluate",
+            "training.cli:evaluate",
+            "Score a trained model on the patients that were held out, by the code that serves; the figures are kept beside it.",
+            _MAKE,
+        ),
+        (
+            "export",
+            "training.cli:export",
+            "Enter an evaluated model into the model repository as its next version, with its card; it is served from now on.",
+            _MAKE,
         ),
     )
     for name, target, says, group in verbs:

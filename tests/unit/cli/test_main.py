@@ -104,11 +104,21 @@ def test_an_error_is_a_sentence_a_code_and_what_to_do(run: Run, tmp_path: Path, 
 
 
 def test_every_error_has_a_code_of_its_own_a_remedy_and_the_right_range() -> None:
-    """The first digit says where it belongs: 1 intake, 2 configuration, 3 input, 4 engine and model, 5 results, 6 delivery, 7 journal."""
+    """The first digit says where it belongs: 1 intake, 2 configuration, 3 input, 4 engine and model, 5 results, 6 delivery, 7 journal,
+    8 the workshop, whose errors no job ever ends with."""
     from inference.errors import EngineError, InputError, ModelError
     from node.domain.errors import ConfigError, DeliveryError, JournalError, RefusedError, ResultError
+    from training.errors import WorkshopError
 
-    roots = {"1": RefusedError, "2": ConfigError, "3": InputError, "5": ResultError, "6": DeliveryError, "7": JournalError}
+    roots = {
+        "1": RefusedError,
+        "2": ConfigError,
+        "3": InputError,
+        "5": ResultError,
+        "6": DeliveryError,
+        "7": JournalError,
+        "8": WorkshopError,
+    }
     for code, error in every_error().items():
         assert "code" in vars(error), f"{error.__qualname__} has inherited the code {code}"
         assert error.remedy.endswith((".", "`")), code

@@ -1,0 +1,63 @@
+"""The manifest of hippocampus, and what it says of the network's answer; how images become the network's window stands in `preparing`."""
+
+import numpy as np
+
+from inference import codes
+from inference.applications.hippocampus.preparing import prepare
+from inference.applications.port import Accepts, Application, Infer, MeasurementOutput, ModelRef, SegmentOutput
+from inference.engines.port import SERVING
+from inference.findings import Findings, Measurement, Segment
+from inference.imaging.components import largest_component
+from inference.imaging.volume import Volume
+
+MODEL = ModelRef(name="hippocampus_parts", version=SERVING)
+"""Made by `hilum train hippocampus`; what was exported last is served."""
+
+PARTS = {1: ("hippocampus anterior", (220, 120, 60)), 2: ("hippocampus posterior", (70, 150, 220))}
+"""Label and colour of the network's channels after the background."""
+
+
+def analyse(volume: Volume, infer: Infer) -> Findings:
+    """Segment both parts of the hippocampus in a crop around it and measure them.
+
+    Raises
+    ------
+    NotACrop
+    """
+    prepared = prepare(volume)
+    scores = infer(MODEL, {"INPUT__0": prepared.image[None, None]})["OUTPUT__0"][0]
+    labels = scores.argmax(axis=0).astype(np.uint8)
+    if labels.any():
+        labels *= largest_component(labels > 0)
+    labels = prepared.back(labels)
+    segments, measurements = [], []
+    for value, (label, rgb) in PARTS.items():
+        mask = labels == value
+        segments.append(
+            Segment(
+                label=label,
+                mask=mask,
+                category=codes.ANATOMICAL_STRUCTURE,
+                type=codes.HIPPOCAMPUS,
+                rgb=rgb,
+                finding_site=codes.BRAIN,
+            )
+        )
+        volume_cm3 = int(np.count_nonzero(mask)) * volume.voxel_volume_mm3 / 1000
+        measurements.append(Measurement(name=codes.VOLUME, value=volume_cm3, unit=codes.CUBIC_CENTIMETRE, segment=label))
+    return Findings(segments=tuple(segments), measurements=tuple(measurements))
+
+
+APPLICATION = Application(
+    name="hippocampus",
+    version="1.0.0",
+    title="Hippocampus parts on MR crops",
+    # the network knows crops around one hippocampus at 1 mm; `prepare` refuses what is larger
+    accepts=Accepts(modality=("MR",), min_slices=8, max_spacing_mm=2.0),
+    models=(MODEL,),
+    outputs=(
+        *(SegmentOutput(label=label, type=codes.HIPPOCAMPUS) for label, _ in PARTS.values()),
+        MeasurementOutput(name=codes.VOLUME, unit=codes.CUBIC_CENTIMETRE),
+    ),
+    analyse=analyse,
+)

@@ -1,0 +1,1 @@
+"""The workshop: the frame, and each recipe in a tiny form on made data."""

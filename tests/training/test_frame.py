@@ -1,0 +1,227 @@
+"""The frame that recipes share: splits, runs that are killed and go on, several processes, what refuses."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from training.checkpoint import load
+from training.checkpoint import replace as replace_file
+from training.data.nifti import pairs
+from training.data.split import Split, split
+from training.errors import BrokenRun, OtherRun, UnfitData, UnknownRecipe
+from training.evaluate import interval
+from training.export import export
+from training.fit import BEST, LAST, fit
+from training.progress import Silent
+from training.ranks import Ranks
+from training.recipe import Case, Recipe
+from training.recipes import load as recipe_called
+
+from .made import crops, smallest
+
+pytestmark = pytest.mark.timeout(1500)
+"""Trainings on a loaded machine."""
+
+ROOT = Path(__file__).parents[2]
+
+
+class Killed(Exception):
+    """Stands for the kill."""
+
+
+class KilledIn(Silent):
+    """Ends the training in the middle of an epoch."""
+
+    def __init__(self, epoch: int) -> None:
+        self._epoch, self._now = epoch, -1
+
+    def begun(self, epoch: int, epochs: int, batches: int) -> None:
+        self._now = epoch
+
+    def batch(self) -> None:
+        if self._now == self._epoch:
+            raise Killed
+
+
+class Heard(Silent):
+    """Keeps the figures of every epoch."""
+
+    def __init__(self) -> None:
+        self.figures: list[Mapping[str, float]] = []
+
+    def epoch(self, epoch: int, figures: Mapping[str, float], best: bool) -> None:
+        self.figures.append(figures)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return crops(tmp_path_factory.mktemp("made"), count=8)
+
+
+@pytest.fixture(scope="module")
+def recipe() -> Recipe:
+    return smallest()
+
+
+@pytest.fixture(scope="module")
+def sides(recipe: Recipe, data: Path) -> Split:
+    return split(recipe.cases(data), 0)
+
+
+def weights(run: Path, name: str = LAST) -> dict[str, torch.Tensor]:
+    state = load(run / name)
+    assert state is not None
+    network: dict[str, torch.Tensor] = state["network"]
+    return network
+
+
+def test_no_patient_stands_on_two_sides() -> None:
+    """Two scans of one patient go together; every case is somewhere; the same seed gives the same sides, another one others."""
+    cases = tuple(Case(patient=f"p{number // 2}", name=f"c{number}", load=lambda: pytest.fail("nothing is read")) for number in range(60))
+    made = split(cases, 0)
+    sides = (made.train, made.validation, made.test)
+    patients = [{case.patient for case in side} for side in sides]
+    assert sum(len(side) for side in sides) == 60
+    assert not patients[0] & patients[1] | patients[0] & patients[2] | patients[1] & patients[2]
+    assert [len(each) for each in patients] == [21, 3, 6]
+    assert split(cases[::-1], 0).test == made.test[::-1]
+    assert split(cases, 1).test != made.test
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_to_the_same_weights(recipe: Recipe, sides: Split, tmp_path: Path) -> None:
+    """Killed in the middle of the second epoch, then called again: bit for bit what a run that nobody disturbed ends with."""
+    fit(recipe, sides, tmp_path / "whole", recipe.schedule, Ranks(), Silent())
+    with pytest.raises(Killed):
+        fit(recipe, sides, tmp_path / "cut", recipe.schedule, Ranks(), KilledIn(1))
+    outcome = fit(recipe, sides, tmp_path / "cut", recipe.schedule, Ranks(), Silent())
+    assert outcome.epochs == 3
+    for name in (LAST, BEST):
+        one, other = weights(tmp_path / "whole", name), weights(tmp_path / "cut", name)
+        assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+@pytest.mark.slow
+def test_another_seed_gives_other_weights(recipe: Recipe, sides: Split, tmp_path: Path) -> None:
+    """The seed is really used: the test above would pass for a network that learns nothing."""
+    short = replace(recipe.schedule, epochs=1)
+    fit(recipe, sides, tmp_path / "a", short, Ranks(), Silent())
+    fit(recipe, sides, tmp_path / "b", replace(short, seed=1), Ranks(), Silent())
+    assert not torch.equal(weights(tmp_path / "a")["weight"], weights(tmp_path / "b")["weight"])
+
+
+@pytest.mark.slow
+def test_training_ends_when_validation_gets_no_better(recipe: Recipe, sides: Split, tmp_path: Path) -> None:
+    """With a figure that never changes, the first epoch stays the best, and two more are waited for."""
+    flat = replace(recipe, score=lambda findings, labelled: {"volume": 1.0})
+    heard = Heard()
+    outcome = fit(flat, sides, tmp_path, replace(recipe.schedule, epochs=50, patience=2), Ranks(), heard)
+    assert (outcome.epochs, outcome.best_epoch, outcome.best) == (3, 0, 1.0)
+    assert len(heard.figures) == 3
+    assert all(np.isfinite(figures["loss"]) for figures in heard.figures)
+
+
+@pytest.mark.slow
+def test_a_run_of_something_else_is_not_gone_on_with(recipe: Recipe, sides: Split, tmp_path: Path) -> None:
+    """Other settings or other cases would end in a model that its own card describes wrongly."""
+    short = replace(recipe.schedule, epochs=1)
+    fit(recipe, sides, tmp_path, short, Ranks(), Silent())
+    before = (tmp_path / LAST).read_bytes()
+    with pytest.raises(OtherRun, match=r"learning_rate 0\.01"):
+        fit(recipe, sides, tmp_path, replace(short, learning_rate=0.5), Ranks(), Silent())
+    with pytest.raises(OtherRun):
+        fit(recipe, replace(sides, train=sides.train[1:]), tmp_path, short, Ranks(), Silent())
+    assert (tmp_path / LAST).read_bytes() == before
+
+
+def test_a_kill_while_writing_leaves_the_checkpoint_before(tmp_path: Path) -> None:
+    """What is half written lies aside, and goes."""
+    path = tmp_path / "last.pt"
+    replace_file(path, lambda file: file.write(b"whole"))
+
+    def half(file: object) -> None:
+        raise Killed
+
+    with pytest.raises(Killed):
+        replace_file(path, half)
+    assert path.read_bytes() == b"whole"
+    assert [each.name for each in tmp_path.iterdir()] == ["last.pt"]
+
+
+def test_a_checkpoint_that_runs_code_is_not_read(tmp_path: Path) -> None:
+    """Checkpoints are data: a pickle that would call something is refused before it does."""
+    import pickle
+
+    class Calls:
+        def __reduce__(self) -> object:
+            return os.mkdir, (str(tmp_path / "called"),)
+
+    (tmp_path / LAST).write_bytes(pickle.dumps(Calls(), protocol=2))
+    with pytest.raises(BrokenRun, match="not a checkpoint"):
+        load(tmp_path / LAST)
+    assert not (tmp_path / "called").exists()
+
+
+def test_nothing_leaves_the_workshop_unevaluated(recipe: Recipe, sides: Split, tmp_path: Path) -> None:
+    """Neither an empty run nor one without figures is exported."""
+    with pytest.raises(BrokenRun, match="was not evaluated"):
+        export(recipe, tmp_path / "run", tmp_path / "models")
+    assert not (tmp_path / "models").exists()
+
+
+def test_what_is_wrong_with_names_and_data_is_said(tmp_path: Path) -> None:
+    """A near name is suggested; an empty folder says what was looked for; two patients cannot be split."""
+    with pytest.raises(UnknownRecipe, match='did you mean "hippocampus"'):
+        recipe_called("hipocampus")
+    with pytest.raises(UnfitData, match="images/NAME"):
+        pairs(tmp_path, modality="MR")
+    with pytest.raises(UnfitData, match="2 patients"):
+        split(pairs(crops(tmp_path / "two", count=2), modality="MR"), 0)
+
+
+def test_the_interval_is_over_patients() -> None:
+    """Ten copies of each case are no evidence: the interval is as wide as without them."""
+    values, patients = np.array([0.1, 0.4, 0.6, 0.9, 0.5, 0.8]), [f"p{number}" for number in range(6)]
+    low, high = interval(values, patients)
+    assert 0.1 < low < values.mean() < high < 0.9
+    assert interval(np.repeat(values, 10), [name for name in patients for _ in range(10)]) == pytest.approx((low, high))
+
+
+SCRIPT = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from tests.training.made import smallest
+from training.data.split import split
+from training.fit import fit
+from training.progress import Silent
+from training.ranks import ranks
+recipe = smallest()
+with ranks() as here:
+    fit(recipe, split(recipe.cases(Path(sys.argv[1])), 0), Path(sys.argv[2]), replace(recipe.schedule, epochs=2), here, Silent())
+    print(f"rank {here.rank} of {here.size}")
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_network(data: Path, recipe: Recipe, sides: Split, tmp_path: Path) -> None:
+    """torchrun with two CPU processes: one set of checkpoints, and, gradients being averaged, nearly the weights of one process."""
+    script = tmp_path / "two.py"
+    script.write_text(SCRIPT)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script), str(data)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    done = subprocess.run(
+        [*command, str(tmp_path / "two")], cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=1200
+    )
+    assert done.returncode == 0, done.stderr
+    assert sorted(line for line in done.stdout.splitlines() if line.startswith("rank")) == ["rank 0 of 2", "rank 1 of 2"]
+    fit(recipe, sides, tmp_path / "one", replace(recipe.schedule, epochs=2), Ranks(), Silent())
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    assert all(torch.allclose(one[key], two[key], atol=0.02) for key in one)

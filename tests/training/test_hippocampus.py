@@ -1,0 +1,149 @@
+"""The hippocampus recipe in its tiny form, on made crops: it learns, and what is served is what was evaluated."""
+
+import json
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inference.applications import catalog
+from inference.applications.accept import check
+from inference.applications.declared import check_outputs
+from inference.applications.hippocampus.errors import NotACrop
+from inference.applications.hippocampus.preparing import WINDOW, prepare
+from inference.applications.serving import as_served
+from inference.engines.embedded import EmbeddedEngine
+from inference.engines.golden import check_golden
+from inference.engines.port import ModelRef
+from inference.engines.repository import Repository
+from inference.findings import Findings
+from inference.imaging.assemble import assemble
+from inference.imaging.write_series import from_nifti, write_series
+from training.card import EVALUATION
+from training.data.nifti import volume_of
+from training.data.split import Split, split
+from training.errors import BrokenRun
+from training.evaluate import evaluate, findings
+from training.export import PACKED, export
+from training.fit import fit
+from training.inferring import OfEngine
+from training.progress import shown
+from training.ranks import Ranks
+
+from .made import crops, tiny
+
+pytestmark = pytest.mark.timeout(1500)
+"""A training on a loaded machine."""
+
+RECIPE = tiny()
+AHEAD = 0.2
+"""By how much Dice the network has to beat the mean training shape, which the made bodies' places are drawn to defeat."""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return crops(tmp_path_factory.mktemp("made"), count=16)
+
+
+@pytest.fixture(scope="module")
+def sides(data: Path) -> Split:
+    return split(RECIPE.cases(data), 0)
+
+
+@pytest.fixture(scope="module")
+def run(sides: Split, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Trained and evaluated."""
+    folder = tmp_path_factory.mktemp("run")
+    with shown(folder / "tensorboard") as progress:
+        fit(RECIPE, sides, folder, RECIPE.schedule, Ranks(), progress)
+    evaluate(RECIPE, sides, folder)
+    return folder
+
+
+def masks(found: Findings) -> dict[str, np.ndarray]:
+    return {segment.label: segment.mask for segment in found.segments}
+
+
+@pytest.mark.slow
+def test_it_learns(run: Path, sides: Split) -> None:
+    """On held-out crops the network finds the body that the baseline (the mean training shape) can only guess."""
+    figures = json.loads((run / EVALUATION).read_text())["figures"]
+    for name, figure in figures.items():
+        assert figure["mean"] > figure["baseline"] + AHEAD, (name, figure)
+        assert figure["interval"][0] <= figure["mean"] <= figure["interval"][1]
+    assert list((run / "tensorboard").glob("events.*"))
+
+
+@pytest.mark.slow
+def test_what_is_served_is_what_was_evaluated(run: Path, sides: Split, data: Path, tmp_path: Path) -> None:
+    """Held-out crops as DICOM series, assembled, through the exported model: every mask equals the evaluation's, voxel by voxel."""
+    models = tmp_path / "models"
+    assert export(RECIPE, run, models) == ModelRef(name="hippocampus_parts", version=1)
+    application = as_served(catalog.load("hippocampus"), models)
+    with closing(EmbeddedEngine(run / PACKED)) as engine:
+        evaluated = [masks(found) for _, found in findings(RECIPE, sides.test, run / PACKED, OfEngine(engine))]
+    with closing(EmbeddedEngine(models)) as engine:
+        for case, expected in zip(sides.test, evaluated, strict=True):
+            voxels, affine = from_nifti(data / "images" / f"{case.name}.nii.gz")
+            volume = assemble(write_series(voxels, affine, tmp_path / case.name, modality="MR"))
+            check(application, volume)
+            served = application.analyse(volume, OfEngine(engine))
+            check_outputs(application, served, volume)
+            # to the head, to the back, to the left: `from_nifti` stacks slices as `assemble` does
+            assert np.allclose(volume.affine, affine)
+            assert masks(served).keys() == expected.keys()
+            assert any(mask.any() for mask in expected.values())
+            for label, mask in masks(served).items():
+                assert np.array_equal(mask, expected[label]), (case.name, label)
+
+
+@pytest.mark.slow
+def test_the_exported_model_is_whole(run: Path, tmp_path: Path) -> None:
+    """Digest and golden run hold, the card has the held-out figures, a second export is the next version; a changed file never leaves."""
+    models = tmp_path / "models"
+    for version in (1, 2):
+        assert export(RECIPE, run, models).version == version
+    repository, model = Repository(models), ModelRef(name="hippocampus_parts", version=2)
+    entry = repository.verify(model)
+    assert entry is not None
+    assert entry.golden is not None
+    with closing(EmbeddedEngine(models)) as engine:
+        check_golden(engine, repository, model, entry.golden)
+    card = (models / "hippocampus_parts" / "README.md").read_text()
+    assert "CC-BY-SA-4.0" in card
+    assert "| Dice hippocampus |" in card
+    evaluation = json.loads((run / EVALUATION).read_text())
+    try:
+        (run / EVALUATION).write_text(json.dumps({**evaluation, "sha256": "0" * 64}))
+        with pytest.raises(BrokenRun, match="another model"):
+            export(RECIPE, run, models)
+    finally:
+        (run / EVALUATION).write_text(json.dumps(evaluation))
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 2), (1, 0, 2), (2, 1, 0)])
+def test_the_window_and_back(axes: tuple[int, int, int]) -> None:
+    """However the crop was scanned: what lies to the head, the back and the left lies so in the window, and labels come back exactly."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, (30, 40, 20)).astype(np.uint8)
+    voxels = rng.normal(100, 10, labels.shape) + 100 * labels
+    # indices (z, y, x) run to the head, the back and the left; then the same crop with its axes in another order
+    affine = np.array([[0, 0, 1.0, 5], [0, 1.0, 0, -7], [1.0, 0, 0, 3], [0, 0, 0, 1]])
+    turned = affine.copy()
+    turned[:, :3] = affine[:, list(axes)]
+    straight, other = prepare(volume_of(voxels, affine, "MR", "a")), prepare(volume_of(voxels.transpose(axes), turned, "MR", "b"))
+    assert straight.image.shape == WINDOW
+    assert np.allclose(straight.image, other.image, atol=1e-5)
+    assert np.array_equal(other.back(other.onto(labels.transpose(axes))), labels.transpose(axes))
+    # centred: nine voxels of zeros below, then the crop
+    assert not straight.image[:9].any()
+    assert np.corrcoef(straight.image[9:39, 12:52, 14:34].ravel(), voxels.ravel())[0, 1] > 0.999
+
+
+def test_a_whole_head_is_refused() -> None:
+    """The network would mark something in it."""
+    with pytest.raises(NotACrop, match="180 × 220 × 180 mm"):
+        prepare(volume_of(np.zeros((90, 110, 90)), np.diag([2.0, 2.0, 2.0, 1.0])[[2, 1, 0, 3]], "MR", "head"))
+    with pytest.raises(NotACrop, match="even"):
+        prepare(volume_of(np.ones((30, 30, 30)), np.diag([1.0, 1.0, 1.0, 1.0])[[2, 1, 0, 3]], "MR", "even"))

@@ -1,0 +1,62 @@
+"""Checkpoints that survive a kill: written aside, brought to the disk, then renamed; read as data, never as code."""
+
+import json
+import os
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+
+from training.errors import BrokenRun
+
+_UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError, zipfile.BadZipFile)
+
+
+def save(path: Path, state: dict[str, Any]) -> None:
+    """Replace a checkpoint; whoever is killed meanwhile finds the one before."""
+    replace(path, lambda file: torch.save(state, file))
+
+
+def load(path: Path) -> dict[str, Any] | None:
+    """The checkpoint; None where there is none.
+
+    Raises
+    ------
+    BrokenRun
+        The file is no checkpoint of weights and numbers alone.
+    """
+    if not path.is_file():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except _UNREADABLE as broken:
+        raise BrokenRun(f"{path} is not a checkpoint: {str(broken).strip().splitlines()[:1]}") from broken
+    return state
+
+
+def save_json(path: Path, value: Any) -> None:
+    """Replace a JSON file in the same way."""
+    replace(path, lambda file: file.write((json.dumps(value, indent=2) + "\n").encode()))
+
+
+def replace(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Let `write` fill a file beside `path`, then put it in its place, both on the disk when this returns."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with aside.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        # the name itself has to be on the disk, too
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,148 @@
+"""The verbs `hilum train`, `hilum evaluate`, `hilum export`; the command names them by string, nothing heavy comes with them."""
+
+import importlib.util
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from training.errors import WorkshopNotInstalled
+
+if TYPE_CHECKING:
+    from training.data.split import Split
+    from training.recipe import Recipe, Schedule
+
+_NEEDED = ("torch", "monai", "nibabel", "tensorboard")
+
+
+def train(
+    recipe: str,
+    *,
+    data: Path,
+    out: Path | None = None,
+    epochs: int | None = None,
+    batch: int | None = None,
+    seed: int | None = None,
+) -> int:
+    """Train a recipe's model, or go on with a training that was ended; several processes with torchrun.
+
+    The run's folder holds the checkpoints (last.pt, best.pt: complete at every moment) and TensorBoard's files. Calling it again with the
+    same settings goes on where it stopped. With two processes: `torchrun --nproc-per-node 2 --no-python hilum train RECIPE --data DIR`.
+
+    Parameters
+    ----------
+    recipe
+        Its name, "hippocampus".
+    data
+        The folder with the recipe's data.
+    out
+        The run's folder (default var/training/RECIPE).
+    epochs
+        At most so many; fewer when validation gets no better. Default: the recipe's.
+    batch
+        Cases in one step, over all processes.
+    seed
+        Of the split, the first weights, the order and the augmentation.
+    """
+    _installed()
+    from training import recipes
+    from training.data.split import split
+    from training.fit import fit
+    from training.progress import Silent, shown
+    from training.ranks import ranks
+
+    wanted = recipes.load(recipe)
+    schedule = _schedule(wanted, epochs, batch, seed)
+    sides = split(wanted.cases(data), schedule.seed)
+    run = out or _default(recipe)
+    with ranks() as here:
+        if not here.first:
+            fit(wanted, sides, run, schedule, here, Silent())
+            return 0
+        with shown(run / "tensorboard") as progress:
+            outcome = fit(wanted, sides, run, schedule, here, progress)
+    Console().print(
+        f"{run}: {outcome.epochs} epochs, the best is epoch {outcome.best_epoch + 1}: validation {wanted.watched} {outcome.best:.4f}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return 0
+
+
+def evaluate(
+    recipe: str,
+    *,
+    data: Path,
+    out: Path | None = None,
+    seed: int | None = None,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> int:
+    """Score a trained model on the patients that were held out, by the code that serves; the figures are kept beside it.
+
+    Parameters
+    ----------
+    recipe
+        Its name.
+    data
+        The folder that it was trained on.
+    out
+        The run's folder.
+    seed
+        That of the training, which made the split.
+    as_json
+        Print the figures, and those of each case, as JSON.
+    """
+    _installed()
+    from training import recipes
+    from training.card import table
+    from training.evaluate import evaluate as evaluated
+
+    wanted = recipes.load(recipe)
+    found = evaluated(wanted, _sides(wanted, data, seed), out or _default(recipe))
+    print(json.dumps(found, indent=2) if as_json else table(found), end="")
+    return 0
+
+
+def export(recipe: str, *, repository: Path, out: Path | None = None) -> int:
+    """Enter an evaluated model into the model repository as its next version, with its card; it is served from now on.
+
+    Parameters
+    ----------
+    recipe
+        Its name.
+    repository
+        The folder of the model repository (`models: {repository: …}` of hilum.yaml).
+    out
+        The run's folder.
+    """
+    _installed()
+    from training import recipes
+    from training.export import export as exported
+
+    model = exported(recipes.load(recipe), out or _default(recipe), repository)
+    Console().print(f"{repository / model.name}: version {model.version} is served", highlight=False, soft_wrap=True)
+    return 0
+
+
+def _installed() -> None:
+    absent = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if absent:
+        raise WorkshopNotInstalled(f"not installed: {', '.join(absent)}")
+
+
+def _schedule(recipe: "Recipe", epochs: int | None, batch: int | None, seed: int | None) -> "Schedule":
+    given = {"epochs": epochs, "batch": batch, "seed": seed}
+    return replace(recipe.schedule, **{name: value for name, value in given.items() if value is not None})
+
+
+def _sides(recipe: "Recipe", data: Path, seed: int | None) -> "Split":
+    from training.data.split import split
+
+    return split(recipe.cases(data), recipe.schedule.seed if seed is None else seed)
+
+
+def _default(recipe: str) -> Path:
+    return Path("var/training") / recipe

@@ -1,0 +1,1 @@
+"""Where cases come from, and on which side of the split each stands."""

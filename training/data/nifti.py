@@ -1,0 +1,55 @@
+"""Cases from two folders of NIfTI files, images/ and labels/, a pair by one name (the layout of the Medical Segmentation Decathlon)."""
+
+import hashlib
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from pydicom.uid import MRImageStorage
+
+from inference.imaging.volume import SliceSource, Volume
+from inference.imaging.write_series import from_nifti
+from training.errors import UnfitData
+from training.recipe import Case, Labelled
+
+
+def pairs(folder: Path, *, modality: str) -> tuple[Case, ...]:
+    """One case, and one patient, for each name in both folders, sorted; images without labels are left out.
+
+    Raises
+    ------
+    UnfitData
+        There are none.
+    """
+    images, labels = folder / "images", folder / "labels"
+    there = sorted(path.name for path in labels.glob("*.nii*") if (images / path.name).is_file())
+    if not there:
+        raise UnfitData(f"{folder} has no images/NAME.nii.gz with labels/NAME.nii.gz")
+    return tuple(
+        Case(patient=name.split(".nii")[0], name=name.split(".nii")[0], load=partial(_load, images / name, labels / name, modality))
+        for name in there
+    )
+
+
+def _load(image: Path, label: Path, modality: str) -> Labelled:
+    voxels, affine = from_nifti(image)
+    labels, other = from_nifti(label)
+    if labels.shape != voxels.shape or not np.allclose(affine, other, atol=1e-3):
+        raise UnfitData(f"{label} is not on the grid of {image}")
+    if not np.array_equal(labels, labels.astype(np.uint8)):
+        raise UnfitData(f"{label} holds other values than whole ones from 0 to 255")
+    return Labelled(volume=volume_of(voxels, affine, modality, image.name), labels=labels.astype(np.uint8))
+
+
+def volume_of(voxels: np.ndarray, affine: np.ndarray, modality: str, name: str) -> Volume:
+    """Voxels (Z, Y, X) as a volume that no scanner made: its UIDs are derived from `name`, its images are called MR ones."""
+    uid = f"2.25.{int.from_bytes(hashlib.sha256(name.encode()).digest()[:15])}"
+    return Volume(
+        voxels=voxels,
+        affine=affine,
+        sources=tuple(SliceSource(sop_instance_uid=f"{uid}.{z + 1}", sop_class_uid=str(MRImageStorage)) for z in range(voxels.shape[0])),
+        modality=modality,
+        study_instance_uid=f"{uid}.0.1",
+        series_instance_uid=f"{uid}.0.2",
+        frame_of_reference_uid=f"{uid}.0.3",
+    )

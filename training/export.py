@@ -1,0 +1,106 @@
+"""From a checkpoint to the model repository: packed beside the run, evaluated there, then entered whole with its card.
+
+What is evaluated is the file that is served: `pack` makes it once, `evaluate` runs it, `export` copies its bytes and refuses others.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from inference.applications.bundle.network import convert
+from inference.engines.configtext import config_text, without_digests
+from inference.engines.golden import golden_input
+from inference.engines.modelconfig import TensorConfig
+from inference.engines.port import Golden, ModelRef
+from inference.engines.repository import CONFIG, Entry, Repository
+from inference.engines.writing import NewVersion, add_version
+from training.card import EVALUATION, card
+from training.errors import BrokenRun
+from training.fit import trained
+from training.recipe import Recipe
+
+PACKED = "models"
+"""The run's own model repository."""
+
+
+def packed_ref(recipe: Recipe) -> ModelRef:
+    """The one version in the run's own repository."""
+    return ModelRef(name=recipe.model.name, version=1)
+
+
+def pack(recipe: Recipe, run: Path) -> Path:
+    """Write the run's best network as a model into the run's own repository; the repository's folder.
+
+    Raises
+    ------
+    BrokenRun, UnfitBundle
+    """
+    network, _ = trained(recipe, run)
+    file, weights = convert(network, recipe.window, False, 1, "pt2")
+    floats = np.dtype(np.float32)
+    config = config_text(
+        recipe.model.name,
+        "pytorch",
+        1,
+        (TensorConfig(name="INPUT__0", dtype=floats, dims=(1, *recipe.window)),),
+        (TensorConfig(name="OUTPUT__0", dtype=floats, dims=(recipe.channels, *recipe.window)),),
+        file,
+    )
+    digest = hashlib.sha256(weights).hexdigest()
+    entry = Entry(
+        file=file,
+        sha256=digest,
+        source_sha256=digest,
+        source=f"hilum train {recipe.name}",
+        licence=recipe.data.licence,
+        attribution=recipe.data.attribution,
+        format="torch.export",
+        golden=_golden(network, (1, 1, *recipe.window)),
+    )
+    model = packed_ref(recipe)
+    new = NewVersion(model=model, weights=weights, entry=entry, config=config, card=f"# {model.name}, version 1\n\nNot evaluated yet.\n")
+    add_version(run / PACKED, new, replace=True)
+    return run / PACKED
+
+
+def export(recipe: Recipe, run: Path, repository: Path) -> ModelRef:
+    """Enter the evaluated model as the repository's next version; it is served from now on.
+
+    Raises
+    ------
+    BrokenRun
+        The run was not evaluated, or another file than the one that lies there.
+    OtherModel
+    """
+    packed = Repository(run / PACKED)
+    here = packed_ref(recipe)
+    evaluation = _evaluation(run)
+    _, weights, digest = packed.read(here)
+    entry = packed.entry(here)
+    if entry is None or evaluation.get("sha256") != digest:
+        raise BrokenRun(f"{run / EVALUATION} is of another model than the one in {run / PACKED}: evaluate it again")
+    there = [each.model.version for each in Repository(repository).list() if each.model.name == recipe.model.name]
+    model = ModelRef(name=recipe.model.name, version=max(there, default=0) + 1)
+    config = without_digests((run / PACKED / here.name / CONFIG).read_text(encoding="utf-8"))
+    add_version(
+        repository, NewVersion(model=model, weights=weights, entry=entry, config=config, card=card(recipe, model, entry, evaluation))
+    )
+    return model
+
+
+def _evaluation(run: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads((run / EVALUATION).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as absent:
+        raise BrokenRun(f"{run} was not evaluated: {absent}") from absent
+    return found
+
+
+def _golden(network: Any, shape: tuple[int, ...]) -> Golden:
+    with torch.inference_mode():
+        channel = network(torch.from_numpy(golden_input(shape, np.dtype(np.float32)))).numpy()[:, -1]
+    return Golden(shape=shape, mean=float(channel.mean(dtype=np.float64)), deviation=float(channel.std(dtype=np.float64)))

@@ -1,0 +1,182 @@
+"""The training itself: seeded, resumable at every epoch, over one process or several; ends early when validation gets no better.
+
+Nothing is drawn from a generator that runs through the training: the order of an epoch and each augmentation depend on seed, epoch and
+case alone. So a run that was killed and goes on ends with the same weights as one that was not.
+"""
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from training.checkpoint import load, save
+from training.data.split import Split
+from training.errors import BrokenRun, OtherRun
+from training.inferring import OfNetwork
+from training.progress import Progress
+from training.ranks import Ranks
+from training.recipe import Augment, Case, Example, Recipe, Schedule
+
+LAST, BEST = "last.pt", "best.pt"
+WEIGHT_DECAY = 1e-4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a training ended: epochs that were run in all, the best one (from 0) and its validation."""
+
+    epochs: int
+    best_epoch: int
+    best: float
+
+
+def fit(recipe: Recipe, sides: Split, out: Path, schedule: Schedule, ranks: Ranks, progress: Progress) -> Outcome:
+    """Train, or go on with the training that `out` holds.
+
+    Raises
+    ------
+    OtherRun
+        `out` holds a run of something else.
+    """
+    run = _Run(recipe, sides, out, schedule, ranks)
+    while run.epoch < schedule.epochs and run.epoch - run.best_epoch <= schedule.patience:
+        run.one_epoch(progress)
+    return Outcome(epochs=run.epoch, best_epoch=run.best_epoch, best=run.best)
+
+
+def identity(recipe: Recipe, sides: Split, schedule: Schedule, processes: int) -> str:
+    """What has to be the same for a run to be gone on with, as one line."""
+    names = [[case.name for case in side] for side in (sides.train, sides.validation, sides.test)]
+    digest = hashlib.sha256(repr(names).encode()).hexdigest()[:16]
+    settings = ", ".join(f"{name} {value:g}" for name, value in asdict(schedule).items())
+    return f"{recipe.name}: {settings}; {'/'.join(str(len(side)) for side in names)} cases ({digest}); {processes} processes"
+
+
+def trained(recipe: Recipe, run: Path) -> tuple[Any, dict[str, Any]]:
+    """The best network of a run, ready to be served, and its checkpoint.
+
+    Raises
+    ------
+    BrokenRun
+        There is none, or it is another recipe's.
+    """
+    state = load(run / BEST)
+    if state is None:
+        raise BrokenRun(f"{run} holds no {BEST}: nothing was trained there")
+    network = recipe.network()
+    try:
+        network.load_state_dict(state["network"])
+    except (RuntimeError, KeyError) as other:
+        raise BrokenRun(f'{run / BEST} is not of recipe "{recipe.name}"') from other
+    return network.eval(), state
+
+
+def watched(recipe: Recipe, network: Any, cases: Sequence[Case]) -> float:
+    """The mean of the watched figure over cases, by the application's own `analyse`; cases that cannot tell do not count."""
+    network.eval()
+    found = []
+    for case in cases:
+        labelled = case.load()
+        found.append(recipe.score(recipe.application.analyse(labelled.volume, OfNetwork(network)), labelled)[recipe.watched])
+    return float(np.nanmean(found))
+
+
+class _Run:
+    """A training between two epochs."""
+
+    def __init__(self, recipe: Recipe, sides: Split, out: Path, schedule: Schedule, ranks: Ranks) -> None:
+        self._recipe, self._sides, self._out, self._schedule, self._ranks = recipe, sides, out, schedule, ranks
+        self._identity = identity(recipe, sides, schedule, ranks.size)
+        self.epoch, self.best_epoch, self.best = 0, 0, -math.inf
+        self._examples: dict[str, Example] = {}
+        self._augment: Augment = recipe.augment()
+        self._loss = recipe.loss()
+        torch.manual_seed(schedule.seed)
+        self._network = recipe.network()
+        if len(recipe.window) == 3:
+            # 3-D convolutions on a processor are several times faster so
+            self._network = self._network.to(memory_format=torch.channels_last_3d)
+        self._wrapped = ranks.wrapped(self._network)
+        self._optimizer = torch.optim.AdamW(self._network.parameters(), lr=schedule.learning_rate, weight_decay=WEIGHT_DECAY)
+        self._resume()
+
+    def one_epoch(self, progress: Progress) -> None:
+        epoch, schedule = self.epoch, self._schedule
+        for group in self._optimizer.param_groups:
+            group["lr"] = schedule.learning_rate * 0.5 * (1 + math.cos(math.pi * epoch / schedule.epochs))
+        torch.manual_seed(_seed(schedule.seed, epoch, self._ranks.rank))
+        loss = self._ranks.mean(self._train(epoch, progress))
+        figure = self._ranks.told(watched(self._recipe, self._network, self._sides.validation) if self._ranks.first else 0.0)
+        better = figure > self.best
+        if better:
+            self.best, self.best_epoch = figure, epoch
+        self.epoch = epoch + 1
+        if self._ranks.first:
+            state = self._state()
+            # the best first: killed in between, the epoch is run again and chooses the same
+            if better:
+                save(self._out / BEST, state)
+            save(self._out / LAST, state)
+            progress.epoch(epoch, {"loss": loss, f"validation {self._recipe.watched}": figure}, better)
+
+    def _train(self, epoch: int, progress: Progress) -> float:
+        batches = self._batches(epoch)
+        progress.begun(epoch, self._schedule.epochs, len(batches))
+        self._wrapped.train()
+        total = 0.0
+        for batch in batches:
+            shown = [self._augment(self._example(index), _seed(self._schedule.seed, epoch, index)) for index in batch]
+            images = torch.from_numpy(np.stack([each.image for each in shown]))
+            targets = torch.from_numpy(np.stack([each.target for each in shown]))
+            if len(self._recipe.window) == 3:
+                images = images.to(memory_format=torch.channels_last_3d)
+            self._optimizer.zero_grad(set_to_none=True)
+            loss = self._loss(self._wrapped(images), targets)
+            loss.backward()
+            self._optimizer.step()
+            total += float(loss.detach())
+            progress.batch()
+        return total / len(batches)
+
+    def _batches(self, epoch: int) -> list[list[int]]:
+        """This process's cases in this epoch; as many batches in every process, or gradients would wait for ever."""
+        order = np.random.default_rng((self._schedule.seed, epoch)).permutation(len(self._sides.train)).tolist()
+        size = self._ranks.size
+        order += order[: -len(order) % size]
+        mine, each = order[self._ranks.rank :: size], max(1, self._schedule.batch // size)
+        return [mine[start : start + each] for start in range(0, len(mine), each)]
+
+    def _example(self, index: int) -> Example:
+        case = self._sides.train[index]
+        if case.name not in self._examples:
+            self._examples[case.name] = self._recipe.example(case.load())
+        return self._examples[case.name]
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "identity": self._identity,
+            "epoch": self.epoch,
+            "best": self.best,
+            "best_epoch": self.best_epoch,
+            "network": self._network.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+        }
+
+    def _resume(self) -> None:
+        state = load(self._out / LAST)
+        if state is None:
+            return
+        if state.get("identity") != self._identity:
+            raise OtherRun(f"{self._out} holds another run: {state.get('identity')}; asked for is {self._identity}")
+        self._network.load_state_dict(state["network"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self.epoch, self.best, self.best_epoch = state["epoch"], state["best"], state["best_epoch"]
+
+
+def _seed(*parts: int) -> int:
+    return int(np.random.default_rng(parts).integers(2**31))

@@ -1,0 +1,73 @@
+"""How far a training is: on the terminal, and in TensorBoard's files."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from rich.console import Console
+
+
+class Progress(Protocol):
+    """Told of what happens; says it to somebody."""
+
+    def begun(self, epoch: int, epochs: int, batches: int) -> None: ...
+
+    def batch(self) -> None: ...
+
+    def epoch(self, epoch: int, figures: Mapping[str, float], best: bool) -> None: ...
+
+
+class Silent:
+    """For the processes beside the first, and for tests."""
+
+    def begun(self, epoch: int, epochs: int, batches: int) -> None: ...
+
+    def batch(self) -> None: ...
+
+    def epoch(self, epoch: int, figures: Mapping[str, float], best: bool) -> None: ...
+
+
+class _Shown:
+    """A bar for the epoch under way (where somebody watches), a line for each that is over, and TensorBoard's scalars."""
+
+    def __init__(self, console: Console, folder: Path) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+        from torch.utils.tensorboard.writer import SummaryWriter
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self.bar = Bar(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._console = console
+        self._writer = SummaryWriter(str(folder))
+        self._task = self.bar.add_task("")
+        self._epochs = 0
+
+    def begun(self, epoch: int, epochs: int, batches: int) -> None:
+        self._epochs = epochs
+        self.bar.reset(self._task, total=batches, description=f"epoch {epoch + 1} of {epochs}")
+
+    def batch(self) -> None:
+        self.bar.advance(self._task)
+
+    def epoch(self, epoch: int, figures: Mapping[str, float], best: bool) -> None:
+        said = "  ".join(f"{name} {value:.4f}" for name, value in figures.items())
+        self._console.print(f"epoch {epoch + 1:>3} of {self._epochs}  {said}{'  best' if best else ''}", highlight=False)
+        for name, value in figures.items():
+            self._writer.add_scalar(name, value, epoch + 1)
+        # what a kill leaves is complete up to here
+        self._writer.flush()
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+@contextmanager
+def shown(folder: Path) -> Iterator[Progress]:
+    """Progress on stderr, and in `folder` for `tensorboard --logdir`."""
+    told = _Shown(Console(stderr=True), folder)
+    try:
+        with told.bar:
+            yield told
+    finally:
+        told.close()

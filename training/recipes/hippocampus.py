@@ -1,0 +1,77 @@
+"""Hippocampus parts on MR crops: a 3D U-Net on the Medical Segmentation Decathlon's Task04."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from inference.applications.hippocampus.application import APPLICATION, MODEL, PARTS
+from inference.applications.hippocampus.preparing import WINDOW, prepare
+from inference.findings import Findings
+from training.augment import segmentation
+from training.data.nifti import pairs
+from training.recipe import DataTerms, Example, Labelled, Recipe, Schedule
+from training.scores import dice
+
+CHANNELS = (16, 32, 64, 128)
+
+
+def example(labelled: Labelled) -> Example:
+    """By the code that serves."""
+    prepared = prepare(labelled.volume)
+    return Example(image=prepared.image[None], target=prepared.onto(labelled.labels)[None])
+
+
+def network(channels: tuple[int, ...] = CHANNELS) -> Any:
+    """A U-Net with residual units; each step after the first halves the sides."""
+    from monai.networks.nets.unet import UNet
+
+    return UNet(
+        spatial_dims=3,
+        in_channels=1,
+        out_channels=len(PARTS) + 1,
+        channels=channels,
+        strides=(2,) * (len(channels) - 1),
+        num_res_units=1,
+        norm="INSTANCE",
+    )
+
+
+def loss() -> Callable[[Any, Any], Any]:
+    """Dice and cross-entropy together: the one knows small structures, the other gives steady gradients."""
+    from monai.losses.dice import DiceCELoss
+
+    made: Callable[[Any, Any], Any] = DiceCELoss(to_onehot_y=True, softmax=True, include_background=False)
+    return made
+
+
+def score(findings: Findings, labelled: Labelled) -> Mapping[str, float]:
+    """Dice of the whole structure, and of its parts."""
+    masks = {segment.label: segment.mask for segment in findings.segments}
+    whole = np.logical_or.reduce(list(masks.values()))
+    parts = {f"Dice {label}": dice(masks[label], labelled.labels == value) for value, (label, _) in PARTS.items()}
+    return {"Dice hippocampus": dice(whole, labelled.labels > 0), **parts}
+
+
+RECIPE = Recipe(
+    name="hippocampus",
+    title="Anterior and posterior hippocampus on T1 MR crops",
+    application=APPLICATION,
+    model=MODEL,
+    window=WINDOW,
+    channels=len(PARTS) + 1,
+    cases=partial(pairs, modality="MR"),
+    example=example,
+    network=network,
+    loss=loss,
+    augment=partial(segmentation, mirrored=(2,)),
+    score=score,
+    watched="Dice hippocampus",
+    schedule=Schedule(epochs=20, batch=4, learning_rate=3e-3, patience=5),
+    data=DataTerms(
+        name="Medical Segmentation Decathlon, Task04 Hippocampus (mono-modal MR crops)",
+        licence="CC-BY-SA-4.0",
+        attribution="Medical Segmentation Decathlon (Antonelli and others 2022), Task04 from Vanderbilt University Medical Center",
+    ),
+)
