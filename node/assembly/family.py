@@ -233,7 +233,7 @@ class Family:
         if self._entrance is not None:
             self._entrance.close()
         late: list[int] = []
-        for stages in (("receive",), ("index", "flow", "work")):
+        for stages in (("receive",), ("index", "flow", "work", "console")):
             going = [m.process for m in self._members if m.stage in stages and m.process is not None]
             for process in going:
                 if process.poll() is None:
@@ -262,6 +262,8 @@ def _members(config: Config, roles: frozenset[Role]) -> Iterator[_Member]:
         yield _member("index", "index")  # nobody else would empty this host's spool
     if Role.WORK in roles:
         yield from (_member("work", f"work {n + 1}") for n in range(config.node.workers))
+    if Role.CONSOLE in roles and config.console is not None:
+        yield _member("console", "console")
     if Role.RECEIVE in roles:
         several = config.node.receivers > 1
         yield from (_member("receive", f"receive {n + 1}" if several else "receive", n) for n in range(config.node.receivers))

@@ -1,4 +1,4 @@
-"""One process of the family: `python -m node.assembly.process CONFIG receive|index|flow|work`. Each builds only what its stage needs."""
+"""One process of the family: `python -m node.assembly.process CONFIG STAGE`. Each builds only what its stage needs."""
 
 import argparse
 import contextlib
@@ -22,7 +22,7 @@ from node.settings.config import Config
 
 _PAUSE_FIRST_S = 0.5
 _PAUSE_MOST_S = 30.0
-_NICENESS = {"receive": 0, "flow": 5, "index": 5, "work": 10}
+_NICENESS = {"receive": 0, "flow": 5, "index": 5, "work": 10, "console": 5}
 """Who comes first on a busy machine: a sender waits at the scanner, the index may be a second behind, inference takes what is left."""
 
 
@@ -60,6 +60,10 @@ def _run(given: argparse.Namespace, config: Config, stop: threading.Event) -> No
         from node.assembly.work import work
 
         work(config, stop, ready=_ready)
+    elif stage == "console":
+        from node.assembly.console import console
+
+        console(config, stop, ready=_ready)
     else:
         from node.assembly.flow import flow
         from node.assembly.index import index
@@ -88,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.umask(0o077)  # whoever started it: what it writes is about patients
     parser = argparse.ArgumentParser()
     parser.add_argument("config", type=Path)
-    parser.add_argument("stage", choices=["receive", "index", "flow", "work"])
+    parser.add_argument("stage", choices=["receive", "index", "flow", "work", "console"])
     for lent in ("--count-in", "--listen", "--listen-tls", "--standing"):
         parser.add_argument(lent, type=int, default=None, metavar="DESCRIPTOR")
     parser.add_argument("--row", type=int, default=0)

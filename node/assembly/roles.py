@@ -16,6 +16,7 @@ class Role(StrEnum):
     RECEIVE = "receive"  # listen, keep instances in this host's spool, bring them from there to the blobs and into the journal
     FLOW = "flow"  # settle, route, deliver, and the sweeps
     WORK = "work"  # analyse and encode
+    CONSOLE = "console"  # answer operators' browsers, where the configuration has a `console:`
 
 
 ALL = frozenset(Role)

@@ -96,6 +96,7 @@ def build() -> App:
     app.command(_jobs())
     app.command(_patients())
     app.command(_models())
+    app.command(_console())
     return app
 
 
@@ -182,6 +183,21 @@ def _models() -> App:
         name="export",
         help="Write a model in another format: the file, a config.pbtxt for it, and how far its answers are from the original's.",
     )
+    return app
+
+
+def _console() -> App:
+    app = App(name="console", help="Who may use the console: people, and tokens for programs.", group=_MEND)
+    users = App(name="users", help="People who may log in.")
+    users.command("node.cli.console:add_user", name="add", help="Let a person in; the password is asked for, or read from standard input.")
+    users.command("node.cli.console:list_users", name="list", help="List who may log in.")
+    users.command("node.cli.console:remove_user", name="remove", help="Let a person in no more, and end their sessions and tokens at once.")
+    tokens = App(name="tokens", help="Tokens of programs that use the API.")
+    tokens.command("node.cli.console:add_token", name="add", help="Make a token with a user's role; it is printed once.")
+    tokens.command("node.cli.console:list_tokens", name="list", help="List the tokens that are good.")
+    tokens.command("node.cli.console:remove_token", name="remove", help="End a token at once.")
+    app.command(users)
+    app.command(tokens)
     return app
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Collection, Mapping
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Text, cast, exists, func, or_, select
 
@@ -42,7 +43,7 @@ class Finding(Database):
         member, instance = schema.arrival_instance.c, schema.instance
         last = select(member.arrival_id, func.max(member.instance_id).label("last")).where(member.arrival_id.in_(list(arrivals)))
         newest = last.group_by(member.arrival_id).subquery()
-        columns = (newest.c.arrival_id, instance.c.header_base, instance.c.header_delta)
+        columns: list[ColumnElement[Any]] = [newest.c.arrival_id, instance.c.header_base, instance.c.header_delta]
         with self._reading() as connection:
             rows = connection.execute(select(*columns).join(instance, instance.c.id == newest.c.last)).all()
             known = bases(connection, {row.header_base for row in rows if row.header_base is not None})

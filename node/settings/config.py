@@ -6,6 +6,7 @@ from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 
+from node.domain.account import Role
 from node.domain.commitment import Commitment
 from node.domain.profile import VIEWER, Profile
 from node.domain.route import Route
@@ -261,6 +262,19 @@ class Audit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Console:
+    """The operator's web pages. `cert` and `key` None: without TLS. `names` is the least role that sees whose a study is; None: nobody."""
+
+    host: str
+    port: int
+    cert: Path | None = None
+    key: Path | None = None
+    proxies: tuple[str, ...] = ()
+    names: Role | None = Role.OPERATOR
+    session: timedelta = timedelta(hours=10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """All of hilum.yaml. `digest` is SHA-256 (hex) of its meaning: equal digests route equally."""
 
@@ -277,3 +291,4 @@ class Config:
     application_folders: tuple[Path, ...] = ()
     schedule: Schedule = Schedule()
     audit: Audit = Audit()
+    console: Console | None = None

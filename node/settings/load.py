@@ -12,6 +12,7 @@ from node.settings.applications import APPLICATIONS
 from node.settings.audit import AUDIT
 from node.settings.blocks import Block, Key
 from node.settings.config import Config, May
+from node.settings.console import CONSOLE
 from node.settings.digest import digest
 from node.settings.engines import ENGINES
 from node.settings.errors import BadValue, ConfigRefused, DuplicateName
@@ -51,6 +52,7 @@ HILUM: Block[dict[str, Any]] = Block(
         Key(name="routes", kind=ROUTES, default="[]", says="Which series get which applications, and where results go."),
         Key(name="schedule", kind=SCHEDULE, default="{}", says="When off-peak jobs run, and how long any job is passed over."),
         Key(name="audit", kind=AUDIT, default="{}", says="Who is told what was done with whose images (DICOM audit messages)."),
+        Key(name="console", kind=CONSOLE, default="{}", says="The operator's web pages."),
     ),
 )
 """The whole file: the one declaration that decoding, JSON Schema and the reference page are made from."""
@@ -98,6 +100,7 @@ def load(path: Path, *, applications: Collection[str] | None = None) -> Config:
         application_folders=values["models"].folders,
         schedule=values["schedule"],
         audit=values["audit"],
+        console=values["console"],
     )
     return digest(config)
 

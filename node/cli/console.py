@@ -1,0 +1,168 @@
+"""`hilum console users|tokens`: who may use the console."""
+
+import getpass
+import re
+import sys
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from node.cli.errors import NotDone, NothingFound
+from node.cli.opened import ConfigOption, JsonOption, journal
+from node.domain.account import AccessKey, Account, KeyKind, Role
+
+if TYPE_CHECKING:
+    from node.journal.port import Journal
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+_SHOWN = 12
+
+
+def add_user(name: str, /, *, role: Role = Role.VIEWER, config: ConfigOption = None) -> None:
+    """Let a person in; the password is asked for, or read from standard input.
+
+    Parameters
+    ----------
+    name
+        By which the person logs in.
+    role
+        viewer (looks), operator (also retries and cancels) or admin.
+    """
+    if not _NAME.fullmatch(name):
+        raise NotDone(f'"{name}" is no user name: up to 64 letters, digits, dots, hyphens, underscores, at-signs')
+    with journal(config) as (_, opened):
+        if opened.account(name) is not None:
+            raise NotDone(f'there is a user "{name}" already; remove it first to change role or password')
+        password = _hashed(_password())
+        if not opened.open_account(Account(name=name, role=role, password=password, created_at=opened.now())):
+            raise NotDone(f'there is a user "{name}" already')
+    print(f'user "{name}" may log in as {role}')
+
+
+def list_users(*, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """List who may log in."""
+    from node.cli import screen
+
+    with journal(config) as (_, opened):
+        found = opened.accounts()
+    if as_json:
+        screen.as_json([{"name": one.name, "role": one.role.value, "created_at": screen.stamp(one.created_at)} for one in found])
+        return
+    table = screen.table("user", "role", "since")
+    for one in found:
+        table.add_row(one.name, one.role.value, screen.when(one.created_at))
+    screen.out().print(table if found else "no users yet; `hilum console users add NAME --role operator` lets somebody in")
+
+
+def remove_user(name: str, /, *, config: ConfigOption = None) -> None:
+    """Let a person in no more, and end their sessions and tokens at once.
+
+    Parameters
+    ----------
+    name
+        The user.
+    """
+    with journal(config) as (_, opened):
+        if not opened.close_account(name):
+            raise NothingFound(_unknown(opened, name))
+    print(f'user "{name}" is removed')
+
+
+def add_token(
+    user: str,
+    /,
+    *,
+    label: Annotated[str, Parameter(name="--for")] = "",
+    days: int = 365,
+    config: ConfigOption = None,
+) -> None:
+    """Make a token with a user's role; it is printed once.
+
+    Parameters
+    ----------
+    user
+        Whose role it has; it ends with the user.
+    label
+        What it is for, for the list.
+    days
+        How long it is good.
+    """
+    import hashlib
+    import secrets
+
+    secret = secrets.token_urlsafe(32)
+    with journal(config) as (_, opened):
+        account = opened.account(user)
+        if account is None:
+            raise NothingFound(_unknown(opened, user))
+        now = opened.now()
+        opened.open_key(
+            AccessKey(
+                digest=hashlib.sha256(secret.encode()).hexdigest(),
+                account=user,
+                role=account.role,
+                kind=KeyKind.TOKEN,
+                label=label,
+                created_at=now,
+                ends_at=now + timedelta(days=max(1, min(days, 3650))),
+            )
+        )
+    print(secret)
+
+
+def list_tokens(*, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """List the tokens that are good."""
+    from node.cli import screen
+
+    with journal(config) as (_, opened):
+        found = opened.keys(KeyKind.TOKEN, opened.now())
+    rows = [{"id": one.digest[:_SHOWN], "user": one.account, "for": one.label, "ends_at": screen.stamp(one.ends_at)} for one in found]
+    if as_json:
+        screen.as_json(rows)
+        return
+    table = screen.table("id", "user", "for", "until")
+    for row, one in zip(rows, found, strict=True):
+        table.add_row(str(row["id"]), one.account, one.label, screen.when(one.ends_at))
+    screen.out().print(table if found else "no tokens")
+
+
+def remove_token(number: Annotated[str, Parameter(name="id")], /, *, config: ConfigOption = None) -> None:
+    """End a token at once.
+
+    Parameters
+    ----------
+    number
+        Its id, as `hilum console tokens list` prints it.
+    """
+    with journal(config) as (_, opened):
+        found = [one for one in opened.keys(KeyKind.TOKEN, opened.now()) if len(number) >= _SHOWN and one.digest.startswith(number)]
+        if len(found) != 1 or not opened.close_key(found[0].digest):
+            raise NothingFound(f'no token has the id "{number}"')
+    print("the token is ended")
+
+
+def _password() -> str:
+    """Asked for twice on a terminal; the first line of standard input elsewhere."""
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\n")
+    password = getpass.getpass("Password: ")
+    if getpass.getpass("Again: ") != password:
+        raise NotDone("the two are not the same: nothing was changed")
+    return password
+
+
+def _hashed(password: str) -> str:
+    from node.console.errors import ConsoleAbsent
+
+    try:
+        from node.console.passwords import LEAST, hashed
+    except ModuleNotFoundError as absent:
+        raise ConsoleAbsent(f"the console needs {absent.name}") from absent
+    if len(password) < LEAST:
+        raise NotDone(f"a password has at least {LEAST} characters: nothing was changed")
+    return hashed(password)
+
+
+def _unknown(opened: "Journal", name: str) -> str:
+    return f'there is no user "{name}"; there: {", ".join(one.name for one in opened.accounts()) or "nobody"}'

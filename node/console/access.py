@@ -1,0 +1,107 @@
+"""Who asks: a session's cookie or a token's header becomes a visitor with a role; what changes something must come from our own pages."""
+
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Annotated
+from urllib.parse import parse_qs, urlsplit
+
+from fastapi import Depends, Request
+
+from node.console.desk import Desk
+from node.console.errors import NotLoggedIn, Refused
+from node.console.passwords import digest_of, form_token
+from node.domain.account import KeyKind, Role
+
+COOKIE = "hilum_session"
+_FORM_BYTES = 16_384
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visitor:
+    """Whoever is logged in. `token` is what forms of the session carry; empty for programs, which have no forms."""
+
+    name: str
+    role: Role
+    key: str
+    token: str
+    sees_patients: bool
+
+
+def desk(request: Request) -> Desk:
+    """What the console asks and knows."""
+    found: Desk = request.app.state.desk
+    return found
+
+
+def visitor(request: Request, at: Annotated[Desk, Depends(desk)]) -> Visitor:
+    """Who asks.
+
+    Raises
+    ------
+    NotLoggedIn
+        Nobody, or a key that has ended.
+    """
+    scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
+    secret, kind = (bearer.strip(), KeyKind.TOKEN) if scheme.lower() == "bearer" else (request.cookies.get(COOKIE, ""), KeyKind.SESSION)
+    key = at.journal.key(digest_of(secret), at.journal.now()) if secret else None
+    if key is None or key.kind is not kind:
+        raise NotLoggedIn
+    token = form_token(secret) if kind is KeyKind.SESSION else ""
+    names = at.settings.names
+    sees = names is not None and key.role.may(names)
+    return Visitor(name=key.account, role=key.role, key=key.digest, token=token, sees_patients=sees)
+
+
+def at_least(role: Role) -> Callable[..., Visitor]:
+    """Demand a role."""
+
+    def allowed(who: Annotated[Visitor, Depends(visitor)]) -> Visitor:
+        if not who.role.may(role):
+            raise Refused(HTTPStatus.FORBIDDEN, f"this needs the role {role}; {who.name} is {who.role}")
+        return who
+
+    return allowed
+
+
+async def form(request: Request) -> dict[str, str]:
+    """The fields of a form, the last of each name."""
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > _FORM_BYTES:
+            raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the form is too long")
+    return {name: values[-1] for name, values in parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True).items()}
+
+
+def from_here(request: Request) -> None:
+    """Refuse what another site's page made a browser send.
+
+    Raises
+    ------
+    Refused
+        The browser says that the request began elsewhere.
+    """
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    elsewhere = site not in (None, "same-origin", "none")
+    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+        elsewhere = True
+    if elsewhere:
+        raise Refused(HTTPStatus.FORBIDDEN, "the request began at another site")
+
+
+def meant(request: Request, who: Annotated[Visitor, Depends(visitor)], fields: Annotated[dict[str, str], Depends(form)]) -> None:
+    """Refuse a change that none of this session's own forms asked for; tokens are no cookies, which browsers send unasked."""
+    if not who.token:
+        return
+    from_here(request)
+    if not hmac.compare_digest(fields.get("form_token", "").encode(), who.token.encode()):
+        raise Refused(HTTPStatus.FORBIDDEN, "the form is not of this session; load the page again")
+
+
+Looking = Annotated[Visitor, Depends(visitor)]
+Operating = Annotated[Visitor, Depends(at_least(Role.OPERATOR))]
+At = Annotated[Desk, Depends(desk)]
+Fields = Annotated[dict[str, str], Depends(form)]
+Meant = Depends(meant)

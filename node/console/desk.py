@@ -1,0 +1,21 @@
+"""What every view has at hand: the journal, the settings, and who failed to log in."""
+
+from dataclasses import dataclass, field
+
+from node.console.limits import Failures
+from node.journal.port import Journal
+from node.settings.config import Console
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """Shared by all requests; the journal is safe in many threads."""
+
+    journal: Journal
+    settings: Console
+    failures: Failures = field(default_factory=Failures)
+
+    @property
+    def secure(self) -> bool:
+        """Whether browsers reach us over TLS, so that cookies need not go any other way."""
+        return self.settings.cert is not None or bool(self.settings.proxies)

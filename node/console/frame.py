@@ -1,0 +1,118 @@
+"""The frame that every page stands in: a page is one template and one small view that calls `page`."""
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from functools import cache
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from node.console.access import Visitor
+from node.domain.state import DeliveryState, JobState
+from node.records.words import plural, when
+
+PAGES = (("/", "Queue"), ("/studies", "Studies"), ("/parked", "Parked"))
+"""The navigation."""
+_TONES = {
+    **dict.fromkeys(("done", "committed", "delivered"), "good"),
+    **dict.fromkeys(("parked", "failed", "conflict", "set-aside"), "bad"),
+    **dict.fromkeys(("queued", "inferred", "encoded", "waiting", "received", "complete", "waits"), "busy"),
+}
+RETRIED = (JobState.PARKED, JobState.FAILED, JobState.CANCELLED)
+CANCELLED = (JobState.QUEUED, JobState.INFERRED, JobState.ENCODED, JobState.PARKED, JobState.FAILED)
+"""States from which a job may be retried, and cancelled."""
+
+
+def page(request: Request, template: str, who: Visitor | None, *, status: HTTPStatus = HTTPStatus.OK, **content: Any) -> HTMLResponse:
+    """A template as an answer; every value in it is escaped."""
+    return HTMLResponse(rendered(template, who, path=request.url.path, **content), status_code=status)
+
+
+def rendered(template: str, who: Visitor | None, **content: Any) -> str:
+    """A template as text."""
+    return _environment().get_template(template).render(who=who, pages=PAGES, **content)
+
+
+def asked_by_htmx(request: Request) -> bool:
+    """Whether a part of a page is asked for, and not the page; going back in the browser asks for all of it."""
+    return "hx-request" in request.headers and "hx-history-restore-request" not in request.headers
+
+
+def acts(job: dict[str, Any]) -> dict[str, bool]:
+    """What can be done with a job now, delivered or not."""
+    state = JobState(job["state"])
+    stuck = state is JobState.ENCODED and any(one["state"] == DeliveryState.PARKED for one in job.get("deliveries", ()))
+    return {"retry": state in RETRIED or stuck, "cancel": state in CANCELLED}
+
+
+@cache
+def _environment() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(Path(__file__).with_name("templates")),
+        autoescape=True,  # a patient may be called <script>
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    filters: dict[str, Callable[..., Any]] = {
+        "moment": _moment,
+        "tone": lambda state: _TONES.get(state, "quiet"),
+        "bytes": _bytes,
+        "person": _person,
+    }
+    made.filters |= filters | {"date": _date, "event": _event, "detail": _detail}
+    made.globals |= {"plural": plural, "acts": acts}
+    return made
+
+
+def _moment(stamp: str | datetime | None) -> str:
+    if stamp is None:
+        return "–"
+    return when(datetime.fromisoformat(stamp) if isinstance(stamp, str) else stamp)
+
+
+def _bytes(count: int) -> str:
+    value = float(count)
+    for unit in ("B", "kB", "MB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}"
+        value /= 1000
+    return f"{value:.1f} GB"
+
+
+def _person(name: str) -> str:
+    """The first component group of a person's name (PS3.5 6.2.1), as it is spoken of: Doe, Jane."""
+    parts = [part for part in name.split("=")[0].split("^")[:2] if part.strip()]
+    return ", ".join(parts) or name.replace("=", " ").replace("^", " ").strip()
+
+
+def _date(day: str) -> str:
+    return f"{day[:4]}-{day[4:6]}-{day[6:8]}" if len(day) == 8 and day.isdigit() else day
+
+
+def _event(name: str) -> str:
+    return name.rpartition(".")[2].replace("_", " ")
+
+
+def _detail(text: str) -> str:
+    """A detail that stages wrote for programs (seconds by stage, as JSON), in words; any other as it is."""
+    try:
+        said = json.loads(text)
+    except ValueError:
+        return text
+    return (
+        ", ".join(f"{key.removesuffix('_s').replace('_', ' ')} {_plain(value)}" for key, value in said.items())
+        if isinstance(said, dict)
+        else text
+    )
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return "(" + ", ".join(f"{name} {_plain(each)}" for name, each in value.items()) + ")"
+    return f"{value:.2f} s" if isinstance(value, float) else str(value)

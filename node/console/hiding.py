@@ -1,0 +1,64 @@
+"""What of a record says whose study it is, left out for those who may not know. Reasons that quote a condition on the patient are, too."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from node.domain.header import Header
+
+HIDDEN = "hidden"
+_QUOTED = re.compile("«[^»]*(?:»|$)")  # what `inference.errors.quoted` puts around values of data sets
+_IDENTIFYING = ("Patient", "AccessionNumber", "IssuerOf", "StudyID", "ReferringPhysician", "Physician", "Operator")
+
+
+def identifies(keyword: str) -> bool:
+    """Whether the values of a DICOM keyword may say who somebody is."""
+    return any(word in keyword for word in _IDENTIFYING)
+
+
+def person(header: Header | None) -> dict[str, str]:
+    """Name and ID of a study's patient, and the study's own words, as its newest header has them."""
+    said = {
+        "patient_name": "PatientName",
+        "patient_id": "PatientID",
+        "accession": "AccessionNumber",
+        "study_date": "StudyDate",
+        "description": "StudyDescription",
+        "modality": "Modality",
+    }
+    return {name: str(next(iter((header or {}).get(keyword, ())), "")) for name, keyword in said.items()}
+
+
+def without_person(one: Mapping[str, str]) -> dict[str, str]:
+    """Only what is not about the patient: descriptions are written by people, and may be."""
+    return {name: value if name == "modality" else "" for name, value in one.items()}
+
+
+def without_patients(passport: dict[str, Any]) -> dict[str, Any]:
+    """A passport whose decisions do not tell the patient's data that a route asks for."""
+    return {**passport, "arrivals": [{**one, "decisions": _decisions(one["decisions"])} for one in passport["arrivals"]]}
+
+
+def _decisions(decisions: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    told = []
+    for one in decisions:
+        asks = any(identifies(condition["key"]) for condition in one["conditions"])
+        conditions = [{**each, "found": HIDDEN} if identifies(each["key"]) else each for each in one["conditions"]]
+        told.append({**one, "conditions": conditions, "reason": HIDDEN if asks and not one["matched"] else one["reason"]})
+    return told
+
+
+def unquoted(record: Any) -> Any:
+    """A record without what its sentences quote of data sets."""
+    if isinstance(record, str):
+        return _QUOTED.sub("«…»", record)
+    if isinstance(record, dict):
+        return {name: unquoted(value) for name, value in record.items()}
+    return [unquoted(one) for one in record] if isinstance(record, list) else record
+
+
+def reason_of(study: Mapping[str, Any]) -> str | None:
+    """The reason of a study in a list; hidden where it quotes what a route asked of the patient."""
+    reason = study["reason"]
+    quotes = reason is not None and study["code"] is None and identifies(reason)
+    return HIDDEN if quotes else reason

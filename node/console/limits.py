@@ -1,0 +1,39 @@
+"""How often somebody may fail to log in."""
+
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+
+FAILURES = 10
+WINDOW_S = 300.0
+_ADDRESSES = 10_000
+
+
+class Failures:
+    """Failed logins by address. An account is never locked: whoever knows its name could lock its owner out."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._guard = threading.Lock()
+        self._by_address: OrderedDict[str, deque[float]] = OrderedDict()
+
+    def wait_s(self, address: str) -> float:
+        """How long this address has to wait; 0 when it may try."""
+        with self._guard:
+            failed = self._recent(address)
+            return 0.0 if len(failed) < FAILURES else failed[0] + WINDOW_S - self._clock()
+
+    def add(self, address: str) -> None:
+        """It failed once more."""
+        with self._guard:
+            self._recent(address).append(self._clock())
+            while len(self._by_address) > _ADDRESSES:
+                self._by_address.popitem(last=False)
+
+    def _recent(self, address: str) -> deque[float]:
+        failed = self._by_address.setdefault(address, deque(maxlen=FAILURES))
+        self._by_address.move_to_end(address)
+        while failed and failed[0] <= self._clock() - WINDOW_S:
+            failed.popleft()
+        return failed

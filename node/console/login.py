@@ -1,0 +1,68 @@
+"""Logging in and out."""
+
+import math
+from datetime import timedelta
+from http import HTTPStatus
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+
+from node.console.access import COOKIE, At, Fields, Looking, Meant, from_here
+from node.console.frame import page
+from node.console.passwords import digest_of, drawn, fits
+from node.domain.account import AccessKey, KeyKind
+from node.observe.events import alarm, event
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/login")
+def ask(request: Request) -> HTMLResponse:
+    """The form."""
+    return page(request, "login.html", None, said="", name="")
+
+
+@router.post("/login", dependencies=[Depends(from_here)])
+def log_in(request: Request, at: At, fields: Fields) -> Response:
+    """Open a session, or say no: not whether the name or the password was wrong."""
+    address = request.client.host if request.client else ""
+    wait_s = at.failures.wait_s(address)
+    if wait_s > 0:
+        minutes = math.ceil(wait_s / 60)
+        answer = page(
+            request, "login.html", None, status=HTTPStatus.TOO_MANY_REQUESTS, said=f"Too many attempts. Wait {minutes} min.", name=""
+        )
+        answer.headers["Retry-After"] = str(math.ceil(wait_s))
+        return answer
+    name = fields.get("name", "").strip()
+    account = at.journal.account(name)
+    if not fits(None if account is None else account.password, fields.get("password", "")) or account is None:
+        at.failures.add(address)
+        alarm("console.login_refused", address=address)
+        return page(request, "login.html", None, status=HTTPStatus.FORBIDDEN, said="Name or password is wrong.", name=name)
+    secret, now = drawn(), at.journal.now()
+    lasts: timedelta = at.settings.session
+    at.journal.open_key(
+        AccessKey(
+            digest=digest_of(secret),
+            account=account.name,
+            role=account.role,
+            kind=KeyKind.SESSION,
+            label="",
+            created_at=now,
+            ends_at=now + lasts,
+        )
+    )
+    event("console.login", account=account.name, role=account.role.value, address=address)
+    inside = RedirectResponse("/", HTTPStatus.SEE_OTHER)
+    inside.set_cookie(COOKIE, secret, max_age=int(lasts.total_seconds()), httponly=True, samesite="lax", secure=at.secure)
+    return inside
+
+
+@router.post("/logout", dependencies=[Meant])
+def log_out(at: At, who: Looking) -> Response:
+    """End the session here and in the journal."""
+    at.journal.close_key(who.key)
+    answer = RedirectResponse("/login", HTTPStatus.SEE_OTHER)
+    answer.delete_cookie(COOKIE, httponly=True, samesite="lax", secure=at.secure)
+    return answer

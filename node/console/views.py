@@ -1,0 +1,84 @@
+"""The pages."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+from typing import Annotated
+
+from anyio import to_thread
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
+
+from node.console import asking
+from node.console.access import At, Fields, Looking, Meant, Operating, Visitor
+from node.console.acting import act
+from node.console.desk import Desk
+from node.console.errors import Refused
+from node.console.frame import asked_by_htmx, page, rendered
+from node.domain.errors import JournalError
+
+router = APIRouter(include_in_schema=False)
+_EVERY_S = 2.0
+_LOOKS = 900
+"""A stream ends after so many looks; the browser opens the next by itself, and is asked who it is."""
+_STREAMS = asyncio.Semaphore(64)
+
+
+@router.get("/")
+def live(request: Request, at: At, who: Looking) -> HTMLResponse:
+    """What is under way."""
+    return page(request, "queue.html", who, queue=asking.queue(at))
+
+
+@router.get("/live")
+async def stream(request: Request, at: At, who: Looking) -> Response:
+    """The same as server-sent events, whenever it has changed."""
+    if _STREAMS.locked():
+        raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "too many are watching", retry_after_s=30)
+    return StreamingResponse(_told(request, at, who), media_type="text/event-stream")
+
+
+async def _told(request: Request, at: Desk, who: Visitor) -> AsyncIterator[str]:
+    before = ""
+    async with _STREAMS:
+        for _ in range(_LOOKS):
+            if request.app.state.ending.is_set() or await to_thread.run_sync(at.journal.key, who.key, at.journal.now()) is None:
+                return
+            try:
+                now = rendered("queue_now.html", who, queue=await to_thread.run_sync(asking.queue, at))
+            except JournalError:
+                now = before  # it is away for a moment: what stood there stands
+            yield ": here\n\n" if now == before else "event: queue\n" + "".join(f"data: {line}\n" for line in now.splitlines()) + "\n"
+            before = now
+            await asyncio.sleep(_EVERY_S)
+
+
+@router.get("/studies")
+def studies(
+    request: Request, at: At, who: Looking, q: Annotated[str, Query(max_length=200)] = "", before: Annotated[int | None, Query(ge=1)] = None
+) -> HTMLResponse:
+    """What was received."""
+    found, more = asking.studies(at, who, q, before)
+    name = "studies_rows.html" if asked_by_htmx(request) else "studies.html"
+    return page(request, name, who, studies=found, more=more, q=q, before=before)
+
+
+@router.get("/studies/{uid}")
+def study(request: Request, at: At, who: Looking, uid: str) -> HTMLResponse:
+    """A study's passport."""
+    return page(request, "study.html", who, study=asking.study(at, who, uid))
+
+
+@router.get("/parked")
+def parked(request: Request, at: At, who: Looking) -> HTMLResponse:
+    """What waits for a person."""
+    return page(request, "parked.html", who, jobs=asking.parked(at, who))
+
+
+@router.post("/jobs/{number}/{verb}", dependencies=[Meant])
+def change(at: At, who: Operating, number: int, verb: str, fields: Fields) -> Response:
+    """Retry or cancel a job, and go back to where it was asked."""
+    act(at, who, number, verb)
+    study_uid = fields.get("study", "")
+    back = f"/studies/{study_uid}" if study_uid.replace(".", "").isdigit() else "/parked"
+    return RedirectResponse(back, HTTPStatus.SEE_OTHER)

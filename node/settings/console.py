@@ -1,0 +1,113 @@
+"""`console:` the operator's web pages; without the block there are none."""
+
+from datetime import timedelta
+from enum import StrEnum
+from ipaddress import ip_address
+from pathlib import Path
+
+from node.domain.account import Role
+from node.settings.blocks import Block, Key, Nodes, Values
+from node.settings.config import Console
+from node.settings.errors import BadValue, MissingKey
+from node.settings.kinds import ADDRESS, DURATION, Address, Choice, FilePath, Scalar, Several
+from node.settings.source import Here
+
+
+class Names(StrEnum):
+    """From which role on a person sees who a study is of."""
+
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+    NOBODY = "nobody"
+
+
+def _proxy(text: str) -> str:
+    try:
+        return str(ip_address(text))
+    except ValueError as unfit:
+        raise ValueError(f'"{text}" is no IP address') from unfit
+
+
+PROXY = Scalar(wants="an IP address", parse=_proxy, form={"type": "string", "minLength": 2})
+
+
+def _pair(*, cert: Path | None, key: Path | None) -> tuple[Path, Path] | None:
+    return None if cert is None or key is None else (cert, key)
+
+
+TLS = Block(
+    build=_pair,
+    keys=(
+        Key(
+            name="cert",
+            kind=FilePath(),
+            required=True,
+            says="PEM file of the console's certificate, with those that lead to its authority.",
+        ),
+        Key(name="key", kind=FilePath(), required=True, says="PEM file of its private key."),
+    ),
+)
+
+
+def _console(
+    *, listen: Address | None, tls: tuple[Path, Path] | None, behind: tuple[str, ...], names: Names, session: timedelta
+) -> Console | None:
+    if listen is None:
+        return None
+    return Console(
+        host=listen.host,
+        port=listen.port,
+        cert=None if tls is None else tls[0],
+        key=None if tls is None else tls[1],
+        proxies=behind,
+        names=None if names is Names.NOBODY else Role(names.value),
+        session=session,
+    )
+
+
+def _check(values: Values, nodes: Nodes, here: Here) -> None:
+    listen = values["listen"]
+    if listen is None:
+        if nodes:
+            raise here.refuse(MissingKey, next(iter(nodes.values())), 'the console needs the key "listen"')
+        return
+    if values["tls"] is None and not values["behind"] and not _is_loopback(listen.host):
+        why = f"{listen.host} is open to the network, and passwords would cross it in the clear: give `tls`, or `behind` (a proxy with TLS)"
+        raise here.about("listen").refuse(BadValue, nodes["listen"], why)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+CONSOLE = Block(
+    build=_console,
+    check=_check,
+    keys=(
+        Key(
+            name="listen",
+            kind=ADDRESS,
+            says="Where the console answers, such as `127.0.0.1:8443`; without it, nowhere. Elsewhere than on this machine it "
+            "needs `tls` or `behind`.",
+        ),
+        Key(name="tls", kind=TLS, says="Speak TLS itself, with this certificate."),
+        Key(
+            name="behind",
+            kind=Several(of=PROXY, bare=True),
+            default="[]",
+            says="IP addresses of the reverse proxies in front, which speak TLS to browsers: what they say of the browser's address "
+            "(X-Forwarded-For) is believed, cookies are for TLS only.",
+        ),
+        Key(
+            name="names",
+            kind=Choice(of=Names),
+            default="operator",
+            says="From which role on a person sees patients' names and identifiers, and may search for them.",
+        ),
+        Key(name="session", kind=DURATION, default="10h", says="How long a login lasts."),
+    ),
+)

@@ -1,0 +1,77 @@
+"""A browser at the console's own process: logging in, reading why a job is parked, retrying it, and what it fetches."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from node.console.passwords import hashed
+from node.domain.account import Account, Role
+from tests.lab.needs import program
+from tests.unit.cli.conftest import CONFIG, HEAD, TILTED, Hospital, empty, hospital, place
+
+__all__ = ["empty", "hospital", "place"]
+pytestmark = [pytest.mark.slow, pytest.mark.peers]
+PASSWORD = "correct horse battery"
+PATIENT_MS = 120_000
+
+
+@pytest.fixture
+def address(hospital: Hospital, place: Path) -> Iterator[str]:
+    """The console as the family starts it."""
+    hospital.journal.open_account(Account(name="otto", role=Role.OPERATOR, password=hashed(PASSWORD), created_at=hospital.now))
+    config = place / "console.yaml"
+    config.write_text(CONFIG + 'console: {listen: "127.0.0.1:0"}\n', encoding="utf-8")
+    command = [sys.executable, "-m", "node.assembly.process", str(config), "console"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        yield f"http://127.0.0.1:{json.loads(process.stdout.readline())['port']}"
+    finally:
+        process.stdin.close()
+        assert process.wait(120) == 0
+
+
+def test_an_operator_reads_why_and_retries(address: str, hospital: Hospital) -> None:
+    """The queue changes by itself when the journal does; nothing is fetched from another host, and the browser has no complaint."""
+    from playwright.sync_api import expect, sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program("chromium", "chromium"), args=["--no-sandbox"], headless=True)
+        page = browser.new_page(viewport={"width": 1600, "height": 1000})
+        page.set_default_timeout(PATIENT_MS)
+        expect.set_options(timeout=PATIENT_MS)
+        fetched: list[str] = []
+        said: list[str] = []
+        page.on("request", lambda request: fetched.append(request.url))
+        page.on("console", lambda line: said.append(line.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.goto(address)
+        page.fill("[name=name]", "otto")
+        page.fill("[name=password]", PASSWORD)
+        page.click("button.main")
+        person = page.locator(".tiles div").last.locator("dd")
+        expect(person).to_have_text("2")
+        (tilted,) = hospital.journal.jobs(study=TILTED)
+        hospital.journal.revive_job(tilted.id, hospital.journal.now())
+        expect(person).to_have_text("1")  # nobody loaded the page again
+        page.click("nav >> text=Parked")
+        card = page.locator("article.job")
+        expect(card).to_contain_text("What to do")
+        card.locator("text=Retry").click()
+        expect(page.locator("main")).to_contain_text("Nothing is parked")
+        page.click("nav >> text=Studies")
+        page.fill("[name=q]", HEAD[-9:])
+        expect(page.locator("#studies tbody tr")).to_have_count(1)
+        page.locator("#studies tbody a").first.click()
+        expect(page.locator(".timeline")).to_contain_text("delivered")
+        page.click("text=Log out")
+        expect(page.locator("form.login")).to_be_visible()
+        browser.close()
+    assert {urlsplit(url).netloc for url in fetched} == {urlsplit(address).netloc}
+    assert said == []

@@ -1,0 +1,76 @@
+"""A console over the memory of a hospital's day, asked in process; whoever asks is logged in as a browser would be."""
+
+import re
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from node.console.app import build
+from node.console.desk import Desk
+from node.console.passwords import hashed
+from node.domain.account import Account, Role
+from node.settings.config import Console
+from tests.unit.cli.conftest import Hospital, empty, hospital, place
+
+__all__ = ["empty", "hospital", "place"]
+PASSWORD = "correct horse battery"
+HASH = hashed(PASSWORD)
+_TOKEN = re.compile(r'name="form_token" value="([0-9a-f]+)"')
+
+
+@dataclass(slots=True)
+class Browser:
+    """One person's browser; `form_token` is what its pages carry."""
+
+    client: TestClient
+    form_token: str = ""
+
+    def log_in(self, name: str, password: str = PASSWORD) -> int:
+        """Log in; the status of the answer."""
+        answer = self.client.post("/login", data={"name": name, "password": password})
+        if answer.status_code == 303:
+            found = _TOKEN.search(self.client.get("/studies").text)
+            assert found is not None
+            self.form_token = found[1]
+        return answer.status_code
+
+    def post(self, path: str, **fields: str) -> int:
+        """Send a form of one of its pages; the status of the answer."""
+        return self.client.post(path, data={"form_token": self.form_token, **fields}).status_code
+
+
+Open = Callable[..., Browser]
+
+
+@pytest.fixture
+def browser(hospital: Hospital) -> Iterator[Open]:
+    """Open browsers at a console that knows vera (viewer), otto (operator) and ada (admin); with a name somebody is logged in."""
+    yield from browsers(hospital)
+
+
+def browsers(hospital: Hospital) -> Iterator[Open]:
+    """The same over any journal."""
+    for name, role in (("vera", Role.VIEWER), ("otto", Role.OPERATOR), ("ada", Role.ADMIN)):
+        hospital.journal.open_account(Account(name=name, role=role, password=HASH, created_at=hospital.now))
+    desk = Desk(journal=hospital.journal, settings=Console(host="127.0.0.1", port=0))
+    app, opened = build(desk, threading.Event()), []
+
+    def open_(name: str | None = None) -> Browser:
+        one = Browser(client=TestClient(app, base_url="http://console", follow_redirects=False))
+        opened.append(one)
+        if name is not None:
+            assert one.log_in(name) == 303
+        return one
+
+    yield open_
+    for one in opened:
+        one.client.close()
+
+
+def here(path: str) -> Path:
+    """A file of the console."""
+    return Path(__file__).parents[3] / "node" / "console" / path

@@ -1,0 +1,156 @@
+"""Every page and call for every role; what another site sends, and who guesses, is refused."""
+
+import re
+from datetime import timedelta
+
+import pytest
+
+from node.console.limits import FAILURES, WINDOW_S, Failures
+from node.console.passwords import digest_of
+from node.domain.account import AccessKey, KeyKind, Role
+from node.domain.state import JobState
+from tests.unit.cli.conftest import HEAD, TILTED, Hospital
+from tests.unit.console.conftest import PASSWORD, Open, here
+
+PEOPLE = ("vera", "otto", "ada")
+PAGES = ("/", "/studies", f"/studies/{HEAD}", f"/studies/{TILTED}", "/parked")
+CALLS = ("/api/queue", "/api/studies", f"/api/studies/{HEAD}", "/api/parked", "/api/jobs/1")
+
+
+@pytest.mark.parametrize("name", PEOPLE)
+def test_everybody_who_is_logged_in_sees_every_page(browser: Open, name: str) -> None:
+    """With the headers that keep other sites and caches out, and no script in the page itself."""
+    mine = browser(name)
+    for path in (*PAGES, *CALLS):
+        answer = mine.client.get(path)
+        assert answer.status_code == 200, path
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["content-security-policy"].startswith("default-src 'none'; script-src 'self';")
+        assert not re.search(r"<script(?! src=\"/static/)|<style| style=| on[a-z]+=|https?://", answer.text), path
+
+
+def test_nobody_sees_anything(browser: Open) -> None:
+    """Pages lead to the login, parts of pages and programs are told; what is not there is not told from what is."""
+    client = browser().client
+    for path in (*PAGES, "/studies/1.2.3"):
+        answer = client.get(path)
+        assert (answer.status_code, answer.headers["location"]) == (303, "/login"), path
+    for path in (*CALLS, "/api/studies/1.2.3"):
+        answer = client.get(path)
+        assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer"), path
+    assert client.get("/live").status_code == 401
+    assert client.get("/studies", headers={"HX-Request": "true"}).headers["hx-redirect"] == "/login"
+    for path in ("/jobs/2/retry", "/api/jobs/2/cancel", "/logout"):
+        assert client.post(path).status_code in (303, 401)
+
+
+@pytest.mark.parametrize(("name", "may"), [("vera", False), ("otto", True), ("ada", True)])
+def test_who_may_retry_and_cancel(browser: Open, hospital: Hospital, name: str, may: bool) -> None:
+    """A viewer is shown no buttons, and what a viewer sends all the same changes nothing."""
+    mine = browser(name)
+    (job,) = hospital.journal.jobs(study=TILTED)
+    assert ("Retry" in mine.client.get("/parked").text) is may
+    assert mine.post(f"/jobs/{job.id}/retry") == (303 if may else 403)
+    assert hospital.journal.job(job.id).state is (JobState.QUEUED if may else JobState.PARKED)
+    assert mine.post(f"/jobs/{job.id}/cancel", study=TILTED) == (303 if may else 403)
+    ended = hospital.journal.job(job.id)
+    assert (ended.state, ended.reason) == (
+        (JobState.CANCELLED, f"cancelled by {name} at the console") if may else (JobState.PARKED, job.reason)
+    )
+
+
+def test_what_cannot_be_done_is_said(browser: Open) -> None:
+    """Unknown jobs, verbs and studies, and states that do not allow it."""
+    mine = browser("otto")
+    assert mine.post("/jobs/999/retry") == 404
+    assert mine.post("/jobs/1/delete") == 404
+    assert mine.post("/jobs/1/cancel") == 409, "it is done"
+    assert mine.client.get("/studies/1.2.3").status_code == 404
+    assert mine.client.get("/studies?before=x").status_code == 422
+    assert mine.client.get("/nowhere").status_code == 404
+
+
+def test_another_sites_page_changes_nothing(browser: Open, hospital: Hospital) -> None:
+    """A form without this session's token, with another's, or sent from elsewhere; the login too is our own form only."""
+    mine, other = browser("otto"), browser("ada")
+    (job,) = hospital.journal.jobs(study=TILTED)
+    path = f"/jobs/{job.id}/cancel"
+    for token in ("", "0" * 64, other.form_token, "ä"):
+        assert mine.client.post(path, data={"form_token": token}).status_code == 403
+    for headers in ({"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Origin": "null"}):
+        assert mine.client.post(path, data={"form_token": mine.form_token}, headers=headers).status_code == 403
+        assert browser().client.post("/login", data={"name": "otto", "password": PASSWORD}, headers=headers).status_code == 403
+    assert mine.client.post(f"/api{path}").status_code == 403, "the cookie alone is not enough for the API either"
+    assert hospital.journal.job(job.id).state is JobState.PARKED
+
+
+def test_guessing_is_slowed_down(browser: Open) -> None:
+    """After ten failures an address waits, whatever it sends then; unknown names are answered as wrong passwords are."""
+    guesser = browser()
+    wrong = {guesser.log_in(name, "wrong password") for name in ("otto", "nobody") * (FAILURES // 2)}
+    assert wrong == {403}
+    answer = guesser.client.post("/login", data={"name": "otto", "password": PASSWORD})
+    assert answer.status_code == 429
+    assert 0 < int(answer.headers["retry-after"]) <= WINDOW_S
+
+
+def test_an_address_waits_and_others_do_not() -> None:
+    """The window slides; who fails from one address locks nobody else out, and no account."""
+    now = [0.0]
+    failures = Failures(lambda: now[0])
+    for _ in range(FAILURES):
+        assert failures.wait_s("10.0.0.1") == 0
+        failures.add("10.0.0.1")
+    assert (failures.wait_s("10.0.0.1"), failures.wait_s("10.0.0.2")) == (WINDOW_S, 0)
+    now[0] = WINDOW_S
+    assert failures.wait_s("10.0.0.1") == 0
+
+
+def test_a_session_ends(browser: Open, hospital: Hospital) -> None:
+    """By logging out, in the journal and not only in the browser, and with the account."""
+    mine, again = browser("otto"), browser("ada")
+    cookie = mine.client.cookies["hilum_session"]
+    assert mine.post("/logout") == 303
+    assert hospital.journal.key(digest_of(cookie), hospital.journal.now()) is None
+    hospital.journal.close_account("ada")
+    assert again.client.get("/").headers["location"] == "/login"
+
+
+def test_a_token_is_for_programs(browser: Open, hospital: Hospital) -> None:
+    """It needs no form token; it is no cookie, and a session's secret is no token."""
+    now = hospital.journal.now()
+    token = AccessKey(
+        digest=digest_of("secret"),
+        account="otto",
+        role=Role.OPERATOR,
+        kind=KeyKind.TOKEN,
+        label="nagios",
+        created_at=now,
+        ends_at=now + timedelta(days=1),
+    )
+    browser()
+    hospital.journal.open_key(token)
+    client = browser().client
+    (job,) = hospital.journal.jobs(study=TILTED)
+    answer = client.post(f"/api/jobs/{job.id}/retry", headers={"Authorization": "Bearer secret"})
+    assert (answer.status_code, answer.json()) == (200, {"id": job.id, "state": "queued"})
+    client.cookies.set("hilum_session", "secret")
+    assert client.get("/").headers["location"] == "/login"
+    session = browser("otto").client.cookies["hilum_session"]
+    assert browser().client.get("/api/queue", headers={"Authorization": f"Bearer {session}"}).status_code == 401
+
+
+def test_the_description_lists_every_call(browser: Open) -> None:
+    """OpenAPI of the calls, without the pages."""
+    paths = browser().client.get("/api/openapi.json").json()["paths"]
+    assert sorted(paths) == sorted(
+        ["/api/jobs/{number}", "/api/jobs/{number}/{verb}", "/api/parked", "/api/queue", "/api/studies", "/api/studies/{uid}"]
+    )
+
+
+def test_assets_come_with_their_licences() -> None:
+    """Every script that others wrote is named in LICENSES.txt, and no asset names another host to fetch from."""
+    licences = here("static/LICENSES.txt").read_text()
+    assert {path.name for path in here("static").glob("*.js")} == {"htmx.min.js", "sse.min.js"}
+    assert all(path.name in licences for path in here("static").glob("*.js"))
+    assert "url(" not in here("static/console.css").read_text()
