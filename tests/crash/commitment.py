@@ -68,9 +68,15 @@ def _kept_for_the_archive(call: str, when: str, house: House, draw: random.Rando
     house.plan(call, when, stage="flow", victim="family")
     house.send_until_acknowledged(study)
 
+    def dead() -> bool:
+        return house.taken_now() and not house.node.running
+
+    wait_until(dead, PATIENCE_S, "the node died over it")
+    house.up()
+    house.hasten()
+
     def asked() -> bool:
-        house.up()
-        return house.taken_now() and len(house.archive.asked) > before  # type: ignore[union-attr]
+        return len(house.archive.asked) > before  # type: ignore[union-attr]
 
     wait_until(asked, PATIENCE_S, "the archive is asked")
     house.kill()

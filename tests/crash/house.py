@@ -223,10 +223,7 @@ class House:
         return None
 
     def until_done(self, study: Study) -> None:
-        """Start what is down, and wait until the study's results are in the archive and nothing of it is under way.
-
-        A request for commitment whose answer a crash took is asked again after five minutes: nobody waits for them, the clock is turned.
-        """
+        """Start what is down, and wait until the study's results are in the archive and nothing of it is under way."""
         began = time.monotonic()
 
         def done() -> bool:
@@ -234,14 +231,18 @@ class House:
             self.up()
             if self.archive is not None and time.monotonic() - began > _HASTE_S:
                 began = time.monotonic()
-                self._ahead_s += _MINUTES_S
-                self.disk.turn_clock(self._ahead_s)
+                self.hasten()
             return self.is_done(study)
 
         try:
             wait_until(done, PATIENCE_S, f"study {study.uid} is done", every_s=0.2)
         except AssertionError as late:
             raise AssertionError(f"{late}; {self.node.jobs()}; the end of the events:\n{self.node.log.read_text()[-4000:]}") from late
+
+    def hasten(self) -> None:
+        """A request for commitment whose answer a crash took is asked again after five minutes: instead of waiting, turn the clock."""
+        self._ahead_s += _MINUTES_S
+        self.disk.turn_clock(self._ahead_s)
 
     def is_done(self, study: Study) -> bool:
         """Whether its results are in the archive, and nothing of it is under way."""
