@@ -12,6 +12,7 @@ def make(url: str) -> str:
     kind, _, path = url.partition(":")
     if kind == "sqlite" and not Path(path).exists():
         copy = Path(f"{path}.copy")
+        copy.parent.mkdir(parents=True, exist_ok=True)  # as opening one does
         copy.write_bytes(_migrated())
         copy.rename(path)
     return url

@@ -443,7 +443,7 @@ def test_a_representation_that_does_not_exist_stops_nothing(node: Receiver) -> N
     assert node.standings(2) == [Standing.CURRENT]
 
 
-@pytest.mark.parametrize("reader", ["parse", "same_image"])
+@pytest.mark.parametrize("reader", ["index.parse", "judge.same_image"])
 def test_an_instance_that_breaks_its_reader_stops_no_other(node: Receiver, monkeypatch: pytest.MonkeyPatch, reader: str) -> None:
     """A defect of a reader, whatever it is: the instance is set aside or kept as a conflict, never met again after a restart."""
     node.send(slice_of(1))
@@ -452,13 +452,13 @@ def test_an_instance_that_breaks_its_reader_stops_no_other(node: Receiver, monke
     def broken(*_: Any) -> Any:
         raise RuntimeError("a defect")
 
-    monkeypatch.setattr(f"node.flow.index.{reader}", broken)
+    monkeypatch.setattr(f"node.flow.{reader}", broken)
     node.send(slice_of(1, pixel=7))
     node.index()
     assert node.inbox.waiting(1) == []
     assert ([one.code for one in node.journal.asides()], node.standings()) == {
-        "parse": (["HLM-3082"], [Standing.CURRENT]),
-        "same_image": ([], [Standing.CURRENT, Standing.CONFLICT]),
+        "index.parse": (["HLM-3082"], [Standing.CURRENT]),
+        "judge.same_image": ([], [Standing.CURRENT, Standing.CONFLICT]),
     }[reader]
 
 
