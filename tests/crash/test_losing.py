@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash import losing
-from tests.crash.disk import Kind, Lie, Line
+from tests.crash.disk import Kind, Lie, Line, Operation
 from tests.crash.house import House
 from tests.crash.losing import Record
 from tests.crash.rows import Outcome
@@ -70,10 +70,22 @@ def test_what_was_answered_before_its_flush_may_go_whole_and_is_never_torn(tmp_p
         ((_, _, tree),) = losing.wrecks(recorded, [at + 1], [Loss.ALL], random.Random(0))
         recorded.kept.append((at, uid))
         assert losing.lost(recorded, at + 1, tree) == ({uid}, [])
+        # the flush of the entries' names is refused once: a release that is answered all the same would say too much
+        house.disk.fail(Operation.FLUSH, count=1, path="/blobs/inbox", process=" receive")
+        study = house.study()
+        house.send_until_acknowledged(study)
+        assert house.disk.fired == 1
+        house.until_done(study)
+        house.kill()
+        refused = Outcome(name="looked at")
+        losing.examine(
+            Record(root=house.disk.root, lines=list(house.disk.lines()), studies=house.studies, owing=True), refused, random.Random(3), 60
+        )
         house.disk.break_receiver(Lie.NO_FDATASYNC)
         lying = Outcome(name="looked at")
         losing.examine(losing.record(house, 1, owing=True), lying, random.Random(2), 60)
     assert honest.good, honest
+    assert refused.good, refused
     assert lying.lost
     assert lying.broken  # torn
 
