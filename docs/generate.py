@@ -169,12 +169,20 @@ def logged_events() -> dict[str, tuple[str, list[str]]]:
     found: dict[str, tuple[str, set[str]]] = {}
     for path in sorted((ROOT / "node").rglob("*.py")):
         for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in ("event", "alarm") and call.args:
+            if isinstance(call, ast.Call) and call.args and (level := _level(call.func)):
                 name = call.args[0]
-                if isinstance(name, ast.Constant):
-                    fields = found.setdefault(str(name.value), (call.func.id, set()))[1]
+                if isinstance(name, ast.Constant) and isinstance(name.value, str):
+                    fields = found.setdefault(name.value, (level, set()))[1]
                     fields |= {word.arg for word in call.keywords if word.arg is not None}
     return {name: (level, sorted(fields)) for name, (level, fields) in sorted(found.items())}
+
+
+def _level(called: ast.expr) -> str:
+    """ "event" or "alarm" for the functions of these names and for the methods of refusals that tell the same; else nothing."""
+    name = called.id if isinstance(called, ast.Name) else ""
+    if isinstance(called, ast.Attribute) and ast.unparse(called.value).endswith("refusals"):
+        name = called.attr
+    return name if name in ("event", "alarm") else ""
 
 
 def events() -> str:

@@ -91,7 +91,7 @@ class Listener:
                 settings,
                 timeout_s=self._patience.acse_s,
                 address=caller.address,
-                tell=self._admission.refusals.event,
+                refusals=self._admission.refusals,
             )
             if secured is None:
                 return

@@ -19,6 +19,7 @@ from node.dimse.claim import Certificate
 from node.dimse.secrets import demand_private
 from node.dimse.tls_errors import NotPrivate, PeerUntrusted, TlsUnusable
 from node.observe.events import alarm, event
+from node.observe.refusals import Refusals
 from node.settings.security import ClientCertificate, PeerTls, TlsListener, TlsProfile
 
 _RFC_9325 = ("ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256")
@@ -75,9 +76,7 @@ def client_context(settings: PeerTls) -> ssl.SSLContext:
     return _kept(settings, _of_client, (settings.certificate, settings.key, settings.authorities, settings.revocations)).context()
 
 
-def accept(
-    connection: socket, settings: TlsListener, *, timeout_s: float, address: str, tell: Callable[..., None] = event
-) -> ssl.SSLSocket | None:
+def accept(connection: socket, settings: TlsListener, *, timeout_s: float, address: str, refusals: Refusals) -> ssl.SSLSocket | None:
     """Shake hands with who connected, within `timeout_s` in all; None (told, and closed) when there is no TLS with them."""
     try:
         secured = server_context(settings).wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
@@ -89,7 +88,7 @@ def accept(
         secured.settimeout(timeout_s)  # of the whole handshake: a byte now and then does not prolong it
         secured.do_handshake()
     except (OSError, ValueError) as refused:
-        tell("association.tls_refused", address=address, reason=words_of(refused))
+        refusals.event("association.tls_refused", address=address, reason=words_of(refused))
         secured.close()
         return None
     return secured

@@ -20,6 +20,7 @@ from structlog.testing import capture_logs
 from node.dimse import tls
 from node.dimse.claim import Certificate
 from node.dimse.tls_errors import NotPrivate, PeerUntrusted, TlsUnusable
+from node.observe.refusals import Refusals
 from node.settings.security import ClientCertificate, PeerTls, TlsListener, TlsProfile
 from tests.lab.certificates import Authority, Identity, openssl
 from tests.lab.needs import program
@@ -49,7 +50,7 @@ class Acceptor:
                 threading.Thread(target=self._greet, args=(connection,), daemon=True).start()
 
     def _greet(self, connection: socket.socket) -> None:
-        secured = tls.accept(connection, self._settings, timeout_s=self._timeout_s, address="127.0.0.1")
+        secured = tls.accept(connection, self._settings, timeout_s=self._timeout_s, address="127.0.0.1", refusals=Refusals())
         self.came.put((secured is not None, tls.certificate_of(secured)))
         if secured is not None:
             with contextlib.suppress(OSError):
