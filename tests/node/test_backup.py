@@ -49,6 +49,8 @@ def test_a_node_under_load_is_backed_up_killed_and_restored(tmp_path: Path) -> N
     """While studies come and are analysed, backups are taken; the node is killed and restored elsewhere from the last: every instance that
     was acknowledged before it began is there, each study has one set of results, and what was done is not done again."""
     settings = _settings(tmp_path)
+    # no pause of a sender under load ends an arrival
+    settings["peers"]["scanner"]["settle"]["quiet"] = "5s"  # type: ignore[index]
     target = tmp_path / "backups"
     with Node(settings, tmp_path) as node:
         sent = [_block(tmp_path / f"in{number}", slices=12 + number, patient=f"P{number}") for number in range(6)]
@@ -68,6 +70,8 @@ def test_a_node_under_load_is_backed_up_killed_and_restored(tmp_path: Path) -> N
         first = _backup(node, target, "--check")
         wait_until(lambda: len(acknowledged) >= 4, _PATIENCE_S, "four studies were acknowledged")
         before = [0, *acknowledged]
+        # a study that only the dead node routed is another job after the restore, whose results an archive that has the first ones refuses
+        wait_until(lambda: len(node.jobs()) >= len(before), _PATIENCE_S, "they are routed")
         last = _backup(node, target)
         node.kill()
         sending.join()
@@ -83,17 +87,22 @@ def test_a_node_under_load_is_backed_up_killed_and_restored(tmp_path: Path) -> N
         expected = {str(dcmread(path, stop_before_pixels=True).SOPInstanceUID) for number in before for path in sent[number]}
         with other:
             wait_until(lambda: expected <= _received(other.folder / "hilum.db"), _PATIENCE_S, "what was acknowledged is there")
-            wait_until(
-                lambda: all(job["state"] == "done" for job in other.jobs()) and len(other.jobs()) >= len(before), _PATIENCE_S, "all is done"
-            )
-            _send(other, _block(tmp_path / "more", slices=30, patient="MORE"))
-            wait_until(lambda: all(job["state"] == "done" for job in other.jobs()), _PATIENCE_S, "it goes on")
-            # one set a study: what came only in part is a study too
+            more = _block(tmp_path / "more", slices=30, patient="MORE")
+            _send(other, more)
+            # what came only in part is a study too, but may have too few slices to be analysed
+            sets = (*(sent[number] for number in before), more)
+            whole = {str(dcmread(files[0], stop_before_pixels=True).StudyInstanceUID) for files in sets}
+
+            def done() -> bool:
+                """Each has one job, which is done, or which the archive had all of when the journal did not know (HLM-3083)."""
+                ended = [job["study_uid"] for job in other.jobs() if job["state"] == "done" or job["code"] == "HLM-3083"]
+                return sorted(one for one in ended if one in whole) == sorted(whole)
+
+            wait_until(done, _PATIENCE_S, "all is done, and it goes on")
             counts: dict[str, int] = {}
             for path in (tmp_path / "results").rglob("*.dcm"):
                 study = str(dcmread(path, stop_before_pixels=True).StudyInstanceUID)
                 counts[study] = counts.get(study, 0) + 1
-            whole = {str(dcmread(sent[number][0], stop_before_pixels=True).StudyInstanceUID) for number in before}
             assert {study: counts.get(study) for study in whole} == dict.fromkeys(whole, 3)
         assert results_before == sorted(path.name for path in (tmp_path / "results").rglob("*.dcm") if path.name in results_before)
 

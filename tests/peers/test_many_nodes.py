@@ -20,10 +20,12 @@ from pydicom import dcmread
 from bench.soften import write_soften
 from inference.codes import VOLUME
 from inference.imaging.write_series import write_series
+from tests.dimse.conftest import data_set_of
 from tests.lab.node import Node, configuration, hilum
 from tests.lab.postgres import Postgres
 from tests.lab.program import wait_until
 from tests.lab.s3 import S3
+from tests.lab.wire import Offer, Sender
 
 pytestmark = [pytest.mark.slow, pytest.mark.peers, pytest.mark.registry, pytest.mark.timeout(900)]
 
@@ -132,7 +134,7 @@ def site(tmp_path: Path, postgres: Postgres, s3: S3, repository: Path) -> Iterat
                 folder,
                 port=0,
                 repository=repository,
-                peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": "2s"}}},
+                peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": "5s"}}},
                 sinks={"results": {"kind": "folder", "path": str(tmp_path / "results")}},
                 routes=[{"name": "all CT", "when": {"Modality": "CT"}, "run": ["bench-soften"], "send": ["results"]}],
             )
@@ -156,14 +158,28 @@ def _process(node: Node, stage: str) -> psutil.Process:
     raise AssertionError(f"no {stage} process of {node.folder.name}")
 
 
+def _offer(file: Path) -> Offer:
+    dataset = dcmread(file)
+    return Offer(
+        data_set=data_set_of(file.read_bytes()),
+        sop_instance_uid=str(dataset.SOPInstanceUID),
+        sop_class_uid=str(dataset.SOPClassUID),
+        transfer_syntax_uid=str(dataset.file_meta.TransferSyntaxUID),
+    )
+
+
 def test_studies_sent_to_both_receivers_and_one_split_over_them(site: Site) -> None:
     """Each study has one arrival and one set of results, the one whose halves came to two hosts too; no spool keeps anything, and a worker
     that never received analyses what the bucket has."""
     for number in range(4):
         site.send(f"in-{number % 2 + 1}", site.study(number))
-    halves = site.study(9)
-    site.send("in-1", halves[:6])
-    site.send("in-2", halves[6:])
+    halves = [_offer(file) for file in site.study(9)]
+    # both associations stand before the first image goes: no start of a program lies between the halves
+    with (
+        Sender(site.hosts["in-1"].port, halves, calling="SCANNER") as one,
+        Sender(site.hosts["in-2"].port, halves, calling="SCANNER") as other,
+    ):
+        assert [sender.store(half) for sender, part in ((one, halves[:6]), (other, halves[6:])) for half in part] == [0x0000] * len(halves)
     site.done()
     sizes = [len(list(study.iterdir())) for study in (site.folder / "in").iterdir()]
     assert sorted(site.arrivals(), key=str) == [("routed", 1, size) for size in sorted(sizes, key=str)]

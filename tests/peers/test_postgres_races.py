@@ -217,7 +217,17 @@ def test_a_journal_of_the_first_release_keeps_its_queue(url: str, opened: Callab
         connection.execute(text("DROP INDEX ix_job_leased"))
         for table in ("result_object", "delivery"):
             connection.execute(text(f"ALTER TABLE {table} DROP COLUMN form"))
-        for table in ("patient_series", "commitment_object", "commitment", "promise_asked", "promise", "follower", "erased"):
+        for table in (
+            "console_key",
+            "console_account",
+            "patient_series",
+            "commitment_object",
+            "commitment",
+            "promise_asked",
+            "promise",
+            "follower",
+            "erased",
+        ):
             connection.execute(text(f"DROP TABLE {table}"))
         for index in ("ix_job_kept", "ix_delivery_leased"):
             connection.execute(text(f"DROP INDEX {index}"))
