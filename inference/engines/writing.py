@@ -2,6 +2,9 @@
 
 What a reader (an engine, a Triton server on another host) sees at any moment is a complete repository: the version's folder is moved into
 its place first, then config.pbtxt, then the card, and hilum.json, which says that the version counts, last.
+
+Nothing of a repository is about a patient, and whoever serves it is often another user than whoever imported: everybody may read what is
+put here, whatever the umask of the process.
 """
 
 import contextlib
@@ -25,6 +28,8 @@ from inference.engines.port import ModelRef
 from inference.engines.repository import CARD, CONFIG, ENTRY, Entry, Repository, entry_to_json
 
 _SCRATCH = ".import-"
+_FOLDER_MODE = 0o755
+_FILE_MODE = 0o644
 _CARDS = re.compile(r"^(?=# [^\n]*, version \d+$)", re.MULTILINE)
 
 
@@ -69,7 +74,9 @@ def add_version(repository: Path, new: NewVersion, *, replace: bool = False) -> 
     OtherModel
         The model that is there has other tensors: versions of one model differ in weights alone.
     """
-    repository.mkdir(parents=True, exist_ok=True)
+    if not repository.is_dir():
+        repository.mkdir(parents=True, exist_ok=True)
+        repository.chmod(_FOLDER_MODE)
     with locked(repository):
         target = repository / new.model.name
         config = _config(target, new)
@@ -84,8 +91,8 @@ def add_version(repository: Path, new: NewVersion, *, replace: bool = False) -> 
             put(made / CONFIG, config.encode())
             put(made / CARD, _cards(target / CARD, new).encode())
             put(made / ENTRY, _entries(target / ENTRY, new))
-            made.chmod(0o755)
-            folder.chmod(0o755)
+            made.chmod(_FOLDER_MODE)
+            folder.chmod(_FOLDER_MODE)
             if target.is_dir():
                 _beside(target, made, new, scratch, replace)
             else:
@@ -108,6 +115,7 @@ def locked(repository: Path) -> Iterator[None]:
 def put(path: Path, content: bytes) -> None:
     """Write a file and bring it to the disk: the move that makes it visible comes after."""
     with path.open("wb") as file:
+        os.fchmod(file.fileno(), _FILE_MODE)
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
@@ -117,7 +125,7 @@ def put_in_place(path: Path, content: bytes) -> None:
     """Replace a file in one step: readers see the old one or the new one."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".")
     with os.fdopen(handle, "wb") as file:
-        os.fchmod(file.fileno(), 0o644)
+        os.fchmod(file.fileno(), _FILE_MODE)
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

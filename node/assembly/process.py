@@ -50,7 +50,6 @@ def _ready(**facts: object) -> None:
 
 def _run(given: argparse.Namespace, config: Config, stop: threading.Event) -> None:
     stage = given.stage
-    os.nice(_NICENESS[stage])
     if stage == "receive":
         from node.assembly.receive import Lent, receive
 
@@ -97,6 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.add_argument(lent, type=int, default=None, metavar="DESCRIPTOR")
     parser.add_argument("--row", type=int, default=0)
     given = parser.parse_args(arguments)
+    os.nice(_NICENESS[given.stage])  # once: it adds to what it was, and a stage may begin again and again
     if given.count_in is not None:
         count_in(Cells.attach(given.count_in))
 

@@ -78,6 +78,8 @@ class Promised:
         self._at_once = False
         self._behind = False
         self._named = True
+        self._lost: set[str] = set()
+        """Associations of which an instance that was acknowledged is torn, and gone."""
         self._thread: threading.Thread | None = None
         self._flushers = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="flush")
 
@@ -110,7 +112,8 @@ class Promised:
                 self._start()
                 self._change.notify_all()
                 self._change.wait()
-            return self._named and not any(association in (None, one.association) for one in self._torn)
+            refused = self._lost | {one.association for one in self._torn}
+            return self._named and association not in refused and not (association is None and refused)
 
     def _start(self) -> None:
         if self._thread is None or not self._thread.is_alive():
@@ -197,6 +200,7 @@ class Promised:
             if check.value != one.check:
                 os.unlink(copy)
                 os.unlink(one.path)
+                self._lost.add(one.association)
                 alarm("inbox.torn", instances=1)
                 return False
             os.rename(copy, one.path)

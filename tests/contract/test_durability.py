@@ -46,6 +46,7 @@ def test_what_is_owed_is_no_entry_until_it_is_flushed(tmp_path: Path, monkeypatc
     assert half_written(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_it_is_flushed_without_an_end(tmp_path: Path) -> None:
     """An association that stays open and says nothing: what it sent becomes entries by itself, and whoever empties the inbox is told."""
     kept = threading.Semaphore(0)

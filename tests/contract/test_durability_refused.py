@@ -74,10 +74,13 @@ def test_what_the_kernel_dropped_after_a_failed_flush_is_no_entry(tmp_path: Path
                 file.write(b"\0" * 4096)
         wait_until(lambda: any(one["event"] == "inbox.torn" for one in events), 60, "it is told")
         wait_until(lambda: not inbox._coming.promised.behind(), 60, "nothing is owed")  # type: ignore[union-attr]
+    assert not inbox.ended("a1"), "an association that still stands is not released as if all were well"
+    assert inbox.ended("a2")
     assert inbox.waiting(10) == []
     assert half_written(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_who_waits_to_owe_is_served_by_another_thread_when_one_dies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As much is owed as may be when the thread that flushes dies of something that nobody thought of: another one pays."""
     inbox = later(tmp_path)

@@ -143,6 +143,7 @@ def test_a_spool_that_nobody_empties_admits_no_association(tmp_path: Path, disk:
         assert (inbox.crowded() is not None) == crowded
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EROFS])
 def test_a_disk_that_fails_admits_no_association_until_it_takes_a_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
@@ -166,6 +167,7 @@ def test_a_disk_that_fails_admits_no_association_until_it_takes_a_write(
     keep(inbox)
 
 
+@pytest.mark.slow
 def test_a_disk_that_takes_bytes_and_no_names_is_not_called_good_in_between(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The folder's flush is refused, the file's is not: associations are refused until both work, without a turn in between."""
     inbox = FolderInbox(tmp_path, min_free_bytes=0)

@@ -215,17 +215,22 @@ def test_keys_change_and_a_node_without_them_does_not_start(tmp_path: Path) -> N
         wait_until(lambda: sum(job["state"] == "done" for job in node.jobs()) == 4, _PATIENCE_S, "it goes on without the old key")
 
 
-def test_a_damaged_instance_is_set_aside_and_one_that_is_stored_parks_its_job(tmp_path: Path) -> None:
-    """Neither holds up what comes after it; a person can look at what lies aside."""
-    settings = _sealed(tmp_path, _key(tmp_path))
-    blobs, run = tmp_path / "state" / "blobs", tmp_path / "state" / "blobs.run"
+def _killed_before_the_index(folder: Path) -> Node:
+    """A node that took a series in, encrypted, and died with all of it in its spool: another held the index's lock."""
+    settings, run = _sealed(folder, _key(folder)), folder / "state" / "blobs.run"
     run.mkdir(parents=True)
-    node = Node(settings, tmp_path)
+    node = Node(settings, folder)
     with (run / "spool.lock").open("w") as index:
         fcntl.flock(index, fcntl.LOCK_EX)
         node.start()
-        _send(node, _series(tmp_path / "in", "P1"))
+        _send(node, _series(folder / "in", "P1"))
         node.kill()
+    return node
+
+
+def test_a_damaged_instance_is_set_aside_and_one_that_is_stored_parks_its_job(tmp_path: Path) -> None:
+    """Neither holds up what comes after it; a person can look at what lies aside."""
+    node, blobs = _killed_before_the_index(tmp_path), tmp_path / "state" / "blobs"
     torn, *_ = sorted((blobs / "inbox").glob("*.dcm"))
     content = torn.read_bytes()
     torn.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
@@ -271,15 +276,7 @@ def test_a_backup_holds_what_is_encrypted_and_not_the_key(tmp_path: Path) -> Non
 
 def test_a_patient_is_erased_where_files_are_encrypted(tmp_path: Path) -> None:
     """What waits in the spool is found by its header, which nobody could read without the key."""
-    settings = _sealed(tmp_path, _key(tmp_path))
-    run = tmp_path / "state" / "blobs.run"
-    run.mkdir(parents=True)
-    node = Node(settings, tmp_path)
-    with (run / "spool.lock").open("w") as index:
-        fcntl.flock(index, fcntl.LOCK_EX)
-        node.start()
-        _send(node, _series(tmp_path / "in", "P1"))
-        node.kill()
+    node = _killed_before_the_index(tmp_path)
     erased = node.hilum("patients", "erase", "--id", "P1", "--yes")
     assert erased.code == 0, erased.out + erased.err
     assert not list((tmp_path / "state" / "blobs" / "inbox").glob("*.dcm"))

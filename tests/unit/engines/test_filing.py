@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import threading
 import zipfile
 from pathlib import Path
@@ -121,6 +122,17 @@ def test_versions_stand_beside_each_other(tmp_path: Path) -> None:
         import_file(script(tmp_path, 3), said(shape=SHAPE, version=1), repository)
     assert {path: path.read_bytes() for path in repository.rglob("*") if path.is_file()} == before
     assert Repository(repository).verify(first) == one
+
+
+def test_whoever_serves_may_read_what_somebody_else_imported(tmp_path: Path) -> None:
+    """Every verb runs under a umask that hides what it writes; Triton is often another user."""
+    repository = tmp_path / "models"
+    os.umask(0o077)
+    for seed in (1, 2):
+        import_file(script(tmp_path, seed), said(shape=SHAPE), repository)
+    roll_back(repository, "net")
+    hidden = [path for path in (repository, *repository.rglob("*")) if path.stat().st_mode & 0o777 != (0o755 if path.is_dir() else 0o644)]
+    assert hidden == []
 
 
 def test_a_version_with_other_tensors_is_another_model(tmp_path: Path) -> None:
