@@ -1,0 +1,147 @@
+"""The console as `hilum serve` starts it: its own process, asked over HTTP and HTTPS as a browser asks it."""
+
+import contextlib
+import re
+import ssl
+from pathlib import Path
+
+import httpx
+import numpy as np
+import psutil
+import pytest
+
+from inference.imaging.write_series import write_series
+from node.console.limits import FAILURES
+from node.console.passwords import hashed
+from node.domain.account import Account, Role
+from node.journal.sql import SqlJournal
+from tests.lab.certificates import Authority
+from tests.lab.node import Node, configuration, hilum
+from tests.lab.program import wait_until
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("node")]
+
+_APPLICATIONS = Path(__file__).parents[2] / "bench" / "applications"
+_PATIENCE_S = 120
+_PASSWORD = "correct horse battery"
+
+
+def _settings(folder: Path, **console: object) -> dict[str, object]:
+    settings = configuration(
+        folder,
+        port=0,
+        repository=folder / "models",
+        peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": "1s"}}},
+        sinks={"results": {"kind": "folder", "path": str(folder / "results")}},
+        routes=[{"name": "all CT", "when": {"Modality": "CT"}, "run": ["bench-threshold"], "send": ["results"]}],
+        console={"listen": "127.0.0.1:0", **console},
+    )
+    settings["models"] = {"repository": str(folder / "models"), "applications": [str(_APPLICATIONS)]}
+    return settings
+
+
+def _let_in(node: Node, name: str, role: Role) -> None:
+    """As `hilum console users add` does, which asks a person for the password."""
+    journal = SqlJournal.open(f"sqlite:{node.folder / 'hilum.db'}")
+    try:
+        journal.open_account(Account(name=name, role=role, password=hashed(_PASSWORD), created_at=journal.now()))
+    finally:
+        journal.close()
+
+
+def _process(node: Node) -> psutil.Process | None:
+    for process in psutil.Process(node.pid).children():
+        with contextlib.suppress(psutil.Error):  # one that has just died
+            if process.cmdline()[3:5] == [str(node.config), "console"]:
+                return process
+    return None
+
+
+def _port(node: Node) -> int:
+    """Where the console listens, as the system knows it."""
+    found: list[int] = []
+
+    def listens() -> bool:
+        process = _process(node)
+        with contextlib.suppress(psutil.Error):
+            there = () if process is None else process.net_connections("tcp")
+            found[:] = [one.laddr.port for one in there if one.status == psutil.CONN_LISTEN]
+        return bool(found)
+
+    wait_until(listens, _PATIENCE_S, "the console listens")
+    return found[0]
+
+
+def _client(base: str, **more: object) -> httpx.Client:
+    return httpx.Client(base_url=base, timeout=_PATIENCE_S, trust_env=False, **more)  # type: ignore[arg-type]
+
+
+def _log_in(client: httpx.Client, password: str = _PASSWORD, **headers: str) -> httpx.Response:
+    return client.post("/login", data={"name": "otto", "password": password}, headers=headers)
+
+
+def test_a_study_that_was_sent_is_seen_over_tls(tmp_path: Path) -> None:
+    """From C-STORE to the page: with the patient's name and the job's result for an operator who logged in; the certificate is checked, a
+    cookie goes over TLS only, plain HTTP is no way in, and a console that was killed is started again with the session still good."""
+    authority = Authority(tmp_path / "ca")
+    identity = authority.signs("console")
+    settings = _settings(tmp_path, tls={"cert": str(identity.certificate), "key": str(identity.key)})
+    voxels = np.full((6, 32, 32), -1000, np.int16)
+    voxels[2:4, 8:16, 8:24] = 60
+    affine = np.array([[0.0, 0, 1, -16], [0, 1, 0, -16], [2, 0, 0, 0], [0, 0, 0, 1]])
+    write_series(voxels, affine, tmp_path / "in", modality="CT", patient_id="CONSOLE-1")
+    with Node(settings, tmp_path) as node:
+        _let_in(node, "otto", Role.OPERATOR)
+        said = hilum("send", tmp_path / "in", "--to", f"HILUM@127.0.0.1:{node.port}", "--calling", "SCANNER", "--json")
+        assert said.code == 0, said.out + said.err
+        port = _port(node)
+        trusting = ssl.create_default_context(cafile=str(authority.certificate))
+        with _client(f"https://127.0.0.1:{port}", verify=trusting) as client:
+            assert client.get("/studies").headers["location"] == "/login"
+            assert _log_in(client, "wrong password").status_code == 403
+            inside = _log_in(client)
+            assert inside.status_code == 303
+            cookie = inside.headers["set-cookie"].lower()
+            assert all(word in cookie for word in ("; secure", "; httponly", "; samesite=lax"))
+            assert inside.headers["strict-transport-security"].startswith("max-age=")
+            done = '"state":"done"'
+            wait_until(lambda: done in client.get("/api/studies").text.replace(" ", ""), _PATIENCE_S, "the study is done")
+            page = client.get("/studies").text
+            assert "CONSOLE-1" in page
+            assert "bench-threshold" in page
+            uid = re.search(r'href="/studies/([0-9.]+)"', page)
+            assert uid is not None
+            passport = client.get(f"/studies/{uid[1]}").text
+            assert "segmentation" in passport.lower()
+            with _client(f"https://127.0.0.1:{port}") as stranger, pytest.raises(httpx.ConnectError, match="certificate"):
+                stranger.get("/login")
+            with _client(f"http://127.0.0.1:{port}") as plain, pytest.raises(httpx.HTTPError):
+                plain.get("/login")
+            before = _process(node)
+            assert before is not None
+            before.kill()
+            wait_until(lambda: (now := _process(node)) is not None and now.pid != before.pid, _PATIENCE_S, "the console is back")
+            with _client(f"https://127.0.0.1:{_port(node)}", verify=trusting, cookies=client.cookies) as again:
+                assert again.get("/studies").status_code == 200
+
+
+@pytest.mark.parametrize("believed", [True, False])
+def test_whom_a_proxy_speaks_for(tmp_path: Path, believed: bool) -> None:
+    """Behind a proxy that the configuration names, who guesses passwords waits at his own address and nobody else does, and cookies are for
+    TLS; what anybody else says in X-Forwarded-For is not believed: a guesser stays one address, whatever he claims."""
+    settings = _settings(tmp_path, **({"behind": ["127.0.0.1"]} if believed else {"behind": ["192.0.2.1"]}))
+    with Node(settings, tmp_path, stages="console") as node:
+        _let_in(node, "otto", Role.OPERATOR)
+        with _client(f"http://127.0.0.1:{_port(node)}") as client:
+            for number in range(FAILURES):
+                claimed = "198.51.100.7" if believed else f"198.51.100.{number}"
+                answer = _log_in(client, "wrong password", **{"X-Forwarded-For": claimed, "X-Forwarded-Proto": "https"})
+                assert answer.status_code == 403
+            assert _log_in(client, **{"X-Forwarded-For": "198.51.100.7"}).status_code == 429
+            other = _log_in(client, **{"X-Forwarded-For": "203.0.113.9"})
+            assert other.status_code == (303 if believed else 429)
+            if believed:
+                assert "; secure" in other.headers["set-cookie"].lower()
+        refused = [one for one in node.events() if one["event"] == "console.login_refused"]
+        claims = {one["address"] for one in refused}
+        assert claims == ({"198.51.100.7"} if believed else {"127.0.0.1"})
