@@ -15,6 +15,8 @@ from node.assembly import compose
 from node.assembly.audit import overseen
 from node.assembly.entrance import Entrance, NotReady
 from node.assembly.hosts import dead_owners, forget, owner_of
+from node.assembly.in_force import InForce
+from node.assembly.reload import Reloading
 from node.assembly.restoring import refuse_half_restored
 from node.assembly.roles import ALL, Role, lock, shares_journal
 from node.assembly.sealing import open_sealing
@@ -77,6 +79,8 @@ class Family:
         self._entrance: Entrance | None = None
         self._members = list(_members(config, roles))
         self._telemetry = Telemetry(config, [member.watched for member in self._members])
+        self._in_force = InForce(config)
+        self._reloading = Reloading(config, self._in_force, self._telemetry.adopt)
 
     def _unlock(self) -> Sealing | None:
         """Refuse to start without the keys to what lies there; with them, use the place in memory first and last of all: it is emptied."""
@@ -88,6 +92,10 @@ class Family:
     def stop(self) -> None:
         """Drain and end; safe to call from a signal handler."""
         self._stopping = True
+
+    def reload(self) -> None:
+        """Take up the routes that the file holds now, if it is good; safe to call from a signal handler."""
+        self._reloading.tell()
 
     def run(self) -> int:
         """Serve until `stop`; 0 when everything drained in time.
@@ -113,6 +121,7 @@ class Family:
         while not self._stopping:
             time.sleep(_WATCH_EVERY_S)
             self._telemetry.turn()
+            self._reloading.turn()
             for member in self._members:
                 self._watch(member)
         return self._drain()
@@ -179,6 +188,7 @@ class Family:
         # stdin is a life line: a child whose parent dies reads end-of-file and drains
         counts = member.watched.cells.descriptor
         command = [sys.executable, "-m", "node.assembly.process", str(self._config.path), member.stage, "--count-in", str(counts)]
+        command += ["--in-force", str(self._in_force.provided())]
         lent: tuple[int, ...] = (counts,)
         if self._entrance is not None and member.stage == Role.RECEIVE:
             command += self._entrance.arguments(member.row)
@@ -250,6 +260,7 @@ class Family:
         for pid in late:
             self._release(owner_of(self._config, pid), count_attempt=False)  # stopped on purpose: no study is to blame
         self._telemetry.close()
+        self._in_force.close()
         event("node.stopped", killed=len(late))
         return 0
 

@@ -5,12 +5,14 @@ import os
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from node.assembly import compose
 from node.assembly.commitment import committing
 from node.assembly.history import telling_history
 from node.assembly.horizon import Everywhere, journaled_until
 from node.assembly.hosts import host_of, owner_of
+from node.assembly.in_force import Followed
 from node.assembly.index import indexing, telling
 from node.assembly.roles import shares_journal
 from node.assembly.stages import Beat, Forgotten, Led, Ringing, Rounds, Swept
@@ -37,8 +39,8 @@ _ROUND_S = 4 * 3600.0  # a listing of everything is dear, and nothing waits for 
 _FORGET_EVERY = timedelta(hours=1)
 
 
-def flow(config: Config, stop: threading.Event, *, ready: Callable[..., None]) -> None:
-    """Turn the stages until `stop`, then let deliveries under way finish.
+def flow(config: Config, stop: threading.Event, *, ready: Callable[..., None], in_force: Path | None = None) -> None:
+    """Turn the stages until `stop`, then let deliveries under way finish; by the routes that `in_force` holds, where it changes.
 
     Of all flow processes on one journal one leads: it settles, routes and sweeps. Each empties its own host's spool, and all deliver.
     """
@@ -89,11 +91,19 @@ def flow(config: Config, stop: threading.Event, *, ready: Callable[..., None]) -
             slow.start()
             try:
                 # in a thread: neither a slow sink nor a sweep keeps a study from being seen, and a long batch keeps nothing from its sink
-                with indexing(config, journal, inbox, blobs, bell, stop):
+                with indexing(config, journal, inbox, blobs, bell, stop, in_force=in_force):
                     ready()
                     # among the stages, not on the clock that may have gone back
-                    backwards = Led(Ringing(Backwards(journal, config, journal.now), work), leader)
-                    stages: list[Stage] = [backwards, Led(settle, leader), Led(Ringing(route, work), leader), deliver, *commitment]
+                    backwards = Backwards(journal, config, journal.now)
+                    followed = Followed(config, in_force, [route, backwards])
+                    stages: list[Stage] = [
+                        followed,
+                        Led(Ringing(backwards, work), leader),
+                        Led(settle, leader),
+                        Led(Ringing(route, work), leader),
+                        deliver,
+                        *commitment,
+                    ]
                     turn(stages, wait, stop)
             finally:
                 clock.stop()

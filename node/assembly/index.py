@@ -6,10 +6,12 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 
 from node.assembly import compose
 from node.assembly.horizon import Telling
 from node.assembly.hosts import host_of, make_run_folder, owner_of
+from node.assembly.in_force import Followed
 from node.assembly.roles import shares_journal
 from node.assembly.stages import Alone, Beat, Paced, Ringing, Swept
 from node.blobs.port import Blobs, Inbox
@@ -31,7 +33,7 @@ _STREAM_EVERY_S = 0.5
 _STREAM = 20
 
 
-def index(config: Config, stop: threading.Event, *, ready: Callable[..., None]) -> None:
+def index(config: Config, stop: threading.Event, *, ready: Callable[..., None], in_force: Path | None = None) -> None:
     """Bring what this host receives to the blobs and into the journal, until `stop`, and do nothing else."""
     blobs = compose.open_blobs(config)
     inbox = compose.open_inbox(config, blobs)
@@ -47,19 +49,28 @@ def index(config: Config, stop: threading.Event, *, ready: Callable[..., None]) 
             clock.start()
             ready()
             try:
-                turn([Ringing(stage, others) for stage in _stages(config, journal, inbox, blobs)], bell.wait, stop)
+                turn([Ringing(stage, others) for stage in _stages(config, journal, inbox, blobs, in_force)], bell.wait, stop)
             finally:
                 clock.stop()
 
 
 @contextlib.contextmanager
-def indexing(config: Config, journal: Journal, inbox: Inbox, blobs: Blobs, others: AnyBell, stop: threading.Event) -> Iterator[None]:
+def indexing(
+    config: Config,
+    journal: Journal,
+    inbox: Inbox,
+    blobs: Blobs,
+    others: AnyBell,
+    stop: threading.Event,
+    *,
+    in_force: Path | None = None,
+) -> Iterator[None]:
     """Do the same in a thread beside the block, until its end, and ring `others` when something came.
 
     A defect in the thread sets `stop`, which is to end the block, and is raised there: the process ends as if the block had it.
     """
     done = threading.Event()
-    stages = [Ringing(stage, others) for stage in _stages(config, journal, inbox, blobs)]
+    stages = [Ringing(stage, others) for stage in _stages(config, journal, inbox, blobs, in_force)]
     with (
         contextlib.closing(compose.local_bell(config, "index")) as bell,
         ThreadPoolExecutor(max_workers=1, thread_name_prefix="index") as beside,
@@ -92,10 +103,10 @@ def telling(config: Config, journal: Journal, inbox: Inbox) -> Iterator[None]:
         horizon.leave()
 
 
-def _stages(config: Config, journal: Journal, inbox: Inbox, blobs: Blobs) -> list[Stage]:
-    paced = Paced(
-        Index(journal, inbox, blobs, config, journal.now), every_s=_EVERY_S, stream_every_s=_STREAM_EVERY_S, stream=_STREAM, full=BATCH
-    )
+def _stages(config: Config, journal: Journal, inbox: Inbox, blobs: Blobs, in_force: Path | None) -> list[Stage]:
+    index = Index(journal, inbox, blobs, config, journal.now)
+    paced = Paced(index, every_s=_EVERY_S, stream_every_s=_STREAM_EVERY_S, stream=_STREAM, full=BATCH)
     # of the families that share a host's spool one empties it
     slips = TakeSlips(journal, compose.open_slips(config), config, journal.now)
-    return [Alone(paced, make_run_folder(config) / "spool.lock"), Alone(slips, make_run_folder(config) / "slips.lock")]
+    followed = Followed(config, in_force, [index])
+    return [followed, Alone(paced, make_run_folder(config) / "spool.lock"), Alone(slips, make_run_folder(config) / "slips.lock")]

@@ -35,6 +35,7 @@ def _until_told(stop: threading.Event) -> None:
     os.set_blocking(tell, False)
     signal.signal(signal.SIGTERM, lambda *_: os.write(tell, b"!"))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's ^C reaches the parent too, which drains in order
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it asks the parent to reload, also where it was sent to all of them
 
     def watch() -> None:
         with contextlib.suppress(OSError, ValueError):
@@ -58,7 +59,7 @@ def _run(given: argparse.Namespace, config: Config, stop: threading.Event) -> No
     elif stage == "work":
         from node.assembly.work import work
 
-        work(config, stop, ready=_ready)
+        work(config, stop, ready=_ready, in_force=given.in_force)
     elif stage == "console":
         from node.assembly.console import console
 
@@ -67,7 +68,7 @@ def _run(given: argparse.Namespace, config: Config, stop: threading.Event) -> No
         from node.assembly.flow import flow
         from node.assembly.index import index
 
-        (flow if stage == "flow" else index)(config, stop, ready=_ready)
+        (flow if stage == "flow" else index)(config, stop, ready=_ready, in_force=given.in_force)
 
 
 def _patiently(run: Callable[[], None], stage: str, stop: threading.Event) -> None:
@@ -95,6 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for lent in ("--count-in", "--listen", "--listen-tls", "--standing"):
         parser.add_argument(lent, type=int, default=None, metavar="DESCRIPTOR")
     parser.add_argument("--row", type=int, default=0)
+    parser.add_argument("--in-force", type=Path, default=None, metavar="FILE")
     given = parser.parse_args(arguments)
     os.nice(_NICENESS[given.stage])  # once: it adds to what it was, and a stage may begin again and again
     if given.count_in is not None:
@@ -105,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stop = threading.Event()
     _until_told(stop)
     start_events(given.stage)
-    config = load(given.config)
+    config = load(given.config, text=None if given.in_force is None else given.in_force.read_bytes())
     if config.node.patient_data_in_logs:
         tell_patients()
     with stay_alive(config), audited(config, given.stage):

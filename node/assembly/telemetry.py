@@ -84,6 +84,10 @@ class Telemetry:
             address = f"{host}:{self._config.node.metrics_port}"
             alarm("metrics.unavailable", address=address, reason=str(taken.strerror), again_in_s=_TRY_AGAIN_S)
 
+    def adopt(self, config: Config) -> None:
+        """Name these routes as the ones in force."""
+        self._config = config
+
     def drain(self) -> None:
         """The family ends: not ready any more."""
         self._draining = True

@@ -6,6 +6,7 @@ import shutil
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 from inference.applications.port import Application
 from inference.imaging.ahead import decode_ahead
@@ -13,6 +14,7 @@ from inference.imaging.remembered import Remembered, remember_in
 from inference.imaging.subjects import subjects
 from node.assembly import compose
 from node.assembly.hosts import make_run_folder, owner_of
+from node.assembly.in_force import Followed
 from node.assembly.sealing import keep_temporaries_in_memory
 from node.assembly.stages import Beat, Ringing, Swept, SweptFrames
 from node.blobs.port import Blobs
@@ -35,7 +37,7 @@ _SHARE_OF_MEMORY = 4
 """Decoded frames get no more than a quarter of what encrypted files may have, and that beside it."""
 
 
-def work(config: Config, stop: threading.Event, *, ready: Callable[..., None]) -> None:
+def work(config: Config, stop: threading.Event, *, ready: Callable[..., None], in_force: Path | None = None) -> None:
     """Work off jobs until `stop`; the job under way is finished."""
 
     def application_of(name: str) -> Application:
@@ -69,6 +71,7 @@ def work(config: Config, stop: threading.Event, *, ready: Callable[..., None]) -
             ticks.append(Tick(stage=SweptFrames(memory.sweep), every=_SWEEP_FRAMES_EVERY))
         clock = Clock(ticks)
         ahead = None if memory is None else _ahead(config, journal, blobs, memory, plain=sealing is None)
+        followed = Followed(config, in_force, [engines, *([] if ahead is None else [ahead])])
         with contextlib.closing(compose.bell(config, "work")) as bell, contextlib.closing(compose.bell(config, "flow")) as flow:
 
             def wait(timeout_s: float) -> None:
@@ -77,7 +80,7 @@ def work(config: Config, stop: threading.Event, *, ready: Callable[..., None]) -
             clock.start()
             ready()
             try:
-                turn([Ringing(runner, flow), *([] if ahead is None else [ahead])], wait, stop)
+                turn([followed, Ringing(runner, flow), *([] if ahead is None else [ahead])], wait, stop)
             finally:
                 clock.stop()
 

@@ -108,8 +108,13 @@ def _config() -> App:
 
 
 def _routes() -> App:
-    app = App(name="routes", help="Why a route takes a series, or does not.", group=_LOOK)
+    app = App(name="routes", help="Why a route takes a series, or does not; edited routes tried, and put in force.", group=_LOOK)
     app.command("node.cli.routes:explain", name="explain", help="Say of every route and series why it did, or would, or would not match.")
+    app.command(
+        "node.cli.routes_reload:reload",
+        name="reload",
+        help="Have the running node take up the routes of its configuration file: checked, and taken whole or refused with the reason.",
+    )
     return app
 
 

@@ -61,6 +61,8 @@ def _print_arrivals(console: "Console", content: dict[str, Any]) -> None:
         console.print(f"\narrival {arrival['id']}: {scope} from {sender}{revised}: {counted}{done}", style="bold")
         if arrival["waits"] is not None:
             console.print(screen.hanging(in_words(arrival["waits"])))
+        if arrival["config_digest"] is not None:
+            console.print(f"  decided by the routes {arrival['config_digest'][:12]}", style="dim")
         for decision in arrival["decisions"]:
             about = f"series {numbers.get(decision['series_uid']) or decision['series_uid']}"
             said = Text.assemble((decision["route"], "bold"), f" on {about}: {decision['reason']}")

@@ -22,11 +22,12 @@ _TITLE = ("Modality", "SeriesDescription", "BodyPartExamined")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explained:
-    """The decisions about one study. `views` has the series that were looked at."""
+    """The decisions about one study, by the routes that `digest` names. `views` has the series that were looked at."""
 
     study_instance_uid: str
     views: tuple["SeriesView", ...]
     decisions: tuple[Decision, ...]
+    digest: str
 
 
 def explain(
@@ -49,7 +50,8 @@ def explain(
     called
         The called AE title. Without it, `to` is taken to hold for files.
     as_json
-        One JSON object: `routes`, each with `route`, `matched`, `conditions` (`key`, `expected`, `found`, `held`) and `series`.
+        One JSON object: `routes`, each with `route`, `matched`, `conditions` (`key`, `expected`, `found`, `held`) and `series`. Of a study
+        that was received also `recorded`, what was decided then, and `recorded_digests`, the routes that decided it.
     """
     from node.cli import screen
 
@@ -67,17 +69,20 @@ def explain(
         answer["routes"] = _routes(loaded, studies)
         if recorded:
             answer["recorded"] = _routes(loaded, recorded)
+            answer["recorded_digests"] = _digests(recorded)
         if passed_over:
             answer["passed_over"] = [{"file": name, "reason": reason} for name, reason in passed_over]
         screen.as_json(answer)
         return 0
     console = screen.out()
     if recorded and _verdicts(recorded) == _verdicts(studies):
-        console.print(f"Decided so when it came, and {loaded.path.name} still says so\n", style="bold")
+        by = ", ".join(one[:12] for one in _digests(recorded))
+        console.print(f"Decided so when it came (by the routes {by}), and {loaded.path.name} still says so\n", style="bold")
     elif recorded:
-        console.print("Decided when it came\n", style="bold underline")
+        by = ", ".join(one[:12] for one in _digests(recorded))
+        console.print(f"Decided when it came, by the routes {by}\n", style="bold underline")
         _show(console, loaded, recorded)
-        console.print(f"What {loaded.path.name} says now\n", style="bold underline")
+        console.print(f"What {loaded.path.name} says now ({loaded.digest[:12]})\n", style="bold underline")
     _show(console, loaded, studies)
     if passed_over:
         first = f"{passed_over[0][0]}: {passed_over[0][1]}"
@@ -117,7 +122,7 @@ def _of_files(config: "Config", path: Path, sender: str | None, called: str | No
         decisions = decide(routes, series, peer=sender, calling="", called=called or "", now=datetime.now(UTC))
         decisions = with_others(config, study, views, decisions)
         assumed = tuple(replace(one, tried=(*_assumed(whole[one.route], sender, called), *one.tried)) for one in decisions)
-        explained.append(Explained(study_instance_uid=study, views=series, decisions=assumed))
+        explained.append(Explained(study_instance_uid=study, views=series, decisions=assumed, digest=config.digest))
     return explained, found.passed_over
 
 
@@ -145,11 +150,17 @@ def _of_study(given: Path | None, what: str, sender: str | None, called: str | N
             sent = replace(arrival, peer=sender or arrival.peer, called_ae=called or arrival.called_ae)
             calling = instances[0].calling_ae if instances else ""
             asked = asking.of(sent, series, calling, datetime.now(UTC))
-            now.append(Explained(study_instance_uid=study, views=views, decisions=tuple(asked.decisions)))
+            now.append(Explained(study_instance_uid=study, views=views, decisions=tuple(asked.decisions), digest=config.digest))
             decisions = tuple(opened.decisions(arrival.id))
             if decisions:
-                then.append(Explained(study_instance_uid=study, views=views, decisions=decisions))
+                digest = opened.config_digest(arrival.id) or ""
+                then.append(Explained(study_instance_uid=study, views=views, decisions=decisions, digest=digest))
     return config, now, then
+
+
+def _digests(studies: Sequence[Explained]) -> list[str]:
+    """The routes that decided, each once."""
+    return list(dict.fromkeys(one.digest for one in studies))
 
 
 def _without_unnamed(route: Route, sender: str | None, called: str | None) -> Route:

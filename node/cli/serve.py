@@ -16,6 +16,8 @@ def serve(
 ) -> int:
     """Run the node: receive, decide, analyse, deliver. SIGTERM drains and ends it.
 
+    SIGHUP takes up edited routes, as `hilum routes reload` does.
+
     Prints one JSON line with `"event": "node.ready"` on stdout as soon as it accepts associations; events go to stderr, a JSON line each.
     Without the stage `receive` there is no listener: the line comes without a port, once every process has begun.
 
@@ -43,6 +45,7 @@ def serve(
     family = Family(loaded, announce=announce, roles=ALL if stages is None else roles_of(stages))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: family.stop())
+    signal.signal(signal.SIGHUP, lambda *_: family.reload())
     code = family.run()
     sys.stdout.flush()
     return code

@@ -20,6 +20,7 @@ from node.domain.state import ArrivalState
 from node.flow.port import Clock
 from node.flow.routing import SeriesView, decide
 from node.journal.port import Journal
+from node.settings.config import Config
 
 _SLICE_S = 0.1
 """How long a step works: a job that becomes due waits no longer."""
@@ -80,6 +81,11 @@ class Ahead:
         self._open: dict[int, _Open] = {}
         self._looked_at = float("-inf")
         self._under_way: Iterator[bool] | None = None
+
+    def adopt(self, config: Config) -> None:
+        """Ask these routes about what comes from now on."""
+        self._routes = config.routes
+        self._open.clear()
 
     @property
     def idle(self) -> bool:

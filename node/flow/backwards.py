@@ -28,14 +28,18 @@ class Backwards:
 
     def __init__(self, journal: Journal, config: Config, clock: Clock, *, seconds: Callable[[], float] = time.monotonic) -> None:
         self._journal = journal
-        quiet = [peer.settle.quiet for peer in config.peers.values()]
         retries = [sink.retry_most for sink in config.sinks.values()]
-        needed = [route.needs.within for route in config.routes if route.needs is not None]
-        self._quiet = max([Settle().quiet, *quiet, *needed])
+        self.adopt(config)
         self._retry = max([timedelta(minutes=5), *retries])
         self._clock = clock
         self._seconds = seconds
         self._ahead: timedelta | None = None
+
+    def adopt(self, config: Config) -> None:
+        """Know how long arrivals wait by these routes."""
+        quiet = [peer.settle.quiet for peer in config.peers.values()]
+        needed = [route.needs.within for route in config.routes if route.needs is not None]
+        self._quiet = max([Settle().quiet, *quiet, *needed])
 
     def step(self) -> int:
         """Bring near what is further away than anybody ever puts anything off; how many rows."""

@@ -43,9 +43,6 @@ class Engines:
         *,
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._applications: dict[str, list[str]] = {}
-        for name in sorted({name for route in config.routes for name in route.run}):
-            self._applications.setdefault(engine_of(config, name), []).append(name)
         self._shared = {name for name, engine in config.engines.items() if engine.kind is settings.EngineKind.TRITON}
         self._open_engine = open_engine
         self._application_of = application_of
@@ -57,6 +54,15 @@ class Engines:
         self._check_at: dict[str, float] = {}
         self._refused: dict[str, str] = {}
         self._bounds: tuple[float, dict[str, int]] | None = None
+        self.adopt(config)
+
+    def adopt(self, config: settings.Config) -> None:
+        """Look after the engines that these routes need; models of applications are checked once more."""
+        self._applications: dict[str, list[str]] = {}
+        for name in sorted({name for route in config.routes for name in route.run}):
+            self._applications.setdefault(engine_of(config, name), []).append(name)
+        self._check_at.clear()
+        self._bounds = None
 
     def of(self, name: str) -> Engine:
         """The engine called `name`."""

@@ -47,6 +47,10 @@ class Index:
         self._senders = Senders(config)
         self._unread = Unread()
 
+    def adopt(self, config: Config) -> None:
+        """Know by which routes arrivals are judged from now on: what comes again after other ones is judged anew."""
+        self._config = config
+
     def step(self) -> int:
         """Index up to `BATCH` entries; how many left the inbox."""
         now = self._clock()

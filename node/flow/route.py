@@ -45,11 +45,17 @@ class RouteStage:
         application_of: Callable[[str], Application],
     ) -> None:
         self._journal = journal
-        self._config = config
         self._clock = clock
-        self._pairing = Pairing(journal, config.routes, application_of)
-        self._concerned = Concerned(journal, config.routes)
-        self._asking = Asking(journal, config.routes, engine_of, application_of)
+        self._engine_of = engine_of
+        self._application_of = application_of
+        self.adopt(config)
+
+    def adopt(self, config: settings.Config) -> None:
+        """Route by these routes from the next step on; called between steps, so that no arrival is judged by two sets of them."""
+        self._config = config
+        self._pairing = Pairing(self._journal, config.routes, self._application_of)
+        self._concerned = Concerned(self._journal, config.routes)
+        self._asking = Asking(self._journal, config.routes, self._engine_of, self._application_of)
 
     def step(self) -> int:
         """Route the oldest complete arrivals."""
@@ -78,7 +84,15 @@ class RouteStage:
         except TransitionRefused:
             return  # another process routed it at the same time
         metrics.ROUTE.observe(time.monotonic() - began)
-        event("arrival.routed", arrival=arrival.id, peer=arrival.peer, series=len(series), instances=arrival.instances, jobs=jobs)
+        event(
+            "arrival.routed",
+            arrival=arrival.id,
+            peer=arrival.peer,
+            series=len(series),
+            instances=arrival.instances,
+            jobs=jobs,
+            config_digest=self._config.digest,
+        )
         if revised:
             event("arrival.awaited", arrival=arrival.id, revised=sorted(revised))
         if needed:

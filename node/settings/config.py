@@ -276,7 +276,7 @@ class Console:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """All of hilum.yaml. `digest` is SHA-256 (hex) of its meaning: equal digests route equally."""
+    """All of hilum.yaml. `digest` is SHA-256 (hex) of its meaning: equal digests route equally. `text` is what stood in the file."""
 
     path: Path
     digest: str
@@ -292,3 +292,4 @@ class Config:
     schedule: Schedule = Schedule()
     audit: Audit = Audit()
     console: Console | None = None
+    text: bytes = field(default=b"", repr=False, compare=False)

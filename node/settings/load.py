@@ -23,7 +23,7 @@ from node.settings.profiles import PROFILES, profiles_of
 from node.settings.routes import ROUTES
 from node.settings.schedule import SCHEDULE
 from node.settings.sinks import SINKS
-from node.settings.source import Here, Refused, child, entries, parse
+from node.settings.source import Here, Refused, child, entries, parse, read
 from node.settings.store import STORE
 from node.settings.tls import listener_of
 
@@ -58,20 +58,23 @@ HILUM: Block[dict[str, Any]] = Block(
 """The whole file: the one declaration that decoding, JSON Schema and the reference page are made from."""
 
 
-def load(path: Path, *, applications: Collection[str] | None = None) -> Config:
+def load(path: Path, *, applications: Collection[str] | None = None, text: bytes | None = None) -> Config:
     """Decode a configuration file.
 
     Parameters
     ----------
     applications
         The names that `run` and `applications` may use; None asks the catalog (built in, installed, and the file's own folders).
+    text
+        What is taken to stand in the file; None reads it.
 
     Raises
     ------
     ConfigError
         What is wrong; `ConfigRefused` when there are several things, with all of them in `problems`.
     """
-    tree = parse(path)
+    text = read(path) if text is None else text
+    tree = parse(text, path)
     here = Here(file=str(path), folder=path.absolute().parent)
     known = applications if applications is not None else _catalog(tree, here)
     profiles = profiles_of(child(tree, "profiles"), here)
@@ -101,6 +104,7 @@ def load(path: Path, *, applications: Collection[str] | None = None) -> Config:
         schedule=values["schedule"],
         audit=values["audit"],
         console=values["console"],
+        text=text,
     )
     return digest(config)
 

@@ -49,20 +49,28 @@ class Here:
         return Refused()
 
 
-def parse(path: Path) -> Node:
-    """The tree of a YAML file.
+def read(path: Path) -> bytes:
+    """What a YAML file holds.
 
     Raises
     ------
     ConfigMissing
         The file is not there or cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as absent:
+        raise ConfigMissing(f"{path}: {absent.strerror}") from absent
+
+
+def parse(data: bytes, path: Path) -> Node:
+    """The tree of what was read at `path`.
+
+    Raises
+    ------
     ConfigSyntax
         It is not UTF-8, not YAML, or empty.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as absent:
-        raise ConfigMissing(f"{path}: {absent.strerror}") from absent
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as broken:

@@ -1,0 +1,221 @@
+"""The configuration in force: what a family was started with, and the routes that were accepted since, as its processes read it.
+
+It lies in a folder of the family's own, not where the operator edits: a process that dies and is started again finds what the others go by,
+whatever the file says by then.
+"""
+
+import contextlib
+import fcntl
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from inference.errors import HilumError
+from node.assembly.hosts import make_run_folder, run_folder
+from node.domain.errors import ConfigError
+from node.observe.events import alarm, event
+from node.settings.config import Config
+
+_FAMILY = "family."
+_LOCK = "lock"
+_TEXT = "hilum.yaml"
+_ASKED = "asked."
+_ANSWER = "answer."
+
+
+class NotKept(ConfigError):
+    """The folder beside the blobs did not take the configuration that is to be in force."""
+
+    code = "HLM-2101"
+    remedy = "Look at the disk and at whose that folder is (`hilum doctor`), then reload again; the routes that were in force still are."
+
+
+class InForce:
+    """What the supervisor keeps: the accepted text, and what others ask of it. The folder is locked as long as this lives."""
+
+    def __init__(self, config: Config) -> None:
+        _sweep(config)
+        name = f"{_FAMILY}{os.getpid()}.{secrets.token_hex(3)}"
+        made = make_run_folder(config) / f".{name}"
+        made.mkdir(mode=0o700)
+        self._lock = (made / _LOCK).open("w", encoding="ascii")
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        # under its name once it is locked: nobody takes it for a dead family's
+        self._folder = made.rename(made.with_name(name))
+        self.take(config)
+
+    @property
+    def path(self) -> Path:
+        """Where processes read it."""
+        return self._folder / _TEXT
+
+    def provided(self) -> Path:
+        """The same for a process that begins now; put there again where somebody tidied it away."""
+        if not self.path.exists():
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _put(self.path, self._text)
+        return self.path
+
+    def take(self, config: Config) -> None:
+        """Put this configuration in force: whole, or after a crash in between not at all.
+
+        Raises
+        ------
+        NotKept
+            The disk did not take it.
+        """
+        try:
+            _put(self.path, config.text)
+        except OSError as failed:
+            raise NotKept(f"{self._folder}: {failed.strerror}") from failed
+        self._text = config.text
+
+    def asked(self) -> list[str]:
+        """Who asks for a reload, by tokens; each once."""
+        tokens = []
+        for one in sorted(self._folder.glob(f"{_ASKED}*")):
+            with contextlib.suppress(OSError):
+                one.unlink()
+                tokens.append(one.name.removeprefix(_ASKED))
+        return tokens
+
+    def answer(self, token: str, said: str) -> None:
+        """Tell who asked what came of it; on a full disk the events alone do."""
+        with contextlib.suppress(OSError):
+            _put(self._folder / f"{_ANSWER}{token}", said.encode())
+
+    def close(self) -> None:
+        """The family ends."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._lock.close()
+
+
+class Serving:
+    """A family that serves now, as whoever asks it for a reload sees it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.pid = int(folder.name.split(".")[1])
+
+    def ask(self) -> str:
+        """Ask for a reload; the token of the answer."""
+        token = secrets.token_hex(6)
+        _put(self._folder / f"{_ASKED}{token}", b"")
+        return token
+
+    def answered(self, token: str) -> str | None:
+        """What came of it; None: not yet."""
+        path = self._folder / f"{_ANSWER}{token}"
+        try:
+            said = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        path.unlink(missing_ok=True)
+        return said
+
+    @property
+    def serves(self) -> bool:
+        """Whether it still does."""
+        return _locked(self._folder)
+
+
+def serving(config: Config) -> list[Serving]:
+    """The families of this host that serve the store now."""
+    return [Serving(folder) for folder in _folders(config) if _locked(folder)]
+
+
+class Adopts(Protocol):
+    """What goes by routes; `adopt` is called between its steps, in the thread that steps it."""
+
+    def adopt(self, config: Config) -> None: ...
+
+
+class Followed:
+    """The stage at the head of a process's others that has them adopt the routes in force as soon as there are other ones.
+
+    Parameters
+    ----------
+    path
+        Where the configuration in force lies; None: there is nobody who would change it.
+    """
+
+    name = "routes"
+
+    def __init__(self, config: Config, path: Path | None, those: Sequence[Adopts]) -> None:
+        self._digest = config.digest
+        self._config = config
+        self._path = path
+        self._those = those
+        self._seen: tuple[int, ...] = ()
+
+    def step(self) -> int:
+        """Look whether it is another one; never counts as work."""
+        if self._path is None:
+            return 0
+        seen = _mark(self._path)
+        if seen == self._seen:
+            return 0
+        self._seen = seen  # what cannot be read is told once
+        try:
+            text = self._path.read_bytes()
+            if text == self._config.text:
+                return 0
+            config = _loaded(self._config.path, text)
+        except (OSError, HilumError) as unread:
+            # it was checked before it lay there; the routes that are known go on
+            alarm("routes.not_adopted", config_digest=self._digest, reason=str(unread))
+            return 0
+        for one in self._those:
+            one.adopt(config)
+        event("routes.adopted", config_digest=config.digest, before=self._digest)
+        self._config, self._digest = config, config.digest
+        return 0
+
+
+def _mark(path: Path) -> tuple[int, ...]:
+    """What changes when the file is replaced, or goes."""
+    try:
+        found = path.stat()
+    except OSError as gone:
+        return (gone.errno or 0,)
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _loaded(path: Path, text: bytes) -> Config:
+    from node.settings.load import load
+
+    return load(path, text=text)
+
+
+def _put(path: Path, content: bytes) -> None:
+    """Whole under its name, or not there."""
+    made = path.with_name(f".{path.name}.{secrets.token_hex(3)}")
+    descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(descriptor, "wb") as file:
+        file.write(content)
+    made.rename(path)
+
+
+def _folders(config: Config) -> Iterator[Path]:
+    yield from sorted(run_folder(config).glob(f"{_FAMILY}*"))
+
+
+def _locked(folder: Path) -> bool:
+    try:
+        with (folder / _LOCK).open("r+", encoding="ascii") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    return False
+
+
+def _sweep(config: Config) -> None:
+    """Forget families that are dead."""
+    for folder in _folders(config):
+        if not _locked(folder):
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,113 @@
+"""Reloading the routes of a node that runs: the file is checked whole, and its routes are taken whole, or refused with the reason."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
+
+from node.assembly.in_force import InForce
+from node.domain.errors import ConfigError
+from node.observe.events import alarm, event
+from node.settings.config import Config
+from node.settings.load import load
+
+_BLOCKS = {"application_folders": "models"}
+"""Fields of a configuration that stand in a block of another name."""
+_APART = frozenset({"digest", "routes", "text"})
+
+
+class NeedsRestart(ConfigError):
+    """The file differs from what the node was started with in more than its routes."""
+
+    code = "HLM-2100"
+    remedy = "Restart `hilum serve` to put all of it in force, or take back what is not about routes and reload again."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reloaded:
+    """What came of a reload. `digest` names the routes in force now, `before` those until then; `code` and `reason` say why it was
+    refused, and are empty otherwise."""
+
+    path: str
+    digest: str
+    before: str
+    routes: int
+    code: str = ""
+    reason: str = ""
+
+    def text(self) -> str:
+        """For whoever asked, in another process."""
+        return json.dumps({field.name: getattr(self, field.name) for field in fields(self)})
+
+    @classmethod
+    def of(cls, text: str) -> "Reloaded":
+        """What `text` said."""
+        said: dict[str, Any] = json.loads(text)
+        return cls(**said)
+
+
+def checked(config: Config) -> Config:
+    """The configuration that the file of `config` holds now, where it differs in its routes alone.
+
+    Raises
+    ------
+    ConfigError
+        There is something wrong with the file.
+    NeedsRestart
+        It says something else than `config` that is not about routes.
+    """
+    fresh = load(config.path)
+    if differs := other_blocks(config, fresh):
+        raise NeedsRestart(f"{config.path}: {', '.join(f'`{one}:`' for one in differs)} changed too, which needs a restart")
+    return fresh
+
+
+def other_blocks(one: Config, other: Config) -> list[str]:
+    """The top-level blocks, without `routes:`, in which two configurations differ."""
+    names = [field.name for field in fields(Config) if field.name not in _APART]
+    return sorted({_BLOCKS.get(name, name) for name in names if getattr(one, name) != getattr(other, name)})
+
+
+class Reloading:
+    """What the supervisor does when it is told or asked to reload.
+
+    Parameters
+    ----------
+    adopt
+        Called with a configuration that has just come into force.
+    """
+
+    def __init__(self, config: Config, in_force: InForce, adopt: Callable[[Config], None]) -> None:
+        self._config = config
+        self._in_force = in_force
+        self._adopt = adopt
+        self._told = False  # a plain name: an Event that a signal handler sets can meet its own lock
+
+    def tell(self) -> None:
+        """Reload at the next turn; safe to call from a signal handler."""
+        self._told = True
+
+    def turn(self) -> None:
+        """Reload where somebody wants it; all who ask at once get one answer."""
+        asking = self._in_force.asked()
+        if not self._told and not asking:
+            return
+        self._told = False
+        came = self.reload()
+        for token in asking:
+            self._in_force.answer(token, came.text())
+
+    def reload(self) -> Reloaded:
+        """Put the routes of the file in force, or leave those that are."""
+        before = self._config.digest
+        try:
+            fresh = checked(self._config)
+            self._in_force.take(fresh)
+        except ConfigError as refused:
+            code, reason, routes = refused.code, str(refused), len(self._config.routes)
+            alarm("routes.refused", code=code, reason=reason, config_digest=before)
+            return Reloaded(path=str(self._config.path), digest=before, before=before, routes=routes, code=code, reason=reason)
+        self._config = fresh
+        self._adopt(fresh)
+        event("routes.reloaded", config_digest=fresh.digest, before=before, routes=len(fresh.routes))
+        return Reloaded(path=str(fresh.path), digest=fresh.digest, before=before, routes=len(fresh.routes))

@@ -1,0 +1,140 @@
+"""Reloading routes: what is taken up, what is refused, and who hears of it."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from node.assembly.in_force import Followed, InForce, serving
+from node.assembly.reload import Reloaded, Reloading, other_blocks
+from node.settings.config import Config
+from node.settings.load import load
+
+TEXT = """\
+node: {ae_title: HILUM, listen: "127.0.0.1:0"}
+peers: {ct1: {ae_title: CT1, address: "127.0.0.1:0"}}
+store: {journal: "sqlite:hilum.db", blobs: "file:blobs"}
+sinks: {out: {kind: folder, path: out}}
+routes:
+  - {name: lungs, when: {Modality: CT}, run: [ct-lung], send: [out]}
+"""
+OTHER = TEXT.replace("Modality: CT", "Modality: MR")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    (tmp_path / "hilum.yaml").write_text(TEXT)
+    return load(tmp_path / "hilum.yaml")
+
+
+@pytest.fixture
+def in_force(config: Config) -> Iterator[InForce]:
+    made = InForce(config)
+    yield made
+    made.close()
+
+
+class Judge:
+    """What goes by routes."""
+
+    def __init__(self) -> None:
+        self.adopted: list[Config] = []
+
+    def adopt(self, config: Config) -> None:
+        """Keep it."""
+        self.adopted.append(config)
+
+
+def test_edited_routes_come_into_force_whole_and_once(config: Config, in_force: InForce) -> None:
+    """Who asked is answered with both digests; the processes adopt them at their next step, and not again at the one after."""
+    judge, supervisor = Judge(), Judge()
+    reloading, followed = Reloading(config, in_force, supervisor.adopt), Followed(config, in_force.path, [judge])
+    followed.step()
+    assert judge.adopted == []
+    config.path.write_text(OTHER)
+    followed.step()
+    assert judge.adopted == []  # an editor's file is nothing that was accepted
+    (family,) = serving(config)
+    token = family.ask()
+    assert family.answered(token) is None
+    reloading.turn()
+    said = Reloaded.of(family.answered(token) or "")
+    edited = load(config.path)
+    assert (said.before, said.digest, said.routes, said.code) == (config.digest, edited.digest, 1, "")
+    assert edited.digest != config.digest
+    for _ in range(2):
+        followed.step()
+        reloading.turn()
+    assert (judge.adopted, supervisor.adopted) == ([edited], [edited])
+    assert judge.adopted[0].path == config.path
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "words"),
+    [
+        (OTHER.replace("CT1", "CT2"), "HLM-2100", "`peers:` changed too"),
+        (
+            OTHER.replace("out: {kind: folder, path: out}", "out: {kind: folder, path: out}, b: {kind: folder, path: b}"),
+            "HLM-2100",
+            "`sinks:`",
+        ),
+        (OTHER.replace("ct-lung", "ct-lungs"), "HLM-2008", 'did you mean "ct-lung"?'),
+        (OTHER.replace("Modality", "Modalty"), "HLM-2003", 'did you mean "Modality"?'),
+        ("", "HLM-2002", "the file holds no configuration"),
+    ],
+)
+def test_what_is_more_than_routes_or_wrong_is_refused_with_the_reason(
+    config: Config, in_force: InForce, text: str, code: str, words: str
+) -> None:
+    """The routes that were in force still are, for everybody; the next good file is taken."""
+    judge = Judge()
+    reloading, followed = Reloading(config, in_force, judge.adopt), Followed(config, in_force.path, [judge])
+    config.path.write_text(text)
+    reloading.tell()
+    with capture_logs() as events:
+        reloading.turn()
+        followed.step()
+    assert [(one["event"], one["code"], one["config_digest"]) for one in events] == [("routes.refused", code, config.digest)]
+    assert words in events[0]["reason"]
+    assert judge.adopted == []
+    config.path.write_text(OTHER)
+    assert reloading.reload().code == ""
+
+
+def test_a_disk_that_does_not_take_the_routes_leaves_those_before(config: Config, in_force: InForce) -> None:
+    """The supervisor goes on, and says what to look at; who reads there goes on too, and tells it once."""
+    judge = Judge()
+    reloading, followed = Reloading(config, in_force, judge.adopt), Followed(config, in_force.path, [judge])
+    config.path.write_text(OTHER)
+    shutil.rmtree(in_force.path.parent)
+    assert reloading.reload().code == "HLM-2101"
+    with capture_logs() as events:
+        followed.step()
+        followed.step()
+    assert [one["event"] for one in events] == ["routes.not_adopted"]
+    assert judge.adopted == []
+    assert load(config.path, text=in_force.provided().read_bytes()) == config  # for a process that is started again
+
+
+def test_a_family_that_died_is_not_asked_and_leaves_nothing(config: Config) -> None:
+    """Its folder has no lock any more: the next family to start takes it away."""
+    first = InForce(config)
+    abandoned = first.path.parent.rename(first.path.parent.with_name("family.1.abcdef"))
+    shutil.copytree(abandoned, first.path.parent)  # as left by a kill: the same files, and nobody's lock
+    first.close()
+    shutil.copytree(abandoned, abandoned.with_name("family.2.abcdef"))
+    assert serving(config) == []
+    second = InForce(config)
+    assert [one.serves for one in serving(config)] == [True]
+    second.close()
+    assert list(second.path.parent.parent.glob("family.*")) == []
+
+
+def test_every_block_but_the_routes_needs_a_restart(config: Config) -> None:
+    """Blocks are told by their names in the file."""
+    assert other_blocks(config, replace(config, routes=(), digest="another")) == []
+    other = replace(config, application_folders=(), node=replace(config.node, workers=2), sinks={})
+    assert other_blocks(config, other) == ["models", "node", "sinks"]
