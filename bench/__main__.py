@@ -22,6 +22,7 @@ _BENCHMARKS = (
     "overhead",
     "embedded",
     "pipeline",
+    "replay",
     "studies",
     "tiles",
     "triton_transfer",

@@ -47,8 +47,8 @@ class Taken:
     cpu_ms: float
 
 
-def _kinds(**given: Callable[[Path], None]) -> dict[str, Kind]:
-    return {one.value: lambda folder, one=one: node(folder, durability=one, **given) for one in Durability}  # type: ignore[misc]
+def _kinds(receivers: int = 1) -> dict[str, Kind]:
+    return {one.value: lambda folder, one=one: node(folder, durability=one, receivers=receivers) for one in Durability}  # type: ignore[misc]
 
 
 def measure() -> list[Row]:
@@ -73,7 +73,9 @@ def measure() -> list[Row]:
 # ---- against others
 def _against_others(files: Sequence[Path], associations: int, folder: Path) -> list[Row]:
     on = f"receive, {associations} association{'s' if associations > 1 else ''}"
-    taken = _turns(on, {"storescp": storescp, "pynetdicom": pynetdicom, **_kinds()}, files, folder, associations=associations)
+    # storescp has a process for each association; one interpreter computes on one core, whatever comes
+    kinds = {"storescp": storescp, "pynetdicom": pynetdicom, **_kinds(receivers=min(associations, os.cpu_count() or 1))}
+    taken = _turns(on, kinds, files, folder, associations=associations)
     rows = []
     for durability, goal in _GOALS.items():
         mine = taken[durability.value]

@@ -118,9 +118,11 @@ def pynetdicom(folder: Path) -> Iterator[Receiver]:
 
 
 @contextlib.contextmanager
-def node(folder: Path, *, durability: Durability, prepare: Callable[[Path], None] = lambda _: None) -> Iterator[Receiver]:
-    """The whole node, its index running; `prepare` is given its folder before it starts."""
-    config = configuration(folder, quiet_s=_NEVER_S, durability=durability)
+def node(
+    folder: Path, *, durability: Durability, receivers: int = 1, prepare: Callable[[Path], None] = lambda _: None
+) -> Iterator[Receiver]:
+    """The whole node, its index running, with so many receive processes; `prepare` is given its folder before it starts."""
+    config = configuration(folder, quiet_s=_NEVER_S, durability=durability, node={"receivers": receivers})
     prepare(folder)
     with serve(config) as running:
         running.settle()

@@ -100,7 +100,7 @@ def ask_bucket(bucket: Bucket) -> str:
 
 
 def open_intake(config: Config, *, kept: Callable[[], None] = lambda: None) -> "FolderInbox":
-    """Where the receiver keeps instances; needs nothing but this host's disk. `kept` is called when some became entries later."""
+    """Where the receiver keeps instances; needs nothing but this host's disk. `kept` is called when some became entries."""
     from node.assembly.sealing import open_sealing
 
     return _intake(config, open_sealing(config), kept=kept)

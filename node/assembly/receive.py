@@ -34,7 +34,7 @@ def receive(config: Config, lent: Lent | None, stop: threading.Event, *, ready: 
     # adopted last: what fails before is tried again, and a socket belongs to whoever adopts it first
     sockets = None if lent is None else Sockets.adopt(plain=lent.plain, secure=lent.secure)
     standing = None if lent is None else Standing.attach(lent.standing, lent.row)
-    listener = Listener(config, inbox, on_kept=bell.ring, sockets=sockets, standing=standing, slips=compose.open_slips(config))
+    listener = Listener(config, inbox, sockets=sockets, standing=standing, slips=compose.open_slips(config), on_slip=bell.ring)
     listener.start()
     ready(**listener.ports)
     stop.wait()

@@ -6,7 +6,7 @@ import itertools
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from node.blobs.checksum import WordSum
@@ -29,16 +29,24 @@ _UNSAFE = re.compile(r"[^0-9A-Za-z-]")
 
 
 class Coming:
-    """The listener's side of a spool. `promised` None: every instance is flushed before `keep` returns; `sealer` encrypts them."""
+    """The listener's side of a spool. `promised` None: every instance is flushed, and `kept` called, before `keep` returns.
 
-    def __init__(self, coming: Path, inbox: Path, room: Room, *, promised: Promised | None, sealer: Sealer | None) -> None:
+    `sealer` encrypts them.
+    """
+
+    def __init__(
+        self, coming: Path, inbox: Path, room: Room, *, promised: Promised | None, sealer: Sealer | None, kept: Callable[[], None]
+    ) -> None:
         self.room = room
+        self.kept = kept
         self.promised = promised
         self.sealer = sealer
         self.flush = SharedFlush(lambda: flush_folder(inbox))
         self._folder, self._inbox = str(coming), str(inbox)  # paths are made for each instance, and Path takes its time
         self._writer = Writer(coming)
         self._counter = itertools.count()
+        self._expected: dict[str, tuple[int, str]] = {}
+        """For each association that goes on, the open, empty file of its next instance."""
 
     def begin(self, reception: Reception) -> "Instance":
         """Open a file for one instance.
@@ -53,14 +61,46 @@ class Coming:
         head = part10(reception)
         try:
             self.room.take(_HEAD_SLACK_BYTES)
-            return Instance(self, *self.paths(reception.association), head, reception.association)
+            name = self.name(reception.association)
+            expected = self._expected.pop(reception.association) if reception.association in self._expected else None
+            fd, partial = expected or self._opened(name)
+            return Instance(self, fd, partial, name, head, reception.association)
         except OSError as failed:
             raise self.refusal(failed) from failed
 
-    def paths(self, association: str) -> tuple[str, str]:
-        """Where one more is written, and the entry that it becomes; times and counters of ours, in the order in which they came."""
-        name = f"{time.time_ns():020d}-{_UNSAFE.sub('', association)[:32]}-{os.getpid()}-{next(self._counter):09d}"
-        return f"{self._folder}/{self._writer.named(f'{name}{PARTIAL}')}", f"{self._inbox}/{name}{COMPLETE}"
+    def expect(self, association: str) -> None:
+        """Make the file of its next instance, which takes a tenth of what receiving one takes, while the sender prepares that instance."""
+        if association not in self._expected:
+            with contextlib.suppress(OSError):  # `begin` meets it again, and says so
+                self._expected[association] = self._opened(self.name(association))
+
+    def ended(self, association: str) -> None:
+        """No instance of this association follows."""
+        fd, partial = self._expected.pop(association, (-1, ""))
+        if partial:
+            with contextlib.suppress(OSError):
+                os.close(fd)
+                os.unlink(partial)
+
+    def name(self, association: str) -> str:
+        """What one more is called: times and counters of ours, in the order in which they came."""
+        return f"{time.time_ns():020d}-{_UNSAFE.sub('', association)[:32]}-{os.getpid()}-{next(self._counter):09d}"
+
+    def partial(self, name: str) -> str:
+        """Where it is written."""
+        return f"{self._folder}/{self._writer.named(f'{name}{PARTIAL}')}"
+
+    def promised_path(self, name: str, size: int, check: int) -> str:
+        """Where it lies from its acknowledgement to its flush."""
+        return f"{self._folder}/{self._writer.named(promised_name(name, size, check))}"
+
+    def entry(self, name: str) -> str:
+        """What it becomes."""
+        return f"{self._inbox}/{name}{COMPLETE}"
+
+    def _opened(self, name: str) -> tuple[int, str]:
+        path = self.partial(name)
+        return os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, FILE_MODE), path
 
     def refusal(self, failed: OSError) -> NoRoom | DiskFailed:
         """What the sender is told; operators hear of it once, until the disk works again."""
@@ -74,10 +114,11 @@ class Coming:
 class Instance:
     """One instance on its way to the disk (`Incoming`)."""
 
-    def __init__(self, coming: Coming, partial: str, entry: str, head: bytes, association: str) -> None:
+    def __init__(self, coming: Coming, fd: int, partial: str, name: str, head: bytes, association: str) -> None:
         self._coming = coming
+        self._fd = fd
         self._partial = partial
-        self._entry = entry
+        self._name = name
         self._association = association
         self._size = 0
         self._begun = 0
@@ -85,7 +126,6 @@ class Instance:
         self._kept = False
         self._head = head
         self._seal = None if coming.sealer is None else coming.sealer.begin()
-        self._fd = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, FILE_MODE)
 
     def write(self, *fragments: bytes | memoryview) -> None:
         """Append them, and have the disk begin with what has gathered."""
@@ -130,31 +170,33 @@ class Instance:
         if self._coming.promised is not None:
             self._promise(self._coming.promised)
             return
+        entry = self._coming.entry(self._name)
         try:
             # fsync before 0x0000: after success the modality may delete its only copy
             os.fdatasync(self._fd)
             self._close()
-            os.rename(self._partial, self._entry)
+            os.rename(self._partial, entry)
             self._coming.flush.wait()
         except OSError as failed:
             # not durable, so not acknowledged, so it must not stay
             self._close()
-            for path in (self._partial, self._entry):
+            for path in (self._partial, entry):
                 with contextlib.suppress(OSError):
                     os.unlink(path)
             raise self._coming.refusal(failed) from failed
         self._kept = True
         self._coming.room.worked()
+        self._coming.kept()
 
     def _promise(self, promised: Promised) -> None:
-        path = promised_name(self._partial, self._size, self._check.value)
+        path, entry = self._coming.promised_path(self._name, self._size, self._check.value), self._coming.entry(self._name)
         try:
             os.rename(self._partial, path)
         except OSError as failed:
             self.abandon()
             raise self._coming.refusal(failed) from failed
         fd, self._fd, self._kept = self._fd, -1, True
-        promised.add(Promise(association=self._association, fd=fd, path=path, entry=self._entry, size=self._size, check=self._check.value))
+        promised.add(Promise(association=self._association, fd=fd, path=path, entry=entry, size=self._size, check=self._check.value))
 
     def abandon(self) -> None:
         """Close and delete."""

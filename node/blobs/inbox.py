@@ -40,7 +40,7 @@ class FolderInbox:
     durability
         What is on disk when `keep` returns.
     kept
-        Called when instances became entries later than `keep` returned.
+        Called when instances became entries, from whatever thread.
     sealing
         What entries are encrypted with; None: they lie here as they came.
     """
@@ -73,7 +73,7 @@ class FolderInbox:
             None if durability is Durability.EACH else Promised(self._folder, kept=kept, failed=self._room.failed, worked=self._room.worked)
         )
         self._coming = Coming(
-            self._coming_folder, self._folder, self._room, promised=promised, sealer=None if sealing is None else sealing.sealer
+            self._coming_folder, self._folder, self._room, promised=promised, sealer=None if sealing is None else sealing.sealer, kept=kept
         )
 
     # ---- the listener's side
@@ -91,8 +91,13 @@ class FolderInbox:
         """
         return self._coming.begin(reception)
 
+    def expect(self, association: str) -> None:
+        """Make a file for its next instance."""
+        self._coming.expect(association)
+
     def ended(self, association: str) -> bool:
         """Flush what this association was told 0x0000 for; whether the disk took all of it."""
+        self._coming.ended(association)
         return self._coming.promised is None or self._coming.promised.flush(association)
 
     def close(self) -> None:
@@ -165,7 +170,8 @@ class FolderInbox:
     def take_back(self, file: Path) -> None:
         """Copy, flush, rename, flush the folder."""
         try:
-            partial, entry = map(Path, self._coming.paths("back"))
+            name = self._coming.name("back")
+            partial, entry = Path(self._coming.partial(name)), Path(self._coming.entry(name))
             with file.open("rb") as content:
                 parts = iter(lambda: content.read(_CHUNK_BYTES), b"")
                 write_flushed(partial, parts if self._sealing is None else self._sealing.sealer.sealed(parts))

@@ -8,6 +8,7 @@ the last byte was written: a process that is killed leaves them all whole, and w
 import contextlib
 import os
 import re
+import resource
 import threading
 import time
 from collections.abc import Callable
@@ -21,13 +22,14 @@ from node.blobs.flushing import begin_to_write
 from node.observe.events import alarm
 
 OWED = ".told"
-_AFTER_S = 0.75  # so that, with the time a flush takes, an instance is on disk within a second
+_AFTER_S = 0.5  # so that, with the time a flush takes, an instance is on disk within a second
 _AGAIN_S = 1.0
-_AT_ONCE = 8
-_BATCH = 128
-_BATCH_BYTES = 64 * 2**20
-_MOST = 256  # each is an open file
-_MOST_BYTES = 512 * 2**20
+_AT_ONCE = 4
+_BATCH = 512  # rather by time than by number: while it is flushed, what comes in waits for the disk and the interpreter
+_BATCH_BYTES = 256 * 2**20  # half a second of a disk that writes 512 MiB a second
+_MOST = 1024
+_OF_OPEN_FILES = 4  # each is an open file: at most one of so many that the process may have
+_MOST_BYTES = 2**30
 _CHUNK_BYTES = 1 << 20
 PROMISED = re.compile(r"[0-9a-f]+-(?P<name>.+)\.(?P<size>[0-9a-f]+)\.(?P<check>[0-9a-f]{16})\.told")
 """The name of such a file: what it becomes, and what proves it."""
@@ -45,9 +47,9 @@ class Promise:
     check: int
 
 
-def promised_name(partial: str, size: int, check: int) -> str:
-    """Where a whole instance that lay at `partial` is until it is flushed."""
-    return f"{partial.rpartition('.')[0]}.{size:x}.{check:016x}{OWED}"
+def promised_name(name: str, size: int, check: int) -> str:
+    """What the whole instance `name` is called until it is flushed."""
+    return f"{name}.{size:x}.{check:016x}{OWED}"
 
 
 class Promised:
@@ -81,12 +83,13 @@ class Promised:
         self._lost: set[str] = set()
         """Associations of which an instance that was acknowledged is torn, and gone."""
         self._thread: threading.Thread | None = None
+        self._most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // _OF_OPEN_FILES
         self._flushers = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="flush")
 
     def add(self, promise: Promise) -> None:
         """Owe the flush of one more; waits while too many are owed."""
         with self._change:
-            while len(self._owed) >= _MOST or self._bytes >= _MOST_BYTES:
+            while len(self._owed) >= min(_MOST, self._most) or self._bytes >= _MOST_BYTES:
                 self._start()
                 self._change.wait()
             if not self._owed:
@@ -145,7 +148,7 @@ class Promised:
         now = time.monotonic()
         if self._behind and now >= self._again_at:
             return True
-        many = len(self._owed) >= _BATCH or self._bytes >= _BATCH_BYTES
+        many = len(self._owed) >= min(_BATCH, self._most) or self._bytes >= _BATCH_BYTES
         return bool(self._owed) and (many or self._at_once or now - self._since >= _AFTER_S)
 
     def _patience(self) -> float | None:

@@ -22,6 +22,9 @@ class ArchiveFolder:
         """Open a file beside where it will lie."""
         return _File(self._folder / f"{reception.sop_instance_uid}.dcm", part10(reception))
 
+    def expect(self, association: str) -> None:
+        """Nothing is made before it is needed."""
+
     def ended(self, association: str) -> bool:
         """Every instance was flushed before it was answered."""
         return True

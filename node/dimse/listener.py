@@ -25,9 +25,8 @@ from node.settings.config import Config, May, Receiver
 class Listener:
     """Listens under the AE titles of `config.node` and hands every instance to `intake`.
 
-    `on_kept` is called after each instance that was kept, from the thread of its association. `sockets` and `standing` are what the
-    receive processes of one node share; without them this process is the only one, and binds its own. `slips` keeps requests and reports of
-    storage commitment; without it there is none.
+    `sockets` and `standing` are what the receive processes of one node share; without them this process is the only one, and binds its own.
+    `slips` keeps requests and reports of storage commitment, and `on_slip` is called after each; without it there is none.
     """
 
     def __init__(
@@ -35,17 +34,17 @@ class Listener:
         config: Config,
         intake: Intake,
         *,
-        on_kept: Callable[[], None] = lambda: None,
         sockets: Sockets | None = None,
         standing: Standing | None = None,
         slips: Slips | None = None,
+        on_slip: Callable[[], None] = lambda: None,
     ) -> None:
         self._config = config
         self._sockets = sockets
         self._patience = Patience.of(config.node)
         self._admission = Admission(config, crowded=intake.crowded, standing=standing)
-        self._visits = Visits(self._admission, intake, peers=config.peers, on_kept=on_kept)
-        commitment = None if slips is None else CommitmentProvider(config, slips, flush=intake.ended, on_kept=on_kept)
+        self._visits = Visits(self._admission, intake, peers=config.peers)
+        commitment = None if slips is None else CommitmentProvider(config, slips, flush=intake.ended, on_kept=on_slip)
         self._stock = Stock(config.node, self._visits, commitment)
         self._server: Server | None = None
 

@@ -67,6 +67,11 @@ class Intake(Protocol):
         """
         ...
 
+    def expect(self, association: str) -> None:
+        """An instance was answered and the association stands: what the next one needs may be made while the sender prepares it; it may
+        never come. Raises nothing."""
+        ...
+
     def ended(self, association: str) -> bool:
         """An association was released, aborted or lost: flush what it was told 0x0000 for and is not flushed yet. Raises nothing.
 

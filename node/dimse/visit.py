@@ -3,7 +3,7 @@
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
@@ -33,15 +33,11 @@ _KEPT: Final = Answer(0x0000, "")
 
 
 class Visits:
-    """Lets associations in, and has what they store kept. Called from many threads at once.
+    """Lets associations in, and has what they store kept. Called from many threads at once."""
 
-    `on_kept` is called after each instance that was kept, from the thread of its association.
-    """
-
-    def __init__(self, admission: Admission, intake: Intake, *, peers: Iterable[str], on_kept: Callable[[], None]) -> None:
+    def __init__(self, admission: Admission, intake: Intake, *, peers: Iterable[str]) -> None:
         self._admission = admission
         self.intake = intake
-        self.on_kept = on_kept
         for peer in (*peers, metrics.STRANGER):
             for status in (0x0000, RefusedError.status, PROCESSING_FAILURE):
                 # a series that begins at 0 lets a rate see its first event
@@ -101,6 +97,11 @@ class Visit:
     def store(self, *, sop_class: str, sop_instance: str, abstract_syntax: str, transfer_syntax: str) -> "Storing":
         """Begin one C-STORE: what its command says, and the presentation context that it came in."""
         return Storing(self, self._visits, sop_class, sop_instance, abstract_syntax, transfer_syntax)
+
+    def answered(self) -> None:
+        """The sender has its answer. Who stored two on this association will store more; many devices send each on one of its own."""
+        if self.kept > 1:
+            self._visits.intake.expect(self.id)
 
     def flush(self) -> bool:
         """No instance follows: what was answered 0x0000 and is not flushed yet is flushed when this returns; False: the disk refused."""
@@ -195,12 +196,15 @@ class Storing:
         if answer is _KEPT:
             visit.kept += 1
             metrics.RECEIVED_BYTES.add(self._size, peer=peer)
-            self._visits.on_kept()
         else:
             visit.refused += 1
         if self._pace is not None:
             self._pace.instance()
         return answer
+
+    def answered(self) -> None:
+        """The answer went out."""
+        self._visit.answered()
 
     def abandon(self) -> None:
         """It was cut off: nothing is kept, nobody is answered."""

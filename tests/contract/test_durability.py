@@ -46,6 +46,57 @@ def test_what_is_owed_is_no_entry_until_it_is_flushed(tmp_path: Path, monkeypatc
     assert half_written(tmp_path) == []
 
 
+@pytest.mark.parametrize("durability", list(Durability))
+def test_a_file_that_is_expected_is_the_next_instance_s_or_nobody_s(tmp_path: Path, durability: Durability) -> None:
+    """It is made once, taken by the next instance of that association alone, gone when the association ends without one, and swept like
+    any half-written one when its receiver is killed."""
+    inbox = FolderInbox(tmp_path, min_free_bytes=0, durability=durability)
+    keep(inbox, association="a1")
+    inbox.expect("a1")
+    (expected,) = [name for name in half_written(tmp_path) if name.endswith(".part")]
+    inbox.expect("a1")
+    keep(inbox, b"another's", association="a2")
+    assert [name for name in half_written(tmp_path) if name.endswith(".part")] == [expected]
+    keep(inbox, b"the next", association="a1")
+    inbox.expect("a1")
+    for association in ("a1", "a2", "a1", "never seen"):
+        assert inbox.ended(association)
+    assert half_written(tmp_path) == []
+    assert sorted(entry.read_bytes()[-8:] for entry in inbox.waiting(10)) == [b"he bytes", b"nother's", b"the next"]
+
+    ends = f"""
+import os, sys
+from pathlib import Path
+sys.path.insert(0, {str(_HERE)!r})
+from node.blobs.inbox import FolderInbox
+inbox = FolderInbox(Path({str(tmp_path)!r}), min_free_bytes=0)
+inbox.expect("a3")
+os.kill(os.getpid(), 9)
+"""
+    subprocess.run([sys.executable, "-c", ends], check=False, timeout=60)
+    assert len(half_written(tmp_path)) == 1
+    FolderInbox(tmp_path, min_free_bytes=0)
+    assert half_written(tmp_path) == []
+
+
+def test_a_file_that_cannot_be_made_ahead_is_asked_for_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk refuses the instance when it comes, not the association before it does."""
+    inbox = FolderInbox(tmp_path, min_free_bytes=0)
+    keep(inbox, association="a1")
+
+    def full(*_: object, **__: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "open", full)
+        inbox.expect("a1")
+        with pytest.raises(RefusedError):
+            keep(inbox, association="a1")
+    keep(inbox, association="a1")
+    assert len(inbox.waiting(10)) == 2
+    assert half_written(tmp_path) == []
+
+
 @pytest.mark.slow
 def test_it_is_flushed_without_an_end(tmp_path: Path) -> None:
     """An association that stays open and says nothing: what it sent becomes entries by itself, and whoever empties the inbox is told."""

@@ -222,6 +222,9 @@ class _Failing:
     def abandon(self) -> None:
         self._came = b""
 
+    def expect(self, association: str) -> None:
+        """Nothing is made ahead."""
+
     def ended(self, association: str) -> bool:
         """Nothing is left to do."""
         return True
@@ -247,16 +250,16 @@ def test_an_abort_in_the_middle_of_an_instance_leaves_nothing(listen: Listen) ->
     assert _store(running, big) == [0x0000]
 
 
-def test_on_kept_is_called_after_the_bytes_are_there(tmp_path: Path) -> None:
+def test_who_is_woken_is_so_after_the_bytes_are_there(tmp_path: Path) -> None:
     """Whoever is woken finds the instance."""
     from node.blobs.inbox import FolderInbox
     from node.dimse.listener import Listener
     from node.settings.config import Config, Node, Store
 
-    inbox = FolderInbox(tmp_path, min_free_bytes=0)
     found: list[int] = []
+    inbox = FolderInbox(tmp_path, min_free_bytes=0, kept=lambda: found.append(len(inbox.waiting(10))))
     config = Config(path=tmp_path, digest="", node=Node(port=0, strangers=True), store=Store(journal="", blobs=tmp_path), models=tmp_path)
-    listener = Listener(config, inbox, on_kept=lambda: found.append(len(inbox.waiting(10))))
+    listener = Listener(config, inbox)
     listener.start()
     try:
         one, two = offer(), offer()

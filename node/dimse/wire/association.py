@@ -260,10 +260,11 @@ class FastAssociation:
         reply, most = exchange.reply(), self._fragment_bytes
         if most <= 0 or len(reply) <= most:
             self._stream.send(pdu.pack_data(self._exchange_context, reply, command=True, last=True))
-            return
-        for at in range(0, len(reply), most):
-            fragment = reply[at : at + most]
-            self._stream.send(pdu.pack_data(self._exchange_context, fragment, command=True, last=at + most >= len(reply)))
+        else:
+            for at in range(0, len(reply), most):
+                fragment = reply[at : at + most]
+                self._stream.send(pdu.pack_data(self._exchange_context, fragment, command=True, last=at + most >= len(reply)))
+        exchange.answered()
 
     # ---- the end
     def _close(self, ended: Ended) -> None:

@@ -16,13 +16,15 @@ class Exchange(Protocol):
 
     def reply(self) -> bytes: ...
 
+    def answered(self) -> None: ...
+
     def abandon(self) -> None: ...
 
 
 class StoreExchange:
     """A C-STORE."""
 
-    __slots__ = ("_asked", "_message_id", "_storing", "abandon", "write")
+    __slots__ = ("_asked", "_message_id", "_storing", "abandon", "answered", "write")
 
     def __init__(self, asked: Command, message_id: int, storing: Storing) -> None:
         self._asked = asked
@@ -30,6 +32,7 @@ class StoreExchange:
         self._storing = storing
         self.write = storing.write
         self.abandon = storing.abandon
+        self.answered = storing.answered
 
     def reply(self) -> bytes:
         """Keep it, or say why not."""
@@ -51,6 +54,9 @@ class OtherExchange:
 
     def write(self, *fragments: memoryview) -> None:
         """A data set that nobody asked for is read and dropped."""
+
+    def answered(self) -> None:
+        """Nothing follows from it."""
 
     def abandon(self) -> None:
         """Nothing was begun."""

@@ -10,7 +10,8 @@ from typing import Final, TypeAlias
 
 Connection: TypeAlias = socket.socket
 
-_BUFFER_BYTES: Final = 1 << 18
+_BUFFER_BYTES: Final = 264 << 10
+"""Two fillings hold an image of 512 by 512 pixels of 16 bits with its header: the commonest instance there is."""
 _TIMEVAL = struct.Struct("@ll")
 _SHORTEST_S = 0.01
 _QUICKACK: Final = getattr(socket, "TCP_QUICKACK", None)
