@@ -113,7 +113,12 @@ NODE = Block(
             default="fast",
             says="Who serves associations that only store: fast, or stock (pynetdicom, which serves all others in either case).",
         ),
-        Key(name="receivers", kind=whole(1, 16), default="1", says="Processes that receive; one that dies refuses nobody."),
+        Key(
+            name="receivers",
+            kind=whole(1, 16),
+            default="1",
+            says="Processes that receive; one that dies refuses nobody, and several senders at once are served by as many cores.",
+        ),
         Key(name="acse_timeout", kind=DURATION, default="10s", says="How long an association may take to be negotiated or released."),
         Key(name="dimse_timeout", kind=DURATION, default="60s", says="How long a DIMSE message may take to arrive or to be answered."),
         Key(name="idle_timeout", kind=DURATION, default="60s", says="How long an association may be silent before it is aborted."),
