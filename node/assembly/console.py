@@ -1,17 +1,23 @@
-"""The console's process: the journal, and what answers browsers."""
+"""The console's process: the journal, the blobs, and what answers browsers."""
 
 import contextlib
 import os
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from node.assembly import compose
+from node.assembly.audit import open_trail, process_of
 from node.assembly.hosts import owner_of
 from node.assembly.stages import Beat
+from node.console.accesses import Accesses
 from node.console.errors import ConsoleAbsent
 from node.flow.clock import Clock, Tick
 from node.settings.config import Config
+
+if TYPE_CHECKING:
+    from node.journal.sql import SqlJournal
 
 _BEAT_EVERY = timedelta(seconds=10)
 
@@ -25,16 +31,33 @@ def console(config: Config, stop: threading.Event, *, ready: Callable[..., None]
         What it is made of is not installed.
     """
     try:
+        from node.console.desk import Desk
+        from node.console.images.gallery import Gallery
         from node.console.server import serve
     except ModuleNotFoundError as absent:
         raise ConsoleAbsent(f"the console needs {absent.name}") from absent
     assert config.console is not None, "the family starts a console only where the configuration has one"
-    with contextlib.closing(compose.open_journal(config)) as journal:
+    with contextlib.ExitStack() as opened:
+        journal = opened.enter_context(contextlib.closing(compose.open_journal(config)))
+        desk = Desk(
+            journal=journal,
+            settings=config.console,
+            gallery=Gallery(journal, compose.open_blobs(config)),
+            accesses=_accesses(config, journal, opened),
+        )
         beat = Beat(journal, f"console {owner_of(config, os.getpid())}", journal.now)
         beat.step()
         clock = Clock([Tick(stage=beat, every=_BEAT_EVERY)])
         clock.start()
         try:
-            serve(config.console, journal, stop, ready=ready)
+            serve(desk, stop, ready=ready)
         finally:
             clock.stop()
+
+
+def _accesses(config: Config, journal: "SqlJournal", opened: contextlib.ExitStack) -> Accesses:
+    trail = open_trail(config)
+    if trail is None:
+        return Accesses(journal)
+    opened.callback(trail.close)
+    return Accesses(journal, trail.tell, process=process_of(config, "console"), ae_titles=config.node.ae_titles)

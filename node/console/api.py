@@ -29,7 +29,9 @@ def studies(
 @router.get("/studies/{uid}")
 def study(at: At, who: Looking, uid: str) -> dict[str, Any]:
     """A study's passport."""
-    return asking.study(at, who, uid)
+    told = asking.study(at, who, uid)
+    at.accesses.saw(who.name, who.key, uid)
+    return told
 
 
 @router.get("/parked")

@@ -1,7 +1,9 @@
-"""What every view has at hand: the journal, the settings, and who failed to log in."""
+"""What every view has at hand: the journal, the settings, the pictures, and who failed to log in."""
 
 from dataclasses import dataclass, field
 
+from node.console.accesses import Accesses
+from node.console.images.gallery import Gallery
 from node.console.limits import Failures
 from node.journal.port import Journal
 from node.settings.config import Console
@@ -13,6 +15,8 @@ class Desk:
 
     journal: Journal
     settings: Console
+    gallery: Gallery
+    accesses: Accesses
     failures: Failures = field(default_factory=Failures)
 
     @property

@@ -1,7 +1,7 @@
 """The frame that every page stands in: a page is one template and one small view that calls `page`."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import cache
 from http import HTTPStatus
@@ -18,6 +18,7 @@ from node.records.words import plural, when
 
 PAGES = (("/", "Queue"), ("/studies", "Studies"), ("/parked", "Parked"))
 """The navigation."""
+_MOST_PICTURES = 12
 _TONES = {
     **dict.fromkeys(("done", "committed", "delivered"), "good"),
     **dict.fromkeys(("parked", "failed", "conflict", "set-aside"), "bad"),
@@ -65,7 +66,7 @@ def _environment() -> Environment:
         "bytes": _bytes,
         "person": _person,
     }
-    made.filters |= filters | {"date": _date, "event": _event, "detail": _detail}
+    made.filters |= filters | {"pictures": _pictures, "date": _date, "event": _event, "detail": _detail}
     made.globals |= {"plural": plural, "acts": acts}
     return made
 
@@ -93,6 +94,12 @@ def _person(name: str) -> str:
 
 def _date(day: str) -> str:
     return f"{day[:4]}-{day[4:6]}-{day[6:8]}" if len(day) == 8 and day.isdigit() else day
+
+
+def _pictures(objects: Sequence[dict[str, Any]], kinds: Sequence[str]) -> list[dict[str, Any]]:
+    """Of the objects of a job those of which a picture tells something: one of a series, and of a mask's forms the plain one."""
+    first = {one["series_uid"]: one for one in reversed(objects) if one["kind"] in kinds and one["form"] in ("", "binary")}
+    return [one for one in objects if first.get(one["series_uid"]) is one][:_MOST_PICTURES]
 
 
 def _event(name: str) -> str:

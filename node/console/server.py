@@ -12,7 +12,6 @@ import uvicorn
 from node.console.app import build
 from node.console.desk import Desk
 from node.console.errors import ConsoleCannotListen
-from node.journal.port import Journal
 from node.settings.config import Console
 
 _DRAIN_S = 5
@@ -20,7 +19,7 @@ _LOOK_S = 0.2
 _AT_ONCE = 256
 
 
-def serve(settings: Console, journal: Journal, stop: threading.Event, *, ready: Callable[..., None]) -> None:
+def serve(desk: Desk, stop: threading.Event, *, ready: Callable[..., None]) -> None:
     """Answer until `stop`; `ready` is told the port.
 
     Raises
@@ -28,9 +27,10 @@ def serve(settings: Console, journal: Journal, stop: threading.Event, *, ready: 
     ConsoleCannotListen
         The address is taken, or the certificate is none.
     """
+    settings = desk.settings
     ending = threading.Event()
     config = uvicorn.Config(
-        build(Desk(journal=journal, settings=settings), ending),
+        build(desk, ending),
         log_config=None,
         access_log=False,  # addresses of pages hold what people searched for
         server_header=False,

@@ -15,6 +15,7 @@ from node.console.acting import act
 from node.console.desk import Desk
 from node.console.errors import Refused
 from node.console.frame import asked_by_htmx, page, rendered
+from node.console.pictures import pictured
 from node.domain.errors import JournalError
 
 router = APIRouter(include_in_schema=False)
@@ -66,7 +67,9 @@ def studies(
 @router.get("/studies/{uid}")
 def study(request: Request, at: At, who: Looking, uid: str) -> HTMLResponse:
     """A study's passport."""
-    return page(request, "study.html", who, study=asking.study(at, who, uid))
+    told = asking.study(at, who, uid)
+    at.accesses.saw(who.name, who.key, uid)
+    return page(request, "study.html", who, study=told, pictured=pictured(who))
 
 
 @router.get("/parked")

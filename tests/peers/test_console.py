@@ -8,11 +8,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from pydicom import dcmread
 
+from node.blobs.folder import FolderBlobs
 from node.console.passwords import hashed
 from node.domain.account import Account, Role
 from tests.lab.needs import program
 from tests.unit.cli.conftest import CONFIG, HEAD, TILTED, Hospital, empty, hospital, place
+from tests.unit.console import imaged
+from tests.unit.console.imaged import DEPTH
 
 __all__ = ["empty", "hospital", "place"]
 pytestmark = [pytest.mark.slow, pytest.mark.peers]
@@ -75,3 +79,61 @@ def test_an_operator_reads_why_and_retries(address: str, hospital: Hospital) -> 
         browser.close()
     assert {urlsplit(url).netloc for url in fetched} == {urlsplit(address).netloc}
     assert said == []
+
+
+def test_slices_are_scrolled_with_their_masks(address: str, hospital: Hospital, tmp_path: Path) -> None:
+    """By keys, by the wheel and by the slider; a mask is shown with its own slice alone, as opaque as asked; what is broken says why."""
+    from playwright.sync_api import expect, sync_playwright
+
+    blobs = FolderBlobs(hospital.config.store.blobs)
+    study = imaged.receive(hospital, blobs, tmp_path / "in")
+    highest = {one.sop_instance_uid: one.blob for one in hospital.journal.study_instances(study.study)}
+    blobs.delete(highest[str(dcmread(study.files[-1]).SOPInstanceUID)])
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program("chromium", "chromium"), args=["--no-sandbox"], headless=True)
+        page = browser.new_page(viewport={"width": 1600, "height": 1000})
+        page.set_default_timeout(PATIENT_MS)
+        expect.set_options(timeout=PATIENT_MS)
+        fetched: list[str] = []
+        errors: list[str] = []
+        page.on("request", lambda request: fetched.append(request.url))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(address)
+        page.fill("[name=name]", "otto")
+        page.fill("[name=password]", PASSWORD)
+        page.click("button.main")
+        page.goto(f"{address}/studies/{study.study}")
+        seen = page.locator(".pictures img").first
+        page.wait_for_function("() => document.querySelector('.pictures img').naturalWidth > 0")
+        seen.click()
+        viewer, masks = page.locator(".viewer"), page.locator(".layers .mask")
+        # z = 4, 3 and 2 of eight are marked: from the head they are the fourth to the sixth, and the middle one is shown first
+        expect(viewer).to_have_attribute("data-shown", "5")
+        expect(masks).to_have_count(1)
+        page.keyboard.press("ArrowDown")
+        expect(viewer).to_have_attribute("data-shown", "6")
+        page.mouse.move(500, 500)
+        page.mouse.wheel(0, 60)
+        expect(viewer).to_have_attribute("data-shown", "7")
+        expect(masks).to_have_count(0)
+        page.keyboard.press("p")
+        expect(viewer).to_have_attribute("data-shown", "6")
+        expect(masks).to_have_css("opacity", "0.45")
+        page.locator(".opacity").fill("80")
+        expect(masks).to_have_css("opacity", "0.8")
+        page.locator(".stage").focus()
+        page.keyboard.press("m")
+        expect(masks).to_have_css("opacity", "0")
+        page.keyboard.press("End")
+        expect(viewer).to_have_attribute("data-shown", str(DEPTH))
+        expect(page.locator(".layers img")).to_have_count(1)
+        page.locator(".slice").fill("1")
+        expect(page.locator(".stage .trouble")).to_have_text("the pixels are not kept any more")
+        expect(page.locator(".layers img")).to_have_count(0)
+        page.keyboard.press("ArrowDown")
+        expect(viewer).to_have_attribute("data-shown", "2")
+        expect(page.locator(".stage .trouble")).to_be_hidden()
+        expect(page.locator(".edge.at-left")).to_have_text("R")
+        browser.close()
+    assert {urlsplit(url).netloc for url in fetched} == {urlsplit(address).netloc}
+    assert errors == []

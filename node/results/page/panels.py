@@ -90,6 +90,11 @@ def view_of(volume: Volume, axis: int = 0) -> View:
     """
     rows, columns = (each for each in range(3) if each != axis)
     down, right = (volume.affine[:3, each] / np.linalg.norm(volume.affine[:3, each]) for each in (rows, columns))
+    return turned(down, right, (volume.spacing_mm[rows], volume.spacing_mm[columns]))
+
+
+def turned(down: NDArray[np.float64], right: NDArray[np.float64], spacing_mm: tuple[float, float]) -> View:
+    """The same of a plane alone, by where its rows and columns lead in the patient (LPS, unit vectors); spacing between rows, columns."""
     kind = int(np.argmax(np.abs(np.cross(right, down))))
     want_right, want_down = (np.array(vector, dtype=np.float64) for vector in _CONVENTION[kind])
     transpose = bool(abs(down @ want_right) > abs(right @ want_right))
@@ -97,7 +102,7 @@ def view_of(volume: Volume, axis: int = 0) -> View:
         down, right = right, down
     flip_down, flip_right = bool(down @ want_down < 0), bool(right @ want_right < 0)
     down, right = (-down if flip_down else down), (-right if flip_right else right)
-    y, x = volume.spacing_mm[rows], volume.spacing_mm[columns]
+    y, x = spacing_mm
     return View(
         transpose=transpose,
         flip_down=flip_down,

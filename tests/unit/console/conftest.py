@@ -9,10 +9,15 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
+from node.blobs.folder import FolderBlobs
+from node.blobs.port import Blobs
+from node.console.accesses import Accesses
 from node.console.app import build
 from node.console.desk import Desk
+from node.console.images.gallery import Gallery
 from node.console.passwords import hashed
 from node.domain.account import Account, Role
+from node.observe.audit.message import Message
 from node.settings.config import Console
 from tests.unit.cli.conftest import Hospital, empty, hospital, place
 
@@ -52,11 +57,17 @@ def browser(hospital: Hospital) -> Iterator[Open]:
     yield from browsers(hospital)
 
 
-def browsers(hospital: Hospital) -> Iterator[Open]:
-    """The same over any journal."""
+def browsers(hospital: Hospital, blobs: Blobs | None = None, told: list[Message] | None = None) -> Iterator[Open]:
+    """The same over any journal and blobs; `told` gets what is said to the audit trail."""
     for name, role in (("vera", Role.VIEWER), ("otto", Role.OPERATOR), ("ada", Role.ADMIN)):
         hospital.journal.open_account(Account(name=name, role=role, password=HASH, created_at=hospital.now))
-    desk = Desk(journal=hospital.journal, settings=Console(host="127.0.0.1", port=0))
+    gallery = Gallery(hospital.journal, blobs or FolderBlobs(hospital.config.store.blobs))
+    desk = Desk(
+        journal=hospital.journal,
+        settings=Console(host="127.0.0.1", port=0),
+        gallery=gallery,
+        accesses=Accesses(hospital.journal, [].append if told is None else told.append),
+    )
     app, opened = build(desk, threading.Event()), []
 
     def open_(name: str | None = None) -> Browser:

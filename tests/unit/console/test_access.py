@@ -13,7 +13,7 @@ from tests.unit.cli.conftest import HEAD, TILTED, Hospital
 from tests.unit.console.conftest import PASSWORD, Open, here
 
 PEOPLE = ("vera", "otto", "ada")
-PAGES = ("/", "/studies", f"/studies/{HEAD}", f"/studies/{TILTED}", "/parked")
+PAGES = ("/", "/studies", f"/studies/{HEAD}", f"/studies/{HEAD}/series/{HEAD}.1", f"/studies/{TILTED}", "/parked")
 CALLS = ("/api/queue", "/api/studies", f"/api/studies/{HEAD}", "/api/parked", "/api/jobs/1")
 
 
@@ -144,13 +144,25 @@ def test_the_description_lists_every_call(browser: Open) -> None:
     """OpenAPI of the calls, without the pages."""
     paths = browser().client.get("/api/openapi.json").json()["paths"]
     assert sorted(paths) == sorted(
-        ["/api/jobs/{number}", "/api/jobs/{number}/{verb}", "/api/parked", "/api/queue", "/api/studies", "/api/studies/{uid}"]
+        [
+            "/api/jobs/{job}/objects/{sop_uid}/thumbnail.png",
+            "/api/jobs/{number}",
+            "/api/jobs/{number}/{verb}",
+            "/api/parked",
+            "/api/queue",
+            "/api/studies",
+            "/api/studies/{uid}",
+            "/api/studies/{uid}/images/{row}/{frame}.png",
+            "/api/studies/{uid}/images/{row}/{frame}/mask/{job}/{sop_uid}.png",
+        ]
     )
 
 
 def test_assets_come_with_their_licences() -> None:
     """Every script that others wrote is named in LICENSES.txt, and no asset names another host to fetch from."""
     licences = here("static/LICENSES.txt").read_text()
-    assert {path.name for path in here("static").glob("*.js")} == {"htmx.min.js", "sse.min.js"}
-    assert all(path.name in licences for path in here("static").glob("*.js"))
+    others = {path.name for path in here("static").glob("*.js")} - {"slices.js"}
+    assert others == {"htmx.min.js", "sse.min.js"}
+    assert all(name in licences for name in others)
+    assert "http" not in here("static/slices.js").read_text()
     assert "url(" not in here("static/console.css").read_text()

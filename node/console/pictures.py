@@ -1,0 +1,169 @@
+"""Pages and pictures of a study's images: who may see which, and what is written around them. What a picture shows is made in `images`."""
+
+import json
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse, Response
+
+from node.console import asking, hiding
+from node.console.access import At, Looking, Visitor
+from node.console.desk import Desk
+from node.console.errors import Refused
+from node.console.frame import page
+from node.console.images.gallery import Asked
+from node.console.images.stack import Stack, view_of
+from node.domain.errors import JournalError
+from node.domain.job import ResultObject
+from node.domain.profile import Form, Kind
+
+pages = APIRouter(include_in_schema=False)
+calls = APIRouter(prefix="/api", tags=["console"])
+_UNMASKED = (Kind.MAP, Kind.DERIVED)
+_CAPTURED = (Kind.SC, Kind.OVERLAY)
+"""What stands on a page of words, people may have written: it is for those who see patients."""
+
+
+class _Png(Response):
+    media_type = "image/png"
+
+
+_PNG: dict[str, Any] = {"response_class": _Png, "responses": {200: {"content": {"image/png": {}}}}}
+
+
+def pictured(who: Visitor) -> tuple[Kind, ...]:
+    """The kinds of results of which somebody may see a picture."""
+    return (Kind.SEG, *_UNMASKED, *(_CAPTURED if who.sees_patients else ()))
+
+
+@pages.get("/studies/{uid}/series/{series}")
+def look_through(request: Request, at: At, who: Looking, uid: str, series: str, mask: str = "") -> HTMLResponse:
+    """The images of a series, with the mask of a result over them."""
+    study = asking.study(at, who, uid)
+    known = next((one for one in study["series"] if one["series_uid"] == series), None)
+    if known is None:
+        raise Refused(HTTPStatus.NOT_FOUND, "no series of this UID was received")
+    stack = at.gallery.stack(uid, series)
+    masks = _masks_of(study, series)
+    chosen = next((one for one in masks if one["sop_uid"] == mask), masks[0] if masks and mask != "none" else None)
+    problem, marked, segments = "", list[int](), list[dict[str, Any]]()
+    if chosen is not None:
+        try:
+            one = _object(at, chosen["job"], chosen["sop_uid"])
+            marked = at.gallery.marked(stack, one)
+            segments = [{"label": each.label, "rgb": list(each.rgb)} for each in at.gallery.masks(one).segments]
+        except Refused as unfit:
+            problem = _for(who, unfit).words
+    told = {
+        "study": uid,
+        "images": [[one.row, one.frame + 1] for one in stack.images],
+        "edges": _edges(stack),
+        "mask": None if chosen is None or problem else f"{chosen['job']}/{chosen['sop_uid']}",
+        "marked": marked,
+    }
+    return page(
+        request, "series.html", who, study=study, series=known, masks=masks, chosen=chosen, segments=segments, problem=problem,
+        told=json.dumps(told, separators=(",", ":")), count=len(stack.images), marked=len(marked),
+    )  # fmt: skip
+
+
+@calls.get("/studies/{uid}/images/{row}/{frame}.png", **_PNG)
+def image(at: At, who: Looking, uid: str, row: int, frame: int) -> Response:
+    """An image of a study in the window of its header; `row` is its number in the journal, frames count from 1."""
+    asked = _asked(at, who, uid, row, frame)
+    return _png(at, who, uid, lambda: at.gallery.image(asked))
+
+
+@calls.get("/studies/{uid}/images/{row}/{frame}/mask/{job}/{sop_uid}.png", **_PNG)
+def mask(at: At, who: Looking, uid: str, row: int, frame: int, job: int, sop_uid: str) -> Response:
+    """What a segmentation marks on an image: as large as that, clear elsewhere."""
+    asked, one = _asked(at, who, uid, row, frame), _object(at, job, sop_uid)
+    if at.journal.job(job).study_instance_uid != uid or one.kind != Kind.SEG:
+        raise Refused(HTTPStatus.NOT_FOUND, "no segmentation of this UID was made of the study")
+    return _png(at, who, uid, lambda: at.gallery.mask(asked, one))
+
+
+@calls.get("/jobs/{job}/objects/{sop_uid}/thumbnail.png", **_PNG)
+def thumbnail(at: At, who: Looking, job: int, sop_uid: str) -> Response:
+    """A small picture of a result; in the place of one that cannot be made any more, the reason."""
+    one = _object(at, job, sop_uid)
+    made_of = at.journal.job(job)
+    uid = made_of.study_instance_uid
+    if one.kind in _CAPTURED and not who.sees_patients:
+        raise Refused(HTTPStatus.FORBIDDEN, "these pixels may show whose they are: your role may not see that")
+    if one.kind not in pictured(who):
+        raise Refused(HTTPStatus.NOT_FOUND, "there is no picture of this kind of result")
+
+    def make() -> bytes:
+        if one.kind != Kind.SEG:
+            return at.gallery.thumbnail(one, None, sees_patients=who.sees_patients)
+        stack = at.gallery.stack(uid, made_of.series_instance_uid)
+        fullest = at.gallery.fullest(stack, one)
+        if fullest is None:
+            raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "the segmentation marks nothing on the images of its series")
+        return at.gallery.thumbnail(one, _asked(at, who, uid, fullest.row, fullest.frame + 1), sees_patients=who.sees_patients)
+
+    try:
+        return _png(at, who, uid, make)
+    except Refused as unfit:
+        if unfit.status not in (HTTPStatus.GONE, HTTPStatus.UNPROCESSABLE_ENTITY):
+            raise
+        return _Png(at.gallery.instead(unfit))
+
+
+def _png(at: Desk, who: Visitor, uid: str, make: Any) -> Response:
+    try:
+        made = _Png(make())
+    except Refused as unfit:
+        raise _for(who, unfit) from unfit
+    at.accesses.saw(who.name, who.key, uid)
+    return made
+
+
+def _for(who: Visitor, refused: Refused) -> Refused:
+    """A refusal without what its sentence quotes of a data set, for those who may not see patients."""
+    words = refused.words if who.sees_patients else hiding.unquoted(refused.words)
+    return Refused(refused.status, words, retry_after_s=refused.retry_after_s)
+
+
+def _asked(at: Desk, who: Visitor, uid: str, row: int, frame: int) -> Asked:
+    found = at.journal.instances([row])
+    if not found or found[0].study_instance_uid != uid:
+        raise Refused(HTTPStatus.NOT_FOUND, "the study has no such image")
+    return Asked(instance=found[0], frame=frame - 1, sees_patients=who.sees_patients)
+
+
+def _object(at: Desk, job: int, sop_uid: str) -> ResultObject:
+    try:
+        at.journal.job(job)
+    except JournalError as unknown:
+        if unknown.retry:
+            raise
+        raise Refused(HTTPStatus.NOT_FOUND, f"there is no job {job}") from unknown
+    found = next((one for one in at.journal.objects(job) if one.sop_instance_uid == sop_uid), None)
+    if found is None:
+        raise Refused(HTTPStatus.NOT_FOUND, f"job {job} made no object of this UID")
+    return found
+
+
+def _masks_of(study: dict[str, Any], series: str) -> list[dict[str, Any]]:
+    """The segmentations that jobs on this series made, the newest first; of several forms of one the plain one."""
+    return [
+        {"job": job["id"], "application": job["application"], **{name: one[name] for name in ("sop_uid", "description")}}
+        for job in reversed(study["jobs"])
+        if any(each["series_uid"] == series for each in job["series"])
+        for one in job["objects"]
+        if one["kind"] == Kind.SEG and one["form"] in ("", Form.BINARY)
+    ]
+
+
+def _edges(stack: Stack) -> list[list[Any]]:
+    """Which ends of the patient lie at left, right, top and bottom, from which image on."""
+    told: list[list[Any]] = []
+    for index, one in enumerate(stack.images):
+        view = None if one.plane is None else view_of(one.plane)
+        letters = ["", "", "", ""] if view is None else [view.left, view.right, view.top, view.bottom]
+        if not told or told[-1][1:] != letters:
+            told.append([index, *letters])
+    return told

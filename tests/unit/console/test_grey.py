@@ -1,0 +1,87 @@
+"""Grey by the standard's formulas, and pixels that are not square."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian
+
+from inference.imaging.decode import decode
+from inference.imaging.header import read_instance
+from inference.imaging.write_series import write_series
+from node.console.images.grey import MOST_PIXELS, Window, as_decoded, picture, window_in
+from node.results.page.panels import turned
+
+
+@pytest.mark.parametrize(
+    ("window", "value", "grey"),
+    [
+        # the examples of PS3.3 C.11.2.1.2.1: c = 2048, w = 4096 takes 0 to 4095 to the whole range; c = 2048, w = 1 is a step
+        (Window(centre=2048, width=4096), 0, 0),
+        (Window(centre=2048, width=4096), 4095, 255),
+        (Window(centre=2048, width=1), 2047, 0),
+        (Window(centre=2048, width=1), 2048, 255),
+        (Window(centre=0, width=100), -50, 0),
+        (Window(centre=0, width=100), 49, 255),
+        (Window(centre=0, width=100, function="LINEAR_EXACT"), -50, 0),
+        (Window(centre=0, width=100, function="LINEAR_EXACT"), 25, 191),
+        (Window(centre=10, width=4, function="SIGMOID"), 10, 128),
+        (Window(centre=10, width=4, function="SIGMOID"), -1e9, 0),
+    ],
+)
+def test_windows_are_the_standards(window: Window, value: float, grey: int) -> None:
+    """Each function (C.11.2.1.2.1, C.11.2.1.3.1, C.11.2.1.3.2) at values worked out by hand."""
+    assert abs(int(window.grey(np.array([[value]], np.float32))[0, 0]) - grey) <= 1
+
+
+def test_a_frames_own_window_goes_before_the_shared_one_and_the_first_of_several_is_taken() -> None:
+    """Frame VOI LUT (C.7.6.16.2.10) of the frame, then of all frames, then of the instance; a width of nothing is no window."""
+
+    def voi(centre: object, width: object) -> Dataset:
+        one = Dataset()
+        one.WindowCenter, one.WindowWidth = centre, width
+        group = Dataset()
+        group.FrameVOILUTSequence = [one]
+        return group
+
+    header = Dataset()
+    header.WindowCenter, header.WindowWidth = ["40", "600"], ["400", "1500"]
+    assert window_in(header, 0) == Window(centre=40, width=400)
+    header.SharedFunctionalGroupsSequence = [voi(1, 2)]
+    header.PerFrameFunctionalGroupsSequence = [voi(3, 4), Dataset()]
+    assert [window_in(header, frame) for frame in (0, 1)] == [Window(centre=3, width=4), Window(centre=1, width=2)]
+    header.PerFrameFunctionalGroupsSequence = [voi(3, 0)]
+    assert window_in(header, 0) == Window(centre=1, width=2)
+    assert window_in(Dataset(), 0) is None
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_dense_is_bright_in_monochrome_1_too(tmp_path: Path, signed: bool) -> None:
+    """Small stored values are white there (C.7.6.3.1.2): the window's upper end is black, its lower end white."""
+    (path,) = write_series(np.zeros((1, 1, 3), np.int16), np.eye(4), tmp_path, modality="MR")
+    one = dcmread(path)
+    stored = np.array([100, 150, 200], np.int16 if signed else np.uint16)
+    one.PixelRepresentation, one.PhotometricInterpretation = int(signed), "MONOCHROME1"
+    one.RescaleSlope, one.RescaleIntercept = "2", "-10"
+    one.PixelData = stored.tobytes() + b"\0\0"[: stored.nbytes % 2]
+    one.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    one.save_as(path)
+    opened, values = read_instance(path), decode(path)[0]
+    if opened.physical:
+        pytest.skip("values with a unit are not turned over when they are decoded")
+    window = Window(centre=290, width=200, function="LINEAR_EXACT")  # 190, 290, 390: the three values after the rescale
+    assert as_decoded(window, opened, 0).grey(values).tolist() == [[255, 128, 0]]
+
+
+def test_pixels_that_are_not_square_are_stretched() -> None:
+    """3 mm between rows, 1 mm between columns: three times as high; large ones are made smaller, masks by taking, not by mixing."""
+    down, right = np.array([0.0, 0, -1]), np.array([1.0, 0, 0])
+    view = turned(down, right, (3.0, 1.0))
+    assert picture(np.zeros((10, 20), np.uint8), view).size == (20, 30)
+    wide = np.zeros((10, 4000, 4), np.uint8)
+    wide[:, ::2] = 255
+    small = np.asarray(picture(wide, None, smooth=False))
+    assert small.shape[1] == MOST_PIXELS
+    assert set(np.unique(small)) <= {0, 255}
