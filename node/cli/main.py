@@ -111,6 +111,11 @@ def _routes() -> App:
     app = App(name="routes", help="Why a route takes a series, or does not; edited routes tried, and put in force.", group=_LOOK)
     app.command("node.cli.routes:explain", name="explain", help="Say of every route and series why it did, or would, or would not match.")
     app.command(
+        "node.cli.routes_replay:replay",
+        name="replay",
+        help="Say what an edited configuration would have done to the studies that were received: exactly what it would decide otherwise.",
+    )
+    app.command(
         "node.cli.routes_reload:reload",
         name="reload",
         help="Have the running node take up the routes of its configuration file: checked, and taken whole or refused with the reason.",

@@ -133,12 +133,15 @@ def _of_study(given: Path | None, what: str, sender: str | None, called: str | N
     from node.assembly.compose import application, engine_of
     from node.cli.studies import find_study
     from node.flow.asking import Asking
+    from node.flow.pairing import Pairing
     from node.flow.series import series_of
 
     now, then = [], []
     with journal(given) as (config, opened):
         _known(config, sender, called)
-        asking = Asking(opened, config.routes, partial(engine_of, config), partial(application, config))
+        application_of = partial(application, config)
+        pairing = Pairing(opened, config.routes, application_of)
+        asking = Asking(opened, pairing, config.routes, partial(engine_of, config), application_of)
         study = find_study(opened, what, besides="; nor is there such a file or folder")
         newest: dict[tuple[str | None, str | None], Any] = {}
         for arrival in opened.arrivals(study=study):

@@ -3,18 +3,20 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from inference.applications.port import Accepts, Application, Takes
 from inference.errors import HilumError
 from node.domain.arrival import Arrival, Completeness
+from node.domain.instance import Instance
 from node.domain.job import Job, Priority
 from node.domain.route import Decision, Route
 from node.flow.errors import SeriesMissing
 from node.flow.needs import Judged, judge
-from node.flow.pairing import Pairing
+from node.flow.pairing import Prior
 from node.flow.routing import SeriesView, decide, holds_images, preference
 from node.flow.series import SeriesContent, contents, digest_of
-from node.journal.port import Journal, NewJob
+from node.journal.port import NewJob
 
 _URGENCY = {Priority.URGENT: 0, Priority.ROUTINE: 1, Priority.OFFPEAK: 2}
 _UNKNOWN_VERSION = "unknown"
@@ -63,6 +65,19 @@ class _Wish:
         return min((route.deadline for route in self.routes if route.deadline is not None), default=None)
 
 
+class Studies(Protocol):
+    """What studies hold: the journal, or what was read of it."""
+
+    def study_instances(self, study_instance_uid: str) -> Sequence[Instance]: ...
+
+
+class Pairs(Protocol):
+    """Finds what a series is compared with (node.flow.pairing)."""
+
+    def prior_of(self, study: str, current: SeriesContent, routes: Sequence[Route], application: str) -> Prior: ...
+    def mistaken(self, study: str, current: SeriesContent, application: str) -> Job | None: ...
+
+
 class Asking:
     """Tries every route on the series of an arrival.
 
@@ -76,16 +91,17 @@ class Asking:
 
     def __init__(
         self,
-        journal: Journal,
+        studies: Studies,
+        pairs: Pairs,
         routes: Sequence[Route],
         engine_of: Callable[[str], str],
         application_of: Callable[[str], Application],
     ) -> None:
-        self._journal = journal
+        self._studies = studies
+        self._pairs = pairs
         self._routes = routes
         self._engine_of = engine_of
         self._application_of = application_of
-        self._pairing = Pairing(journal, routes, application_of)
 
     def of(self, arrival: Arrival, series: Sequence[SeriesContent], calling: str, now: datetime) -> Asked:
         """The jobs on `series`, those of the arrival, and one decision for every route and series of it."""
@@ -107,7 +123,7 @@ class Asking:
         for wish in wishes:
             _park(wish, judged, said)
         alone = [wish for wish in on_series if wish not in whole]
-        mistaken = [self._pairing.mistaken(arrival.study_instance_uid, wish.series[0], wish.application) for wish in alone]
+        mistaken = [self._pairs.mistaken(arrival.study_instance_uid, wish.series[0], wish.application) for wish in alone]
         complete_at = arrival.completed_at or now
         jobs = [self._job(wish, complete_at) for wish in wishes]
         return Asked(
@@ -120,7 +136,7 @@ class Asking:
     def _study(self, arrival: Arrival, series: Sequence[SeriesContent]) -> list[SeriesView]:
         """Every series that the study holds, whoever sent it, where a route asks for that."""
         if any(route.any_series or route.all_series or route.needs is not None for route in self._routes):
-            series = contents(self._journal.study_instances(arrival.study_instance_uid))
+            series = contents(self._studies.study_instances(arrival.study_instance_uid))
         return [content.view for content in series]
 
     def _judged(
@@ -154,7 +170,7 @@ class Asking:
         if self._accepts(wish.application).takes is not Takes.PAIR:
             return True
         (current,) = wish.series
-        prior = self._pairing.prior_of(arrival.study_instance_uid, current, wish.routes, wish.application)
+        prior = self._pairs.prior_of(arrival.study_instance_uid, current, wish.routes, wish.application)
         for route in wish.routes:
             said.setdefault((route.name, current.series_instance_uid), []).append(f"{wish.application}: {prior.choice.reason}")
         if prior.content is not None:
@@ -177,7 +193,7 @@ class Asking:
         }
         if not any(asking.values()):
             return []
-        study = {content.series_instance_uid: content for content in contents(self._journal.study_instances(arrival.study_instance_uid))}
+        study = {content.series_instance_uid: content for content in contents(self._studies.study_instances(arrival.study_instance_uid))}
         wishes: dict[str, _Wish] = {}
         for route in self._routes:
             found = [decision.series_instance_uid for decision in tried([route], study.values()) if decision.matched]

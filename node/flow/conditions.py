@@ -15,11 +15,17 @@ _SHOWN = 5  # values of one keyword in an explanation
 def try_on(condition: Condition, header: Header, now: datetime) -> Tried:
     """The condition as it was tried on one series; `now` is what WITHIN counts from."""
     values = header.get(condition.keyword)
+    return _tried(condition, values, now if condition.operator is Operator.WITHIN else None)
+
+
+@lru_cache(maxsize=8192)
+def _tried(condition: Condition, values: tuple[Value, ...] | None, now: datetime | None) -> Tried:
+    """Remembered: routes ask the same of many series, and series say the same."""
     held = _holds(condition, values or (), now) != condition.negated
     return Tried(key=condition.keyword, expected=expected_text(condition), found=_found_text(values), held=held)
 
 
-def _holds(condition: Condition, values: tuple[Value, ...], now: datetime) -> bool:
+def _holds(condition: Condition, values: tuple[Value, ...], now: datetime | None) -> bool:
     expected = condition.expected
     match condition.operator:
         case Operator.EXISTS:
@@ -35,6 +41,7 @@ def _holds(condition: Condition, values: tuple[Value, ...], now: datetime) -> bo
         case Operator.MAX:
             return bool(values) and all(not isinstance(value, str) and value <= _bound(expected) for value in values)
         case Operator.WITHIN:
+            assert now is not None, "it counts from a moment"
             return any(_within(value, timedelta(seconds=_bound(expected)), now) for value in values)
 
 
@@ -49,12 +56,19 @@ def _bound(expected: tuple[Value, ...]) -> float:
 
 def _within(value: Value, duration: timedelta, now: datetime) -> bool:
     """Whether some moment of the day `value` (DA: YYYYMMDD) lies between `duration` ago and now."""
-    try:
-        day = datetime.strptime(str(value).strip(), "%Y%m%d").replace(tzinfo=UTC)
-    except ValueError:
+    day = _day(str(value).strip())
+    if day is None:
         return False
     # a difference, not a point in time: now - duration may lie before year 1
     return day - now <= _AHEAD and now - day < duration + timedelta(days=1)
+
+
+@lru_cache(maxsize=512)
+def _day(text: str) -> datetime | None:
+    try:
+        return datetime.strptime(text, "%Y%m%d").replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 # ---- texts

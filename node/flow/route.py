@@ -55,7 +55,7 @@ class RouteStage:
         self._config = config
         self._pairing = Pairing(self._journal, config.routes, self._application_of)
         self._concerned = Concerned(self._journal, config.routes)
-        self._asking = Asking(self._journal, config.routes, self._engine_of, self._application_of)
+        self._asking = Asking(self._journal, self._pairing, config.routes, self._engine_of, self._application_of)
 
     def step(self) -> int:
         """Route the oldest complete arrivals."""

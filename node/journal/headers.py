@@ -26,23 +26,33 @@ def difference(base: Header, header: Header) -> str:
     return _text({"set": changed, "drop": dropped})
 
 
+_NO_DIFFERENCE = difference({}, {})
+"""Of the first instance of a series: most of what is read where only few of each are kept."""
+
+
 def _tuples(content: Mapping[str, list[Value]]) -> dict[str, tuple[Value, ...]]:
     return {keyword: tuple(values) for keyword, values in content.items()}
 
 
-def bases(connection: Connection, ids: Collection[int]) -> dict[int, Header]:
-    """The whole headers under `ids`."""
+def bases(connection: Connection, ids: Collection[int], keywords: Collection[str] | None = None) -> dict[int, Header]:
+    """The whole headers under `ids`; of them `keywords` alone, where these are given."""
     rows = connection.execute(select(schema.series_header).where(schema.series_header.c.id.in_(list(ids)))) if ids else ()
-    return {row.id: _tuples(json.loads(row.content)) for row in rows}
+    return {row.id: _tuples(_only(json.loads(row.content), keywords)) for row in rows}
 
 
-def restored(row: Row[Any], known: Mapping[int, Header]) -> Header:
+def restored(row: Row[Any], known: Mapping[int, Header], keywords: Collection[str] | None = None) -> Header:
     """The header of one instance row; empty once retention forgot it."""
     if row.header_base is None:
         return {}
+    if row.header_delta == _NO_DIFFERENCE:
+        return known[row.header_base]
     delta = json.loads(row.header_delta)
     header = {keyword: values for keyword, values in known[row.header_base].items() if keyword not in delta["drop"]}
-    return header | _tuples(delta["set"])
+    return header | _tuples(_only(delta["set"], keywords))
+
+
+def _only(content: dict[str, list[Value]], keywords: Collection[str] | None) -> dict[str, list[Value]]:
+    return content if keywords is None else {keyword: content[keyword] for keyword in keywords if keyword in content}
 
 
 class Bases:

@@ -22,11 +22,11 @@ from node.journal.transitions import note
 _instance = schema.instance.c
 
 
-def read_instances(connection: Connection, statement: Select[Any]) -> list[Instance]:
-    """The instances that `statement` selects, with their headers."""
+def read_instances(connection: Connection, statement: Select[Any], keywords: Collection[str] | None = None) -> list[Instance]:
+    """The instances that `statement` selects, with their headers, or those of their `keywords` that are given."""
     rows: Sequence[Row[Any]] = connection.execute(statement).all()
-    known: dict[int, Header] = bases(connection, {row.header_base for row in rows if row.header_base is not None})
-    return [to_instance(row, restored(row, known)) for row in rows]
+    known: dict[int, Header] = bases(connection, {row.header_base for row in rows if row.header_base is not None}, keywords)
+    return [to_instance(row, restored(row, known, keywords)) for row in rows]
 
 
 class Instances(Database):

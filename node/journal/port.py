@@ -20,6 +20,7 @@ from node.domain.route import Decision
 from node.domain.state import ArrivalState, DeliveryState, JobState
 from node.journal.commitment_port import CommitmentJournal
 from node.journal.console_port import ConsoleJournal
+from node.journal.replay_port import ReplayJournal
 
 WAITS = "arrival.waits"
 """The event of an arrival that is open because a route waits for a series; its detail ends with `last` and when its last instance came."""
@@ -167,7 +168,7 @@ class Leader(Protocol):
         ...
 
 
-class Journal(CommitmentJournal, ConsoleJournal, Protocol):
+class Journal(CommitmentJournal, ConsoleJournal, ReplayJournal, Protocol):
     """See the module's docstring; tests/contract/test_journal.py holds every journal to it."""
 
     # ---- many hosts

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Row
@@ -145,6 +146,12 @@ def tried_text(decision: Decision) -> str:
     return json.dumps([[t.key, t.expected, t.found, t.held] for t in decision.tried], ensure_ascii=False)
 
 
+@lru_cache(maxsize=4096)
+def _tried(text: str) -> tuple[Tried, ...]:
+    """Remembered: the same routes say the same of many series."""
+    return tuple(Tried(key=key, expected=expected, found=found, held=held) for key, expected, found, held in json.loads(text))
+
+
 def to_decision(row: Row[Any]) -> Decision:
     """A decision with its conditions."""
     return Decision(
@@ -152,6 +159,6 @@ def to_decision(row: Row[Any]) -> Decision:
         series_instance_uid=row.series_instance_uid,
         matched=row.matched,
         chosen=row.chosen,
-        tried=tuple(Tried(key=key, expected=expected, found=found, held=held) for key, expected, found, held in json.loads(row.tried)),
+        tried=_tried(row.tried),
         reason=row.reason,
     )

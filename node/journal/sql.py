@@ -24,6 +24,7 @@ from node.journal.operator import Operator
 from node.journal.patients import Patients
 from node.journal.port import Leader
 from node.journal.promises import Promises
+from node.journal.replaying import Replayed
 from node.journal.retention import Retained
 from node.journal.routing import Routing
 from node.journal.scrubbing import Scrubbed
@@ -49,6 +50,7 @@ class SqlJournal(
     BroughtNear,
     Accounts,
     Finding,
+    Replayed,
 ):
     """The Journal of node.journal.port on SQLite or PostgreSQL; safe in many threads and many processes at once."""
 

@@ -1,0 +1,166 @@
+"""`hilum routes replay`: what an edited configuration would have done to what has been received."""
+
+from datetime import UTC, datetime
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from node.cli.opened import ConfigOption, JsonOption, configuration, journal
+
+if TYPE_CHECKING:
+    from node.domain.route import Tried
+    from node.flow.replay import Counted, Difference, Outcome
+    from node.settings.config import Config
+
+
+def replay(
+    *,
+    since: str,
+    against: Annotated[Path | None, Parameter(name="--against")] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Say what an edited configuration would have done to the studies that were received: exactly what it would decide otherwise.
+
+    Every study is asked again as at the moment when it was routed, and compared with what was decided then. Nothing is changed, nothing
+    runs. Whether a prior was there, priority and deadline are not compared.
+
+    Parameters
+    ----------
+    since
+        Studies that were complete since then: `30d`, `12h`, `2026-03-01`, or `2026-03-01T14:00` (UTC).
+    against
+        The edited configuration. Default: the one of --config as it is now.
+    as_json
+        One JSON object: `since`, `against`, `digest`, `arrivals`, `decided`, `forgotten`, and `differences`, each with `study_uid`,
+        `series_uid`, `arrival`, `peer`, `route`, `decided_by`, `before` and `after` (`known`, `chosen`, `runs`, `reason`), and `conditions`
+        (`key`, `before`, `after`).
+    """
+    from node.assembly.compose import application
+    from node.cli import screen
+    from node.flow.replay import Replay
+
+    with journal(config) as (loaded, opened):
+        edited = loaded if against is None else configuration(against)
+        began = moment(since, opened.now())
+        # asked of each series: the catalog need not be looked at each time
+        asked = Replay(opened, edited.routes, edited.digest, cache(partial(application, edited)))
+        differences = list(asked.differences(began))
+    if as_json:
+        screen.as_json(
+            {
+                "since": screen.stamp(began),
+                "against": str(edited.path),
+                "digest": edited.digest,
+                "arrivals": asked.counted.arrivals,
+                "decided": asked.counted.decided,
+                "forgotten": asked.counted.forgotten,
+                "differences": [_record(one) for one in differences],
+            }
+        )
+    else:
+        _show(differences)
+        print(_summary(edited, began, asked.counted, differences))
+    return 0
+
+
+def moment(text: str, now: datetime) -> datetime:
+    """When `text` says: so long ago, or a date with or without a time, in UTC.
+
+    Raises
+    ------
+    WrongWords
+        It says no such thing.
+    """
+    from node.cli.errors import WrongWords
+    from node.settings.kinds import duration
+
+    try:
+        return now - duration(text)
+    except (ValueError, OverflowError):
+        pass
+    try:
+        said = datetime.fromisoformat(text)
+    except ValueError as neither:
+        raise WrongWords(f'--since "{text}" is no duration (30d, 12h) and no date (2026-03-01, 2026-03-01T14:00)') from neither
+    return said if said.tzinfo is not None else said.replace(tzinfo=UTC)
+
+
+def _record(one: "Difference") -> dict[str, Any]:
+    return {
+        "study_uid": one.arrival.study_instance_uid,
+        "series_uid": one.series_instance_uid,
+        "arrival": one.arrival.id,
+        "peer": one.arrival.peer,
+        "route": one.route,
+        "decided_by": one.config_digest,
+        "before": _outcome(one.before),
+        "after": _outcome(one.after),
+        "conditions": [{"key": each.key, "before": _tried(each.before), "after": _tried(each.after)} for each in one.conditions],
+    }
+
+
+def _outcome(one: "Outcome") -> dict[str, Any]:
+    runs = [{"application": name, "sinks": list(sinks)} for name, sinks in one.runs.items()]
+    return {"known": one.known, "chosen": one.chosen, "runs": runs, "reason": one.reason}
+
+
+def _tried(one: "Tried | None") -> dict[str, Any] | None:
+    return None if one is None else {"expected": one.expected, "found": one.found, "held": one.held}
+
+
+def _show(differences: "list[Difference]") -> None:
+    from rich.text import Text
+
+    from node.cli import screen
+
+    console = screen.out()
+    study = ""
+    for one in differences:
+        if one.arrival.study_instance_uid != study:
+            study = one.arrival.study_instance_uid
+            console.print(f"study {study} from {one.arrival.peer or 'a stranger'}", style="bold")
+        console.print(f"  series {one.series_instance_uid}", style="dim")
+        said = Text.assemble("  ", (one.route, "bold"), f": {_words(one.before)} → {_words(one.after)}")
+        console.print(screen.hanging(said, 4))
+        for each in one.conditions:
+            console.print(screen.hanging(f"{each.key}: {_condition(each.before)} → {_condition(each.after)}", 6))
+        if not one.conditions and one.before.known and one.after.known and one.before.chosen != one.after.chosen:
+            console.print(screen.hanging((one.before if one.after.chosen else one.after).reason, 6))
+    if differences:
+        console.print()
+
+
+def _words(one: "Outcome") -> str:
+    if not one.known:
+        return "no such route"
+    if not one.chosen:
+        return "not run"
+    runs = ", ".join(f"{name} to {' and '.join(sinks)}" for name, sinks in one.runs.items())
+    return f"run ({runs})" if runs else "run"
+
+
+def _condition(one: "Tried | None") -> str:
+    if one is None:
+        return "not asked"
+    return f"{one.expected}, found {one.found}: {'holds' if one.held else 'does not hold'}"
+
+
+def _summary(edited: "Config", since: datetime, counted: "Counted", differences: "list[Difference]") -> str:
+    from node.cli import screen
+
+    studies = len({one.arrival.study_instance_uid for one in differences})
+    routes = sorted({one.route for one in differences})
+    same = counted.arrivals - counted.decided - counted.forgotten
+    by = f"{edited.path.name} ({edited.digest[:12]})"
+    arrivals = screen.plural(counted.arrivals, "arrival")
+    lines = [f"{arrivals} since {since:%Y-%m-%d %H:%M} UTC: {counted.decided} decided anew by {by}, {same} decided by it then"]
+    if counted.forgotten:
+        lines.append(f"{counted.forgotten} could not be: retention forgot their headers")
+    if differences:
+        lines.append(f"{screen.plural(len(differences), 'decision')} would differ, in {studies} studies; routes: {', '.join(routes)}")
+    else:
+        lines.append("nothing would differ")
+    return "\n".join(lines)

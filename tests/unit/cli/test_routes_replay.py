@@ -1,0 +1,68 @@
+"""`hilum routes replay`: what an edited configuration would have done, of a day in a hospital; and since when."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from node.cli.errors import WrongWords
+from node.cli.routes_replay import moment
+from tests.unit.cli.conftest import CONFIG, HEAD, REFUSED, TILTED, Hospital, Run
+
+EDITED = CONFIG.replace("SliceThickness: {max: 5}", "SliceThickness: {max: 1}")
+NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
+
+
+def test_an_edited_rule_is_told_with_the_studies_that_it_would_change(hospital: Hospital, run: Run, place: Path) -> None:
+    """Two chests of 1.25 mm would not be taken; the head, the ultrasound and the one that still comes are not spoken of."""
+    (place / "edited.yaml").write_text(EDITED, encoding="utf-8")
+    said = run("routes", "replay", "--since", "2025-03-04", "--against", "edited.yaml", "--json")
+    assert (said.code, said.err) == (0, "")
+    assert [(one["study_uid"], one["route"]) for one in said.json["differences"]] == [(TILTED, "chest CT"), (REFUSED, "chest CT")]
+    first = said.json["differences"][0]
+    assert (first["before"]["chosen"], first["after"]["chosen"], first["peer"]) == (True, False, "ct1")
+    assert first["before"]["runs"] == [{"application": "ct-lung", "sinks": ["archive", "copies"]}]
+    assert first["conditions"] == [
+        {
+            "key": "SliceThickness",
+            "before": {"expected": "at most 5", "found": "1.25", "held": True},
+            "after": {"expected": "at most 1", "found": "1.25", "held": False},
+        }
+    ]
+    assert (said.json["arrivals"], said.json["decided"], said.json["forgotten"]) == (4, 4, 0)
+    assert first["decided_by"] == hospital.config.digest != said.json["digest"]
+    shown = " ".join(run("routes", "replay", "--since", "2025-03-04", "--against", "edited.yaml").out.split())
+    assert "chest CT: run (ct-lung to archive and copies) → not run" in shown
+    assert "SliceThickness: at most 5, found 1.25: holds → at most 1, found 1.25: does not hold" in shown
+    assert "2 decisions would differ, in 2 studies; routes: chest CT" in shown
+    assert HEAD not in shown
+
+
+def test_the_same_routes_change_nothing_and_a_bad_file_is_refused(hospital: Hospital, run: Run, place: Path) -> None:
+    """Without --against it is the configuration as it is now."""
+    assert "nothing would differ" in run("routes", "replay", "--since", "2025-03-04").out
+    (place / "edited.yaml").write_text(CONFIG.replace("Modality", "Modalty"), encoding="utf-8")
+    refused = run("routes", "replay", "--since", "30d", "--against", "edited.yaml")
+    assert (refused.code, 'did you mean "Modality"?' in refused.err) == (1, True)
+    refused = run("routes", "replay", "--since", "lately")
+    assert (refused.code, "HLM-2064" in refused.err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("30d", NOW - timedelta(days=30)),
+        ("90m", NOW - timedelta(minutes=90)),
+        ("2026-03-01", datetime(2026, 3, 1, tzinfo=UTC)),
+        ("2026-03-01T14:30", datetime(2026, 3, 1, 14, 30, tzinfo=UTC)),
+        ("2026-03-01T14:30+02:00", datetime(2026, 3, 1, 12, 30, tzinfo=UTC)),
+    ],
+)
+def test_since_is_so_long_ago_or_a_date(text: str, meant: datetime) -> None:
+    assert moment(text, NOW) == meant
+
+
+@pytest.mark.parametrize("text", ["", "30", "yesterday", "1000000000d"])
+def test_since_is_nothing_else(text: str) -> None:
+    with pytest.raises(WrongWords):
+        moment(text, NOW)

@@ -1,0 +1,158 @@
+"""Replaying routes: a planted change is reported exactly, and nothing else; every kind of edit is told as what it is."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from inference.applications.port import Application
+from node.domain.route import Condition, Operator, Route
+from node.domain.state import JobState
+from node.flow.replay import Difference, Replay
+from node.flow.route import RouteStage
+from node.flow.settle import Settle
+from tests.unit.flow.mini import APPLICATION, START, CountingPeer, MiniNode
+
+LUNGS = Route(
+    name="lungs",
+    when=(
+        Condition(keyword="Modality", operator=Operator.EQUALS, expected=("CT",)),
+        Condition(keyword="SliceThickness", operator=Operator.MAX, expected=(5.0,)),
+        Condition(keyword="StudyDate", operator=Operator.WITHIN, expected=(7 * 86400.0,)),
+    ),
+    run=("threshold",),
+    send=("archive",),
+)
+BRAIN = Route(
+    name="brain",
+    when=(Condition(keyword="Modality", operator=Operator.EQUALS, expected=("MR",)),),
+    run=("threshold", "second"),
+    send=("archive", "copies"),
+)
+BEFORE = (LUNGS, BRAIN)
+CT, MR = [f"1.{number}" for number in range(1, 8)], ["2.1", "2.2"]
+"""Studies of CT whose slices are as many mm thick as their number says, and of MR."""
+
+
+def application_of(name: str) -> Application:
+    return replace(APPLICATION, name=name)
+
+
+@pytest.fixture
+def day(node: MiniNode) -> MiniNode:
+    """A day's studies, decided by BEFORE."""
+    node.configure(routes=BEFORE)
+    for study in CT:
+        node.receive(study, f"{study}.1", Modality="CT", SliceThickness=float(study[2:]), StudyDate=f"{node.clock():%Y%m%d}")
+    for study in MR:
+        node.receive(study, f"{study}.1", Modality="MR")
+    node.clock.advance(60)
+    Settle(node.journal, node.config, node.clock, lambda _: CountingPeer()).step()
+    stage = RouteStage(node.journal, node.config, node.clock, lambda name: "default", application_of)
+    while stage.step():
+        pass
+    node.clock.advance(30 * 86400)  # what was of the last week then is not any more
+    return node
+
+
+def replayed(node: MiniNode, *routes: Route) -> list[Difference]:
+    return list(Replay(node.journal, routes, "edited", application_of).differences(START - timedelta(days=1)))
+
+
+def told(found: Sequence[Difference]) -> list[tuple[str, str, bool, bool]]:
+    return [(one.arrival.study_instance_uid, one.route, one.before.chosen, one.after.chosen) for one in found]
+
+
+def edited(route: Route, keyword: str, operator: Operator, *expected: str | float) -> Route:
+    """The route with another condition on this keyword."""
+    changed = Condition(keyword=keyword, operator=operator, expected=expected)
+    return replace(route, when=tuple(changed if one.keyword == keyword else one for one in route.when))
+
+
+def test_a_planted_change_of_one_rule_is_reported_exactly_and_nothing_else(day: MiniNode) -> None:
+    """At most 5 mm becomes at most 3: the studies of 4 and 5 mm, each with the two sentences of that one condition. A rule that asks
+    for the last week is asked as of then, a month later too."""
+    found = replayed(day, edited(LUNGS, "SliceThickness", Operator.MAX, 3.0), BRAIN)
+    assert told(found) == [("1.4", "lungs", True, False), ("1.5", "lungs", True, False)]
+    for one, thickness in zip(found, ("4", "5"), strict=True):
+        (condition,) = one.conditions
+        assert condition.before is not None
+        assert condition.after is not None
+        assert (condition.key, condition.before.expected, condition.after.expected) == ("SliceThickness", "at most 5", "at most 3")
+        assert (condition.before.held, condition.after.held, condition.after.found) == (True, False, thickness)
+        assert (one.config_digest, one.series_instance_uid) == (day.config.digest, f"{one.arrival.study_instance_uid}.1")
+        assert (dict(one.before.runs), dict(one.after.runs)) == ({"threshold": ("archive",)}, {})
+
+
+def test_the_same_rules_differ_in_nothing(day: MiniNode) -> None:
+    """Also in another order, and under another digest; under the same one nothing is even asked."""
+    assert replayed(day, *BEFORE) == replayed(day, *reversed(BEFORE)) == []
+    same = Replay(day.journal, (), day.config.digest, application_of)
+    assert list(same.differences(START - timedelta(days=1))) == []
+    assert (same.counted.arrivals, same.counted.decided) == (9, 0)
+
+
+def test_since_leaves_out_what_was_before(day: MiniNode) -> None:
+    """Without any routes everything that ran would not; of what was complete before the time given nothing is said."""
+    nothing = Replay(day.journal, (), "edited", application_of)
+    assert len(list(nothing.differences(START))) == 7
+    assert list(nothing.differences(day.clock())) == []
+
+
+def test_a_route_that_is_new_and_one_that_is_gone(day: MiniNode) -> None:
+    """Told as such, where it would have run, or ran; without conditions, for there is nothing to compare."""
+    new = replace(BRAIN, name="thick", when=(Condition(keyword="SliceThickness", operator=Operator.MIN, expected=(6.0,)),))
+    found = replayed(day, LUNGS, new)
+    assert told(found) == [
+        ("1.6", "thick", False, True),
+        ("1.7", "thick", False, True),
+        ("2.1", "brain", True, False),
+        ("2.2", "brain", True, False),
+    ]
+    assert [(one.before.known, one.after.known, one.conditions) for one in found] == [
+        *[(False, True, ())] * 2,
+        *[(True, False, ())] * 2,
+    ]
+
+
+def test_other_applications_and_other_sinks_differ_without_a_condition(day: MiniNode) -> None:
+    """The decision is the same, what comes of it is not: the route that gained a sink is told, the other is not."""
+    found = replayed(day, replace(LUNGS, send=("archive", "copies")), BRAIN)
+    assert [(study, route) for study, route, *_ in told(found)] == [(f"1.{number}", "lungs") for number in range(1, 6)]
+    assert {one.after.runs["threshold"] for one in found} == {("archive", "copies")}
+    found = replayed(day, LUNGS, replace(BRAIN, run=("threshold",)))
+    assert [(study, route) for study, route, *_ in told(found)] == [("2.1", "brain"), ("2.2", "brain")]
+    assert (sorted(found[0].before.runs), sorted(found[0].after.runs), found[0].conditions) == (["second", "threshold"], ["threshold"], ())
+
+
+def test_another_series_of_the_study_is_chosen(node: MiniNode) -> None:
+    """A series that no longer fits leaves the place to the next best: both are told, the one with its condition."""
+    node.configure(routes=(LUNGS,))
+    today = f"{node.clock():%Y%m%d}"
+    node.receive("1.1", "1.1.1", range(1, 9), Modality="CT", SliceThickness=5.0, StudyDate=today)
+    node.receive("1.1", "1.1.2", range(1, 5), Modality="CT", SliceThickness=2.0, StudyDate=today)
+    node.clock.advance(60)
+    Settle(node.journal, node.config, node.clock, lambda _: CountingPeer()).step()
+    RouteStage(node.journal, node.config, node.clock, lambda name: "default", application_of).step()
+    first, second = replayed(node, edited(LUNGS, "SliceThickness", Operator.MAX, 3.0))
+    assert [(one.series_instance_uid, one.before.chosen, one.after.chosen) for one in (first, second)] == [
+        ("1.1.1", True, False),
+        ("1.1.2", False, True),
+    ]
+    assert [one.key for one in first.conditions] == ["SliceThickness"]
+    assert second.conditions[0].after is not None
+    assert "1.1.1" in second.before.reason
+
+
+def test_what_retention_forgot_is_counted_and_not_guessed(day: MiniNode) -> None:
+    """Without headers every condition would fail: such studies are left out, and told."""
+    (job,) = [one for one in day.jobs() if one.study_instance_uid == "1.4"]
+    day.journal.end_job(job.id, None, JobState.CANCELLED, "HLM-0000", "by the operator", day.clock())
+    day.journal.tombstone([one.id for one in day.journal.study_instances("1.4")], day.clock())
+    day.journal.forget_headers(day.clock())
+    assert not any(one.header for one in day.journal.study_instances("1.4"))
+    replay = Replay(day.journal, (edited(LUNGS, "SliceThickness", Operator.MAX, 3.0), BRAIN), "edited", application_of)
+    found = list(replay.differences(START))
+    assert told(found) == [("1.5", "lungs", True, False)]
+    assert (replay.counted.arrivals, replay.counted.decided, replay.counted.forgotten) == (9, 8, 1)
