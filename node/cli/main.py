@@ -111,6 +111,11 @@ def _routes() -> App:
     app = App(name="routes", help="Why a route takes a series, or does not; edited routes tried, and put in force.", group=_LOOK)
     app.command("node.cli.routes:explain", name="explain", help="Say of every route and series why it did, or would, or would not match.")
     app.command(
+        "node.cli.routes_cases:run_cases",
+        name="test",
+        help="Try the routes on the cases of a file: headers, a folder of DICOM or a received study; and which routes are to run on it.",
+    )
+    app.command(
         "node.cli.routes_replay:replay",
         name="replay",
         help="Say what an edited configuration would have done to the studies that were received: exactly what it would decide otherwise.",

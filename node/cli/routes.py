@@ -1,6 +1,6 @@
 """`hilum routes explain`: why each route did, or would, or would not take each series, condition by condition."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -59,10 +59,10 @@ def explain(
     if path.exists():
         loaded = configuration(config)
         _known(loaded, sender, called)
-        studies, passed_over = _of_files(loaded, path, sender, called)
+        studies, passed_over = of_files(loaded, path, sender, called)
         recorded: list[Explained] = []
     else:
-        loaded, studies, recorded = _of_study(config, what, sender, called)
+        loaded, studies, recorded = of_study(config, what, sender, called)
         passed_over = []
     if as_json:
         answer: dict[str, Any] = {"source": what, "config": str(loaded.path), "config_digest": loaded.digest}
@@ -100,12 +100,11 @@ def _known(config: "Config", sender: str | None, called: str | None) -> None:
             raise NothingFound(f'unknown {noun} "{given}"{suggestion(given, list(known))}')
 
 
-def _of_files(config: "Config", path: Path, sender: str | None, called: str | None) -> tuple[list[Explained], list[tuple[str, str]]]:
+def of_files(config: "Config", path: Path, sender: str | None, called: str | None) -> tuple[list[Explained], list[tuple[str, str]]]:
     """Decide with the node's own function. A sender or called AE title that was not named holds, and is shown as assumed."""
     from node.cli.input_files import read
-    from node.cli.several_series import with_others
     from node.flow.header import merge
-    from node.flow.routing import SeriesView, decide
+    from node.flow.routing import SeriesView
 
     found = read(path)
     views = {
@@ -115,18 +114,26 @@ def _of_files(config: "Config", path: Path, sender: str | None, called: str | No
         )
         for study, by_series in sorted(found.series.items())
     }
+    return explained(config, views, sender, called), found.passed_over
+
+
+def explained(config: "Config", views: "Mapping[str, Sequence[SeriesView]]", sender: str | None, called: str | None) -> list[Explained]:
+    """What the routes say of studies (by UID) that are nowhere in the journal."""
+    from node.cli.several_series import with_others
+    from node.flow.routing import decide
+
     routes = [_without_unnamed(route, sender, called) for route in config.routes]
     whole = {route.name: route for route in config.routes}
-    explained = []
+    told = []
     for study, series in views.items():
         decisions = decide(routes, series, peer=sender, calling="", called=called or "", now=datetime.now(UTC))
         decisions = with_others(config, study, views, decisions)
         assumed = tuple(replace(one, tried=(*_assumed(whole[one.route], sender, called), *one.tried)) for one in decisions)
-        explained.append(Explained(study_instance_uid=study, views=series, decisions=assumed, digest=config.digest))
-    return explained, found.passed_over
+        told.append(Explained(study_instance_uid=study, views=tuple(series), decisions=assumed, digest=config.digest))
+    return told
 
 
-def _of_study(given: Path | None, what: str, sender: str | None, called: str | None) -> tuple["Config", list[Explained], list[Explained]]:
+def of_study(given: Path | None, what: str, sender: str | None, called: str | None) -> tuple["Config", list[Explained], list[Explained]]:
     """What the configuration says now of a received study, and what was decided about its newest arrivals."""
     from functools import partial
 

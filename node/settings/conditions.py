@@ -92,7 +92,7 @@ class Conditions:
         conditions: list[Condition] = []
         for name, (key, value) in found.items():
             try:
-                conditions.extend(_conditions(_keyword(name, key, here), value, here.about(name)))
+                conditions.extend(_conditions(keyword_of(name, key, here), value, here.about(name)))
             except Refused:
                 sound = False
         if not sound:
@@ -123,7 +123,7 @@ def condition_schema() -> Schema:
     return {"type": "object", "additionalProperties": False, "minProperties": 1, "properties": {**properties, "not": negated}}
 
 
-def _keyword(name: str, at: Node, here: Here) -> Keyword:
+def keyword_of(name: str, at: Node, here: Here) -> Keyword:
     from pydicom.datadict import dictionary_VR, keyword_dict
 
     tag = keyword_dict.get(name)
@@ -140,7 +140,7 @@ def _conditions(keyword: Keyword, at: Node, here: Here) -> list[Condition]:
         listed = ", ".join(str(item.value) for item in at.value if isinstance(item, ScalarNode))
         raise here.refuse(WrongType, at, f"a list, where a value or a condition belongs; write {{in: [{listed}]}}")
     if not isinstance(at, MappingNode):
-        return [Condition(keyword=keyword.name, operator=Operator.EQUALS, expected=(_value(keyword, at, here),))]
+        return [Condition(keyword=keyword.name, operator=Operator.EQUALS, expected=(value_of(keyword, at, here),))]
     found, sound = pairs(at, here, known=_WORDS)
     if sound and not found:
         raise here.refuse(MissingKey, at, "an empty condition; it would always hold")
@@ -190,12 +190,12 @@ def _expected(keyword: Keyword, question: Question, at: Node, here: Here) -> tup
                 raise here.refuse(WrongType, at, f"a single value, where a list belongs; write [{scalar_text(at, here, 'a list')}]")
             if not at.value:
                 raise here.refuse(MissingKey, at, "an empty list; nothing equals nothing")
-            return tuple(_value(keyword, item, here) for item in at.value)
+            return tuple(value_of(keyword, item, here) for item in at.value)
         case Operator.MIN | Operator.MAX:
-            return (_value(keyword, at, here),)
+            return (value_of(keyword, at, here),)
 
 
-def _value(keyword: Keyword, at: Node, here: Here) -> Value:
+def value_of(keyword: Keyword, at: Node, here: Here) -> Value:
     wants = "a number" if keyword.sort is Sort.NUMBER else "a value"
     text = scalar_text(at, here, wants)
     if keyword.sort is Sort.NUMBER:

@@ -88,7 +88,7 @@ def load(path: Path, *, applications: Collection[str] | None = None, text: bytes
     if values:
         _check_together(values, tree, here)
     if here.problems:
-        raise _as_one(here)
+        raise as_one(here)
     config = Config(
         path=path.absolute(),
         digest="",
@@ -180,6 +180,6 @@ def _check_together(values: dict[str, Any], tree: YamlNode, here: Here) -> None:
         seen.add(route.name)
 
 
-def _as_one(here: Here) -> ConfigError:
+def as_one(here: Here) -> ConfigError:
     problems = [problem for _, _, problem in sorted(here.problems, key=lambda found: found[:2])]
     return problems[0] if len(problems) == 1 else ConfigRefused(problems)

@@ -1,0 +1,168 @@
+"""routes.test.yaml: cases that routes are tried on, and what is expected of each. The file lies beside the configuration."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml.nodes import Node, SequenceNode
+
+from node.domain.header import Header, Value
+from node.settings.blocks import Block, Items, Key, Values, pairs
+from node.settings.conditions import keyword_of, value_of
+from node.settings.config import Config
+from node.settings.errors import BadValue, MissingKey, UnknownName, WrongType
+from node.settings.kinds import TEXT, FilePath, Reference, Schema, Several, whole
+from node.settings.load import as_one
+from node.settings.source import Here, Refused, kind_of, parse, read, suggestion
+
+_IMAGES = "images"
+_SOURCES = ("headers", "files", "study")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesCase:
+    """One series of a case: what its header says, and how many images it has."""
+
+    header: Header
+    images: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A study, and the routes that are expected to run on it with the applications that each asks for; no others are. One of `headers`,
+    `files` and `study` says what it is. `peer` and `called` None: whoever sends it, wherever to."""
+
+    name: str
+    peer: str | None
+    called: str | None
+    headers: tuple[SeriesCase, ...]
+    files: Path | None
+    study: str | None
+    expect: Mapping[str, tuple[str, ...]]
+
+
+class _Series:
+    """A series: DICOM keywords with a value or a list of them, and `images`."""
+
+    wants = "DICOM keywords with their values"
+
+    def read(self, at: Node, here: Here) -> SeriesCase:
+        found, sound = pairs(at, here, known=None)
+        header: dict[str, tuple[Value, ...]] = {}
+        images = 1
+        for name, (key, value) in found.items():
+            inner = here.about(name)
+            try:
+                if name == _IMAGES:
+                    images = whole(1, 1_000_000).read(value, inner)
+                    continue
+                keyword = keyword_of(name, key, inner)
+                each = value.value if isinstance(value, SequenceNode) else [value]
+                header[name] = tuple(value_of(keyword, one, inner) for one in each)
+            except Refused:
+                sound = False
+        if not sound:
+            raise Refused
+        return SeriesCase(header=header, images=images)
+
+    def schema(self) -> Schema:
+        return {"type": "object"}
+
+
+class _Expected:
+    """Routes, each with the applications that it is to run."""
+
+    wants = "a mapping of routes to applications; {} when nothing is to run"
+
+    def read(self, at: Node, here: Here) -> dict[str, tuple[str, ...]]:
+        found, sound = pairs(at, here, known=None)
+        expected = {}
+        for name, (key, value) in found.items():
+            try:
+                if name not in here.names["routes"]:
+                    raise here.refuse(UnknownName, key, f'unknown route "{name}"{suggestion(name, here.names["routes"])}')
+                expected[name] = _APPLICATIONS.read(value, here.about(name))
+            except Refused:
+                sound = False
+        if not sound:
+            raise Refused
+        return expected
+
+    def schema(self) -> Schema:
+        return {"type": "object"}
+
+
+_APPLICATIONS = Several(of=Reference(to="applications", noun="application"), bare=True, least=1)
+
+
+class _SeriesList:
+    """The series of a study; two may say the same."""
+
+    wants = "a list of series"
+
+    def read(self, at: Node, here: Here) -> tuple[SeriesCase, ...]:
+        if not isinstance(at, SequenceNode):
+            raise here.refuse(WrongType, at, f"{kind_of(at)}, where {self.wants} belongs; begin each with a hyphen")
+        if not at.value:
+            raise here.refuse(MissingKey, at, "an empty list; a study has a series at least")
+        return tuple(_Series().read(one, here) for one in at.value)
+
+    def schema(self) -> Schema:
+        return {"type": "array"}
+
+
+def _one_source(values: Values, nodes: Mapping[str, Node], here: Here) -> None:
+    given = [name for name in _SOURCES if name in nodes]
+    if len(given) != 1:
+        at = next(iter(nodes.values()))
+        said = " and ".join(given) or "none"
+        raise here.refuse(BadValue, at, f"a case is one of headers, files and study; {said} {'stand' if given else 'stands'} here")
+
+
+def _case(*, headers: tuple[SeriesCase, ...] | None, **rest: Any) -> Case:
+    return Case(headers=headers or (), **rest)
+
+
+_CASES = Items(
+    noun="case",
+    of=Block(
+        build=_case,
+        check=_one_source,
+        keys=(
+            Key(name="name", kind=TEXT, required=True, says="What the case is about."),
+            Key(name="from", field="peer", kind=Reference(to="peers", noun="peer"), says="Who sends it; without it, `from` holds."),
+            Key(
+                name="to", field="called", kind=Reference(to="called", noun="called AE title"), says="The called AE title; as with `from`."
+            ),
+            Key(name="headers", kind=_SeriesList(), says="The series of a made study: DICOM keywords, and how many `images`."),
+            Key(name="files", kind=FilePath(), says="A file, folder or zip of DICOM, from this file's folder."),
+            Key(name="study", kind=TEXT, says="The UID (or its end) of a study that the node received."),
+            Key(name="expect", kind=_Expected(), required=True, says="The routes that are to run, and their applications; no others are."),
+        ),
+    ),
+)
+
+
+def cases(path: Path, config: Config) -> tuple[Case, ...]:
+    """The cases of a file, for the routes of `config`.
+
+    Raises
+    ------
+    ConfigError
+        What is wrong with it, with its place.
+    """
+    names = {
+        "peers": set(config.peers),
+        "called": set(config.node.ae_titles),
+        "routes": {route.name for route in config.routes},
+        "applications": {name for route in config.routes for name in route.run},
+    }
+    here = Here(file=str(path), folder=path.absolute().parent, names=names)
+    found: tuple[Case, ...] = ()
+    with suppress(Refused):
+        found = _CASES.read(parse(read(path), path), here)
+    if here.problems:
+        raise as_one(here)
+    return found

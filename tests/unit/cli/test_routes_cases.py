@@ -1,0 +1,107 @@
+"""`hilum routes test`: what is expected holds or fails with the condition that decided; a bad file of cases is refused with its place."""
+
+from pathlib import Path
+
+import pytest
+
+from node.cli.main import main
+from tests.unit.cli.conftest import HEAD, UNTAKEN, Hospital, Run
+from tests.unit.cli.test_routes import write
+
+CHEST = "{Modality: CT, BodyPartExamined: CHEST, SliceThickness: 1.25, images: 200}"
+THICK = "{Modality: CT, BodyPartExamined: CHEST, SliceThickness: 8, images: 20}"
+
+
+def cases(place: Path, text: str) -> None:
+    (place / "routes.test.yaml").write_text(text, encoding="utf-8")
+
+
+def test_what_is_expected_holds(place: Path, run: Run) -> None:
+    """Of several series the routes choose as the node does; who sends it may be said; counts of images are those given."""
+    cases(
+        place,
+        f"""\
+- {{name: thin beside thick, from: ct1, to: HILUM_STAT, headers: [{CHEST}, {THICK}], expect: {{chest CT: ct-lung}}}}
+- {{name: from elsewhere, from: pacs, headers: [{CHEST}], expect: {{}}}}
+- {{name: three are enough, headers: [{{Modality: MR, SeriesDescription: MPRAGE, images: 3}}], expect: {{head MR: [mr-brain]}}}}
+- {{name: two are not, headers: [{{Modality: MR, SeriesDescription: MPRAGE, images: 2}}], expect: {{}}}}
+""",
+    )
+    said = run("routes", "test")
+    assert (said.code, said.err) == (0, "")
+    assert said.out.startswith("✓ thin beside thick\n✓ from elsewhere\n✓ three are enough\n✓ two are not\n4 cases, 0 failed")
+
+
+def test_what_does_not_is_told_with_the_condition_that_decided(place: Path, run: Run) -> None:
+    """One that was to run and does not, and one that runs and was not to; exit code 1."""
+    cases(
+        place,
+        f"""\
+- {{name: thick, headers: [{THICK}], expect: {{chest CT: ct-lung}}}}
+- {{name: thin, headers: [{CHEST}], expect: {{head MR: mr-brain}}}}
+""",
+    )
+    said = run("routes", "test", "--json")
+    assert said.code == 1
+    thick, thin = said.json
+    assert (thick["passed"], len(thick["failures"])) == (False, 1)
+    (failure,) = thick["failures"]
+    assert (failure["route"], failure["expected"], failure["found"]) == ("chest CT", ["ct-lung"], [])
+    assert failure["reason"] == "SliceThickness is 8, expected at most 5"
+    assert [(one["route"], one["expected"], one["found"]) for one in thin["failures"]] == [
+        ("head MR", ["mr-brain"], []),
+        ("chest CT", [], ["ct-lung"]),
+    ]
+    shown = " ".join(run("routes", "test").out.split())
+    assert "chest CT is not run, expected: run ct-lung SliceThickness is 8, expected at most 5" in shown
+    assert "chest CT runs ct-lung, expected: not run" in shown
+    assert "2 cases, 2 failed" in shown
+
+
+def test_a_case_may_be_a_folder_or_a_study_that_was_received(hospital: Hospital, run: Run, place: Path) -> None:
+    """Files count from the file of cases; a study is what the journal holds of it."""
+    write(place / "study", 1, 3, Modality="CT", BodyPartExamined="CHEST", SliceThickness="1.25")
+    cases(
+        place,
+        f"""\
+- {{name: files, files: study, expect: {{chest CT: ct-lung}}}}
+- {{name: received, study: "{HEAD}", expect: {{head MR: mr-brain}}}}
+- {{name: received and untaken, study: "{UNTAKEN[-12:]}", expect: {{}}}}
+""",
+    )
+    assert run("routes", "test").out.count("✓") == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (f"- {{headers: [{CHEST}], expect: {{}}}}", 'routes.test.yaml:1:3: case 1: needs the key "name"'),
+        (f"- {{name: a, headers: [{CHEST}]}}", 'case "a": needs the key "expect"'),
+        (f"- {{name: a, headers: [{CHEST}], expect: {{chest: ct-lung}}}}", 'unknown route "chest"; did you mean "chest CT"?'),
+        (f"- {{name: a, headers: [{CHEST}], expect: {{chest CT: ct-lungs}}}}", 'unknown application "ct-lungs"; did you mean "ct-lung"?'),
+        ("- {name: a, headers: [{Modalty: CT}], expect: {}}", 'unknown key "Modalty"; did you mean "Modality"?'),
+        ("- {name: a, headers: [{SliceThickness: thin}], expect: {}}", '"thin" is no number'),
+        ("- {name: a, headers: [], expect: {}}", "a study has a series at least"),
+        ("- {name: a, from: ct9, headers: [{Modality: CT}], expect: {}}", 'unknown peer "ct9"'),
+        ("- {name: a, expect: {}}", "a case is one of headers, files and study; none stands here"),
+        ('- {name: a, files: x, study: "1.2", expect: {}}', "files and study stand here"),
+    ],
+)
+def test_a_bad_file_of_cases_is_refused_with_its_place(place: Path, run: Run, text: str, words: str) -> None:
+    """As the configuration is: line, column, what was meant."""
+    cases(place, text)
+    said = run("routes", "test")
+    assert said.code == 1
+    assert words in said.err
+
+
+def test_without_a_file_it_says_where_one_was_looked_for(place: Path, run: Run) -> None:
+    said = run("routes", "test")
+    assert (said.code, "routes.test.yaml" in said.err, "HLM-2001" in said.err) == (1, True, True)
+
+
+def test_the_cases_that_come_with_hilum_hold(capsys: pytest.CaptureFixture[str]) -> None:
+    """config/routes.test.yaml beside the default configuration."""
+    config = Path(__file__).parents[3] / "config/hilum.yaml"
+    assert main(["routes", "test", "--config", str(config)]) == 0
+    assert "2 cases, 0 failed" in capsys.readouterr().out
