@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from node.assembly import compose
 from node.assembly.audit import open_trail, process_of
 from node.assembly.hosts import owner_of
+from node.assembly.reach import subjects
 from node.assembly.stages import Beat
 from node.console.accesses import Accesses
 from node.console.errors import ConsoleAbsent
@@ -32,6 +33,7 @@ def console(config: Config, stop: threading.Event, *, ready: Callable[..., None]
     """
     try:
         from node.console.desk import Desk
+        from node.console.health import Health
         from node.console.images.gallery import Gallery
         from node.console.server import serve
     except ModuleNotFoundError as absent:
@@ -44,6 +46,8 @@ def console(config: Config, stop: threading.Event, *, ready: Callable[..., None]
             settings=config.console,
             gallery=Gallery(journal, compose.open_blobs(config)),
             accesses=_accesses(config, journal, opened),
+            health=Health(list(subjects(config))),
+            models=config.models,
         )
         beat = Beat(journal, f"console {owner_of(config, os.getpid())}", journal.now)
         beat.step()

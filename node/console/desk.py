@@ -1,8 +1,10 @@
-"""What every view has at hand: the journal, the settings, the pictures, and who failed to log in."""
+"""What every view has at hand: the journal, the settings, the pictures, who was asked how he is, and who failed to log in."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from node.console.accesses import Accesses
+from node.console.health import Health
 from node.console.images.gallery import Gallery
 from node.console.limits import Failures
 from node.journal.port import Journal
@@ -11,12 +13,14 @@ from node.settings.config import Console
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
-    """Shared by all requests; the journal is safe in many threads."""
+    """Shared by all requests; the journal is safe in many threads. `models` is the folder of the model repository."""
 
     journal: Journal
     settings: Console
     gallery: Gallery
     accesses: Accesses
+    health: Health
+    models: Path
     failures: Failures = field(default_factory=Failures)
 
     @property

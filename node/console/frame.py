@@ -16,12 +16,12 @@ from node.console.access import Visitor
 from node.domain.state import DeliveryState, JobState
 from node.records.words import plural, when
 
-PAGES = (("/", "Queue"), ("/studies", "Studies"), ("/parked", "Parked"))
+PAGES = (("/", "Queue"), ("/studies", "Studies"), ("/parked", "Parked"), ("/peers", "Peers"), ("/models", "Models"))
 """The navigation."""
 _MOST_PICTURES = 12
 _TONES = {
-    **dict.fromkeys(("done", "committed", "delivered"), "good"),
-    **dict.fromkeys(("parked", "failed", "conflict", "set-aside"), "bad"),
+    **dict.fromkeys(("done", "committed", "delivered", "ready", "alive", "served"), "good"),
+    **dict.fromkeys(("parked", "failed", "conflict", "set-aside", "away", "silent"), "bad"),
     **dict.fromkeys(("queued", "inferred", "encoded", "waiting", "received", "complete", "waits"), "busy"),
 }
 RETRIED = (JobState.PARKED, JobState.FAILED, JobState.CANCELLED)

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
+from node.assembly.reach import subjects
 from node.blobs.folder import FolderBlobs
 from node.blobs.port import Blobs
 from node.console.accesses import Accesses
 from node.console.app import build
 from node.console.desk import Desk
+from node.console.health import Health
 from node.console.images.gallery import Gallery
 from node.console.passwords import hashed
 from node.domain.account import Account, Role
@@ -67,6 +69,8 @@ def browsers(hospital: Hospital, blobs: Blobs | None = None, told: list[Message]
         settings=Console(host="127.0.0.1", port=0),
         gallery=gallery,
         accesses=Accesses(hospital.journal, [].append if told is None else told.append),
+        health=Health(list(subjects(hospital.config))),
+        models=hospital.config.models,
     )
     app, opened = build(desk, threading.Event()), []
 

@@ -13,8 +13,8 @@ from tests.unit.cli.conftest import HEAD, TILTED, Hospital
 from tests.unit.console.conftest import PASSWORD, Open, here
 
 PEOPLE = ("vera", "otto", "ada")
-PAGES = ("/", "/studies", f"/studies/{HEAD}", f"/studies/{HEAD}/series/{HEAD}.1", f"/studies/{TILTED}", "/parked")
-CALLS = ("/api/queue", "/api/studies", f"/api/studies/{HEAD}", "/api/parked", "/api/jobs/1")
+PAGES = ("/", "/studies", f"/studies/{HEAD}", f"/studies/{HEAD}/series/{HEAD}.1", f"/studies/{TILTED}", "/parked", "/peers", "/models")
+CALLS = ("/api/queue", "/api/studies", f"/api/studies/{HEAD}", "/api/parked", "/api/jobs/1", "/api/health", "/api/models")
 
 
 @pytest.mark.parametrize("name", PEOPLE)
@@ -145,9 +145,11 @@ def test_the_description_lists_every_call(browser: Open) -> None:
     paths = browser().client.get("/api/openapi.json").json()["paths"]
     assert sorted(paths) == sorted(
         [
+            "/api/health",
             "/api/jobs/{job}/objects/{sop_uid}/thumbnail.png",
             "/api/jobs/{number}",
             "/api/jobs/{number}/{verb}",
+            "/api/models",
             "/api/parked",
             "/api/queue",
             "/api/studies",

@@ -1,0 +1,128 @@
+"""Pages of what stands around the studies: peers, sinks, engines and processes with their health, and models with their cards."""
+
+from functools import cache
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse
+from markdown_it import MarkdownIt
+
+from inference.engines.errors import ModelMissing, UnreadableModel
+from inference.engines.repository import CARD, Listed, Repository
+from inference.engines.serving import Served, served
+from node.console.access import At, Looking
+from node.console.desk import Desk
+from node.console.errors import Refused
+from node.console.frame import asked_by_htmx, page
+from node.console.health import Line
+from node.domain.health import SubjectKind
+
+pages = APIRouter(include_in_schema=False)
+calls = APIRouter(prefix="/api", tags=["console"])
+_LONGEST_CARD = 200_000
+_SILENT_S = 60.0
+
+
+@pages.get("/peers")
+def peers(request: Request, at: At, who: Looking) -> HTMLResponse:
+    """Peers, sinks, engines and processes; those that are asked now are shown when they have answered."""
+    told = health_record(at)
+    template = "peers_now.html" if asked_by_htmx(request) else "peers.html"
+    return page(request, template, who, health=told, kinds=[kind.value for kind in SubjectKind])
+
+
+@calls.get("/health")
+def health(at: At, who: Looking) -> dict[str, Any]:
+    """How peers, sinks, engines and the node's processes are, as far as is known now; whoever was not asked lately is asked then."""
+    return health_record(at)
+
+
+@pages.get("/models")
+def models(request: Request, at: At, who: Looking) -> HTMLResponse:
+    """The model repository."""
+    return page(request, "models.html", who, models=model_records(at), repository=str(at.models))
+
+
+@calls.get("/models")
+def model_list(at: At, who: Looking) -> dict[str, Any]:
+    """The models of the repository."""
+    return {"models": model_records(at)}
+
+
+@pages.get("/models/{name}")
+def model(request: Request, at: At, who: Looking, name: str) -> HTMLResponse:
+    """A model, with its card."""
+    mine = [one for one in model_records(at) if one["model"] == name]
+    if not mine:
+        raise Refused(HTTPStatus.NOT_FOUND, "there is no model of this name")
+    return page(request, "model.html", who, name=name, versions=mine, card=_card(at.models / name / CARD))
+
+
+def health_record(at: Desk) -> dict[str, Any]:
+    """For scripts and for pages."""
+    lines, now = at.health.look(), at.journal.now()
+    processes = [
+        {"name": name, "seen_at": seen.isoformat(), "silent": (now - seen).total_seconds() > _SILENT_S}
+        for name, (seen, _) in sorted(at.journal.beats().items())
+    ]
+    return {"subjects": [_line(one) for one in lines], "processes": processes, "asking": any(one.asking for one in lines)}
+
+
+def _line(one: Line) -> dict[str, Any]:
+    state = "only calls" if one.subject.ask is None else "not asked yet" if one.answer is None else "ready" if one.answer.ready else "away"
+    return {
+        "kind": one.subject.kind.value,
+        "name": one.subject.name,
+        "where": one.subject.where,
+        "words": one.subject.words,
+        "state": state,
+        "detail": "" if one.answer is None else one.answer.detail,
+        "age_s": None if one.age_s is None else round(one.age_s, 1),
+        "asking": one.asking,
+    }
+
+
+def model_records(at: Desk) -> list[dict[str, Any]]:
+    """Every version of every model; which is served, where it comes from, under which licence."""
+    return [_model(one, at.models) for one in Repository(at.models).list()]
+
+
+def _model(one: Listed, repository: Path) -> dict[str, Any]:
+    told, entry = _served(one, repository), one.entry
+    return {
+        "model": one.model.name,
+        "version": one.model.version,
+        "serving": told is not None and told.version == one.model.version,
+        "history": []
+        if told is None
+        else [{"at": line.at, "by": line.by, "why": line.why, "serving": line.serving} for line in told.history],
+        "backend": one.backend,
+        "problem": one.problem or None,
+        "sha256": entry.sha256 if entry else None,
+        "licence": entry.licence if entry else None,
+        "attribution": entry.attribution if entry else None,
+        "source": entry.source if entry else None,
+    }
+
+
+def _served(one: Listed, repository: Path) -> Served | None:
+    try:
+        return served(repository, one.model.name)
+    except (ModelMissing, UnreadableModel):  # the record's `problem` says what is wrong with it
+        return None
+
+
+def _card(path: Path) -> str | None:
+    """A card as HTML. Whoever wrote it is not trusted: no HTML of its own, no pictures, no links but of the web's usual kinds."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")[:_LONGEST_CARD]
+    except OSError:
+        return None
+    return str(_markdown().render(text))
+
+
+@cache
+def _markdown() -> MarkdownIt:
+    return MarkdownIt("js-default").disable("image")

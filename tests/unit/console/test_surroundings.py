@@ -1,0 +1,119 @@
+"""Peers and engines are asked behind the page's back; models are shown with their cards, whoever wrote them."""
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from node.console.health import FRESH_S, Health
+from node.domain.health import Answer, Subject, SubjectKind
+from tests.lab.program import wait_until
+from tests.unit.cli.conftest import Hospital
+from tests.unit.console.conftest import Open, browsers
+
+PEOPLE = ("vera", "otto", "ada")
+HOSTILE = """# spine, version 2
+
+<script>alert(1)</script> [click](javascript:alert(1)) ![far](//elsewhere.example/x.png) <img src=x onerror=alert(1)>
+
+| test | Dice |
+|---|---|
+| held out | 0.91 |
+"""
+
+
+def _subject(ask: Callable[[], Answer] | None) -> Subject:
+    return Subject(kind=SubjectKind.PEER, name="pacs", where="10.0.0.5:104", words="PACS", ask=ask)
+
+
+def test_nobody_waits_for_a_slow_peer() -> None:
+    """The peer answers only after the page was made; then the page knows it. Looked at meanwhile, it is not asked a second time."""
+    gate, asked = threading.Event(), []
+
+    def slow() -> Answer:
+        asked.append(1)
+        gate.wait()
+        return Answer(ready=True, detail="answered at last")
+
+    health = Health([_subject(slow)])
+    (first,) = health.look()
+    assert (first.answer, first.age_s, first.asking) == (None, None, True)
+    health.look()
+    gate.set()
+    wait_until(lambda: health.look()[0].answer is not None, 30, "the answer is known")
+    (line,) = health.look()
+    assert (line.answer, line.asking, len(asked)) == (Answer(ready=True, detail="answered at last"), False, 1)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_answers_grow_old_and_a_failed_question_is_an_answer() -> None:
+    """After half a minute it is asked again, and not before; a question that breaks leaves no subject asked for ever."""
+    now, asked = [0.0], []
+
+    def ask() -> Answer:
+        asked.append(now[0])
+        if len(asked) > 1:
+            raise RuntimeError("broken")
+        return Answer(ready=True, detail="well")
+
+    health = Health([_subject(ask), _subject(None)], clock=lambda: now[0])
+    wait_until(lambda: health.look()[0].answer is not None, 30, "the first answer")
+    now[0] = FRESH_S - 1
+    assert health.look()[0].age_s == FRESH_S - 1
+    assert (len(asked), health.look()[0].asking) == (1, False)
+    now[0] = FRESH_S
+    health.look()
+    wait_until(lambda: not health.look()[0].asking, 30, "the second answer")
+    line, mute = health.look()
+    assert line.answer is not None
+    assert (line.answer.ready, "could not be asked" in line.answer.detail) == (False, True)
+    assert (mute.answer, mute.asking) == (None, False)
+
+
+@pytest.mark.parametrize("name", PEOPLE)
+def test_the_page_of_peers_tells_who_is_away(browser: Open, name: str) -> None:
+    """Nothing listens at the archive's port: in the end it is away, with a code, and the folder is well; a scanner only calls."""
+    mine = browser(name)
+    wait_until(lambda: not mine.client.get("/api/health").json()["asking"], 60, "everybody has answered")
+    told = {(one["kind"], one["name"]): one for one in mine.client.get("/api/health").json()["subjects"]}
+    assert told["peer", "pacs"]["state"] == "away"
+    assert "[HLM-6" in told["peer", "pacs"]["detail"]
+    assert told["peer", "ct1"]["state"] == "only calls"
+    assert told["engine", "default"]["words"] == "runs ct-lung, mr-brain"
+    page = mine.client.get("/peers").text
+    part = mine.client.get("/peers", headers={"HX-Request": "true"}).text
+    assert ("<html" in page, "<html" in part) == (True, False)
+    for said in ("PACS, plain", "only calls", "in the work processes"):
+        assert said in page, said
+        assert said in part, said
+
+
+@pytest.fixture
+def with_models(empty: Hospital) -> Iterator[Open]:
+    """Browsers at a console whose repository holds one model, entered by hand."""
+    folder = Path(empty.config.models) / "spine"
+    (folder / "2").mkdir(parents=True)
+    (folder / "2" / "model.onnx").write_bytes(b"weights")
+    (folder / "config.pbtxt").write_text('name: "spine"\nbackend: "onnxruntime"\nmax_batch_size: 1\n')
+    (folder / "README.md").write_text(HOSTILE)
+    yield from browsers(empty)
+
+
+@pytest.mark.parametrize("name", PEOPLE)
+def test_a_card_is_read_and_never_run(with_models: Open, name: str) -> None:
+    """Its tables are tables, and its HTML, its scripts and its pictures from elsewhere are text; who wrote it needs no trust."""
+    mine = with_models(name)
+    (told,) = mine.client.get("/api/models").json()["models"]
+    assert (told["model"], told["version"], told["licence"]) == ("spine", 2, None)
+    assert 'href="/models/spine"' in mine.client.get("/models").text
+    page = mine.client.get("/models/spine").text
+    assert "<td>0.91</td>" in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "<script>alert" not in page
+    assert 'href="javascript' not in page
+    assert "<img src=x" not in page
+    assert 'src="//' not in page
+    for absent in ("nothing", "%2e%2e"):
+        assert mine.client.get(f"/models/{absent}").status_code == 404, absent
+    assert with_models().client.get("/models/spine").headers["location"] == "/login"
