@@ -20,7 +20,7 @@ def card(recipe: Recipe, model: ModelRef, entry: Entry, evaluation: dict[str, An
         f"- data: {recipe.data.name}\n"
         f"- licence: {entry.licence}\n"
         f"- attribution: {entry.attribution}\n"
-        f"- format: {entry.format} (`{model.version}/{entry.file}`), SHA-256 `{entry.sha256}`\n\n"
+        f"- format: {entry.format} (`{entry.file}`), SHA-256 `{entry.sha256}`\n\n"
         f"## Held out\n\n{counts['test']} cases of patients that neither trained ({counts['train']} cases) nor chose the checkpoint "
         f"({counts['validation']}); computed by the application's own code on the embedded engine.\n\n{table(evaluation)}"
     )

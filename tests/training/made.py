@@ -38,7 +38,7 @@ def tiny() -> Recipe:
     recipe = load("hippocampus")
     return replace(
         recipe,
-        network=partial(network, (8, 16, 32)),
+        network=partial(network, (8, 16, 32), (2, 2)),
         schedule=Schedule(epochs=6, batch=1, learning_rate=5e-3, patience=6),
     )
 

