@@ -44,6 +44,7 @@ _LONGEST_FIRST = (
     "peers/test_postgres_hosts.py",
     "peers/test_demo.py",
     "peers/test_chest_ct.py",
+    "peers/test_hippocampus.py",
     "peers/test_refused.py",
     "node/test_views.py",
     "node/test_audit.py",
