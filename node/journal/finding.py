@@ -80,7 +80,7 @@ def _named(connection: Connection, word: str) -> list[str]:
     rows = connection.execute(
         select(_header.content, study.scalar_subquery().label("study")).where(likely).order_by(_header.id.desc()).limit(_MOST_HEADERS)
     )
-    return list(dict.fromkeys(row.study for row in rows if row.study is not None and wanted.search(row.content)))
+    return list(dict.fromkeys(study for content, study in rows if study is not None and wanted.search(content)))
 
 
 def _contains(connection: Connection, column: ColumnElement[str], word: str, *, others_fit: bool = False) -> ColumnElement[bool]:
