@@ -1,14 +1,22 @@
-"""The journals and the object store that the contract suites are run over."""
+"""The journals, the blobs and the object store that the contract suites are run over."""
 
+import uuid
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from node.blobs.folder import FolderBlobs
+from node.blobs.port import Blobs
+from node.blobs.sealing.blobs import SealedBlobs
+from node.blobs.sealing.keys import Keys, key_of
+from node.blobs.sealing.opened import Opened
+from node.blobs.sealing.sealing import Sealing
 from node.journal.sql import SqlJournal
 from tests.lab import empty_journal
 from tests.lab.postgres import Postgres
-from tests.lab.s3 import S3
+from tests.lab.s3 import S3, bucket_blobs
 from tests.unit.journal.story import Story
 
 
@@ -24,6 +32,19 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
     """One object store for all tests that ask for it; each has a prefix of its own."""
     with S3(tmp_path_factory.mktemp("s3") / "swift") as server:
         yield server
+
+
+@pytest.fixture(params=["folder", "sealed", pytest.param("bucket", marks=[pytest.mark.slow, pytest.mark.registry])])
+def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
+    """One of every kind of blobs."""
+    if request.param == "folder":
+        return FolderBlobs(tmp_path / "blobs")
+    if request.param == "sealed":
+        key = key_of(bytes(range(32)))
+        memory = partial(Opened, tmp_path / "opened", most_bytes=1 << 30, on_disk=True)
+        return SealedBlobs(FolderBlobs(tmp_path / "blobs"), Sealing(Keys(first=key, by_id={key.id: key}), memory))
+    server: S3 = request.getfixturevalue("s3")
+    return bucket_blobs(server, tmp_path / "blobs", prefix=uuid.uuid4().hex)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.peers)])

@@ -5,9 +5,7 @@ import os
 import subprocess
 import sys
 import threading
-import uuid
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -18,28 +16,10 @@ from pydicom.uid import ImplicitVRLittleEndian, MRImageStorage
 from node.blobs.folder import FolderBlobs
 from node.blobs.inbox import FolderInbox, part10
 from node.blobs.port import Blobs
-from node.blobs.sealing.blobs import SealedBlobs
-from node.blobs.sealing.keys import Keys, key_of
-from node.blobs.sealing.opened import Opened
-from node.blobs.sealing.sealing import Sealing
 from node.blobs.spool import Spool
 from node.dimse.port import Intake, Reception
 from node.domain.errors import JournalError, RefusedError
-from tests.lab.s3 import S3, bucket_blobs
 from tests.lab.spool import half_written, keep_whole
-
-
-@pytest.fixture(params=["folder", "sealed", pytest.param("bucket", marks=[pytest.mark.slow, pytest.mark.registry])])
-def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
-    """One of every kind of blobs."""
-    if request.param == "folder":
-        return FolderBlobs(tmp_path / "blobs")
-    if request.param == "sealed":
-        key = key_of(bytes(range(32)))
-        memory = partial(Opened, tmp_path / "opened", most_bytes=1 << 30, on_disk=True)
-        return SealedBlobs(FolderBlobs(tmp_path / "blobs"), Sealing(Keys(first=key, by_id={key.id: key}), memory))
-    server: S3 = request.getfixturevalue("s3")
-    return bucket_blobs(server, tmp_path / "blobs", prefix=uuid.uuid4().hex)
 
 
 @pytest.fixture

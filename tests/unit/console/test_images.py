@@ -4,9 +4,7 @@ import html
 import io
 import json
 import re
-import uuid
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,35 +18,17 @@ from pydicom.uid import RLELossless
 
 from node.blobs.folder import FolderBlobs
 from node.blobs.port import Blobs
-from node.blobs.sealing.blobs import SealedBlobs
-from node.blobs.sealing.keys import Keys, key_of
-from node.blobs.sealing.opened import Opened
-from node.blobs.sealing.sealing import Sealing
 from node.domain.instance import Standing
 from node.observe.audit import codes
 from node.observe.audit.message import Message, Person, StudyObject
-from tests.contract.conftest import s3
-from tests.lab.s3 import S3, bucket_blobs
+from tests.contract.conftest import blobs, s3
 from tests.unit.cli.conftest import Hospital
 from tests.unit.console import imaged
 from tests.unit.console.conftest import Browser, Open, browsers
 from tests.unit.console.imaged import BLUE, DEPTH, RED, Imaged
 
-__all__ = ["s3"]
+__all__ = ["blobs", "s3"]
 PEOPLE = ("vera", "otto", "ada")
-
-
-@pytest.fixture(params=["folder", "sealed", pytest.param("bucket", marks=[pytest.mark.slow, pytest.mark.registry])])
-def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
-    """One of every kind of blobs."""
-    if request.param == "folder":
-        return FolderBlobs(tmp_path / "blobs")
-    if request.param == "sealed":
-        key = key_of(bytes(range(32)))
-        memory = partial(Opened, tmp_path / "opened", most_bytes=1 << 30, on_disk=True)
-        return SealedBlobs(FolderBlobs(tmp_path / "blobs"), Sealing(Keys(first=key, by_id={key.id: key}), memory))
-    server: S3 = request.getfixturevalue("s3")
-    return bucket_blobs(server, tmp_path / "blobs", prefix=uuid.uuid4().hex)
 
 
 @pytest.fixture
