@@ -15,7 +15,7 @@ def subjects(config: Config) -> Iterator[Subject]:
     for peer in config.peers.values():
         words = f"{peer.ae_title}, {'TLS' if peer.tls is not None else 'plain'}; may {', '.join(sorted(peer.may))}"
         where = f"{peer.host}:{peer.port}" if peer.port else peer.host
-        ask = partial(_peer, config, peer) if peer.port else None
+        ask = partial(ask_peer, config, peer) if peer.port else None
         yield Subject(kind=SubjectKind.PEER, name=peer.name, where=where, words=words, ask=ask)
     for sink in config.sinks.values():
         where = f"peer {sink.peer}" if sink.kind is SinkKind.DIMSE else f"folder {sink.path}"
@@ -37,7 +37,8 @@ def subjects(config: Config) -> Iterator[Subject]:
         )
 
 
-def _peer(config: Config, peer: Peer) -> Answer:
+def ask_peer(config: Config, peer: Peer) -> Answer:
+    """Whether a peer answers C-ECHO, within the seconds that somebody looks at a screen."""
     try:
         took_s = compose.requestor(config, peer, brisk=True).echo()
     except HilumError as away:

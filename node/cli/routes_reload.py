@@ -4,6 +4,7 @@ import time
 from typing import TYPE_CHECKING
 
 from node.cli.opened import ConfigOption, JsonOption, configuration
+from node.records.words import plural
 
 if TYPE_CHECKING:
     from node.assembly.in_force import Serving
@@ -77,7 +78,7 @@ def _said(one: "Reloaded") -> str:
     digest, before = one.digest[:12], one.before[:12]
     if one.code:
         return f"refused, and {before} stays in force: {one.reason} [{one.code}]"
-    counted = "1 route" if one.routes == 1 else f"{one.routes} routes"
+    counted = plural(one.routes, "route")
     if digest == before:
         return f"{one.path}: in force is what was before ({counted}, {digest})"
     return f"{one.path}: {counted} in force from the next study on ({digest}; before {before})"

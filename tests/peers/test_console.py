@@ -90,6 +90,7 @@ def test_an_operator_reads_why_and_retries(address: str, hospital: Hospital) -> 
         expect(page.locator("#studies tbody tr")).to_have_count(1)
         page.locator("#studies tbody a").first.click()
         expect(page.locator(".timeline")).to_contain_text("delivered")
+        page.wait_for_load_state("networkidle")  # a picture that is asked for after the log-out would be refused, and said to be
         page.click("text=Log out")
         expect(page.locator("form.login")).to_be_visible()
     assert said == []

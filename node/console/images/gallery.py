@@ -4,7 +4,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -90,12 +90,7 @@ class Gallery:
     def stack(self, study: str, series: str) -> Stack:
         """The images of a series, in the order in which they are looked through."""
 
-        def make() -> Stack:
-            mine = [one for one in self._journal.study_instances(study) if one.series_instance_uid == series]
-            with self._turn():
-                return stack_of(mine, self._planes)
-
-        return self._stacks.get((study, series), make)
+        return self._stack(study, series, self._turn)
 
     def masks(self, one: ResultObject) -> Masks:
         """What a segmentation's header says."""
@@ -173,16 +168,19 @@ class Gallery:
             masks = self._masks.get(one.blob, lambda: read_masks(path))
             if masks.instance.frame_of_reference_uid != opened.frame_of_reference_uid:
                 raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "the segmentation is of another space (frame of reference) than the image")
-            reach_mm = self._gap_mm(asked.instance) / 2
+            reach_mm = self._stack(asked.instance.study_instance_uid, asked.instance.series_instance_uid).gap_mm / 2
             drawn = overlay(masks, path, masks.frames_at(plane, reach_mm), plane)
         return picture(drawn, view_of(plane), most=most, smooth=False)
 
-    def _gap_mm(self, instance: Instance) -> float:
-        def make() -> Stack:
-            mine = self._journal.study_instances(instance.study_instance_uid)
-            return stack_of([one for one in mine if one.series_instance_uid == instance.series_instance_uid], self._planes)
+    def _stack(self, study: str, series: str, turn: Callable[[], AbstractContextManager[None]] = nullcontext) -> Stack:
+        """Under a `turn` where it has to be made, unless the caller has one."""
 
-        return self._stacks.get((instance.study_instance_uid, instance.series_instance_uid), make).gap_mm
+        def make() -> Stack:
+            mine = [one for one in self._journal.study_instances(study) if one.series_instance_uid == series]
+            with turn():
+                return stack_of(mine, self._planes)
+
+        return self._stacks.get((study, series), make)
 
     def _pixels(self, opened: Opened, frame: int, instance: Instance | None) -> NDArray[np.uint8]:
         values = frames_of(opened, range(frame, frame + 1), threads=1)[0]
