@@ -8,7 +8,6 @@ from node.assembly.audit import open_trail, process_of
 from node.assembly.stages import Led
 from node.flow.audit import AuditStage
 from node.flow.clock import Clock, Tick
-from node.flow.port import Stage
 from node.journal.port import Journal, Leader
 from node.observe.audit.trail import Trail
 from node.settings.config import Config
@@ -26,7 +25,9 @@ def telling_history(config: Config, journal: Journal, leader: Leader) -> Iterato
     if trail is None:
         yield
         return
-    clock = Clock([Tick(stage=Led(audit_stage(config, journal, trail), leader), every=_EVERY)])
+    stage = audit_stage(config, journal, trail)
+    stage.begin()
+    clock = Clock([Tick(stage=Led(stage, leader), every=_EVERY)])
     clock.start()
     try:
         yield
@@ -35,6 +36,6 @@ def telling_history(config: Config, journal: Journal, leader: Leader) -> Iterato
         trail.close()
 
 
-def audit_stage(config: Config, journal: Journal, trail: Trail) -> Stage:
+def audit_stage(config: Config, journal: Journal, trail: Trail) -> AuditStage:
     """What tells the history."""
     return AuditStage(journal, config, journal.now, trail.write, process=process_of(config, "flow"))

@@ -43,6 +43,11 @@ class AuditStage:
         self._write = write
         self._process = process
 
+    def begin(self) -> None:
+        """Hold the place from which everything is told, whoever leads later: called before anything is journaled. The first step may come
+        late, and what came until then belongs to the trail too."""
+        self._journal.followed(_NAME)
+
     def step(self) -> int:
         """Go on where it stopped, or where another process did."""
         gone_through = 0

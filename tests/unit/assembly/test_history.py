@@ -1,0 +1,41 @@
+"""The journal's history on its way to the audit trail."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from node.assembly.history import telling_history
+from node.journal.sql import SqlJournal
+from node.settings.config import Audit, Config, Node, Store
+from tests.lab import audit, empty_journal
+from tests.lab.program import wait_until
+from tests.unit.assembly.test_stages import Candidate
+from tests.unit.journal.story import Story
+
+_RECEIVED = "DICOM Instances Transferred"
+
+
+def test_what_came_before_this_process_led_is_told(tmp_path: Path) -> None:
+    """A new node under load: its first study is complete before the first step of the stage that tells. Nothing of it may be missing."""
+    config = Config(
+        path=tmp_path / "hilum.yaml",
+        digest="0" * 64,
+        node=Node(),
+        store=Store(journal=f"sqlite:{tmp_path}/hilum.db", blobs=tmp_path / "blobs"),
+        models=tmp_path / "models",
+        peers={},
+        sinks={},
+        applications={},
+        routes=(),
+        audit=Audit(folder=tmp_path / "audit"),
+    )
+    journal = SqlJournal.open(empty_journal.make(config.store.journal))
+    leader = Candidate()
+    story = Story(journal, now=journal.now() - timedelta(minutes=1))
+    with telling_history(config, journal, leader):
+        story.receive(1, 2, 3, header={"PatientID": ("FIRST",), "Modality": ("CT",)})
+        story.route(story.job_asked())
+        leader.leads = True
+        wait_until(lambda: audit.trail(tmp_path / "audit"), 30, "something is told")
+    journal.close()
+    (received,) = audit.of(audit.trail(tmp_path / "audit"), _RECEIVED)
+    assert (audit.patients(received), audit.studies(received)) == (["FIRST"], {"1.1": 3})
