@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from inference.applications.port import ModelRef, Tensors
 from inference.engines.port import Call
-from training.recipe import Case, Recipe
+from training.recipe import Baseline, Case, Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +41,6 @@ def mean_shape(recipe: Recipe, cases: Sequence[Case]) -> MeanShape:
     least = np.sort(labelled, axis=None)[-max(size, 1)]
     labels = np.where(labelled >= max(least, 1), counts[1:].argmax(axis=0) + 1, 0)
     return MeanShape((labels == np.arange(recipe.channels).reshape(-1, *(1,) * labels.ndim)).astype(np.float32))
+
+
+MEAN_SHAPE = Baseline(name="mean shape", make=mean_shape)

@@ -28,7 +28,7 @@ def card(recipe: Recipe, model: ModelRef, entry: Entry, evaluation: dict[str, An
 
 def table(evaluation: dict[str, Any]) -> str:
     """The figures, as Markdown."""
-    lines = ["| figure | mean | 95 % interval | smallest | mean shape (baseline) |", "|---|---|---|---|---|"]
+    lines = [f"| figure | mean | 95 % interval | smallest | {evaluation.get('baseline', 'mean shape')} (baseline) |", "|---|---|---|---|---|"]
     for name, figure in evaluation["figures"].items():
         low, high = figure["interval"]
         lines.append(f"| {name} | {figure['mean']:.4f} | {low:.4f} to {high:.4f} | {figure['smallest']:.4f} | {figure['baseline']:.4f} |")

@@ -12,7 +12,7 @@ from inference.applications.serving import as_served
 from inference.engines.embedded import EmbeddedEngine
 from inference.engines.repository import Repository
 from inference.findings import Findings
-from training.baseline import mean_shape
+from training.baseline import MEAN_SHAPE
 from training.card import EVALUATION
 from training.checkpoint import save_json
 from training.data.split import Split
@@ -42,7 +42,7 @@ def evaluate(recipe: Recipe, sides: Split, run: Path) -> dict[str, Any]:
     repository = pack(recipe, run)
     with closing(EmbeddedEngine(repository)) as engine:
         rows = _scored(recipe, sides.test, repository, OfEngine(engine))
-    guessed = mean_shape(recipe, sides.train)
+    guessed = (recipe.baseline or MEAN_SHAPE).make(recipe, sides.train)
     without = [recipe.score(recipe.application.analyse(each.volume, guessed), each) for each in (case.load() for case in sides.test)]
     patients = [case.patient for case in sides.test]
     evaluation = {
@@ -50,6 +50,7 @@ def evaluate(recipe: Recipe, sides: Split, run: Path) -> dict[str, Any]:
         "run": state["identity"],
         "sha256": Repository(repository).digest(packed_ref(recipe)),
         "cases": {"train": len(sides.train), "validation": len(sides.validation), "test": len(sides.test)},
+        "baseline": (recipe.baseline or MEAN_SHAPE).name,
         "figures": {name: _figure(name, rows, without, patients) for name in rows[0]},
         "each": [{"case": case.name, **row} for case, row in zip(sides.test, rows, strict=True)],
     }

@@ -62,7 +62,8 @@ def pack(recipe: Recipe, run: Path) -> Path:
         golden=_golden(network, (1, 1, *recipe.window)),
     )
     model = packed_ref(recipe)
-    new = NewVersion(model=model, weights=weights, entry=entry, config=config, card=f"# {model.name}, version 1\n\nNot evaluated yet.\n")
+    unproven = f"# {model.name}, version 1\n\nNot evaluated yet.\n"
+    new = NewVersion(model=model, weights=weights, entry=entry, config=config, card=unproven, beside=recipe.beside(model))
     add_version(run / PACKED, new, replace=True)
     return run / PACKED
 
@@ -86,9 +87,8 @@ def export(recipe: Recipe, run: Path, repository: Path) -> ModelRef:
     there = [each.model.version for each in Repository(repository).list() if each.model.name == recipe.model.name]
     model = ModelRef(name=recipe.model.name, version=max(there, default=0) + 1)
     config = without_digests((run / PACKED / here.name / CONFIG).read_text(encoding="utf-8"))
-    add_version(
-        repository, NewVersion(model=model, weights=weights, entry=entry, config=config, card=card(recipe, model, entry, evaluation))
-    )
+    told = card(recipe, model, entry, evaluation)
+    add_version(repository, NewVersion(model=model, weights=weights, entry=entry, config=config, card=told, beside=recipe.beside(model)))
     return model
 
 

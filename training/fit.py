@@ -130,7 +130,7 @@ class _Run:
         self._wrapped.train()
         total = 0.0
         for batch in batches:
-            shown = [self._augment(self._example(index), _seed(self._schedule.seed, epoch, index)) for index in batch]
+            shown = [self._augment(self._example(draw), _seed(self._schedule.seed, epoch, draw)) for draw in batch]
             images = torch.from_numpy(np.stack([each.image for each in shown]))
             targets = torch.from_numpy(np.stack([each.target for each in shown]))
             if len(self._recipe.window) == 3:
@@ -145,14 +145,14 @@ class _Run:
 
     def _batches(self, epoch: int) -> list[list[int]]:
         """This process's cases in this epoch; as many batches in every process, or gradients would wait for ever."""
-        order = np.random.default_rng((self._schedule.seed, epoch)).permutation(len(self._sides.train)).tolist()
+        order = np.random.default_rng((self._schedule.seed, epoch)).permutation(len(self._sides.train) * self._recipe.draws).tolist()
         size = self._ranks.size
         order += order[: -len(order) % size]
         mine, each = order[self._ranks.rank :: size], max(1, self._schedule.batch // size)
         return [mine[start : start + each] for start in range(0, len(mine), each)]
 
-    def _example(self, index: int) -> Example:
-        case = self._sides.train[index]
+    def _example(self, draw: int) -> Example:
+        case = self._sides.train[draw % len(self._sides.train)]
         if case.name not in self._examples:
             self._examples[case.name] = self._recipe.example(case.load())
         return self._examples[case.name]

@@ -4,7 +4,7 @@ A recipe says nothing twice that serving says: it names the application whose `a
 examples by that application's own preparing code.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.applications.port import Application, ModelRef
+from inference.applications.port import Application, Infer, ModelRef
 from inference.findings import Findings
 from inference.imaging.volume import Volume
 
@@ -71,6 +71,22 @@ class DataTerms:
 Augment: TypeAlias = Callable[[Example, int], Example]
 """Another example from one, the same for the same seed."""
 
+Beside: TypeAlias = Callable[[ModelRef], Mapping[str, bytes]]
+"""Further files of a version's folder in the model repository, by name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Baseline:
+    """What a network has to beat, by its name for the card: an `Infer` in the model's place, made of the training cases."""
+
+    name: str
+    make: Callable[["Recipe", Sequence[Case]], Infer]
+
+
+def nothing_beside(model: ModelRef) -> Mapping[str, bytes]:
+    """A model alone: its application is code."""
+    return {}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
@@ -91,6 +107,12 @@ class Recipe:
         checkpoint and ends training; NaN where a case cannot tell.
     window
         Sides of the network's input without batch and channel.
+    baseline
+        None: the mean shape of the training labels, where every example is one window.
+    draws
+        How often an epoch shows each case; more than once where `augment` cuts another part out of it every time.
+    beside
+        What makes the model an application by itself: its application.json.
     """
 
     name: str
@@ -108,3 +130,6 @@ class Recipe:
     watched: str
     schedule: Schedule
     data: DataTerms
+    baseline: Baseline | None = None
+    draws: int = 1
+    beside: Beside = nothing_beside
