@@ -1,0 +1,1 @@
+"""How good a model is: figures with intervals, calibration, and what they look like."""
