@@ -98,6 +98,28 @@ def spacing_of(instance: Instance) -> tuple[tuple[float, float] | None, bool]:
     return inside, calibrated
 
 
+def window_of(instance: Instance, frame: int) -> tuple[float, float] | None:
+    """The first VOI window of the header as the lowest and the highest pixel that it tells apart (PS3.3 C.11.2.1.2), on the pixels' side.
+
+    A sigmoid is taken by its width; a VOI LUT, and a window in a functional group, are left to whoever looks.
+    """
+    header, pixels = instance.header, instance.pixels
+    centre, width = (_first(header, tag) for tag in (tags.WINDOW_CENTER, tags.WINDOW_WIDTH))
+    turned = pixels.photometric == "MONOCHROME1" and not instance.physical
+    if centre is None or width is None or width <= 1 or (turned and instance.lookup_table):
+        return None
+    if tags.text(header, tags.VOI_LUT_FUNCTION) in {"", "LINEAR"}:
+        low, high = centre - 0.5 - (width - 1) / 2, centre - 0.5 + (width - 1) / 2
+    else:
+        low, high = centre - width / 2, centre + width / 2
+    if not turned:
+        return low, high
+    # stored values turn over before the rescale, the window is told of what they were
+    rescale, top = instance.rescale[frame], -1 if pixels.signed else (1 << pixels.bits_stored) - 1
+    ends = rescale.slope * top + 2 * rescale.intercept
+    return ends - high, ends - low
+
+
 def regions_of(instance: Instance) -> tuple[tuple[Region, ...], bool]:
     """The calibrated regions of an ultrasound image, and whether any had to be left out because it cannot be true.
 
@@ -141,6 +163,13 @@ def _view(header: Dataset) -> str:
         return str(codes[0][tags.CODE_MEANING].value or "").strip()
     except PARSE_ERRORS:
         return ""
+
+
+def _first(header: Dataset, tag: int) -> float | None:
+    """The first of several numbers: windows come in lists."""
+    counted = tags.text(header, tag).count("\\") + 1
+    found = tags.stated(header, tag, counted)
+    return found[0] if found else None
 
 
 def _distance(header: Dataset, tag: int) -> tuple[float, float] | None:

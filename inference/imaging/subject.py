@@ -79,6 +79,8 @@ class Image:
         PatientOrientation: where the rows and where the columns run to ("P", "FL"), where the header says so; a mirrored image shows here.
     regions
         As of a `Cine`: calibrated regions of an ultrasound still.
+    window
+        The lowest and the highest pixel that the header's first VOI window tells apart; None where it has none.
     """
 
     pixels: NDArray[Any]
@@ -91,6 +93,7 @@ class Image:
     laterality: str
     orientation: tuple[str, str] | None = None
     regions: tuple[Region, ...] = ()
+    window: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -111,6 +111,24 @@ class TestGreyValues:
         made = image(radiograph(values, WindowCenter=3, WindowWidth=1, RescaleSlope=2, RescaleIntercept=-5), tmp_path)
         np.testing.assert_array_equal(made.pixels, values.astype(int) * 2 - 5)
 
+    @pytest.mark.parametrize(
+        ("attributes", "window"),
+        [
+            ({"WindowCenter": 2048, "WindowWidth": 4096}, (0, 4095)),  # PS3.3 C.11.2.1.2.1: all of 12 bits
+            ({"WindowCenter": [1000, 40], "WindowWidth": [501, 80]}, (749.5, 1249.5)),
+            ({"WindowCenter": 1000, "WindowWidth": 500, "VOILUTFunction": "LINEAR_EXACT"}, (750, 1250)),
+            ({"WindowCenter": 1000.5, "WindowWidth": 501, "PhotometricInterpretation": "MONOCHROME1"}, (4095 - 1250, 4095 - 750)),
+            ({"WindowCenter": 2000.5, "WindowWidth": 1001, "RescaleSlope": 2, "RescaleIntercept": -5}, (1500, 2500)),
+            ({"WindowCenter": 3, "WindowWidth": 1}, None),
+            ({"WindowCenter": 1000}, None),
+            ({}, None),
+        ],
+    )
+    def test_the_window_is_told_on_the_side_of_the_pixels(self, attributes, window, tmp_path):
+        """The first of several, by its function; of a negative turned over as its pixels are; of one that shows nothing, None."""
+        made = image(radiograph(np.array([[0, 1000, 4095]], dtype="u2"), BitsStored=12, **attributes), tmp_path)
+        assert made.window == window
+
     @pytest.mark.parametrize(("first", "signed"), [(0, False), (3, False), (-4, True)])
     @pytest.mark.parametrize("bits", [8, 12, 16])
     def test_a_modality_table_is_applied(self, bits, first, signed, tmp_path):
