@@ -96,6 +96,26 @@ def test_an_operator_reads_why_and_retries(address: str, hospital: Hospital) -> 
     assert said == []
 
 
+def test_who_types_before_the_page_listens_is_answered(address: str) -> None:
+    """On a slow machine a name may be typed before the scripts are there."""
+    from playwright.sync_api import Route, expect
+
+    held: list[Route] = []
+    with _logged_in(address) as (page, said):
+        expect(page.locator("nav >> text=Studies")).to_be_visible()
+        page.wait_for_load_state()
+        page.route("**/htmx.min.js", lambda route: held.append(route))
+        page.goto(f"{address}/studies", wait_until="commit")
+        page.fill("[name=q]", HEAD[-9:])
+        expect(page.locator("#studies tbody tr")).to_have_count(5)
+        while not held:
+            page.wait_for_timeout(50)
+        (script,) = held
+        script.continue_()
+        expect(page.locator("#studies tbody tr")).to_have_count(1)
+    assert said == []
+
+
 def test_slices_are_scrolled_with_their_masks(address: str, hospital: Hospital, tmp_path: Path) -> None:
     """By keys, by the wheel and by the slider; a mask is shown with its own slice alone, as opaque as asked; what is broken says why."""
     from playwright.sync_api import expect

@@ -163,8 +163,9 @@ def test_the_description_lists_every_call(browser: Open) -> None:
 def test_assets_come_with_their_licences() -> None:
     """Every script that others wrote is named in LICENSES.txt, and no asset names another host to fetch from."""
     licences = here("static/LICENSES.txt").read_text()
-    others = {path.name for path in here("static").glob("*.js")} - {"slices.js"}
+    own = {"slices.js", "search.js"}
+    others = {path.name for path in here("static").glob("*.js")} - own
     assert others == {"htmx.min.js", "sse.min.js"}
     assert all(name in licences for name in others)
-    assert "http" not in here("static/slices.js").read_text()
+    assert all("http" not in here(f"static/{name}").read_text() for name in own)
     assert "url(" not in here("static/console.css").read_text()
