@@ -43,3 +43,27 @@ class WorkshopNotInstalled(WorkshopError):
 
     code = "HLM-8005"
     remedy = "Install them: `pip install 'hilum[training]'`."
+
+
+class MisplacedLabels(WorkshopError):
+    """A segmentation does not lie on the images that it refers to: another space, no place for a frame, or mostly outside of them."""
+
+    code = "HLM-8020"
+    remedy = "Look at the file over its images in a viewer; mend it where it was made, or take it out of the folder."
+
+
+class UnclearLabels(WorkshopError):
+    """The segmentations of a folder do not make one map of labels for each series: a structure is lacking, there twice, or over another."""
+
+    code = "HLM-8021"
+    remedy = (
+        "Say which structures are meant with `--labels`, the larger before the smaller that lies in it; series that lack one are then "
+        "left out. Or mend the files that the message names: an empty segment says that a structure was looked for and not found."
+    )
+
+
+class UnfitSetting(WorkshopError):
+    """An option says something that this recipe, or these data, cannot be trained with."""
+
+    code = "HLM-8022"
+    remedy = "Leave the option out to let the data decide, or give it as the message says."

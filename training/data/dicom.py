@@ -1,0 +1,154 @@
+"""A folder of DICOM studies, nested in any way: the series of images that have segmentations, by what the segmentations refer to.
+
+Nothing is said here about voxels: `segments` lays a segmentation over its images.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydicom.dataset import Dataset
+from pydicom.uid import UID, SegmentationStorage
+
+from inference.errors import InputError
+from inference.imaging.errors import NoPixelData, NotDicom
+from inference.imaging.header import Instance, read_instance
+from inference.imaging.tags import PER_FRAME_GROUPS, SERIES_INSTANCE_UID, SHARED_GROUPS, items, text
+from training.data.structures import Segment, segments_of
+from training.errors import UnfitData
+
+LABEL_MAP_STORAGE = UID("1.2.840.10008.5.1.4.1.1.66.7")
+SEGMENTATIONS = frozenset({SegmentationStorage, LABEL_MAP_STORAGE})
+
+_REFERENCED_SERIES, _REFERENCED_INSTANCE = 0x00081115, 0x00081155
+_DERIVATION, _SOURCE = 0x00089124, 0x00082112
+_PATIENT_ID, _ISSUER = 0x00100020, 0x00100021
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segmentation:
+    """A file of segments, and the series and instances that it refers to."""
+
+    path: Path
+    segments: tuple[Segment, ...]
+    series: frozenset[str]
+    instances: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledSeries:
+    """The files of one series, and the segmentations of it.
+
+    Attributes
+    ----------
+    patient
+        PatientID and its issuer: one ID of two issuers is two patients.
+    """
+
+    uid: str
+    patient: str
+    modality: str
+    files: tuple[Path, ...]
+    segmentations: tuple[Segmentation, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Studies:
+    """What a folder holds; `left_out` says of every image and segmentation that is not used why not, with its file."""
+
+    series: tuple[LabelledSeries, ...]
+    left_out: tuple[str, ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Series:
+    patient: str
+    modality: str
+    files: list[Path] = field(default_factory=list)
+    segmentations: list[Segmentation] = field(default_factory=list)
+
+
+def studies(folder: Path) -> Studies:
+    """Read the headers of all files under a folder; files that are no images (reports, DICOMDIR, anything else) are passed over.
+
+    Raises
+    ------
+    UnfitData
+        There is no segmentation of images that lie here.
+    """
+    series: dict[str, _Series] = {}
+    of_instance: dict[str, str] = {}
+    found: list[Segmentation] = []
+    left_out: list[str] = []
+    for instance in _instances(folder, left_out):
+        if instance.sop_class_uid in SEGMENTATIONS:
+            try:
+                found.append(_segmentation(instance))
+            except InputError as broken:
+                left_out.append(f"{instance.path}: {broken}")
+        elif instance.sop_instance_uid not in of_instance:  # the same file twice is one instance
+            of_instance[instance.sop_instance_uid] = instance.series_instance_uid
+            its = series.setdefault(instance.series_instance_uid, _Series(patient=_patient(instance.header), modality=instance.modality))
+            its.files.append(instance.path)
+    for segmentation in found:
+        meant = _meant(segmentation, series, of_instance)
+        if len(meant) == 1:
+            series[meant[0]].segmentations.append(segmentation)
+        else:
+            left_out.append(f"{segmentation.path}: " + (f"refers to {len(meant)} series" if meant else "its images are not here"))
+    labelled = [
+        LabelledSeries(uid=uid, patient=one.patient, modality=one.modality, files=tuple(one.files), segmentations=tuple(one.segmentations))
+        for uid, one in sorted(series.items())
+        if one.segmentations
+    ]
+    if not labelled:
+        raise UnfitData(
+            f"{folder} holds {len(series)} series of images and {len(found)} segmentations (DICOM SEG), but none of them together"
+            + "".join(f"; {reason}" for reason in left_out[:3])
+        )
+    return Studies(series=tuple(labelled), left_out=tuple(left_out))
+
+
+def _instances(folder: Path, left_out: list[str]) -> Iterator[Instance]:
+    if not folder.is_dir():
+        raise UnfitData(f"{folder} is no folder")
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            try:
+                yield read_instance(path)
+            except (NotDicom, NoPixelData):
+                continue
+            except InputError as broken:
+                # what serving could not read either; a series that lacks an image is refused when it is assembled
+                left_out.append(f"{path}: {broken}")
+
+
+def _segmentation(instance: Instance) -> Segmentation:
+    header, uid = instance.header, instance.sop_instance_uid
+    referenced = items(header, _REFERENCED_SERIES, uid)
+    return Segmentation(
+        path=instance.path,
+        segments=segments_of(header, instance.path),
+        series=frozenset(text(each, SERIES_INSTANCE_UID) for each in referenced),
+        instances=frozenset(_sources(header, uid)),
+    )
+
+
+def _sources(header: Dataset, uid: str) -> Iterator[str]:
+    """The instances that frames were derived from (PS3.3 C.7.6.16.2.6); their own group's, or the shared one's."""
+    for groups in (PER_FRAME_GROUPS, SHARED_GROUPS):
+        for group in items(header, groups, uid):
+            for derivation in items(group, _DERIVATION, uid):
+                for source in items(derivation, _SOURCE, uid):
+                    yield text(source, _REFERENCED_INSTANCE)
+
+
+def _meant(segmentation: Segmentation, series: Mapping[str, _Series], of_instance: Mapping[str, str]) -> Sequence[str]:
+    """The series that are here and that it refers to: of several that it names, those whose images its frames name."""
+    by_frames = {of_instance[uid] for uid in segmentation.instances if uid in of_instance}
+    named = {uid for uid in segmentation.series if uid in series}
+    return sorted((named & by_frames) or named or by_frames)
+
+
+def _patient(header: Dataset) -> str:
+    return "\\".join(text(header, tag) for tag in (_PATIENT_ID, _ISSUER))
