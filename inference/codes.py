@@ -50,3 +50,4 @@ UNDETERMINED = Code("373068000", "SCT", "Undetermined")
 SPATIAL_RESAMPLING = Code("113085", "DCM", "Spatial resampling")
 
 LESION = Code("52988006", "SCT", "Lesion")
+PNEUMONIA = Code("233604007", "SCT", "Pneumonia")

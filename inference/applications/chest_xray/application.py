@@ -1,0 +1,110 @@
+"""The manifest of chest-xray, and what it says of the network's answer; how an image becomes the network's input stands in `preparing`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from inference import codes
+from inference.applications.chest_xray.errors import NotFrontal
+from inference.applications.chest_xray.preparing import SIDE, prepare
+from inference.applications.port import Accepts, Application, EvaluationOutput, Infer, ModelRef, Takes
+from inference.codes import Code
+from inference.engines.port import SERVING
+from inference.findings import Evaluation, Findings
+from inference.imaging.subject import Image, Images
+
+MODEL = ModelRef(name="chest_xray_pneumonia", version=SERVING)
+"""Made by `hilum train chest-xray`; what was exported last is served."""
+
+FRONTAL = frozenset({"PA", "AP", ""})
+_SIDES = frozenset({"L", "R", "B"})
+
+GRADE = f"Demonstration grade, research only, not for diagnosis: the network saw {SIDE} × {SIDE} pixels of each image."
+TRAINED = (
+    "It was trained on PneumoniaMNIST (8-bit JPEG pictures of children's frontal chests from one hospital) and never validated on DICOM "
+    "radiographs."
+)
+NOT_WHERE = "It says whether, not where: no part of an image is pointed at."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What the model says of one image: a calibrated probability, and the band in which it does not decide.
+
+    Both are of the model: the band was chosen on the validation cases of its own training, and lies in its file with the weights.
+    """
+
+    probability: float
+    low: float
+    high: float
+
+    @property
+    def value(self) -> Code:
+        if self.probability < self.low:
+            return codes.ABSENT
+        return codes.PRESENT if self.probability >= self.high else codes.UNDETERMINED
+
+    @property
+    def certainty(self) -> float | None:
+        """How certain the answer is, 0 to 1; what is undetermined has none, its probability stands in a remark."""
+        certainties = {codes.PRESENT: self.probability, codes.ABSENT: 1 - self.probability}
+        return certainties.get(self.value)
+
+
+def ask(image: Image, infer: Infer) -> Answer:
+    """What the served model says of one image.
+
+    Raises
+    ------
+    NotARadiograph
+    """
+    low, high, probability = infer(MODEL, {"INPUT__0": prepare(image)[None, None]})["OUTPUT__0"][0].tolist()
+    return Answer(probability=probability, low=low, high=high)
+
+
+def analyse(images: Images, infer: Infer) -> Findings:
+    """Say of every frontal view whether it shows pneumonia.
+
+    Raises
+    ------
+    NotFrontal, NotARadiograph
+    """
+    frontal = [index for index, image in enumerate(images.images) if _view(image) in FRONTAL]
+    if not frontal:
+        raise NotFrontal(f"views of series {images.series_instance_uid}: {', '.join(image.view for image in images.images)}")
+    answers = {index: ask(images.images[index], infer) for index in frontal}
+    return Findings(
+        evaluations=tuple(
+            Evaluation(finding=codes.PNEUMONIA, value=answer.value, finding_site=codes.LUNGS, certainty=answer.certainty, images=(index,))
+            for index, answer in answers.items()
+        ),
+        remarks=(GRADE, TRAINED, NOT_WHERE, *_remarks(images, answers)),
+    )
+
+
+def _remarks(images: Images, answers: dict[int, Answer]) -> Iterator[str]:
+    for index, answer in answers.items():
+        view = _view(images.images[index]) or "view not stated, taken for frontal"
+        yield (
+            f"Image {index + 1} ({view}): calibrated probability of pneumonia {100 * answer.probability:.1f} %; "
+            f"absent below {100 * answer.low:.1f} %, present from {100 * answer.high:.1f} %, undetermined between."
+        )
+    rest = len(images.images) - len(answers)
+    if rest:
+        yield f"{rest} of {len(images.images)} images are no frontal views and were not looked at."
+
+
+def _view(image: Image) -> str:
+    """The projection without the side: "PA"."""
+    return " ".join(part for part in image.view.split() if part not in _SIDES)
+
+
+APPLICATION = Application(
+    name="chest-xray",
+    version="1.0.0",
+    title="Pneumonia on chest radiographs (demonstration)",
+    accepts=Accepts(modality=("CR", "DX"), takes=Takes.IMAGES),
+    models=(MODEL,),
+    outputs=(EvaluationOutput(finding=codes.PNEUMONIA),),
+    analyse=analyse,
+    triage_only=True,
+)
