@@ -5,13 +5,16 @@ import os
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from node.assembly import compose
 from node.assembly.audit import open_trail, process_of
+from node.assembly.editing import EditedRoutes
 from node.assembly.hosts import owner_of
 from node.assembly.reach import subjects
 from node.assembly.stages import Beat
+from node.assembly.trials import Trials
 from node.console.accesses import Accesses
 from node.console.errors import ConsoleAbsent
 from node.flow.clock import Clock, Tick
@@ -23,8 +26,8 @@ if TYPE_CHECKING:
 _BEAT_EVERY = timedelta(seconds=10)
 
 
-def console(config: Config, stop: threading.Event, *, ready: Callable[..., None]) -> None:
-    """Answer operators until `stop`.
+def console(config: Config, stop: threading.Event, *, ready: Callable[..., None], in_force: Path | None = None) -> None:
+    """Answer operators until `stop`; `in_force` is where the configuration in force lies.
 
     Raises
     ------
@@ -41,6 +44,7 @@ def console(config: Config, stop: threading.Event, *, ready: Callable[..., None]
     assert config.console is not None, "the family starts a console only where the configuration has one"
     with contextlib.ExitStack() as opened:
         journal = opened.enter_context(contextlib.closing(compose.open_journal(config)))
+        trials = opened.enter_context(contextlib.closing(Trials(config.path)))
         desk = Desk(
             journal=journal,
             settings=config.console,
@@ -48,6 +52,7 @@ def console(config: Config, stop: threading.Event, *, ready: Callable[..., None]
             accesses=_accesses(config, journal, opened),
             health=Health(list(subjects(config))),
             models=config.models,
+            editing=EditedRoutes(config, in_force, trials),
         )
         beat = Beat(journal, f"console {owner_of(config, os.getpid())}", journal.now)
         beat.step()

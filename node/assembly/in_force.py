@@ -24,6 +24,7 @@ _LOCK = "lock"
 _TEXT = "hilum.yaml"
 _ASKED = "asked."
 _ANSWER = "answer."
+_LONGEST_NAME = 100
 
 
 class NotKept(ConfigError):
@@ -73,14 +74,15 @@ class InForce:
             raise NotKept(f"{self._folder}: {failed.strerror}") from failed
         self._text = config.text
 
-    def asked(self) -> list[str]:
-        """Who asks for a reload, by tokens; each once."""
-        tokens = []
+    def asked(self) -> dict[str, str]:
+        """Who asks for a reload, by the tokens of their answers; each once."""
+        asking = {}
         for one in sorted(self._folder.glob(f"{_ASKED}*")):
             with contextlib.suppress(OSError):
+                who = one.read_text(encoding="utf-8", errors="replace")
                 one.unlink()
-                tokens.append(one.name.removeprefix(_ASKED))
-        return tokens
+                asking[one.name.removeprefix(_ASKED)] = who[:_LONGEST_NAME]
+        return asking
 
     def answer(self, token: str, said: str) -> None:
         """Tell who asked what came of it; on a full disk the events alone do."""
@@ -100,10 +102,10 @@ class Serving:
         self._folder = folder
         self.pid = int(folder.name.split(".")[1])
 
-    def ask(self) -> str:
-        """Ask for a reload; the token of the answer."""
+    def ask(self, who: str) -> str:
+        """Ask for a reload as `who`; the token of the answer."""
         token = secrets.token_hex(6)
-        _put(self._folder / f"{_ASKED}{token}", b"")
+        _put(self._folder / f"{_ASKED}{token}", who.encode())
         return token
 
     def answered(self, token: str) -> str | None:

@@ -63,7 +63,7 @@ def _run(given: argparse.Namespace, config: Config, stop: threading.Event) -> No
     elif stage == "console":
         from node.assembly.console import console
 
-        console(config, stop, ready=_ready)
+        console(config, stop, ready=_ready, in_force=given.in_force)
     else:
         from node.assembly.flow import flow
         from node.assembly.index import index

@@ -13,6 +13,7 @@ from node.settings.load import load
 
 _BLOCKS = {"application_folders": "models"}
 """Fields of a configuration that stand in a block of another name."""
+_SIGNAL = "SIGHUP"
 _APART = frozenset({"digest", "routes", "text"})
 
 
@@ -21,6 +22,13 @@ class NeedsRestart(ConfigError):
 
     code = "HLM-2100"
     remedy = "Restart `hilum serve` to put all of it in force, or take back what is not about routes and reload again."
+
+
+class NoAnswer(ConfigError):
+    """A running node was asked something, and did not answer in time."""
+
+    code = "HLM-2067"
+    remedy = "Look at its events, and ask again; `hilum health` says whether it still turns."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,22 +100,23 @@ class Reloading:
         asking = self._in_force.asked()
         if not self._told and not asking:
             return
-        self._told = False
-        came = self.reload()
+        told, self._told = self._told, False
+        came = self.reload(by=", ".join(dict.fromkeys([*asking.values(), *([_SIGNAL] if told else [])])))
         for token in asking:
             self._in_force.answer(token, came.text())
 
-    def reload(self) -> Reloaded:
-        """Put the routes of the file in force, or leave those that are."""
+    def reload(self, *, by: str = _SIGNAL) -> Reloaded:
+        """Put the routes of the file in force, or leave those that are; `by` is who asked."""
         before = self._config.digest
         try:
             fresh = checked(self._config)
             self._in_force.take(fresh)
         except ConfigError as refused:
             code, reason, routes = refused.code, str(refused), len(self._config.routes)
-            alarm("routes.refused", code=code, reason=reason, config_digest=before)
-            return Reloaded(path=str(self._config.path), digest=before, before=before, routes=routes, code=code, reason=reason)
+            path = str(self._config.path)
+            alarm("routes.refused", by=by, path=path, code=code, reason=reason, config_digest=before)
+            return Reloaded(path=path, digest=before, before=before, routes=routes, code=code, reason=reason)
         self._config = fresh
         self._adopt(fresh)
-        event("routes.reloaded", config_digest=fresh.digest, before=before, routes=len(fresh.routes))
+        event("routes.reloaded", by=by, path=str(fresh.path), config_digest=fresh.digest, before=before, routes=len(fresh.routes))
         return Reloaded(path=str(fresh.path), digest=fresh.digest, before=before, routes=len(fresh.routes))

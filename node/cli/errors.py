@@ -45,13 +45,6 @@ class NobodyServes(ConfigError):
     remedy = "Start it with `hilum serve`, or name the configuration that it was started with: --config FILE."
 
 
-class NoAnswer(ConfigError):
-    """A running node was asked something, and did not answer in time."""
-
-    code = "HLM-2067"
-    remedy = "Look at its events, and ask again; `hilum health` says whether it still turns."
-
-
 class SeveralPatients(ConfigError):
     """A study was to be erased by its UID, and headers in it name several patients: an archive merged, or a sender mixed, two of them."""
 

@@ -1,15 +1,16 @@
 """`hilum routes explain`: why each route did, or would, or would not take each series, condition by condition."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from node.assembly.explaining import Explained, of_received
 from node.cli.opened import ConfigOption, JsonOption, configuration, journal
-from node.domain.route import Decision, Route, Tried
+from node.domain.route import Route, Tried
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,16 +19,6 @@ if TYPE_CHECKING:
     from node.settings.config import Config
 
 _TITLE = ("Modality", "SeriesDescription", "BodyPartExamined")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Explained:
-    """The decisions about one study, by the routes that `digest` names. `views` has the series that were looked at."""
-
-    study_instance_uid: str
-    views: tuple["SeriesView", ...]
-    decisions: tuple[Decision, ...]
-    digest: str
 
 
 def explain(
@@ -135,36 +126,12 @@ def explained(config: "Config", views: "Mapping[str, Sequence[SeriesView]]", sen
 
 def of_study(given: Path | None, what: str, sender: str | None, called: str | None) -> tuple["Config", list[Explained], list[Explained]]:
     """What the configuration says now of a received study, and what was decided about its newest arrivals."""
-    from functools import partial
-
-    from node.assembly.compose import application, engine_of
     from node.cli.studies import find_study
-    from node.flow.asking import Asking
-    from node.flow.pairing import Pairing
-    from node.flow.series import series_of
 
-    now, then = [], []
     with journal(given) as (config, opened):
         _known(config, sender, called)
-        application_of = partial(application, config)
-        pairing = Pairing(opened, config.routes, application_of)
-        asking = Asking(opened, pairing, config.routes, partial(engine_of, config), application_of)
         study = find_study(opened, what, besides="; nor is there such a file or folder")
-        newest: dict[tuple[str | None, str | None], Any] = {}
-        for arrival in opened.arrivals(study=study):
-            newest[arrival.peer, arrival.series_instance_uid] = arrival
-        for arrival in newest.values():
-            instances = opened.arrival_instances(arrival.id)
-            series = series_of(opened, arrival, instances)
-            views = tuple(content.view for content in series)
-            sent = replace(arrival, peer=sender or arrival.peer, called_ae=called or arrival.called_ae)
-            calling = instances[0].calling_ae if instances else ""
-            asked = asking.of(sent, series, calling, datetime.now(UTC))
-            now.append(Explained(study_instance_uid=study, views=views, decisions=tuple(asked.decisions), digest=config.digest))
-            decisions = tuple(opened.decisions(arrival.id))
-            if decisions:
-                digest = opened.config_digest(arrival.id) or ""
-                then.append(Explained(study_instance_uid=study, views=views, decisions=decisions, digest=digest))
+        now, then = of_received(config, opened, study, sender=sender, called=called)
     return config, now, then
 
 

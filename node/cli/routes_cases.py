@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from node.assembly.explaining import Explained
 from node.cli.opened import ConfigOption, JsonOption, configuration
-from node.cli.routes import Explained, explained, of_files, of_study
+from node.cli.routes import explained, of_files, of_study
 from node.domain.route import Decision
 
 if TYPE_CHECKING:

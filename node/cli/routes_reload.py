@@ -1,5 +1,6 @@
 """`hilum routes reload`: have the running node take up the routes of its configuration file."""
 
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,8 @@ def reload(*, config: ConfigOption = None, as_json: JsonOption = False) -> int:
     from node.cli.errors import NobodyServes
 
     loaded = configuration(config)
-    asked = [(family, family.ask()) for family in serving(loaded)]
+    who = f"uid {os.getuid()}"
+    asked = [(family, family.ask(who)) for family in serving(loaded)]
     if not asked:
         raise NobodyServes(f"no node of this host serves {loaded.store.spool or loaded.store.blobs}")
     answers = [(family.pid, Reloaded.of(_answer(family, token))) for family, token in asked]
@@ -49,7 +51,8 @@ def reload(*, config: ConfigOption = None, as_json: JsonOption = False) -> int:
 
 def _answer(family: "Serving", token: str) -> str:
     """What the family says; it looks a few times a second."""
-    from node.cli.errors import NoAnswer, NobodyServes
+    from node.assembly.reload import NoAnswer
+    from node.cli.errors import NobodyServes
 
     until = time.monotonic() + _PATIENCE_S
     while (said := family.answered(token)) is None:

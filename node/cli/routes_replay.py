@@ -1,9 +1,9 @@
 """`hilum routes replay`: what an edited configuration would have done to what has been received."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -41,6 +41,7 @@ def replay(
     from node.assembly.compose import application
     from node.cli import screen
     from node.flow.replay import Replay
+    from node.records.differences import difference_record
 
     with journal(config) as (loaded, opened):
         edited = loaded if against is None else configuration(against)
@@ -57,7 +58,7 @@ def replay(
                 "arrivals": asked.counted.arrivals,
                 "decided": asked.counted.decided,
                 "forgotten": asked.counted.forgotten,
-                "differences": [_record(one) for one in differences],
+                "differences": [difference_record(one) for one in differences],
             }
         )
     else:
@@ -75,40 +76,12 @@ def moment(text: str, now: datetime) -> datetime:
         It says no such thing.
     """
     from node.cli.errors import WrongWords
-    from node.settings.kinds import duration
+    from node.records.words import since
 
     try:
-        return now - duration(text)
-    except (ValueError, OverflowError):
-        pass
-    try:
-        said = datetime.fromisoformat(text)
+        return since(text, now)
     except ValueError as neither:
-        raise WrongWords(f'--since "{text}" is no duration (30d, 12h) and no date (2026-03-01, 2026-03-01T14:00)') from neither
-    return said if said.tzinfo is not None else said.replace(tzinfo=UTC)
-
-
-def _record(one: "Difference") -> dict[str, Any]:
-    return {
-        "study_uid": one.arrival.study_instance_uid,
-        "series_uid": one.series_instance_uid,
-        "arrival": one.arrival.id,
-        "peer": one.arrival.peer,
-        "route": one.route,
-        "decided_by": one.config_digest,
-        "before": _outcome(one.before),
-        "after": _outcome(one.after),
-        "conditions": [{"key": each.key, "before": _tried(each.before), "after": _tried(each.after)} for each in one.conditions],
-    }
-
-
-def _outcome(one: "Outcome") -> dict[str, Any]:
-    runs = [{"application": name, "sinks": list(sinks)} for name, sinks in one.runs.items()]
-    return {"known": one.known, "chosen": one.chosen, "runs": runs, "reason": one.reason}
-
-
-def _tried(one: "Tried | None") -> dict[str, Any] | None:
-    return None if one is None else {"expected": one.expected, "found": one.found, "held": one.held}
+        raise WrongWords(f"--since {neither}") from neither
 
 
 def _show(differences: "list[Difference]") -> None:

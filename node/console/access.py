@@ -10,12 +10,15 @@ from urllib.parse import parse_qs, urlsplit
 from fastapi import Depends, Request
 
 from node.console.desk import Desk
+from node.console.editing import MOST_TEXT
 from node.console.errors import NotLoggedIn, Refused
 from node.console.passwords import digest_of, form_token
 from node.domain.account import KeyKind, Role
 
 COOKIE = "hilum_session"
 _FORM_BYTES = 16_384
+_LONG_FORM_BYTES = 4 * MOST_TEXT  # every character of it may be escaped in a form
+_LONG = ("/routes/", "/api/routes")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,13 +68,19 @@ def at_least(role: Role) -> Callable[..., Visitor]:
     return allowed
 
 
-async def form(request: Request) -> dict[str, str]:
-    """The fields of a form, the last of each name."""
-    body = b""
+async def body(request: Request) -> bytes:
+    """What was sent; more than a form of that address holds is not read."""
+    most = _LONG_FORM_BYTES if request.url.path.startswith(_LONG) else _FORM_BYTES
+    found = bytearray()
     async for piece in request.stream():
-        body += piece
-        if len(body) > _FORM_BYTES:
+        found += piece
+        if len(found) > most:
             raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the form is too long")
+    return bytes(found)
+
+
+def form(body: Annotated[bytes, Depends(body)]) -> dict[str, str]:
+    """The fields of a form, the last of each name."""
     return {name: values[-1] for name, values in parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True).items()}
 
 
@@ -103,5 +112,7 @@ def meant(request: Request, who: Annotated[Visitor, Depends(visitor)], fields: A
 Looking = Annotated[Visitor, Depends(visitor)]
 Operating = Annotated[Visitor, Depends(at_least(Role.OPERATOR))]
 At = Annotated[Desk, Depends(desk)]
+Administering = Annotated[Visitor, Depends(at_least(Role.ADMIN))]
+Body = Annotated[bytes, Depends(body)]
 Fields = Annotated[dict[str, str], Depends(form)]
 Meant = Depends(meant)

@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from node.console import api, login, pictures, surroundings, views
+from node.console import api, login, pictures, routing, surroundings, views
 from node.console.desk import Desk
 from node.console.errors import NotLoggedIn, Refused
 from node.console.frame import page
@@ -38,14 +38,17 @@ def build(desk: Desk, ending: threading.Event) -> FastAPI:
     # the pages that FastAPI makes of the description fetch scripts from elsewhere: only the description is served
     app = FastAPI(title="hilum console", version=released, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
     app.state.desk, app.state.ending = desk, ending
-    for router in (login.router, views.router, pictures.pages, surroundings.pages, api.router, pictures.calls, surroundings.calls):
+    calls = (api.router, pictures.calls, surroundings.calls, routing.calls)
+    for router in (login.router, views.router, pictures.pages, surroundings.pages, routing.pages, *calls):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=Path(__file__).with_name("static")))
 
     @app.middleware("http")
     async def guarded(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
         answer = await call(request)
-        answer.headers.update(_HEADERS)
+        for name, value in _HEADERS.items():
+            # a page that says of itself that it may do less, says so
+            answer.headers.setdefault(name, value)
         # patients' data stay in no cache; assets are asked for again, and mostly have not changed
         answer.headers["Cache-Control"] = "no-cache" if request.url.path.startswith("/static/") else "no-store"
         if desk.secure:

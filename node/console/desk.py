@@ -1,12 +1,13 @@
-"""What every view has at hand: the journal, the settings, the pictures, who was asked how he is, and who failed to log in."""
+"""What every view has at hand: the journal, the settings, the pictures, the routes, who was asked how he is, and who failed to log in."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from node.console.accesses import Accesses
+from node.console.editing import Editing
 from node.console.health import Health
 from node.console.images.gallery import Gallery
-from node.console.limits import Failures
+from node.console.limits import TRIES, TRIES_WINDOW_S, Failures
 from node.journal.port import Journal
 from node.settings.config import Console
 
@@ -21,7 +22,9 @@ class Desk:
     accesses: Accesses
     health: Health
     models: Path
+    editing: Editing
     failures: Failures = field(default_factory=Failures)
+    tries: Failures = field(default_factory=lambda: Failures(most=TRIES, window_s=TRIES_WINDOW_S))
 
     @property
     def secure(self) -> bool:

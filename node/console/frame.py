@@ -13,11 +13,19 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from node.console.access import Visitor
+from node.domain.account import Role
 from node.domain.state import DeliveryState, JobState
 from node.records.words import plural, when
 
-PAGES = (("/", "Queue"), ("/studies", "Studies"), ("/parked", "Parked"), ("/peers", "Peers"), ("/models", "Models"))
-"""The navigation."""
+PAGES = (
+    ("/", "Queue", Role.VIEWER),
+    ("/studies", "Studies", Role.VIEWER),
+    ("/parked", "Parked", Role.VIEWER),
+    ("/routes", "Routes", Role.OPERATOR),
+    ("/peers", "Peers", Role.VIEWER),
+    ("/models", "Models", Role.VIEWER),
+)
+"""The navigation, and from which role on each is shown."""
 _MOST_PICTURES = 12
 _TONES = {
     **dict.fromkeys(("done", "committed", "delivered", "ready", "alive", "served"), "good"),
@@ -36,7 +44,8 @@ def page(request: Request, template: str, who: Visitor | None, *, status: HTTPSt
 
 def rendered(template: str, who: Visitor | None, **content: Any) -> str:
     """A template as text."""
-    return _environment().get_template(template).render(who=who, pages=PAGES, **content)
+    pages = [(href, name) for href, name, least in PAGES if who is not None and who.role.may(least)]
+    return _environment().get_template(template).render(who=who, pages=pages, **content)
 
 
 def asked_by_htmx(request: Request) -> bool:

@@ -36,15 +36,35 @@ def without_person(one: Mapping[str, str]) -> dict[str, str]:
 
 def without_patients(passport: dict[str, Any]) -> dict[str, Any]:
     """A passport whose decisions do not tell the patient's data that a route asks for."""
-    return {**passport, "arrivals": [{**one, "decisions": _decisions(one["decisions"])} for one in passport["arrivals"]]}
+    return {**passport, "arrivals": [{**one, "decisions": decisions(one["decisions"])} for one in passport["arrivals"]]}
 
 
-def _decisions(decisions: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def decisions(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Decisions that do not tell the patient's data that a route asks for."""
     told = []
-    for one in decisions:
+    for one in records:
         asks = any(identifies(condition["key"]) for condition in one["conditions"])
         conditions = [{**each, "found": HIDDEN} if identifies(each["key"]) else each for each in one["conditions"]]
         told.append({**one, "conditions": conditions, "reason": HIDDEN if asks and not one["matched"] else one["reason"]})
+    return told
+
+
+def differences(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What would be decided otherwise, without the patient's data that routes ask for, then or now."""
+    told = []
+    for one in records:
+        asks = any(identifies(each["key"]) for each in one["conditions"])
+        conditions = [
+            {**each, **{side: each[side] and {**each[side], "found": HIDDEN} for side in ("before", "after")}}
+            if identifies(each["key"])
+            else each
+            for each in one["conditions"]
+        ]
+        sides = {
+            side: {**one[side], "reason": HIDDEN if asks or identifies(one[side]["reason"]) else one[side]["reason"]}
+            for side in ("before", "after")
+        }
+        told.append({**one, **sides, "conditions": conditions})
     return told
 
 

@@ -1,4 +1,4 @@
-"""How often somebody may fail to log in."""
+"""How often somebody may fail to log in, or try something that costs the node."""
 
 import threading
 import time
@@ -7,14 +7,18 @@ from collections.abc import Callable
 
 FAILURES = 10
 WINDOW_S = 300.0
+TRIES, TRIES_WINDOW_S = 60, 60.0
 _ADDRESSES = 10_000
 
 
 class Failures:
-    """Failed logins by address. An account is never locked: whoever knows its name could lock its owner out."""
+    """Failed logins by address; and what else is counted in a window that slides, by whoever does it. An account is never locked for
+    failing: whoever knows its name could lock its owner out."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, most: int = FAILURES, window_s: float = WINDOW_S) -> None:
         self._clock = clock
+        self._most = most
+        self._window_s = window_s
         self._guard = threading.Lock()
         self._by_address: OrderedDict[str, deque[float]] = OrderedDict()
 
@@ -22,7 +26,7 @@ class Failures:
         """How long this address has to wait; 0 when it may try."""
         with self._guard:
             failed = self._recent(address)
-            return 0.0 if len(failed) < FAILURES else failed[0] + WINDOW_S - self._clock()
+            return 0.0 if len(failed) < self._most else failed[0] + self._window_s - self._clock()
 
     def add(self, address: str) -> None:
         """It failed once more."""
@@ -32,8 +36,8 @@ class Failures:
                 self._by_address.popitem(last=False)
 
     def _recent(self, address: str) -> deque[float]:
-        failed = self._by_address.setdefault(address, deque(maxlen=FAILURES))
+        failed = self._by_address.setdefault(address, deque(maxlen=self._most))
         self._by_address.move_to_end(address)
-        while failed and failed[0] <= self._clock() - WINDOW_S:
+        while failed and failed[0] <= self._clock() - self._window_s:
             failed.popleft()
         return failed

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from node.domain.arrival import Arrival
 from node.domain.header import Header
 from node.domain.instance import Instance, Standing
+from node.domain.route import Decision
 from node.records.jobs import event_record, page
 from node.records.waiting import waits
 from node.records.words import stamp
@@ -39,17 +40,6 @@ def passport(journal: "Journal", study: str) -> dict[str, Any]:
 
 
 def _arrival(journal: "Journal", one: Arrival) -> dict[str, Any]:
-    decisions = [
-        {
-            "route": decision.route,
-            "series_uid": decision.series_instance_uid,
-            "matched": decision.matched,
-            "chosen": decision.chosen,
-            "reason": decision.reason,
-            "conditions": [{"key": t.key, "expected": t.expected, "found": t.found, "held": t.held} for t in decision.tried],
-        }
-        for decision in journal.decisions(one.id)
-    ]
     return {
         "id": one.id,
         "peer": one.peer,
@@ -65,7 +55,19 @@ def _arrival(journal: "Journal", one: Arrival) -> dict[str, Any]:
         "completed_by": None if one.completed_by is None else one.completed_by.value,
         "waits": waits(journal, one),
         "config_digest": journal.config_digest(one.id),
-        "decisions": decisions,
+        "decisions": [decision_record(decision) for decision in journal.decisions(one.id)],
+    }
+
+
+def decision_record(one: Decision) -> dict[str, Any]:
+    """What a route came to on a series, condition by condition."""
+    return {
+        "route": one.route,
+        "series_uid": one.series_instance_uid,
+        "matched": one.matched,
+        "chosen": one.chosen,
+        "reason": one.reason,
+        "conditions": [{"key": t.key, "expected": t.expected, "found": t.found, "held": t.held} for t in one.tried],
     }
 
 

@@ -1,6 +1,8 @@
 """Moments and counts as records and pages write them."""
 
-from datetime import datetime
+from datetime import UTC, datetime
+
+from node.settings.kinds import duration
 
 
 def when(at: datetime | None) -> str:
@@ -16,3 +18,22 @@ def stamp(at: datetime | None) -> str | None:
 def plural(count: int, noun: str, many: str = "") -> str:
     """`1 job`, `2 jobs`, `2 studies`."""
     return f"{count} {noun}" if count == 1 else f"{count} {many or noun + 's'}"
+
+
+def since(text: str, now: datetime) -> datetime:
+    """When `text` says: so long ago (`30d`, `12h`), or a date with or without a time, in UTC.
+
+    Raises
+    ------
+    ValueError
+        It says no such thing.
+    """
+    try:
+        return now - duration(text)
+    except (ValueError, OverflowError):
+        pass
+    try:
+        said = datetime.fromisoformat(text)
+    except ValueError as neither:
+        raise ValueError(f'"{text}" is no duration (30d, 12h) and no date (2026-03-01, 2026-03-01T14:00)') from neither
+    return said if said.tzinfo is not None else said.replace(tzinfo=UTC)

@@ -90,6 +90,7 @@ def parse(data: bytes, path: Path) -> Node:
     if tree is None:
         raise ConfigSyntax(f"{path}:1:1: the file holds no configuration")
     _refuse_tags(tree, path)
+    _refuse_bombs(tree, path)
     return tree
 
 
@@ -108,6 +109,41 @@ def _refuse_tags(tree: Node, path: Path) -> None:
             waiting.extend(part for pair in node.value for part in pair)
         elif isinstance(node, SequenceNode):
             waiting.extend(node.value)
+
+
+_MOST_VALUES = 100_000
+
+
+def _refuse_bombs(tree: Node, path: Path) -> None:
+    """Refuse aliases that unfold to more than anybody wrote, or to themselves: reading them would not end."""
+    sizes: dict[int, int] = {}
+    waiting, open_ = [tree], set()
+    while waiting:
+        node = waiting[-1]
+        parts = _parts(node)
+        missing = [part for part in parts if id(part) not in sizes]
+        if id(node) in sizes or not missing:
+            waiting.pop()
+            open_.discard(id(node))
+            sizes[id(node)] = 1 + sum(sizes[id(part)] for part in parts)
+            if sizes[id(node)] > _MOST_VALUES:
+                raise _unfolds(node, path)
+            continue
+        open_.add(id(node))
+        if any(id(part) in open_ for part in missing):
+            raise _unfolds(node, path)
+        waiting.extend(missing)
+
+
+def _parts(node: Node) -> list[Node]:
+    if isinstance(node, MappingNode):
+        return [part for pair in node.value for part in pair]
+    return list(node.value) if isinstance(node, SequenceNode) else []
+
+
+def _unfolds(node: Node, path: Path) -> ConfigSyntax:
+    place = f"{path}:{node.start_mark.line + 1}:{node.start_mark.column + 1}"
+    return ConfigSyntax(f"{place}: more than {_MOST_VALUES} values, those that aliases (`*name`) repeat counted each time")
 
 
 _TAGS = frozenset(

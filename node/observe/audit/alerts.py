@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from node.observe.audit import codes
@@ -37,9 +38,12 @@ _ALERTS = {
     "tls.unusable": _Alert(kind=codes.SOFTWARE_CONFIGURATION, outcome=Outcome.SERIOUS, sentence="TLS cannot be offered"),
     "tls.not_renewed": _Alert(kind=codes.SOFTWARE_CONFIGURATION, outcome=Outcome.MINOR, sentence="new TLS files cannot be used"),
     "tls.renewed": _Alert(kind=codes.SOFTWARE_CONFIGURATION, outcome=Outcome.SUCCESS, sentence="TLS files were renewed"),
+    "routes.saved": _Alert(kind=codes.SOFTWARE_CONFIGURATION, outcome=Outcome.SUCCESS, sentence="routes were written"),
+    "routes.reloaded": _Alert(kind=codes.SOFTWARE_CONFIGURATION, outcome=Outcome.SUCCESS, sentence="routes came into force"),
+    "routes.refused": _Alert(kind=codes.SOFTWARE_CONFIGURATION, outcome=Outcome.MINOR, sentence="routes were refused"),
     "audit.written": _Alert(kind=codes.AUDIT_RECORDING_STOPPED, outcome=Outcome.SUCCESS, sentence="audit recording goes on"),
 }
-_TOLD = ("calling_ae", "called_ae", "address", "rejection", "reason", "error")
+_TOLD = ("calling_ae", "called_ae", "address", "rejection", "reason", "error", "by", "path", "before", "config_digest")
 HEARD = (*_ALERTS, "association.accepted")
 """The events that are listened to."""
 
@@ -86,6 +90,8 @@ class Alerts:
         with self._guard:
             self._end_windows(self.seconds() - _WINDOW_S)
             key: tuple[object, ...] = (name, said.get("address"), said.get("calling_ae"), said.get("rejection"))
+            # of what was changed each change is told
+            key += tuple(said.get(word) for word in ("by", "before", "config_digest"))
             if key not in self._seen and len(self._seen) >= _MOST_KINDS:
                 key, said = (name,), {}
             repeated = self._seen.get(key)
@@ -112,8 +118,16 @@ class Alerts:
         who = [Participant(user_id=self.process, ae_titles=self.ae_titles)]
         if calling or address:
             who.append(Participant(user_id=calling or address, ae_titles=(calling,) if calling else (), requestor=True, address=address))
+        if "by" in said:
+            who.append(Participant(user_id=said["by"], requestor=True))
         why = said.get("reason") or said.get("error") or ""
-        subject = AlertSubject(subject=address or self.process, description=f"{alert.sentence}: {why}" if why else alert.sentence)
+        if "before" in said:
+            why = f"{said['before'][:12]} became {said.get('config_digest', '')[:12]}"
+        words = f"{alert.sentence}: {why}" if why else alert.sentence
+        if "path" in said:
+            subject = AlertSubject(subject=Path(said["path"]).as_uri(), description=words, is_node=False)
+        else:
+            subject = AlertSubject(subject=address or self.process, description=words)
         return Message(
             event=codes.SECURITY_ALERT,
             action=Action.EXECUTE,

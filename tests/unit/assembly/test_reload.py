@@ -58,7 +58,7 @@ def test_edited_routes_come_into_force_whole_and_once(config: Config, in_force: 
     followed.step()
     assert judge.adopted == []  # an editor's file is nothing that was accepted
     (family,) = serving(config)
-    token = family.ask()
+    token = family.ask("uid 17")
     assert family.answered(token) is None
     reloading.turn()
     said = Reloaded.of(family.answered(token) or "")

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
+from node.assembly.editing import EditedRoutes
 from node.assembly.reach import subjects
+from node.assembly.trials import Trials
 from node.blobs.folder import FolderBlobs
 from node.blobs.port import Blobs
 from node.console.accesses import Accesses
@@ -64,6 +66,7 @@ def browsers(hospital: Hospital, blobs: Blobs | None = None, told: list[Message]
     for name, role in (("vera", Role.VIEWER), ("otto", Role.OPERATOR), ("ada", Role.ADMIN)):
         hospital.journal.open_account(Account(name=name, role=role, password=HASH, created_at=hospital.now))
     gallery = Gallery(hospital.journal, blobs or FolderBlobs(hospital.config.store.blobs))
+    trials = Trials(hospital.config.path)
     desk = Desk(
         journal=hospital.journal,
         settings=Console(host="127.0.0.1", port=0),
@@ -71,6 +74,7 @@ def browsers(hospital: Hospital, blobs: Blobs | None = None, told: list[Message]
         accesses=Accesses(hospital.journal, [].append if told is None else told.append),
         health=Health(list(subjects(hospital.config))),
         models=hospital.config.models,
+        editing=EditedRoutes(hospital.config, None, trials),
     )
     app, opened = build(desk, threading.Event()), []
 
@@ -84,6 +88,7 @@ def browsers(hospital: Hospital, blobs: Blobs | None = None, told: list[Message]
     yield open_
     for one in opened:
         one.client.close()
+    trials.close()
 
 
 def here(path: str) -> Path:

@@ -152,6 +152,12 @@ def test_the_description_lists_every_call(browser: Open) -> None:
             "/api/models",
             "/api/parked",
             "/api/queue",
+            "/api/routes",
+            "/api/routes/check",
+            "/api/routes/explain",
+            "/api/routes/replays",
+            "/api/routes/replays/{number}",
+            "/api/routes/replays/{number}/stop",
             "/api/studies",
             "/api/studies/{uid}",
             "/api/studies/{uid}/images/{row}/{frame}.png",
@@ -163,7 +169,7 @@ def test_the_description_lists_every_call(browser: Open) -> None:
 def test_assets_come_with_their_licences() -> None:
     """Every script that others wrote is named in LICENSES.txt, and no asset names another host to fetch from."""
     licences = here("static/LICENSES.txt").read_text()
-    own = {"slices.js", "search.js"}
+    own = {"routes.js", "search.js", "slices.js"}
     others = {path.name for path in here("static").glob("*.js")} - own
     assert others == {"htmx.min.js", "sse.min.js"}
     assert all(name in licences for name in others)

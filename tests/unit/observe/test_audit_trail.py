@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+from base64 import b64decode
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -125,6 +126,36 @@ def test_a_user_who_proved_himself_is_a_login(tmp_path: Path) -> None:
     (login,) = of(trail(tmp_path), "User Authentication")
     assert [one.get("UserID") for one in login.iter("ActiveParticipant")] == ["tech7", "receive host:1"]
     assert users(login, "Application") == []
+
+
+def test_routes_that_change_are_told_each_time_with_who_asked(tmp_path: Path) -> None:
+    """Security Alert, Software Configuration (A.5.3.11), about the file: what was written, what came into force, and what was refused;
+    there and back again within a minute are two changes, the same refusal twice is one."""
+    made = Trail(tmp_path, SOURCE)
+    alerts = Alerts(tell=made.tell, process="supervisor host:1", ae_titles=("HILUM",))
+    file = {"path": "/etc/hilum/hilum.yaml", "by": "ada"}
+    for name in ("routes.saved", "routes.reloaded"):
+        alerts.hear(name, {**file, "before": "a" * 64, "config_digest": "b" * 64})
+    alerts.hear("routes.reloaded", {**file, "before": "b" * 64, "config_digest": "a" * 64})
+    for _ in range(2):
+        alerts.hear("routes.refused", {**file, "config_digest": "a" * 64, "code": "HLM-2003", "reason": "an unknown key"})
+    alerts.close()
+    made.close()
+    told = trail(tmp_path)
+    assert events(told) == ["Security Alert"] * 5
+    assert {one.get("csd-code") for message in told for one in message.iter("EventTypeCode")} == {"110131"}
+    assert {one.get("ParticipantObjectID") for message in told for one in message.iter("ParticipantObjectIdentification")} == {
+        "file:///etc/hilum/hilum.yaml"
+    }
+    said = [b64decode(one.get("value", "")).decode() for message in told for one in message.iter("ParticipantObjectDetail")]
+    assert said == [
+        "routes were written: aaaaaaaaaaaa became bbbbbbbbbbbb",
+        "routes came into force: aaaaaaaaaaaa became bbbbbbbbbbbb",
+        "routes came into force: bbbbbbbbbbbb became aaaaaaaaaaaa",
+        "routes were refused: an unknown key",
+        "routes were refused: an unknown key (1 more within a minute)",
+    ]
+    assert all([one.get("UserID") for one in message.iter("ActiveParticipant")] == ["supervisor host:1", "ada"] for message in told)
 
 
 def test_the_place_where_it_stands_is_json_that_people_can_read(tmp_path: Path) -> None:

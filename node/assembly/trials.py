@@ -1,0 +1,201 @@
+"""Starts processes that try edited routes out (`trying`), a few at a time, and keeps what they say until somebody looks."""
+
+import contextlib
+import itertools
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from node.console.editing import Progress
+from node.domain.errors import ConfigError
+from node.observe.events import alarm
+
+_EXPLAIN_S = 60
+_REPLAY_S = 600
+_AT_ONCE = 2
+_KEPT = 16
+_WAIT_S = 5.0
+
+
+class TrialEnded(ConfigError):
+    """Explaining or replaying edited routes did not come to its end."""
+
+    code = "HLM-2102"
+    remedy = "Choose a later beginning, or a cheaper regular expression; `hilum routes replay` on the node has no limit of time."
+
+
+class TooManyTrials(ConfigError):
+    """Others try routes at the same time."""
+
+    code = "HLM-2103"
+    remedy = "Wait until theirs are done, and try again."
+
+
+@dataclass(slots=True)
+class _Trial:
+    """A replay: its process, and what that said so far."""
+
+    number: int
+    by: str
+    since: datetime
+    revision: str
+    process: subprocess.Popen[str]
+    began: float = field(default_factory=time.monotonic)
+    took_s: float | None = None
+    state: str = "going"
+    reason: str = ""
+    counted: dict[str, Any] = field(default_factory=dict)
+    differences: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Trials:
+    """Explains and replays for the console of the configuration file at `path`. Safe in many threads."""
+
+    def __init__(self, path: Path, *, explain_s: int = _EXPLAIN_S, replay_s: int = _REPLAY_S) -> None:
+        self._path = path
+        self._explain_s = explain_s
+        self._replay_s = replay_s
+        self._guard = threading.Lock()
+        self._explaining = threading.Semaphore(_AT_ONCE)
+        self._numbers = itertools.count(1)
+        self._replays: OrderedDict[int, _Trial] = OrderedDict()
+
+    def explained(self, text: bytes, study: str) -> dict[str, Any]:
+        """What routes would decide about a study.
+
+        Raises
+        ------
+        TrialEnded, TooManyTrials
+            It is not known.
+        """
+        if not self._explaining.acquire(timeout=_WAIT_S):
+            raise TooManyTrials(f"{_AT_ONCE} explanations are under way")
+        try:
+            with self._started(text, self._explain_s, study=study) as process:
+                assert process.stdout is not None
+                line = process.stdout.readline()
+        finally:
+            self._explaining.release()
+        if not line:
+            raise self._failed("explaining", self._explain_s)
+        told: dict[str, Any] = json.loads(line)
+        if "refused" in told:
+            raise TrialEnded(f"{told['refused']} [{told['code']}]")
+        return told
+
+    def replay(self, text: bytes, revision: str, since: datetime, by: str) -> Progress:
+        """Begin a replay.
+
+        Raises
+        ------
+        TooManyTrials
+            Two of others are under way.
+        """
+        with self._guard:
+            going = [one for one in self._replays.values() if one.state == "going"]
+            for one in going:
+                if one.by == by:
+                    self._end(one, "stopped", "")
+            if sum(one.state == "going" for one in going) >= _AT_ONCE:
+                raise TooManyTrials(f"{' and '.join(sorted(one.by for one in going))} replay routes now")
+            process = self._start(text, self._replay_s, since=since.isoformat())
+            trial = _Trial(number=next(self._numbers), by=by, since=since, revision=revision, process=process)
+            self._replays[trial.number] = trial
+            while len(self._replays) > _KEPT:
+                self._end(self._replays.popitem(last=False)[1], "stopped", "")
+        threading.Thread(target=self._listen, args=(trial,), name=f"replay {trial.number}", daemon=True).start()
+        return _progress(trial)
+
+    def progress(self, number: int) -> Progress | None:
+        """How far a replay is."""
+        with self._guard:
+            trial = self._replays.get(number)
+            return None if trial is None else _progress(trial)
+
+    def stop(self, number: int) -> None:
+        """End a replay."""
+        with self._guard:
+            if (trial := self._replays.get(number)) is not None:
+                self._end(trial, "stopped", "")
+
+    def close(self) -> None:
+        """End all of them."""
+        with self._guard:
+            for trial in self._replays.values():
+                self._end(trial, "stopped", "")
+
+    def _start(self, text: bytes, limit_s: int, **asked: str) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-m", "node.assembly.trying", str(self._path)]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert process.stdin is not None
+        with contextlib.suppress(OSError):  # it is dead: nothing comes of it, which is told
+            process.stdin.write(json.dumps({"text": text.decode("utf-8", "surrogateescape"), "limit_s": limit_s, **asked}) + "\n")
+            process.stdin.flush()
+        return process
+
+    @contextlib.contextmanager
+    def _started(self, text: bytes, limit_s: int, **asked: str) -> "Any":
+        process = self._start(text, limit_s, **asked)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.communicate()
+
+    def _listen(self, trial: _Trial) -> None:
+        stdout = trial.process.stdout
+        assert stdout is not None
+        for line in stdout:
+            told = json.loads(line)
+            with self._guard:
+                if "difference" in told:
+                    trial.differences.append(told["difference"])
+                elif "refused" in told:
+                    self._end(trial, "failed", f"{told['refused']} [{told['code']}]")
+                elif "done" in told:
+                    self._end(trial, "done", "")
+                else:
+                    trial.counted = told
+        with self._guard:
+            if trial.state == "going":
+                self._end(trial, "failed", str(self._failed("replaying", self._replay_s)))
+        trial.process.communicate()
+
+    @staticmethod
+    def _end(trial: _Trial, state: str, reason: str) -> None:
+        if trial.state == "going":
+            trial.state, trial.reason, trial.took_s = state, reason, time.monotonic() - trial.began
+            trial.process.kill()
+
+    @staticmethod
+    def _failed(what: str, limit_s: int) -> TrialEnded:
+        failed = TrialEnded(f"{what} ended by itself, or took longer than {limit_s} s")
+        alarm("routes.trial_failed", code=failed.code, reason=str(failed))
+        return failed
+
+
+def _progress(trial: _Trial) -> Progress:
+    counted = trial.counted
+    return Progress(
+        number=trial.number,
+        by=trial.by,
+        since=trial.since.isoformat(),
+        revision=trial.revision,
+        state=trial.state,
+        reason=trial.reason,
+        took_s=time.monotonic() - trial.began if trial.took_s is None else trial.took_s,
+        arrivals=counted.get("arrivals", 0),
+        decided=counted.get("decided", 0),
+        forgotten=counted.get("forgotten", 0),
+        found=counted.get("found", 0),
+        studies=counted.get("studies", 0),
+        routes=dict(counted.get("routes", {})),
+        differences=tuple(trial.differences),
+    )

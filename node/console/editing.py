@@ -1,0 +1,150 @@
+"""What the page of routes asks of the file that it edits, and of those who try routes out: the port that the console's process fills."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from node.domain.errors import ConfigError
+
+MOST_TEXT = 65_536
+"""Characters of routes that are taken from a browser or a program."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """A mistake, at a line of the file; `outside` of the routes its words are left out, as they may quote what no page shows."""
+
+    line: int
+    column: int
+    code: str
+    words: str
+    remedy: str
+    outside: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """The block `routes:` as the file has it.
+
+    Attributes
+    ----------
+    line
+        Its first line in the file.
+    file_digest
+        SHA-256 of the whole file: whoever saves names what was edited.
+    revision, in_force
+        The digest of the file's routes (empty where the file is no good), and of those that the node goes by.
+    obstacle
+        Why saving will not succeed, as far as can be seen; empty: nothing is known against it.
+    """
+
+    path: str
+    text: str
+    line: int
+    file_digest: str
+    revision: str
+    in_force: str
+    obstacle: str
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """What there is to say of edited routes; without problems `revision` is what they would be called."""
+
+    line: int
+    revision: str
+    routes: int
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reload:
+    """What a family of this host said when it was asked to take the routes up; `code` and `reason` where it refused."""
+
+    pid: int
+    digest: str
+    before: str
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saved:
+    """Routes that stand in the file now. `kept` is where the file before lies, empty where nothing changed."""
+
+    path: str
+    line: int
+    file_digest: str
+    revision: str
+    kept: str
+    reloads: tuple[Reload, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a replay is. `differences` are the first of `found`; `studies` counts those that they are about, `routes` them by route."""
+
+    number: int
+    by: str
+    since: str
+    revision: str
+    state: str
+    reason: str
+    took_s: float
+    arrivals: int
+    decided: int
+    forgotten: int
+    found: int
+    studies: int
+    routes: dict[str, int]
+    differences: Sequence[dict[str, Any]]
+
+
+class RoutesRefused(ConfigError):
+    """Edited routes are no good; `problems` says why, as far as it may be shown."""
+
+    code = "HLM-2106"
+    remedy = "Correct the lines that are named, then try again."
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("; ".join(f"line {one.line}: {one.code}" for one in problems))
+        self.problems = tuple(problems)
+
+
+class Editing(Protocol):
+    """The file's routes: shown, checked, tried, saved. Every method may raise ConfigError, with what is wrong: RoutesRefused where that is
+    the routes."""
+
+    def shown(self) -> Shown:
+        """The block as it stands in the file now."""
+        ...
+
+    def checked(self, text: str) -> Checked:
+        """What is wrong with `text` in its place."""
+        ...
+
+    def asks_of(self, text: str) -> frozenset[str]:
+        """The DICOM keywords that these routes ask for."""
+        ...
+
+    def explained(self, text: str, study: str) -> dict[str, Any]:
+        """What they would decide about a study that was received, condition by condition. It may take seconds."""
+        ...
+
+    def replay(self, text: str, since: datetime, by: str) -> Progress:
+        """Begin to replay them against what was received; what this account began before ends."""
+        ...
+
+    def progress(self, number: int) -> Progress | None:
+        """How far it is; None: no such replay is known any more."""
+        ...
+
+    def stop(self, number: int) -> None:
+        """End a replay."""
+        ...
+
+    def saved(self, text: str, file_digest: str, by: str) -> Saved:
+        """Write them into the file that has this digest, and have the node take them up."""
+        ...

@@ -1,0 +1,233 @@
+"""The routes of the configuration file: looked at, edited, checked, tried on what was received, and saved. Pages and calls do the same."""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from http import HTTPStatus
+from typing import Annotated, Any, TypeVar
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import HTMLResponse
+
+from node.console import asking, hiding
+from node.console.access import Administering, At, Body, Fields, Meant, Operating, Visitor
+from node.console.desk import Desk
+from node.console.editing import MOST_TEXT, Checked, Problem, Progress, RoutesRefused, Saved, Shown
+from node.console.errors import Refused
+from node.console.frame import page
+from node.domain.errors import ConfigError
+from node.records.words import since as moment
+
+pages = APIRouter(include_in_schema=False)
+calls = APIRouter(prefix="/api", tags=["routes"])
+_FOUND = 8
+_YAML: dict[str, Any] = {
+    "openapi_extra": {
+        "requestBody": {
+            "required": True,
+            "description": f"The block `routes:` as it is to stand in the file, its key included; at most {MOST_TEXT} characters.",
+            "content": {"application/yaml": {"schema": {"type": "string", "maxLength": MOST_TEXT}}},
+        }
+    }
+}
+_Since = Annotated[str, Query(max_length=40, description="`30d`, `12h`, `2026-03-01` or `2026-03-01T14:00` (UTC)")]
+_Study = Annotated[str, Query(max_length=64, pattern=r"^[0-9.]+$")]
+_Digest = Annotated[str, Query(pattern="^[0-9a-f]{64}$", description="`file_digest`, as GET told it")]
+_T = TypeVar("_T")
+
+
+@pages.get("/routes")
+def routes(request: Request, at: At, who: Operating) -> HTMLResponse:
+    """The editor."""
+    try:
+        shown: Shown | None = at.editing.shown()
+        trouble = None
+    except ConfigError as unreadable:
+        shown, trouble = None, _problem(unreadable)
+    return page(request, "routes.html", who, shown=shown, trouble=trouble, most=MOST_TEXT)
+
+
+@pages.get("/routes/studies")
+def studies(request: Request, at: At, who: Operating, q: Annotated[str, Query(max_length=200)] = "") -> HTMLResponse:
+    """Studies to explain with, by search."""
+    return page(request, "routes_studies.html", who, studies=asking.studies(at, who, q, None)[0][:_FOUND])
+
+
+@pages.post("/routes/check", dependencies=[Meant])
+def check(request: Request, at: At, who: Operating, fields: Fields) -> HTMLResponse:
+    """What is wrong with the text."""
+    return _part(request, who, "routes_checked.html", lambda: {"checked": checked(at, who, fields.get("text", ""))})
+
+
+@pages.post("/routes/explain", dependencies=[Meant])
+def explain(request: Request, at: At, who: Operating, fields: Fields) -> HTMLResponse:
+    """What the text would decide about a study."""
+    text, study = fields.get("text", ""), fields.get("study", "")
+    return _part(request, who, "routes_explained.html", lambda: {"told": explained(at, who, text, study)})
+
+
+@pages.post("/routes/replay", dependencies=[Meant])
+def replay(request: Request, at: At, who: Operating, fields: Fields) -> HTMLResponse:
+    """Begin to replay the text."""
+    return _part(request, who, "routes_replay.html", lambda: {"one": begun(at, who, fields.get("text", ""), fields.get("since", ""))})
+
+
+@pages.get("/routes/replays/{number}")
+def replay_now(request: Request, at: At, who: Operating, number: int) -> HTMLResponse:
+    """How far a replay is."""
+    return page(request, "routes_replay.html", who, one=progress(at, who, number))
+
+
+@pages.post("/routes/replays/{number}/stop", dependencies=[Meant])
+def replay_stop(request: Request, at: At, who: Operating, number: int) -> HTMLResponse:
+    """End a replay."""
+    return page(request, "routes_replay.html", who, one=stopped(at, who, number))
+
+
+@pages.post("/routes/save", dependencies=[Meant])
+def save(request: Request, at: At, who: Administering, fields: Fields) -> HTMLResponse:
+    """Write the text into the file and have the node take it up."""
+    text, digest = fields.get("text", ""), fields.get("digest", "")
+    return _part(request, who, "routes_saved.html", lambda: {"saved": saved(at, who, text, digest), "shown": at.editing.shown()}, text=text)
+
+
+@calls.get("/routes")
+def routes_now(at: At, who: Operating) -> dict[str, Any]:
+    """The block `routes:` as it stands in the configuration file, its revision, and the revision that the node goes by."""
+    return asdict(_done(at.editing.shown))
+
+
+@calls.post("/routes/check", dependencies=[Meant], **_YAML)
+def check_call(at: At, who: Operating, body: Body) -> dict[str, Any]:
+    """What is wrong with edited routes, at the lines of the file; nothing is changed."""
+    return asdict(_done(lambda: checked(at, who, _text(body))))
+
+
+@calls.post("/routes/explain", dependencies=[Meant], **_YAML)
+def explain_call(at: At, who: Operating, study: _Study, body: Body) -> dict[str, Any]:
+    """What edited routes would decide about a study that was received, condition by condition; nothing is changed."""
+    return _done(lambda: explained(at, who, _text(body), study))
+
+
+@calls.post("/routes/replays", dependencies=[Meant], status_code=HTTPStatus.ACCEPTED, **_YAML)
+def replay_call(at: At, who: Operating, since: _Since, body: Body) -> dict[str, Any]:
+    """Begin to replay edited routes against what was received; ends a replay that this account began before."""
+    return asdict(_done(lambda: begun(at, who, _text(body), since)))
+
+
+@calls.get("/routes/replays/{number}")
+def replay_record(at: At, who: Operating, number: int) -> dict[str, Any]:
+    """How far a replay of this account is, and what it found so far."""
+    return asdict(progress(at, who, number))
+
+
+@calls.post("/routes/replays/{number}/stop", dependencies=[Meant])
+def stop_call(at: At, who: Operating, number: int) -> dict[str, Any]:
+    """End a replay of this account."""
+    return asdict(stopped(at, who, number))
+
+
+@calls.put("/routes", dependencies=[Meant], **_YAML)
+def save_call(at: At, who: Administering, digest: _Digest, body: Body) -> dict[str, Any]:
+    """Write edited routes into the configuration file that has this digest, and have the node take them up."""
+    return asdict(_done(lambda: saved(at, who, _text(body), digest)))
+
+
+def checked(at: Desk, who: Visitor, text: str) -> Checked:
+    """What is wrong with routes."""
+    return at.editing.checked(_bounded(at, who, text))
+
+
+def explained(at: Desk, who: Visitor, text: str, study: str) -> dict[str, Any]:
+    """What they would decide about a study; told to the audit trail, as its values are shown."""
+    _allowed(at, who, _bounded(at, who, text))
+    if not study or not at.journal.arrivals(study=study, limit=1):
+        raise Refused(HTTPStatus.NOT_FOUND, "no study of this UID was received")
+    told = at.editing.explained(text, study)
+    at.accesses.saw(who.name, who.key, study)
+    if who.sees_patients:
+        return told
+    series = [{**one, "description": "", "decisions": hiding.decisions(one["decisions"])} for one in told["series"]]
+    return dict(hiding.unquoted({**told, "series": series, "recorded": hiding.decisions(told["recorded"])}))
+
+
+def begun(at: Desk, who: Visitor, text: str, since: str) -> Progress:
+    """A replay that has begun."""
+    _allowed(at, who, _bounded(at, who, text))
+    try:
+        began = moment(since, at.journal.now())
+    except ValueError as neither:
+        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, f"since {neither}") from neither
+    return _for(who, at.editing.replay(text, began, who.name))
+
+
+def progress(at: Desk, who: Visitor, number: int) -> Progress:
+    """How far somebody's own replay is."""
+    found = at.editing.progress(number)
+    if found is None or found.by != who.name:
+        raise Refused(HTTPStatus.NOT_FOUND, "there is no such replay; begin another")
+    return _for(who, found)
+
+
+def stopped(at: Desk, who: Visitor, number: int) -> Progress:
+    """Somebody's own replay, ended."""
+    progress(at, who, number)
+    at.editing.stop(number)
+    return progress(at, who, number)
+
+
+def saved(at: Desk, who: Visitor, text: str, digest: str) -> Saved:
+    """Routes that stand in the file."""
+    return at.editing.saved(_bounded(at, who, text), digest, who.name)
+
+
+def _text(body: bytes) -> str:
+    try:
+        return body.decode("utf-8")
+    except UnicodeDecodeError as other:
+        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "the routes are not UTF-8") from other
+
+
+def _bounded(at: Desk, who: Visitor, text: str) -> str:
+    """The same text, if it is not too long and not one of too many."""
+    if len(text) > MOST_TEXT:
+        raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"more than {MOST_TEXT} characters of routes are edited in the file itself")
+    wait_s = at.tries.wait_s(who.name)
+    if wait_s > 0:
+        raise Refused(HTTPStatus.TOO_MANY_REQUESTS, "too many tries in a minute", retry_after_s=math.ceil(wait_s))
+    at.tries.add(who.name)
+    return text
+
+
+def _allowed(at: Desk, who: Visitor, text: str) -> None:
+    """Refuse to try rules about the patient for those who may not see patients: the verdicts would tell who it is."""
+    if not who.sees_patients and any(hiding.identifies(one) for one in at.editing.asks_of(text)):
+        raise Refused(HTTPStatus.FORBIDDEN, "these routes ask about the patient, whom your role may not see: they are not tried for it")
+
+
+def _for(who: Visitor, one: Progress) -> Progress:
+    return one if who.sees_patients else replace(one, differences=tuple(hiding.unquoted(hiding.differences(one.differences))))
+
+
+def _done(ask: Callable[[], _T]) -> _T:
+    """For programs: what is wrong with what they sent, in sentences."""
+    try:
+        return ask()
+    except RoutesRefused as wrong:
+        words = "; ".join(f"line {one.line}: {one.words or 'a mistake outside of the routes'} [{one.code}]" for one in wrong.problems)
+        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, words) from wrong
+    except ConfigError as wrong:
+        raise Refused(HTTPStatus.CONFLICT, f"{wrong} [{wrong.code}]") from wrong
+
+
+def _part(request: Request, who: Visitor, template: str, make: Callable[[], dict[str, Any]], **more: Any) -> HTMLResponse:
+    """A part of the page; where the routes are no good, what is wrong with them in its place."""
+    try:
+        return page(request, template, who, **make())
+    except ConfigError as wrong:
+        problems = wrong.problems if isinstance(wrong, RoutesRefused) else (_problem(wrong),)
+        return page(request, "routes_trouble.html", who, problems=problems, wrong=isinstance(wrong, RoutesRefused), **{"text": "", **more})
+
+
+def _problem(wrong: ConfigError) -> Problem:
+    return Problem(line=0, column=0, code=wrong.code, words=str(wrong), remedy=wrong.remedy)

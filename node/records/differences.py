@@ -1,0 +1,31 @@
+"""What other routes would have decided otherwise, as records."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from node.domain.route import Tried
+    from node.flow.replay import Difference, Outcome
+
+
+def difference_record(one: "Difference") -> dict[str, Any]:
+    """For scripts and for pages: what a route would have done otherwise, and the conditions that make it so."""
+    return {
+        "study_uid": one.arrival.study_instance_uid,
+        "series_uid": one.series_instance_uid,
+        "arrival": one.arrival.id,
+        "peer": one.arrival.peer,
+        "route": one.route,
+        "decided_by": one.config_digest,
+        "before": _outcome(one.before),
+        "after": _outcome(one.after),
+        "conditions": [{"key": each.key, "before": _tried(each.before), "after": _tried(each.after)} for each in one.conditions],
+    }
+
+
+def _outcome(one: "Outcome") -> dict[str, Any]:
+    runs = [{"application": name, "sinks": list(sinks)} for name, sinks in one.runs.items()]
+    return {"known": one.known, "chosen": one.chosen, "runs": runs, "reason": one.reason}
+
+
+def _tried(one: "Tried | None") -> dict[str, Any] | None:
+    return None if one is None else {"expected": one.expected, "found": one.found, "held": one.held}

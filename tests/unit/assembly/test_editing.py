@@ -1,0 +1,165 @@
+"""Routes edited at the console: written whole or not at all, the file before kept, the node told; trials that end, however they end."""
+
+import hashlib
+import os
+import stat
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from node.assembly.editing import CannotWrite, ChangedMeanwhile, EditedRoutes
+from node.assembly.in_force import InForce, serving
+from node.assembly.reload import NeedsRestart, Reloading
+from node.assembly.trials import TooManyTrials, TrialEnded, Trials
+from node.console.editing import RoutesRefused
+from node.settings.config import Config
+from node.settings.load import load
+from tests.lab.program import wait_until
+from tests.unit.cli.conftest import CONFIG, HEAD, Hospital, empty, hospital, place
+
+__all__ = ["empty", "hospital", "place"]
+ROUTES = CONFIG[CONFIG.index("routes:") :]
+THINNER = ROUTES.replace("SliceThickness: {max: 5}", "SliceThickness: {max: 1}")
+EVIL = ROUTES.replace("(?i)t1|mprage", ".*" * 24 + "!")
+"""Nothing is repeated inside of a repetition, so that the loader takes it, and a text of 14 characters keeps it busy for hours."""
+SINCE = datetime(2025, 3, 4, tzinfo=UTC)
+_PATIENCE_S = 120
+
+
+@pytest.fixture
+def config(place: Path) -> Config:
+    return load(place / "hilum.yaml")
+
+
+@pytest.fixture
+def trials(config: Config) -> Iterator[Trials]:
+    made = Trials(config.path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def edited(config: Config, trials: Trials) -> EditedRoutes:
+    return EditedRoutes(config, None, trials)
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def turned(reloading: Reloading, saver: threading.Thread) -> bool:
+    """One turn of the supervisor; whether the saver is done."""
+    reloading.turn()
+    return not saver.is_alive()
+
+
+def test_the_file_is_replaced_and_the_one_before_kept(edited: EditedRoutes, config: Config) -> None:
+    """With its rights, through a link that stays one; all around the routes as it was, and nothing else left in the folder."""
+    real = config.path.rename(config.path.with_name("real.yaml"))
+    config.path.symlink_to(real)
+    real.chmod(0o640)
+    with capture_logs() as events:
+        saved = edited.saved(THINNER, digest(config.path), "ada")
+    assert config.path.is_symlink()
+    assert real.read_text() == CONFIG.replace(ROUTES, THINNER)
+    assert Path(saved.kept).read_text() == CONFIG
+    assert [stat.S_IMODE(one.stat().st_mode) for one in (real, Path(saved.kept))] == [0o640, 0o640]
+    assert sorted(one.name for one in real.parent.iterdir()) == ["hilum.yaml", "real.yaml", "real.yaml.before"]
+    assert saved.revision == load(config.path).digest != config.digest
+    assert saved.file_digest == digest(real)
+    (told,) = events
+    assert (told["event"], told["by"], told["before"], told["config_digest"]) == ("routes.saved", "ada", config.digest, saved.revision)
+    with pytest.raises(ChangedMeanwhile):
+        edited.saved(ROUTES, hashlib.sha256(CONFIG.encode()).hexdigest(), "otto")
+    again = edited.saved(THINNER, saved.file_digest, "ada")
+    assert (again.kept, again.revision) == ("", saved.revision)
+
+
+def test_the_node_takes_up_what_was_saved_or_says_why_not(config: Config, trials: Trials) -> None:
+    """The family answers with both revisions, and tells who asked; the page knows by which routes it goes."""
+    in_force = InForce(config)
+    edited = EditedRoutes(config, in_force.path, trials)
+    reloading = Reloading(config, in_force, lambda fresh: None)
+    assert len(serving(config)) == 1
+    answers: list[object] = []
+    with capture_logs() as events:
+        saver = threading.Thread(target=lambda: answers.append(edited.saved(THINNER, digest(config.path), "ada")))
+        saver.start()
+        wait_until(lambda: turned(reloading, saver), _PATIENCE_S, "the routes are saved")
+    (saved,) = answers
+    (one,) = saved.reloads  # type: ignore[attr-defined]
+    assert (one.before, one.digest, one.code) == (config.digest, load(config.path).digest, "")
+    assert {said["event"]: said["by"] for said in events} == {"routes.saved": "ada", "routes.reloaded": "ada"}
+    assert edited.shown().in_force == one.digest == edited.shown().revision
+    in_force.close()
+
+
+@pytest.mark.parametrize("text", [ROUTES.replace("ct-lung", "ct-lungs"), "routes: []\nsinks: {}", ""])
+def test_what_is_no_good_is_not_written(edited: EditedRoutes, config: Config, text: str) -> None:
+    with pytest.raises(RoutesRefused):
+        edited.saved(text, digest(config.path), "ada")
+    assert config.path.read_text() == CONFIG
+
+
+def test_a_file_that_needs_a_restart_is_not_written_to(edited: EditedRoutes, config: Config) -> None:
+    """The reload behind it would be refused: better nothing is half done."""
+    config.path.write_text(CONFIG.replace("CT1", "CT2"))
+    with pytest.raises(NeedsRestart, match="`peers:`"):
+        edited.saved(THINNER, digest(config.path), "ada")
+    assert config.path.read_text() == CONFIG.replace("CT1", "CT2")
+
+
+def test_a_folder_that_takes_nothing_leaves_the_file_as_it_was(
+    edited: EditedRoutes, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A read-only configuration (refused by the system; root is refused nothing here, so its answer is played)."""
+
+    def refused(*_: object, **__: object) -> int:
+        raise OSError(30, "Read-only file system")
+
+    before = sorted(config.path.parent.iterdir())
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", refused)
+        with pytest.raises(CannotWrite, match="Read-only file system; the file is as it was"):
+            edited.saved(THINNER, digest(config.path), "ada")
+    assert (config.path.read_text(), sorted(config.path.parent.iterdir())) == (CONFIG, before)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert str(config.path.parent) in edited.shown().obstacle
+
+
+def test_a_rule_that_takes_for_ever_ends_with_its_time(hospital: Hospital) -> None:
+    """A regular expression that backtracks holds its whole interpreter: the console goes on, and is told; a second account may try too,
+    a third waits."""
+    trials = Trials(hospital.config.path, explain_s=1, replay_s=600)
+    edited = EditedRoutes(hospital.config, None, trials)
+    with pytest.raises(TrialEnded, match="longer than 1 s"):
+        edited.explained(EVIL, HEAD)
+    first = edited.replay(EVIL, SINCE, "ada")
+    second = edited.replay(EVIL, SINCE, "otto")
+    with pytest.raises(TooManyTrials):
+        edited.replay(ROUTES, SINCE, "vera")
+    third = edited.replay(ROUTES, SINCE, "ada")
+    states = {one.number: edited.progress(one.number) for one in (first, second)}
+    assert [one.state for one in states.values() if one is not None] == ["stopped", "going"]
+    wait_until(lambda: (one := edited.progress(third.number)) is not None and one.state == "done", _PATIENCE_S, "the third is done")
+    edited.stop(second.number)
+    stopped = edited.progress(second.number)
+    assert stopped is not None
+    assert stopped.state == "stopped"
+    trials.close()
+
+
+def test_a_replay_whose_time_is_over_says_so(hospital: Hospital) -> None:
+    trials = Trials(hospital.config.path, replay_s=1)
+    begun = EditedRoutes(hospital.config, None, trials).replay(EVIL, SINCE, "ada")
+    wait_until(lambda: (one := trials.progress(begun.number)) is not None and one.state == "failed", _PATIENCE_S, "it has ended")
+    ended = trials.progress(begun.number)
+    assert ended is not None
+    assert "longer than 1 s" in ended.reason
+    assert replace(ended, reason="").found == 0
+    trials.close()

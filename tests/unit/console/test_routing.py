@@ -1,0 +1,243 @@
+"""The page and the calls of routes: who may do what, what is shown of the file and what never is, and what is refused."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from node.console.editing import MOST_TEXT
+from node.console.limits import TRIES
+from node.console.passwords import digest_of
+from node.domain.account import AccessKey, KeyKind, Role
+from tests.lab.program import wait_until
+from tests.unit.cli.conftest import CONFIG, HEAD, REFUSED, TILTED, Hospital
+from tests.unit.console.conftest import Browser, Open
+
+ROUTES = CONFIG[CONFIG.index("routes:") :]
+THINNER = ROUTES.replace("SliceThickness: {max: 5}", "SliceThickness: {max: 1}")
+PATIENT = ROUTES.replace("Modality: CT", 'PatientName: "Doe*"')
+READING = ("/routes", "/routes/studies", "/api/routes")
+TRYING = ("check", "explain", "replay")
+_PATIENCE_S = 120
+
+
+def token(hospital: Hospital, role: Role) -> dict[str, str]:
+    """The header of a program of this role."""
+    now, secret = hospital.journal.now(), f"secret {role}"
+    name = {Role.VIEWER: "vera", Role.OPERATOR: "otto", Role.ADMIN: "ada"}[role]
+    kept = {"account": name, "role": role, "kind": KeyKind.TOKEN, "label": "test", "created_at": now, "ends_at": now + timedelta(days=1)}
+    hospital.journal.open_key(AccessKey(digest=digest_of(secret), **kept))  # type: ignore[arg-type]
+    return {"Authorization": f"Bearer {secret}"}
+
+
+def file_digest(mine: Browser) -> str:
+    """Of the file as it is."""
+    told: str = mine.client.get("/api/routes").json()["file_digest"]
+    return told
+
+
+@pytest.mark.parametrize(("name", "may"), [("vera", False), ("otto", True), ("ada", True)])
+def test_who_may_look_and_try(browser: Open, name: str, may: bool) -> None:
+    """Operators and admins; a viewer is not shown the way, and is refused, whatever is asked about. What is tried changes nothing."""
+    mine = browser(name)
+    before = Path("hilum.yaml").read_bytes()
+    assert ("/routes" in mine.client.get("/studies").text) is may
+    for path in READING:
+        assert mine.client.get(path).status_code == (200 if may else 403), path
+    for verb, status in (("check", 200), ("explain", 404), ("replay", 422), ("replays/1/stop", 404)):
+        assert mine.post(f"/routes/{verb}", text=THINNER, study="1.2.3", since="lately") == (status if may else 403), verb
+    assert mine.client.get("/routes/replays/1").status_code == (404 if may else 403)
+    assert Path("hilum.yaml").read_bytes() == before
+
+
+@pytest.mark.parametrize(("role", "may"), [(Role.VIEWER, False), (Role.OPERATOR, True), (Role.ADMIN, True)])
+def test_what_programs_may_do(browser: Open, hospital: Hospital, role: Role, may: bool) -> None:
+    """The same by tokens; only an admin's saves."""
+    client = browser().client
+    headers = token(hospital, role)
+    told = client.get("/api/routes", headers=headers)
+    assert told.status_code == (200 if may else 403)
+    for path, status in (("check", 200), ("explain?study=1.2.3", 404), ("replays?since=lately", 422), ("replays/1/stop", 404)):
+        answer = client.post(f"/api/routes/{path}", content=THINNER, headers=headers)
+        assert answer.status_code == (status if may else 403), path
+    assert client.get("/api/routes/replays/1", headers=headers).status_code == (404 if may else 403)
+    digest = told.json().get("file_digest", "0" * 64)
+    saved = client.put(f"/api/routes?digest={digest}", content=THINNER, headers=headers)
+    assert saved.status_code == (200 if role is Role.ADMIN else 403)
+    assert Path("hilum.yaml").read_text() == (CONFIG.replace(ROUTES, THINNER) if role is Role.ADMIN else CONFIG)
+
+
+@pytest.mark.parametrize(("name", "may"), [("vera", False), ("otto", False), ("ada", True)])
+def test_who_may_save(browser: Open, name: str, may: bool) -> None:
+    """An operator has no button, and what he sends all the same changes nothing."""
+    mine = browser(name)
+    digest = file_digest(browser("ada"))
+    assert ("/routes/save" in mine.client.get("/routes").text) is may
+    assert mine.post("/routes/save", text=THINNER, digest=digest) == (200 if may else 403)
+    assert ("max: 1}" in Path("hilum.yaml").read_text()) is may
+    assert Path("hilum.yaml.before").exists() is may
+
+
+def test_nobody_and_other_sites_are_refused(browser: Open) -> None:
+    """Without a login everything leads to it; without this session's token, or from elsewhere, nothing is tried or saved."""
+    stranger, mine = browser().client, browser("ada")
+    assert stranger.get("/routes").headers["location"] == "/login"
+    assert stranger.get("/api/routes").status_code == 401
+    assert stranger.put(f"/api/routes?digest={'0' * 64}", content=THINNER).status_code == 401
+    digest = file_digest(mine)
+    for path in ("/routes/check", "/routes/explain", "/routes/replay", "/routes/replays/1/stop", "/routes/save"):
+        fields = {"text": THINNER, "digest": digest, "study": HEAD, "since": "30d"}
+        assert stranger.post(path, data=fields).headers["location"] == "/login"
+        assert mine.client.post(path, data={**fields, "form_token": "0" * 64}).status_code == 403
+        elsewhere = {"Origin": "http://evil.example"}
+        assert mine.client.post(path, data={**fields, "form_token": mine.form_token}, headers=elsewhere).status_code == 403
+    for path in ("check", f"explain?study={HEAD}", "replays?since=30d", "replays/1/stop"):
+        assert mine.client.post(f"/api/routes/{path}", content=THINNER).status_code == 403, "the cookie alone is not enough"
+    assert mine.client.put(f"/api/routes?digest={digest}", content=THINNER).status_code == 403
+    assert Path("hilum.yaml").read_text() == CONFIG
+
+
+def test_only_the_routes_of_the_file_are_shown(hospital: Hospital, browser: Open) -> None:
+    """The block with its first line and its revision; nothing of peers, sinks or anything else, whose secrets are no browser's business."""
+    told = browser("otto").client.get("/api/routes").json()
+    assert (told["text"], told["line"]) == (ROUTES, CONFIG[: CONFIG.index("routes:")].count("\n") + 1)
+    assert told["revision"] == told["in_force"] == hospital.config.digest
+    page = browser("otto").client.get("/routes").text
+    assert "head MR" in page
+    assert "127.0.0.1:104" not in page + str(told)
+
+
+def test_mistakes_are_told_at_their_lines_and_others_are_not_quoted(browser: Open) -> None:
+    """Of a mistake in another block only its line is told: a password may stand there."""
+    mine = browser("otto")
+    path = Path("hilum.yaml")
+    first = mine.client.get("/api/routes").json()["line"]
+    path.write_text(CONFIG.replace("kind: folder", "kind: hunter2"))
+    said = mine.client.post(
+        "/routes/check",
+        data={"form_token": mine.form_token, "text": ROUTES.replace("ct-lung", "ct-lungs").replace("Modality: MR", "Modalty: MR")},
+    ).text
+    assert f'data-line="{first + 2}"' in said
+    assert "did you mean &#34;Modality&#34;?" in said
+    assert f'data-line="{first + 9}"' in said
+    assert "HLM-2008" in said
+    assert said.count("What to do") == 3
+    assert "outside of the routes" in said
+    assert "hunter2" not in said + mine.client.get("/routes").text + mine.client.get("/api/routes").text
+    digest = file_digest(browser("ada"))
+    saved = browser("ada")
+    answer = saved.client.post("/routes/save", data={"form_token": saved.form_token, "text": THINNER, "digest": digest})
+    assert "outside of the routes" in answer.text
+    assert "hunter2" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("routes: []\npeers: {}", "stand twice"),
+        ("", "is gone"),
+        ("routes: !!python/object/apply:os.system [id]", "means nothing here"),
+        ("routes: &a [*a]", "more than 100000 values"),
+        ("routes: ['\x00']", "special characters are not allowed"),
+        ("routes: [{name: <script>alert(1)</script>, run: [ct-lung], send: [nowhere]}]", "HLM-2008"),
+    ],
+)
+def test_hostile_text_is_refused_by_the_loader_everywhere(browser: Open, text: str, words: str) -> None:
+    """More than one block, nothing, tags, bombs, control characters, markup: each is told, none is written, none is run."""
+    mine = browser("ada")
+    digest = file_digest(mine)
+    for verb in (*TRYING, "save"):
+        fields = {"form_token": mine.form_token, "text": text, "study": HEAD, "since": "30d", "digest": digest}
+        answer = mine.client.post(f"/routes/{verb}", data=fields)
+        assert answer.status_code == 200
+        assert words in answer.text, verb
+        assert "<script>alert" not in answer.text
+    assert Path("hilum.yaml").read_text() == CONFIG
+
+
+def test_a_long_text_and_many_tries_are_refused(browser: Open, hospital: Hospital) -> None:
+    """413 above the bound, before the loader sees it or the body is read to its end; 429 with when to come again."""
+    mine, client = browser("otto"), browser().client
+    headers = token(hospital, Role.OPERATOR)
+    assert mine.post("/routes/check", text="#" * (MOST_TEXT + 1)) == 413
+    assert client.post("/api/routes/check", content=b"#" * (MOST_TEXT + 1), headers=headers).status_code == 413
+    assert client.post("/api/routes/check", content=b"#" * 10_000_000, headers=headers).status_code == 413
+    assert client.post("/api/routes/check", content=b"\xff", headers=headers).status_code == 422
+    for _ in range(TRIES):
+        assert mine.post("/routes/check", text="") == 200
+    answer = mine.client.post("/routes/check", data={"form_token": mine.form_token, "text": ""})
+    assert answer.status_code == 429
+    assert int(answer.headers["retry-after"]) >= 1
+    assert browser("ada").post("/routes/check", text="") == 200, "others may go on"
+
+
+def test_a_study_is_explained_by_the_edited_routes(browser: Open) -> None:
+    """Condition by condition, by the node's own functions; a study that nobody sent is not found."""
+    mine = browser("otto")
+    fields = {"form_token": mine.form_token, "text": THINNER, "study": TILTED}
+    said = " ".join(mine.client.post("/routes/explain", data=fields).text.split())
+    assert '<td>SliceThickness</td><td>at most 1</td><td class="wide">found 1.25</td>' in said
+    found = mine.client.get(f"/routes/studies?q={TILTED[-9:]}").text
+    assert found.count("hx-post") == 1
+    assert TILTED in found
+    assert mine.client.post("/routes/explain", data={**fields, "study": "1.2.3"}).status_code == 404
+
+
+def test_a_replay_tells_exactly_what_would_be_otherwise(browser: Open) -> None:
+    """Both thin chests and nothing else, with the conditions; only whoever began it sees it."""
+    mine = browser("otto")
+    fields = {"form_token": mine.form_token, "text": THINNER, "since": "2025-03-04"}
+    assert "/routes/replays/1" in mine.client.post("/routes/replay", data=fields).text
+    wait_until(lambda: mine.client.get("/api/routes/replays/1").json()["state"] == "done", _PATIENCE_S, "the replay is done")
+    told = mine.client.get("/api/routes/replays/1").json()
+    assert [(one["study_uid"], one["route"]) for one in told["differences"]] == [(TILTED, "chest CT"), (REFUSED, "chest CT")]
+    assert (told["arrivals"], told["found"], told["studies"], told["routes"]) == (4, 2, 2, {"chest CT": 2})
+    part = mine.client.get("/routes/replays/1").text
+    assert "2 studies would be routed otherwise" in part
+    assert "hx-get" not in part, "nothing is asked for again"
+    assert browser("ada").client.get("/api/routes/replays/1").status_code == 404
+    assert mine.client.post("/routes/replay", data={**fields, "since": "lately"}).status_code == 422
+
+
+def test_a_patient_is_not_found_out_by_trying_rules(browser: Open, hospital: Hospital, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where names are an admin's alone, an operator's rules about the patient are not tried: the verdicts would tell the name."""
+    settings = type("Settings", (), {"names": Role.ADMIN, "cert": None, "proxies": (), "session": timedelta(hours=1)})()
+    mine = browser("otto")
+    monkeypatch.setattr(mine.client.app.state, "desk", _with(mine, settings))  # type: ignore[attr-defined]
+    for verb, status in (("explain", 404), ("replay", 422)):
+        assert mine.post(f"/routes/{verb}", text=PATIENT, study="1.2.3", since="lately") == 403
+        assert mine.post(f"/routes/{verb}", text=THINNER, study="1.2.3", since="lately") == status
+        assert browser("ada").post(f"/routes/{verb}", text=PATIENT, study="1.2.3", since="lately") == status
+
+
+def _with(mine: Browser, settings: object) -> object:
+    from dataclasses import replace
+
+    return replace(mine.client.app.state.desk, settings=settings)  # type: ignore[attr-defined]
+
+
+def test_a_file_that_changed_meanwhile_is_not_overwritten(browser: Open) -> None:
+    """What somebody wrote there by hand stays, and the answer says so; nothing lies beside it."""
+    mine = browser("ada")
+    digest = file_digest(mine)
+    Path("hilum.yaml").write_text("# mine\n" + CONFIG)
+    answer = mine.client.post("/routes/save", data={"form_token": mine.form_token, "text": THINNER, "digest": digest})
+    assert "HLM-2104" in answer.text
+    assert "max: 1}" in answer.text, "the text to copy"
+    assert Path("hilum.yaml").read_text() == "# mine\n" + CONFIG
+    assert not Path("hilum.yaml.before").exists()
+
+
+def test_the_description_lists_the_calls_of_routes(browser: Open) -> None:
+    """With what they take."""
+    paths = browser().client.get("/api/openapi.json").json()["paths"]
+    mine = {path: sorted(verbs) for path, verbs in paths.items() if path.startswith("/api/routes")}
+    assert mine == {
+        "/api/routes": ["get", "put"],
+        "/api/routes/check": ["post"],
+        "/api/routes/explain": ["post"],
+        "/api/routes/replays": ["post"],
+        "/api/routes/replays/{number}": ["get"],
+        "/api/routes/replays/{number}/stop": ["post"],
+    }
+    assert paths["/api/routes"]["put"]["requestBody"]["content"]["application/yaml"]["schema"]["maxLength"] == MOST_TEXT
