@@ -65,19 +65,19 @@ def make_folder(folder: Path) -> None:
 
 
 def in_folder(folder: Path, act: Callable[[], object]) -> None:
-    """Do something that needs `folder`, making it first, and again should whoever deletes its last file take it away in between."""
+    """Do something that needs `folder`, making it first, and again should whoever deletes its last file take it away in between.
+
+    The folder's own name is durable before: a file system may bring a rename to the disk without the folder that it leads into.
+    """
     for last in [False] * _TRIES + [True]:
         try:
-            made = _make(folder)
-            # before the flush, which takes long on a busy disk: what lies in a folder keeps it there
+            make_folder(folder)
             act()
         except FileNotFoundError:
             if last:
                 raise
-            continue
-        for one in made:
-            flush_folder(one.parent)
-        return
+        else:
+            return
 
 
 def _make(folder: Path) -> list[Path]:

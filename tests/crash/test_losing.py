@@ -26,6 +26,10 @@ def test_nothing_acknowledged_is_lost_with_the_power_and_a_node_starts_on_the_re
         archive = tmp_path / "archive"
         shutil.copytree(house.sink.folder, archive)
         losing.examine(recorded, outcome, draw, 60)
+        # where an entry has just become a blob, in a folder that may be new
+        settled = [at + 1 for at, line in enumerate(recorded.lines) if line.kind is Kind.RENAME and "/instances/" in line.other]
+        for moment, _, tree in losing.wrecks(recorded, settled, [Loss.SCATTERED] * 8, draw):
+            outcome.lost += losing.lost(recorded, moment, tree)[0]
         half = recorded.answered[len(recorded.answered) // 2][0] + 1
         ((at, _, tree),) = losing.wrecks(recorded, [half], [Loss.ALL], draw)
         losing.restart(house, recorded, at, tree, archive, started)
