@@ -1,60 +1,99 @@
-"""How well the packed model does on held-out patients: by the application's own `analyse`, on the engine that serves."""
+"""How well a model does on held-out patients: by the application's own `analyse`, on the engine that serves."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from inference.applications.accept import check
 from inference.applications.port import Infer
 from inference.applications.serving import as_served
 from inference.engines.embedded import EmbeddedEngine
 from inference.engines.repository import Repository
+from inference.engines.serving import resolved
+from inference.errors import InputError
 from inference.findings import Findings
 from training.baseline import MEAN_SHAPE
-from training.card import EVALUATION
 from training.checkpoint import save_json
 from training.data.split import Split
+from training.evaluation import gallery
+from training.evaluation.bootstrap import INTERVAL, RESAMPLES, SEED
+from training.evaluation.figures import of_structures
+from training.evaluation.kept import Kept, Row, kept
+from training.evaluation.page import write_page
+from training.evaluation.perturb import Perturbation, perturbed
+from training.evaluation.record import EVALUATION, FORMAT, Scored, record
+from training.evaluation.segmentation import TOLERANCE_MM
+from training.evaluation.subgroups import SIZE
 from training.export import pack, packed_ref
 from training.fit import trained
 from training.inferring import OfEngine
+from training.progress import Step, silent
 from training.recipe import Case, Labelled, Recipe
 
-RESAMPLES = 2000
-INTERVAL = (2.5, 97.5)
+BEGUN = "evaluating.jsonl"
+"""What is computed already, in the run's folder, while an evaluation is under way."""
 
 
-def evaluate(recipe: Recipe, sides: Split, run: Path) -> dict[str, Any]:
-    """Pack the run's best network, score it on the held-out side, and keep the figures beside it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """What is evaluated: the model that `repository` serves, where it came from and its digest."""
+
+    repository: Path
+    source: str
+    sha256: str
+
+
+def evaluate(
+    recipe: Recipe,
+    sides: Split,
+    run: Path,
+    *,
+    repository: Path | None = None,
+    disturbed: Sequence[Perturbation] = (),
+    step: Step = silent,
+) -> dict[str, Any]:
+    """Score a model on the held-out side; evaluation.json and card.html are kept in `run`. Called again after a kill, it goes on.
+
+    Parameters
+    ----------
+    repository
+        Whose served model is scored; None: the run's best network is packed and scored.
+    disturbed
+        How the images are disturbed, beside being taken as they are.
 
     Returns
     -------
     dict
-        What evaluation.json holds: the model's digest, per figure mean, bootstrap interval over patients, smallest and baseline; per case
-        its figures.
+        What evaluation.json holds: `record.record` says what that is.
 
     Raises
     ------
-    BrokenRun
+    BrokenRun, ModelMissing
     """
-    _, state = trained(recipe, run)
-    repository = pack(recipe, run)
-    with closing(EmbeddedEngine(repository)) as engine:
-        rows = _scored(recipe, sides.test, repository, OfEngine(engine))
-    guessed = (recipe.baseline or MEAN_SHAPE).make(recipe, sides.train)
-    without = [recipe.score(recipe.application.analyse(each.volume, guessed), each) for each in (case.load() for case in sides.test)]
-    patients = [case.patient for case in sides.test]
-    evaluation = {
+    model = _packed(recipe, run) if repository is None else _served(recipe, repository)
+    identity = {
+        "format": FORMAT,
         "recipe": recipe.name,
-        "run": state["identity"],
-        "sha256": Repository(repository).digest(packed_ref(recipe)),
-        "cases": {"train": len(sides.train), "validation": len(sides.validation), "test": len(sides.test)},
-        "baseline": (recipe.baseline or MEAN_SHAPE).name,
-        "figures": {name: _figure(name, rows, without, patients) for name in rows[0]},
-        "each": [{"case": case.name, **row} for case, row in zip(sides.test, rows, strict=True)],
+        "sha256": model.sha256,
+        "test": [case.name for case in sides.test],
+        "settings": [TOLERANCE_MM, RESAMPLES, SEED, *INTERVAL],
     }
-    save_json(run / EVALUATION, evaluation)
+    with kept(run / BEGUN, identity) as known, closing(EmbeddedEngine(model.repository)) as engine:
+        evaluation = record(
+            recipe,
+            sides,
+            identity | {"run": model.source},
+            (recipe.baseline or MEAN_SHAPE).name,
+            *_scored(recipe, sides, _Asked(known, model.repository, OfEngine(engine), step), disturbed),
+        )
+        pictures = gallery.chosen(recipe, sides.test, evaluation, model.repository, OfEngine(engine))
+        # the page first: a record that is there has its page
+        evaluation["card_sha256"] = write_page(run, evaluation, pictures)
+        save_json(run / EVALUATION, evaluation)
     return evaluation
 
 
@@ -66,31 +105,65 @@ def findings(recipe: Recipe, cases: Sequence[Case], repository: Path, infer: Inf
         yield labelled, application.analyse(labelled.volume, infer)
 
 
-def _scored(recipe: Recipe, cases: Sequence[Case], repository: Path, infer: Infer) -> list[Mapping[str, float]]:
-    return [recipe.score(found, labelled) for labelled, found in findings(recipe, cases, repository, infer)]
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    kept: Kept
+    repository: Path
+    infer: Infer
+    step: Step
 
 
-def _figure(
-    name: str, rows: Sequence[Mapping[str, float]], without: Sequence[Mapping[str, float]], patients: Sequence[str]
-) -> dict[str, Any]:
-    values = np.array([row[name] for row in rows])
-    low, high = interval(values, patients)
-    return {
-        "mean": float(np.nanmean(values)),
-        "interval": [low, high],
-        "smallest": float(np.nanmin(values)),
-        "baseline": float(np.nanmean([row[name] for row in without])),
-    }
+def _packed(recipe: Recipe, run: Path) -> Model:
+    _, state = trained(recipe, run)
+    repository = pack(recipe, run)
+    return Model(repository=repository, source=state["identity"], sha256=Repository(repository).digest(packed_ref(recipe)))
 
 
-def interval(values: np.ndarray, patients: Sequence[str]) -> tuple[float, float]:
-    """The 95 % interval of the mean by bootstrap over patients, not cases: cases of one patient are no news of each other."""
-    names = sorted(set(patients))
-    sums = np.array([np.nansum([value for value, patient in zip(values, patients, strict=True) if patient == name]) for name in names])
-    counts = np.array(
-        [sum(patient == name and not np.isnan(value) for value, patient in zip(values, patients, strict=True)) for name in names]
-    )
-    drawn = np.random.default_rng(0).integers(len(names), size=(RESAMPLES, len(names)))
-    means = sums[drawn].sum(axis=1) / np.maximum(counts[drawn].sum(axis=1), 1)
-    low, high = np.percentile(means, INTERVAL)
-    return float(low), float(high)
+def _served(recipe: Recipe, repository: Path) -> Model:
+    version = resolved((recipe.model,), repository)[recipe.model]
+    entry = Repository(repository).entry(version)
+    source = f"version {version.version} of {version.name}" + (f", {entry.source}" if entry else "")
+    return Model(repository=repository, source=source, sha256=Repository(repository).digest(version))
+
+
+def _scored(recipe: Recipe, sides: Split, asked: _Asked, disturbed: Sequence[Perturbation]) -> tuple[list[Scored], dict[str, list[Row]]]:
+    """Every held-out case as it is, with its baseline; and the rows under each disturbance, None where the application refuses."""
+    application = as_served(recipe.application, asked.repository)
+    guessed = (recipe.baseline or MEAN_SHAPE).make(recipe, sides.train)
+    scored: list[Scored] = []
+    rows: dict[str, list[Row]] = {each.name: [] for each in disturbed}
+    total = len(sides.test) * (1 + len(disturbed))
+    for case in sides.test:
+        labelled = case.load()
+
+        def plain(labelled: Labelled = labelled) -> Row:
+            return figures(recipe, application.analyse(labelled.volume, asked.infer), labelled)
+
+        def baseline(labelled: Labelled = labelled) -> Row:
+            return figures(recipe, recipe.application.analyse(labelled.volume, guessed), labelled)
+
+        row, without = asked.kept.row(f"{case.name} | plain", plain), asked.kept.row(f"{case.name} | baseline", baseline)
+        size_ml = float(np.count_nonzero(labelled.labels)) * labelled.volume.voxel_volume_mm3 / 1000
+        attributes = {**labelled.attributes, **({SIZE: f"{size_ml:.4g}"} if recipe.structures else {})}
+        scored.append(Scored(case=case, attributes=attributes, row=row, without=without))
+        asked.step(case.name, total)
+        for each in disturbed:
+
+            def under(labelled: Labelled = labelled, each: Perturbation = each, name: str = case.name) -> Row:
+                worse = perturbed(labelled, each, name)
+                try:
+                    check(application, worse.volume)
+                    found = application.analyse(worse.volume, asked.infer)
+                except InputError:  # a refusal is an answer, too, and a safe one: it is counted
+                    return {}
+                return figures(recipe, found, worse)
+
+            rows[each.name].append(asked.kept.row(f"{case.name} | {each.name}", under))
+            asked.step(f"{case.name}, {each.name}", total)
+    return scored, rows
+
+
+def figures(recipe: Recipe, found: Findings, labelled: Labelled) -> Mapping[str, float]:
+    """All figures of one case: the recipe's own, and those of its structures."""
+    structures = recipe.structures(found, labelled) if recipe.structures else {}
+    return {**recipe.score(found, labelled), **of_structures(structures, labelled.volume.spacing_mm)}

@@ -18,8 +18,9 @@ from inference.engines.modelconfig import TensorConfig
 from inference.engines.port import Golden, ModelRef
 from inference.engines.repository import CONFIG, Entry, Repository
 from inference.engines.writing import NewVersion, add_version
-from training.card import EVALUATION, card
+from training.card import card
 from training.errors import BrokenRun
+from training.evaluation.record import EVALUATION, PAGE
 from training.fit import trained
 from training.recipe import Recipe
 
@@ -88,7 +89,8 @@ def export(recipe: Recipe, run: Path, repository: Path) -> ModelRef:
     model = ModelRef(name=recipe.model.name, version=max(there, default=0) + 1)
     config = without_digests((run / PACKED / here.name / CONFIG).read_text(encoding="utf-8"))
     told = card(recipe, model, entry, evaluation)
-    add_version(repository, NewVersion(model=model, weights=weights, entry=entry, config=config, card=told, beside=recipe.beside(model)))
+    beside = {**recipe.beside(model), **_page(run, evaluation)}
+    add_version(repository, NewVersion(model=model, weights=weights, entry=entry, config=config, card=told, beside=beside))
     return model
 
 
@@ -98,6 +100,19 @@ def _evaluation(run: Path) -> dict[str, Any]:
     except (OSError, ValueError) as absent:
         raise BrokenRun(f"{run} was not evaluated: {absent}") from absent
     return found
+
+
+def _page(run: Path, evaluation: dict[str, Any]) -> dict[str, bytes]:
+    """The page of this very evaluation, for the version's folder; older evaluations have none."""
+    if "card_sha256" not in evaluation:
+        return {}
+    try:
+        content = (run / PAGE).read_bytes()
+    except OSError as absent:
+        raise BrokenRun(f"the page of {run / EVALUATION} is not there: {absent}") from absent
+    if hashlib.sha256(content).hexdigest() != evaluation["card_sha256"]:
+        raise BrokenRun(f"{run / PAGE} is not the page of {run / EVALUATION}: evaluate it again")
+    return {PAGE: content}
 
 
 def _golden(network: Any, shape: tuple[int, ...]) -> Golden:

@@ -1,9 +1,9 @@
 """How far a training is: on the terminal, and in TensorBoard's files."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from rich.console import Console
 
@@ -16,6 +16,14 @@ class Progress(Protocol):
     def batch(self) -> None: ...
 
     def epoch(self, epoch: int, figures: Mapping[str, float], best: bool) -> None: ...
+
+
+Step: TypeAlias = Callable[[str, int], None]
+"""Told that something of so many is done, and what it was."""
+
+
+def silent(done: str, total: int) -> None:
+    """For tests, and where nobody watches."""
 
 
 class Silent:
@@ -71,3 +79,30 @@ def shown(folder: Path) -> Iterator[Progress]:
             yield told
     finally:
         told.close()
+
+
+@contextmanager
+def steps(title: str) -> Iterator[Step]:
+    """Steps on stderr: a bar where somebody watches, else a line for every tenth of them."""
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[done]}"),
+    )
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task, count = bar.add_task(title, done="", total=None), 0
+
+        def step(done: str, total: int) -> None:
+            nonlocal count
+            count += 1
+            bar.update(task, total=total, completed=count, done=done)
+            if not console.is_terminal and count * 10 // total > (count - 1) * 10 // total:
+                console.print(f"{title}: {count} of {total}", highlight=False)
+
+        yield step

@@ -5,7 +5,7 @@ examples by that application's own preparing code.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from inference.applications.port import Application, Infer, ModelRef
 from inference.findings import Findings
 from inference.imaging.volume import Volume
+from training.evaluation.masks import Masks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -25,10 +26,13 @@ class Labelled:
     ----------
     labels
         (Z, Y, X) uint8 on the volume's grid.
+    attributes
+        What is known of the case beside its images (sex, age in years, site), by name: the evaluation makes groups of it.
     """
 
     volume: Volume
     labels: NDArray[np.uint8]
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +117,9 @@ class Recipe:
         How often an epoch shows each case; more than once where `augment` cuts another part out of it every time.
     beside
         What makes the model an application by itself: its application.json.
+    structures
+        The structures of one case by name, found and true, for distances between surfaces, volumes and pictures; None where the findings
+        are no masks.
     """
 
     name: str
@@ -133,3 +140,4 @@ class Recipe:
     baseline: Baseline | None = None
     draws: int = 1
     beside: Beside = nothing_beside
+    structures: Callable[[Findings, Labelled], Mapping[str, Masks]] | None = None

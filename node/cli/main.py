@@ -157,7 +157,7 @@ def _patients() -> App:
 
 
 def _models() -> App:
-    app = App(name="models", help="Models: list, verify, import, tune, roll back, load, unload, export.", group=_MEND)
+    app = App(name="models", help="Models: list, verify, import, tune, roll back, load, unload, export, compare.", group=_MEND)
     app.command(
         "node.cli.models:list_models",
         name="list",
@@ -197,6 +197,11 @@ def _models() -> App:
         "node.cli.model_export:export",
         name="export",
         help="Write a model in another format: the file, a config.pbtxt for it, and how far its answers are from the original's.",
+    )
+    app.command(
+        "training.evaluation.cli:compare",
+        name="compare",
+        help="Compare two models' evaluations over the same held-out patients: paired differences with intervals and a test.",
     )
     return app
 

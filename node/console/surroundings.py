@@ -22,6 +22,13 @@ from node.domain.health import SubjectKind
 pages = APIRouter(include_in_schema=False)
 calls = APIRouter(prefix="/api", tags=["console"])
 _LONGEST_CARD = 200_000
+_PAGE = "card.html"
+"""The page of a version's evaluation, in its folder, as `hilum export` enters it."""
+_LONGEST_PAGE = 8_000_000
+_PAGE_MAY = (
+    "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; frame-ancestors 'none'; base-uri 'none'"
+)
+"""Whoever wrote it is not trusted: as a page of nowhere it runs nothing, fetches nothing and asks for nothing."""
 _SILENT_S = 60.0
 
 
@@ -58,6 +65,16 @@ def model(request: Request, at: At, who: Looking, name: str) -> HTMLResponse:
     if not mine:
         raise Refused(HTTPStatus.NOT_FOUND, "there is no model of this name")
     return page(request, "model.html", who, name=name, versions=mine, card=_card(at.models / name / CARD))
+
+
+@pages.get("/models/{name}/{version}/card")
+def evaluation_page(at: At, who: Looking, name: str, version: int) -> HTMLResponse:
+    """The page of a version's evaluation, alone in the window: plots and pictures, of numbered cases."""
+    known = any((one.model.name, one.model.version) == (name, version) for one in Repository(at.models).list())
+    content = _page(at.models / name / str(version) / _PAGE) if known else None
+    if content is None:
+        raise Refused(HTTPStatus.NOT_FOUND, "there is no page of an evaluation of this version")
+    return HTMLResponse(content, headers={"Content-Security-Policy": _PAGE_MAY})
 
 
 def health_record(at: Desk) -> dict[str, Any]:
@@ -104,6 +121,7 @@ def _model(one: Listed, repository: Path) -> dict[str, Any]:
         "licence": entry.licence if entry else None,
         "attribution": entry.attribution if entry else None,
         "source": entry.source if entry else None,
+        "evaluated": (repository / one.model.name / str(one.model.version) / _PAGE).is_file(),
     }
 
 
@@ -121,6 +139,15 @@ def _card(path: Path) -> str | None:
     except OSError:
         return None
     return str(_markdown().render(text))
+
+
+def _page(path: Path) -> bytes | None:
+    try:
+        with path.open("rb") as file:
+            content = file.read(_LONGEST_PAGE + 1)
+    except OSError:
+        return None
+    return content if len(content) <= _LONGEST_PAGE else None
 
 
 @cache

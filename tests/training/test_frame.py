@@ -16,7 +16,7 @@ from training.checkpoint import replace as replace_file
 from training.data.nifti import pairs
 from training.data.split import Split, split
 from training.errors import BrokenRun, OtherRun, UnfitData, UnknownRecipe
-from training.evaluate import interval
+from training.evaluation.bootstrap import interval
 from training.export import export
 from training.fit import BEST, LAST, fit
 from training.progress import Silent

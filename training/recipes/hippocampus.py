@@ -11,6 +11,7 @@ from inference.applications.hippocampus.preparing import WINDOW, prepare
 from inference.findings import Findings
 from training.augment import segmentation
 from training.data.nifti import pairs
+from training.evaluation.masks import Masks
 from training.recipe import DataTerms, Example, Labelled, Recipe, Schedule
 from training.scores import dice
 
@@ -47,12 +48,19 @@ def loss() -> Callable[[Any, Any], Any]:
     return made
 
 
+def structures(findings: Findings, labelled: Labelled) -> Mapping[str, Masks]:
+    """The whole structure, and its parts."""
+    masks = {segment.label: segment.mask for segment in findings.segments}
+    whole = Masks(found=np.logical_or.reduce(list(masks.values())), true=labelled.labels > 0)
+    return {
+        "hippocampus": whole,
+        **{label: Masks(found=masks[label], true=labelled.labels == value) for value, (label, _) in PARTS.items()},
+    }
+
+
 def score(findings: Findings, labelled: Labelled) -> Mapping[str, float]:
     """Dice of the whole structure, and of its parts."""
-    masks = {segment.label: segment.mask for segment in findings.segments}
-    whole = np.logical_or.reduce(list(masks.values()))
-    parts = {f"Dice {label}": dice(masks[label], labelled.labels == value) for value, (label, _) in PARTS.items()}
-    return {"Dice hippocampus": dice(whole, labelled.labels > 0), **parts}
+    return {f"Dice {name}": dice(masks.found, masks.true) for name, masks in structures(findings, labelled).items()}
 
 
 RECIPE = Recipe(
@@ -68,6 +76,7 @@ RECIPE = Recipe(
     loss=loss,
     augment=partial(segmentation, mirrored=(2,)),
     score=score,
+    structures=structures,
     watched="Dice hippocampus",
     schedule=Schedule(epochs=12, batch=2, learning_rate=3e-3, patience=5),
     data=DataTerms(

@@ -117,3 +117,25 @@ def test_a_card_is_read_and_never_run(with_models: Open, name: str) -> None:
     for absent in ("nothing", "%2e%2e"):
         assert mine.client.get(f"/models/{absent}").status_code == 404, absent
     assert with_models().client.get("/models/spine").headers["location"] == "/login"
+
+
+@pytest.mark.parametrize("name", PEOPLE)
+def test_an_evaluations_page_may_do_nothing(with_models: Open, empty: Hospital, name: str) -> None:
+    """As it was written, in a sandbox that runs and fetches nothing, to those who are logged in; only of versions that are there."""
+    page = Path(empty.config.models) / "spine" / "2" / "card.html"
+    mine = with_models(name)
+    assert "/models/spine/2/card" not in mine.client.get("/models/spine").text
+    assert mine.client.get("/models/spine/2/card").status_code == 404
+    page.write_text("<h1>Spine</h1><script>alert(1)</script>")
+    assert 'href="/models/spine/2/card"' in mine.client.get("/models/spine").text
+    answer = mine.client.get("/models/spine/2/card")
+    assert answer.text == page.read_text()
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    told = {part.strip() for part in answer.headers["content-security-policy"].split(";")}
+    assert {"sandbox", "default-src 'none'", "img-src data:", "form-action 'none'", "frame-ancestors 'none'", "base-uri 'none'"} <= told
+    assert not [part for part in told if part.startswith("script-src") or "allow-" in part]
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "script-src 'self'" in mine.client.get("/models").headers["content-security-policy"]
+    for absent in ("spine/1", "spine/x", "other/2", "%2e%2e/2"):
+        assert mine.client.get(f"/models/{absent}/card").status_code in (404, 422), absent
+    assert with_models().client.get("/models/spine/2/card").headers["location"] == "/login"

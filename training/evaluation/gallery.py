@@ -1,0 +1,127 @@
+"""Pictures of the best, the middle and the worst cases: three planes each, with the true outline and the found one."""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from inference.applications.serving import as_served
+from training.evaluation.masks import Masks
+
+if TYPE_CHECKING:
+    from inference.applications.port import Infer
+    from inference.imaging.volume import Volume
+    from training.recipe import Case, Recipe
+
+_EACH = 2
+_MARGIN_MM = 8.0
+_WINDOW = (1, 99)
+_PLANES = ("sagittal", "coronal", "axial")
+_LARGEST_PX = 170
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """One case: its number in the evaluation (no name: a name may be a patient's), why it is shown, its figure, and its planes as SVG."""
+
+    number: int
+    why: str
+    figure: float
+    planes: tuple[Markup, ...]
+
+
+def chosen(recipe: "Recipe", cases: Sequence["Case"], evaluation: Mapping[str, Any], repository: Path, infer: "Infer") -> list[Picture]:
+    """The best two, the middle two and the worst two by the figure that is watched; each case once."""
+    if recipe.structures is None:
+        return []
+    application = as_served(recipe.application, repository)
+    values = [each["figures"][recipe.watched] for each in evaluation["each"]]
+    made = []
+    for index, why in _ranked(values):
+        labelled = cases[index].load()
+        structures = recipe.structures(application.analyse(labelled.volume, infer), labelled)
+        made.append(Picture(number=index + 1, why=why, figure=values[index], planes=planes(labelled.volume, list(structures.values()))))
+    return made
+
+
+def _ranked(values: Sequence[float | None]) -> list[tuple[int, str]]:
+    order = sorted((index for index, value in enumerate(values) if value is not None), key=lambda index: -(values[index] or 0.0))
+    middle = len(order) // 2
+    found: dict[int, str] = {}
+    for why, some in (("worst", order[::-1][:_EACH]), ("best", order[:_EACH]), ("middle", order[max(0, middle - 1) : middle + 1])):
+        for index in some:
+            found.setdefault(index, why)
+    ranks = ("best", "middle", "worst")
+    return sorted(found.items(), key=lambda each: (ranks.index(each[1]), order.index(each[0])))
+
+
+def planes(volume: "Volume", structures: Sequence[Masks]) -> tuple[Markup, ...]:
+    """One picture across each axis, where most of the truth is; the head up, the patient's right on the left."""
+    true = np.logical_or.reduce([masks.true for masks in structures])
+    anywhere = true | np.logical_or.reduce([masks.found for masks in structures])
+    aim = true if true.any() else anywhere
+    box = _box(anywhere, volume.spacing_mm)
+    scale = _LARGEST_PX / max((side.stop - side.start) * step for side, step in zip(box, volume.spacing_mm, strict=True))
+    made = []
+    for axis in range(3):
+        place = int(aim.sum(axis=tuple(other for other in range(3) if other != axis)).argmax())
+        rows, columns = (other for other in range(3) if other != axis)
+        cut = tuple(place if each == axis else box[each] for each in range(3))
+        # arrays run to the head, the back and the left; a picture has the head at its top
+        down = -1 if volume.affine[2, rows] > abs(volume.affine[:2, rows]).max() else 1
+        outlines = [(name, mask[cut][::down]) for masks in structures for name, mask in (("true", masks.true), ("found", masks.found))]
+        kind = _PLANES[int(np.abs(volume.affine[:3, axis]).argmax())]
+        made.append(_plane(kind, volume.voxels[cut][::down], outlines, scale * volume.spacing_mm[rows], scale * volume.spacing_mm[columns]))
+    return tuple(made)
+
+
+def _plane(kind: str, image: NDArray[Any], outlines: Sequence[tuple[str, NDArray[np.bool_]]], down_px: float, right_px: float) -> Markup:
+    rows, columns = image.shape
+    drawn = Markup("").join(Markup('<path class="{}" d="{}"/>').format(name, outline(mask)) for name, mask in outlines if mask.any())
+    return Markup(
+        '<svg role="img" viewBox="0 0 {0} {1}" width="{2:.0f}" height="{3:.0f}" preserveAspectRatio="none"><title>{4}</title>'
+        '<image href="data:image/png;base64,{5}" width="{0}" height="{1}" preserveAspectRatio="none"/>{6}</svg>'
+    ).format(columns, rows, columns * right_px, rows * down_px, kind, _png(image), drawn)
+
+
+def outline(mask: NDArray[np.bool_]) -> str:
+    """The edges between pixels inside and outside, as an SVG path in pixels: horizontal runs, then vertical ones."""
+    padded = np.pad(mask, 1)
+    across, down = padded[1:, 1:-1] != padded[:-1, 1:-1], padded[1:-1, 1:] != padded[1:-1, :-1]
+    parts = [f"M{start} {row}h{length}" for row, line in enumerate(across) for start, length in _runs(line)]
+    parts += [f"M{column} {start}v{length}" for column, line in enumerate(down.T) for start, length in _runs(line)]
+    return "".join(parts)
+
+
+def _runs(line: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    steps = np.diff(np.concatenate([[0], line.astype(np.int8), [0]]))
+    starts, stops = np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)
+    return [(int(start), int(stop - start)) for start, stop in zip(starts, stops, strict=True)]
+
+
+def _png(image: NDArray[Any]) -> str:
+    from PIL import Image
+
+    low, high = np.percentile(image, _WINDOW)
+    grey = np.clip((image - low) / ((high - low) or 1) * 255, 0, 255).astype(np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(grey).save(file, "PNG", optimize=True)
+    return base64.b64encode(file.getvalue()).decode("ascii")
+
+
+def _box(mask: NDArray[np.bool_], spacing_mm: tuple[float, float, float]) -> tuple[slice, ...]:
+    """Where anything is, and some millimetres around it."""
+    if not mask.any():
+        return tuple(slice(0, side) for side in mask.shape)
+    sides = []
+    for axis, step in enumerate(spacing_mm):
+        there = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
+        margin = round(_MARGIN_MM / step)
+        sides.append(slice(max(0, int(there[0]) - margin), min(mask.shape[axis], int(there[-1]) + margin + 1)))
+    return tuple(sides)
