@@ -26,6 +26,10 @@ def train(
     epochs: int | None = None,
     batch: int | None = None,
     seed: int | None = None,
+    name: str | None = None,
+    labels: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
+    spacing_mm: Annotated[tuple[float, float, float] | None, Parameter(negative="")] = None,
+    window: Annotated[tuple[int, int, int] | None, Parameter(negative="")] = None,
 ) -> int:
     """Train a recipe's model, or go on with a training that was ended; several processes with torchrun.
 
@@ -46,19 +50,29 @@ def train(
         Cases in one step, over all processes.
     seed
         Of the split, the first weights, the order and the augmentation.
+    name
+        Recipe segmentation: of the application that it becomes (default segmentation).
+    labels
+        Recipe segmentation: the structures to learn (default all), the larger before the smaller that lies in it.
+    spacing_mm
+        Recipe segmentation: of the images that the network sees, to the head, to the back and to the left (default: the median).
+    window
+        Recipe segmentation: voxels that the network sees at once, along the same axes (default: at most 64 each).
     """
     _installed()
     from training import recipes
     from training.data.split import split
     from training.fit import fit
+    from training.planning import Asked
     from training.progress import Silent, shown
     from training.ranks import ranks
 
-    wanted = recipes.load(recipe)
-    schedule = _schedule(wanted, epochs, batch, seed)
-    sides = split(wanted.cases(data), schedule.seed)
     run = out or _default(recipe)
+    asked = Asked(name=name, labels=labels, spacing_mm=spacing_mm, window=window)
     with ranks() as here:
+        wanted = recipes.begun(recipe, data, run, seed or 0, asked, _told if here.first else _untold)
+        schedule = _schedule(wanted, epochs, batch, seed)
+        sides = split(wanted.cases(data), schedule.seed)
         if not here.first:
             fit(wanted, sides, run, schedule, here, Silent())
             return 0
@@ -78,14 +92,9 @@ def evaluate(
     data: Path,
     out: Path | None = None,
     seed: int | None = None,
-    repository: Path | None = None,
-    disturbed: Annotated[bool, Parameter(negative="")] = False,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
     """Score a trained model on the patients that were held out, by the code that serves; the figures are kept beside it.
-
-    The run's folder gets evaluation.json (all figures, also of each case and of subgroups) and card.html (the same as a page with plots and
-    pictures). Ended before it is through, it goes on where it was when it is called again.
 
     Parameters
     ----------
@@ -97,11 +106,6 @@ def evaluate(
         The run's folder.
     seed
         That of the training, which made the split.
-    repository
-        Score the model that this model repository serves, not the run's own. Without --out, evaluation and card then go to
-        var/evaluations/RECIPE.
-    disturbed
-        Also under noise, blur and missing slices, eleven times in all: this takes twelve times as long.
     as_json
         Print the figures, and those of each case, as JSON.
     """
@@ -109,14 +113,10 @@ def evaluate(
     from training import recipes
     from training.card import table
     from training.evaluate import evaluate as evaluated
-    from training.evaluation.perturb import PERTURBATIONS
-    from training.progress import steps
 
-    wanted = recipes.load(recipe)
-    sides = _sides(wanted, data, seed)
-    run = out or (_default(recipe) if repository is None else Path("var/evaluations") / recipe)
-    with steps("evaluating") as step:
-        found = evaluated(wanted, sides, run, repository=repository, disturbed=PERTURBATIONS if disturbed else (), step=step)
+    run = out or _default(recipe)
+    wanted = recipes.load(recipe, run)
+    found = evaluated(wanted, _sides(wanted, data, seed), run)
     print(json.dumps(found, indent=2) if as_json else table(found), end="")
     return 0
 
@@ -137,9 +137,18 @@ def export(recipe: str, *, repository: Path, out: Path | None = None) -> int:
     from training import recipes
     from training.export import export as exported
 
-    model = exported(recipes.load(recipe), out or _default(recipe), repository)
+    run = out or _default(recipe)
+    model = exported(recipes.load(recipe, run), run, repository)
     Console().print(f"{repository / model.name}: version {model.version} is served", highlight=False, soft_wrap=True)
     return 0
+
+
+def _told(line: str) -> None:
+    Console(stderr=True).print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _untold(line: str) -> None:
+    """The first process speaks for all."""
 
 
 def _installed() -> None:

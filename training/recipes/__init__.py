@@ -1,11 +1,21 @@
-"""The recipes, one file each with a RECIPE; names are known without importing any."""
+"""The recipes, one file each; names are known without importing any.
+
+A file has a RECIPE; or, where the recipe depends on the data, `begun`, which makes it of a folder, and `of_run`, which finds it in a run.
+"""
 
 import importlib
+from collections.abc import Callable
+from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
-from training.errors import UnknownRecipe
+from training.errors import BrokenRun, UnfitSetting, UnknownRecipe
 from training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from training.planning import Asked
 
 
 def names() -> tuple[str, ...]:
@@ -13,15 +23,39 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(file.stem.replace("_", "-") for file in Path(__file__).parent.glob("[a-z]*.py")))
 
 
-def load(name: str) -> Recipe:
-    """The recipe called `name`.
+def load(name: str, run: Path | None = None) -> Recipe:
+    """The recipe called `name`; one that depends on the data, as `run` was begun with.
 
     Raises
     ------
-    UnknownRecipe
+    UnknownRecipe, BrokenRun
     """
+    module = _module(name)
+    if not hasattr(module, "RECIPE") and run is None:
+        raise BrokenRun(f'what recipe "{name}" is stands in its run, and no run is named')
+    recipe: Recipe = module.RECIPE if hasattr(module, "RECIPE") else module.of_run(run)
+    return recipe
+
+
+def begun(name: str, data: Path, run: Path, seed: int, asked: "Asked", tell: Callable[[str], None]) -> Recipe:
+    """The recipe to begin a run with, or to go on with; one that depends on the data finds there what `asked` leaves open.
+
+    Raises
+    ------
+    UnknownRecipe, UnfitSetting
+    """
+    module = _module(name)
+    if hasattr(module, "RECIPE"):
+        said = [field.name for field in fields(asked) if getattr(asked, field.name)]
+        if said:
+            raise UnfitSetting(f'recipe "{name}" is for one kind of data, and takes no {" or ".join(said)}')
+        return load(name)
+    recipe: Recipe = module.begun(data, run, seed, asked, tell)
+    return recipe
+
+
+def _module(name: str) -> ModuleType:
     if name not in names():
         near = get_close_matches(name, names(), n=1)
         raise UnknownRecipe(f'no recipe "{name}"; ' + (f'did you mean "{near[0]}"?' if near else f"there are: {', '.join(names())}"))
-    recipe: Recipe = importlib.import_module(f"{__name__}.{name.replace('-', '_')}").RECIPE
-    return recipe
+    return importlib.import_module(f"{__name__}.{name.replace('-', '_')}")

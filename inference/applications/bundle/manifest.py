@@ -13,7 +13,7 @@ from inference import codes
 from inference.applications.bundle.errors import BrokenManifest
 from inference.applications.bundle.finish import FINISHINGS, Finishing, finished, order_problem, per_voxel, voxelwise
 from inference.applications.bundle.inferer import INFERERS, Inferer
-from inference.applications.bundle.steps import STEPS, Step, source_image
+from inference.applications.bundle.steps import STEPS, Image, Step, source_image
 from inference.applications.port import Accepts, Application, Infer, MeasurementOutput, ModelRef, SegmentOutput
 from inference.codes import Code
 from inference.engines.errors import WrongTensors
@@ -118,7 +118,11 @@ def application(file: Path) -> Application:
     ------
     BrokenManifest
     """
-    manifest = from_text(file.read_bytes(), str(file))
+    return application_of(from_text(file.read_bytes(), str(file)))
+
+
+def application_of(manifest: BundleManifest) -> Application:
+    """The application that a manifest describes."""
 
     def analyse(volume: Volume, infer: Infer) -> Findings:
         return _findings(manifest, volume, infer)
@@ -137,6 +141,14 @@ def application(file: Path) -> Application:
     )
 
 
+def prepared(manifest: BundleManifest, volume: Volume) -> Image:
+    """What the network sees of a volume."""
+    image = source_image(volume)
+    for step in manifest.prepare:
+        image = step.apply(image)
+    return image
+
+
 def masks(manifest: BundleManifest, volume: Volume, infer: Infer) -> NDArray[Any]:
     """Labels (Z, Y, X), or masks (C, Z, Y, X), on the grid of the volume.
 
@@ -145,9 +157,7 @@ def masks(manifest: BundleManifest, volume: Volume, infer: Infer) -> NDArray[Any
     WrongTensors
         The network gives another number of channels than the bundle says.
     """
-    image = source_image(volume)
-    for step in manifest.prepare:
-        image = step.apply(image)
+    image = prepared(manifest, volume)
     at_once = per_voxel(manifest.finish)
 
     def finish(values: NDArray[np.float32]) -> NDArray[Any]:

@@ -130,9 +130,7 @@ def structures(channels: Mapping[int, str], given: Mapping[int, Mapping[str, Any
                 continue
             found, label = table, name
         category, type, laterality = found
-        made.append(
-            Structure(channel=channel, label=_label(label), type=type, category=category, laterality=laterality, rgb=_colour(place))
-        )
+        made.append(Structure(channel=channel, label=_label(label), type=type, category=category, laterality=laterality, rgb=colour(place)))
     if uncoded:
         raise UncodedStructure(f"no code is known for channel {', '.join(uncoded)}")
     if not made:
@@ -144,7 +142,7 @@ def _label(name: str) -> str:
     return " ".join(name.replace("_", " ").replace("\\", " ").split())[:64]
 
 
-def _colour(place: int) -> tuple[int, int, int]:
+def colour(place: int) -> tuple[int, int, int]:
     """Hues by the golden ratio: neighbours in the list are far apart."""
     red, green, blue = colorsys.hsv_to_rgb(place * 0.618034 % 1, 0.6, 0.95)
     return round(red * 255), round(green * 255), round(blue * 255)

@@ -1,0 +1,185 @@
+"""Structures of a user's own, from DICOM studies with segmentations; what depends on the data is found once, and kept in the run."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inference.applications import catalog
+from inference.applications.bundle.manifest import FILE, BundleManifest, application_of, prepared, to_text
+from inference.applications.port import ModelRef
+from inference.errors import HilumError
+from inference.findings import Findings
+from inference.imaging.resample import Grid, Interpolation, resample
+from training.augment import segmentation
+from training.data.dicom import LabelledSeries, studies
+from training.data.segments import labelled
+from training.data.split import split
+from training.data.structures import Wanted, having, wanted
+from training.errors import BrokenRun, OtherRun, UnfitData, UnfitSetting
+from training.patches import INTENSITY, cutting
+from training.planning import Asked, Facts, Plan, facts, planned, read, told, write
+from training.recipe import Case, DataTerms, Example, Labelled, Recipe, Schedule
+from training.scores import dice
+
+NAME = "segmentation"
+MEAN = "Dice, mean of all"
+CHANNELS, STRIDES = (16, 32, 64, 128), (2, 2, 2)
+_PARTS_AN_EPOCH = 96
+_MOST_DRAWS = 12
+_TOLD = 5
+
+
+def begun(data: Path, run: Path, seed: int, asked: Asked, tell: Callable[[str], None]) -> Recipe:
+    """The recipe for a folder: planned from its training patients, after every case was read once; or the one that the run holds.
+
+    Raises
+    ------
+    OtherRun
+        The run was planned with other options.
+    UnfitData
+        Cases cannot be read; all of them are named.
+    UnfitSetting, UnclearLabels, MisplacedLabels
+    """
+    plan = read(run)
+    if plan is None:
+        plan = _planned(data, seed, asked, tell)
+        write(plan, run)
+        tell(told(plan))
+    elif plan.asked != asked:
+        raise OtherRun(f"{run} was planned with {plan.asked}; asked for is {asked}")
+    return recipe_of(plan)
+
+
+def of_run(run: Path) -> Recipe:
+    """The recipe that a run was begun with.
+
+    Raises
+    ------
+    BrokenRun
+    """
+    plan = read(run)
+    if plan is None:
+        raise BrokenRun(f"{run} holds no plan: nothing was trained there")
+    return recipe_of(plan)
+
+
+def recipe_of(plan: Plan) -> Recipe:
+    """A plan as a recipe."""
+    manifest = plan.manifest
+    names = [structure.label for structure in manifest.structures]
+    return Recipe(
+        name=NAME,
+        title=manifest.title,
+        application=application_of(manifest),
+        model=manifest.model,
+        window=plan.window,
+        channels=manifest.channels,
+        cases=partial(_cases, names=names, over=bool(plan.asked.labels)),
+        example=partial(example, manifest),
+        network=partial(network, manifest.channels),
+        loss=loss,
+        augment=cutting(plan.window, segmentation),
+        score=partial(score, names),
+        watched=MEAN,
+        schedule=Schedule(epochs=60, batch=2, learning_rate=2e-3, patience=12),
+        data=DataTerms(
+            name=f"{plan.series} series of {plan.patients} patients, DICOM studies of one's own",
+            licence="not stated",
+            attribution="not stated",
+        ),
+        baseline=INTENSITY,
+        draws=min(max(round(_PARTS_AN_EPOCH / plan.series), 1), _MOST_DRAWS),
+        beside=partial(_beside, manifest),
+    )
+
+
+def example(manifest: BundleManifest, case: Labelled) -> Example:
+    """A whole case by the code that serves; its labels by the nearest voxel."""
+    image = prepared(manifest, case.volume)
+    target = resample(case.labels, Grid.of(case.volume), image.grid, by=Interpolation.NEAREST)
+    return Example(image=image.values[None], target=target[None])
+
+
+def network(channels: int) -> Any:
+    """A U-Net with residual units."""
+    from monai.networks.nets.unet import UNet
+
+    return UNet(spatial_dims=3, in_channels=1, out_channels=channels, channels=CHANNELS, strides=STRIDES, num_res_units=1, norm="INSTANCE")
+
+
+def loss() -> Callable[[Any, Any], Any]:
+    """Dice over the batch, as parts without a structure have none of their own, and cross-entropy."""
+    from monai.losses.dice import DiceCELoss
+
+    made: Callable[[Any, Any], Any] = DiceCELoss(to_onehot_y=True, softmax=True, include_background=False, batch=True)
+    return made
+
+
+def score(names: Sequence[str], findings: Findings, case: Labelled) -> Mapping[str, float]:
+    """Dice of every structure, and their mean."""
+    masks = {segment.label: segment.mask for segment in findings.segments}
+    nothing = np.zeros(case.labels.shape, dtype=np.bool_)
+    each = {f"Dice {name}": dice(masks.get(name, nothing), case.labels == value) for value, name in enumerate(names, start=1)}
+    known = [figure for figure in each.values() if not np.isnan(figure)]
+    return {MEAN: float(np.mean(known)) if known else float("nan"), **each}
+
+
+def _cases(folder: Path, names: Sequence[str], over: bool) -> tuple[Case, ...]:
+    series = studies(folder).series
+    structures = wanted(series, names)
+    return tuple(_case(each, structures, over) for each in having(series, structures))
+
+
+def _case(series: LabelledSeries, structures: Sequence[Wanted], over: bool) -> Case:
+    return Case(patient=series.patient, name=series.uid, load=partial(labelled, series, structures, over=over))
+
+
+def _planned(data: Path, seed: int, asked: Asked, tell: Callable[[str], None]) -> Plan:
+    if asked.name in catalog.names():
+        raise UnfitSetting(f'"{asked.name}" is an application of hilum already: another name with `--name`')
+    found = studies(data)
+    structures = wanted(found.series, asked.labels)
+    series = having(found.series, structures)
+    for reason in _shortened(found.left_out):
+        tell(f"left out: {reason}")
+    if len(series) < len(found.series):
+        tell(f"left out: {len(found.series) - len(series)} of {len(found.series)} series that do not have all labels")
+    modalities = sorted({each.modality for each in series})
+    if len(modalities) != 1:
+        raise UnfitData(f"{data} holds labelled series of {', '.join(modalities) or 'no modality'}: one network learns one modality")
+    cases = [_case(each, structures, bool(asked.labels)) for each in series]
+    training = {case.name for case in split(cases, seed).train}
+    read_once = _all_read(cases)
+    return planned(
+        [read_once[name] for name in sorted(training)],
+        [one.segment for one in structures],
+        modalities[0],
+        asked,
+        series=len(series),
+        patients=len({each.patient for each in series}),
+    )
+
+
+def _all_read(cases: Sequence[Case]) -> dict[str, Facts]:
+    """Every case is read before the first step: what is wrong is said now, and all of it."""
+    seen, wrong = {}, []
+    for case in cases:
+        try:
+            seen[case.name] = facts(case.load())
+        except HilumError as unfit:
+            wrong.append(f"series {case.name}: {unfit} [{unfit.code}]")
+    if wrong:
+        raise UnfitData(f"{len(wrong)} of {len(cases)} series cannot be learned from: " + "; ".join(_shortened(wrong)))
+    return seen
+
+
+def _shortened(reasons: Sequence[str]) -> list[str]:
+    return [*reasons[:_TOLD], *([f"and {len(reasons) - _TOLD} more"] if len(reasons) > _TOLD else [])]
+
+
+def _beside(manifest: BundleManifest, model: ModelRef) -> Mapping[str, bytes]:
+    return {FILE: to_text(replace(manifest, model=model, version=f"{manifest.version}+model.{model.version}"))}
