@@ -4,10 +4,11 @@ from typing import Any
 
 from inference.engines.port import ModelRef
 from inference.engines.repository import Entry
+from training.evaluation.figures import kind_of
+from training.evaluation.record import EVALUATION
 from training.recipe import Recipe
 
-EVALUATION = "evaluation.json"
-"""What `hilum evaluate` writes into the run's folder, and the card's figures."""
+__all__ = ["EVALUATION", "card", "table"]
 
 
 def card(recipe: Recipe, model: ModelRef, entry: Entry, evaluation: dict[str, Any]) -> str:
@@ -28,11 +29,15 @@ def card(recipe: Recipe, model: ModelRef, entry: Entry, evaluation: dict[str, An
 
 def table(evaluation: dict[str, Any]) -> str:
     """The figures, as Markdown."""
-    lines = [
-        f"| figure | mean | 95 % interval | smallest | {evaluation.get('baseline', 'mean shape')} (baseline) |",
-        "|---|---|---|---|---|",
-    ]
+    baseline = evaluation.get("baseline", "mean shape")
+    lines = [f"| figure | mean | 95 % interval | worst | {baseline} (baseline) |", "|---|---|---|---|---|"]
     for name, figure in evaluation["figures"].items():
-        low, high = figure["interval"]
-        lines.append(f"| {name} | {figure['mean']:.4f} | {low:.4f} to {high:.4f} | {figure['smallest']:.4f} | {figure['baseline']:.4f} |")
+        low, high = figure["interval"] or (None, None)
+        told = [_value(name, value) for value in (figure["mean"], low, high, figure["worst"], figure["baseline"])]
+        unit = kind_of(name).unit
+        lines.append(f"| {name}{f', {unit}' if unit else ''} | {told[0]} | {told[1]} to {told[2]} | {told[3]} | {told[4]} |")
     return "\n".join(lines) + "\n"
+
+
+def _value(name: str, value: float | None) -> str:
+    return "–" if value is None else f"{value:.{kind_of(name).digits}f}"

@@ -92,9 +92,14 @@ def evaluate(
     data: Path,
     out: Path | None = None,
     seed: int | None = None,
+    repository: Path | None = None,
+    disturbed: Annotated[bool, Parameter(negative="")] = False,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
     """Score a trained model on the patients that were held out, by the code that serves; the figures are kept beside it.
+
+    The run's folder gets evaluation.json (all figures, also of each case and of subgroups) and card.html (the same as a page with plots and
+    pictures). Ended before it is through, it goes on where it was when it is called again.
 
     Parameters
     ----------
@@ -106,6 +111,11 @@ def evaluate(
         The run's folder.
     seed
         That of the training, which made the split.
+    repository
+        Score the model that this model repository serves, not the run's own. Without --out, evaluation and card then go to
+        var/evaluations/RECIPE.
+    disturbed
+        Also under noise, blur and missing slices, eleven times in all: this takes twelve times as long.
     as_json
         Print the figures, and those of each case, as JSON.
     """
@@ -113,10 +123,14 @@ def evaluate(
     from training import recipes
     from training.card import table
     from training.evaluate import evaluate as evaluated
+    from training.evaluation.perturb import PERTURBATIONS
+    from training.progress import steps
 
-    run = out or _default(recipe)
-    wanted = recipes.load(recipe, run)
-    found = evaluated(wanted, _sides(wanted, data, seed), run)
+    wanted = recipes.load(recipe, out or _default(recipe))
+    sides = _sides(wanted, data, seed)
+    run = out or (_default(recipe) if repository is None else Path("var/evaluations") / recipe)
+    with steps("evaluating") as step:
+        found = evaluated(wanted, sides, run, repository=repository, disturbed=PERTURBATIONS if disturbed else (), step=step)
     print(json.dumps(found, indent=2) if as_json else table(found), end="")
     return 0
 
