@@ -6,17 +6,20 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset
 
 from inference.imaging.assemble import assemble
 from inference.imaging.geometry import OFF_GRID_STEPS, Plane
 from inference.imaging.header import PARSE_ERRORS, read_instance
 from inference.imaging.resample import Grid, Interpolation, resample
+from inference.imaging.tags import text
 from inference.imaging.volume import Volume
 from training.data.dicom import LabelledSeries
 from training.data.structures import Wanted
 from training.errors import MisplacedLabels, UnclearLabels
 from training.recipe import Labelled
 
+_SEX, _AGE, _MANUFACTURER = 0x00100040, 0x00101010, 0x00080070
 _KEPT = 0.5
 """Of a segment's size, what has to lie within the images."""
 _HALF = 0.5
@@ -45,7 +48,16 @@ def labelled(series: LabelledSeries, structures: Sequence[Wanted], *, over: bool
         numbers = {one.numbers[file.path]: value for value, one in enumerate(structures, start=1) if file.path in one.numbers}
         for number, mask in masks(file.path, volume, sorted(numbers)).items():
             _lay(labels, mask, numbers[number], file.path, structures, over)
-    return Labelled(volume=volume, labels=labels)
+    return Labelled(volume=volume, labels=labels, attributes=_attributes(read_instance(series.files[0]).header))
+
+
+def _attributes(header: Dataset) -> dict[str, str]:
+    """What an evaluation may group cases by; of what is absent, nothing."""
+    age = text(header, _AGE)
+    # PS3.5 6.2: 045Y; months, weeks and days are below a year, as far as groups go
+    years = (age[:3].lstrip("0") or "0") if age.endswith("Y") else "0" if age else ""
+    said = {"sex": text(header, _SEX), "age": years, "manufacturer": text(header, _MANUFACTURER)}
+    return {name: value for name, value in said.items() if value}
 
 
 def masks(path: Path, volume: Volume, numbers: Sequence[int]) -> dict[int, Mask]:

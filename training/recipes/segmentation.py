@@ -20,6 +20,7 @@ from training.data.segments import labelled
 from training.data.split import split
 from training.data.structures import Wanted, having, wanted
 from training.errors import BrokenRun, OtherRun, UnfitData, UnfitSetting
+from training.evaluation.masks import Masks
 from training.patches import INTENSITY, cutting
 from training.planning import Asked, Facts, Plan, facts, planned, read, told, write
 from training.recipe import Case, DataTerms, Example, Labelled, Recipe, Schedule
@@ -84,7 +85,8 @@ def recipe_of(plan: Plan) -> Recipe:
         loss=loss,
         augment=cutting(plan.window, segmentation),
         score=partial(score, names),
-        watched=MEAN,
+        structures=partial(structures, names),
+        watched=MEAN if len(names) > 1 else f"Dice {names[0]}",
         schedule=Schedule(epochs=60, batch=2, learning_rate=2e-3, patience=12),
         data=DataTerms(
             name=f"{plan.series} series of {plan.patients} patients, DICOM studies of one's own",
@@ -119,31 +121,36 @@ def loss() -> Callable[[Any, Any], Any]:
     return made
 
 
-def score(names: Sequence[str], findings: Findings, case: Labelled) -> Mapping[str, float]:
-    """Dice of every structure, and their mean."""
+def structures(names: Sequence[str], findings: Findings, case: Labelled) -> Mapping[str, Masks]:
+    """Every structure; one that was not found is empty."""
     masks = {segment.label: segment.mask for segment in findings.segments}
     nothing = np.zeros(case.labels.shape, dtype=np.bool_)
-    each = {f"Dice {name}": dice(masks.get(name, nothing), case.labels == value) for value, name in enumerate(names, start=1)}
+    return {name: Masks(found=masks.get(name, nothing), true=case.labels == value) for value, name in enumerate(names, start=1)}
+
+
+def score(names: Sequence[str], findings: Findings, case: Labelled) -> Mapping[str, float]:
+    """Dice of every structure, and their mean where there are several."""
+    each = {f"Dice {name}": dice(masks.found, masks.true) for name, masks in structures(names, findings, case).items()}
     known = [figure for figure in each.values() if not np.isnan(figure)]
-    return {MEAN: float(np.mean(known)) if known else float("nan"), **each}
+    return {**({MEAN: float(np.mean(known)) if known else float("nan")} if len(names) > 1 else {}), **each}
 
 
 def _cases(folder: Path, names: Sequence[str], over: bool) -> tuple[Case, ...]:
     series = studies(folder).series
-    structures = wanted(series, names)
-    return tuple(_case(each, structures, over) for each in having(series, structures))
+    chosen = wanted(series, names)
+    return tuple(_case(each, chosen, over) for each in having(series, chosen))
 
 
-def _case(series: LabelledSeries, structures: Sequence[Wanted], over: bool) -> Case:
-    return Case(patient=series.patient, name=series.uid, load=partial(labelled, series, structures, over=over))
+def _case(series: LabelledSeries, chosen: Sequence[Wanted], over: bool) -> Case:
+    return Case(patient=series.patient, name=series.uid, load=partial(labelled, series, chosen, over=over))
 
 
 def _planned(data: Path, seed: int, asked: Asked, tell: Callable[[str], None]) -> Plan:
     if asked.name in catalog.names():
         raise UnfitSetting(f'"{asked.name}" is an application of hilum already: another name with `--name`')
     found = studies(data)
-    structures = wanted(found.series, asked.labels)
-    series = having(found.series, structures)
+    chosen = wanted(found.series, asked.labels)
+    series = having(found.series, chosen)
     for reason in _shortened(found.left_out):
         tell(f"left out: {reason}")
     if len(series) < len(found.series):
@@ -151,12 +158,12 @@ def _planned(data: Path, seed: int, asked: Asked, tell: Callable[[str], None]) -
     modalities = sorted({each.modality for each in series})
     if len(modalities) != 1:
         raise UnfitData(f"{data} holds labelled series of {', '.join(modalities) or 'no modality'}: one network learns one modality")
-    cases = [_case(each, structures, bool(asked.labels)) for each in series]
+    cases = [_case(each, chosen, bool(asked.labels)) for each in series]
     training = {case.name for case in split(cases, seed).train}
     read_once = _all_read(cases)
     return planned(
         [read_once[name] for name in sorted(training)],
-        [one.segment for one in structures],
+        [one.segment for one in chosen],
         modalities[0],
         asked,
         series=len(series),
