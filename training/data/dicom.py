@@ -88,7 +88,7 @@ def studies(folder: Path) -> Studies:
                 left_out.append(f"{instance.path}: {broken}")
         elif instance.sop_instance_uid not in of_instance:  # the same file twice is one instance
             of_instance[instance.sop_instance_uid] = instance.series_instance_uid
-            its = series.setdefault(instance.series_instance_uid, _Series(patient=_patient(instance.header), modality=instance.modality))
+            its = series.setdefault(instance.series_instance_uid, _Series(patient=patient_of(instance.header), modality=instance.modality))
             its.files.append(instance.path)
     for segmentation in found:
         meant = _meant(segmentation, series, of_instance)
@@ -150,5 +150,6 @@ def _meant(segmentation: Segmentation, series: Mapping[str, _Series], of_instanc
     return sorted((named & by_frames) or named or by_frames)
 
 
-def _patient(header: Dataset) -> str:
+def patient_of(header: Dataset) -> str:
+    """PatientID and its issuer, as one name."""
     return "\\".join(text(header, tag) for tag in (_PATIENT_ID, _ISSUER))
