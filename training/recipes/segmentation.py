@@ -47,10 +47,12 @@ def begun(data: Path, run: Path, seed: int, asked: Asked, tell: Callable[[str], 
     """
     plan = read(run)
     if plan is None:
-        plan = _planned(data, seed, asked, tell)
+        plan, cases = _planned(data, seed, asked, tell)
         write(plan, run)
         tell(told(plan))
-    elif plan.asked != asked:
+        # the headers of a large folder take minutes: they are not read twice
+        return replace(recipe_of(plan), cases=lambda folder: cases)
+    if plan.asked != asked:
         raise OtherRun(f"{run} was planned with {plan.asked}; asked for is {asked}")
     return recipe_of(plan)
 
@@ -145,7 +147,7 @@ def _case(series: LabelledSeries, chosen: Sequence[Wanted], over: bool) -> Case:
     return Case(patient=series.patient, name=series.uid, load=partial(labelled, series, chosen, over=over))
 
 
-def _planned(data: Path, seed: int, asked: Asked, tell: Callable[[str], None]) -> Plan:
+def _planned(data: Path, seed: int, asked: Asked, tell: Callable[[str], None]) -> tuple[Plan, tuple[Case, ...]]:
     if asked.name in catalog.names():
         raise UnfitSetting(f'"{asked.name}" is an application of hilum already: another name with `--name`')
     found = studies(data)
@@ -158,10 +160,10 @@ def _planned(data: Path, seed: int, asked: Asked, tell: Callable[[str], None]) -
     modalities = sorted({each.modality for each in series})
     if len(modalities) != 1:
         raise UnfitData(f"{data} holds labelled series of {', '.join(modalities) or 'no modality'}: one network learns one modality")
-    cases = [_case(each, chosen, bool(asked.labels)) for each in series]
+    cases = tuple(_case(each, chosen, bool(asked.labels)) for each in series)
     training = {case.name for case in split(cases, seed).train}
     read_once = _all_read(cases)
-    return planned(
+    plan = planned(
         [read_once[name] for name in sorted(training)],
         [one.segment for one in chosen],
         modalities[0],
@@ -169,6 +171,7 @@ def _planned(data: Path, seed: int, asked: Asked, tell: Callable[[str], None]) -
         series=len(series),
         patients=len({each.patient for each in series}),
     )
+    return plan, cases
 
 
 def _all_read(cases: Sequence[Case]) -> dict[str, Facts]:
