@@ -126,12 +126,14 @@ def _served(recipe: Recipe, repository: Path) -> Model:
     return Model(repository=repository, source=source, sha256=Repository(repository).digest(version))
 
 
-def _scored(recipe: Recipe, sides: Split, asked: _Asked, disturbed: Sequence[Perturbation]) -> tuple[list[Scored], dict[str, list[Row]]]:
-    """Every held-out case as it is, with its baseline; and the rows under each disturbance, None where the application refuses."""
+def _scored(
+    recipe: Recipe, sides: Split, asked: _Asked, disturbed: Sequence[Perturbation]
+) -> tuple[list[Scored], dict[Perturbation, list[Row]]]:
+    """Every held-out case as it is, with its baseline; and the rows under each disturbance, empty where the application refuses."""
     application = as_served(recipe.application, asked.repository)
     guessed = (recipe.baseline or MEAN_SHAPE).make(recipe, sides.train)
     scored: list[Scored] = []
-    rows: dict[str, list[Row]] = {each.name: [] for each in disturbed}
+    rows: dict[Perturbation, list[Row]] = {each: [] for each in disturbed}
     total = len(sides.test) * (1 + len(disturbed))
     for case in sides.test:
         labelled = case.load()
@@ -158,7 +160,7 @@ def _scored(recipe: Recipe, sides: Split, asked: _Asked, disturbed: Sequence[Per
                     return {}
                 return figures(recipe, found, worse)
 
-            rows[each.name].append(asked.kept.row(f"{case.name} | {each.name}", under))
+            rows[each].append(asked.kept.row(f"{case.name} | {each.name}", under))
             asked.step(f"{case.name}, {each.name}", total)
     return scored, rows
 

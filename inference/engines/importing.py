@@ -93,7 +93,14 @@ def _import_model(application: Importable, source: ModelSource, repository: Repo
     mended = (repository.path / source.model.name / str(source.model.version)).is_dir()
     add_version(
         repository.path,
-        NewVersion(model=source.model, weights=weights, entry=entry, config=source.config, card=model_card(application, source, entry)),
+        NewVersion(
+            model=source.model,
+            weights=weights,
+            entry=entry,
+            config=source.config,
+            card=model_card(application, source, entry),
+            beside={name: file.read_bytes() for name, file in source.beside.items()},
+        ),
         # a version beside others is held to their tensors
         replace=mended or not follows,
     )

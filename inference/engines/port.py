@@ -1,7 +1,7 @@
 """The engine port: what an application may ask of whatever runs its models."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -128,6 +128,8 @@ class ModelSource:
         How the model is to be called, for its entry.
     card
         The model card (Markdown) below its heading, where somebody wrote one; "" has one made of the rest.
+    beside
+        Further files of the version's folder, by name: the page of its evaluation.
     """
 
     model: ModelRef
@@ -145,6 +147,7 @@ class ModelSource:
     golden: Golden | None = None
     call: Call | None = None
     card: str = ""
+    beside: Mapping[str, Path] = field(default_factory=dict)
 
 
 class Engine(Protocol):

@@ -36,4 +36,9 @@ def shipped(folder: Path, model: ModelRef) -> ModelSource:
         shipped=here.weights(version),
         golden=entry.golden,
         card=card,
+        beside={
+            each.name: each
+            for each in sorted((folder / model.name / str(version.version)).iterdir())
+            if each.is_file() and each.name != entry.file
+        },
     )

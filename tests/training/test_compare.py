@@ -9,8 +9,8 @@ import pytest
 from scipy.stats import wilcoxon
 
 from node.cli.main import main
+from training.errors import OtherCases
 from training.evaluation.compare import Difference, compare
-from training.evaluation.errors import OtherCases
 from training.evaluation.record import FORMAT
 
 

@@ -14,11 +14,11 @@ from monai.metrics.hausdorff_distance import compute_hausdorff_distance
 from monai.metrics.surface_dice import compute_surface_dice
 from monai.metrics.surface_distance import compute_average_surface_distance
 
-from training.data.nifti import volume_of
+from training.data.nifti import pairs, volume_of
+from training.errors import UnfitData, UnreadableEvaluation
 from training.evaluation.bootstrap import interval
 from training.evaluation.classification import auc
 from training.evaluation.classifier import classifier, roc
-from training.evaluation.errors import UnreadableEvaluation
 from training.evaluation.figures import summary
 from training.evaluation.gallery import Picture, outline, planes
 from training.evaluation.kept import kept
@@ -29,6 +29,8 @@ from training.evaluation.record import FORMAT, read
 from training.evaluation.segmentation import agreement
 from training.evaluation.subgroups import groups
 from training.recipe import Labelled
+
+from .made import crops
 
 HEAD_BACK_LEFT = np.diag([1.0, 1.0, 1.0, 1.0])[[2, 1, 0, 3]]
 """Indices (z, y, x) run to the head, the back and the left, 1 mm a step."""
@@ -116,6 +118,18 @@ def test_groups_are_what_is_known() -> None:
     assert next(iter(found["age"].values())) == [0, 1, 2]
     assert "site" not in found
     assert groups([{"sex": "F"}, {}])["sex"] == {"F": [0], "not known": [1]}
+
+
+def test_a_table_of_participants_is_read(tmp_path: Path) -> None:
+    """As BIDS lays it out; "n/a" is not known, who is not in it has nothing, and a table without names is refused."""
+    crops(tmp_path / "data", count=2)
+    table = tmp_path / "data" / "participants.tsv"
+    table.write_text("participant_id\tsex\tage\nmade_000\tF\tn/a\nsomebody\tM\t40\n")
+    first, second = (case.load().attributes for case in pairs(tmp_path / "data", modality="MR"))
+    assert (first, second) == ({"sex": "F"}, {})
+    table.write_text("name\tsex\nmade_000\tF\n")
+    with pytest.raises(UnfitData, match="participant_id"):
+        pairs(tmp_path / "data", modality="MR")
 
 
 def test_noise_is_as_strong_as_said_and_always_the_same() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +24,9 @@ from inference.imaging.write_series import from_nifti, write_series
 from training.data.nifti import volume_of
 from training.data.split import Split, split
 from training.errors import BrokenRun
-from training.evaluate import evaluate, findings
-from training.evaluation.record import EVALUATION
+from training.evaluate import BEGUN, evaluate, findings
+from training.evaluation.perturb import Disturbance, Perturbation
+from training.evaluation.record import EVALUATION, PAGE, read
 from training.export import PACKED, export
 from training.fit import fit
 from training.inferring import OfEngine
@@ -101,6 +103,32 @@ def test_what_is_served_is_what_was_evaluated(run: Path, sides: Split, data: Pat
 
 
 @pytest.mark.slow
+def test_disturbed_images_are_scored_as_they_would_be_served(run: Path, sides: Split, tmp_path: Path) -> None:
+    """Of a repository's model: noise that buries the body costs overlap, a series that the gate refuses is counted as refused, and what
+    was computed before a kill stays as it was."""
+    short = replace(sides, test=sides.test[:1])
+    asked = [Perturbation(kind=Disturbance.NOISE, level=200), Perturbation(kind=Disturbance.THINNED, level=3)]
+    with pytest.raises(InterruptedError):
+        evaluate(RECIPE, short, tmp_path, repository=run / PACKED, disturbed=asked, step=killed)
+    assert (tmp_path / BEGUN).exists()
+    assert not (tmp_path / EVALUATION).exists()
+    evaluation = evaluate(RECIPE, short, tmp_path, repository=run / PACKED, disturbed=asked)
+    assert read(tmp_path) == evaluation
+    assert not (tmp_path / BEGUN).exists()
+    noisy, thinned = evaluation["disturbed"]
+    plain = json.loads((run / EVALUATION).read_text())
+    assert evaluation["sha256"] == plain["sha256"]
+    assert evaluation["each"][0]["figures"] == plain["each"][0]["figures"]
+    assert noisy["figures"]["Dice hippocampus"]["mean"] < evaluation["figures"]["Dice hippocampus"]["mean"] - AHEAD
+    assert (thinned["refused"], thinned["figures"]["Dice hippocampus"]["mean"]) == (1, None)
+    assert "1 of 1" in (tmp_path / PAGE).read_text()
+
+
+def killed(done: str, total: int) -> None:
+    raise InterruptedError
+
+
+@pytest.mark.slow
 def test_the_exported_model_is_whole(run: Path, tmp_path: Path) -> None:
     """Digest and golden run hold, the card has the held-out figures, a second export is the next version; a changed file never leaves."""
     models = tmp_path / "models"
@@ -116,6 +144,7 @@ def test_the_exported_model_is_whole(run: Path, tmp_path: Path) -> None:
     assert "CC-BY-SA-4.0" in card
     assert "| Dice hippocampus |" in card
     evaluation = json.loads((run / EVALUATION).read_text())
+    assert (models / "hippocampus_parts/2" / PAGE).read_bytes() == (run / PAGE).read_bytes()
     try:
         (run / EVALUATION).write_text(json.dumps({**evaluation, "sha256": "0" * 64}))
         with pytest.raises(BrokenRun, match="another model"):

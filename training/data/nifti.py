@@ -1,6 +1,8 @@
 """Cases from two folders of NIfTI files, images/ and labels/, a pair by one name (the layout of the Medical Segmentation Decathlon)."""
 
+import csv
 import hashlib
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -12,9 +14,14 @@ from inference.imaging.write_series import from_nifti
 from training.errors import UnfitData
 from training.recipe import Case, Labelled
 
+_UNKNOWN = "n/a"
+"""In participants.tsv."""
+
 
 def pairs(folder: Path, *, modality: str) -> tuple[Case, ...]:
     """One case, and one patient, for each name in both folders, sorted; images without labels are left out.
+
+    Where a participants.tsv lies beside the two (as in BIDS: participant_id, sex, age and so on), its columns are what is known of a case.
 
     Raises
     ------
@@ -25,20 +32,34 @@ def pairs(folder: Path, *, modality: str) -> tuple[Case, ...]:
     there = sorted(path.name for path in labels.glob("*.nii*") if (images / path.name).is_file())
     if not there:
         raise UnfitData(f"{folder} has no images/NAME.nii.gz with labels/NAME.nii.gz")
+    known = _participants(folder / "participants.tsv")
     return tuple(
-        Case(patient=name.split(".nii")[0], name=name.split(".nii")[0], load=partial(_load, images / name, labels / name, modality))
-        for name in there
+        Case(patient=case, name=case, load=partial(_load, images / name, labels / name, modality, known.get(case, {})))
+        for case, name in ((name.split(".nii")[0], name) for name in there)
     )
 
 
-def _load(image: Path, label: Path, modality: str) -> Labelled:
+def _participants(file: Path) -> dict[str, dict[str, str]]:
+    if not file.is_file():
+        return {}
+    try:
+        with file.open(encoding="utf-8", newline="") as lines:
+            rows = list(csv.DictReader(lines, delimiter="\t", strict=True))
+        return {
+            row.pop("participant_id"): {name: value for name, value in row.items() if name and value and value != _UNKNOWN} for row in rows
+        }
+    except (OSError, ValueError, KeyError, csv.Error) as broken:
+        raise UnfitData(f"{file} is no table with a column participant_id: {broken!r}") from broken
+
+
+def _load(image: Path, label: Path, modality: str, attributes: Mapping[str, str]) -> Labelled:
     voxels, affine = from_nifti(image)
     labels, other = from_nifti(label)
     if labels.shape != voxels.shape or not np.allclose(affine, other, atol=1e-3):
         raise UnfitData(f"{label} is not on the grid of {image}")
     if not np.array_equal(labels, labels.astype(np.uint8)):
         raise UnfitData(f"{label} holds other values than whole ones from 0 to 255")
-    return Labelled(volume=volume_of(voxels, affine, modality, image.name), labels=labels.astype(np.uint8))
+    return Labelled(volume=volume_of(voxels, affine, modality, image.name), labels=labels.astype(np.uint8), attributes=attributes)
 
 
 def volume_of(voxels: np.ndarray, affine: np.ndarray, modality: str, name: str) -> Volume:

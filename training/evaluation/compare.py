@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from training.errors import OtherCases
 from training.evaluation.bootstrap import INTERVAL, RESAMPLES, SEED, means
 from training.evaluation.classification import auc
-from training.evaluation.errors import OtherCases
 from training.evaluation.figures import kind_of
 
 

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from training.errors import UnreadableEvaluation
 from training.evaluation.bootstrap import INTERVAL, RESAMPLES, SEED
-from training.evaluation.errors import UnreadableEvaluation
 from training.evaluation.figures import summary
 from training.evaluation.kept import Row, plain
-from training.evaluation.perturb import PERTURBATIONS
+from training.evaluation.perturb import Perturbation
 from training.evaluation.segmentation import TOLERANCE_MM
 from training.evaluation.subgroups import groups
 
@@ -41,7 +41,7 @@ def record(
     identity: Mapping[str, Any],
     baseline: str,
     scored: Sequence[Scored],
-    disturbed: Mapping[str, Sequence[Row]],
+    disturbed: Mapping[Perturbation, Sequence[Row]],
 ) -> dict[str, Any]:
     """What evaluation.json holds, but for the page's digest."""
     patients = [each.case.patient for each in scored]
@@ -67,11 +67,7 @@ def record(
         "baseline": baseline,
         "figures": figures,
         "subgroups": _subgroups(scored, patients, names),
-        "disturbed": [
-            _disturbed(each.name, each.kind.name.lower(), each.level, disturbed, patients, names)
-            for each in PERTURBATIONS
-            if each.name in disturbed
-        ],
+        "disturbed": [_disturbed(each, rows, patients, names) for each, rows in disturbed.items()],
         "each": [
             {"case": one.case.name, "patient": one.case.patient, "attributes": dict(one.attributes), "figures": plain(one.row)}
             for one in scored
@@ -118,10 +114,8 @@ def _subgroups(scored: Sequence[Scored], patients: Sequence[str], names: Sequenc
     ]
 
 
-def _disturbed(
-    name: str, kind: str, level: float, rows: Mapping[str, Sequence[Row]], patients: Sequence[str], names: Sequence[str]
-) -> dict[str, Any]:
-    analysed = [index for index, row in enumerate(rows[name]) if row]
+def _disturbed(by: Perturbation, rows: Sequence[Row], patients: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
+    analysed = [index for index, row in enumerate(rows) if row]
     mine = [patients[index] for index in analysed]
-    figures = {figure: summary(figure, [rows[name][index][figure] for index in analysed], mine) for figure in names}
-    return {"kind": kind, "level": level, "refused": len(rows[name]) - len(analysed), "figures": figures}
+    figures = {figure: summary(figure, [rows[index][figure] for index in analysed], mine) for figure in names}
+    return {"kind": by.kind.name.lower(), "level": by.level, "refused": len(rows) - len(analysed), "figures": figures}

@@ -1,5 +1,6 @@
 """What comes with hippocampus: weights that are what their card says, under the licence of their data."""
 
+import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -19,6 +20,7 @@ from inference.engines.repository import Repository
 from inference.engines.serving import served
 from inference.imaging.assemble import assemble
 from inference.imaging.write_series import from_nifti, write_series
+from training.evaluation.record import PAGE, read
 from training.inferring import OfEngine
 
 MODEL = ModelRef(name="hippocampus_parts", version=1)
@@ -50,6 +52,16 @@ def test_it_is_small_and_says_whose_it_is(repository: Path) -> None:
     card = (repository / MODEL.name / "README.md").read_text()
     for said in ("CC-BY-SA-4.0", "Research – not for diagnosis", "| Dice hippocampus |", str(APPLICATION.sources[0].sha256)):
         assert said in card
+
+
+def test_its_evaluation_comes_with_it(repository: Path) -> None:
+    """The page that the console shows is that of the evaluation that lies beside it, and both are of these very weights."""
+    folder = repository / MODEL.name / "1"
+    evaluation = read(folder)
+    assert evaluation["sha256"] == Repository(repository).digest(MODEL)
+    assert hashlib.sha256((folder / PAGE).read_bytes()).hexdigest() == evaluation["card_sha256"]
+    assert evaluation["cases"]["test"] == len(evaluation["each"]) == 52
+    assert (evaluation["data"]["licence"], evaluation["figures"]["Dice hippocampus"]["count"]) == ("CC-BY-SA-4.0", 52)
 
 
 def test_the_weights_answer_as_on_the_day_they_were_made(repository: Path, engine: EmbeddedEngine) -> None:
