@@ -1,0 +1,118 @@
+"""How a network for a user's own structures is planned, by arithmetic done by hand; its parts, and the baseline it has to beat."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from inference.applications.bundle.steps import NormalizeIntensity, ScaleIntensityRange, Spacing
+from inference.applications.port import ModelRef
+from inference.codes import LESION, MORPHOLOGICALLY_ABNORMAL_STRUCTURE
+from training import recipes
+from training.data.structures import Segment
+from training.errors import BrokenRun, OtherRun, UnfitData, UnfitSetting
+from training.patches import Bands, cut
+from training.planning import Asked, Facts, Plan, planned, read, write
+from training.recipe import Example
+
+SEGMENT = Segment(number=1, label="Lesion", type=LESION, category=MORPHOLOGICALLY_ABNORMAL_STRUCTURE)
+
+
+def plan(*seen: Facts, modality: str = "CT", **asked: Any) -> Plan:
+    return planned(seen, [SEGMENT], modality, Asked(**asked), series=len(seen), patients=len(seen))
+
+
+def facts(spacing: tuple[float, float, float], shape: tuple[int, int, int], grey: tuple[float, ...] = (0.0, 100.0)) -> Facts:
+    return Facts(spacing_mm=spacing, shape=shape, grey=np.array(grey, dtype=np.float32))
+
+
+def spacing_of(made: Plan) -> tuple[float, float, float]:
+    step = made.manifest.prepare[1]
+    assert isinstance(step, Spacing)
+    return step.pixdim
+
+
+def test_spacing_and_window_are_those_of_the_median_series() -> None:
+    """Axis by axis; the window is a multiple of eight, at least 16 and at most 64."""
+    made = plan(facts((5, 1, 1), (10, 60, 200)), facts((4, 0.8, 1), (10, 60, 200)), facts((2, 0.7, 1.2), (20, 60, 200)))
+    assert spacing_of(made) == (4, 0.8, 1)
+    assert made.window == (16, 64, 64)
+
+
+def test_a_large_series_is_seen_coarser() -> None:
+    """1024 × 512 × 512 voxels are sixteen times what is computed: each axis is coarser by the cube root of 16."""
+    assert spacing_of(plan(facts((1, 1, 1), (1024, 512, 512)))) == (2.52, 2.52, 2.52)
+
+
+def test_grey_values_by_modality() -> None:
+    """CT: around what is labelled, at least 400 HU wide; MR has no unit, and is taken by mean and deviation. No labels at all: refused."""
+    step = plan(facts((1, 1, 1), (20, 20, 20), (0.0, 100.0))).manifest.prepare[2]
+    assert isinstance(step, ScaleIntensityRange)
+    # the percentiles 0.5 and 99.5 of 0 and 100 are 0.5 and 99.5
+    assert (step.a_min, step.a_max, step.clip) == (-150, 250, True)
+    assert plan(facts((1, 1, 1), (20, 20, 20)), modality="MR").manifest.prepare[2] == NormalizeIntensity()
+    with pytest.raises(UnfitData, match="no voxel of the training patients is labelled"):
+        plan(facts((1, 1, 1), (20, 20, 20), ()))
+
+
+def test_what_is_asked_for_decides(tmp_path: Path) -> None:
+    """And is kept with the plan: read back, it is the same."""
+    made = plan(facts((1, 1, 1), (99, 99, 99)), name="my-model", spacing_mm=(3.0, 2.0, 2.0), window=(24, 96, 96), labels=("Lesion",))
+    assert (spacing_of(made), made.window) == ((3, 2, 2), (24, 96, 96))
+    assert made.manifest.model.name == "my_model"
+    write(made, tmp_path)
+    assert read(tmp_path) == made
+    with pytest.raises(OtherRun, match="was planned with"):
+        recipes.begun("segmentation", tmp_path, tmp_path, 0, replace(made.asked, window=None), print)
+    (tmp_path / "plan.json").write_text("{}")
+    with pytest.raises(BrokenRun, match="is no plan"):
+        recipes.load("segmentation", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"window": (20, 64, 64)}, "multiples of 8 from 16 to 512"),
+        ({"spacing_mm": (0.0, 1.0, 1.0)}, r"--spacing 0 × 1 × 1: 0\.05 to 50 mm"),
+        ({"name": "My Model"}, "no name for an application"),
+    ],
+)
+def test_settings_that_fit_nothing(asked: dict[str, Any], told: str) -> None:
+    """Refused before anything is computed, with what would fit."""
+    with pytest.raises(UnfitSetting, match=told):
+        plan(facts((1, 1, 1), (99, 99, 99)), **asked)
+
+
+def test_settings_of_another_recipe(tmp_path: Path) -> None:
+    """The hippocampus recipe knows its labels and its window: it does not ignore in silence what it is given."""
+    with pytest.raises(UnfitSetting, match="takes no labels or window"):
+        recipes.begun("hippocampus", tmp_path, tmp_path, 0, Asked(labels=("Lesion",), window=(64, 64, 64)), print)
+    with pytest.raises(UnfitSetting, match='"mr-brain" is an application of hilum already'):
+        recipes.begun("segmentation", tmp_path, tmp_path, 0, Asked(name="mr-brain"), print)
+    with pytest.raises(BrokenRun, match="holds no plan"):
+        recipes.load("segmentation", tmp_path)
+
+
+def test_parts_hold_what_they_are_cut_around() -> None:
+    """The same seed gives the same part; two thirds of the parts hold a voxel that is one of a thousand; small images are filled evenly."""
+    target = np.zeros((1, 30, 30, 4), dtype=np.uint8)
+    target[0, 3, 25, 2] = 1
+    example = Example(image=np.random.default_rng(0).normal(5, 1, (1, 30, 30, 4)).astype(np.float32), target=target)
+    parts = [cut(example, (8, 8, 8), seed) for seed in range(300)]
+    assert np.array_equal(parts[7].image, cut(example, (8, 8, 8), 7).image)
+    assert 0.6 < np.mean([part.target.any() for part in parts]) < 0.85
+    for part in parts:
+        assert part.image.shape == (1, 8, 8, 8)
+        assert part.image[..., 2:6].all()
+        assert not part.image[..., :2].any()
+        assert not part.image[..., 6:].any()
+
+
+def test_bands_answer_by_intensity_alone() -> None:
+    """Each voxel of a window gets the scores of the bin that its value is in."""
+    bands = Bands(np.array([0.0, 1.0], dtype=np.float32), np.array([[1, 1, 1], [0, 2, 0]], dtype=np.float32))
+    answer = bands(ModelRef(name="any", version=1), {"INPUT__0": np.array([[[[[-1.0, 0.5, 3.0]]]]], dtype=np.float32)})["OUTPUT__0"]
+    assert answer.shape == (1, 2, 1, 1, 3)
+    assert answer.argmax(axis=1).ravel().tolist() == [0, 1, 0]
