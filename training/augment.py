@@ -44,3 +44,30 @@ def segmentation(mirrored: Sequence[int] = ()) -> Augment:
         return Example(image=np.asarray(made["image"], dtype=np.float32), target=np.asarray(made["target"]).round().astype(np.uint8))
 
     return augment
+
+
+def radiograph() -> Augment:
+    """Small turns, scalings and shifts of a small radiograph of 0 to 1, then its contrast; never mirrored: the heart is on the left."""
+    from monai.transforms.compose import Compose
+    from monai.transforms.intensity.array import RandAdjustContrast
+    from monai.transforms.spatial.array import RandAffine
+
+    chain = Compose(
+        [
+            RandAffine(
+                prob=0.7,
+                rotate_range=0.1,
+                scale_range=(0.08, 0.08),
+                translate_range=(1.5, 1.5),
+                mode="bilinear",
+                padding_mode="border",
+            ),
+            RandAdjustContrast(prob=0.5, gamma=(0.8, 1.25)),
+        ]
+    )
+
+    def augment(example: Example, seed: int) -> Example:
+        chain.set_random_state(seed=seed)
+        return Example(image=np.asarray(chain(example.image), dtype=np.float32), target=example.target)
+
+    return augment

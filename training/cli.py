@@ -61,23 +61,30 @@ def train(
     """
     _installed()
     from training import recipes
-    from training.data.split import split
+    from training.classification import Classifier
     from training.fit import fit
     from training.planning import Asked
     from training.progress import Silent, shown
     from training.ranks import ranks
+    from training.trials import fit_all
 
     run = out or _default(recipe)
     asked = Asked(name=name, labels=labels, spacing_mm=spacing_mm, window=window)
     with ranks() as here:
         wanted = recipes.begun(recipe, data, run, seed or 0, asked, _told if here.first else _untold)
         schedule = _schedule(wanted, epochs, batch, seed)
-        sides = split(wanted.cases(data), schedule.seed)
+        sides = _sides(wanted, data, schedule.seed)
         if not here.first:
-            fit(wanted, sides, run, schedule, here, Silent())
+            if isinstance(wanted, Classifier):
+                fit_all(wanted, sides, run, schedule, here, Silent())
+            else:
+                fit(wanted, sides, run, schedule, here, Silent())
             return 0
         with shown(run / "tensorboard") as progress:
-            outcome = fit(wanted, sides, run, schedule, here, progress)
+            if isinstance(wanted, Classifier):
+                outcome = fit_all(wanted, sides, run, schedule, here, progress)
+            else:
+                outcome = fit(wanted, sides, run, schedule, here, progress)
     Console().print(
         f"{run}: {outcome.epochs} epochs, the best is epoch {outcome.best_epoch + 1}: validation {wanted.watched} {outcome.best:.4f}",
         highlight=False,
@@ -121,14 +128,24 @@ def evaluate(
     """
     _installed()
     from training import recipes
+    from training.arms_table import arms_table
     from training.card import table
+    from training.classification import Classifier
+    from training.errors import UnfitSetting
     from training.evaluate import evaluate as evaluated
+    from training.evaluate_trials import evaluate_trials
     from training.evaluation.perturb import PERTURBATIONS
     from training.progress import steps
 
     wanted = recipes.load(recipe, out or _default(recipe))
     sides = _sides(wanted, data, seed)
     run = out or (_default(recipe) if repository is None else Path("var/evaluations") / recipe)
+    if isinstance(wanted, Classifier):
+        if repository is not None or disturbed:
+            raise UnfitSetting(f'recipe "{recipe}" compares the networks of its run, and takes no --repository and no --disturbed')
+        found = evaluate_trials(wanted, sides, run, _schedule(wanted, None, None, seed))
+        print(json.dumps(found, indent=2) if as_json else f"{table(found)}\n{arms_table(found)}", end="")
+        return 0
     with steps("evaluating") as step:
         found = evaluated(wanted, sides, run, repository=repository, disturbed=PERTURBATIONS if disturbed else (), step=step)
     print(json.dumps(found, indent=2) if as_json else table(found), end="")
@@ -177,8 +194,11 @@ def _schedule(recipe: "Recipe", epochs: int | None, batch: int | None, seed: int
 
 
 def _sides(recipe: "Recipe", data: Path, seed: int | None) -> "Split":
+    from training.classification import Classifier
     from training.data.split import split
 
+    if isinstance(recipe, Classifier):
+        return recipe.sides(data)
     return split(recipe.cases(data), recipe.schedule.seed if seed is None else seed)
 
 

@@ -18,6 +18,7 @@ from inference.engines.modelconfig import TensorConfig
 from inference.engines.port import Golden, ModelRef
 from inference.engines.repository import CONFIG, Entry, Repository
 from inference.engines.writing import NewVersion, add_version
+from training.arms_table import arms_table
 from training.card import card
 from training.errors import BrokenRun
 from training.evaluation.record import EVALUATION, PAGE
@@ -41,6 +42,16 @@ def pack(recipe: Recipe, run: Path) -> Path:
     BrokenRun, UnfitBundle
     """
     network, _ = trained(recipe, run)
+    return packed(recipe, network, run, (recipe.channels, *recipe.window))
+
+
+def packed(recipe: Recipe, network: Any, run: Path, answers: tuple[int, ...]) -> Path:
+    """Write a network, whose answer to one input has the shape `answers`, into the run's own repository; the repository's folder.
+
+    Raises
+    ------
+    UnfitBundle
+    """
     file, weights = convert(network, recipe.window, False, 1, "pt2")
     floats = np.dtype(np.float32)
     config = config_text(
@@ -48,7 +59,7 @@ def pack(recipe: Recipe, run: Path) -> Path:
         "pytorch",
         1,
         (TensorConfig(name="INPUT__0", dtype=floats, dims=(1, *recipe.window)),),
-        (TensorConfig(name="OUTPUT__0", dtype=floats, dims=(recipe.channels, *recipe.window)),),
+        (TensorConfig(name="OUTPUT__0", dtype=floats, dims=answers),),
         file,
     )
     digest = hashlib.sha256(weights).hexdigest()
@@ -88,7 +99,7 @@ def export(recipe: Recipe, run: Path, repository: Path) -> ModelRef:
     there = [each.model.version for each in Repository(repository).list() if each.model.name == recipe.model.name]
     model = ModelRef(name=recipe.model.name, version=max(there, default=0) + 1)
     config = without_digests((run / PACKED / here.name / CONFIG).read_text(encoding="utf-8"))
-    told = card(recipe, model, entry, evaluation)
+    told = card(recipe, model, entry, evaluation) + (f"\n{arms_table(evaluation)}" if "arms" in evaluation else "")
     beside = {**recipe.beside(model), **_page(run, evaluation)}
     add_version(repository, NewVersion(model=model, weights=weights, entry=entry, config=config, card=told, beside=beside))
     return model

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from training.checkpoint import load, save
+from training.classification import Classifier, validation
 from training.data.split import Split
 from training.errors import BrokenRun, OtherRun
 from training.inferring import OfNetwork
@@ -77,7 +78,12 @@ def trained(recipe: Recipe, run: Path) -> tuple[Any, dict[str, Any]]:
 
 
 def watched(recipe: Recipe, network: Any, cases: Sequence[Case]) -> float:
-    """The mean of the watched figure over cases, by the application's own `analyse`; cases that cannot tell do not count."""
+    """The mean of the watched figure over cases, by the application's own `analyse`; cases that cannot tell do not count.
+
+    Of a classifier it is the AUC of all cases together.
+    """
+    if isinstance(recipe, Classifier):
+        return validation(recipe, network, cases)
     network.eval()
     found = []
     for case in cases:

@@ -1,8 +1,8 @@
 """From a radiograph to the network's 28 × 28 pixels; training and serving both go through here.
 
-As PneumoniaMNIST was made (Yang and others 2023): the middle of the image as a square of its shorter side, brought to 28 × 28 by cubic
-interpolation. Its pictures are 8-bit JPEGs that somebody had windowed; to be independent of that somebody, and of the 12 to 16 bits of a
-detector, values are stretched between their own percentiles afterwards, in training as in serving.
+As PneumoniaMNIST was made, as far as its paper says (Yang and others 2023): the middle of the image as a square of its shorter side,
+brought to 28 × 28 by cubic interpolation. Its pictures are 8-bit JPEGs that somebody had windowed; to be independent of that somebody, and
+of the 12 to 16 bits of a detector, values are stretched between their own percentiles afterwards, in training as in serving.
 """
 
 import math

@@ -1,0 +1,66 @@
+"""Cases from the .npz file of a two-class image set: each picture as the radiograph that serving would be given."""
+
+import hashlib
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.uid import DigitalXRayImageStorageForPresentation
+
+from inference.imaging.subject import Image, Images
+from inference.imaging.volume import SliceSource
+from training.classification import LabelledImage
+from training.data.npz import LabelledImages
+from training.data.npz import sides as sides_of
+from training.data.split import Split
+from training.errors import UnfitData
+from training.recipe import Case
+
+
+def sides(data: Path) -> Split:
+    """The three sides of a file, or of the one .npz file of a folder.
+
+    Every picture counts as a patient: who they are, the file does not say. Its makers split by them.
+
+    Raises
+    ------
+    UnfitData
+        No such file, or several, or colours, or other classes than 0 and 1.
+    """
+    files = [data] if data.is_file() else sorted(data.glob("*.npz"))
+    if len(files) != 1:
+        raise UnfitData(f"{data} holds {len(files)} .npz files; one is needed, or its own name")
+    read = sides_of(files[0])
+    if read.train.images.ndim != 3 or read.train.labels.max() != 1:
+        raise UnfitData(f"{files[0]} holds colours, or other classes than 0 and 1")
+    return Split(train=_cases("train", read.train), validation=_cases("val", read.validation), test=_cases("test", read.test))
+
+
+def _cases(side: str, images: LabelledImages) -> tuple[Case, ...]:
+    names = [f"{side} {index}" for index in range(len(images.images))]
+    return tuple(
+        Case(patient=name, name=name, load=partial(_load, name, picture, bool(label)))
+        for name, picture, label in zip(names, images.images, images.labels, strict=True)
+    )
+
+
+def _load(name: str, picture: NDArray[np.uint8], positive: bool) -> Any:
+    return LabelledImage(images=images_of(picture, name), positive=positive)
+
+
+def images_of(picture: NDArray[np.uint8], name: str) -> Images:
+    """A picture (Y, X) as a frontal radiograph that no detector made: its UIDs are derived from `name`."""
+    uid = f"2.25.{int.from_bytes(hashlib.sha256(name.encode()).digest()[:15])}"
+    image = Image(
+        pixels=picture,
+        source=SliceSource(sop_instance_uid=f"{uid}.1", sop_class_uid=str(DigitalXRayImageStorageForPresentation)),
+        series_instance_uid=f"{uid}.0.2",
+        inverted=False,
+        spacing_mm=None,
+        calibrated=False,
+        view="PA",
+        laterality="",
+    )
+    return Images(images=(image,), modality="DX", study_instance_uid=f"{uid}.0.1", series_instance_uid=f"{uid}.0.2")

@@ -1,0 +1,1 @@
+"""Networks that recipes share, where MONAI has none of that name."""

