@@ -14,6 +14,7 @@ from node.assembly.horizon import Everywhere, journaled_until
 from node.assembly.hosts import host_of, owner_of
 from node.assembly.in_force import Followed
 from node.assembly.index import indexing, telling
+from node.assembly.notices import telling_people
 from node.assembly.roles import shares_journal
 from node.assembly.stages import Beat, Forgotten, Led, Ringing, Rounds, Swept
 from node.blobs.port import Blobs, Inbox
@@ -80,6 +81,7 @@ def flow(config: Config, stop: threading.Event, *, ready: Callable[..., None], i
             contextlib.closing(compose.bell(config, "work")) as work,
             telling(config, journal, inbox),
             telling_history(config, journal, leader),
+            telling_people(config, journal, leader),
             committing(config, journal, blobs, leader, horizon) as commitment,
         ):
 

@@ -50,3 +50,10 @@ class SeveralPatients(ConfigError):
 
     code = "HLM-2065"
     remedy = "`hilum patients erase --id ID` erases what is one patient's of it; `--study UID --all-patients` all of it, whoever's it is."
+
+
+class NobodyToTell(ConfigError):
+    """A trial message was to be sent, and the configuration names nobody who gets messages."""
+
+    code = "HLM-2069"
+    remedy = "Give it `notify: {mail: …}` or `notify: {webhook: …}` (docs/howto/be-told.md)."

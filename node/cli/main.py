@@ -68,6 +68,12 @@ def build() -> App:
             "Look at disk, journal, node, peers, sinks, engines and models; say what is wrong and what to do.",
             _MEND,
         ),
+        (
+            "notify",
+            "node.cli.notify:notify",
+            "Send a trial message by mail and webhook, as `notify:` says; exit code 0 when each was taken.",
+            _MEND,
+        ),
         # by string alone, as an entry point would: the node imports nothing of training (ADR-0024)
         (
             "train",

@@ -11,6 +11,7 @@ from node.domain.commitment import Commitment
 from node.domain.profile import VIEWER, Profile
 from node.domain.route import Route
 from node.domain.window import Window
+from node.settings.messengers import Notify
 from node.settings.security import CertificateRule, Encryption, PeerTls, TlsListener, User
 
 
@@ -292,4 +293,5 @@ class Config:
     schedule: Schedule = Schedule()
     audit: Audit = Audit()
     console: Console | None = None
+    notify: Notify = field(default_factory=Notify)
     text: bytes = field(default=b"", repr=False, compare=False)

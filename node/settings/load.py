@@ -18,6 +18,7 @@ from node.settings.engines import ENGINES
 from node.settings.errors import BadValue, ConfigRefused, DuplicateName
 from node.settings.models import MODELS, REPOSITORY
 from node.settings.node import NODE
+from node.settings.notify import NOTIFY
 from node.settings.peers import PEERS
 from node.settings.profiles import PROFILES, profiles_of
 from node.settings.routes import ROUTES
@@ -53,6 +54,7 @@ HILUM: Block[dict[str, Any]] = Block(
         Key(name="schedule", kind=SCHEDULE, default="{}", says="When off-peak jobs run, and how long any job is passed over."),
         Key(name="audit", kind=AUDIT, default="{}", says="Who is told what was done with whose images (DICOM audit messages)."),
         Key(name="console", kind=CONSOLE, default="{}", says="The operator's web pages."),
+        Key(name="notify", kind=NOTIFY, default="{}", says="Whom to tell, by mail or a webhook, when something waits for a person."),
     ),
 )
 """The whole file: the one declaration that decoding, JSON Schema and the reference page are made from."""
@@ -104,6 +106,7 @@ def load(path: Path, *, applications: Collection[str] | None = None, text: bytes
         schedule=values["schedule"],
         audit=values["audit"],
         console=values["console"],
+        notify=values["notify"],
         text=text,
     )
     return digest(config)

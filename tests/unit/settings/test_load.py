@@ -308,7 +308,21 @@ def test_the_schema_names_every_key_of_every_class(tmp_path: Path) -> None:
     made = schema()
     json.dumps(made)
     assert made["$schema"] == "https://json-schema.org/draft/2020-12/schema"
-    blocks = {"node", "peers", "store", "engines", "models", "profiles", "sinks", "applications", "routes", "schedule", "audit", "console"}
+    blocks = {
+        "node",
+        "peers",
+        "store",
+        "engines",
+        "models",
+        "profiles",
+        "sinks",
+        "applications",
+        "routes",
+        "schedule",
+        "audit",
+        "console",
+        "notify",
+    }
     assert set(made["properties"]) == blocks
     spelt = {"ae_titles": "ae_title", "host": "listen", "port": "listen", "min_free_bytes": "min_free"}
     spelt |= {"metrics_host": "metrics", "metrics_port": "metrics", "plain": "listen", "ahead_bytes": "decode_ahead"}

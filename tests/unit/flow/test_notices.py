@@ -1,0 +1,211 @@
+"""What people are told, when, and what they are never told."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from node.domain.notice import About, Item, Notice
+from node.domain.state import JobState
+from node.flow.notices import NoticeStage, late_sinks
+from node.journal.port import Pausable
+from node.journal.sql import SqlJournal
+from node.observe.notices.errors import MessengerAway
+from tests.lab import empty_journal
+from tests.unit.journal.story import LEASE, Story
+
+EVERY = timedelta(minutes=5)
+FULL = Item(about=About.DISK, says="The disk fills.")
+
+
+@dataclass
+class Desk:
+    """A journal, a stage over it, what it sent, and what is wrong elsewhere."""
+
+    story: Story
+    sent: list[Notice] = field(default_factory=list)
+    wrong: dict[str, Item] = field(default_factory=dict)
+    leads: bool = True
+    away: bool = False
+    parked: int = 0
+
+    def stage(self, *, about: frozenset[About] = frozenset(About)) -> NoticeStage:
+        """What a process makes at its start."""
+        made = NoticeStage(
+            self.story.journal,
+            lambda: self.story.now,
+            messenger="mail",
+            send=self._send,
+            leads=lambda: self.leads,
+            troubles=self._troubles,
+            remedy=lambda code: f"mend {code}",
+            about=about,
+            every=EVERY,
+            node="HILUM@host",
+            link="",
+        )
+        made.begin()
+        return made
+
+    def _send(self, notice: Notice) -> None:
+        if self.away:
+            raise MessengerAway("nobody there")
+        self.sent.append(notice)
+
+    def _troubles(self, now: datetime) -> Mapping[str, Item]:
+        return dict(self.wrong)
+
+    def park(self, reason: str = "too few slices") -> int:
+        """A job that waits for a person."""
+        self.parked += 1
+        job = self.story.queued(application=f"ct-liver-{self.parked}")
+        claimed = self.story.claim()
+        assert claimed.lease is not None
+        assert self.story.journal.end_job(claimed.id, claimed.lease, JobState.PARKED, "HLM-3010", reason, self.story.now)
+        return job
+
+    def later(self, by: timedelta) -> None:
+        """Time passes."""
+        self.story.now += by
+
+    @property
+    def says(self) -> list[list[str]]:
+        """The sentences of each message."""
+        return [[one.says for one in notice.items] for notice in self.sent]
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    """An empty one."""
+    journal = SqlJournal.open(empty_journal.make(f"sqlite:{tmp_path}/hilum.db"))
+    yield Desk(Story(journal))
+    journal.close()
+
+
+def test_a_parked_job_is_told_once_with_what_to_do_and_without_its_reason(desk: Desk) -> None:
+    """A reason may quote a peer, and a peer a name."""
+    stage = desk.stage()
+    job = desk.park(reason="PatientName DOE^JANE is no name")
+    assert (stage.step(), stage.step()) == (1, 0)
+    (notice,) = desk.sent
+    (item,) = notice.items
+    assert (item.says, item.remedy, item.job) == (f"Job {job} (ct-liver-1) is parked: HLM-3010.", "mend HLM-3010", job)
+    assert "DOE" not in notice.text + notice.subject
+    desk.later(2 * EVERY)
+    assert stage.step() == 0
+    assert len(desk.sent) == 1
+
+
+def test_a_parked_delivery_is_told_with_its_sink(desk: Desk) -> None:
+    """By the job whose results wait."""
+    stage = desk.stage()
+    job = desk.story.encoded()
+    taken = desk.story.take()
+    assert taken.lease is not None
+    assert desk.story.journal.park_delivery(taken.id, taken.lease, "HLM-6100", "refused", desk.story.now)
+    stage.step()
+    assert desk.says == [[f"The results of job {job} for the sink archive are parked: HLM-6100."]]
+
+
+def test_who_was_faster_than_the_message_is_not_told(desk: Desk) -> None:
+    """A job that was retried before the message went waits for nobody."""
+    stage = desk.stage()
+    job = desk.park()
+    desk.story.journal.revive_job(job, desk.story.now)
+    assert stage.step() == 0
+    assert desk.sent == []
+
+
+def test_one_message_in_five_minutes_tells_all(desk: Desk) -> None:
+    """The first goes at once; what follows is gathered."""
+    stage = desk.stage()
+    desk.park()
+    stage.step()
+    jobs = [desk.park(), desk.park()]
+    assert stage.step() == 0
+    desk.later(EVERY)
+    assert stage.step() == 2
+    assert [[one.job for one in notice.items] for notice in desk.sent][1:] == [jobs]
+
+
+def test_what_could_not_be_sent_is_sent_later_also_by_the_next_process(desk: Desk) -> None:
+    """The place in the history moves with the message alone. It is tried again at least every ten minutes."""
+    stage = desk.stage()
+    desk.park()
+    desk.away = True
+    tries = 0
+    for _ in range(60):
+        try:
+            stage.step()
+        except MessengerAway:
+            tries += 1
+        desk.later(timedelta(minutes=1))
+    assert 6 <= tries <= 15
+    desk.away = False
+    assert desk.stage().step() == 1
+    assert len(desk.sent) == 1
+
+
+def test_what_was_parked_before_the_first_start_is_old(desk: Desk) -> None:
+    """Who begins to be told is told what happens from now on."""
+    desk.park()
+    stage = desk.stage()
+    assert stage.step() == 0
+
+
+def test_trouble_is_told_once_while_it_lasts_and_once_when_it_is_over(desk: Desk) -> None:
+    """Not every five minutes all night."""
+    stage = desk.stage()
+    desk.wrong["disk"] = FULL
+    for _ in range(4):
+        stage.step()
+        desk.later(EVERY)
+    desk.wrong.clear()
+    for _ in range(4):
+        stage.step()
+        desk.later(EVERY)
+    assert desk.says == [["The disk fills."], ["No more: The disk fills."]]
+    assert desk.sent[1].items[0].over
+
+
+def test_only_what_was_asked_for_is_told_and_the_journal_by_the_leader_alone(desk: Desk) -> None:
+    """Each host tells of its own disk; what stands in the journal one of them tells."""
+    desk.leads = False
+    stage = desk.stage()
+    desk.park()
+    desk.wrong["disk"] = FULL
+    stage.step()
+    assert desk.says == [["The disk fills."]]
+    desk.leads = True
+    desk.later(EVERY)
+    assert desk.stage(about=frozenset({About.SINK})).step() == 0
+
+
+def test_a_flood_is_cut_and_counted(desk: Desk) -> None:
+    """Twenty things in a message; how many more is said."""
+    stage = desk.stage()
+    for _ in range(23):
+        desk.park()
+    assert stage.step() == 23
+    (notice,) = desk.sent
+    assert (len(notice.items), notice.more) == (20, 3)
+    assert notice.subject == "HILUM@host: 23 parked"
+
+
+def test_a_sink_is_late_after_a_while_unless_somebody_paused_it(desk: Desk) -> None:
+    """What was delivered waits no more."""
+    journal, late = desk.story.journal, timedelta(minutes=10)
+    desk.story.encoded()
+    assert late_sinks(journal, desk.story.now, late) == {}
+    desk.later(timedelta(minutes=11))
+    ((key, item),) = late_sinks(journal, desk.story.now, late).items()
+    assert key == "sink archive"
+    assert "1 delivery waits for the sink archive" in item.says
+    journal.pause(Pausable.SINK, "archive", desk.story.now)
+    assert late_sinks(journal, desk.story.now, late) == {}
+    journal.resume(Pausable.SINK, "archive", desk.story.now)
+    desk.later(LEASE)
+    desk.story.deliver()
+    assert late_sinks(journal, desk.story.now, late) == {}
