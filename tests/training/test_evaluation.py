@@ -20,7 +20,7 @@ from training.evaluation.bootstrap import interval
 from training.evaluation.classification import auc
 from training.evaluation.classifier import classifier, roc
 from training.evaluation.figures import summary
-from training.evaluation.gallery import Picture, outline, planes
+from training.evaluation.gallery import Picture, answered, outline, planes
 from training.evaluation.kept import kept
 from training.evaluation.masks import Masks
 from training.evaluation.page import page
@@ -289,6 +289,7 @@ def test_the_page_is_whole_and_runs_nothing() -> None:
         name: told for name, told in evaluation(classification=seen).items() if name not in ("each", "subgroups", "disturbed", "accepts")
     }
     assert Tags(page(bare)).open == []
+    assert "case 2, 0.7000" in page(evaluation(), pictures)
     tags = Tags(text)
     assert tags.open == []
     assert {name for name, _ in tags.found}.isdisjoint({"script", "iframe", "object", "embed", "link", "form", "base", "img", "b", "a"})
@@ -299,7 +300,7 @@ def test_the_page_is_whole_and_runs_nothing() -> None:
     assert "https://" not in text
     assert "Doe" not in text
     assert "&lt;script&gt;alert(1)" in text
-    assert "case 2, 0.7000" in text
+    assert "case 2, 0.700<" in text
     assert "1 of 2" in text
 
 
@@ -316,6 +317,24 @@ def test_a_classifiers_plots_tell_its_figures() -> None:
     corners = np.array(roc(scores, positive))
     assert np.trapezoid(corners[:, 1], corners[:, 0]) == pytest.approx(auc(scores, positive))
     assert told["decided"].true_positive + told["decided"].false_negative == np.count_nonzero(positive)
+
+
+def test_the_gallery_of_a_classifier_shows_what_was_right_and_wrong() -> None:
+    """Of either kind the two surest hits and the two furthest misses, by the threshold; as many as there are."""
+    given = [(True, 0.9), (True, 0.8), (True, 0.7), (True, 0.2), (False, 0.1), (False, 0.6), (False, 0.95), (False, 0.55)]
+    cases = [{"case": str(n), "positive": real, "probability": score} for n, (real, score) in enumerate(given)]
+    shown = answered([np.full((28, 28), n) for n in range(8)], {"finding": "x", "threshold": 0.5, "cases": cases})
+    assert [(one.why, one.number) for one in shown] == [
+        ("hit: present", 1),
+        ("hit: present", 2),
+        ("miss: present", 4),
+        ("hit: absent", 5),
+        ("miss: absent", 7),
+        ("miss: absent", 6),
+    ]
+    text = page(evaluation(classification={"finding": "x", "threshold": 0.5, "cases": cases}), shown)
+    assert "Hits and misses" in text
+    assert "case 7, 0.950" in text
 
 
 def test_only_evaluations_of_this_form_are_read(tmp_path: Path) -> None:

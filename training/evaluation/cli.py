@@ -11,6 +11,8 @@ from rich.console import Console
 if TYPE_CHECKING:
     from training.evaluation.compare import Difference
 
+_WIDTH = 160
+
 
 def compare(first: Path, second: Path, *, as_json: Annotated[bool, Parameter(name="--json", negative="")] = False) -> int:
     """Compare two models' evaluations over the same held-out patients: paired differences with intervals and a test.
@@ -63,6 +65,7 @@ def _print(told: tuple[dict[str, Any], dict[str, Any]], found: "tuple[Difference
             "–" if each.p is None else "< 0.001" if each.p < 0.001 else f"{each.p:.3f}",
             each.better or "neither",
         )
-    Console(highlight=False, markup=False, width=max(100, console.width)).print(table)
+    # a figure that is cut off is none: a narrow terminal wraps the line
+    Console(highlight=False, markup=False, width=max(_WIDTH, console.width)).print(table)
     tests = " and ".join(dict.fromkeys(each.test for each in found))
     console.print(f"95 % intervals by bootstrap over patients; p: {tests}, not corrected for the number of figures.")

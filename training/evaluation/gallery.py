@@ -50,6 +50,28 @@ def chosen(recipe: "Recipe", cases: Sequence["Case"], evaluation: Mapping[str, A
     return made
 
 
+def answered(images: Sequence[NDArray[Any]], told: Mapping[str, Any]) -> list[Picture]:
+    """Of a classifier's held-out cases, given as images (Y, X), the surest hits and the worst misses of either kind.
+
+    `told` is the record's `classification`; its cases are in the order of the images.
+    """
+    cases, threshold = told["cases"], told["threshold"]
+    made = []
+    for positive, real in ((True, "present"), (False, "absent")):
+        # from the most certain "present" to the most certain "absent"
+        order = sorted((n for n, each in enumerate(cases) if each["positive"] == positive), key=lambda n: -cases[n]["probability"])
+        called = {n: cases[n]["probability"] >= threshold for n in order}
+        right = [n for n in (order if positive else order[::-1]) if called[n] == positive][:_EACH]
+        wrong = [n for n in (order[::-1] if positive else order) if called[n] != positive][:_EACH]
+        for why, some in ((f"hit: {real}", right), (f"miss: {real}", wrong)):
+            for n in some:
+                image = images[n]
+                pixel = _LARGEST_PX / max(image.shape)
+                planes = (_plane("image", image, (), pixel, pixel),)
+                made.append(Picture(number=n + 1, why=why, figure=cases[n]["probability"], planes=planes))
+    return made
+
+
 def _ranked(values: Sequence[float | None]) -> list[tuple[int, str]]:
     order = sorted((index for index, value in enumerate(values) if value is not None), key=lambda index: -(values[index] or 0.0))
     middle = len(order) // 2
