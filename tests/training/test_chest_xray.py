@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pydicom import dcmread
 
 from inference import codes
 from inference.applications import catalog
@@ -24,6 +25,8 @@ from inference.engines.repository import Repository
 from inference.imaging.subject import Images, Takes
 from inference.imaging.subjects import subjects
 from node.results.encode import encode
+from tests.lab.node import Node, configuration, hilum
+from tests.lab.program import wait_until
 from tests.results import images as dicom
 from tests.results.reports import comments, groups, read, value
 from training.card import EVALUATION
@@ -186,6 +189,46 @@ def test_what_is_served_is_what_was_evaluated(run: Path, told: dict[str, Any], s
 def _followed(infer: OfEngine) -> Any:
     """Calls of the model that is served go to version 1."""
     return lambda model, tensors: infer(ModelRef(name=model.name, version=1), tensors)
+
+
+@pytest.mark.slow
+def test_a_node_answers_with_a_report(run: Path, sides: Split, told: dict[str, Any], tmp_path: Path) -> None:
+    """A negative sent to a node comes back as a report with the answer of the evaluation, valid, and without a place in the image."""
+    export(RECIPE, run, tmp_path / "models")
+    case: Any = sides.test[0].load()
+    expected = told["classification"]["cases"][0]["probability"]
+    pixels = 255 - case.images.images[0].pixels
+    dicom.radiograph(
+        tmp_path / "sent",
+        1,
+        1,
+        Rows=28,
+        Columns=28,
+        BitsAllocated=8,
+        BitsStored=8,
+        HighBit=7,
+        PhotometricInterpretation="MONOCHROME1",
+        PixelData=pixels.astype(np.uint8).tobytes(),
+    )
+    settings = configuration(
+        tmp_path,
+        port=0,
+        repository=tmp_path / "models",
+        peers={"detector": {"ae_title": "DETECTOR", "address": "127.0.0.1:0", "settle": {"quiet": "1s"}}},
+        sinks={"results": {"kind": "folder", "path": str(tmp_path / "results")}},
+        routes=[{"name": "chests", "when": {"Modality": "DX"}, "run": ["chest-xray"], "send": ["results"]}],
+    )
+    with Node(settings, tmp_path) as node:
+        said = hilum("send", tmp_path / "sent", "--to", f"HILUM@127.0.0.1:{node.port}", "--calling", "DETECTOR")
+        assert said.code == 0, said.out + said.err
+        # leaving the node drains it: whatever belongs to the job is written then
+        wait_until(lambda: list((tmp_path / "results").rglob("*.dcm")), 300, "a result has come")
+    written = [dcmread(path) for path in (tmp_path / "results").rglob("*.dcm")]
+    assert {each.Modality for each in written} <= {"SR", "OT"}
+    (report,) = (each for each in written if each.Modality == "SR")
+    assert f"probability of pneumonia {100 * expected:.1f} %" in " ".join(comments(report))
+    assert any("Demonstration grade" in comment for comment in comments(report))
+    assert len(groups(report)) == 1
 
 
 @pytest.mark.slow
