@@ -1,21 +1,18 @@
 """The console as `hilum serve` starts it: its own process, asked over HTTP and HTTPS as a browser asks it."""
 
-import contextlib
 import re
 import ssl
 from pathlib import Path
 
 import httpx
 import numpy as np
-import psutil
 import pytest
 
 from inference.imaging.write_series import write_series
 from node.console.limits import FAILURES
-from node.console.passwords import hashed
-from node.domain.account import Account, Role
-from node.journal.sql import SqlJournal
+from node.domain.account import Role
 from tests.lab.certificates import Authority
+from tests.lab.console import PASSWORD, console_port, console_process, let_in
 from tests.lab.node import Node, configuration, hilum
 from tests.lab.program import wait_until
 
@@ -23,7 +20,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("node")]
 
 _APPLICATIONS = Path(__file__).parents[2] / "bench" / "applications"
 _PATIENCE_S = 120
-_PASSWORD = "correct horse battery"
 
 
 def _settings(folder: Path, **console: object) -> dict[str, object]:
@@ -40,43 +36,11 @@ def _settings(folder: Path, **console: object) -> dict[str, object]:
     return settings
 
 
-def _let_in(node: Node, name: str, role: Role) -> None:
-    """As `hilum console users add` does, which asks a person for the password."""
-    journal = SqlJournal.open(f"sqlite:{node.folder / 'hilum.db'}")
-    try:
-        journal.open_account(Account(name=name, role=role, password=hashed(_PASSWORD), created_at=journal.now()))
-    finally:
-        journal.close()
-
-
-def _process(node: Node) -> psutil.Process | None:
-    for process in psutil.Process(node.pid).children():
-        with contextlib.suppress(psutil.Error):  # one that has just died
-            if process.cmdline()[3:5] == [str(node.config), "console"]:
-                return process
-    return None
-
-
-def _port(node: Node) -> int:
-    """Where the console listens, as the system knows it."""
-    found: list[int] = []
-
-    def listens() -> bool:
-        process = _process(node)
-        with contextlib.suppress(psutil.Error):
-            there = () if process is None else process.net_connections("tcp")
-            found[:] = [one.laddr.port for one in there if one.status == psutil.CONN_LISTEN]
-        return bool(found)
-
-    wait_until(listens, _PATIENCE_S, "the console listens")
-    return found[0]
-
-
 def _client(base: str, **more: object) -> httpx.Client:
     return httpx.Client(base_url=base, timeout=_PATIENCE_S, trust_env=False, **more)  # type: ignore[arg-type]
 
 
-def _log_in(client: httpx.Client, password: str = _PASSWORD, **headers: str) -> httpx.Response:
+def _log_in(client: httpx.Client, password: str = PASSWORD, **headers: str) -> httpx.Response:
     return client.post("/login", data={"name": "otto", "password": password}, headers=headers)
 
 
@@ -91,10 +55,10 @@ def test_a_study_that_was_sent_is_seen_over_tls(tmp_path: Path) -> None:
     affine = np.array([[0.0, 0, 1, -16], [0, 1, 0, -16], [2, 0, 0, 0], [0, 0, 0, 1]])
     write_series(voxels, affine, tmp_path / "in", modality="CT", patient_id="CONSOLE-1")
     with Node(settings, tmp_path) as node:
-        _let_in(node, "otto", Role.OPERATOR)
+        let_in(node, "otto", Role.OPERATOR)
         said = hilum("send", tmp_path / "in", "--to", f"HILUM@127.0.0.1:{node.port}", "--calling", "SCANNER", "--json")
         assert said.code == 0, said.out + said.err
-        port = _port(node)
+        port = console_port(node)
         trusting = ssl.create_default_context(cafile=str(authority.certificate))
         with _client(f"https://127.0.0.1:{port}", verify=trusting) as client:
             assert client.get("/studies").headers["location"] == "/login"
@@ -117,11 +81,11 @@ def test_a_study_that_was_sent_is_seen_over_tls(tmp_path: Path) -> None:
                 stranger.get("/login")
             with _client(f"http://127.0.0.1:{port}") as plain, pytest.raises(httpx.HTTPError):
                 plain.get("/login")
-            before = _process(node)
+            before = console_process(node)
             assert before is not None
             before.kill()
-            wait_until(lambda: (now := _process(node)) is not None and now.pid != before.pid, _PATIENCE_S, "the console is back")
-            with _client(f"https://127.0.0.1:{_port(node)}", verify=trusting, cookies=client.cookies) as again:
+            wait_until(lambda: (now := console_process(node)) is not None and now.pid != before.pid, _PATIENCE_S, "the console is back")
+            with _client(f"https://127.0.0.1:{console_port(node)}", verify=trusting, cookies=client.cookies) as again:
                 assert again.get("/studies").status_code == 200
 
 
@@ -131,8 +95,8 @@ def test_whom_a_proxy_speaks_for(tmp_path: Path, believed: bool) -> None:
     TLS; what anybody else says in X-Forwarded-For is not believed: a guesser stays one address, whatever he claims."""
     settings = _settings(tmp_path, **({"behind": ["127.0.0.1"]} if believed else {"behind": ["192.0.2.1"]}))
     with Node(settings, tmp_path, stages="console") as node:
-        _let_in(node, "otto", Role.OPERATOR)
-        with _client(f"http://127.0.0.1:{_port(node)}") as client:
+        let_in(node, "otto", Role.OPERATOR)
+        with _client(f"http://127.0.0.1:{console_port(node)}") as client:
             for number in range(FAILURES):
                 claimed = "198.51.100.7" if believed else f"198.51.100.{number}"
                 answer = _log_in(client, "wrong password", **{"X-Forwarded-For": claimed, "X-Forwarded-Proto": "https"})
