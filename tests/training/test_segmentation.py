@@ -46,7 +46,7 @@ def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Trained by two processes of torchrun, and evaluated, on another grid than the series', in windows smaller than them."""
     folder = tmp_path_factory.mktemp("run")
     verb = [Path(sys.executable).with_name("hilum"), "train", "segmentation", "--data", data, "--out", folder, "--name", NAME]
-    said = ["--labels", "Lesion", "--spacing-mm", "2.5", "2", "2", "--window", "16", "24", "24", "--epochs", "4"]
+    said = ["--labels", "Lesion", "--spacing-mm", "2.5", "2", "2", "--window", "16", "24", "24", "--epochs", "3"]
     ranks = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"]
     done = subprocess.run(
         [*map(str, (*ranks, *verb, *said))],
