@@ -34,6 +34,7 @@ from training.evaluation.classification import (
     confusion,
     interval,
 )
+from training.evaluation.gallery import answered
 from training.evaluation.page import write_page
 from training.evaluation.record import EVALUATION, FORMAT
 from training.export import packed, packed_ref
@@ -121,9 +122,14 @@ def evaluate_trials(recipe: Classifier, sides: Split, run: Path, schedule: Sched
             ],
         },
     }
-    evaluation["card_sha256"] = write_page(run, evaluation)
+    shown = [labelled.images.images[0].pixels for labelled in (_loaded(case) for case in sides.test)]
+    evaluation["card_sha256"] = write_page(run, evaluation, answered(shown, evaluation["classification"]))
     save_json(run / EVALUATION, evaluation)
     return evaluation
+
+
+def _loaded(case: Case) -> Any:
+    return case.load()
 
 
 def served_answers(recipe: Classifier, cases: Sequence[Case], repository: Path, infer: Infer) -> Iterator[tuple[float, Code]]:
