@@ -16,7 +16,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from node.blobs.errors import BlobsFailed
-from node.blobs.files import Bytes, in_folder, make_folder, write_flushed
+from node.blobs.files import Bytes, make_folder, write_flushed
+from node.blobs.firm import FirmFolders
 from node.blobs.folder import CACHE, HOLD, PARTIAL
 from node.blobs.lives import Writer, sweep
 from node.observe.events import event
@@ -42,6 +43,7 @@ class Cache:
     def __init__(self, root: Path, *, most_bytes: int, min_free_bytes: int) -> None:
         self._folder, self._partial, self._holds = root / CACHE, root / PARTIAL, root / HOLD
         self._writer = Writer(self._partial)
+        self._firm = FirmFolders(self._folder)
         self._most_bytes = most_bytes
         self._min_free_bytes = min_free_bytes
         self._held = threading.local()
@@ -90,7 +92,7 @@ class Cache:
         """Let a flushed file on the same file system become the copy. OSError when it cannot."""
         size = file.stat().st_size
         os.utime(file)
-        in_folder(self.path(name).parent, lambda: os.rename(file, self.path(name)))
+        self._firm.act(self.path(name).parent, lambda: os.rename(file, self.path(name)))
         self._added += size
         if self._added > self._most_bytes * _SLACK or self._pressed():
             self._evict()

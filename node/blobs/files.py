@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -10,7 +10,6 @@ Bytes: TypeAlias = bytes | memoryview
 
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
-_TRIES = 20
 _MOST_AT_ONCE = 1 << 30  # one write takes no more than 2 GiB
 _MOST_PARTS = 256  # of the 1024 that Linux takes
 
@@ -59,35 +58,17 @@ def flush_folder(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make `folder` and what is missing above it, private and durable."""
-    for made in _make(folder):
-        flush_folder(made.parent)
+    """Make `folder` and what is missing above it, private and durable.
 
-
-def in_folder(folder: Path, act: Callable[[], object]) -> None:
-    """Do something that needs `folder`, making it first, and again should whoever deletes its last file take it away in between.
-
-    The folder's own name is durable before: a file system may bring a rename to the disk without the folder that it leads into.
+    One that was there is flushed too: whoever made it may have been killed, or its disk have failed, before its name was durable. Levels
+    are made one after the other, so that nothing above the deepest one that is there can be in that state.
     """
-    for last in [False] * _TRIES + [True]:
-        try:
-            make_folder(folder)
-            act()
-        except FileNotFoundError:
-            if last:
-                raise
-        else:
-            return
-
-
-def _make(folder: Path) -> list[Path]:
-    """Make `folder` and what is missing above it; what was made, the outermost first."""
-    missing = []
-    while not folder.is_dir():
-        missing.append(folder)
-        folder = folder.parent
-    for one in reversed(missing):
-        # not mkdir(exist_ok=True): it says that a folder exists which was there and is gone again, and nobody would try again
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(one, FOLDER_MODE)
-    return missing[::-1]
+    if folder.is_dir():
+        with contextlib.suppress(PermissionError):  # it lies in what is somebody else's, who made it
+            flush_folder(folder.parent)
+        return
+    make_folder(folder.parent)
+    # not mkdir(exist_ok=True): it says that a folder exists which was there and is gone again, and nobody would try again
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(folder, FOLDER_MODE)
+    flush_folder(folder.parent)

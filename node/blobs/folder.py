@@ -10,7 +10,8 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 
 from node.blobs.errors import BlobDiffers, BlobsFailed
-from node.blobs.files import flush_folder, in_folder, make_folder, write_flushed
+from node.blobs.files import flush_folder, make_folder, write_flushed
+from node.blobs.firm import FirmFolders
 from node.blobs.lives import Writer, sweep
 
 INBOX = "inbox"
@@ -31,6 +32,7 @@ class FolderBlobs:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._partial = root / PARTIAL
+        self._firm = FirmFolders(root)
         self._writer = Writer(self._partial)
         try:
             make_folder(self._partial)
@@ -65,7 +67,7 @@ class FolderBlobs:
             write_flushed(partial, [data])
             # a link, where a rename would replace what another process put there in the meantime
             with contextlib.suppress(FileExistsError):
-                in_folder(path.parent, lambda: os.link(partial, path))
+                self._firm.act(path.parent, lambda: os.link(partial, path))
             flush_folder(path.parent)
         finally:
             partial.unlink(missing_ok=True)

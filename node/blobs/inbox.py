@@ -8,7 +8,8 @@ from pathlib import Path, PurePosixPath
 
 from node.blobs.coming import COMPLETE, PARTIAL, Coming
 from node.blobs.errors import BlobsFailed
-from node.blobs.files import flush_folder, in_folder, make_folder, write_flushed
+from node.blobs.files import flush_folder, make_folder, write_flushed
+from node.blobs.firm import FirmFolders
 from node.blobs.folder import ASIDE, COMING, INBOX
 from node.blobs.part10 import part10
 from node.blobs.promised import OWED, Promised, owed
@@ -59,6 +60,7 @@ class FolderInbox:
         self._sealing = sealing
         self._folder = root / INBOX
         self._coming_folder = root / COMING
+        self._firm = FirmFolders(root)
         try:
             for folder in (self._folder, self._coming_folder):
                 make_folder(folder)
@@ -125,17 +127,21 @@ class FolderInbox:
         """Nothing to do: settling is a rename."""
 
     def settle(self, entry: Path, name: str) -> None:
-        """Rename an entry to its blob. Not flushed: should a power loss undo it, the entry is back and its row knows the name."""
+        """Rename an entry to its blob, in a folder that is durable. The rename itself is not flushed: should a power loss undo it, the
+        entry is back and its row knows the name."""
         target = self._root.joinpath(*PurePosixPath(name).parts)
-        try:
+
+        def move() -> None:
             try:
-                os.rename(entry, target)  # nearly always the folder is there: looking first costs as much again
-            except FileNotFoundError:
-                if not entry.exists() and target.exists():
-                    return  # settled before
-                in_folder(target.parent, lambda: os.rename(entry, target))
-        except FileNotFoundError as absent:
-            raise BlobsFailed(f"inbox entry {entry.name} is gone, and {name} is not there") from absent
+                os.rename(entry, target)
+            except FileNotFoundError as absent:
+                if entry.exists():
+                    raise  # the folder went
+                if not target.exists():
+                    raise BlobsFailed(f"inbox entry {entry.name} is gone, and {name} is not there") from absent
+
+        try:
+            self._firm.act(target.parent, move)
         except OSError as failed:
             raise BlobsFailed(f"inbox entry {entry.name} cannot become {name}: {failed.strerror}") from failed
 

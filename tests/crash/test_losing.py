@@ -17,12 +17,14 @@ pytestmark = [pytest.mark.slow, pytest.mark.peers, pytest.mark.timeout(600)]
 
 
 def test_nothing_acknowledged_is_lost_with_the_power_and_a_node_starts_on_the_rest(tmp_path: Path) -> None:
-    """A recorded run of two studies: hundreds of states of the disk are looked at, and a node is started on one in which all is gone that
-    was not flushed when half of the answers had been given."""
+    """A recorded run of two studies, the flushes of the first folders that their instances go into failing: hundreds of states of the disk
+    are looked at, and a node is started on one in which all is gone that was not flushed when half of the answers had been given."""
     outcome, started = Outcome(name="looked at"), Outcome(name="started")
     draw = random.Random(4)
     with House(tmp_path / "house", records=True) as house:
+        house.disk.fail(Operation.FSYNC, count=2, path="/blobs/instances", process=" flow")
         recorded = losing.record(house, 2)
+        assert house.disk.fired == 2
         archive = tmp_path / "archive"
         shutil.copytree(house.sink.folder, archive)
         losing.examine(recorded, outcome, draw, 60)
