@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from node.assembly.editing_errors import CannotWrite, ChangedMeanwhile
 from node.assembly.in_force import Serving, serving
 from node.assembly.reload import NeedsRestart, NoAnswer, Reloaded, other_blocks
 from node.assembly.trials import Trials
@@ -26,20 +27,6 @@ from node.settings.source import read
 _PATIENCE_S = 30.0
 _EVERY_S = 0.05
 _KEPT = ".before"
-
-
-class ChangedMeanwhile(ConfigError):
-    """The configuration file is not the one any more that was edited."""
-
-    code = "HLM-2104"
-    remedy = "Copy your edit, load the page again, and make it in the file as it is now."
-
-
-class CannotWrite(ConfigError):
-    """The console may not, or cannot, write the configuration file."""
-
-    code = "HLM-2105"
-    remedy = "Put the text into the file on the node and run `hilum routes reload`; or let the node's user write the file's folder."
 
 
 class EditedRoutes:

@@ -13,8 +13,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from node.assembly.editing_errors import TooManyTrials, TrialEnded
 from node.console.editing import Progress
-from node.domain.errors import ConfigError
 from node.observe.events import alarm
 
 _EXPLAIN_S = 60
@@ -22,20 +22,6 @@ _REPLAY_S = 600
 _AT_ONCE = 2
 _KEPT = 16
 _WAIT_S = 5.0
-
-
-class TrialEnded(ConfigError):
-    """Explaining or replaying edited routes did not come to its end."""
-
-    code = "HLM-2102"
-    remedy = "Choose a later beginning, or a cheaper regular expression; `hilum routes replay` on the node has no limit of time."
-
-
-class TooManyTrials(ConfigError):
-    """Others try routes at the same time."""
-
-    code = "HLM-2103"
-    remedy = "Wait until theirs are done, and try again."
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ _ELSEWHERE = (
     "node.cli.demo",
     "node.cli.demo_engine",
     "node.cli.demo_input",
+    "node.console.editing",
 )
 """Modules whose names do not end in `errors` and define one; a test searches the source for others."""
 

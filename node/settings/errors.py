@@ -91,3 +91,10 @@ class ConfigRefused(ConfigError):
     def __init__(self, problems: Sequence[ConfigError]) -> None:
         super().__init__("\n".join(f"{problem} [{problem.code}]" for problem in problems))
         self.problems = tuple(problems)
+
+
+class NotRoutesAlone(ConfigError):
+    """What is to stand in the place of `routes:` is more than that block, or less, or leans on another block."""
+
+    code = "HLM-2021"
+    remedy = "Give the block `routes:` alone, its key included; everything else is edited in the file itself."

@@ -7,16 +7,10 @@ from pathlib import Path
 from ruamel.yaml.nodes import MappingNode, Node
 
 from node.domain.errors import ConfigError
+from node.settings.errors import NotRoutesAlone
 from node.settings.source import parse
 
 _KEY = "routes"
-
-
-class NotRoutesAlone(ConfigError):
-    """What is to stand in the place of `routes:` is more than that block, or less, or leans on another block."""
-
-    code = "HLM-2021"
-    remedy = "Give the block `routes:` alone, its key included; everything else is edited in the file itself."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

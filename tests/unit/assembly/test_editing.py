@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from node.assembly.editing import CannotWrite, ChangedMeanwhile, EditedRoutes
+from node.assembly.editing import EditedRoutes
+from node.assembly.editing_errors import CannotWrite, ChangedMeanwhile, TooManyTrials, TrialEnded
 from node.assembly.in_force import InForce, serving
 from node.assembly.reload import NeedsRestart, Reloading
-from node.assembly.trials import TooManyTrials, TrialEnded, Trials
+from node.assembly.trials import Trials
 from node.console.editing import RoutesRefused
 from node.settings.config import Config
 from node.settings.load import load

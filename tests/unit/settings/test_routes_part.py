@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from node.domain.errors import ConfigError
-from node.settings.routes_part import NotRoutesAlone, routes_part
+from node.settings.errors import NotRoutesAlone
+from node.settings.routes_part import routes_part
 
 FILE = Path("hilum.yaml")
 TEXT = """\
