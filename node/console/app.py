@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from node.console import api, login, pictures, routing, surroundings, views
+from node.console import api, login, pace, pictures, routing, surroundings, views
 from node.console.desk import Desk
 from node.console.errors import NotLoggedIn, Refused
 from node.console.frame import page
@@ -38,8 +38,8 @@ def build(desk: Desk, ending: threading.Event) -> FastAPI:
     # the pages that FastAPI makes of the description fetch scripts from elsewhere: only the description is served
     app = FastAPI(title="hilum console", version=released, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
     app.state.desk, app.state.ending = desk, ending
-    calls = (api.router, pictures.calls, surroundings.calls, routing.calls)
-    for router in (login.router, views.router, pictures.pages, surroundings.pages, routing.pages, *calls):
+    calls = (api.router, pictures.calls, surroundings.calls, pace.calls, routing.calls)
+    for router in (login.router, views.router, pictures.pages, surroundings.pages, pace.pages, routing.pages, *calls):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=Path(__file__).with_name("static")))
 

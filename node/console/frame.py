@@ -21,6 +21,7 @@ PAGES = (
     ("/", "Queue", Role.VIEWER),
     ("/studies", "Studies", Role.VIEWER),
     ("/parked", "Parked", Role.VIEWER),
+    ("/pace", "Pace", Role.VIEWER),
     ("/routes", "Routes", Role.OPERATOR),
     ("/peers", "Peers", Role.VIEWER),
     ("/models", "Models", Role.VIEWER),

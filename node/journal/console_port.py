@@ -17,8 +17,18 @@ class FoundStudy:
     arrival: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """A job that is done: when the last instance of its arrival was received, when it was first claimable, and when every sink had it."""
+
+    application: str
+    last_instance_at: datetime
+    queued_at: datetime
+    done_at: datetime
+
+
 class ConsoleJournal(Protocol):
-    """Accounts and their keys, and studies as a list shows them."""
+    """Accounts and their keys, studies as a list shows them, and how fast they went through."""
 
     def accounts(self) -> list[Account]:
         """All of them, by name."""
@@ -53,4 +63,13 @@ class ConsoleJournal(Protocol):
 
     def newest_headers(self, arrivals: Collection[int]) -> Mapping[int, Header]:
         """Of each of these arrivals the header of the instance that came last; without those whose headers are forgotten."""
+        ...
+
+    def ended(self, since: datetime, limit: int) -> list[Ended]:
+        """The jobs that became done since then, the newest `limit` of them, in no order. One whose results an operator sent again became
+        done again."""
+        ...
+
+    def settled(self, since: datetime, limit: int) -> list[datetime]:
+        """When the last instance came of each arrival that is complete and had it since then; the newest `limit`, in no order."""
         ...

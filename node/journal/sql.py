@@ -21,6 +21,7 @@ from node.journal.instances import Instances
 from node.journal.jobs import Jobs
 from node.journal.leader import PostgresLeader, SoleLeader
 from node.journal.operator import Operator
+from node.journal.pace import Pace
 from node.journal.patients import Patients
 from node.journal.port import Leader
 from node.journal.promises import Promises
@@ -50,6 +51,7 @@ class SqlJournal(
     BroughtNear,
     Accounts,
     Finding,
+    Pace,
     Replayed,
 ):
     """The Journal of node.journal.port on SQLite or PostgreSQL; safe in many threads and many processes at once."""

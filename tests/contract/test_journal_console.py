@@ -97,3 +97,17 @@ def test_pages_follow_each_other(story: Story) -> None:
     assert [[one.study_instance_uid for one in page] for page in (first, second)] == [["2", "5", "4"], ["3", "1"]]
     headers = journal.newest_headers([one.arrival for one in first])
     assert [headers[one.arrival]["PatientName"] for one in first] == [("Corrected",), ("P5",), ("P4",)]
+
+
+def test_how_fast_jobs_went_is_told_from_their_last_instance(story: Story) -> None:
+    """Those that are done since then, with what they waited for; open arrivals have not settled yet."""
+    job = story.done()
+    first = story.now
+    story.now += timedelta(hours=2)
+    story.receive(9, study_instance_uid="2.2", series_instance_uid="2.2.1", sop_instance_uid="2.2.1.9")
+    assert story.journal.settled(START, 10) == [first]
+    assert story.journal.settled(first + timedelta(seconds=1), 10) == []
+    (one,) = story.journal.ended(START, 10)
+    assert (one.application, one.last_instance_at, one.queued_at, one.done_at) == (story.journal.job(job).application, first, first, first)
+    assert story.journal.ended(first + timedelta(seconds=1), 10) == []
+    assert story.journal.ended(START, 0) == []

@@ -13,8 +13,18 @@ from tests.unit.cli.conftest import HEAD, TILTED, Hospital
 from tests.unit.console.conftest import PASSWORD, Open, here
 
 PEOPLE = ("vera", "otto", "ada")
-PAGES = ("/", "/studies", f"/studies/{HEAD}", f"/studies/{HEAD}/series/{HEAD}.1", f"/studies/{TILTED}", "/parked", "/peers", "/models")
-CALLS = ("/api/queue", "/api/studies", f"/api/studies/{HEAD}", "/api/parked", "/api/jobs/1", "/api/health", "/api/models")
+PAGES = (
+    "/",
+    "/studies",
+    f"/studies/{HEAD}",
+    f"/studies/{HEAD}/series/{HEAD}.1",
+    f"/studies/{TILTED}",
+    "/parked",
+    "/peers",
+    "/pace",
+    "/models",
+)
+CALLS = ("/api/queue", "/api/studies", f"/api/studies/{HEAD}", "/api/parked", "/api/jobs/1", "/api/health", "/api/pace", "/api/models")
 
 
 @pytest.mark.parametrize("name", PEOPLE)
@@ -150,6 +160,7 @@ def test_the_description_lists_every_call(browser: Open) -> None:
             "/api/jobs/{number}",
             "/api/jobs/{number}/{verb}",
             "/api/models",
+            "/api/pace",
             "/api/parked",
             "/api/queue",
             "/api/routes",
