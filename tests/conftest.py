@@ -12,6 +12,11 @@ from hypothesis import HealthCheck, settings
 from tests.lab import needs
 from tests.lab.triton import Started, servers
 
+# several tests run side by side: threads of one training that wait for each other, spinning, would take what the others compute with.
+# What a node computes with is its engine's own choice, whatever stands here; there, too, who waits sleeps
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 # how fast examples come says something about the machine, not about the code
 settings.register_profile("hilum", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("hilum")
