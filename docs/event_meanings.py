@@ -102,6 +102,7 @@ LOGGED = {
     "metrics.defect": "A defect: a page of the metrics address broke; its visitor was let down, nobody else.",
     "metrics.failed": "A page of the metrics address could not be made.",
     "metrics.unavailable": "The address of `node: {metrics: …}` is taken; the node works without, and tries again.",
+    "notice.refused": "The mail server took a message, but not for these recipients of `notify: {mail: {to: …}}`: they got nothing.",
     "node.stopped": "The whole family of processes has ended.",
     "orphans.buried": "Blobs that no row of the journal names, or that it says were purged, are deleted.",
     "orphans.unreadable": "A blob that the journal does not know cannot be opened; it is left where it lies, and looked at again in hours.",

@@ -24,8 +24,8 @@ from node.settings.messengers import MailTls, MailTo, WebhookTo
 from node.settings.security import User
 
 _LOOK_EVERY = timedelta(seconds=5)
-_FILLS = 2.0
-"""Of `min_free`: with less than so much a disk fills, well before anything is refused."""
+_FILLS, _ROOMY = 2.0, 2.5
+"""Of `min_free`: with less than so much a disk fills, well before anything is refused; with so much it has room again."""
 
 Messenger: TypeAlias = Callable[[Notice], None]
 
@@ -78,14 +78,19 @@ def telling_people(config: Config, journal: Journal, leader: Leader) -> Iterator
 
 
 def _troubles(config: Config, journal: Journal, leader: Leader) -> Troubles:
+    full = False
+
     def look(now: datetime) -> Mapping[str, Item]:
+        nonlocal full
         sinks = late_sinks(journal, now, config.notify.late) if leader.leads else {}
-        return {**sinks, **_disk(config)}
+        disk = _disk(config, _ROOMY if full else _FILLS)
+        full = bool(disk)
+        return {**sinks, **disk}
 
     return look
 
 
-def _disk(config: Config) -> dict[str, Item]:
+def _disk(config: Config, mark: float) -> dict[str, Item]:
     """The spool's disk, told of well before it refuses anything; one that cannot be asked is told of by others."""
     spool, least = config.store.spool or config.store.blobs, config.store.min_free_bytes
     try:
@@ -93,7 +98,7 @@ def _disk(config: Config) -> dict[str, Item]:
     except OSError:
         return {}
     free = status.f_bavail * status.f_frsize
-    if free >= _FILLS * least:
+    if free >= mark * least:
         return {}
     says = (
         f"The disk of {socket.gethostname()} fills: {free / 2**30:.2f} GiB are free in {spool}. "

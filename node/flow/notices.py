@@ -1,7 +1,8 @@
 """The stage that tells a person: jobs and deliveries that are parked, sinks that take nothing, disks that fill.
 
 What is parked is read from the journal's history, from where this messenger stopped: a message that could not be sent is sent later, and
-after a crash one may come twice, none never. Sinks and disks are looked at, told once while they last, and told again when they are well.
+after a crash one may come twice, none never. Sinks and disks are looked at, told once while they last, and told again when they are well;
+what was told of them is remembered by the process alone.
 """
 
 from collections.abc import Callable, Mapping
@@ -91,8 +92,11 @@ class NoticeStage:
         now = self._clock()
         if self._not_before is not None and now < self._not_before <= now + max(self._every, _AGAIN_MOST):  # a clock may have gone back
             return 0
-        parked, position = self._parked(now) if self._leads() else ([], None)
+        leads = self._leads()
+        parked, position = self._parked(now) if leads else ([], None)
         wrong = {key: item for key, item in self._troubles(now).items() if item.about in self._about}
+        if not leads:  # what is with the sinks another host says, and this one again should it lead once more
+            wrong.update({key: item for key, item in self._told.items() if item.about is About.SINK})
         begun = [item for key, item in wrong.items() if key not in self._told]
         over = [_over(item) for key, item in self._told.items() if key not in wrong]
         items = [*begun, *over, *parked]

@@ -41,7 +41,7 @@ def _url(schemes: tuple[str, ...]) -> Scalar[str]:
         except ValueError:
             fits = False
         if not fits:
-            raise ValueError(f'"{text}" is no address of a web page; write {schemes[0]}://host/…')
+            raise ValueError(f"this is no address of a web page; write {schemes[0]}://host/…")  # not quoted: it may hold a token
         return text
 
     return Scalar(wants=f"an address `{schemes[0]}://host/…`", parse=parse, form={"type": "string", "pattern": "^https?://."})

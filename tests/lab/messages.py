@@ -18,13 +18,23 @@ if TYPE_CHECKING:
 
 
 class Mailbox:
-    """What came, and what the server says to it; `refusing` is an answer such as "450 later"."""
+    """What came, and what the server says to it; `refusing` is an answer such as "450 later", `unknown` are addresses without a mailbox."""
 
     def __init__(self) -> None:
         self.came: list[EmailMessage] = []
         self.to: list[list[str]] = []
         self.refusing = ""
+        self.unknown: set[str] = set()
         self.port = 0
+
+    async def handle_RCPT(
+        self, server: "SMTP", session: "Session", envelope: "Envelope", address: str, options: list[str]
+    ) -> str:
+        """One recipient."""
+        if address in self.unknown:
+            return "550 no such mailbox"
+        envelope.rcpt_tos.append(address)
+        return "250 taken"
 
     async def handle_DATA(self, server: "SMTP", session: "Session", envelope: "Envelope") -> str:
         """One message."""

@@ -47,7 +47,7 @@ def test_a_parked_job_reaches_mailbox_and_webhook(tmp_path: Path) -> None:
             _send(node, _block(tmp_path / "in", patient="TOLD"))
             wait_until(lambda: any(job["state"] == "parked" for job in node.jobs()), _PATIENCE_S, "the job is parked")
             (parked,) = node.jobs()
-            wait_until(lambda: len(box.came) == 2, _PATIENCE_S, "the mail is there")
+            wait_until(lambda: len(box.came) >= 2, _PATIENCE_S, "the mail is there")
             wait_until(lambda: posts.asked >= 2, _PATIENCE_S, "the webhook was tried")
             node.kill()
             posts.status = 200
@@ -60,4 +60,5 @@ def test_a_parked_job_reaches_mailbox_and_webhook(tmp_path: Path) -> None:
     (post,) = posts.content
     assert [(item["job"], item["code"]) for item in post["items"]] == [(parked["id"], parked["code"])]
     assert "TOLD" not in text + json.dumps(post)
-    assert len(box.came) == 2
+    # killed before it knew that the mail was taken, it sends that again
+    assert all(parked["code"] in one.get_content() for one in box.came[1:])

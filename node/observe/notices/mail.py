@@ -8,9 +8,10 @@ from email.message import EmailMessage
 from email.utils import format_datetime, make_msgid
 
 from node.domain.notice import Notice
+from node.observe.events import alarm
 from node.observe.notices.errors import MessengerAway
 
-_TIMEOUT_S = 20.0
+_TIMEOUT_S = 10.0  # of each step: a node that ends waits for it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,12 +38,12 @@ class Mail:
     login: Callable[[], tuple[str, str] | None]
 
     def __call__(self, notice: Notice) -> None:
-        """Send it.
+        """Send it. Where the server refuses some of the recipients the others have it: it is not sent again, and an event says so.
 
         Raises
         ------
         MessengerAway
-            The server did not take it for every recipient.
+            The server did not take it for anybody.
         """
         message = EmailMessage()
         message["Subject"] = f"hilum {notice.subject}"
@@ -58,10 +59,10 @@ class Mail:
                 if login is not None:
                     server.login(*login)
                 refused = server.send_message(message)
-        except (OSError, smtplib.SMTPException) as failed:
+        except (OSError, smtplib.SMTPException, UnicodeError) as failed:  # a passcode that is not ASCII, a name that no host can have
             raise MessengerAway(f"the mail server {self.host}:{self.port} does not take the message: {_why(failed)}") from failed
         if refused:
-            raise MessengerAway(f"the mail server {self.host}:{self.port} refuses {', '.join(refused)}")
+            alarm("notice.refused", server=f"{self.host}:{self.port}", recipients=sorted(refused))
 
     def _connected(self) -> smtplib.SMTP:
         if self.implicit:

@@ -14,7 +14,7 @@ from node.observe.notices.errors import MessengerAway
 
 SIGNATURE = "X-Hilum-Signature"
 """`sha256=` and the HMAC-SHA-256 of the body under the shared secret, in hexadecimal."""
-_TIMEOUT_S = 20.0
+_TIMEOUT_S = 10.0  # of each step: a node that ends waits for it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,7 @@ class Webhook:
                 status = connection.getresponse().status
             finally:
                 connection.close()
-        except (OSError, http.client.HTTPException) as failed:
+        except (OSError, http.client.HTTPException, UnicodeError) as failed:
             raise MessengerAway(f"the webhook at {to.hostname} does not answer: {failed or type(failed).__name__}") from failed
         if not 200 <= status < 300:
             raise MessengerAway(f"the webhook at {to.hostname} answers {status}")

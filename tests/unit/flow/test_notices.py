@@ -183,6 +183,17 @@ def test_only_what_was_asked_for_is_told_and_the_journal_by_the_leader_alone(des
     assert desk.stage(about=frozenset({About.SINK})).step() == 0
 
 
+def test_who_leads_no_more_says_nothing_of_the_sinks(desk: Desk) -> None:
+    """Neither that they are well, nor, leading again, that they are late once more."""
+    stage = desk.stage()
+    late = {"sink archive": Item(about=About.SINK, says="2 deliveries wait.")}
+    for leads, wrong in ((True, late), (False, {}), (True, late), (True, {})):
+        desk.leads, desk.wrong = leads, dict(wrong)
+        stage.step()
+        desk.later(EVERY)
+    assert desk.says == [["2 deliveries wait."], ["No more: 2 deliveries wait."]]
+
+
 def test_a_flood_is_cut_and_counted(desk: Desk) -> None:
     """Twenty things in a message; how many more is said."""
     stage = desk.stage()

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from node.domain.notice import About, Item, Notice
 from node.observe.notices.errors import MessengerAway
@@ -86,6 +87,28 @@ def test_mail_that_is_not_taken_is_said_to_be(mail: Mail, box: Mailbox, tmp_path
         with pytest.raises(MessengerAway, match=why):
             other(NOTICE)
     assert box.came == []
+
+
+def test_a_mailbox_that_is_gone_keeps_nobody_else_waiting(mail: Mail, box: Mailbox) -> None:
+    """The others have the message: it is sent, and the log names who has not; with nobody left it is not."""
+    box.unknown = {"ops@hospital.example"}
+    with capture_logs() as said:
+        mail(NOTICE)
+    assert box.to == [["night@hospital.example"]]
+    assert [(one["event"], one["recipients"]) for one in said] == [("notice.refused", ["ops@hospital.example"])]
+    box.unknown.add("night@hospital.example")
+    with pytest.raises(MessengerAway, match=r"550|refused"):
+        mail(NOTICE)
+
+
+def test_what_cannot_be_written_is_away_and_no_defect(mail: Mail) -> None:
+    """A passcode beyond ASCII, a host that no name can be."""
+    with pytest.raises(MessengerAway):
+        replace(mail, login=lambda: ("hilum", "pässword"))(NOTICE)
+    with pytest.raises(MessengerAway):
+        replace(mail, host="a..b")(NOTICE)
+    with pytest.raises(MessengerAway):
+        Webhook(url=f"http://{'a' * 70}.hospital/", context=ssl.create_default_context, secret=lambda: None)(NOTICE)
 
 
 def test_a_post_is_signed_and_followed_nowhere_else() -> None:
