@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from training.data.split import Split
     from training.recipe import Recipe, Schedule
 
-_NEEDED = ("torch", "monai", "nibabel", "tensorboard")
+_NEEDED = ("torch", "monai", "nibabel", "tensorboard", "jinja2")
 
 
 def train(
@@ -71,7 +71,7 @@ def train(
     run = out or _default(recipe)
     asked = Asked(name=name, labels=labels, spacing_mm=spacing_mm, window=window)
     with ranks() as here:
-        wanted = recipes.begun(recipe, data, run, seed or 0, asked, _told if here.first else _untold)
+        wanted = here.in_turn(lambda: recipes.begun(recipe, data, run, seed or 0, asked, _told if here.first else _untold))
         schedule = _schedule(wanted, epochs, batch, seed)
         sides = _sides(wanted, data, schedule.seed)
         if not here.first:
@@ -117,7 +117,7 @@ def evaluate(
     out
         The run's folder.
     seed
-        That of the training, which made the split.
+        Of the split, of a model from --repository. A run's own network is scored on the cases that the run held out, and on no others.
     repository
         Score the model that this model repository serves, not the run's own. Without --out, evaluation and card then go to
         var/evaluations/RECIPE.
@@ -138,6 +138,8 @@ def evaluate(
     from training.progress import steps
 
     wanted = recipes.load(recipe, out or _default(recipe))
+    if seed is None and repository is None:
+        seed = _seed_of(wanted, out or _default(recipe))
     sides = _sides(wanted, data, seed)
     run = out or (_default(recipe) if repository is None else Path("var/evaluations") / recipe)
     if isinstance(wanted, Classifier):
@@ -191,6 +193,13 @@ def _installed() -> None:
 def _schedule(recipe: "Recipe", epochs: int | None, batch: int | None, seed: int | None) -> "Schedule":
     given = {"epochs": epochs, "batch": batch, "seed": seed}
     return replace(recipe.schedule, **{name: value for name, value in given.items() if value is not None})
+
+
+def _seed_of(recipe: "Recipe", run: Path) -> int | None:
+    from training import fit, trials
+    from training.classification import Classifier
+
+    return trials.seed_of(recipe, run) if isinstance(recipe, Classifier) else fit.seed_of(run)
 
 
 def _sides(recipe: "Recipe", data: Path, seed: int | None) -> "Split":

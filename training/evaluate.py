@@ -29,7 +29,7 @@ from training.evaluation.record import EVALUATION, FORMAT, Scored, record
 from training.evaluation.segmentation import TOLERANCE_MM
 from training.evaluation.subgroups import SIZE
 from training.export import pack, packed_ref
-from training.fit import trained
+from training.fit import refuse_other_sides, trained
 from training.inferring import OfEngine
 from training.progress import Step, silent
 from training.recipe import Case, Labelled, Recipe
@@ -73,8 +73,10 @@ def evaluate(
     Raises
     ------
     BrokenRun, ModelMissing
+    OtherRun
+        The run held out other cases.
     """
-    model = _packed(recipe, run) if repository is None else _served(recipe, repository)
+    model = _packed(recipe, sides, run) if repository is None else _served(recipe, repository)
     identity = {
         "format": FORMAT,
         "recipe": recipe.name,
@@ -113,8 +115,9 @@ class _Asked:
     step: Step
 
 
-def _packed(recipe: Recipe, run: Path) -> Model:
+def _packed(recipe: Recipe, sides: Split, run: Path) -> Model:
     _, state = trained(recipe, run)
+    refuse_other_sides(state, sides, run)
     repository = pack(recipe, run)
     return Model(repository=repository, source=state["identity"], sha256=Repository(repository).digest(packed_ref(recipe)))
 

@@ -38,6 +38,7 @@ from training.evaluation.gallery import answered
 from training.evaluation.page import write_page
 from training.evaluation.record import EVALUATION, FORMAT
 from training.export import packed, packed_ref
+from training.fit import refuse_other_sides
 from training.inferring import OfEngine
 from training.recipe import Case, Schedule
 from training.trials import Trial, trials
@@ -67,6 +68,8 @@ def evaluate_trials(recipe: Classifier, sides: Split, run: Path, schedule: Sched
     ------
     BrokenRun
         A trial was not trained yet.
+    OtherRun
+        A trial was trained on other cases.
     """
     known, asked = truth(sides.validation), truth(sides.test)
     judged = list(_judge(recipe, sides, run, schedule))
@@ -164,6 +167,7 @@ class _Hearing:
 def _judge(recipe: Classifier, sides: Split, run: Path, schedule: Schedule) -> Iterator[_Judged]:
     for trial in trials(recipe, run, schedule):
         network, state = trial.trained()
+        refuse_other_sides(state, sides, trial.folder)
         yield _Judged(
             trial=trial,
             network=network,

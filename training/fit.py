@@ -4,9 +4,9 @@ Nothing is drawn from a generator that runs through the training: the order of a
 case alone. So a run that was killed and goes on ends with the same weights as one that was not.
 """
 
-import hashlib
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,8 @@ import torch
 
 from training.checkpoint import load, save
 from training.classification import Classifier, validation
-from training.data.split import Split
-from training.errors import BrokenRun, OtherRun
+from training.data.split import Split, digest
+from training.errors import BrokenRun, OtherRun, UnfitData
 from training.inferring import OfNetwork
 from training.progress import Progress
 from training.ranks import Ranks
@@ -25,6 +25,7 @@ from training.recipe import Augment, Case, Example, Recipe, Schedule
 
 LAST, BEST = "last.pt", "best.pt"
 WEIGHT_DECAY = 1e-4
+_SEED = re.compile(r"\bseed (\d+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +44,12 @@ def fit(recipe: Recipe, sides: Split, out: Path, schedule: Schedule, ranks: Rank
     ------
     OtherRun
         `out` holds a run of something else.
+    UnfitData
+        No validation case could choose a checkpoint.
     """
+    # whatever is found where nothing is, no figure says how well
+    if recipe.structures and not any(case.load().labels.any() for case in sides.validation):
+        raise UnfitData(f"none of the {len(sides.validation)} validation cases has a labelled voxel: no checkpoint could be chosen by them")
     run = _Run(recipe, sides, out, schedule, ranks)
     while run.epoch < schedule.epochs and run.epoch - run.best_epoch <= schedule.patience:
         run.one_epoch(progress)
@@ -52,10 +58,39 @@ def fit(recipe: Recipe, sides: Split, out: Path, schedule: Schedule, ranks: Rank
 
 def identity(recipe: Recipe, sides: Split, schedule: Schedule, processes: int) -> str:
     """What has to be the same for a run to be gone on with, as one line."""
-    names = [[case.name for case in side] for side in (sides.train, sides.validation, sides.test)]
-    digest = hashlib.sha256(repr(names).encode()).hexdigest()[:16]
     settings = ", ".join(f"{name} {value:g}" for name, value in asdict(schedule).items())
-    return f"{recipe.name}: {settings}; {'/'.join(str(len(side)) for side in names)} cases ({digest}); {processes} processes"
+    return f"{recipe.name}: {settings}; {_told(sides)}; {processes} processes"
+
+
+def seed_of(run: Path) -> int | None:
+    """The seed that a run was begun with; None where nothing was trained.
+
+    Raises
+    ------
+    BrokenRun
+    """
+    state = load(run / BEST)
+    found = _SEED.search(str(state.get("identity"))) if state else None
+    return int(found[1]) if found else None
+
+
+def refuse_other_sides(state: Mapping[str, Any], sides: Split, run: Path) -> None:
+    """The cases that are called held out now have to be those that the run held out.
+
+    Raises
+    ------
+    OtherRun
+    """
+    if f"; {_told(sides)}; " not in str(state.get("identity")):
+        raise OtherRun(
+            f"{run} was trained as {state.get('identity')}, and the data are split into {_told(sides)} now: cases that trained the network "
+            "could be called held out. Name the folder as it was then, and no other --seed"
+        )
+
+
+def _told(sides: Split) -> str:
+    parts = (sides.train, sides.validation, sides.test)
+    return f"{'/'.join(str(len(side)) for side in parts)} cases ({digest(*parts)})"
 
 
 def trained(recipe: Recipe, run: Path) -> tuple[Any, dict[str, Any]]:

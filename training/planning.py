@@ -78,12 +78,16 @@ class Plan:
     ----------
     manifest
         Its model follows the repository; a version of its own comes with the export.
+    seed, training
+        Of the split that it was planned on, and the digest of its training cases: a plan that saw held-out cases serves no other split.
     """
 
     manifest: BundleManifest
     asked: Asked
     series: int
     patients: int
+    seed: int
+    training: str
 
     @property
     def window(self) -> tuple[int, int, int]:
@@ -109,8 +113,18 @@ def facts(labelled: Labelled) -> Facts:
     return Facts(spacing_mm=grid.spacing_mm, shape=grid.shape, grey=values[:: max(1, values.size // _SAMPLED)].astype(np.float32))
 
 
-def planned(seen: Sequence[Facts], structures: Sequence[Segment], modality: str, asked: Asked, *, series: int, patients: int) -> Plan:
-    """The plan for these training cases.
+def planned(
+    seen: Sequence[Facts],
+    structures: Sequence[Segment],
+    modality: str,
+    asked: Asked,
+    *,
+    series: int,
+    patients: int,
+    seed: int,
+    training: str,
+) -> Plan:
+    """The plan for these training cases, `training` being their digest.
 
     Raises
     ------
@@ -142,7 +156,7 @@ def planned(seen: Sequence[Facts], structures: Sequence[Segment], modality: str,
             for channel, one in enumerate(structures, start=1)
         ),
     )
-    return Plan(manifest=manifest, asked=asked, series=series, patients=patients)
+    return Plan(manifest=manifest, asked=asked, series=series, patients=patients, seed=seed, training=training)
 
 
 def told(plan: Plan) -> str:
@@ -165,6 +179,8 @@ def write(plan: Plan, run: Path) -> None:
         "asked": asdict(plan.asked),
         "series": plan.series,
         "patients": plan.patients,
+        "seed": plan.seed,
+        "training": plan.training,
         "application": json.loads(to_text(plan.manifest)),
     }
     save_json(run / PLAN, said)
@@ -184,7 +200,8 @@ def read(run: Path) -> Plan | None:
         said = json.loads(path.read_text(encoding="utf-8"))
         asked: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in said["asked"].items()}
         manifest = from_text(json.dumps(said["application"]).encode(), str(path))
-        return Plan(manifest=manifest, asked=Asked(**asked), series=said["series"], patients=said["patients"])
+        counts = {name: said[name] for name in ("series", "patients", "seed", "training")}
+        return Plan(manifest=manifest, asked=Asked(**asked), **counts)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as broken:
         raise BrokenRun(f"{path} is no plan: {broken!r}") from broken
 

@@ -1,13 +1,18 @@
 """The processes of one training: one alone, or those that torchrun started."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from datetime import timedelta
+from typing import Any, TypeVar
 
 import torch
 from torch import distributed
+
+Made = TypeVar("Made")
+_LONGEST = timedelta(days=1)
+"""The others wait while the first process plans or validates alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +25,15 @@ class Ranks:
     @property
     def first(self) -> bool:
         return self.rank == 0
+
+    def in_turn(self, make: Callable[[], Made]) -> Made:
+        """What the first process makes, then what the others make of what it left on the disk."""
+        if not self.first:
+            distributed.barrier()
+        made = make()
+        if self.first and self.size > 1:
+            distributed.barrier()
+        return made
 
     def wrapped(self, network: Any) -> Any:
         """The network whose gradients are averaged over all processes."""
@@ -49,7 +63,7 @@ def ranks() -> Iterator[Ranks]:
     if size == 1:
         yield Ranks()
         return
-    distributed.init_process_group("gloo")
+    distributed.init_process_group("gloo", timeout=_LONGEST)
     try:
         yield Ranks(rank=distributed.get_rank(), size=size)
     finally:

@@ -48,6 +48,12 @@ def trials(recipe: Classifier, run: Path, schedule: Schedule) -> Iterator[Trial]
             )
 
 
+def seed_of(recipe: Classifier, run: Path) -> int | None:
+    """The seed that a run was begun with, by the folders of its trials; None where nothing was trained."""
+    seeds = [int(folder.name.removeprefix("seed-")) for arm in recipe.arms for folder in (run / arm).glob("seed-*")]
+    return min(seeds, default=None)
+
+
 def fit_all(recipe: Classifier, sides: Split, run: Path, schedule: Schedule, ranks: Ranks, progress: Progress) -> Outcome:
     """Train them one after the other, or go on where the run was ended; how the best by validation ended."""
     outcomes = [

@@ -1,6 +1,8 @@
 """The frame that recipes share: splits, runs that are killed and go on, several processes, what refuses."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from training import cli, recipes
 from training.checkpoint import load
 from training.checkpoint import replace as replace_file
 from training.data.nifti import pairs
@@ -225,3 +228,72 @@ def test_two_processes_train_one_network(data: Path, recipe: Recipe, sides: Spli
     fit(recipe, sides, tmp_path / "one", replace(recipe.schedule, epochs=2), Ranks(), Silent())
     one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
     assert all(torch.allclose(one[key], two[key], atol=0.02) for key in one)
+
+
+@pytest.mark.slow
+def test_an_evaluation_takes_the_split_of_its_run(
+    recipe: Recipe, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Trained with another seed, evaluated without one: on the cases that the run held out. On others, by a seed or as the folder grew, it
+    refuses, and leaves no figures."""
+    monkeypatch.setattr(recipes, "load", lambda name, run: recipe)
+    folder, run, schedule = tmp_path / "data", tmp_path / "run", replace(recipe.schedule, epochs=1, seed=7)
+    shutil.copytree(data, folder)
+    held_out = split(recipe.cases(folder), 7)
+    assert held_out.test != split(recipe.cases(folder), 0).test
+    fit(recipe, held_out, run, schedule, Ranks(), Silent())
+    for refused in (lambda: cli.evaluate("made", data=folder, out=run, seed=0), lambda: cli.evaluate("made", data=folder, out=run)):
+        with pytest.raises(OtherRun, match="could be called held out"):
+            refused()
+        assert not (run / "evaluation.json").exists()
+        # the second time: with the run's seed, after the folder has grown
+        for name in ("images", "labels"):
+            shutil.copy(folder / name / "made_000.nii.gz", folder / name / "more.nii.gz")
+    for name in ("images", "labels"):
+        (folder / name / "more.nii.gz").unlink()
+    assert cli.evaluate("made", data=folder, out=run, as_json=True) == 0
+    assert [each["case"] for each in json.loads(capsys.readouterr().out)["each"]] == [case.name for case in held_out.test]
+
+
+def test_validation_cases_without_the_structure_choose_nothing(recipe: Recipe, sides: Split, tmp_path: Path) -> None:
+    """Every epoch's figure would be unknown, and no checkpoint the best: refused before the first."""
+
+    def empty(case: Case) -> Case:
+        whole = case.load()
+        return replace(case, load=lambda: replace(whole, labels=np.zeros_like(whole.labels)))
+
+    with pytest.raises(UnfitData, match="none of the 1 validation cases has a labelled voxel"):
+        fit(recipe, replace(sides, validation=tuple(map(empty, sides.validation))), tmp_path, recipe.schedule, Ranks(), Silent())
+    assert not list(tmp_path.iterdir())
+
+
+PLANNING = """
+import sys, time
+from datetime import timedelta
+from pathlib import Path
+from torch import distributed
+from training.ranks import ranks
+plan = Path(sys.argv[1])
+def begun():
+    if not plan.exists():
+        if here.first:
+            time.sleep(1)
+        plan.write_text(f"rank {here.rank}")
+    return plan.read_text()
+with ranks() as here:
+    group = distributed.distributed_c10d._get_default_group()
+    print(here.in_turn(begun), group._get_backend(__import__("torch").device("cpu")).options._timeout >= timedelta(days=1), flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_the_first_process_plans_for_all(tmp_path: Path) -> None:
+    """The second waits for what the first leaves, however long that takes; and longer than the half hour that gloo would give it."""
+    (tmp_path / "plan.py").write_text(PLANNING)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(tmp_path / "plan.py")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    done = subprocess.run(
+        [*command, str(tmp_path / "plan")], cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=1200
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["rank 0 True"] * 2

@@ -1,6 +1,7 @@
 """How a network for a user's own structures is planned, by arithmetic done by hand; its parts, and the baseline it has to beat."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ from training.patches import Bands, cut
 from training.planning import Asked, Facts, Plan, planned, read, write
 from training.recipe import Example
 
+from .studies import write_studies, write_study
+
 SEGMENT = Segment(number=1, label="Lesion", type=LESION, category=MORPHOLOGICALLY_ABNORMAL_STRUCTURE)
 
 
 def plan(*seen: Facts, modality: str = "CT", **asked: Any) -> Plan:
-    return planned(seen, [SEGMENT], modality, Asked(**asked), series=len(seen), patients=len(seen))
+    return planned(seen, [SEGMENT], modality, Asked(**asked), series=len(seen), patients=len(seen), seed=0, training="")
 
 
 def facts(spacing: tuple[float, float, float], shape: tuple[int, int, int], grey: tuple[float, ...] = (0.0, 100.0)) -> Facts:
@@ -116,3 +119,21 @@ def test_bands_answer_by_intensity_alone() -> None:
     answer = bands(ModelRef(name="any", version=1), {"INPUT__0": np.array([[[[[-1.0, 0.5, 3.0]]]]], dtype=np.float32)})["OUTPUT__0"]
     assert answer.shape == (1, 2, 1, 1, 3)
     assert answer.argmax(axis=1).ravel().tolist() == [0, 1, 0]
+
+
+def test_a_plan_is_for_the_cases_that_it_saw(tmp_path: Path) -> None:
+    """Killed before the first checkpoint and begun again with another seed, or with a study more: refused, as the plan would have seen
+    cases that are held out now; with the same it goes on, and says nothing anew."""
+    told: list[str] = []
+    data = write_studies(tmp_path / "data", 4)
+    asked = Asked(window=(16, 16, 16))
+    begun = partial(recipes.begun, "segmentation", data, tmp_path / "run")
+    begun(3, asked, told.append)
+    assert len(told) == 1
+    assert len(begun(3, asked, told.append).cases(data)) == 4
+    assert len(told) == 1
+    with pytest.raises(OtherRun, match="of seed 3; those of seed 4"):
+        begun(4, asked, told.append)
+    write_study(data, 9)
+    with pytest.raises(OtherRun, match=r"those of seed 3 in .* are others"):
+        begun(3, asked, told.append)

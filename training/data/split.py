@@ -21,6 +21,11 @@ class Split:
     test: tuple[Case, ...]
 
 
+def digest(*sides: Sequence[Case]) -> str:
+    """Which cases stand on which side, in what order, as 16 hexadecimal digits."""
+    return hashlib.sha256(repr([[case.name for case in side] for side in sides]).encode()).hexdigest()[:16]
+
+
 def split(cases: Sequence[Case], seed: int) -> Split:
     """Put every patient on one side; each side has at least one.
 

@@ -17,7 +17,7 @@ from inference.imaging.resample import Grid, Interpolation, resample
 from training.augment import segmentation
 from training.data.dicom import LabelledSeries, studies
 from training.data.segments import labelled
-from training.data.split import split
+from training.data.split import digest, split
 from training.data.structures import Wanted, having, wanted
 from training.errors import BrokenRun, OtherRun, UnfitData, UnfitSetting
 from training.evaluation.masks import Masks
@@ -40,7 +40,7 @@ def begun(data: Path, run: Path, seed: int, asked: Asked, tell: Callable[[str], 
     Raises
     ------
     OtherRun
-        The run was planned with other options.
+        The run was planned with other options, or for other training cases.
     UnfitData
         Cases cannot be read; all of them are named.
     UnfitSetting, UnclearLabels, MisplacedLabels
@@ -54,7 +54,11 @@ def begun(data: Path, run: Path, seed: int, asked: Asked, tell: Callable[[str], 
         return replace(recipe_of(plan), cases=lambda folder: cases)
     if plan.asked != asked:
         raise OtherRun(f"{run} was planned with {plan.asked}; asked for is {asked}")
-    return recipe_of(plan)
+    recipe = recipe_of(plan)
+    cases = recipe.cases(data)
+    if (plan.seed, plan.training) != (seed, digest(split(cases, seed).train)):
+        raise OtherRun(f"{run} was planned for the training cases of seed {plan.seed}; those of seed {seed} in {data} are others")
+    return replace(recipe, cases=lambda folder: cases)
 
 
 def of_run(run: Path) -> Recipe:
@@ -161,15 +165,17 @@ def _planned(data: Path, seed: int, asked: Asked, tell: Callable[[str], None]) -
     if len(modalities) != 1:
         raise UnfitData(f"{data} holds labelled series of {', '.join(modalities) or 'no modality'}: one network learns one modality")
     cases = tuple(_case(each, chosen, bool(asked.labels)) for each in series)
-    training = {case.name for case in split(cases, seed).train}
+    training = split(cases, seed).train
     read_once = _all_read(cases)
     plan = planned(
-        [read_once[name] for name in sorted(training)],
+        [read_once[name] for name in sorted(case.name for case in training)],
         [one.segment for one in chosen],
         modalities[0],
         asked,
         series=len(series),
         patients=len({each.patient for each in series}),
+        seed=seed,
+        training=digest(training),
     )
     return plan, cases
 
