@@ -137,19 +137,18 @@ class EditedRoutes:
         RoutesRefused
             It is no good.
         """
-        lines = text.count("\n") + 1
         try:
             whole = part.replaced(text)
             return load(part.path, text=whole), whole
         except ConfigError as wrong:
-            raise RoutesRefused(_problems(wrong, part, lines)) from wrong
+            raise RoutesRefused(_problems(wrong, part, part.last_of(text))) from wrong
 
     def _revision(self, part: RoutesPart, data: bytes) -> tuple[str, tuple[Problem, ...]]:
         """What the routes of the file are called, or what is wrong with it."""
         try:
             return load(part.path, text=data).digest, ()
         except ConfigError as wrong:
-            return "", _problems(wrong, part, part.text.count("\n") + 1)
+            return "", _problems(wrong, part, part.last)
 
     def _going_by(self) -> str:
         """The digest of the routes in force."""
@@ -168,16 +167,15 @@ def _digest(data: bytes) -> str:
 _PLACE = re.compile(r":(\d+):(\d+): ")
 
 
-def _problems(wrong: ConfigError, part: RoutesPart, lines: int) -> tuple[Problem, ...]:
-    return tuple(_problem(one, part, lines) for one in getattr(wrong, "problems", (wrong,)))
+def _problems(wrong: ConfigError, part: RoutesPart, last: int) -> tuple[Problem, ...]:
+    return tuple(_problem(one, part, last) for one in getattr(wrong, "problems", (wrong,)))
 
 
-def _problem(one: ConfigError, part: RoutesPart, lines: int) -> Problem:
+def _problem(one: ConfigError, part: RoutesPart, last: int) -> Problem:
     """A mistake at its line. Outside the block it is not quoted: passwords and addresses stand there."""
     said = str(one).removeprefix(str(part.path))
     place = _PLACE.match(said)
     line, column = (int(place[1]), int(place[2])) if place else (part.line, 1)
-    last = part.line + lines
     syntax = isinstance(one, ConfigSyntax)  # the file as it stands is YAML: what broke it stands in the block, wherever it was noticed
     outside = not syntax and not part.line <= line <= last
     line = max(part.line, min(line, last)) if syntax else line

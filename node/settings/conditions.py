@@ -208,6 +208,9 @@ def value_of(keyword: Keyword, at: Node, here: Here) -> Value:
     return text
 
 
+_QUOTED = 40
+
+
 def _pattern(at: Node, here: Here) -> str:
     text = scalar_text(at, here, "a regular expression")
     try:
@@ -215,6 +218,8 @@ def _pattern(at: Node, here: Here) -> str:
     except re.error as broken:
         where = "" if broken.pos is None else f" at character {broken.pos + 1}"
         raise here.refuse(BadPattern, at, f"{broken.msg}{where} of {text!r}") from broken
+    except (OverflowError, RecursionError) as beyond:  # what the engine says of counts and of parentheses beyond its own bounds
+        raise here.refuse(BadPattern, at, f"more than a regular expression can hold, in {text[:_QUOTED]!r}") from beyond
     if endless:
         raise here.refuse(
             BadPattern, at, f"a repetition inside a repetition in {text!r} may take for ever; make the inner one `++` or `*+`"

@@ -1,6 +1,7 @@
 """Where `routes:` stands in the text of a configuration, and that text with other routes: all around them stays, byte for byte."""
 
 import itertools
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from node.settings.errors import NotRoutesAlone
 from node.settings.source import parse
 
 _KEY = "routes"
+_BREAK = re.compile(r"\r\n|\r|\n")  # YAML 1.2, b-break
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +22,7 @@ class RoutesPart:
     Attributes
     ----------
     line
-        The first line of the block in the file, from 1.
+        The first line of the block in the file, from 1; where none stands there, the line on which it would begin.
     keys
         The blocks of the file, in its order.
     """
@@ -31,6 +33,19 @@ class RoutesPart:
     behind: str
     line: int
     keys: tuple[str, ...]
+
+    @property
+    def last(self) -> int:
+        """The last line of the block in the file; before `line` where none stands there."""
+        return self._last(self.text)
+
+    def last_of(self, text: str) -> int:
+        """The last line of the file that is of the block when `text` stands in its place."""
+        return self._last(self._fitted(text).removeprefix(self._lead()))
+
+    def _last(self, block: str) -> int:
+        lines = len(_BREAK.findall(block)) + (0 if not block or _BREAK.fullmatch(block[-1]) else 1)
+        return self.line + lines - 1
 
     def replaced(self, text: str) -> bytes:
         """The whole file with `text` in the block's place.
@@ -55,12 +70,18 @@ class RoutesPart:
         return whole
 
     def _fitted(self, text: str) -> str:
-        """With the line endings of the file (browsers send their own)."""
-        lines = text.replace("\r\n", "\n").replace("\r", "\n").strip("\n")
-        wide = "\r\n" if "\r\n" in self.before + self.text + self.behind else "\n"
+        """With the line endings of the file (browsers send their own). Blank lines in front stay: mistakes are told at their lines."""
+        lines = text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n")
+        wide = self._wide()
         flow = bool(self.text) and not self.text.endswith("\n") and bool(self.behind)
-        lead = wide if self.before and not self.text and not self.before.endswith("\n") else ""
-        return lead + lines.replace("\n", wide) + ("" if flow else wide)
+        return self._lead() + lines.replace("\n", wide) + ("" if flow else wide)
+
+    def _wide(self) -> str:
+        return "\r\n" if "\r\n" in self.before + self.text + self.behind else "\n"
+
+    def _lead(self) -> str:
+        """What ends the line in front of a block that is new."""
+        return self._wide() if not self.text and _leans(self.before) else ""
 
 
 def routes_part(data: bytes, path: Path) -> RoutesPart:
@@ -80,7 +101,7 @@ def routes_part(data: bytes, path: Path) -> RoutesPart:
     text = data.decode("utf-8-sig")
     for number, (key, value) in enumerate(tree.value):
         if key.value == _KEY:
-            begin = key.start_mark.index
+            begin, line = key.start_mark.index, key.start_mark.line + 1
             if tree.flow_style:
                 end = value.end_mark.index
             else:
@@ -91,12 +112,13 @@ def routes_part(data: bytes, path: Path) -> RoutesPart:
         if tree.flow_style:
             raise NotRoutesAlone(f"{path}:1:1: the file stands in braces and has no `routes:`")
         begin = end = tree.end_mark.index
+        line = tree.end_mark.line + (2 if _leans(text[:begin]) else 1)
     return RoutesPart(
         path=path,
         before=mark + text[:begin],
         text=text[begin:end],
         behind=text[end:],
-        line=text.count("\n", 0, begin) + 1,
+        line=line,
         keys=_keys(tree),
     )
 
@@ -106,6 +128,11 @@ def _without_what_follows(block: str) -> str:
     lines = block.splitlines(keepends=True)
     kept = itertools.dropwhile(lambda line: not line.strip() or line.startswith("#"), reversed(lines))
     return "".join(reversed(list(kept)))
+
+
+def _leans(before: str) -> bool:
+    """Whether what comes behind would stand on a line of `before`."""
+    return bool(before.removeprefix("\ufeff")) and not before.endswith("\n")
 
 
 def _keys(tree: Node) -> tuple[str, ...]:

@@ -131,6 +131,27 @@ def test_mistakes_are_told_at_their_lines_and_others_are_not_quoted(browser: Ope
     assert "hunter2" not in answer.text
 
 
+@pytest.mark.parametrize("padding", ["", "\n" * 200])
+def test_a_secret_behind_the_routes_is_not_quoted(browser: Open, padding: str) -> None:
+    """Whatever is sent to make the block seem longer than it is put there."""
+    mine = browser("otto")
+    path = Path("hilum.yaml")
+    path.write_text(CONFIG.replace(ROUTES, "") + ROUTES + "store: hunter2\n")
+    fields = {"form_token": mine.form_token, "text": ROUTES + padding}
+    assert "hunter2" not in mine.client.get("/api/routes").text
+    said = mine.client.post("/routes/check", data=fields).text
+    assert "outside of the routes" in said
+    assert "hunter2" not in said
+
+
+def test_blank_lines_in_front_do_not_move_a_mistake(browser: Open) -> None:
+    """It is told at the line on which somebody typed it."""
+    mine = browser("otto")
+    first = mine.client.get("/api/routes").json()["line"]
+    fields = {"form_token": mine.form_token, "text": "\n\n\n" + ROUTES.replace("Modality: MR", "Modalty: MR")}
+    assert f'data-line="{first + 5}"' in mine.client.post("/routes/check", data=fields).text
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -138,6 +159,8 @@ def test_mistakes_are_told_at_their_lines_and_others_are_not_quoted(browser: Ope
         ("", "is gone"),
         ("routes: !!python/object/apply:os.system [id]", "means nothing here"),
         ("routes: &a [*a]", "more than 100000 values"),
+        ('routes: [{name: a, when: {Modality: {matches: "a{99999999999}"}}, run: [ct-lung], send: [archive]}]', "can hold"),
+        (f'routes: [{{name: a, when: {{Modality: {{matches: "{"(" * 400}{")" * 400}"}}}}, run: [ct-lung], send: [archive]}}]', "can hold"),
         ("routes: ['\x00']", "special characters are not allowed"),
         ("routes: [{name: <script>alert(1)</script>, run: [ct-lung], send: [nowhere]}]", "HLM-2008"),
     ],

@@ -87,3 +87,21 @@ def test_a_bomb_of_aliases_is_refused_at_once() -> None:
 def test_a_file_without_a_place_for_routes_is_refused(text: str) -> None:
     with pytest.raises(NotRoutesAlone):
         routes_part(text.encode(), FILE)
+
+
+@pytest.mark.parametrize("padding", ["", "\n" * 200, "\r\n" * 7, "\r" * 3])
+@pytest.mark.parametrize("front", ["", "\n\n\n"])
+def test_the_last_line_is_where_the_block_really_ends(padding: str, front: str) -> None:
+    """Blank lines in front stay, as somebody counts the lines of what he typed; those behind are not put into the file, nor counted."""
+    part = routes_part(TEXT.encode(), FILE)
+    whole = part.replaced(front + NEW.rstrip("\n") + padding).decode().splitlines()
+    assert whole[part.line - 1 + len(front) :][: len(NEW.splitlines())] == NEW.splitlines()
+    assert whole[part.last_of(front + NEW.rstrip("\n") + padding) - 1] == NEW.splitlines()[-1]
+    assert TEXT.splitlines()[part.last - 1] == part.text.splitlines()[-1]
+
+
+def test_a_new_block_stands_on_a_line_of_its_own() -> None:
+    """Behind a file whose last line has no end, and which has no routes yet."""
+    part = routes_part(b"node: {}\npeers: {}", FILE)
+    assert part.replaced("routes: []").decode().splitlines()[part.line - 1] == "routes: []"
+    assert (part.last_of("routes: []"), part.last) == (part.line, part.line - 1)
