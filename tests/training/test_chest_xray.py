@@ -89,7 +89,7 @@ def test_the_file_own_split_is_kept(sides: Split) -> None:
 
 
 def test_other_files_are_refused(data: Path, tmp_path: Path) -> None:
-    """No file, two files, three classes."""
+    """No file, two files, three classes, a side of one class: it has no AUC, which nine trainings would find out."""
     with pytest.raises(UnfitData, match=r"0 \.npz files"):
         sides_of(tmp_path)
     arrays = dict(np.load(data / "made.npz"))
@@ -100,6 +100,12 @@ def test_other_files_are_refused(data: Path, tmp_path: Path) -> None:
         sides_of(tmp_path)
     with pytest.raises(UnfitData, match="other classes than 0 and 1"):
         sides_of(tmp_path / "a.npz")
+    for side in COUNTS:
+        arrays = dict(np.load(data / "made.npz"))
+        arrays[f"{side}_labels"] = np.full_like(arrays[f"{side}_labels"], side == "train")
+        np.savez(tmp_path / "one.npz", **arrays)
+        with pytest.raises(UnfitData, match=f"all {COUNTS[side]} {side}_labels are"):
+            sides_of(tmp_path / "one.npz")
 
 
 @pytest.mark.slow

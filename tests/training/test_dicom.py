@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pydicom import dcmread
+from pydicom import DataElement, dcmread
+from pydicom.config import IGNORE
 
 from inference.imaging.write_series import write_series
 from training.data.dicom import LabelledSeries, studies
@@ -101,6 +102,56 @@ def test_labels_beside_their_images_are_refused(tmp_path: Path, ct: list[Path], 
         labels(folder)
 
 
+def moved(path: Path, ct: list[Path], voxels: np.ndarray, affine: np.ndarray, drawn: Mask) -> Path:
+    """A SEG on a grid of its own, in the images' space, that says it is of `ct`."""
+    frame = {"FrameOfReferenceUID": dcmread(ct[0]).FrameOfReferenceUID}
+    other = write_series(voxels, affine, path.parent.with_name(f"{path.stem} grid"), modality="CT", patient_id="P001", extra=frame)
+    seg = dcmread(write_seg(path, other, {"Lesion": drawn}))
+    seg.ReferencedSeriesSequence[0].SeriesInstanceUID = dcmread(ct[0]).SeriesInstanceUID
+    seg.save_as(path)
+    return path
+
+
+def test_what_is_thinner_than_the_images_grid_is_called_so(tmp_path: Path, ct: list[Path]) -> None:
+    """A sheet of 0.5 mm that falls between slices of 2 mm lies within the images: the error speaks of the grid, not of the place."""
+    fine = AFFINE.copy()
+    fine[:3, 0] /= 4
+    drawn = np.zeros((SHAPE[0] * 4 - 3, *SHAPE[1:]), dtype=np.bool_)
+    drawn[42, 5:30, 5:30] = True
+    folder = laid(tmp_path / "x", ct)
+    moved(folder / "thin.dcm", ct, np.zeros(drawn.shape, dtype=np.int16), fine, drawn)
+    with pytest.raises(MisplacedLabels, match=r"thin\.dcm: segment 1 is too thin for the grid of its images \(2 × 1\.5 × 1\.5 mm\)"):
+        labels(folder)
+
+
+def test_a_file_of_which_nothing_is_wanted_may_lie_anywhere(tmp_path: Path, ct: list[Path], ball: Mask) -> None:
+    """Another structure's file in another frame of reference does not refuse a training that asks for none of it."""
+    folder = laid(tmp_path / "x", ct)
+    write_seg(folder / "lesion.dcm", ct, {"Lesion": ball})
+    seg = dcmread(write_seg(folder / "core.dcm", ct, {"Core": ball}))
+    seg.FrameOfReferenceUID = "2.25.77"
+    seg.save_as(folder / "core.dcm")
+    assert np.array_equal(labels(folder, "Lesion"), ball)
+    with pytest.raises(MisplacedLabels, match=r"core\.dcm: it lies in another frame of reference"):
+        labels(folder)
+
+
+@pytest.mark.parametrize(
+    ("age", "years"), [("045Y", "45"), ("45", "45"), ("45Y", "45"), ("024M", "2"), ("060W", "1"), ("010D", "0"), ("old", None), ("", None)]
+)
+def test_ages_in_years(tmp_path: Path, ct: list[Path], ball: Mask, age: str, years: str | None) -> None:
+    """By their unit; without one, years; what is no age is not known."""
+    folder = laid(tmp_path / "x", ct)
+    first = min(folder.iterdir())
+    header = dcmread(first)
+    header[0x00101010] = DataElement(0x00101010, "AS", age, validation_mode=IGNORE)
+    header.save_as(first)
+    write_seg(folder / "seg.dcm", ct, {"Lesion": ball})
+    series = only(folder)
+    assert series.files[0] == first
+    assert labelled(series, wanted([series], ()), over=False).attributes.get("age") == years
+
+
 def test_joined_by_frames_where_no_series_is_named(tmp_path: Path, ct: list[Path], ball: Mask) -> None:
     """ReferencedSeriesSequence is looked at first, then the instances that the frames were drawn on; without either it is left out."""
     folder = laid(tmp_path / "x", ct)
@@ -125,13 +176,16 @@ def test_a_folder_without_labels(tmp_path: Path, ct: list[Path]) -> None:
 
 
 def test_one_id_of_two_issuers_is_two_patients(tmp_path: Path) -> None:
-    """PatientID alone would put two people on one side, or one person's studies on two."""
-    for number, issuer in enumerate(("A", "B")):
-        said = {"IssuerOfPatientID": issuer}
+    """PatientID alone would put two people on one side. Where the ID also stands without an issuer, as another device of the hospital
+    writes it, all of them count as one: nobody may stand on two sides."""
+    for number, issuer in enumerate(("A", "B", "")):
+        if not issuer:
+            assert sorted(series.patient for series in studies(tmp_path).series) == ["7\\A", "7\\B"]
+        said = {"IssuerOfPatientID": issuer} if issuer else {}
         voxels, drawn = thorax(number)
-        files = write_series(voxels, AFFINE, tmp_path / issuer, modality="CT", patient_id="7", extra=said)
+        files = write_series(voxels, AFFINE, tmp_path / f"of {issuer}", modality="CT", patient_id="7", extra=said)
         write_seg(tmp_path / f"{issuer}.dcm", files, {"Lesion": drawn})
-    assert sorted(series.patient for series in studies(tmp_path).series) == ["7\\A", "7\\B"]
+    assert [series.patient for series in studies(tmp_path).series] == ["7\\"] * 3
 
 
 def test_structures_of_one_code_are_told_apart_by_label(tmp_path: Path, ct: list[Path], ball: Mask) -> None:
@@ -159,6 +213,18 @@ def test_labels_that_no_map_can_hold(tmp_path: Path, ct: list[Path], ball: Mask)
     write_seg(folder / "again.dcm", ct, {"Lesion": ball})
     with pytest.raises(UnclearLabels, match=r'"Lesion" of one series is in .*again\.dcm and in .*seg\.dcm'):
         labels(folder)
+
+
+def test_labels_that_differ_in_case_alone(tmp_path: Path, ct: list[Path], ball: Mask) -> None:
+    """Two structures of two codes: each is had as it is written, and what may be either is refused."""
+    core = ball & np.roll(ball, 3, axis=2)
+    seg = dcmread(write_seg(laid(tmp_path / "x", ct) / "seg.dcm", ct, {"Lesion": ball & ~core, "Core": core}))
+    seg.SegmentSequence[1].SegmentLabel = "lesion"
+    seg.save_as(tmp_path / "x" / "seg.dcm")
+    assert np.array_equal(labels(tmp_path / "x", "Lesion"), ball & ~core)
+    assert np.array_equal(labels(tmp_path / "x", "lesion"), core)
+    with pytest.raises(UnclearLabels, match='"LESION" may be any of Lesion, lesion'):
+        labels(tmp_path / "x", "LESION")
 
 
 def test_a_structure_that_not_every_series_has(tmp_path: Path, ct: list[Path], ball: Mask) -> None:

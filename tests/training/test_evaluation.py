@@ -117,15 +117,24 @@ def test_groups_are_what_is_known() -> None:
     assert [len(inside) for inside in found["age"].values()] == [3, 3, 3]
     assert next(iter(found["age"].values())) == [0, 1, 2]
     assert "site" not in found
-    assert groups([{"sex": "F"}, {}])["sex"] == {"F": [0], "not known": [1]}
+    assert groups([{"sex": "F"}, {}, {}, {"sex": "F"}])["sex"] == {"F": [0, 3], "not known": [1, 2]}
+
+
+def test_a_group_is_nobody() -> None:
+    """A group of one case would be that person; words as many as cases are names."""
+    assert groups([{"site": "one"}, {"site": "one"}, {"site": "two"}, {"site": "two"}, {"site": "Doe"}])["site"].keys() == {"one", "two"}
+    assert groups([{"site": "one"}, {"site": "one"}, {"site": "Doe"}]) == {}
+    assert groups([{"site": f"ward {number // 2}"} for number in range(26)]) == {}
 
 
 def test_a_table_of_participants_is_read(tmp_path: Path) -> None:
-    """As BIDS lays it out; "n/a" is not known, who is not in it has nothing, and a table without names is refused."""
+    """As BIDS lays it out; "n/a" is not known, names and birthdays are not read, who is not in it has nothing; a table of nobody is
+    refused."""
     crops(tmp_path / "data", count=2)
     table = tmp_path / "data" / "participants.tsv"
-    table.write_text("participant_id\tsex\tage\nmade_000\tF\tn/a\nsomebody\tM\t40\n")
+    table.write_text("participant_id\tsex\tage\tname\tbirth\nmade_000\tF\tn/a\tDoe\t1970-01-01\nsomebody\tM\t40\tRoe\tn/a\n")
     first, second = (case.load().attributes for case in pairs(tmp_path / "data", modality="MR"))
+    # what is no group is left where it lies: whatever is read comes to the page
     assert (first, second) == ({"sex": "F"}, {})
     table.write_text("name\tsex\nmade_000\tF\n")
     with pytest.raises(UnfitData, match="participant_id"):

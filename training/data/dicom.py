@@ -3,7 +3,7 @@
 Nothing is said here about voxels: `segments` lays a segmentation over its images.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +23,8 @@ SEGMENTATIONS = frozenset({SegmentationStorage, LABEL_MAP_STORAGE})
 _REFERENCED_SERIES, _REFERENCED_INSTANCE = 0x00081115, 0x00081155
 _DERIVATION, _SOURCE = 0x00089124, 0x00082112
 _PATIENT_ID, _ISSUER = 0x00100020, 0x00100021
+_BETWEEN = "\\"
+"""Stands in no PatientID (PS3.5 6.2, LO)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +44,8 @@ class LabelledSeries:
     Attributes
     ----------
     patient
-        PatientID and its issuer: one ID of two issuers is two patients.
+        PatientID and its issuer: one ID of two issuers is two patients. An ID that stands somewhere without an issuer may be anybody's
+        who has it: all who have it count as one patient, so that nobody stands on two sides of a split.
     """
 
     uid: str
@@ -96,8 +99,15 @@ def studies(folder: Path) -> Studies:
             series[meant[0]].segmentations.append(segmentation)
         else:
             left_out.append(f"{segmentation.path}: " + (f"refers to {len(meant)} series" if meant else "its images are not here"))
+    open_ids = {one.patient for one in series.values() if one.patient.endswith(_BETWEEN)}
     labelled = [
-        LabelledSeries(uid=uid, patient=one.patient, modality=one.modality, files=tuple(one.files), segmentations=tuple(one.segmentations))
+        LabelledSeries(
+            uid=uid,
+            patient=_patient(one.patient, open_ids),
+            modality=one.modality,
+            files=tuple(one.files),
+            segmentations=tuple(one.segmentations),
+        )
         for uid, one in sorted(series.items())
         if one.segmentations
     ]
@@ -150,6 +160,11 @@ def _meant(segmentation: Segmentation, series: Mapping[str, _Series], of_instanc
     return sorted((named & by_frames) or named or by_frames)
 
 
+def _patient(patient: str, open_ids: Container[str]) -> str:
+    known = f"{patient.split(_BETWEEN)[0]}{_BETWEEN}"
+    return known if known in open_ids else patient
+
+
 def patient_of(header: Dataset) -> str:
     """PatientID and its issuer, as one name."""
-    return "\\".join(text(header, tag) for tag in (_PATIENT_ID, _ISSUER))
+    return _BETWEEN.join(text(header, tag) for tag in (_PATIENT_ID, _ISSUER))

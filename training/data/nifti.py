@@ -16,12 +16,15 @@ from training.recipe import Case, Labelled
 
 _UNKNOWN = "n/a"
 """In participants.tsv."""
+_COLUMNS = frozenset({"sex", "age", "handedness", "group", "site", "manufacturer", "scanner", "field_strength"})
+"""Of participants.tsv, what an evaluation may group by. Others (a name, a day of birth) would stand on a page that the console shows."""
 
 
 def pairs(folder: Path, *, modality: str) -> tuple[Case, ...]:
     """One case, and one patient, for each name in both folders, sorted; images without labels are left out.
 
-    Where a participants.tsv lies beside the two (as in BIDS: participant_id, sex, age and so on), its columns are what is known of a case.
+    Where a participants.tsv lies beside the two (as in BIDS: participant_id, sex, age and so on), its columns of `_COLUMNS` are what
+    is known of a case.
 
     Raises
     ------
@@ -46,7 +49,8 @@ def _participants(file: Path) -> dict[str, dict[str, str]]:
         with file.open(encoding="utf-8", newline="") as lines:
             rows = list(csv.DictReader(lines, delimiter="\t", strict=True))
         return {
-            row.pop("participant_id"): {name: value for name, value in row.items() if name and value and value != _UNKNOWN} for row in rows
+            row["participant_id"]: {name: value for name, value in row.items() if name in _COLUMNS and value and value != _UNKNOWN}
+            for row in rows
         }
     except (OSError, ValueError, KeyError, csv.Error) as broken:
         raise UnfitData(f"{file} is no table with a column participant_id: {broken!r}") from broken

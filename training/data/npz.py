@@ -28,7 +28,7 @@ class LabelledImages:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageSides:
-    """Three sides; who stands where was decided by those who made the data, as only they know the patients."""
+    """Three sides; who stands where was decided by those who made the data; by what, the file does not tell."""
 
     train: LabelledImages
     validation: LabelledImages

@@ -22,12 +22,12 @@ from training.recipe import Case
 def sides(data: Path) -> Split:
     """The three sides of a file, or of the one .npz file of a folder.
 
-    Every picture counts as a patient: who they are, the file does not say. Its makers split by them.
+    Every picture counts as a patient: who they are, the file does not say; nor whether its makers split by them.
 
     Raises
     ------
     UnfitData
-        No such file, or several, or colours, or other classes than 0 and 1.
+        No such file, or several, or colours, or other classes than 0 and 1, or a side of one class.
     """
     files = [data] if data.is_file() else sorted(data.glob("*.npz"))
     if len(files) != 1:
@@ -35,6 +35,11 @@ def sides(data: Path) -> Split:
     read = sides_of(files[0])
     if read.train.images.ndim != 3 or read.train.labels.max() != 1:
         raise UnfitData(f"{files[0]} holds colours, or other classes than 0 and 1")
+    for side, there in (("train", read.train), ("val", read.validation), ("test", read.test)):
+        if len(np.unique(there.labels)) < 2:
+            raise UnfitData(
+                f"{files[0]}: all {len(there.labels)} {side}_labels are {there.labels[0]}; ranking needs both classes on every side"
+            )
     return Split(train=_cases("train", read.train), validation=_cases("val", read.validation), test=_cases("test", read.test))
 
 

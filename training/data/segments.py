@@ -1,5 +1,6 @@
 """Segmentations laid over the volume of their images: frame by frame on its own grid, else resampled by the code that serving uses."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from training.errors import MisplacedLabels, UnclearLabels
 from training.recipe import Labelled
 
 _SEX, _AGE, _MANUFACTURER = 0x00100040, 0x00101010, 0x00080070
+_AGE_STRING = re.compile(r"(\d+)([DWMY]?)")
+_A_YEAR = {"D": 365, "W": 52, "M": 12, "Y": 1, "": 1}
 _KEPT = 0.5
 """Of a segment's size, what has to lie within the images."""
 _HALF = 0.5
@@ -46,6 +49,9 @@ def labelled(series: LabelledSeries, structures: Sequence[Wanted], *, over: bool
     labels = np.zeros(volume.voxels.shape, dtype=np.uint8)
     for file in series.segmentations:
         numbers = {one.numbers[file.path]: value for value, one in enumerate(structures, start=1) if file.path in one.numbers}
+        if not numbers:
+            # wherever it lies: nothing of it is asked for
+            continue
         for number, mask in masks(file.path, volume, sorted(numbers)).items():
             _lay(labels, mask, numbers[number], file.path, structures, over)
     return Labelled(volume=volume, labels=labels, attributes=_attributes(read_instance(series.files[0]).header))
@@ -53,9 +59,9 @@ def labelled(series: LabelledSeries, structures: Sequence[Wanted], *, over: bool
 
 def _attributes(header: Dataset) -> dict[str, str]:
     """What an evaluation may group cases by; of what is absent, nothing."""
-    age = text(header, _AGE)
-    # PS3.5 6.2: 045Y; months, weeks and days are below a year, as far as groups go
-    years = (age[:3].lstrip("0") or "0") if age.endswith("Y") else "0" if age else ""
+    # PS3.5 6.2: 045Y, 018M; without a unit, as some write it, years
+    age = _AGE_STRING.fullmatch(text(header, _AGE))
+    years = str(int(age[1]) // _A_YEAR[age[2]]) if age else ""
     said = {"sex": text(header, _SEX), "age": years, "manufacturer": text(header, _MANUFACTURER)}
     return {name: value for name, value in said.items() if value}
 
@@ -143,5 +149,17 @@ def _resampled(file: Any, number: int, path: Path, volume: Volume) -> Mask:
     mask: Mask = resample(inside, source, Grid.of(volume), by=Interpolation.NEAREST)
     size = np.count_nonzero(inside) * abs(np.linalg.det(source.affine[:3, :3]))
     if np.count_nonzero(mask) * volume.voxel_volume_mm3 < _KEPT * size:
-        raise MisplacedLabels(f"{path}: most of segment {number} lies outside of the images that it refers to")
+        if _within(np.argwhere(inside), source, volume) < _KEPT:
+            raise MisplacedLabels(f"{path}: most of segment {number} lies outside of the images that it refers to")
+        steps = " × ".join(f"{step:.3g}" for step in volume.spacing_mm)
+        raise MisplacedLabels(
+            f"{path}: segment {number} is too thin for the grid of its images ({steps} mm): most of it falls between voxels"
+        )
     return mask
+
+
+def _within(voxels: NDArray[np.intp], source: Grid, volume: Volume) -> float:
+    """The share of voxels (N, 3) of a grid whose middles lie in the volume, its outer half voxels included."""
+    to_volume = np.linalg.inv(volume.affine) @ source.affine
+    at = voxels @ to_volume[:3, :3].T + to_volume[:3, 3]
+    return float(np.all((at >= -_HALF) & (at <= np.array(volume.voxels.shape) - _HALF), axis=1).mean())

@@ -149,11 +149,15 @@ def _chosen(
 ) -> dict[str, list[tuple["LabelledSeries", Path, Segment]]]:
     if not names:
         return dict(sorted(known.items()))
-    folded = {name.casefold(): name for name in known}
-    absent = [name for name in names if name.casefold() not in folded]
+    # as it is written, first: "Tumor" and "tumor" may be two structures
+    meant = {name: [name] if name in known else [one for one in known if one.casefold() == name.casefold()] for name in names}
+    absent = [name for name, found in meant.items() if not found]
     if absent:
         raise UnclearLabels(f"no segmentation has {', '.join(absent)}; there are: {', '.join(sorted(known))}")
-    return {folded[name.casefold()]: known[folded[name.casefold()]] for name in names}
+    for name, found in meant.items():
+        if len(found) > 1:
+            raise UnclearLabels(f'"{name}" may be any of {", ".join(sorted(found))}: write it as it is there')
+    return {found: known[found] for (found,) in meant.values()}
 
 
 def _once(name: str, found: Sequence[tuple["LabelledSeries", Path, Segment]]) -> None:

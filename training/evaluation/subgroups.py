@@ -7,13 +7,19 @@ import numpy as np
 SIZE = "size"
 """True volume of all structures together, in ml."""
 _LEAST_DISTINCT = 6
+_MOST_GROUPS = 12
+"""Words that are nearly as many as the cases tell who each case is, and nothing of groups."""
 
 
 def groups(attributes: Sequence[Mapping[str, str]]) -> dict[str, dict[str, list[int]]]:
-    """By attribute, by group: which cases (indices) belong to it. An attribute that tells no two cases apart makes no groups."""
+    """By attribute, by group: which cases (indices) belong to it, two or more.
+
+    An attribute that makes fewer than two of them, or more than `_MOST_GROUPS`, makes none.
+    """
     names = sorted({name for each in attributes for name in each})
     made = {name: _of([each.get(name, "") for each in attributes]) for name in names}
-    return {name: found for name, found in made.items() if len(found) > 1}
+    several = {name: {group: inside for group, inside in found.items() if len(inside) > 1} for name, found in made.items()}
+    return {name: found for name, found in several.items() if len(found) > 1 and len(made[name]) <= _MOST_GROUPS}
 
 
 def _of(values: Sequence[str]) -> dict[str, list[int]]:
