@@ -8,12 +8,24 @@ from node.domain.header import Header
 
 HIDDEN = "hidden"
 _QUOTED = re.compile("«[^»]*(?:»|$)")  # what `inference.errors.quoted` puts around values of data sets
-_IDENTIFYING = ("Patient", "AccessionNumber", "IssuerOf", "StudyID", "ReferringPhysician", "Physician", "Operator")
+_OF_MANY = frozenset({"CS", "DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV"})
+"""Codes and numbers (PS3.5 6.2), which many studies have alike. Names, texts, dates, times and identifiers are somebody's own, or typed."""
+_OF_ONE = ("Patient", "Pregnancy", "Smoking")
+"""What keywords hold whose codes and numbers describe a person, as PatientSex and PatientWeight do."""
+_KEYWORD = re.compile(r"[A-Z][A-Za-z0-9]+")
 
 
 def identifies(keyword: str) -> bool:
-    """Whether the values of a DICOM keyword may say who somebody is."""
-    return any(word in keyword for word in _IDENTIFYING)
+    """Whether the values of a DICOM keyword may say who somebody is; what is no keyword (`from`, `to`) has none."""
+    from pydicom.datadict import dictionary_VR, keyword_dict
+
+    tag = keyword_dict.get(keyword)
+    return tag is not None and (dictionary_VR(tag) not in _OF_MANY or any(word in keyword for word in _OF_ONE))
+
+
+def quotes(sentence: str) -> bool:
+    """Whether a sentence names a keyword that identifies: then its values may stand there too."""
+    return any(identifies(word) for word in _KEYWORD.findall(sentence))
 
 
 def person(header: Header | None) -> dict[str, str]:
@@ -61,7 +73,7 @@ def differences(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             for each in one["conditions"]
         ]
         sides = {
-            side: {**one[side], "reason": HIDDEN if asks or identifies(one[side]["reason"]) else one[side]["reason"]}
+            side: {**one[side], "reason": HIDDEN if asks or quotes(one[side]["reason"]) else one[side]["reason"]}
             for side in ("before", "after")
         }
         told.append({**one, **sides, "conditions": conditions})
@@ -80,5 +92,5 @@ def unquoted(record: Any) -> Any:
 def reason_of(study: Mapping[str, Any]) -> str | None:
     """The reason of a study in a list; hidden where it quotes what a route asked of the patient."""
     reason = study["reason"]
-    quotes = reason is not None and study["code"] is None and identifies(reason)
-    return HIDDEN if quotes else reason
+    told = reason is not None and study["code"] is None and quotes(reason)
+    return HIDDEN if told else reason

@@ -200,9 +200,13 @@ def _bounded(at: Desk, who: Visitor, text: str) -> str:
 
 
 def _allowed(at: Desk, who: Visitor, text: str) -> None:
-    """Refuse to try rules about the patient for those who may not see patients: the verdicts would tell who it is."""
-    if not who.sees_patients and any(hiding.identifies(one) for one in at.editing.asks_of(text)):
-        raise Refused(HTTPStatus.FORBIDDEN, "these routes ask about the patient, whom your role may not see: they are not tried for it")
+    """Refuse to try rules about the patient, or about free text, for those who may not see patients: the verdicts would tell who it is."""
+    asked = [] if who.sees_patients else sorted(one for one in at.editing.asks_of(text) if hiding.identifies(one))
+    if asked:
+        raise Refused(
+            HTTPStatus.FORBIDDEN,
+            f"these routes ask for {', '.join(asked)}, which may tell the patient, whom your role may not see: they are not tried for it",
+        )
 
 
 def _for(who: Visitor, one: Progress) -> Progress:
