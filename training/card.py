@@ -1,4 +1,4 @@
-"""The model card, as Markdown: what it was made from and how well it did on patients that it had not seen."""
+"""The model card, as Markdown: what it was made from and how well it did on cases that it had not seen."""
 
 from typing import Any
 
@@ -22,8 +22,10 @@ def card(recipe: Recipe, model: ModelRef, entry: Entry, evaluation: dict[str, An
         f"- licence: {entry.licence}\n"
         f"- attribution: {entry.attribution}\n"
         f"- format: {entry.format} (`{entry.file}`), SHA-256 `{entry.sha256}`\n\n"
-        f"## Held out\n\n{counts['test']} cases of patients that neither trained ({counts['train']} cases) nor chose the checkpoint "
-        f"({counts['validation']}); computed by the application's own code on the embedded engine.\n\n{table(evaluation)}"
+        "## Held out\n\n"
+        f"{counts['test']} cases that neither trained it ({counts['train']} others did) nor chose the checkpoint "
+        f"({counts['validation']}), split {recipe.data.split}; computed by the application's own code on the embedded "
+        f"engine.\n\n{table(evaluation)}"
     )
 
 
@@ -35,7 +37,9 @@ def table(evaluation: dict[str, Any]) -> str:
         low, high = figure["interval"] or (None, None)
         told = [_value(name, value) for value in (figure["mean"], low, high, figure["worst"], figure["baseline"])]
         unit = kind_of(name).unit
-        lines.append(f"| {name}{f', {unit}' if unit else ''} | {told[0]} | {told[1]} to {told[2]} | {told[3]} | {told[4]} |")
+        # labels are anybody's: one with a bar would begin a column
+        said = name.replace("|", "\\|")
+        lines.append(f"| {said}{f', {unit}' if unit else ''} | {told[0]} | {told[1]} to {told[2]} | {told[3]} | {told[4]} |")
     return "\n".join(lines) + "\n"
 
 

@@ -103,7 +103,7 @@ def evaluate(
     disturbed: Annotated[bool, Parameter(negative="")] = False,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
-    """Score a trained model on the patients that were held out, by the code that serves; the figures are kept beside it.
+    """Score a trained model on the cases that were held out, by the code that serves; the figures are kept beside it.
 
     The run's folder gets evaluation.json (all figures, also of each case and of subgroups) and card.html (the same as a page with plots and
     pictures). Ended before it is through, it goes on where it was when it is called again.

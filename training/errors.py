@@ -56,7 +56,7 @@ class OtherCases(WorkshopError):
     """Two evaluations are not of the same held-out cases, or have no figure in common: their difference would say nothing."""
 
     code = "HLM-8011"
-    remedy = "Evaluate both models on one folder of data with one seed, so that the same patients are held out, and compare those."
+    remedy = "Evaluate both models on one folder of data with one seed, so that the same cases are held out, and compare those."
 
 
 class MisplacedLabels(WorkshopError):

@@ -1,4 +1,4 @@
-"""How well a model does on held-out patients: by the application's own `analyse`, on the engine that serves."""
+"""How well a model does on held-out cases: by the application's own `analyse`, on the engine that serves."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -92,7 +92,7 @@ def evaluate_trials(recipe: Classifier, sides: Split, run: Path, schedule: Sched
         "sha256": Repository(repository).digest(packed_ref(recipe)),
         "run": best.state["identity"],
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "data": {"name": recipe.data.name, "licence": recipe.data.licence, "attribution": recipe.data.attribution},
+        "data": asdict(recipe.data),
         "cases": {"train": len(sides.train), "validation": len(sides.validation), "test": len(sides.test)},
         "settings": {"resamples": RESAMPLES, "interval": list(INTERVAL)},
         "watched": recipe.watched,

@@ -37,7 +37,10 @@ class Labelled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One labelled volume of a patient, not read yet. Cases of one patient never stand on two sides of a split."""
+    """One labelled volume of a patient, not read yet. Cases of one patient never stand on two sides of a split.
+
+    Where the data do not name patients, every case counts as one (`DataTerms.split` says so).
+    """
 
     patient: str
     name: str
@@ -65,11 +68,18 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataTerms:
-    """Where the data come from, for the model card and the entry: weights inherit what they ask for."""
+    """Where the data come from, for the model card and the entry: weights inherit what they ask for.
+
+    Attributes
+    ----------
+    split
+        By what cases were put on one side or another, as far as it is known; "by patient" only where the data name patients.
+    """
 
     name: str
     licence: str
     attribution: str
+    split: str = "by case; whether two are of one person, the data do not tell"
 
 
 Augment: TypeAlias = Callable[[Example, int], Example]

@@ -27,9 +27,7 @@ class Mailbox:
         self.unknown: set[str] = set()
         self.port = 0
 
-    async def handle_RCPT(
-        self, server: "SMTP", session: "Session", envelope: "Envelope", address: str, options: list[str]
-    ) -> str:
+    async def handle_RCPT(self, server: "SMTP", session: "Session", envelope: "Envelope", address: str, options: list[str]) -> str:
         """One recipient."""
         if address in self.unknown:
             return "550 no such mailbox"

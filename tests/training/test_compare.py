@@ -89,6 +89,26 @@ def test_cases_of_one_patient_count_once() -> None:
     assert found.p == pytest.approx(plain.p)
 
 
+@pytest.mark.parametrize(("count", "called"), [(1, ""), (3, ""), (5, ""), (6, "B")])
+def test_few_cases_make_nobody_better(count: int, called: str) -> None:
+    """However large the difference: the interval of one case holds nothing but itself, and five that agree are chance in 1 of 16."""
+    found = only(evaluation({"Dice x": np.linspace(0.3, 0.4, count)}), evaluation({"Dice x": np.linspace(0.8, 0.9, count) ** 2}))
+    assert found.interval[0] > 0
+    assert found.better == called
+    several = [evaluation({"Dice x": np.repeat(value, 2 * count)}, [f"p{n // 2}" for n in range(2 * count)]) for value in (0.3, 0.8)]
+    assert only(*several).better == called
+
+
+def test_an_interval_without_p_is_not_enough() -> None:
+    """One case far off moves the mean, and no rank: where the test does not agree with the interval, nobody is better."""
+    moved = np.array([0.02, 0.02, 0.03, -0.01, -0.011, 0.04, -0.012, 0.05])
+    found = only(evaluation({"Dice x": np.full(8, 0.5)}), evaluation({"Dice x": 0.5 + moved}))
+    assert found.interval[0] > 0
+    assert found.p is not None
+    assert found.p > 0.05
+    assert found.better == ""
+
+
 def test_classifiers_are_compared_by_their_areas() -> None:
     """One sees the finding, the other guesses: every resample says so; against itself there is nothing to test."""
     rng = np.random.default_rng(3)

@@ -1,5 +1,6 @@
 """Evaluations in their parts: figures of known shapes, intervals, groups, disturbed images, what a kill leaves, and the page."""
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,8 @@ from monai.metrics.hausdorff_distance import compute_hausdorff_distance
 from monai.metrics.surface_dice import compute_surface_dice
 from monai.metrics.surface_distance import compute_average_surface_distance
 
+from inference.applications.hippocampus import application
+from training.card import table
 from training.data.nifti import pairs, volume_of
 from training.errors import UnfitData, UnreadableEvaluation
 from training.evaluation.bootstrap import interval
@@ -25,13 +28,15 @@ from training.evaluation.kept import kept
 from training.evaluation.masks import Masks
 from training.evaluation.page import page
 from training.evaluation.perturb import Disturbance, Perturbation, perturbed
-from training.evaluation.record import FORMAT, read
+from training.evaluation.record import FORMAT, PAGE, read
 from training.evaluation.segmentation import agreement
 from training.evaluation.subgroups import groups
 from training.recipe import Labelled
+from training.recipes import load
 
 from .made import crops
 
+SHIPPED = Path(application.__file__).parent / "shipped" / "hippocampus_parts"
 HEAD_BACK_LEFT = np.diag([1.0, 1.0, 1.0, 1.0])[[2, 1, 0, 3]]
 """Indices (z, y, x) run to the head, the back and the left, 1 mm a step."""
 
@@ -359,3 +364,43 @@ def test_only_evaluations_of_this_form_are_read(tmp_path: Path) -> None:
             read(tmp_path)
     with pytest.raises(UnreadableEvaluation):
         read(tmp_path / "absent")
+
+
+def test_the_page_says_by_what_cases_were_split() -> None:
+    """ "Patients" stands there only where the data name them; an evaluation that does not tell claims nothing."""
+    told = evaluation()
+    assert "split" not in page(told)
+    assert "resamples of cases" in page(told)
+    told["data"]["split"] = "by its makers"
+    told["each"] = [{**each, "patient": "p"} for each in told["each"]]
+    assert "made every figure on this page; split by its makers<" in page(told)
+    assert "resamples of patients" in page(told)
+
+
+def test_a_figure_that_only_a_disturbed_image_has() -> None:
+    """Undisturbed, the structure was nowhere; under noise something was found: the plot begins there. And where neither has one."""
+    told = evaluation()
+    told["figures"]["Dice ball"] = {**summary("Dice ball", [math.nan], ["p"]), "baseline": None}
+    assert Tags(page(told)).open == []
+    blurred = {"kind": "blur", "level": 1, "refused": 2, "figures": told["figures"]}
+    told["disturbed"] = [{**told["disturbed"][0], "figures": evaluation()["figures"]}, blurred]
+    assert "Blur" in page(told)
+
+
+def test_a_bar_in_a_label_begins_no_column() -> None:
+    """Labels are anybody's: every row of the card's table has as many columns as its head."""
+    told = evaluation()
+    told["figures"] = {"Dice a|b": told["figures"]["Dice ball"]}
+    head, _, row = table(told).splitlines()
+    assert row.startswith("| Dice a\\|b |")
+    assert row.replace("\\|", "").count("|") == head.count("|")
+
+
+def test_the_shipped_page_is_that_of_the_shipped_evaluation() -> None:
+    """By its digest; crops name nobody, and neither page nor card says that patients were kept apart."""
+    told = read(SHIPPED / "1")
+    content = (SHIPPED / "1" / PAGE).read_bytes()
+    assert hashlib.sha256(content).hexdigest() == told["card_sha256"]
+    for text in (content.decode(), (SHIPPED / "README.md").read_text(encoding="utf-8")):
+        assert f"split {load('hippocampus').data.split}" in text
+        assert "patient" not in text

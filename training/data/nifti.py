@@ -21,7 +21,7 @@ _COLUMNS = frozenset({"sex", "age", "handedness", "group", "site", "manufacturer
 
 
 def pairs(folder: Path, *, modality: str) -> tuple[Case, ...]:
-    """One case, and one patient, for each name in both folders, sorted; images without labels are left out.
+    """One case for each name in both folders, sorted; images without labels are left out. Of whom it is, a name does not tell.
 
     Where a participants.tsv lies beside the two (as in BIDS: participant_id, sex, age and so on), its columns of `_COLUMNS` are what
     is known of a case.

@@ -15,11 +15,12 @@ _WIDTH = 160
 
 
 def compare(first: Path, second: Path, *, as_json: Annotated[bool, Parameter(name="--json", negative="")] = False) -> int:
-    """Compare two models' evaluations over the same held-out patients: paired differences with intervals and a test.
+    """Compare two models' evaluations over the same held-out cases: paired differences with intervals and a test.
 
     Means are over the cases that have the figure in both. A difference is B's figure less A's; its 95 % interval is by bootstrap over
-    patients. p is of Wilcoxon's signed-rank test over patients; of an AUC, of the paired bootstrap. It is not corrected for the number of
-    figures: look at the one that was decided on beforehand.
+    patients where the data name them, else over cases. p is of Wilcoxon's signed-rank test over the same; of an AUC, of the paired
+    bootstrap. One is called better from six pairs on, where the interval does not hold 0 and p is below 0.05. p is not corrected for the
+    number of figures: look at the one that was decided on beforehand.
 
     Parameters
     ----------
@@ -46,6 +47,8 @@ def compare(first: Path, second: Path, *, as_json: Annotated[bool, Parameter(nam
 def _print(told: tuple[dict[str, Any], dict[str, Any]], found: "tuple[Difference, ...]") -> None:
     from rich.table import Table
 
+    from training.evaluation.record import resampled
+
     console = Console(highlight=False, markup=False, soft_wrap=True)
     for name, one in zip("AB", told, strict=True):
         console.print(f"{name}  {one['model']}, SHA-256 {one['sha256'][:12]}, {one['run']}")
@@ -68,4 +71,4 @@ def _print(told: tuple[dict[str, Any], dict[str, Any]], found: "tuple[Difference
     # a figure that is cut off is none: a narrow terminal wraps the line
     Console(highlight=False, markup=False, width=max(_WIDTH, console.width)).print(table)
     tests = " and ".join(dict.fromkeys(each.test for each in found))
-    console.print(f"95 % intervals by bootstrap over patients; p: {tests}, not corrected for the number of figures.")
+    console.print(f"95 % intervals by bootstrap over {resampled(told[0])}; p: {tests}, not corrected for the number of figures.")

@@ -1,4 +1,4 @@
-"""Two evaluations over the same held-out patients: what differs, how far chance alone could have made it, case by case paired."""
+"""Two evaluations over the same held-out cases: what differs, how far chance alone could have made it, case by case paired."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +11,10 @@ from training.errors import OtherCases
 from training.evaluation.bootstrap import INTERVAL, RESAMPLES, SEED, means
 from training.evaluation.classification import auc
 from training.evaluation.figures import kind_of
+
+LEAST_PAIRS = 6
+"""Of five that all agree, the signed-rank test's p is 0.0625 at the least: an interval of so few tells nothing."""
+SURE = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +30,7 @@ class Difference:
     p
         Of the test that `test` names; None where nothing differs or too few patients are there.
     better
-        "A" or "B" where the interval does not hold 0, else "".
+        "A" or "B" from `LEAST_PAIRS` patients on, where the interval does not hold 0 and p is below `SURE`; else "".
     """
 
     figure: str
@@ -98,7 +102,7 @@ def _paired(name: str, pairs: NDArray[np.float64], patients: list[str]) -> Diffe
         interval=(float(low), float(high)),
         p=p,
         test="Wilcoxon signed-rank",
-        better=_better(float(low), float(high), kind.better == "more"),
+        better=_better(low, high, p, len(each), kind.better == "more"),
     )
 
 
@@ -123,6 +127,7 @@ def _ranked(first: Mapping[str, Any], second: Mapping[str, Any]) -> Difference:
     before, after = auc(one, positive), auc(two, positive)
     # both tails; never 0, which so many resamples cannot show
     tail = min(float((known <= 0).mean()), float((known >= 0).mean()))
+    p = None if np.array_equal(one, two) else min(1.0, max(2 * tail, 1 / len(known)))
     return Difference(
         figure="AUC",
         unit="",
@@ -131,13 +136,13 @@ def _ranked(first: Mapping[str, Any], second: Mapping[str, Any]) -> Difference:
         second=after,
         mean=after - before,
         interval=(float(low), float(high)),
-        p=None if np.array_equal(one, two) else min(1.0, max(2 * tail, 1 / len(known))),
+        p=p,
         test="paired bootstrap",
-        better=_better(float(low), float(high), True),
+        better=_better(low, high, p, len(names), True),
     )
 
 
-def _better(low: float, high: float, more: bool) -> str:
-    if low <= 0 <= high:
+def _better(low: float, high: float, p: float | None, pairs: int, more: bool) -> str:
+    if low <= 0 <= high or p is None or p >= SURE or pairs < LEAST_PAIRS:
         return ""
     return "B" if (low > 0) == more else "A"

@@ -17,7 +17,7 @@ from training.evaluation.figures import KINDS, kind_of
 from training.evaluation.gallery import Picture
 from training.evaluation.perturb import Disturbance
 from training.evaluation.plots import Curve, Strip, curves, strips
-from training.evaluation.record import PAGE
+from training.evaluation.record import PAGE, resampled
 
 _NOT_DISTURBED = {"thinned": 1.0}
 
@@ -44,6 +44,7 @@ def page(evaluation: Mapping[str, Any], pictures: Sequence[Picture] = ()) -> str
             disturbances=_disturbances(evaluation, watched),
             classifier=classifier(evaluation["classification"]) if "classification" in evaluation else None,
             pictures=pictures,
+            resampled=resampled(evaluation),
             value=_value,
         )
     )
@@ -114,20 +115,22 @@ def _subgroups(evaluation: Mapping[str, Any], watched: str) -> list[dict[str, An
 def _disturbances(evaluation: Mapping[str, Any], watched: str) -> list[dict[str, Any]]:
     plain, found = evaluation["figures"][watched], evaluation.get("disturbed", [])
     every = [value for each in found if (value := each["figures"][watched]["interval"]) is not None]
-    limits = (min(low for low, _ in every), max(high for _, high in [*every, plain["interval"]])) if every else None
+    # undisturbed, no case may have the figure: then there is neither a point nor a band of it
+    unharmed = [plain] if plain["interval"] is not None else []
+    limits = (min(low for low, _ in every), max(told[1] for told in [*every, *(each["interval"] for each in unharmed)])) if every else None
     made = []
     for kind in Disturbance:
         levels = [each for each in found if each["kind"] == kind.name.lower()]
         if not levels:
             continue
         known = [(each["level"], each["figures"][watched]) for each in levels if each["figures"][watched]["mean"] is not None]
-        known.insert(0, (_NOT_DISTURBED.get(kind.name.lower(), 0.0), plain))
+        known = [*((_NOT_DISTURBED.get(kind.name.lower(), 0.0), each) for each in unharmed), *known]
         line = Curve(name=watched, points=[(level, told["mean"]) for level, told in known], band=[told["interval"] for _, told in known])
         made.append(
             {
                 "kind": kind,
                 "levels": levels,
-                "plot": curves(f"{watched} under {kind.title}", [line], f"{kind.title}: {kind.unit}", watched, limits),
+                "plot": curves(f"{watched} under {kind.title}", [line], f"{kind.title}: {kind.unit}", watched, limits) if known else "",
             }
         )
     return made

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,7 +59,7 @@ def record(
         "sha256": identity["sha256"],
         "run": identity["run"],
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "data": {"name": recipe.data.name, "licence": recipe.data.licence, "attribution": recipe.data.attribution},
+        "data": asdict(recipe.data),
         "accepts": {"modality": list(recipe.application.accepts.modality), "max_spacing_mm": recipe.application.accepts.max_spacing_mm},
         "cases": {"train": len(sides.train), "validation": len(sides.validation), "test": len(sides.test)},
         "settings": {"tolerance_mm": TOLERANCE_MM, "resamples": RESAMPLES, "seed": SEED, "interval": list(INTERVAL)},
@@ -97,6 +97,11 @@ def read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as broken:
         raise UnreadableEvaluation(f"{file} is not an evaluation: {broken!r}") from broken
     return found
+
+
+def resampled(evaluation: Mapping[str, Any]) -> str:
+    """What intervals are over: patients where the data name them, else cases."""
+    return "patients" if any(each["patient"] != each["case"] for each in evaluation.get("each", ())) else "cases"
 
 
 def _subgroups(scored: Sequence[Scored], patients: Sequence[str], names: Sequence[str]) -> list[dict[str, Any]]:

