@@ -1,19 +1,18 @@
 """The routes of the configuration file, as the console edits them: read and checked where they stand, written whole or not at all."""
 
-import contextlib
 import hashlib
 import os
 import re
-import secrets
 import threading
 import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from node.assembly.editing_errors import CannotWrite, ChangedMeanwhile
+from node.assembly.editing_errors import ChangedMeanwhile, MayNotLast
 from node.assembly.in_force import Serving, serving
 from node.assembly.reload import NeedsRestart, NoAnswer, Reloaded, other_blocks
+from node.assembly.replacing import replaced
 from node.assembly.trials import Trials
 from node.console.editing import Checked, Problem, Progress, Reload, RoutesRefused, Saved, Shown
 from node.domain.errors import ConfigError
@@ -26,7 +25,6 @@ from node.settings.source import read
 
 _PATIENCE_S = 30.0
 _EVERY_S = 0.05
-_KEPT = ".before"
 
 
 class EditedRoutes:
@@ -99,7 +97,9 @@ class EditedRoutes:
         Raises
         ------
         ConfigError
-            They are no good (then nothing was written), or the file is another one meanwhile, or cannot be written.
+            They are no good, or the file is another one meanwhile, or cannot be written; then nothing was written.
+        MayNotLast
+            They stand in the file, and may be lost with the power; nobody was asked to take them up.
         NeedsRestart
             The file says something else than the node was started with that is not about routes: the reload would be refused.
         """
@@ -114,9 +114,12 @@ class EditedRoutes:
                 raise NeedsRestart(f"{path}: {', '.join(f'`{one}:`' for one in differs)} differ from what the node was started with")
             kept = ""
             if whole != data:
-                kept = str(_replace(path, data, whole))
                 before = self._revision(part, data)[0]
+                written = replaced(path, data, whole)
+                kept = str(written.kept)
                 event("routes.saved", by=by, path=str(path), before=before, config_digest=fresh.digest, kept=kept)
+                if written.doubt:
+                    raise MayNotLast(written.doubt)
         return Saved(
             path=str(path),
             line=part.line,
@@ -188,49 +191,6 @@ def _obstacle(path: Path) -> str:
     if not os.access(target.parent, os.W_OK):
         return f"the node's user may not write into {target.parent}"
     return f"{target} is a mount of its own, which cannot be replaced" if os.path.ismount(target) else ""
-
-
-def _replace(path: Path, data: bytes, whole: bytes) -> Path:
-    """Put `whole` in the place of the file that holds `data`, which stays beside it; a crash leaves one or the other.
-
-    Raises
-    ------
-    CannotWrite
-        The system refuses. The file is as it was.
-    """
-    target = path.resolve()  # a link stays a link
-    kept = target.with_name(f"{target.name}{_KEPT}")
-    try:
-        found = target.stat()
-        _put(kept, data, found)
-        _put(target, whole, found)
-    except OSError as refused:
-        raise CannotWrite(f"{target}: {refused.strerror}; the file is as it was") from refused
-    return kept
-
-
-def _put(path: Path, content: bytes, like: os.stat_result) -> None:
-    """Whole under its name and on disk, with the rights of `like`."""
-    made = path.with_name(f".{path.name}.{secrets.token_hex(3)}")
-    try:
-        descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(descriptor, "wb") as file:
-            file.write(content)
-            with contextlib.suppress(PermissionError):  # only root gives files away
-                os.fchown(descriptor, like.st_uid, like.st_gid)
-            os.fchmod(descriptor, like.st_mode & 0o777)
-            file.flush()
-            os.fsync(descriptor)
-        made.rename(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            made.unlink()
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _asked(family: Serving, by: str) -> Reload:

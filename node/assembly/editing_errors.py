@@ -17,6 +17,13 @@ class CannotWrite(ConfigError):
     remedy = "Put the text into the file on the node and run `hilum routes reload`; or let the node's user write the file's folder."
 
 
+class MayNotLast(ConfigError):
+    """The configuration file was written, and the system could not promise to keep it."""
+
+    code = "HLM-2107"
+    remedy = "The disk fails, mostly: look at the system's log. Then run `hilum routes reload` to put what stands in the file in force."
+
+
 class TrialEnded(ConfigError):
     """Explaining or replaying edited routes did not come to its end."""
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from node.assembly import editing
 from node.assembly.editing import EditedRoutes
-from node.assembly.editing_errors import CannotWrite, ChangedMeanwhile, TooManyTrials, TrialEnded
+from node.assembly.editing_errors import CannotWrite, ChangedMeanwhile, MayNotLast, TooManyTrials, TrialEnded
 from node.assembly.in_force import InForce, serving
 from node.assembly.reload import NeedsRestart, Reloading
 from node.assembly.trials import Trials
@@ -73,7 +74,7 @@ def test_the_file_is_replaced_and_the_one_before_kept(edited: EditedRoutes, conf
     assert sorted(one.name for one in real.parent.iterdir()) == ["hilum.yaml", "real.yaml", "real.yaml.before"]
     assert saved.revision == load(config.path).digest != config.digest
     assert saved.file_digest == digest(real)
-    (told,) = events
+    (told,) = [one for one in events if one["event"].startswith("routes.")]
     assert (told["event"], told["by"], told["before"], told["config_digest"]) == ("routes.saved", "ada", config.digest, saved.revision)
     with pytest.raises(ChangedMeanwhile):
         edited.saved(ROUTES, hashlib.sha256(CONFIG.encode()).hexdigest(), "otto")
@@ -95,7 +96,10 @@ def test_the_node_takes_up_what_was_saved_or_says_why_not(config: Config, trials
     (saved,) = answers
     (one,) = saved.reloads  # type: ignore[attr-defined]
     assert (one.before, one.digest, one.code) == (config.digest, load(config.path).digest, "")
-    assert {said["event"]: said["by"] for said in events} == {"routes.saved": "ada", "routes.reloaded": "ada"}
+    assert {said["event"]: said["by"] for said in events if said["event"].startswith("routes.")} == {
+        "routes.saved": "ada",
+        "routes.reloaded": "ada",
+    }
     assert edited.shown().in_force == one.digest == edited.shown().revision
     in_force.close()
 
@@ -131,6 +135,57 @@ def test_a_folder_that_takes_nothing_leaves_the_file_as_it_was(
     assert (config.path.read_text(), sorted(config.path.parent.iterdir())) == (CONFIG, before)
     monkeypatch.setattr(os, "access", lambda *_: False)
     assert str(config.path.parent) in edited.shown().obstacle
+
+
+def test_what_an_editor_writes_while_the_routes_are_loaded_stays(
+    edited: EditedRoutes, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loading takes seconds; nothing of the attempt lies beside the file."""
+    loading = editing.load
+
+    def slow(path: Path, **given: bytes) -> Config:
+        loaded = loading(path, **given)  # type: ignore[arg-type]
+        config.path.write_text("# mine\n" + CONFIG)
+        return loaded
+
+    before = sorted(config.path.parent.iterdir())
+    monkeypatch.setattr(editing, "load", slow)
+    with pytest.raises(ChangedMeanwhile):
+        edited.saved(THINNER, digest(config.path), "ada")
+    assert config.path.read_text() == "# mine\n" + CONFIG
+    assert sorted(config.path.parent.iterdir()) == before
+
+
+def test_a_folder_that_cannot_be_flushed_is_told_in_its_own_words(
+    edited: EditedRoutes, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is the new one by then, which the answer and the events say; the disk's answer is played."""
+    flushing = os.fsync
+
+    def failing(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(5, "Input/output error")
+        flushing(descriptor)
+
+    monkeypatch.setattr(os, "fsync", failing)
+    with capture_logs() as events, pytest.raises(MayNotLast, match="stand in it"):
+        edited.saved(THINNER, digest(config.path), "ada")
+    assert config.path.read_text() == CONFIG.replace(ROUTES, THINNER)
+    assert "routes.saved" in [one["event"] for one in events]
+
+
+def test_the_group_stays_where_the_owner_cannot(edited: EditedRoutes, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only root gives files away, while anybody may give one to a group of his; the system's refusal is played."""
+    asked = []
+
+    def fchown(_: int, uid: int, gid: int) -> None:
+        asked.append((uid != -1, gid != -1))
+        if uid != -1:
+            raise PermissionError
+
+    monkeypatch.setattr(os, "fchown", fchown)
+    edited.saved(THINNER, digest(config.path), "ada")
+    assert (False, True) in asked
 
 
 def test_a_rule_that_takes_for_ever_ends_with_its_time(hospital: Hospital) -> None:
