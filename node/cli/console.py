@@ -33,7 +33,7 @@ def add_user(name: str, /, *, role: Role = Role.VIEWER, config: ConfigOption = N
         raise NotDone(f'"{name}" is no user name: up to 64 letters, digits, dots, hyphens, underscores, at-signs')
     with journal(config) as (_, opened):
         if opened.account(name) is not None:
-            raise NotDone(f'there is a user "{name}" already; remove it first to change role or password')
+            raise NotDone(f'there is a user "{name}" already: `hilum console users role` and `… password` change it')
         password = _hashed(_password())
         if not opened.open_account(Account(name=name, role=role, password=password, created_at=opened.now())):
             raise NotDone(f'there is a user "{name}" already')
@@ -53,6 +53,38 @@ def list_users(*, config: ConfigOption = None, as_json: JsonOption = False) -> N
     for one in found:
         table.add_row(one.name, one.role.value, screen.when(one.created_at))
     screen.out().print(table if found else "no users yet; `hilum console users add NAME --role operator` lets somebody in")
+
+
+def change_role(name: str, role: Role, /, *, config: ConfigOption = None) -> None:
+    """Give a person another role; sessions and tokens have it at once.
+
+    Parameters
+    ----------
+    name
+        The user.
+    role
+        viewer (looks), operator (also retries and cancels) or admin.
+    """
+    with journal(config) as (_, opened):
+        if not opened.change_account(name, role=role):
+            raise NothingFound(_unknown(opened, name))
+    print(f'user "{name}" is {role} now')
+
+
+def change_password(name: str, /, *, config: ConfigOption = None) -> None:
+    """Give a person another password, which is asked for, or read from standard input; ends sessions, not tokens.
+
+    Parameters
+    ----------
+    name
+        The user.
+    """
+    with journal(config) as (_, opened):
+        if opened.account(name) is None:
+            raise NothingFound(_unknown(opened, name))
+        if not opened.change_account(name, password=_hashed(_password())):
+            raise NothingFound(_unknown(opened, name))
+    print(f'user "{name}" logs in with the new password')
 
 
 def remove_user(name: str, /, *, config: ConfigOption = None) -> None:

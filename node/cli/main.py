@@ -217,6 +217,12 @@ def _console() -> App:
     users = App(name="users", help="People who may log in.")
     users.command("node.cli.console:add_user", name="add", help="Let a person in; the password is asked for, or read from standard input.")
     users.command("node.cli.console:list_users", name="list", help="List who may log in.")
+    users.command("node.cli.console:change_role", name="role", help="Give a person another role; sessions and tokens have it at once.")
+    users.command(
+        "node.cli.console:change_password",
+        name="password",
+        help="Give a person another password, which is asked for, or read from standard input; ends sessions, not tokens.",
+    )
     users.command("node.cli.console:remove_user", name="remove", help="Let a person in no more, and end their sessions and tokens at once.")
     tokens = App(name="tokens", help="Tokens of programs that use the API.")
     tokens.command("node.cli.console:add_token", name="add", help="Make a token with a user's role; it is printed once.")

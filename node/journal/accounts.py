@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Row, delete, exists, insert, select
+from sqlalchemy import Row, delete, exists, insert, select, update
 
 from node.domain.account import AccessKey, Account, KeyKind, Role
 from node.journal import schema
@@ -37,6 +37,15 @@ class Accounts(Database):
             values = {"name": account.name, "role": account.role.value, "password": account.password, "created_at": created_at}
             connection.execute(insert(schema.console_account).values(**values))
             return True
+
+    @rerun
+    def change_account(self, name: str, *, role: Role | None = None, password: str | None = None) -> bool:
+        """See the port."""
+        values = {key: value for key, value in (("role", role and role.value), ("password", password)) if value is not None}
+        with self._writing() as connection:
+            if password is not None:
+                connection.execute(delete(schema.console_key).where(_key.account == name, _key.kind == KeyKind.SESSION.value))
+            return connection.execute(update(schema.console_account).where(_account.name == name).values(**values)).rowcount == 1
 
     @rerun
     def close_account(self, name: str) -> bool:

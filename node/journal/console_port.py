@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from node.domain.account import AccessKey, Account, KeyKind
+from node.domain.account import AccessKey, Account, KeyKind, Role
 from node.domain.header import Header
 
 
@@ -37,6 +37,11 @@ class ConsoleJournal(Protocol):
     def account(self, name: str) -> Account | None: ...
     def open_account(self, account: Account) -> bool:
         """False when there is one of this name, which stays as it is."""
+        ...
+
+    def change_account(self, name: str, *, role: Role | None = None, password: str | None = None) -> bool:
+        """Give an account another role, which its sessions and tokens have at once, or another password, which ends its sessions; False
+        when there is none."""
         ...
 
     def close_account(self, name: str) -> bool:

@@ -36,6 +36,21 @@ def test_an_account_is_opened_once_and_closed_with_its_keys(story: Story) -> Non
     assert journal.key("d1", START) is None, "a key of nobody opens nothing"
 
 
+def test_a_role_counts_at_once_and_a_password_ends_sessions(story: Story) -> None:
+    """Tokens are no passwords: they stay. Nobody's account is not changed."""
+    journal = story.journal
+    journal.open_account(ANN)
+    token = replace(KEY, digest="d2", kind=KeyKind.TOKEN, label="nagios")
+    journal.open_key(KEY)
+    journal.open_key(token)
+    assert journal.change_account("ann", role=Role.VIEWER)
+    assert [journal.key(digest, START) for digest in ("d1", "d2")] == [replace(one, role=Role.VIEWER) for one in (KEY, token)]
+    assert journal.change_account("ann", password="$argon2id$other")
+    assert journal.account("ann") == replace(ANN, role=Role.VIEWER, password="$argon2id$other")
+    assert (journal.key("d1", START), journal.key("d2", START)) == (None, replace(token, role=Role.VIEWER))
+    assert not journal.change_account("bob", role=Role.ADMIN)
+
+
 def test_a_key_ends(story: Story) -> None:
     """At its end, or when it is closed; ended ones are forgotten when the next is opened."""
     journal = story.journal

@@ -13,7 +13,7 @@ __all__ = ["run"]
 
 def test_people_come_and_go(run: Run, empty: Hospital, monkeypatch: pytest.MonkeyPatch) -> None:
     """The password goes in by standard input, and lies in the journal as its hash; a short one changes nothing."""
-    monkeypatch.setattr("sys.stdin", io.StringIO("correct horse battery\nshort\n"))
+    monkeypatch.setattr("sys.stdin", io.StringIO("correct horse battery\nshort\nanother long one\n"))
     assert run("console", "users", "add", "otto", "--role", "operator").out == 'user "otto" may log in as operator\n'
     (otto,) = empty.journal.accounts()
     assert (otto.role, fits(otto.password, "correct horse battery"), fits(otto.password, "wrong")) == (Role.OPERATOR, True, False)
@@ -30,6 +30,11 @@ def test_people_come_and_go(run: Run, empty: Hospital, monkeypatch: pytest.Monke
     assert run("console", "tokens", "remove", "x" * 12).code == 1
     assert run("console", "tokens", "remove", listed["id"]).code == 0
     assert empty.journal.key(key.digest, empty.journal.now()) is None
+    assert run("console", "users", "role", "otto", "admin").out == 'user "otto" is admin now\n'
+    assert run("console", "users", "password", "otto").code == 0
+    (otto,) = empty.journal.accounts()
+    assert (otto.role, fits(otto.password, "another long one"), fits(otto.password, "correct horse battery")) == (Role.ADMIN, True, False)
+    assert (run("console", "users", "role", "ann", "admin").code, run("console", "users", "password", "ann").code) == (1, 1)
     assert run("console", "users", "remove", "otto").code == 0
     assert run("console", "users", "remove", "otto").code == 1
     assert run("console", "tokens", "add", "otto").code == 1
