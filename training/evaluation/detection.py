@@ -1,0 +1,101 @@
+"""How well things are found: sensitivity against false positives a scan (FROC), with intervals by bootstrap over patients.
+
+As in LUNA16 (Setio and others 2017): a candidate hits what it lies in, within half of the longest diameter from the centre; further
+candidates that hit the same thing count neither way; the final figure is the mean sensitivity at seven rates of false positives.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.evaluation.bootstrap import INTERVAL, RESAMPLES, SEED
+
+RATES = (1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0, 8.0)
+"""False positives a scan."""
+
+Place = tuple[float, float, float]
+"""(x, y, z) in mm."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scan:
+    """One scan after matching.
+
+    Attributes
+    ----------
+    hits
+        Of each true thing the certainty of the surest candidate that hits it; -inf where none does.
+    matched
+        Of each true thing the number of that candidate; None where there is none.
+    alarms
+        Certainties of the candidates that hit nothing.
+    """
+
+    patient: str
+    hits: tuple[float, ...]
+    matched: tuple[int | None, ...]
+    alarms: tuple[float, ...]
+
+
+def matched(patient: str, found: Sequence[tuple[Place, float]], true: Sequence[tuple[Place, float]]) -> Scan:
+    """Candidates (place, certainty) against what is there (place, longest diameter in mm)."""
+    places = np.array([place for place, _ in found], dtype=np.float64).reshape(-1, 3)
+    hitting = np.zeros(len(found), dtype=np.bool_)
+    hits: list[float] = []
+    numbers: list[int | None] = []
+    for centre, diameter_mm in true:
+        near = np.flatnonzero(np.linalg.norm(places - np.array(centre), axis=1) <= diameter_mm / 2)
+        hitting[near] = True
+        best = max(near.tolist(), key=lambda number: found[number][1], default=None)
+        hits.append(-math.inf if best is None else found[best][1])
+        numbers.append(best)
+    alarms = tuple(certainty for (_, certainty), hit in zip(found, hitting.tolist(), strict=True) if not hit)
+    return Scan(patient=patient, hits=tuple(hits), matched=tuple(numbers), alarms=alarms)
+
+
+def sensitivities(scans: Sequence[Scan], rates: Sequence[float] = RATES) -> NDArray[np.float64]:
+    """The share of true things that are found where at most so many false positives a scan are; NaN where there is nothing to find."""
+    hits = np.array([certainty for scan in scans for certainty in scan.hits])
+    alarms = -np.sort(-np.array([certainty for scan in scans for certainty in scan.alarms]))
+    if not len(hits):
+        return np.full(len(rates), np.nan)
+    found = []
+    for rate in rates:
+        allowed = math.floor(rate * len(scans) + 1e-9)
+        # as sure as the first alarm that is one too many is not sure enough
+        least = alarms[allowed] if allowed < len(alarms) else -math.inf
+        found.append(float(np.mean(hits > least)))
+    return np.array(found)
+
+
+def froc(scans: Sequence[Scan]) -> dict[str, Any]:
+    """Sensitivity at each of `RATES` and their mean, with 95 % intervals over patients."""
+    by_patient: dict[str, list[Scan]] = {}
+    for scan in scans:
+        by_patient.setdefault(scan.patient, []).append(scan)
+    groups = list(by_patient.values())
+    rng = np.random.default_rng(SEED)
+    drawn = np.array(
+        [
+            sensitivities([scan for number in rng.integers(len(groups), size=len(groups)) for scan in groups[number]])
+            for _ in range(RESAMPLES)
+        ]
+    )
+    points = sensitivities(scans)
+    low, high = np.nanpercentile(drawn, INTERVAL, axis=0)
+    mean_low, mean_high = np.nanpercentile(drawn.mean(axis=1), INTERVAL)
+    return {
+        "scans": len(scans),
+        "patients": len(groups),
+        "things": sum(len(scan.hits) for scan in scans),
+        "points": [
+            {"rate": rate, "sensitivity": float(value), "interval": [float(a), float(b)]}
+            for rate, value, a, b in zip(RATES, points, low, high, strict=True)
+        ],
+        "mean": float(points.mean()),
+        "interval": [float(mean_low), float(mean_high)],
+    }
