@@ -189,12 +189,14 @@ def test_an_archive_that_does_not_commit(tmp_path: Path) -> None:
             found = {one["subject"]: one for one in node.doctor()["findings"] if "commitment" in one["detail"]}
             assert {name: one["level"] for name, one in found.items()} == {"sink archive": "bad", "sink viewer": "warning"}
             _send(node, _block(tmp_path / "in"))
-            wait_until(
-                lambda: node.jobs() and [_delivery(node, name)["state"] for name in sinks] == ["parked", "committed"],
-                _PATIENCE_S,
-                "one delivery is parked, one over",
-                every_s=1,
-            )
+
+            def ended() -> bool:
+                shown = node.hilum("jobs", "show", "1", "--json")
+                # a job is there before its deliveries are
+                states = {one["sink"]: one["state"] for one in shown.json["deliveries"]} if shown.code == 0 else {}
+                return [states.get(name) for name in sinks] == ["parked", "committed"]
+
+            wait_until(ended, _PATIENCE_S, "one delivery is parked, one over", every_s=1)
             parked = _delivery(node)
             assert parked["code"] == "HLM-6151"
             assert "Storage Commitment Push Model" in parked["remedy"]

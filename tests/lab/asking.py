@@ -1,0 +1,136 @@
+"""Commands that only ask, which tests repeat until the answer is the awaited one, without a new interpreter each: forks of one process.
+
+That process has imported what they need, and runs nothing itself. Each command is a fork of it: with the environment, the folder and the
+umask of the test that asks, with streams, arguments and an end of its own.
+"""
+
+import atexit
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+ASKING = (("jobs", "list"), ("jobs", "show"), ("studies", "list"), ("studies", "show"))
+_ROOT = Path(__file__).parents[2]
+_NETWORK = Path("/proc/thread-self/ns/net")
+_PAUSE_S = 0.5
+"""Before each command, about what an interpreter takes to start: a node that computes is asked no more often than by the command itself."""
+_IMPORTED = (
+    "node.assembly.compose",
+    "node.cli.job_page",
+    "node.cli.jobs",
+    "node.cli.main",
+    "node.cli.passport",
+    "node.cli.screen",
+    "node.cli.studies",
+    "node.journal.sql",
+    "node.observe.events",
+    "node.records.jobs",
+    "node.records.passport",
+    "node.records.studies",
+    "node.settings.load",
+)
+
+
+class Asker:
+    """The process that is forked, started when it is first needed; one command at a time."""
+
+    def __init__(self) -> None:
+        self._turn = threading.Lock()
+        self._process: subprocess.Popen[str] | None = None
+        self._network = ""
+        atexit.register(self.close)
+
+    def ask(self, arguments: Sequence[str], timeout_s: float) -> tuple[int, bytes, bytes]:
+        """Run `hilum` with `arguments`: its exit code, what it printed, and what it said on stderr.
+
+        Raises
+        ------
+        TimeoutError
+        """
+        time.sleep(_PAUSE_S)
+        with self._turn, tempfile.TemporaryDirectory() as folder:
+            try:
+                code = self._code(arguments, folder, timeout_s)
+            except BaseException:
+                # a test that was interrupted leaves no answer behind for the next to read
+                self.close()
+                raise
+            return code, Path(folder, "stdout").read_bytes(), Path(folder, "stderr").read_bytes()
+
+    def close(self) -> None:
+        """End it, and a command under way; the next question starts another."""
+        if self._process is not None:
+            process, self._process = self._process, None
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+
+    def _code(self, arguments: Sequence[str], folder: str, timeout_s: float) -> int:
+        network = _network()
+        if network != self._network:
+            self.close()
+            self._network = network
+        if self._process is None:
+            # -P: the modules beside this one have names that are others' too
+            command = [sys.executable, "-P", __file__]
+            self._process = subprocess.Popen(
+                command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+            )
+        to, back = self._process.stdin, self._process.stdout
+        assert to is not None
+        assert back is not None
+        # reading it is setting it
+        umask = os.umask(0o022)
+        os.umask(umask)
+        there = {"environment": dict(os.environ), "umask": umask, "cwd": os.getcwd(), "streams": folder}
+        print(json.dumps({"arguments": list(arguments), **there}), file=to, flush=True)
+        if not select.select([back], [], [], timeout_s)[0]:
+            raise TimeoutError(f"hilum {' '.join(arguments)}: not within {timeout_s:g} s")
+        return int(back.readline())
+
+
+def _network() -> str:
+    """The network that this thread is in, which tests.lab.loopback changes; a process stays in that of the thread that started it."""
+    return str(_NETWORK.readlink()) if _NETWORK.exists() else ""
+
+
+def _serve() -> None:
+    """Run every command that a line of standard input asks for, and say how it ended."""
+    for name in _IMPORTED:
+        importlib.import_module(name)
+    # what is there stays: a fork that looks through it would copy it
+    gc.freeze()
+    while line := sys.stdin.readline():
+        child = os.fork()
+        if child == 0:
+            sys.exit(_run(json.loads(line)))
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+
+
+def _run(wanted: dict[str, Any]) -> int:
+    from node.cli.main import main
+
+    for number, stream in enumerate((os.devnull, f"{wanted['streams']}/stdout", f"{wanted['streams']}/stderr")):
+        opened = os.open(stream, os.O_RDWR | os.O_CREAT, 0o600)
+        os.dup2(opened, number)
+        os.close(opened)
+    os.environ.clear()
+    os.environ.update(wanted["environment"])
+    time.tzset()
+    os.chdir(wanted["cwd"])
+    os.umask(wanted["umask"])
+    return main(wanted["arguments"])
+
+
+if __name__ == "__main__":
+    _serve()
