@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -64,14 +65,13 @@ class Trials:
         if not self._explaining.acquire(timeout=_WAIT_S):
             raise TooManyTrials(f"{_AT_ONCE} explanations are under way")
         try:
-            with self._started(text, self._explain_s, study=study) as process:
-                assert process.stdout is not None
-                line = process.stdout.readline()
+            with self._started(self._explain_s) as process:
+                _ask(process, text, study=study)
+                told = next(_said(process), None)
         finally:
             self._explaining.release()
-        if not line:
+        if told is None:
             raise self._failed("explaining", self._explain_s)
-        told: dict[str, Any] = json.loads(line)
         if "refused" in told:
             raise TrialEnded(f"{told['refused']} [{told['code']}]")
         return told
@@ -91,12 +91,12 @@ class Trials:
                     self._end(one, "stopped", "")
             if sum(one.state == "going" for one in going) >= _AT_ONCE:
                 raise TooManyTrials(f"{' and '.join(sorted(one.by for one in going))} replay routes now")
-            process = self._start(text, self._replay_s, since=since.isoformat())
+            process = self._start(self._replay_s)
             trial = _Trial(number=next(self._numbers), by=by, since=since, revision=revision, process=process)
             self._replays[trial.number] = trial
             while len(self._replays) > _KEPT:
                 self._end(self._replays.popitem(last=False)[1], "stopped", "")
-        threading.Thread(target=self._listen, args=(trial,), name=f"replay {trial.number}", daemon=True).start()
+        threading.Thread(target=self._listen, args=(trial, text), name=f"replay {trial.number}", daemon=True).start()
         return _progress(trial)
 
     def progress(self, number: int) -> Progress | None:
@@ -117,42 +117,36 @@ class Trials:
             for trial in self._replays.values():
                 self._end(trial, "stopped", "")
 
-    def _start(self, text: bytes, limit_s: int, **asked: str) -> "subprocess.Popen[str]":
-        command = [sys.executable, "-m", "node.assembly.trying", str(self._path)]
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        assert process.stdin is not None
-        with contextlib.suppress(OSError):  # it is dead: nothing comes of it, which is told
-            process.stdin.write(json.dumps({"text": text.decode("utf-8", "surrogateescape"), "limit_s": limit_s, **asked}) + "\n")
-            process.stdin.flush()
-        return process
+    def _start(self, limit_s: int) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-m", "node.assembly.trying", str(self._path), str(limit_s)]
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     @contextlib.contextmanager
-    def _started(self, text: bytes, limit_s: int, **asked: str) -> "Any":
-        process = self._start(text, limit_s, **asked)
+    def _started(self, limit_s: int) -> Iterator["subprocess.Popen[str]"]:
+        process = self._start(limit_s)
         try:
             yield process
         finally:
-            process.kill()
-            process.communicate()
+            _reap(process)
 
-    def _listen(self, trial: _Trial) -> None:
-        stdout = trial.process.stdout
-        assert stdout is not None
-        for line in stdout:
-            told = json.loads(line)
+    def _listen(self, trial: _Trial, text: bytes) -> None:
+        try:
+            _ask(trial.process, text, since=trial.since.isoformat())
+            for told in _said(trial.process):
+                with self._guard:
+                    if "difference" in told:
+                        trial.differences.append(told["difference"])
+                    elif "refused" in told:
+                        self._end(trial, "failed", f"{told['refused']} [{told['code']}]")
+                    elif "done" in told:
+                        self._end(trial, "done", "")
+                    else:
+                        trial.counted = told
+        finally:
+            _reap(trial.process)
             with self._guard:
-                if "difference" in told:
-                    trial.differences.append(told["difference"])
-                elif "refused" in told:
-                    self._end(trial, "failed", f"{told['refused']} [{told['code']}]")
-                elif "done" in told:
-                    self._end(trial, "done", "")
-                else:
-                    trial.counted = told
-        with self._guard:
-            if trial.state == "going":
-                self._end(trial, "failed", str(self._failed("replaying", self._replay_s)))
-        trial.process.communicate()
+                if trial.state == "going":
+                    self._end(trial, "failed", str(self._failed("replaying", self._replay_s)))
 
     @staticmethod
     def _end(trial: _Trial, state: str, reason: str) -> None:
@@ -165,6 +159,32 @@ class Trials:
         failed = TrialEnded(f"{what} ended by itself, or took longer than {limit_s} s")
         alarm("routes.trial_failed", code=failed.code, reason=str(failed))
         return failed
+
+
+def _ask(process: "subprocess.Popen[str]", text: bytes, **asked: str) -> None:
+    """Say what to try. It waits while the process begins: more than a pipe holds may be said."""
+    assert process.stdin is not None
+    with contextlib.suppress(OSError):  # it is dead: nothing comes of it, which is told
+        process.stdin.write(json.dumps({"text": text.decode("utf-8", "surrogateescape"), **asked}) + "\n")
+        process.stdin.flush()
+
+
+def _said(process: "subprocess.Popen[str]") -> Iterator[dict[str, Any]]:
+    """Its lines, up to its end; a line that it died in is none."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        try:
+            told: dict[str, Any] = json.loads(line)
+        except ValueError:
+            return
+        yield told
+
+
+def _reap(process: "subprocess.Popen[str]") -> None:
+    """End it, whatever it is at, and leave nothing of it."""
+    process.kill()
+    with contextlib.suppress(OSError):  # what was still to be said to it
+        process.communicate()
 
 
 def _progress(trial: _Trial) -> Progress:

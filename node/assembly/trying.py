@@ -1,4 +1,4 @@
-"""A process that tries edited routes on what was received: `python -m node.assembly.trying CONFIG`, started by the console.
+"""A process that tries edited routes on what was received: `python -m node.assembly.trying CONFIG SECONDS`, started by the console.
 
 It is a process of its own because a rule may be costly (a regular expression holds its whole interpreter), and ends by itself when its
 time is over, or when whoever started it is gone. Nothing is changed by it.
@@ -15,9 +15,9 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from inference.errors import HilumError
 from node.assembly.compose import application, open_journal
 from node.assembly.explaining import of_received
-from node.domain.errors import ConfigError
 from node.flow.replay import Replay
 from node.observe.events import start_events
 from node.records.differences import difference_record
@@ -33,21 +33,21 @@ _NICENESS = 5  # beside the console's own
 
 def main() -> int:
     """Do what the first line of stdin asks; the answer goes to stdout, one JSON object a line."""
-    asked = json.loads(sys.stdin.readline())
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # which ends the process, whatever its interpreter is busy with
-    signal.alarm(asked["limit_s"])
+    signal.alarm(int(sys.argv[2]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    asked = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_the_console, daemon=True).start()
     os.nice(_NICENESS)
     start_events("trial", logging.WARNING)
-    config = load(Path(sys.argv[1]), text=asked["text"].encode("utf-8", "surrogateescape"))
     try:
+        config = load(Path(sys.argv[1]), text=asked["text"].encode("utf-8", "surrogateescape"))
         if "study" in asked:
             _explain(config, asked["study"])
         else:
             _replay(config, datetime.fromisoformat(asked["since"]))
-    except ConfigError as refused:
+    except HilumError as refused:
         _say(refused=str(refused), code=refused.code)
     return 0
 

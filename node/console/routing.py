@@ -158,15 +158,15 @@ def begun(at: Desk, who: Visitor, text: str, since: str) -> Progress:
         began = moment(since, at.journal.now())
     except ValueError as neither:
         raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, f"since {neither}") from neither
-    return _for(who, at.editing.replay(text, began, who.name))
+    return _for(at, who, at.editing.replay(text, began, who.name))
 
 
 def progress(at: Desk, who: Visitor, number: int) -> Progress:
-    """How far somebody's own replay is."""
+    """How far somebody's own replay is; the studies that it shows are told to the audit trail."""
     found = at.editing.progress(number)
     if found is None or found.by != who.name:
         raise Refused(HTTPStatus.NOT_FOUND, "there is no such replay; begin another")
-    return _for(who, found)
+    return _for(at, who, found)
 
 
 def stopped(at: Desk, who: Visitor, number: int) -> Progress:
@@ -209,7 +209,9 @@ def _allowed(at: Desk, who: Visitor, text: str) -> None:
         )
 
 
-def _for(who: Visitor, one: Progress) -> Progress:
+def _for(at: Desk, who: Visitor, one: Progress) -> Progress:
+    for study in {each["study_uid"]: None for each in one.differences}:
+        at.accesses.saw(who.name, who.key, study)
     return one if who.sees_patients else replace(one, differences=tuple(hiding.unquoted(hiding.differences(one.differences))))
 
 

@@ -3,8 +3,9 @@
 import hashlib
 import os
 import stat
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from node.assembly.editing_errors import CannotWrite, ChangedMeanwhile, MayNotLa
 from node.assembly.in_force import InForce, serving
 from node.assembly.reload import NeedsRestart, Reloading
 from node.assembly.trials import Trials
-from node.console.editing import RoutesRefused
+from node.console.editing import Progress, RoutesRefused
 from node.settings.config import Config
 from node.settings.load import load
 from tests.lab.program import wait_until
@@ -219,3 +220,56 @@ def test_a_replay_whose_time_is_over_says_so(hospital: Hospital) -> None:
     assert "longer than 1 s" in ended.reason
     assert replace(ended, reason="").found == 0
     trials.close()
+
+
+@pytest.fixture
+def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Have a script of the shell stand in for the process that tries routes."""
+    script = tmp_path / "child"
+
+    def stands_in(words: str) -> None:
+        script.write_text(f"#!/bin/sh\n{words}\n")
+        script.chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(script))
+
+    return stands_in
+
+
+def ended(trials: Trials, number: int) -> Progress:
+    """A replay that is over."""
+    wait_until(lambda: (one := trials.progress(number)) is not None and one.state != "going", _PATIENCE_S, "it has ended")
+    one = trials.progress(number)
+    assert one is not None
+    return one
+
+
+def test_a_process_that_dies_in_the_middle_of_a_line_gives_its_place_back(
+    trials: Trials, child: Callable[[str], None], tmp_path: Path
+) -> None:
+    """As one that the kernel killed for its memory: the replay has failed, others may begin, nothing of the process is left."""
+    pids = tmp_path / "pids"
+    child(f"echo $$ >> {pids}; printf '{{\"arrivals\": 1'")
+    for who in ("ada", "otto", "vera"):
+        assert ended(trials, trials.replay(CONFIG.encode(), "", SINCE, who).number).state == "failed"
+    for _ in range(3):
+        with pytest.raises(TrialEnded):
+            trials.explained(CONFIG.encode(), HEAD)
+    assert not [pid for pid in pids.read_text().split() if Path("/proc", pid).exists()]
+
+
+def test_a_process_that_does_not_listen_holds_nobody_up(trials: Trials, child: Callable[[str], None]) -> None:
+    """More than a pipe holds is to be said to it: the console answers all the same, and can end it."""
+    child("exec sleep 600")
+    begun = trials.replay(b"#" * 300_000, "", SINCE, "ada")
+    assert begun.state == "going"
+    trials.stop(begun.number)
+    assert ended(trials, begun.number).state == "stopped"
+
+
+def test_a_journal_that_is_away_is_told_in_its_own_words(hospital: Hospital, trials: Trials) -> None:
+    """And so is a text that the loader of the other process refuses."""
+    away = CONFIG + 'store: {journal: "sqlite:."}\n'
+    with pytest.raises(TrialEnded, match="HLM-7"):
+        trials.explained(away.encode(), HEAD)
+    with pytest.raises(TrialEnded, match="HLM-2"):
+        trials.explained(b"routes: [", HEAD)

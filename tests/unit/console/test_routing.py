@@ -10,9 +10,10 @@ from node.console.editing import MOST_TEXT
 from node.console.limits import TRIES
 from node.console.passwords import digest_of
 from node.domain.account import AccessKey, KeyKind, Role
+from node.observe.audit.message import Message, StudyObject
 from tests.lab.program import wait_until
 from tests.unit.cli.conftest import CONFIG, HEAD, REFUSED, TILTED, Hospital
-from tests.unit.console.conftest import Browser, Open
+from tests.unit.console.conftest import Browser, Open, browsers
 
 ROUTES = CONFIG[CONFIG.index("routes:") :]
 THINNER = ROUTES.replace("SliceThickness: {max: 5}", "SliceThickness: {max: 1}")
@@ -223,6 +224,18 @@ def test_a_replay_tells_exactly_what_would_be_otherwise(browser: Open) -> None:
     assert "hx-get" not in part, "nothing is asked for again"
     assert browser("ada").client.get("/api/routes/replays/1").status_code == 404
     assert mine.client.post("/routes/replay", data={**fields, "since": "lately"}).status_code == 422
+
+
+def test_the_studies_that_a_replay_shows_are_told_to_the_audit_trail(hospital: Hospital) -> None:
+    """Each once, however often somebody looks how far it is."""
+    told: list[Message] = []
+    for open_ in browsers(hospital, told=told):
+        mine = open_("otto")
+        mine.post("/routes/replay", text=THINNER, since="2025-03-04")
+        wait_until(lambda mine=mine: mine.client.get("/api/routes/replays/1").json()["state"] == "done", _PATIENCE_S, "the replay is done")  # type: ignore[misc]
+        mine.client.get("/routes/replays/1")
+    seen = [one.study_instance_uid for each in told for one in each.objects if isinstance(one, StudyObject)]
+    assert sorted(seen) == sorted([TILTED, REFUSED])
 
 
 @pytest.fixture
