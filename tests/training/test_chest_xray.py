@@ -52,6 +52,8 @@ pytestmark = pytest.mark.timeout(1500)
 """Trainings on a loaded machine."""
 
 RECIPE = tiny()
+SAME = 1e-6
+"""How far probabilities of two engines may lie apart."""
 AHEAD = 0.1
 """By how much AUC the network has to beat the difference of the mean images."""
 
@@ -160,7 +162,9 @@ def test_what_is_served_is_what_was_evaluated(run: Path, told: dict[str, Any], s
     application = as_served(catalog.load("chest-xray"), models)
     with closing(EmbeddedEngine(run / PACKED)) as engine:
         evaluated = list(served_answers(RECIPE, sides.test, run / PACKED, OfEngine(engine)))
-    assert [probability for probability, _ in evaluated] == [each["probability"] for each in told["classification"]["cases"]]
+    # each engine chooses a way of its own to compute: the last digits may be others
+    expected = pytest.approx([each["probability"] for each in told["classification"]["cases"]], abs=SAME)
+    assert [probability for probability, _ in evaluated] == expected
     with closing(EmbeddedEngine(models)) as engine:
         infer = OfEngine(engine)
         for index, (case, (probability, answer)) in enumerate(zip(sides.test, evaluated, strict=True)):
@@ -186,7 +190,7 @@ def test_what_is_served_is_what_was_evaluated(run: Path, told: dict[str, Any], s
             findings = application.analyse(subject, infer)
             check_outputs(application, findings, subject)
             assert findings.evaluations[0].value == answer, case.name
-            assert ask(subject.images[0], _followed(infer)).probability == probability, case.name
+            assert ask(subject.images[0], _followed(infer)).probability == pytest.approx(probability, abs=SAME), case.name
         (report,) = read(encode(dicom.radiographs([file], findings, application=application)), "sr")
     assert [value(group, codes.PNEUMONIA) for group in groups(report)] == [answer.value]
     assert any("Demonstration grade" in comment for comment in comments(report))

@@ -33,6 +33,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500), pytest.mark.xdist_gro
 NAME = "lesion-balls"
 AHEAD = 0.1
 """By how much Dice the network has to beat what intensity alone tells; rods as bright as the balls are drawn to defeat that."""
+UNDECIDED = 2
+"""Voxels."""
 _PATIENCE_S = 300
 
 
@@ -109,7 +111,7 @@ def test_what_a_route_serves_is_what_was_evaluated(
     models: Path, held_out: Split, evaluated: list[np.ndarray], data: Path, tmp_path: Path
 ) -> None:
     """The exported model is an application by itself: held-out studies sent to a node come back as segmentations with the codes of the
-    drawn ones, and their masks equal the evaluation's, voxel by voxel.
+    drawn ones, and their masks are the evaluation's, but for voxels at which the network is undecided.
     """
     settings = configuration(
         tmp_path,
@@ -132,7 +134,8 @@ def test_what_a_route_serves_is_what_was_evaluated(
         (segment,) = dcmread(path).SegmentSequence
         assert (segment.SegmentLabel, segment.SegmentedPropertyTypeCodeSequence[0].CodeValue) == ("Lesion", "52988006")
         assert expected.any()
-        assert np.array_equal(masks(path, assemble(series.files), [1])[1], expected)
+        # the node may compute with another number of threads: a voxel whose two probabilities are alike to six digits may fall either way
+        assert np.count_nonzero(masks(path, assemble(series.files), [1])[1] != expected) <= UNDECIDED
     card = (models / "lesion_balls" / "README.md").read_text()
     assert "10 series of 10 patients" in card
     assert "intensity alone (baseline)" in card
