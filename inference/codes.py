@@ -47,6 +47,7 @@ PRESENT = Code("52101004", "SCT", "Present")
 ABSENT = Code("272519000", "SCT", "Absent")
 UNDETERMINED = Code("373068000", "SCT", "Undetermined")
 
+SMOOTHING = Code("113087", "DCM", "Smoothing")
 SPATIAL_RESAMPLING = Code("113085", "DCM", "Spatial resampling")
 
 LESION = Code("52988006", "SCT", "Lesion")

@@ -66,6 +66,7 @@ def train(
     from training.planning import Asked
     from training.progress import Silent, shown
     from training.ranks import ranks
+    from training.restoration import Restorer, fit_arms
     from training.trials import fit_all
 
     run = out or _default(recipe)
@@ -77,12 +78,16 @@ def train(
         if not here.first:
             if isinstance(wanted, Classifier):
                 fit_all(wanted, sides, run, schedule, here, Silent())
+            elif isinstance(wanted, Restorer):
+                fit_arms(wanted, sides, run, schedule, here, Silent())
             else:
                 fit(wanted, sides, run, schedule, here, Silent())
             return 0
         with shown(run / "tensorboard") as progress:
             if isinstance(wanted, Classifier):
                 outcome = fit_all(wanted, sides, run, schedule, here, progress)
+            elif isinstance(wanted, Restorer):
+                outcome = fit_arms(wanted, sides, run, schedule, here, progress)
             else:
                 outcome = fit(wanted, sides, run, schedule, here, progress)
     Console().print(
@@ -133,18 +138,26 @@ def evaluate(
     from training.classification import Classifier
     from training.errors import UnfitSetting
     from training.evaluate import evaluate as evaluated
+    from training.evaluate_restoration import evaluate_restoration
     from training.evaluate_trials import evaluate_trials
     from training.evaluation.perturb import PERTURBATIONS
     from training.progress import steps
+    from training.restoration import Restorer
+    from training.restored_table import restored_table
 
     wanted = recipes.load(recipe, out or _default(recipe))
     if seed is None and repository is None:
         seed = _seed_of(wanted, out or _default(recipe))
     sides = _sides(wanted, data, seed)
     run = out or (_default(recipe) if repository is None else Path("var/evaluations") / recipe)
+    if isinstance(wanted, Classifier | Restorer) and (repository is not None or disturbed):
+        raise UnfitSetting(f'recipe "{recipe}" compares the networks of its run, and takes no --repository and no --disturbed')
+    if isinstance(wanted, Restorer):
+        with steps("evaluating") as step:
+            found = evaluate_restoration(wanted, sides, run, step=step)
+        print(json.dumps(found, indent=2) if as_json else f"{table(found)}\n{restored_table(found)}", end="")
+        return 0
     if isinstance(wanted, Classifier):
-        if repository is not None or disturbed:
-            raise UnfitSetting(f'recipe "{recipe}" compares the networks of its run, and takes no --repository and no --disturbed')
         found = evaluate_trials(wanted, sides, run, _schedule(wanted, None, None, seed))
         print(json.dumps(found, indent=2) if as_json else f"{table(found)}\n{arms_table(found)}", end="")
         return 0
@@ -205,8 +218,9 @@ def _seed_of(recipe: "Recipe", run: Path) -> int | None:
 def _sides(recipe: "Recipe", data: Path, seed: int | None) -> "Split":
     from training.classification import Classifier
     from training.data.split import split
+    from training.restoration import Restorer
 
-    if isinstance(recipe, Classifier):
+    if isinstance(recipe, Classifier | Restorer):
         return recipe.sides(data)
     return split(recipe.cases(data), recipe.schedule.seed if seed is None else seed)
 

@@ -24,6 +24,7 @@ from training.errors import BrokenRun
 from training.evaluation.record import EVALUATION, PAGE
 from training.fit import trained
 from training.recipe import Recipe
+from training.restored_table import restored_table
 
 PACKED = "models"
 """The run's own model repository."""
@@ -99,7 +100,9 @@ def export(recipe: Recipe, run: Path, repository: Path) -> ModelRef:
     there = [each.model.version for each in Repository(repository).list() if each.model.name == recipe.model.name]
     model = ModelRef(name=recipe.model.name, version=max(there, default=0) + 1)
     config = without_digests((run / PACKED / here.name / CONFIG).read_text(encoding="utf-8"))
-    told = card(recipe, model, entry, evaluation) + (f"\n{arms_table(evaluation)}" if "arms" in evaluation else "")
+    told = card(recipe, model, entry, evaluation)
+    for there_is, more in (("arms", arms_table), ("restoration", restored_table)):
+        told += f"\n{more(evaluation)}" if there_is in evaluation else ""
     beside = {**recipe.beside(model), **_page(run, evaluation)}
     add_version(repository, NewVersion(model=model, weights=weights, entry=entry, config=config, card=told, beside=beside))
     return model

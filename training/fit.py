@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -26,6 +26,15 @@ from training.recipe import Augment, Case, Example, Recipe, Schedule
 LAST, BEST = "last.pt", "best.pt"
 WEIGHT_DECAY = 1e-4
 _SEED = re.compile(r"\bseed (\d+)")
+
+
+@runtime_checkable
+class Learning(Protocol):
+    """A loss that learns itself, as one with a discriminator: what it has learned is kept with the network."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,9 +145,9 @@ class _Run:
         self.epoch, self.best_epoch, self.best = 0, 0, -math.inf
         self._examples: dict[str, Example] = {}
         self._augment: Augment = recipe.augment()
-        self._loss = recipe.loss()
         torch.manual_seed(schedule.seed)
         self._network = recipe.network()
+        self._loss: Any = recipe.loss()
         if len(recipe.window) == 3:
             # 3-D convolutions on a processor are several times faster so
             self._network = self._network.to(memory_format=torch.channels_last_3d)
@@ -206,6 +215,7 @@ class _Run:
             "best_epoch": self.best_epoch,
             "network": self._network.state_dict(),
             "optimizer": self._optimizer.state_dict(),
+            **({"loss": self._loss.state_dict()} if isinstance(self._loss, Learning) else {}),
         }
 
     def _resume(self) -> None:
@@ -216,6 +226,8 @@ class _Run:
             raise OtherRun(f"{self._out} holds another run: {state.get('identity')}; asked for is {self._identity}")
         self._network.load_state_dict(state["network"])
         self._optimizer.load_state_dict(state["optimizer"])
+        if isinstance(self._loss, Learning):
+            self._loss.load_state_dict(state["loss"])
         self.epoch, self.best, self.best_epoch = state["epoch"], state["best"], state["best_epoch"]
 
 

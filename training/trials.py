@@ -57,13 +57,14 @@ def seed_of(recipe: Classifier, run: Path) -> int | None:
 def fit_all(recipe: Classifier, sides: Split, run: Path, schedule: Schedule, ranks: Ranks, progress: Progress) -> Outcome:
     """Train them one after the other, or go on where the run was ended; how the best by validation ended."""
     outcomes = [
-        fit(trial.recipe, sides, trial.folder, trial.schedule, ranks, _Of(trial.name, progress)) for trial in trials(recipe, run, schedule)
+        fit(trial.recipe, sides, trial.folder, trial.schedule, ranks, Named(trial.name, progress))
+        for trial in trials(recipe, run, schedule)
     ]
     return max(outcomes, key=lambda outcome: outcome.best)
 
 
 @dataclass(frozen=True, slots=True)
-class _Of:
+class Named:
     """A progress in which figures are told apart by the trial's name."""
 
     name: str

@@ -1,0 +1,55 @@
+"""The manifest of mr-denoise, and what it says of the image that comes out; how the network sees a head stands in `preparing`."""
+
+import numpy as np
+from pydicom.uid import MRImageStorage
+
+from inference import codes
+from inference.applications.mr_denoise.errors import NotMagnitude
+from inference.applications.mr_denoise.preparing import HALO, Image, prepare
+from inference.applications.port import Accepts, Application, DerivedOutput, Infer, ModelRef
+from inference.engines.port import SERVING
+from inference.findings import DerivedImage, Findings
+from inference.imaging.volume import Volume
+
+MODEL = ModelRef(name="mr_head_denoising", version=SERVING)
+"""Made by `hilum train restore`."""
+LABEL = "denoised, research"
+
+
+def analyse(volume: Volume, infer: Infer) -> Findings:
+    """Take the noise out of a head; the image stays on its grid and in its units.
+
+    Raises
+    ------
+    NotMagnitude, OtherNoise
+    """
+    if any(source.sop_class_uid != MRImageStorage for source in volume.sources):
+        raise NotMagnitude(f"series {volume.series_instance_uid} is not of classic MR images, and the network knows no others")
+    prepared = prepare(volume)
+
+    def network(seen: Image) -> Image:
+        answer: Image = infer(MODEL, {"INPUT__0": seen[None, None]})["OUTPUT__0"][0, 0]
+        return answer[:, HALO:-HALO, HALO:-HALO]
+
+    restored = np.maximum(prepared.restored(network), 0)
+    if volume.voxels.dtype.kind in "iu":
+        restored = np.rint(restored).clip(0, np.iinfo(np.int16).max)
+        restored = restored.astype(np.int16)
+    return Findings(
+        derived=(DerivedImage(label=LABEL, voxels=restored, derivation=codes.SMOOTHING),),
+        remarks=(
+            f"Noise, estimated at {100 * prepared.share:.1f} % of the median in the head, was reduced by a neural network.",
+            "Small or faint structures may be lost or altered: read the original images, never these alone.",
+        ),
+    )
+
+
+APPLICATION = Application(
+    name="mr-denoise",
+    version="1.0.0",
+    title="Noise reduction on magnitude MR of the head",
+    accepts=Accepts(modality=("MR",), min_slices=8, max_spacing_mm=7.0, min_extent_mm=30, remark_spacing_mm=7.0),
+    models=(MODEL,),
+    outputs=(DerivedOutput(label=LABEL, derivation=codes.SMOOTHING),),
+    analyse=analyse,
+)

@@ -1,0 +1,167 @@
+"""The noise reduction recipe in its tiny form: it learns, goes on after an end, and what is served is what was evaluated."""
+
+import json
+from contextlib import closing
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+import torch
+
+from inference.applications import catalog
+from inference.applications.accept import check
+from inference.applications.declared import check_outputs
+from inference.applications.port import ModelRef
+from inference.applications.serving import as_served
+from inference.engines.embedded import EmbeddedEngine
+from inference.imaging.assemble import assemble
+from inference.imaging.write_series import write_series
+from node.domain.profile import Kind
+from node.results.encode import encode
+from tests.results import made
+from training.card import EVALUATION
+from training.checkpoint import load
+from training.data.heads import degraded, rician
+from training.data.split import Split
+from training.errors import BrokenRun, UnfitData
+from training.evaluate_restoration import CLASSICAL, NOISY, evaluate_restoration, restored
+from training.export import PACKED, export
+from training.fit import LAST, fit
+from training.inferring import OfEngine, OfNetwork
+from training.progress import Silent
+from training.ranks import Ranks
+from training.restoration import Degraded, fit_arms, likeness
+
+from .made_heads import LEVEL, SLICES, heads, tiny
+
+pytestmark = pytest.mark.timeout(1500)
+"""Trainings on a loaded machine."""
+
+RECIPE = tiny()
+GAINED_DB = 1.0
+"""By how much the network has to beat the noisy images."""
+LEARNED_DB = 0.3
+"""By how much it has to beat itself before it learned: it begins as a mild smoothing."""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return heads(tmp_path_factory.mktemp("made"))
+
+
+@pytest.fixture(scope="module")
+def sides(data: Path) -> Split:
+    return RECIPE.sides(data)
+
+
+@pytest.fixture(scope="module")
+def run(sides: Split, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Trained and evaluated."""
+    folder = tmp_path_factory.mktemp("run")
+    fit_arms(RECIPE, sides, folder, RECIPE.schedule, Ranks(), Silent())
+    evaluate_restoration(RECIPE, sides, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def told(run: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((run / EVALUATION).read_text())
+    return found
+
+
+def test_the_noise_is_what_it_is_said_to_be(data: Path) -> None:
+    """Rician noise of the level, the same for the same head; in air it is Rayleigh's, whose mean is 1.2533 deviations."""
+    clean = np.zeros((40, 40, 40), dtype=np.float32)
+    assert rician(clean, 10, np.random.default_rng(0)).mean() == pytest.approx(12.533, rel=0.02)
+    assert rician(clean + 500, 10, np.random.default_rng(0)).std() == pytest.approx(10, rel=0.02)
+    one, two = (degraded(data / "test" / "four.nii.gz", LEVEL, SLICES) for _ in range(2))
+    assert np.array_equal(one.volume.voxels, two.volume.voxels)
+    assert one.volume.voxels.shape[0] == one.clean.shape[0] == len(one.volume.sources) == SLICES
+
+
+def test_a_head_on_two_sides_is_refused(data: Path, tmp_path: Path) -> None:
+    """As are folders that are not there."""
+    with pytest.raises(UnfitData, match="holds no heads"):
+        RECIPE.sides(tmp_path)
+    for side in ("train", "validation", "test"):
+        (tmp_path / side).mkdir()
+        (tmp_path / side / "one.nii.gz").write_bytes((data / "train" / "one.nii.gz").read_bytes())
+    with pytest.raises(UnfitData, match="one: in more than one"):
+        RECIPE.sides(tmp_path)
+
+
+@pytest.mark.slow
+def test_it_learns(told: dict[str, Any], sides: Split) -> None:
+    """The network beats the noisy images, and itself before it learned, by margins; the tuned filter beats them, too; all are told."""
+    psnr = {row["method"]: row["PSNR"]["mean"] for row in told["restoration"]["levels"] if row["noise"] == "all"}
+    assert list(psnr) == [NOISY, CLASSICAL, "CNN", "GAN"]
+    served = told["restoration"]["served"]
+    assert psnr[served] > psnr[NOISY] + GAINED_DB
+    case: Any = sides.test[0].load()
+    torch.manual_seed(0)
+    untrained = likeness(restored(RECIPE, case, None, OfNetwork(RECIPE.network().eval())), case)["PSNR"].mean()
+    assert psnr[served] > float(untrained) + LEARNED_DB
+    assert psnr[CLASSICAL] > psnr[NOISY]
+    assert told["figures"]["PSNR"]["mean"] == pytest.approx(psnr[served])
+    assert told["restoration"]["validation PSNR"][served] == max(told["restoration"]["validation PSNR"][name] for name in RECIPE.arms)
+
+
+@pytest.mark.slow
+def test_a_run_that_was_ended_goes_on(sides: Split, tmp_path: Path) -> None:
+    """The discriminator goes on with what it had learned: two epochs with an end between are the two without. One arm alone is no run."""
+    recipe = replace(RECIPE.arm("GAN"), draws=4)
+    whole, ended = replace(RECIPE.schedule, epochs=2), Ended()
+    fit(recipe, sides, tmp_path / "whole", whole, Ranks(), Silent())
+    with pytest.raises(KeyboardInterrupt):
+        fit(recipe, sides, tmp_path / "GAN", whole, Ranks(), ended)
+    fit(recipe, sides, tmp_path / "GAN", whole, Ranks(), Silent())
+    one, two = load(tmp_path / "whole" / LAST), load(tmp_path / "GAN" / LAST)
+    assert one is not None
+    assert two is not None
+    assert all(torch.equal(one["network"][key], two["network"][key]) for key in one["network"])
+    assert all(torch.equal(one["loss"]["judge"][key], two["loss"]["judge"][key]) for key in one["loss"]["judge"])
+    with pytest.raises(BrokenRun, match="nothing was trained"):
+        evaluate_restoration(RECIPE, sides, tmp_path)
+
+
+class Ended(Silent):
+    """A progress after whose first epoch somebody ends the run."""
+
+    def epoch(self, *_: Any) -> None:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.slow
+def test_what_is_served_is_what_was_evaluated(run: Path, sides: Split, tmp_path: Path) -> None:
+    """The held-out head as an MR series, assembled, through the exported model: every voxel is the evaluation's, and comes back as one of a
+    derived series, on the grid of its source, in its units."""
+    models = tmp_path / "models"
+    assert export(RECIPE, run, models) == ModelRef(name="mr_head_denoising", version=1)
+    assert "| non-local means |" in (models / "mr_head_denoising" / "README.md").read_text()
+    case: Any = sides.test[0].load()
+    assert isinstance(case, Degraded)
+    with closing(EmbeddedEngine(run / PACKED)) as engine:
+        evaluated = restored(RECIPE, case, run / PACKED, OfEngine(engine))
+    files = write_series(case.volume.voxels, case.volume.affine, tmp_path / "sent", modality="MR")
+    application = as_served(catalog.load("mr-denoise"), models)
+    volume = assemble(files)
+    check(application, volume)
+    with closing(EmbeddedEngine(models)) as engine:
+        findings = application.analyse(volume, OfEngine(engine))
+    check_outputs(application, findings, volume)
+    assert np.array_equal(findings.derived[0].voxels, evaluated)
+    assert any("neural network" in remark for remark in findings.remarks)
+    objects = [one for one in encode(made.encoding(files, findings, application=application)) if one.kind is Kind.DERIVED]
+    read = [pydicom.dcmread(BytesIO(one.data)) for one in objects]
+    assert np.array_equal(np.stack([one.pixel_array for one in read]), evaluated)
+    for one, source in zip(read, map(pydicom.dcmread, files), strict=True):
+        assert list(one.ImageType[:2]) == ["DERIVED", "SECONDARY"]
+        assert "denoised, research" in one.SeriesDescription
+        assert "denoised, research: smoothing of the images" in one.DerivationDescription
+        assert one.SourceImageSequence[0].ReferencedSOPInstanceUID == source.SOPInstanceUID
+        assert (one.ImagePositionPatient, one.PixelSpacing) == (source.ImagePositionPatient, source.PixelSpacing)
+        assert float(one.get("RescaleSlope", 1)) == 1

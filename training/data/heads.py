@@ -1,0 +1,124 @@
+"""Heads in three folders, train/, validation/ and test/, each a NIfTI file or a folder with one DICOM series; and their noisy twins.
+
+Who lies where is said by whoever lays them there: of so few heads, a split by hash could put the only one of its kind anywhere.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.applications.mr_denoise.preparing import head_of
+from inference.imaging.subject import Takes
+from inference.imaging.subjects import subjects
+from inference.imaging.volume import Volume
+from inference.imaging.write_series import from_nifti
+from training.data.nifti import volume_of
+from training.data.split import Split
+from training.errors import UnfitData
+from training.recipe import Case, Labelled
+from training.restoration import Degraded
+
+FINE_MM = 0.9
+"""Voxels to learn from that are smaller are averaged."""
+MEDIAN = 400.0
+"""Of the head in what is noisy: whole values are then fine enough for the least noise."""
+
+
+def sides(folder: Path, levels: Sequence[float], slices: int) -> Split:
+    """Heads to learn from, `averaged`; each head to choose or to test by at every level of noise, so many slices of its middle.
+
+    Parameters
+    ----------
+    levels
+        Deviations of the noise, as shares of the median in the head.
+
+    Raises
+    ------
+    UnfitData
+        A folder is lacking or empty, or a head is in two of them.
+    """
+    there = {side: _heads(folder / side) for side in ("train", "validation", "test")}
+    twice = sorted(name for name in {*there["validation"], *there["test"]} if sum(name in each for each in there.values()) > 1)
+    if twice:
+        raise UnfitData(f"{', '.join(twice)}: in more than one of train, validation and test of {folder}")
+    train = tuple(Case(patient=name, name=name, load=partial(averaged, path)) for name, path in there["train"].items())
+
+    def noisy(side: str) -> Iterator[Case]:
+        for name, path in there[side].items():
+            for level in levels:
+                yield Case(patient=name, name=f"{name}, noise {100 * level:g} %", load=partial(degraded, path, level, slices))
+
+    return Split(train=train, validation=tuple(noisy("validation")), test=tuple(noisy("test")))
+
+
+def rician(clean: NDArray[np.float32], sigma: float, rng: np.random.Generator) -> NDArray[np.float32]:
+    """What a scanner's magnitude image is: noise in the real and in the imaginary part."""
+    real, imaginary = (rng.normal(0, sigma, clean.shape).astype(np.float32) for _ in range(2))
+    noisy: NDArray[np.float32] = np.hypot(clean + real, imaginary).astype(np.float32)
+    return noisy
+
+
+def averaged(path: Path) -> Labelled:
+    """A head with its finest voxels averaged two by two: their own noise is in what the network is told is clean, and would be kept."""
+    labelled = _as_it_is(path)
+    volume = labelled.volume
+    voxels, affine, sources = volume.voxels, volume.affine.copy(), volume.sources
+    for axis, step_mm in enumerate(volume.spacing_mm):
+        if step_mm < FINE_MM:
+            sides = list(voxels.shape)
+            sides[axis : axis + 1] = [sides[axis] // 2, 2]
+            voxels = voxels.take(range(2 * sides[axis]), axis).reshape(sides).mean(axis=axis + 1)
+            affine[:3, 3] += affine[:3, axis] / 2
+            affine[:3, axis] *= 2
+            sources = sources[: 2 * sides[0] : 2] if axis == 0 else sources
+    return Labelled(volume=replace(volume, voxels=voxels, affine=affine, sources=sources), labels=head_of(voxels).astype(np.uint8))
+
+
+def degraded(path: Path, level: float, slices: int) -> Degraded:
+    """A head with noise that its name and the level fix, in whole values as a scanner stores them."""
+    labelled = _as_it_is(path)
+    volume, head = labelled.volume, labelled.labels > 0
+    scale = MEDIAN / float(np.median(volume.voxels[head]))
+    along = np.flatnonzero(head.any(axis=(1, 2)))
+    first = int(np.clip((along[0] + along[-1] + 1 - slices) // 2, 0, max(0, len(head) - slices)))
+    kept = slice(first, first + slices)
+    clean = (volume.voxels[kept] * scale).astype(np.float32)
+    seed = int.from_bytes(hashlib.sha256(f"{path.name} {level:g}".encode()).digest()[:8])
+    noisy = rician(clean, level * MEDIAN, np.random.default_rng(seed))
+    affine = volume.affine.copy()
+    affine[:3, 3] += first * affine[:3, 0]
+    return Degraded(
+        volume=replace(volume, voxels=np.rint(noisy).astype(np.int16), affine=affine, sources=volume.sources[kept]),
+        labels=labelled.labels[kept],
+        attributes={"noise": f"{100 * level:g} %", "head": path.name.split(".")[0]},
+        clean=clean,
+    )
+
+
+def _heads(folder: Path) -> dict[str, Path]:
+    found = {path.name.split(".nii")[0]: path for path in sorted(folder.glob("*")) if path.is_dir() or ".nii" in path.name}
+    if not found:
+        raise UnfitData(f"{folder} holds no heads: NAME.nii.gz, or a folder NAME with the files of one DICOM series")
+    return found
+
+
+def _as_it_is(path: Path) -> Labelled:
+    volume = _dicom(path) if path.is_dir() else _nifti(path)
+    voxels = np.maximum(volume.voxels.astype(np.float32), 0)
+    return Labelled(volume=replace(volume, voxels=voxels), labels=head_of(voxels).astype(np.uint8))
+
+
+def _dicom(folder: Path) -> Volume:
+    (assembled,) = subjects(Takes.VOLUME, "refuse", sorted(path for path in folder.rglob("*") if path.is_file()))
+    assert isinstance(assembled.subject, Volume), "which was asked for"
+    return assembled.subject
+
+
+def _nifti(path: Path) -> Volume:
+    voxels, affine = from_nifti(path)
+    return volume_of(voxels, affine, "MR", path.name)

@@ -1,0 +1,146 @@
+"""Noise on magnitude MR of the head: a residual network that learns from L1 alone, against the same with a discriminator's word."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from inference.applications.mr_denoise.application import APPLICATION, MODEL
+from inference.applications.mr_denoise.preparing import BESIDE, HALO, WINDOW
+from inference.findings import Findings
+from training.adversarial import Adversarial
+from training.data.heads import rician, sides
+from training.recipe import Augment, DataTerms, Example, Labelled, Schedule
+from training.restoration import Restorer, likeness
+
+LEVELS = (0.03, 0.05, 0.09)
+"""Noise of what is validated and tested, as a share of the head's median."""
+TAUGHT = (0.02, 0.10)
+"""Of what is learned from: anything between."""
+MISJUDGED = (0.9, 1.25)
+"""How the estimate of the noise may be off, as a factor."""
+SLICES = 8
+PATCH = (2 + 2 * BESIDE, 64, 64)
+AROUND = 2
+"""Pixels to either side in the mean that the network is shown."""
+LARGE = 3.0
+"""Of what the mean leaves: more, in multiples of the noise, is an edge, and is flattened."""
+SCALE = 16.0
+"""By which that is divided: tissue is 10 to 50 times the noise."""
+
+
+class Residual(nn.Module):
+    """DnCNN (Zhang and others 2017) over five slices at a time, without batch normalisation: says the noise, and takes it off.
+
+    It is shown the mean around each pixel, and what that leaves: in there the noise is as large as anything. It begins as a smoothing that
+    takes half of that off, which a filter of its own and the layers then learn to do better.
+    """
+
+    def __init__(self, width: int) -> None:
+        from monai.networks.blocks.convolutions import Convolution
+
+        super().__init__()
+        flat = partial(Convolution, 3, kernel_size=(1, 3, 3), padding=(0, 1, 1), norm=None, act="RELU")
+        self._body = nn.Sequential(
+            Convolution(3, 2, width, kernel_size=(1 + 2 * BESIDE, 3, 3), padding=(0, 1, 1), norm=None, act="RELU"),
+            *(flat(in_channels=width, out_channels=width) for _ in range(HALO - AROUND - 2)),
+            flat(in_channels=width, out_channels=1, conv_only=True),
+        )
+        size = (1 + 2 * BESIDE, 1 + 2 * AROUND, 1 + 2 * AROUND)
+        self._filter = nn.Conv3d(1, 1, size, padding=(0, AROUND, AROUND), bias=False)
+        nn.init.zeros_(self._filter.weight)
+        with torch.no_grad():
+            self._filter.weight[0, 0, BESIDE, AROUND, AROUND] = 0.5
+        # torch's own start lets the signal fade from layer to layer, and learning with it
+        for parameter in self._body.parameters():
+            if parameter.ndim > 1:
+                nn.init.kaiming_normal_(parameter, nonlinearity="relu")
+            else:
+                nn.init.zeros_(parameter)
+
+        nn.init.zeros_(list(self._body.parameters())[-2])
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        across, margin = (1, 1 + 2 * AROUND, 1 + 2 * AROUND), (0, AROUND, AROUND)
+        mean = nn.functional.avg_pool3d(images, across, stride=1, padding=margin, count_include_pad=False)
+        rest = LARGE * torch.tanh((images - mean) / LARGE)
+        noise: torch.Tensor = self._filter(rest) + self._body(torch.cat([rest, mean / SCALE], dim=1))
+        return images[:, :, BESIDE:-BESIDE] - noise
+
+
+def example(labelled: Labelled) -> Example:
+    """A clean head in units of its median, and where it is; `noisy` makes of it what the network sees."""
+    head = labelled.labels
+    image = labelled.volume.voxels / np.median(labelled.volume.voxels[head > 0])
+    return Example(image=image.astype(np.float32)[None], target=head[None])
+
+
+def noisy() -> Augment:
+    """Cut a piece of the head out, turn it over, and add noise; the target is the same piece without."""
+
+    def augment(example: Example, seed: int) -> Example:
+        rng = np.random.default_rng(seed)
+        clean = _turned(_piece(example, rng), rng)
+        sigma = rng.uniform(*TAUGHT)
+        unit = np.float32(sigma * rng.uniform(*MISJUDGED))
+        target: Any = clean[None, BESIDE:-BESIDE] / unit
+        return Example(image=(rician(clean, sigma, rng) / unit)[None], target=target)
+
+    return augment
+
+
+def _piece(example: Example, rng: np.random.Generator) -> np.ndarray:
+    image, head = example.image[0], example.target[0]
+    for _ in range(20):
+        # most of a volume may be air
+        at = rng.integers(image.shape)
+        if head[tuple(at)]:
+            break
+    first = [int(np.clip(place - side // 2, 0, max(0, whole - side))) for place, side, whole in zip(at, PATCH, image.shape, strict=True)]
+    piece = image[tuple(slice(start, start + side) for start, side in zip(first, PATCH, strict=True))]
+    return np.pad(piece, [(0, side - there) for side, there in zip(PATCH, piece.shape, strict=True)], mode="reflect")
+
+
+def _turned(piece: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    for axis in range(3):
+        piece = np.flip(piece, axis) if rng.random() < 0.5 else piece
+    return np.ascontiguousarray(piece.swapaxes(1, 2) if rng.random() < 0.5 else piece)
+
+
+def distance() -> Callable[[Any, Any], Any]:
+    """L1."""
+    return nn.functional.l1_loss
+
+
+def score(findings: Findings, labelled: Any) -> Mapping[str, float]:
+    """Of a `Degraded`: means over its slices."""
+    return {name: float(values.mean()) for name, values in likeness(findings.derived[0].voxels, labelled).items()}
+
+
+RECIPE = Restorer(
+    name="restore",
+    title="Noise reduction on magnitude MR of the head",
+    application=APPLICATION,
+    model=MODEL,
+    window=WINDOW,
+    channels=1,
+    cases=lambda folder: (*(split := sides(folder, LEVELS, SLICES)).train, *split.validation, *split.test),
+    sides=partial(sides, levels=LEVELS, slices=SLICES),
+    example=example,
+    network=partial(Residual, 24),
+    loss=distance,
+    arms={"CNN": distance, "GAN": partial(Adversarial, 0.02, SCALE)},
+    augment=noisy,
+    score=score,
+    watched="PSNR",
+    schedule=Schedule(epochs=20, batch=4, learning_rate=2e-3, patience=20),
+    data=DataTerms(
+        name="few heads from several scanners and contrasts, with Rician noise of known strength added",
+        licence="Apache-2.0",
+        attribution="the heads that it was trained on stand in the run's record",
+    ),
+    draws=100,
+)
