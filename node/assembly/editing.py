@@ -4,14 +4,13 @@ import hashlib
 import os
 import re
 import threading
-import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from node.assembly.editing_errors import ChangedMeanwhile, MayNotLast
 from node.assembly.in_force import Serving, serving
-from node.assembly.reload import NeedsRestart, NoAnswer, Reloaded, other_blocks
+from node.assembly.reload import NeedsRestart, NoAnswer, answer_of, other_blocks
 from node.assembly.replacing import replaced
 from node.assembly.trials import Trials
 from node.console.editing import Checked, Problem, Progress, Reload, RoutesRefused, Saved, Shown
@@ -24,7 +23,6 @@ from node.settings.routes_part import RoutesPart, routes_part
 from node.settings.source import read
 
 _PATIENCE_S = 30.0
-_EVERY_S = 0.05
 
 
 class EditedRoutes:
@@ -194,15 +192,11 @@ def _obstacle(path: Path) -> str:
 
 
 def _asked(family: Serving, by: str) -> Reload:
-    """What a family says to the reload; it looks a few times a second."""
+    """What a family says to the reload."""
     try:
-        token = family.ask(by)
-        until = time.monotonic() + _PATIENCE_S
-        while (said := family.answered(token)) is None:
-            if time.monotonic() > until or not family.serves:
-                return Reload(pid=family.pid, digest="", before="", code=NoAnswer.code, reason="the node did not answer")
-            time.sleep(_EVERY_S)
+        one = answer_of(family, family.ask(by), _PATIENCE_S)
+    except NoAnswer as silent:
+        return Reload(pid=family.pid, digest="", before="", code=silent.code, reason=str(silent))
     except OSError as gone:
         return Reload(pid=family.pid, digest="", before="", code=NoAnswer.code, reason=f"the node could not be asked: {gone.strerror}")
-    one = Reloaded.of(said)
     return Reload(pid=family.pid, digest=one.digest, before=one.before, code=one.code, reason=one.reason)

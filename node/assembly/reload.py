@@ -1,11 +1,12 @@
 """Reloading the routes of a node that runs: the file is checked whole, and its routes are taken whole, or refused with the reason."""
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
-from node.assembly.in_force import InForce
+from node.assembly.in_force import InForce, Serving
 from node.domain.errors import ConfigError
 from node.observe.events import alarm, event
 from node.settings.config import Config
@@ -31,6 +32,9 @@ class NoAnswer(ConfigError):
     remedy = "Look at its events, and ask again; `hilum health` says whether it still turns."
 
 
+_LOOK_EVERY_S = 0.05
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reloaded:
     """What came of a reload. `digest` names the routes in force now, `before` those until then; `code` and `reason` say why it was
@@ -52,6 +56,24 @@ class Reloaded:
         """What `text` said."""
         said: dict[str, Any] = json.loads(text)
         return cls(**said)
+
+
+def answer_of(family: Serving, token: str, patience_s: float) -> Reloaded:
+    """What a family says to a reload that it was asked for; it looks a few times a second.
+
+    Raises
+    ------
+    NoAnswer
+        It ended before, or takes too long.
+    """
+    until = time.monotonic() + patience_s
+    while (said := family.answered(token)) is None:
+        if not family.serves:
+            raise NoAnswer(f"the node (process {family.pid}) ended before it answered")
+        if time.monotonic() > until:
+            raise NoAnswer(f"the node (process {family.pid}) did not answer within {patience_s:.0f} s")
+        time.sleep(_LOOK_EVERY_S)
+    return Reloaded.of(said)
 
 
 def checked(config: Config) -> Config:

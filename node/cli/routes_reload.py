@@ -1,18 +1,15 @@
 """`hilum routes reload`: have the running node take up the routes of its configuration file."""
 
 import os
-import time
 from typing import TYPE_CHECKING
 
 from node.cli.opened import ConfigOption, JsonOption, configuration
 from node.records.words import plural
 
 if TYPE_CHECKING:
-    from node.assembly.in_force import Serving
     from node.assembly.reload import Reloaded
 
 _PATIENCE_S = 60.0
-_EVERY_S = 0.1
 
 
 def reload(*, config: ConfigOption = None, as_json: JsonOption = False) -> int:
@@ -31,7 +28,7 @@ def reload(*, config: ConfigOption = None, as_json: JsonOption = False) -> int:
         `before`, `routes`, `code`, `reason`.
     """
     from node.assembly.in_force import serving
-    from node.assembly.reload import Reloaded
+    from node.assembly.reload import answer_of
     from node.cli import screen
     from node.cli.errors import NobodyServes
 
@@ -40,28 +37,13 @@ def reload(*, config: ConfigOption = None, as_json: JsonOption = False) -> int:
     asked = [(family, family.ask(who)) for family in serving(loaded)]
     if not asked:
         raise NobodyServes(f"no node of this host serves {loaded.store.spool or loaded.store.blobs}")
-    answers = [(family.pid, Reloaded.of(_answer(family, token))) for family, token in asked]
+    answers = [(family.pid, answer_of(family, token, _PATIENCE_S)) for family, token in asked]
     if as_json:
         screen.as_json([_record(pid, one) for pid, one in answers])
     else:
         for _, one in answers:
             print(_said(one))
     return 1 if any(one.code for _, one in answers) else 0
-
-
-def _answer(family: "Serving", token: str) -> str:
-    """What the family says; it looks a few times a second."""
-    from node.assembly.reload import NoAnswer
-    from node.cli.errors import NobodyServes
-
-    until = time.monotonic() + _PATIENCE_S
-    while (said := family.answered(token)) is None:
-        if not family.serves:
-            raise NobodyServes(f"the node (process {family.pid}) ended before it answered")
-        if time.monotonic() > until:
-            raise NoAnswer(f"the node (process {family.pid}) did not answer within {_PATIENCE_S:.0f} s")
-        time.sleep(_EVERY_S)
-    return said
 
 
 def _record(pid: int, one: "Reloaded") -> dict[str, object]:

@@ -17,7 +17,7 @@ from node.domain.account import KeyKind, Role
 
 COOKIE = "hilum_session"
 _FORM_BYTES = 16_384
-_LONG_FORM_BYTES = 4 * MOST_TEXT  # every character of it may be escaped in a form
+_LONG_FORM_BYTES = 12 * MOST_TEXT + _FORM_BYTES  # a character has four bytes at most, and each may be escaped in a form (`%F0`)
 _LONG = ("/routes/", "/api/routes")
 
 

@@ -7,7 +7,7 @@ from node.console.accesses import Accesses
 from node.console.editing import Editing
 from node.console.health import Health
 from node.console.images.gallery import Gallery
-from node.console.limits import TRIES, TRIES_WINDOW_S, Failures
+from node.console.limits import TRIES, TRIES_WINDOW_S, Recent
 from node.journal.port import Journal
 from node.settings.config import Console
 
@@ -23,8 +23,8 @@ class Desk:
     health: Health
     models: Path
     editing: Editing
-    failures: Failures = field(default_factory=Failures)
-    tries: Failures = field(default_factory=lambda: Failures(most=TRIES, window_s=TRIES_WINDOW_S))
+    failures: Recent = field(default_factory=Recent)
+    tries: Recent = field(default_factory=lambda: Recent(most=TRIES, window_s=TRIES_WINDOW_S))
 
     @property
     def secure(self) -> bool:

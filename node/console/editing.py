@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from node.domain.errors import ConfigError
 
-MOST_TEXT = 65_536
+MOST_TEXT = 32_768
 """Characters of routes that are taken from a browser or a program."""
 
 

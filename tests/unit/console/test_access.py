@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from node.console.limits import FAILURES, WINDOW_S, Failures
+from node.console.limits import FAILURES, WINDOW_S, Recent
 from node.console.passwords import digest_of
 from node.domain.account import AccessKey, KeyKind, Role
 from node.domain.state import JobState
@@ -107,7 +107,7 @@ def test_guessing_is_slowed_down(browser: Open) -> None:
 def test_an_address_waits_and_others_do_not() -> None:
     """The window slides; who fails from one address locks nobody else out, and no account."""
     now = [0.0]
-    failures = Failures(lambda: now[0])
+    failures = Recent(lambda: now[0])
     for _ in range(FAILURES):
         assert failures.wait_s("10.0.0.1") == 0
         failures.add("10.0.0.1")
