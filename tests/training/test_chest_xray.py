@@ -34,7 +34,7 @@ from training.checkpoint import load
 from training.classification import truth
 from training.data.radiographs import sides as sides_of
 from training.data.split import Split
-from training.errors import BrokenRun, UnfitData, WorkshopNotInstalled
+from training.errors import BrokenRun, OtherRun, UnfitData, WorkshopNotInstalled
 from training.evaluate_trials import evaluate_trials, served_answers
 from training.export import PACKED, export
 from training.fit import LAST, fit
@@ -44,7 +44,7 @@ from training.networks.efficientnet_lite import efficientnet_lite0
 from training.progress import Silent
 from training.ranks import Ranks
 from training.recipes.chest_xray import RECIPE as FULL
-from training.trials import fit_all, trials
+from training.trials import fit_all, seed_of, trials
 
 from .made_radiographs import COUNTS, chests, tiny
 
@@ -151,6 +151,23 @@ def test_a_run_that_was_ended_goes_on_with_what_is_left(sides: Split, tmp_path: 
     assert one is not None
     assert two is not None
     assert all(torch.equal(one["network"][key], two["network"][key]) for key in one["network"])
+
+
+@pytest.mark.slow
+def test_a_run_is_compared_on_the_cases_that_it_held_out(run: Path, sides: Split) -> None:
+    """A picture that trained the networks among the test cases: refused, and the figures that were there stay."""
+    before = (run / EVALUATION).read_bytes()
+    with pytest.raises(OtherRun, match="could be called held out"):
+        evaluate_trials(RECIPE, replace(sides, test=(*sides.test, sides.train[0])), run, RECIPE.schedule)
+    assert (run / EVALUATION).read_bytes() == before
+
+
+@pytest.mark.parametrize("seeds", [(), (7, 8, 9), (9, 10, 11)])
+def test_a_run_knows_its_seed(tmp_path: Path, seeds: tuple[int, ...]) -> None:
+    """The first of its trials'; a run that was not begun has none."""
+    for trial in trials(RECIPE, tmp_path, replace(RECIPE.schedule, seed=seeds[0])) if seeds else ():
+        trial.folder.mkdir(parents=True)
+    assert seed_of(RECIPE, tmp_path) == min(seeds, default=None)
 
 
 @pytest.mark.slow
