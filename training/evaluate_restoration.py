@@ -19,7 +19,7 @@ from training.evaluation.bootstrap import INTERVAL, RESAMPLES, SEED
 from training.evaluation.page import write_page
 from training.evaluation.record import EVALUATION, FORMAT, Scored, record
 from training.export import packed, packed_ref
-from training.fit import trained
+from training.fit import refuse_other_sides, trained
 from training.inferring import OfEngine, OfNetwork
 from training.nonlocal_means import nonlocal_means, tuned
 from training.progress import Step, silent
@@ -51,8 +51,10 @@ def evaluate_restoration(recipe: Restorer, sides: Split, run: Path, *, step: Ste
     ------
     BrokenRun
         An arm was not trained yet.
+    OtherRun
+        An arm was trained on other cases.
     """
-    arms = [_arm(recipe, name, run) for name in recipe.arms]
+    arms = [_arm(recipe, sides, name, run) for name in recipe.arms]
     best = max(arms, key=lambda arm: arm.validation)
     setting, reached = tuned(sides.validation)
     repository = packed(recipe, best.network, run, _answers(best.network, recipe.window))
@@ -87,8 +89,9 @@ def restored(recipe: Restorer, degraded: Degraded, repository: Path | None, infe
     return application.analyse(degraded.volume, infer).derived[0].voxels
 
 
-def _arm(recipe: Restorer, name: str, run: Path) -> _Arm:
+def _arm(recipe: Restorer, sides: Split, name: str, run: Path) -> _Arm:
     network, state = trained(recipe.arm(name), run / name)
+    refuse_other_sides(state, sides, run / name)
     return _Arm(name=name, network=network, validation=state["best"], run=f"{name}: {state['identity']}")
 
 

@@ -27,7 +27,7 @@ from training.card import EVALUATION
 from training.checkpoint import load
 from training.data.heads import degraded, rician
 from training.data.split import Split
-from training.errors import BrokenRun, UnfitData
+from training.errors import BrokenRun, OtherRun, UnfitData
 from training.evaluate_restoration import CLASSICAL, NOISY, evaluate_restoration, restored
 from training.export import PACKED, export
 from training.fit import LAST, fit
@@ -126,6 +126,13 @@ def test_a_run_that_was_ended_goes_on(sides: Split, tmp_path: Path) -> None:
     assert all(torch.equal(one["loss"]["judge"][key], two["loss"]["judge"][key]) for key in one["loss"]["judge"])
     with pytest.raises(BrokenRun, match="nothing was trained"):
         evaluate_restoration(RECIPE, sides, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_run_is_scored_on_the_heads_that_it_held_out(run: Path, sides: Split) -> None:
+    """A head that trained the networks among the test cases is refused."""
+    with pytest.raises(OtherRun, match="could be called held out"):
+        evaluate_restoration(RECIPE, replace(sides, test=(*sides.test, sides.train[0])), run)
 
 
 class Ended(Silent):
