@@ -1,6 +1,5 @@
 """The page and the calls of routes: who may do what, what is shown of the file and what never is, and what is refused."""
 
-import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,16 +9,12 @@ from node.console.editing import MOST_TEXT
 from node.console.limits import TRIES, TRIES_WINDOW_S, Recent
 from node.console.passwords import digest_of
 from node.domain.account import AccessKey, KeyKind, Role
-from node.observe.audit.message import Message, StudyObject
 from tests.lab.program import wait_until
 from tests.unit.cli.conftest import CONFIG, HEAD, REFUSED, TILTED, Hospital
-from tests.unit.console.conftest import Browser, Open, browsers
+from tests.unit.console.conftest import Browser, Open
 
 ROUTES = CONFIG[CONFIG.index("routes:") :]
 THINNER = ROUTES.replace("SliceThickness: {max: 5}", "SliceThickness: {max: 1}")
-STUDY = "1.2.826.0.1.3680043.8.498.9"
-CODED = ROUTES.replace('SeriesDescription: {matches: "(?i)t1|mprage"}, ', "").replace("min: 3", "min: 99")
-"""Rules about codes and numbers alone, which change what was decided about heads."""
 READING = ("/routes", "/routes/studies", "/api/routes")
 TRYING = ("check", "explain", "replay")
 _PATIENCE_S = 120
@@ -191,7 +186,7 @@ def test_a_long_text_and_many_tries_are_refused(browser: Open, hospital: Hospita
     """413 above the bound, before the loader sees it or the body is read to its end; 429 with when to come again."""
     now = [0.0]
     tries = Recent(lambda: now[0], most=TRIES, window_s=TRIES_WINDOW_S)
-    monkeypatch.setattr(browser().client.app.state, "desk", _with(browser(), tries=tries))  # type: ignore[attr-defined]
+    monkeypatch.setattr(browser().client.app.state, "desk", with_others(browser(), tries=tries))  # type: ignore[attr-defined]
     mine, client = browser("otto"), browser().client
     headers = token(hospital, Role.OPERATOR)
     assert mine.post("/routes/check", text="#" * (MOST_TEXT + 1)) == 413
@@ -236,64 +231,8 @@ def test_a_replay_tells_exactly_what_would_be_otherwise(browser: Open) -> None:
     assert mine.client.post("/routes/replay", data={**fields, "since": "lately"}).status_code == 422
 
 
-def test_the_studies_that_a_replay_shows_are_told_to_the_audit_trail(hospital: Hospital) -> None:
-    """Each once, however often somebody looks how far it is."""
-    told: list[Message] = []
-    for open_ in browsers(hospital, told=told):
-        mine = open_("otto")
-        mine.post("/routes/replay", text=THINNER, since="2025-03-04")
-        wait_until(lambda mine=mine: mine.client.get("/api/routes/replays/1").json()["state"] == "done", _PATIENCE_S, "the replay is done")  # type: ignore[misc]
-        mine.client.get("/routes/replays/1")
-    seen = [one.study_instance_uid for each in told for one in each.objects if isinstance(one, StudyObject)]
-    assert sorted(seen) == sorted([TILTED, REFUSED])
-
-
-@pytest.fixture
-def names_for_admins(browser: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The console of a hospital where names are an admin's alone."""
-    settings = type("Settings", (), {"names": Role.ADMIN, "cert": None, "proxies": (), "session": timedelta(hours=1)})()
-    mine = browser()
-    monkeypatch.setattr(mine.client.app.state, "desk", _with(mine, settings=settings))  # type: ignore[attr-defined]
-
-
-@pytest.mark.parametrize(
-    "keyword", ["PatientName", "PatientSex", "ResponsiblePerson", "StudyDescription", "SeriesDescription", "ImageComments", "AdmissionID"]
-)
-@pytest.mark.usefixtures("names_for_admins")
-def test_a_patient_is_not_found_out_by_trying_rules(browser: Open, keyword: str) -> None:
-    """An operator's rules about the patient, or about what people typed, are not tried: the verdicts would tell the name."""
-    asking = CODED.replace("Modality: CT", f'{keyword}: "Doe*"')
-    for verb, status in (("explain", 404), ("replay", 422)):
-        assert browser("otto").post(f"/routes/{verb}", text=asking, study="1.2.3", since="lately") == 403
-        assert browser("otto").post(f"/routes/{verb}", text=CODED, study="1.2.3", since="lately") == status
-        assert browser("ada").post(f"/routes/{verb}", text=asking, study="1.2.3", since="lately") == status
-
-
-@pytest.mark.usefixtures("names_for_admins")
-def test_a_name_in_a_description_is_in_no_answer(browser: Open, hospital: Hospital) -> None:
-    """A technician typed it; the routes in force asked for descriptions, and found it. Admins are told, operators not, by any answer."""
-    t1, flair = (
-        (number, {"Modality": ("MR",), "SeriesDescription": (f"{one} of Roe, Jane",)}) for number, one in ((5, "T1"), (3, "FLAIR"))
-    )
-    hospital.route(hospital.receive(STUDY, "pacs", "HILUM", t1, flair))
-    for name in ("ada", "otto"):
-        mine = browser(name)
-        headers = token(hospital, Role.ADMIN if name == "ada" else Role.OPERATOR)
-        fields = {"form_token": mine.form_token, "text": CODED, "study": STUDY, "since": "2025-03-04"}
-        answers = [
-            mine.client.post("/routes/explain", data=fields).text,
-            mine.client.post(f"/api/routes/explain?study={STUDY}", content=CODED, headers=headers).text,
-        ]
-        begun = re.search(r"/routes/replays/([0-9]+)", mine.client.post("/routes/replay", data=fields).text)
-        assert begun is not None
-        replay = f"/api{begun[0]}"
-        wait_until(lambda mine=mine, at=replay: mine.client.get(at).json()["state"] == "done", _PATIENCE_S, "the replay is done")  # type: ignore[misc]
-        answers += [mine.client.get(replay).text, mine.client.get(begun[0]).text]
-        assert STUDY in answers[2], "it would be routed otherwise"
-        assert ["Jane" in one for one in answers] == [name == "ada"] * 4, answers
-
-
-def _with(mine: Browser, **others: object) -> object:
+def with_others(mine: Browser, **others: object) -> object:
+    """Its console's desk, with something else in it."""
     from dataclasses import replace
 
     return replace(mine.client.app.state.desk, **others)  # type: ignore[attr-defined]
