@@ -31,10 +31,10 @@ from training.errors import BrokenRun, OtherRun, UnfitData
 from training.evaluate_restoration import CLASSICAL, NOISY, evaluate_restoration, restored
 from training.export import PACKED, export
 from training.fit import LAST, fit
-from training.inferring import OfEngine, OfNetwork
+from training.inferring import OfEngine
 from training.progress import Silent
 from training.ranks import Ranks
-from training.restoration import Degraded, fit_arms, likeness
+from training.restoration import Degraded, fit_arms
 
 from .made_heads import LEVEL, SLICES, heads, tiny
 
@@ -43,9 +43,7 @@ pytestmark = pytest.mark.timeout(1500)
 
 RECIPE = tiny()
 GAINED_DB = 1.0
-"""By how much the network has to beat the noisy images."""
-LEARNED_DB = 0.3
-"""By how much it has to beat itself before it learned: it begins as a mild smoothing."""
+"""By how much the network has to beat the noisy images, which it gives back as they are before it has learned; it was 3 dB."""
 
 
 @pytest.fixture(scope="module")
@@ -95,16 +93,12 @@ def test_a_head_on_two_sides_is_refused(data: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_it_learns(told: dict[str, Any], sides: Split) -> None:
-    """The network beats the noisy images, and itself before it learned, by margins; the tuned filter beats them, too; all are told."""
+def test_it_learns(told: dict[str, Any]) -> None:
+    """The network beats the noisy images by a margin; the tuned filter beats them, too; all are told."""
     psnr = {row["method"]: row["PSNR"]["mean"] for row in told["restoration"]["levels"] if row["noise"] == "all"}
     assert list(psnr) == [NOISY, CLASSICAL, "CNN", "GAN"]
     served = told["restoration"]["served"]
     assert psnr[served] > psnr[NOISY] + GAINED_DB
-    case: Any = sides.test[0].load()
-    torch.manual_seed(0)
-    untrained = likeness(restored(RECIPE, case, None, OfNetwork(RECIPE.network().eval())), case)["PSNR"].mean()
-    assert psnr[served] > float(untrained) + LEARNED_DB
     assert psnr[CLASSICAL] > psnr[NOISY]
     assert told["figures"]["PSNR"]["mean"] == pytest.approx(psnr[served])
     assert told["restoration"]["validation PSNR"][served] == max(told["restoration"]["validation PSNR"][name] for name in RECIPE.arms)

@@ -19,7 +19,7 @@ Mask: TypeAlias = NDArray[np.bool_]
 BESIDE = 2
 """Slices on either side that the network sees for each that it gives."""
 HALO = 8
-"""Pixels around what it gives that it has to see: one a layer, and two for the mean around a pixel."""
+"""Pixels around what it gives that it has to see: one a layer."""
 DEPTH, SIDE = 8, 128
 """What it gives at once: slices, and pixels along both sides."""
 WINDOW = (DEPTH + 2 * BESIDE, SIDE + 2 * HALO, SIDE + 2 * HALO)
