@@ -84,7 +84,7 @@ def build() -> App:
         (
             "evaluate",
             "training.cli:evaluate",
-            "Score a trained model on the patients that were held out, by the code that serves; the figures are kept beside it.",
+            "Score a trained model on the cases that were held out, by the code that serves; the figures are kept beside it.",
             _MAKE,
         ),
         (
@@ -207,7 +207,7 @@ def _models() -> App:
     app.command(
         "training.evaluation.cli:compare",
         name="compare",
-        help="Compare two models' evaluations over the same held-out patients: paired differences with intervals and a test.",
+        help="Compare two models' evaluations over the same held-out cases: paired differences with intervals and a test.",
     )
     return app
 
