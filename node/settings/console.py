@@ -9,7 +9,7 @@ from node.domain.account import Role
 from node.settings.blocks import Block, Key, Nodes, Values
 from node.settings.config import Console
 from node.settings.errors import BadValue, MissingKey
-from node.settings.kinds import ADDRESS, DURATION, Address, Choice, FilePath, Scalar, Several
+from node.settings.kinds import ADDRESS, DURATION, Address, Choice, FilePath, Scalar, Several, is_loopback
 from node.settings.source import Here
 
 
@@ -72,16 +72,9 @@ def _check(values: Values, nodes: Nodes, here: Here) -> None:
         if nodes:
             raise here.refuse(MissingKey, next(iter(nodes.values())), 'the console needs the key "listen"')
         return
-    if values["tls"] is None and not values["behind"] and not _is_loopback(listen.host):
+    if values["tls"] is None and not values["behind"] and not is_loopback(listen.host):
         why = f"{listen.host} is open to the network, and passwords would cross it in the clear: give `tls`, or `behind` (a proxy with TLS)"
         raise here.about("listen").refuse(BadValue, nodes["listen"], why)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 CONSOLE = Block(

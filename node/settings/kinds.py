@@ -225,6 +225,14 @@ def address(text: str) -> Address:
     return Address(host=host, port=int(port))
 
 
+def is_loopback(host: str) -> bool:
+    """Whether nothing that is sent there leaves this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def _switch(text: str) -> bool:
     if text not in ("true", "false"):
         raise ValueError(f'"{text}" is neither true nor false')

@@ -3,14 +3,13 @@
 import re
 from datetime import timedelta
 from enum import StrEnum
-from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from node.domain.notice import About
 from node.settings.blocks import Block, Key, Nodes, Values
 from node.settings.errors import BadValue, MissingKey
-from node.settings.kinds import ADDRESS, DURATION, Address, Choice, FilePath, Scalar, Several
+from node.settings.kinds import ADDRESS, DURATION, Address, Choice, FilePath, Scalar, Several, is_loopback
 from node.settings.messengers import MailTls, MailTo, Notify, WebhookTo
 from node.settings.security import User
 from node.settings.source import Here
@@ -57,19 +56,12 @@ def _mail(*, server: Address, sender: str, to: tuple[str, ...], tls: MailTls, au
 
 def _check_mail(values: Values, nodes: Nodes, here: Here) -> None:
     clear = values["tls"] is MailTls.NONE
-    if clear and values["login"] is not None and not _is_here(values["server"].host):
+    if clear and values["login"] is not None and not is_loopback(values["server"].host):
         raise here.about("tls").refuse(BadValue, nodes["tls"], "the passcode of `login` would cross the network in the clear")
     if clear and values["authorities"] is not None:
         raise here.refuse(BadValue, nodes["authorities"], '"authorities" belong to a server that is spoken to with TLS')
     if values["login"] is not None and not values["login"].has_passcode:
         raise here.about("login").refuse(MissingKey, nodes["login"], 'needs "passcode_file" or "passcode_variable"')
-
-
-def _is_here(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 MAIL = Block(
