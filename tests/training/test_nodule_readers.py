@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from inference.applications.lung_nodule.density import Density
 from inference.imaging.volume import Volume
 from training.data.lidc import agreed, enclosed, readings
 from training.data.luna16 import annotations
 from training.data.nifti import volume_of
-from training.data.planted_nodules import Density
 from training.errors import UnfitData
 
 STEP_MM, PIXEL_MM = 2.0, 0.5

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from inference.applications.lung_nodule.density import Density
 from inference.imaging.diameters import axes_mm
 from inference.imaging.resample import Grid, Shape
 from training.data.made_thorax import SPACING_MM, made_thorax
-from training.data.planted_nodules import DIAMETERS_MM, GROUND_GLASS, SOLID, Density, Planted, planted
+from training.data.planted_nodules import DIAMETERS_MM, GROUND_GLASS, SOLID, Planted, planted
 
 SMALL: Shape = (56, 80, 104)
 GRID = Grid(shape=SMALL, affine=np.diag([SPACING_MM] * 3 + [1.0])[[2, 1, 0, 3]])

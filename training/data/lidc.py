@@ -12,9 +12,9 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.applications.lung_nodule.density import Density
 from inference.imaging.diameters import axes_mm
 from inference.imaging.volume import Volume
-from training.data.planted_nodules import Density
 from training.errors import UnfitData
 
 READERS = 3

@@ -4,12 +4,12 @@ They are made, and so is what a network would learn of them: no scanner and no p
 """
 
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.applications.lung_nodule.density import Density
 from inference.imaging.diameters import axes_mm
 from inference.imaging.resample import Grid
 
@@ -31,14 +31,6 @@ _APART_MM = 4.0
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
-
-
-class Density(Enum):
-    """What a nodule hides of the lung behind it."""
-
-    SOLID = "solid"
-    PART_SOLID = "part-solid"
-    GROUND_GLASS = "ground-glass"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,210 @@
+"""What the network marks, as candidates: where each lies on the source images, how large and how dense it is, how sure the network is."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.applications.lung_nodule.density import Density
+from inference.applications.lung_nodule.preparing import Floats, Mask, Prepared, prepare
+from inference.applications.port import Infer, ModelRef
+from inference.engines.calling import run
+from inference.engines.port import SERVING, Tiles
+from inference.findings import Box, Line, Point
+from inference.imaging.diameters import Axes, axes_of
+from inference.imaging.resample import Grid, Interpolation, Shape, resample
+from inference.imaging.volume import Volume
+
+MODEL = ModelRef(name="lung_nodule_planted", version=SERVING)
+"""Made by `hilum train lung-nodule`; what was imported or exported last is served."""
+INPUT, OUTPUT = "INPUT__0", "OUTPUT__0"
+WINDOW: Shape = (48, 48, 48)
+OVERLAP = 0.25
+
+GLASS, SOLID = 1, 2
+"""Channels of the network's answer, after the background."""
+
+FAINT, SURE = 0.2, 0.5
+"""Probability of a nodule from which on voxels are a candidate, and from which on they are its shape."""
+LEAST_MM3 = 15.0
+"""A ball of 3 mm; smaller ones are noise."""
+SURELY = 0.9
+"""Quantile of a candidate's probabilities that its certainty is."""
+MOST_GLASS, LEAST_GLASS = 0.85, 0.35
+"""Share of ground glass from which on a nodule is pure, and below which it is solid: its rim is softer than its middle."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """Something that may be a nodule.
+
+    Attributes
+    ----------
+    centre_mm
+        (x, y, z), LPS.
+    image
+        Index of the source slice that shows most of it.
+    box, axis
+        There: what encloses it, and the ends of its longest diameter.
+    long_mm, short_mm
+        There: the longest diameter, and the widest across it.
+    solid_mm
+        Mean of both diameters of its solid part; 0 for ground glass.
+    certainty
+        0 to 1.
+    """
+
+    centre_mm: tuple[float, float, float]
+    image: int
+    box: Box
+    axis: Line
+    long_mm: float
+    short_mm: float
+    volume_mm3: float
+    density: Density
+    solid_mm: float
+    certainty: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Detected:
+    """Candidates, surest first, and how much was searched for them."""
+
+    prepared: Prepared
+    candidates: tuple[Candidate, ...]
+    searched_cm3: float
+
+
+def detect(volume: Volume, infer: Infer) -> Detected:
+    """Look for nodules in the lungs of a chest CT.
+
+    Raises
+    ------
+    NoLungs
+    """
+    prepared = prepare(volume)
+    by_default = Tiles(window=WINDOW, overlap=OVERLAP)
+    probabilities = run(infer, MODEL, prepared.image[None], input=INPUT, output=OUTPUT, by_default=by_default, finish=_softmax)
+    searched = int(np.count_nonzero(prepared.search)) * float(np.prod(prepared.grid.spacing_mm)) / 1000
+    return Detected(prepared=prepared, candidates=candidates_in(prepared, probabilities, volume), searched_cm3=searched)
+
+
+def candidates_in(prepared: Prepared, probabilities: Floats, volume: Volume) -> tuple[Candidate, ...]:
+    """What is marked, surest first.
+
+    Parameters
+    ----------
+    probabilities
+        (3, Z, Y, X) on the prepared grid: background, ground glass, solid.
+    """
+    from scipy import ndimage
+
+    nodule = np.where(prepared.search, probabilities[GLASS] + probabilities[SOLID], np.float32(0))
+    labels = _parts(nodule)
+    voxel_mm3 = float(np.prod(prepared.grid.spacing_mm))
+    found = []
+    for number, box in enumerate(ndimage.find_objects(labels), start=1):
+        around = tuple(slice(max(0, part.start - 1), part.stop + 1) for part in box)
+        start: Shape = (around[0].start, around[1].start, around[2].start)
+        mine = labels[around] == number
+        # with a rim, so that values between voxels can fall off; without what belongs to others
+        near = ndimage.binary_dilation(mine) & ((labels[around] == number) | (labels[around] == 0))
+        sure = np.where(near, nodule[around], np.float32(0))
+        shape = mine & (sure >= min(SURE, float(sure.max()) / 2))
+        if int(np.count_nonzero(shape)) * voxel_mm3 < LEAST_MM3:
+            continue
+        solid = np.where(near, probabilities[SOLID][around], np.float32(0))
+        stop: Shape = (start[0] + mine.shape[0], start[1] + mine.shape[1], start[2] + mine.shape[2])
+        found.append(_candidate(shape, sure, solid, prepared.grid.cropped(start, stop), Grid.of(volume)))
+    return tuple(sorted(found, key=lambda each: (-each.certainty, each.centre_mm)))
+
+
+def _parts(nodule: Floats) -> NDArray[np.int32]:
+    """Sure parts for themselves, and faint parts that hold nothing sure."""
+    from scipy import ndimage
+
+    faint, _ = ndimage.label(nodule >= FAINT)
+    sure, count = ndimage.label(nodule >= SURE)
+    holding = np.unique(faint[sure > 0])
+    alone = (faint > 0) & ~np.isin(faint, holding)
+    others, _ = ndimage.label(alone)
+    labels: NDArray[np.int32] = np.where(alone, others + count, sure).astype(np.int32)
+    return labels
+
+
+def _candidate(shape: Mask, sure: Floats, solid: Floats, grid: Grid, source: Grid) -> Candidate:
+    """Measured where the network marks it: volume and density on its grid, diameters on the source slice that shows most of it."""
+    is_solid = shape & (2 * solid >= sure)
+    density = _density(shape, is_solid)
+    voxel_mm3 = float(np.prod(grid.spacing_mm))
+    middle = np.argwhere(shape).mean(axis=0)
+    x_mm, y_mm, z_mm = (float(each) for each in (grid.affine @ np.append(middle, 1.0))[:3])
+    image, plane, first = _shown(np.where(shape | (sure > 0), sure, np.float32(0)), min(SURE, float(sure.max()) / 2), grid, source)
+    axes, (top, left) = axes_of(plane, source.spacing_mm[1:]), first
+    rows, columns = (np.flatnonzero(plane.any(axis=axis)) for axis in (1, 0))
+    return Candidate(
+        centre_mm=(x_mm, y_mm, z_mm),
+        image=image,
+        box=Box(
+            top=float(top + rows[0]), left=float(left + columns[0]), bottom=float(top + rows[-1] + 1), right=float(left + columns[-1] + 1)
+        ),
+        axis=_line(axes, top, left),
+        long_mm=axes.long_mm,
+        short_mm=axes.short_mm,
+        volume_mm3=int(np.count_nonzero(shape)) * voxel_mm3,
+        density=density,
+        solid_mm=_solid_mm(density, axes, is_solid, grid, source),
+        certainty=float(np.quantile(sure[shape], SURELY)),
+    )
+
+
+def _density(shape: Mask, solid: Mask) -> Density:
+    glass = 1 - int(np.count_nonzero(solid)) / int(np.count_nonzero(shape))
+    if glass >= MOST_GLASS:
+        return Density.GROUND_GLASS
+    return Density.SOLID if glass < LEAST_GLASS else Density.PART_SOLID
+
+
+def _solid_mm(density: Density, axes: Axes, solid: Mask, grid: Grid, source: Grid) -> float:
+    if density is Density.GROUND_GLASS:
+        return 0.0
+    if density is Density.SOLID:
+        return (axes.long_mm + axes.short_mm) / 2
+    _, plane, _ = _shown(solid.astype(np.float32), 0.5, grid, source)
+    core = axes_of(plane, source.spacing_mm[1:])
+    return (core.long_mm + core.short_mm) / 2
+
+
+def _shown(values: Floats, least: float, grid: Grid, source: Grid) -> tuple[int, Mask, tuple[int, int]]:
+    """The source slice on which most of what has `least` lies; there, what does (Y, X), and the row and column of its first voxel."""
+    start, stop = _extent(grid, source)
+    there = resample(values, grid, source.cropped(start, stop), by=Interpolation.LINEAR)
+    # between two slices, none shows it at its surest
+    marked = there >= min(least, float(there.max()) / 2)
+    if not there.max() > 0:
+        # thinner than the slices are apart: one pixel of the nearest
+        marked = np.zeros(there.shape, dtype=np.bool_)
+        marked[tuple(side // 2 for side in there.shape)] = True
+    z = int(marked.sum(axis=(1, 2)).argmax())
+    return start[0] + z, marked[z], (start[1], start[2])
+
+
+def _extent(grid: Grid, source: Grid) -> tuple[Shape, Shape]:
+    """The part of the source grid that a grid lies in, at least one voxel."""
+    corners = np.array([[*corner, 1.0] for corner in np.ndindex(2, 2, 2)]) * [*grid.shape, 1.0] - [0.5, 0.5, 0.5, 0.0]
+    at = (np.linalg.inv(source.affine) @ grid.affine @ corners.T)[:3]
+    low = np.clip(np.floor(at.min(axis=1) + 0.5).astype(int), 0, np.array(source.shape) - 1)
+    high = np.clip(np.ceil(at.max(axis=1) + 0.5).astype(int), low + 1, np.array(source.shape))
+    return (int(low[0]), int(low[1]), int(low[2])), (int(high[0]), int(high[1]), int(high[2]))
+
+
+def _line(axes: Axes, top: int, left: int) -> Line:
+    start, end = (Point(row=top + row, column=left + column) for row, column in (axes.start, axes.end))
+    return Line(start=start, end=end)
+
+
+def _softmax(values: Floats) -> Floats:
+    """Over the first axis."""
+    powers = np.exp(values - values.max(axis=0))
+    shares: Floats = (powers / powers.sum(axis=0)).astype(np.float32)
+    return shares
