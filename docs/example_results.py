@@ -34,6 +34,7 @@ from inference.findings import (
     Measurement,
     Point,
     PointInSpace,
+    Quality,
     Registration,
     Saliency,
     Segment,
@@ -48,6 +49,8 @@ from node.results.port import Encoded, Encoding, Predecessor
 
 _EVERYTHING = Profile(name="everything", kinds=frozenset(Kind), empty_masks=True, languages=tuple(Language))
 _LABELMAP = Profile(name="label map", masks=Masks.LABELMAP, compression=Compression.JPEG_LS)
+_TEXTURE = Code("C41144", "NCIt", "Texture")
+_SOLID = Code("RID50151", "RADLEX", "solid pulmonary nodule")
 _LESION = Code("52988006", "SCT", "Lesion")
 _SMOOTHING = Code("113087", "DCM", "Smoothing")
 _RESAMPLED = Code("113085", "DCM", "Spatial resampling")
@@ -196,7 +199,15 @@ def _found(hospital: _Hospital) -> Findings:
         evaluations=(Evaluation(finding=_LESION, value=codes.PRESENT, finding_site=hospital.site, certainty=hospital.certainty),),
         remarks=(f"Voxels are {hospital.spacing_mm[0]} mm apart.",),
         locations=tuple(
-            Location(label=f"finding {n}", finding=_LESION, shape=shape, image=n, finding_site=hospital.site, certainty=hospital.certainty)
+            Location(
+                label=f"finding {n}",
+                finding=_LESION,
+                shape=shape,
+                image=n,
+                finding_site=hospital.site,
+                certainty=hospital.certainty,
+                qualities=(Quality(name=_TEXTURE, value=_SOLID),),
+            )
             for n, shape in enumerate(shapes, 1)
         ),
         saliencies=(

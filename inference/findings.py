@@ -79,6 +79,14 @@ Shape: TypeAlias = Box | Point | Line | PointInSpace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Quality:
+    """A coded answer to a coded question about one location: what its texture is, which class it falls into."""
+
+    name: Code
+    value: Code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Location:
     """One thing that was found, and where: a detection.
 
@@ -101,6 +109,7 @@ class Location:
     finding_site: Code | None = None
     laterality: Code | None = None
     certainty: float | None = None
+    qualities: tuple[Quality, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,7 @@ from inference.findings import (
     Measurement,
     Point,
     PointInSpace,
+    Quality,
     Registration,
     Saliency,
     Segment,
@@ -43,7 +44,8 @@ and images are noise to it."""
 _CLASSES = {
     one.__name__: one
     for one in (
-        *(Findings, Segment, Measurement, Evaluation, Location, Box, Point, Line, PointInSpace, Span, Saliency, DerivedImage, Registration),
+        *(Findings, Segment, Measurement, Evaluation, Location, Quality),
+        *(Box, Point, Line, PointInSpace, Span, Saliency, DerivedImage, Registration),
         Code,
     )
 }

@@ -16,6 +16,7 @@ from inference.applications.port import (
     LocationOutput,
     MeasurementOutput,
     Output,
+    QualityOutput,
     RegistrationOutput,
     SaliencyOutput,
     SegmentOutput,
@@ -89,6 +90,8 @@ class _Gate:
     def __init__(self, application: Application, subject: Subject) -> None:
         self._who = f"{application.name} {application.version}"
         self._outputs = frozenset(_key(output) for output in application.outputs)
+        questions = [output for output in application.outputs if isinstance(output, QualityOutput)]
+        self._answers = frozenset((output.name, value) for output in questions for value in output.values)
         self._subject = subject
         self._volume = volume_of(subject)
 
@@ -129,6 +132,7 @@ class _Gate:
         self.declared(LocationOutput(finding=location.finding), f"{what} ({location.finding.meaning})")
         self.certain(what, location.certainty)
         self._image(what, location.image)
+        self._qualities(what, location)
         if isinstance(location.shape, PointInSpace):
             if self._volume is None:
                 self.refuse(f"{what} is a point in space, where the images have no place")
@@ -144,6 +148,16 @@ class _Gate:
             location.shape.top < location.shape.bottom and location.shape.left < location.shape.right
         ):
             self.refuse(f"{what} is no box: {location.shape}")
+
+    def _qualities(self, what: str, location: Location) -> None:
+        """Each question once, with one of the answers that the manifest lists."""
+        asked = [quality.name for quality in location.qualities]
+        for quality in location.qualities:
+            if (quality.name, quality.value) not in self._answers:
+                answer = f"{quality.name.meaning} {quality.value.meaning}"
+                raise UndeclaredOutput(f"{self._who}: {what} has {answer}, which is not among the outputs of its manifest")
+            if asked.count(quality.name) > 1:
+                self.refuse(f"{what} has {quality.name.meaning} twice")
 
     def _on_its_slice(self, what: str, point: PointInSpace, image: int) -> None:
         """People are shown the slice, machines the point: they are one place."""
@@ -245,6 +259,8 @@ def _key(output: Output) -> tuple[object, ...]:
         return MeasurementOutput, output.name, output.unit, output.derivation
     if isinstance(output, EvaluationOutput | LocationOutput):
         return type(output), output.finding
+    if isinstance(output, QualityOutput):
+        return QualityOutput, output.name
     if isinstance(output, SaliencyOutput):
         return SaliencyOutput, output.label
     return (DerivedOutput, output.label, output.derivation) if isinstance(output, DerivedOutput) else (RegistrationOutput,)

@@ -24,6 +24,7 @@ __all__ = [
     "ModelRef",
     "ModelSource",
     "Output",
+    "QualityOutput",
     "RegistrationOutput",
     "SaliencyOutput",
     "Sample",
@@ -116,6 +117,14 @@ class LocationOutput:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QualityOutput:
+    """A question about a location that the application may answer, and the answers that it may give."""
+
+    name: Code
+    values: tuple[Code, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SaliencyOutput:
     """A map that the application may emit."""
 
@@ -137,6 +146,7 @@ class RegistrationOutput:
 
 Output: TypeAlias = (
     SegmentOutput | MeasurementOutput | EvaluationOutput | LocationOutput | SaliencyOutput | DerivedOutput | RegistrationOutput
+    | QualityOutput
 )
 
 

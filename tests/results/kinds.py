@@ -22,6 +22,7 @@ from inference.findings import (
     Measurement,
     Point,
     PointInSpace,
+    Quality,
     Registration,
     Saliency,
 )
@@ -35,6 +36,8 @@ from tests.results import images, made
 PNEUMOTHORAX = Code("36118008", "SCT", "Pneumothorax")
 CALCIUM_SCORE = Code("450360000", "SCT", "Coronary artery calcium score")
 DIAMETER = Code("81827009", "SCT", "Diameter")
+TEXTURE = Code("C41144", "NCIt", "Texture")
+SOLID = Code("RID50151", "RADLEX", "solid pulmonary nodule")
 SMOOTHING = Code("113087", "DCM", "Smoothing")
 RESAMPLING = Code("113085", "DCM", "Spatial resampling")
 NO_UNIT = Code("1", "UCUM", "no units")
@@ -158,8 +161,9 @@ def places(folder: Path) -> Case:
         Line(start=Point(row=2, column=3), end=Point(row=8, column=9.5)),
         PointInSpace(x=-12.5, y=-24.25, z=50.125),
     )
+    about = {"finding_site": codes.LUNG, "certainty": 0.9, "qualities": (Quality(name=TEXTURE, value=SOLID),)}
     found = tuple(
-        Location(label=f"lesion {number}", finding=made.LESION, shape=shape, image=number, finding_site=codes.LUNG, certainty=0.9)
+        Location(label=f"lesion {number}", finding=made.LESION, shape=shape, image=number, **about)
         for number, shape in enumerate(shapes, 1)
     )
     diameter = Measurement(name=DIAMETER, value=12.5, unit=codes.MILLIMETRE, location="lesion 1")

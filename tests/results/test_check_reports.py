@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from inference import codes
 from inference.applications.port import LocationOutput
 from inference.codes import Code
-from inference.findings import Box, Evaluation, Findings, Location, Measurement, PointInSpace
+from inference.findings import Box, Evaluation, Findings, Location, Measurement, PointInSpace, Quality
 from node.results.check import check
 from node.results.errors import ReferencesDiffer, ResultMalformed, ValuesDiffer
 from node.results.planes import read_sources
@@ -25,6 +25,8 @@ PNEUMOTHORAX = Code("36118008", "SCT", "Pneumothorax")
 SQUARE = made.axes((2.0, 0, 0), (0, 2.0, 0), (0, 0, 2.5))
 NODULE = Code("27925004", "SCT", "Nodule")
 LENGTH = Code("410668003", "SCT", "Length")
+TEXTURE = Code("C41144", "NCIt", "Texture")
+GROUND_GLASS = Code("RID50153", "RADLEX", "non-solid pulmonary nodule")
 
 FOUND = Findings(
     segments=(made.segment("empty", np.zeros(made.SHAPE, dtype=bool), finding_site=codes.HEAD),),
@@ -37,6 +39,7 @@ FOUND = Findings(
             finding_site=codes.LUNG,
             laterality=codes.LEFT,
             certainty=0.873,
+            qualities=(Quality(name=TEXTURE, value=GROUND_GLASS),),
         ),
         Location(label="point", finding=made.LESION, shape=PointInSpace(x=-12.5, y=-24.25, z=50.0), image=4),
     ),
@@ -102,6 +105,15 @@ def move_the_point(report: Dataset) -> None:
 
 def other_side(report: Dataset) -> None:
     within(groups(report)[1], SIDE).ConceptCodeSequence[0].CodeValue = codes.RIGHT.value
+
+
+def another_answer(report: Dataset) -> None:
+    within(groups(report)[0], TEXTURE).ConceptCodeSequence[0].CodeValue = "RID50151"
+
+
+def forget_an_answer(report: Dataset) -> None:
+    group = groups(report)[1]
+    group.ContentSequence = [item for item in group.ContentSequence if item.ConceptNameCodeSequence[0].CodeValue != TEXTURE.value]
 
 
 def track_the_second_group_apart(report: Dataset) -> None:
@@ -192,6 +204,8 @@ def no_language(report: Dataset) -> None:
         ("detections", another_frame_of_reference, ReferencesDiffer),
         ("detections", move_the_point, ValuesDiffer),
         ("detections", other_side, ValuesDiffer),
+        ("detections", another_answer, ValuesDiffer),
+        ("detections", forget_an_answer, ValuesDiffer),
         ("detections", track_the_second_group_apart, ValuesDiffer),
         ("detections", certainty_as_a_fraction, ValuesDiffer),
         ("detections", lose_the_numbers, ValuesDiffer),

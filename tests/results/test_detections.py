@@ -10,7 +10,7 @@ import pytest
 
 from inference import codes
 from inference.codes import Code
-from inference.findings import Box, Findings, Line, Location, Measurement, Point, PointInSpace, Span
+from inference.findings import Box, Findings, Line, Location, Measurement, Point, PointInSpace, Quality, Span
 from inference.imaging.assemble import assemble
 from node.results.encode import encode
 from tests.lab import adapters, validators
@@ -19,6 +19,8 @@ from tests.results.reports import SIDE, SITE, comments, groups, named, number, r
 
 CALCIFICATION = Code("18115005", "SCT", "Pathologic calcification")
 LENGTH = Code("410668003", "SCT", "Length")
+TEXTURE = Code("C41144", "NCIt", "Texture")
+PART_SOLID = Code("RID50152", "RADLEX", "part-solid pulmonary nodule")
 SQUARE = made.axes((2.0, 0, 0), (0, 2.0, 0), (0, 0, 2.5))
 
 BOX = Location(
@@ -29,6 +31,7 @@ BOX = Location(
     finding_site=codes.LUNG,
     laterality=codes.LEFT,
     certainty=0.873,
+    qualities=(Quality(name=TEXTURE, value=PART_SOLID),),
 )
 DIAMETER = Measurement(name=LENGTH, value=12.5, unit=codes.MILLIMETRE, location="lesion 1")
 
@@ -53,6 +56,7 @@ def test_a_box_with_a_diameter_is_two_groups_of_one_finding(tmp_path: Path) -> N
     assert named(bare, "112040")[0].UID == named(measured, "112040")[0].UID
     for group in (bare, measured):
         assert value(group, "121071") == made.LESION.value
+        assert value(group, TEXTURE) == PART_SOLID.value
         assert (value(group, SITE), value(group, SIDE)) == (codes.LUNG.value, codes.LEFT.value)
         (region,) = named(group, "111030")
         # columns 3 to 8, rows 2 to 6.5, by the outer edges of the pixels, which PS3.3 C.18.6.1.2 counts from 0.0
@@ -221,6 +225,7 @@ def test_validators_find_nothing_in_detections(tmp_path: Path) -> None:
     _, tree = validators.dsrdump(path)
     assert tree.count('NUM:(410668003,SCT,"Length")="12.5" (mm,UCUM,"millimeter")') == 2
     assert "SCOORD3D:(111030" in tree
+    assert tree.count('CODE:(C41144,NCIt,"Texture")=(RID50152,RADLEX,"part-solid pulmonary nodule")') == 2
 
 
 @pytest.mark.peers

@@ -20,10 +20,11 @@ from inference.applications.port import (
     EvaluationOutput,
     LocationOutput,
     MeasurementOutput,
+    QualityOutput,
     SegmentOutput,
 )
 from inference.codes import Code
-from inference.findings import Box, Evaluation, Findings, Line, Location, Measurement, Point, PointInSpace
+from inference.findings import Box, Evaluation, Findings, Line, Location, Measurement, Point, PointInSpace, Quality
 from inference.imaging.assemble import assemble
 from inference.imaging.volume import Volume
 from node.domain.profile import VIEWER, Kind, Language, Profile
@@ -47,6 +48,8 @@ PNEUMOTHORAX = Code("36118008", "SCT", "Pneumothorax")
 LONG_AXIS = Code("103339001", "SCT", "Long axis")
 CALCIUM_SCORE = Code("450360000", "SCT", "Coronary artery calcium score")
 NO_UNIT = Code("1", "UCUM", "no units")
+TEXTURE = Code("C41144", "NCIt", "Texture")
+SOLID = Code("RID50151", "RADLEX", "solid pulmonary nodule")
 NO_VOXEL = np.zeros(made.SHAPE, dtype=bool)
 LEFT_LUNG, RIGHT_LUNG = ({"type": codes.LUNG, "laterality": side} for side in (codes.LEFT, codes.RIGHT))
 
@@ -80,6 +83,7 @@ def everything() -> Findings:
                 certainty=0.87,
                 finding_site=codes.LUNG,
                 laterality=codes.LEFT,
+                qualities=(Quality(name=TEXTURE, value=SOLID),),
             ),
             Location(label="l2", finding=made.LESION, shape=Point(row=3, column=3), image=4),
         ),
@@ -126,7 +130,7 @@ def test_each_sentence_is_right_in_both_languages(encoding: Encoding) -> None:
         "CT, series 4, of 2024-01-02: 9 images, 11 × 13 × 9, 1.50 × 2.00 × 2.50 mm.",
         f"Analysed automatically by mr-brain 1.2.3 (hilum), net v4 (sha256 {encoding.model_digest[:12]}), 2025-03-04 23:30 UTC.",
         "Pneumothorax: absent in the chest; certainty >99 %.",
-        "Lesion 1 in the left lung on image 5: long axis 12.35 mm; certainty 87 %.",
+        "Lesion 1 in the left lung on image 5: long axis 12.35 mm; texture: solid pulmonary nodule; certainty 87 %.",
         "Lesion 2 on image 5.",
         "Left lung: volume 0.9375 mL (= 0.9375 cm³); mean attenuation coefficient -781.1 HU; outlined on 5 of 9 images; certainty >99 %.",
         "Lesion (lesion) in the chest: volume 0 mL (= 0 cm³); outlined on 0 of 9 images.",
@@ -140,7 +144,7 @@ def test_each_sentence_is_right_in_both_languages(encoding: Encoding) -> None:
         "CT，序列4，2024-01-02：共9幅图像，11 × 13 × 9, 1.50 × 2.00 × 2.50 mm。",
         f"由软件mr-brain 1.2.3（hilum）自动分析，模型：net v4 (sha256 {encoding.model_digest[:12]})，分析时间：2025-03-04 23:30 UTC。",
         "胸部未见气胸；确信度 >99 %。",
-        "左肺病变1，位于图像5：长径 12.35 mm；确信度 87 %。",
+        "左肺病变1，位于图像5：长径 12.35 mm；密度 实性结节；确信度 87 %。",
         "病变2，位于图像5。",
         "左肺：体积 0.9375 mL（= 0.9375 cm³）；平均衰减系数 -781.1 HU；在9幅图像中的5幅上勾画；确信度 >99 %。",
         "胸部病变（lesion）：体积 0 mL（= 0 cm³）；在9幅图像中的0幅上勾画。",
@@ -272,6 +276,8 @@ def test_every_code_of_the_built_in_applications_has_a_chinese_term() -> None:
                     declared |= {one.name, *([one.derivation] if one.derivation else [])}
                 case EvaluationOutput():
                     declared.add(one.finding)
+                case QualityOutput():
+                    declared |= {one.name, *one.values}
                 case DerivedOutput():
                     declared.add(one.derivation)
     named = {value for value in vars(codes).values() if isinstance(value, Code) and value.scheme != "UCUM"}
@@ -334,6 +340,10 @@ def _no_evidence(narrative: Dataset) -> None:
             sentence.ContentSequence = [item for item in sentence.ContentSequence if item.ValueType not in ("IMAGE", "COMPOSITE")]
 
 
+def _another_texture(narrative: Dataset) -> None:
+    next(item for sentence in texts(narrative) for item in below(sentence, "CODE")).ConceptCodeSequence[0].CodeValue = "RID50153"
+
+
 def _no_remark(narrative: Dataset) -> None:
     next(item for item in texts(narrative) if "5 mm apart" in item.TextValue).TextValue = "Please note: nothing."
 
@@ -341,7 +351,10 @@ def _no_remark(narrative: Dataset) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "error"),
-    [(_another_number, ValuesDiffer), (_a_finding_less, ValuesDiffer), (_no_evidence, ReferencesDiffer), (_no_remark, ValuesDiffer)],
+    [
+        *[(_another_number, ValuesDiffer), (_another_texture, ValuesDiffer), (_a_finding_less, ValuesDiffer)],
+        *[(_no_evidence, ReferencesDiffer), (_no_remark, ValuesDiffer)],
+    ],
 )
 def test_a_narrative_that_says_something_else_may_not_leave(
     encoding: Encoding, change: Callable[[Dataset], None], error: type[ResultError]
@@ -395,6 +408,9 @@ def any_findings(draw: st.DrawFn) -> Findings:
             mask = made.blob() if draw(st.booleans()) else np.zeros(made.SHAPE, dtype=bool)
             segments.append(made.segment(label, mask, type=draw(CODES), **about))
         else:
+            about["qualities"] = tuple(
+                draw(st.lists(st.builds(Quality, name=CODES, value=CODES), max_size=2, unique_by=lambda one: one.name))
+            )
             locations.append(Location(label=label, finding=draw(CODES), shape=draw(SHAPES), image=draw(st.integers(0, 8)), **about))
         owner = {"segment" if segments and segments[-1].label == label else "location": label}
         values = draw(st.lists(st.floats(-1e300, 1e300), max_size=2))

@@ -60,6 +60,12 @@ def _complete(said: Sequence[Dataset], findings: Findings, held: set[str]) -> No
         if near is None:
             raise ValuesDiffer(f"the narrative lacks the measurement {value}")
         exact.remove(near)
+    answers = sorted(_answer(item) for sentence in said for item in _below(sentence) if item.ValueType == "CODE")
+    asked = sorted(
+        ((one.name.value, one.name.scheme), (one.value.value, one.value.scheme)) for each in findings.locations for one in each.qualities
+    )
+    if answers != asked:
+        raise ValuesDiffer(f"the narrative answers {answers}, found was {asked}")
     texts = [str(item.TextValue) for item in said]
     lost = [remark for remark in findings.remarks if not any(remark.strip() in text for text in texts)]
     if lost:
@@ -130,6 +136,10 @@ def _value(item: Dataset) -> float:
     return float(measured.get("FloatingPointValue", measured.NumericValue))
 
 
+def _answer(item: Dataset) -> tuple[tuple[str, str], tuple[str, str]]:
+    return _name(item), _coded(item.ConceptCodeSequence[0])
+
+
 def _walk(item: Dataset) -> Iterator[Dataset]:
     for child in _below(item):
         yield child
@@ -145,6 +155,11 @@ def _named(item: Dataset, code: tuple[str, str]) -> list[Dataset]:
 
 
 def _name(item: Dataset) -> tuple[str, str]:
-    """Value and scheme of the code that names an item; values of more than 16 characters stand in an attribute of their own."""
+    """Value and scheme of the code that names an item."""
     names = item.get("ConceptNameCodeSequence")
-    return (str(names[0].get("CodeValue") or names[0].LongCodeValue), str(names[0].CodingSchemeDesignator)) if names else ("", "")
+    return _coded(names[0]) if names else ("", "")
+
+
+def _coded(code: Dataset) -> tuple[str, str]:
+    """Values of more than 16 characters stand in an attribute of their own."""
+    return str(code.get("CodeValue") or code.LongCodeValue), str(code.CodingSchemeDesignator)

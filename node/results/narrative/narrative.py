@@ -170,7 +170,7 @@ def _section(section: Section, said: Sequence[Sentence], held: Evidence) -> Data
 def _text(sentence: Sentence, holders: Sequence[Holder]) -> Dataset:
     """A sentence; below it who is tracked, the numbers exactly, and where they stand."""
     made: Dataset = sr.TextContentItem(name=item(ELEMENTS[sentence.section]), value=sentence.text, relationship_type=_CONTAINS)
-    below = [*_tracked(sentence), *_numbers(sentence), *(_reference(one) for one in holders)]
+    below = [*_tracked(sentence), *_answers(sentence), *_numbers(sentence), *(_reference(one) for one in holders)]
     if below:
         made.ContentSequence = sr.ContentSequence(below)
     return made
@@ -183,6 +183,11 @@ def _tracked(sentence: Sentence) -> Iterator[Dataset]:
     for one in sr.TrackingIdentifier(uid=uid, identifier=identifier):
         one.RelationshipType = _PROPERTY.value
         yield one
+
+
+def _answers(sentence: Sentence) -> Iterator[Dataset]:
+    for one in sentence.qualities:
+        yield sr.CodeContentItem(name=item(one.name), value=item(one.value), relationship_type=_PROPERTY)
 
 
 def _numbers(sentence: Sentence) -> Iterator[Dataset]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from inference.codes import ABSENT, PRESENT, UNDETERMINED, Code
-from inference.findings import Measurement
+from inference.findings import Measurement, Quality
 from node.domain.profile import Language
 from node.results.narrative.narrative_wording import Count, Examination, Section, Thing
 from node.results.narrative.terms_chinese import chinese
@@ -89,6 +89,10 @@ class Chinese:
         name = f"{self.term(one.derivation)}{self.term(one.name)}" if one.derivation else self.term(one.name)
         equal = f"（= {also(one)}）" if also(one) else ""
         return f"{name} {quantity(one)}{equal}{_frames(one, seconds)}"
+
+    def quality(self, one: Quality) -> str:
+        """ "质地 部分实性肺结节"."""
+        return f"{self.term(one.name)} {self.term(one.value)}"
 
     def segment(self, thing: Thing, on: int, of: int, measurements: Sequence[str]) -> str:
         """A structure with a mask."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from inference.codes import ABSENT, PRESENT, UNDETERMINED, Code
-from inference.findings import Measurement
+from inference.findings import Measurement, Quality
 from node.domain.profile import Language
 from node.results.narrative.narrative_wording import Count, Examination, Section, Thing
 from node.results.page.naming import ImageName, Numbering
@@ -98,6 +98,10 @@ class English:
         name = f"{_low(one.derivation.meaning)} {_low(one.name.meaning)}" if one.derivation else _low(one.name.meaning)
         equal = f" (= {also(one)})" if also(one) else ""
         return f"{name} {quantity(one)}{equal}{_frames(one, seconds)}"
+
+    def quality(self, one: Quality) -> str:
+        """ "texture: part-solid pulmonary nodule"."""
+        return f"{_low(one.name.meaning)}: {one.value.meaning}"
 
     def segment(self, thing: Thing, on: int, of: int, measurements: Sequence[str]) -> str:
         """A structure with a mask."""

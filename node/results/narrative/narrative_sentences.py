@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from inference.codes import ABSENT, MORPHOLOGICALLY_ABNORMAL_STRUCTURE, PRESENT, Code
-from inference.findings import Evaluation, Location, Measurement, Segment, Span
+from inference.findings import Evaluation, Location, Measurement, Quality, Segment, Span
 from inference.imaging.subject import Cine, Pair
 from node.domain.profile import Kind
 from node.results.identity import local_time, model_names
@@ -34,8 +34,8 @@ class Sentence:
         Tracking Identifier and UID of the finding; None where it is about no single one.
     rests_on
         The kinds of result objects that hold it.
-    measurements
-        The numbers in it, as they were found.
+    measurements, qualities
+        The numbers and the coded answers in it, as they were found.
     finding
         What it is about.
     row
@@ -51,6 +51,7 @@ class Sentence:
     tracked: tuple[str, str] | None = None
     rests_on: tuple[Kind, ...] = ()
     measurements: tuple[Measurement, ...] = ()
+    qualities: tuple[Quality, ...] = ()
     certainty: float | None = None
     finding: Code | None = None
     named: str = ""
@@ -129,7 +130,7 @@ class _Speaker:
         for number, one in enumerate(self._findings.locations, 1):
             thing, image = replace(self._thing(one.finding, one), number=number), self._images[one.image]
             measurements = measurements_of(self._encoding, one)
-            measured = self._measured(measurements)
+            measured = [*self._measured(measurements), *(self._wording.quality(each) for each in one.qualities)]
             yield Sentence(
                 section=Section.FINDINGS,
                 text=self._wording.location(thing, image, measured),
@@ -137,6 +138,7 @@ class _Speaker:
                 tracked=self._tracked(one.label, labelled=True),
                 rests_on=(Kind.DETECTIONS,),
                 measurements=measurements,
+                qualities=one.qualities,
                 certainty=one.certainty,
                 finding=one.finding,
                 image=one.image,

@@ -105,6 +105,7 @@ def _evaluation(one: Evaluation, image_names: Sequence[str]) -> Entry:
 
 def _location(findings: Findings, number: int, one: Location, image_names: Sequence[str]) -> Entry:
     values = [_value(each) for each in findings.measurements if each.location == one.label]
+    values += [(each.name.meaning, capital(each.value.meaning), "") for each in one.qualities]
     return Entry(
         name=one.finding.meaning,
         number=number,

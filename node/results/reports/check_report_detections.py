@@ -39,7 +39,8 @@ def check_detections(groups: Sequence[Dataset], encoding: Encoding, sources: Sou
             says = said(group)
             compare(says.numbers, meant, f'"{location.label}"')
             place = (code(location.finding_site), code(location.laterality) if location.finding_site else None)
-            if (says.finding, says.site, says.side, says.answers) != (code(location.finding), *place, ()):
+            answers = tuple((code(one.name), code(one.value)) for one in location.qualities)
+            if (says.finding, says.site, says.side, says.answers) != (code(location.finding), *place, answers):
                 raise ValuesDiffer(f'of "{location.label}" the report says {says}')
             _lies(group, location, encoding, sources)
             taken_from = [

@@ -27,7 +27,7 @@ from node.results.normalise import text
 from node.results.planes import Sources
 from node.results.port import Encoded, Encoding
 from node.results.reports.sr import report
-from node.results.reports.sr_items import Groups, algorithm, measurements_of, numbers, sites, times, tracked
+from node.results.reports.sr_items import Groups, algorithm, measurements_of, numbers, qualities, sites, times, tracked
 
 SQUARE_WITHIN = 1e-5
 """Relative: across 1000 pixels a hundredth of one."""
@@ -59,6 +59,7 @@ def _group(encoding: Encoding, sources: Sources, location: Location, measured: G
         finding_sites=sites(location.finding_site, location.laterality),
         algorithm_id=algorithm(encoding),
         measurements=measured,
+        qualitative_evaluations=qualities(location),
     )
     return made
 

@@ -72,6 +72,11 @@ def evaluated(finding: Code, value: Code) -> Any:
     return sr.QualitativeEvaluation(name=item(finding), value=item(value))
 
 
+def qualities(location: Location) -> list[Any]:
+    """What is said of a location besides numbers: questions and answers as codes (PS3.16 TID 1410 row 11)."""
+    return [sr.QualitativeEvaluation(name=item(one.name), value=item(one.value)) for one in location.qualities]
+
+
 def absent(finding: Code) -> Any:
     """That it was looked for, and not found."""
     return evaluated(finding, ABSENT)

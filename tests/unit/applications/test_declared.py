@@ -16,6 +16,7 @@ from inference.applications.port import (
     EvaluationOutput,
     LocationOutput,
     MeasurementOutput,
+    QualityOutput,
     RegistrationOutput,
     SaliencyOutput,
     SegmentOutput,
@@ -32,6 +33,7 @@ from inference.findings import (
     Measurement,
     Point,
     PointInSpace,
+    Quality,
     Registration,
     Saliency,
     Segment,
@@ -43,6 +45,8 @@ from tests.unit.applications.conftest import turned_volume
 
 LESION = Code("52988006", "SCT", "Lesion")
 SMOOTHING = Code("113087", "DCM", "Smoothing")
+TEXTURE, SOLID = Code("C41144", "NCIt", "Texture"), Code("RID50151", "RADLEX", "solid pulmonary nodule")
+IS_SOLID = Quality(name=TEXTURE, value=SOLID)
 SHAPE = (4, 6, 8)
 
 
@@ -95,6 +99,7 @@ def application(takes: Takes = Takes.VOLUME) -> Application:
             MeasurementOutput(name=codes.VOLUME, unit=codes.CUBIC_CENTIMETRE),
             EvaluationOutput(finding=LESION),
             LocationOutput(finding=LESION),
+            QualityOutput(name=TEXTURE, values=(SOLID,)),
             SaliencyOutput(label="map"),
             DerivedOutput(label="smooth", derivation=SMOOTHING),
             RegistrationOutput(),
@@ -153,6 +158,7 @@ def turned(degrees: float) -> np.ndarray:
     [
         (location(box(), image=3), volume()),
         (location(Point(row=0, column=8)), volume()),
+        (location(box(), qualities=(IS_SOLID,)), volume()),
         (location(Line(start=Point(row=0, column=0), end=Point(row=6, column=8)), certainty=1.0), pair()),
         (location(PointInSpace(x=7.4, y=-0.4, z=1.4), image=1), volume()),
         (location(box(bottom=30, right=20)), images()),
@@ -183,6 +189,9 @@ MASK = Segment(label="brain", mask=np.zeros(SHAPE, dtype=np.bool_), category=cod
         (evaluation(finding=codes.BRAIN), volume(), UndeclaredOutput, "evaluation of Brain"),
         (Findings(saliencies=(replace(saliency(np.zeros(SHAPE)).saliencies[0], label="m"),)), volume(), UndeclaredOutput, 'map "m"'),
         (smooth(label="sharp"), volume(), UndeclaredOutput, 'image "sharp"'),
+        (location(box(), qualities=(Quality(name=TEXTURE, value=LESION),)), volume(), UndeclaredOutput, "Texture Lesion, which is not"),
+        (location(box(), qualities=(Quality(name=LESION, value=SOLID),)), volume(), UndeclaredOutput, "Lesion solid pulmonary nodule"),
+        (location(box(), qualities=(IS_SOLID, IS_SOLID)), volume(), InvalidOutput, "Texture twice"),
         (location(box(), image=4), volume(), InvalidOutput, "about image 4 of 4"),
         (location(box(bottom=6.01)), volume(), InvalidOutput, "outside of its image of 6 rows and 8 columns"),
         (location(box(bottom=11, right=5), image=1), images(), InvalidOutput, "outside of its image of 10 rows"),

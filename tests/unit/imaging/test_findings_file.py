@@ -20,6 +20,7 @@ from inference.findings import (
     Measurement,
     Point,
     PointInSpace,
+    Quality,
     Registration,
     Saliency,
     Segment,
@@ -128,7 +129,12 @@ def test_a_number_that_is_none_is_refused():
 def every_kind() -> Findings:
     """One of each, with arrays of several dtypes and memory layouts."""
     rng = np.random.default_rng(11)
-    sites = {"finding_site": codes.LUNG, "laterality": codes.LEFT, "certainty": 0.25}
+    sites = {
+        "finding_site": codes.LUNG,
+        "laterality": codes.LEFT,
+        "certainty": 0.25,
+        "qualities": (Quality(name=codes.MEAN, value=codes.LUNG),),
+    }
     shapes = (
         Box(top=1.5, left=2, bottom=3, right=4.25),
         Point(row=0.5, column=1),
