@@ -30,6 +30,8 @@ LEAST_MM3 = 15.0
 """A ball of 3 mm; smaller ones are noise."""
 SURELY = 0.9
 """Quantile of a candidate's probabilities that its certainty is."""
+REPORTED = 0.8
+"""Certainty from which on a candidate is told: chosen on validation cases; `hilum evaluate lung-nodule` says what it finds and alarms."""
 MOST_GLASS, LEAST_GLASS = 0.85, 0.35
 """Share of ground glass from which on a nodule is pure, and below which it is solid: its rim is softer than its middle."""
 
@@ -73,6 +75,11 @@ class Detected:
     prepared: Prepared
     candidates: tuple[Candidate, ...]
     searched_cm3: float
+
+    @property
+    def reported(self) -> tuple[Candidate, ...]:
+        """Those that are sure enough to be told."""
+        return tuple(each for each in self.candidates if each.certainty >= REPORTED)
 
 
 def detect(volume: Volume, infer: Infer) -> Detected:
