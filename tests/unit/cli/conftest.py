@@ -3,9 +3,12 @@
 import contextlib
 import io
 import json
+import sqlite3
+import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -214,17 +217,52 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def empty(place: Path) -> Iterator[Hospital]:
     """A journal in which nothing has happened."""
-    (place / "var").mkdir()
-    config = load(place / "hilum.yaml")
-    journal = SqlJournal.open(empty_journal.make(config.store.journal))
-    yield Hospital(config=config, journal=journal)
-    journal.close()
+    with _opened(place) as opened:
+        yield opened
 
 
 @pytest.fixture
-def hospital(empty: Hospital) -> Hospital:
+def hospital(place: Path) -> Iterator[Hospital]:
     """A head that was delivered, a tilted chest that is parked, a chest that one sink refuses, an ultrasound that no route takes, a
     head that is still coming, and a file that is no DICOM."""
+    journal, routed_by, now = _day()
+    (place / "var").mkdir()
+    path = place / "var/hilum.db"
+    path.write_bytes(journal)
+    with contextlib.closing(sqlite3.connect(path)) as copied, copied:
+        # the digest knows where a folder sink lies
+        digest = load(place / "hilum.yaml").digest
+        copied.execute("UPDATE arrival SET config_digest = ? WHERE config_digest = ?", (digest, routed_by))
+    with _opened(place) as opened:
+        assert [one.state for one in opened.journal.arrivals(study=OPEN)] == [ArrivalState.RECEIVED]
+        opened.now = now
+        yield opened
+
+
+@contextlib.contextmanager
+def _opened(place: Path) -> Iterator[Hospital]:
+    """The journal of the configuration there, which is an empty one if there is none."""
+    config = load(place / "hilum.yaml")
+    journal = SqlJournal.open(empty_journal.make(config.store.journal))
+    try:
+        yield Hospital(config=config, journal=journal)
+    finally:
+        journal.close()
+
+
+@cache
+def _day() -> tuple[bytes, str, datetime]:
+    """The journal of the hospital's day, written once a process and copied: its file, by which configuration it routed, and until when."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        (place / "hilum.yaml").write_text(CONFIG, encoding="utf-8")
+        with _opened(place) as opened:
+            _pass(opened)
+        return (place / "var/hilum.db").read_bytes(), opened.config.digest, opened.now
+
+
+def _pass(empty: Hospital) -> None:
+    """What happens that day."""
     t1 = {"Modality": ("MR",), "SeriesDescription": ("T1 MPRAGE sag",), "SliceThickness": (1,)}
     flair = {"Modality": ("MR",), "SeriesDescription": ("FLAIR tra",), "SliceThickness": (4,)}
     chest: dict[str, tuple[str | float | int, ...]] = {
@@ -249,5 +287,3 @@ def hospital(empty: Hospital) -> Hospital:
     empty.journal.set_aside(
         Aside(at=empty.now, entry="aside/0001.dcm", sender="CT1@127.0.0.1", code="HLM-3001", reason="no DICOM preamble")
     )
-    assert [one.state for one in empty.journal.arrivals(study=OPEN)] == [ArrivalState.RECEIVED]
-    return replace(empty)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from argon2 import PasswordHasher
 from fastapi.testclient import TestClient
 
 from node.assembly.editing import EditedRoutes
@@ -19,7 +20,6 @@ from node.console.app import build
 from node.console.desk import Desk
 from node.console.health import Health
 from node.console.images.gallery import Gallery
-from node.console.passwords import hashed
 from node.domain.account import Account, Role
 from node.observe.audit.message import Message
 from node.settings.config import Console
@@ -27,7 +27,8 @@ from tests.unit.cli.conftest import Hospital, empty, hospital, place
 
 __all__ = ["empty", "hospital", "place"]
 PASSWORD = "correct horse battery"
-HASH = hashed(PASSWORD)
+# logging in is not what most tests are about: a hash says itself what checking it costs, and this one costs nothing
+HASH = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
 _TOKEN = re.compile(r'name="form_token" value="([0-9a-f]+)"')
 
 
