@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
+from pydicom.uid import DigitalXRayImageStorageForPresentation
 
 from inference import codes, findings_file
 from inference.applications.port import (
@@ -29,6 +30,7 @@ from inference.findings import (
     Box,
     DerivedImage,
     Evaluation,
+    Explanation,
     Findings,
     Location,
     Measurement,
@@ -39,7 +41,7 @@ from inference.findings import (
     Saliency,
     Segment,
 )
-from inference.imaging.subject import Pair
+from inference.imaging.subject import Images, Pair
 from inference.imaging.subjects import Assembled, subjects
 from inference.imaging.write_series import write_series
 from node.domain.profile import Compression, Kind, Language, Masks, Profile
@@ -110,7 +112,7 @@ _HOSPITALS = (
 
 @cache
 def examples() -> tuple[Example, ...]:
-    """The results of each hospital: of a volume, of a volume in which nothing was found, and of a pair."""
+    """The results of each hospital: of a volume, of a volume in which nothing was found, of a pair, and of a radiograph."""
     with tempfile.TemporaryDirectory() as folder:
         return tuple(_example(hospital, Path(folder) / str(hospital.seed)) for hospital in _HOSPITALS)
 
@@ -119,11 +121,13 @@ def _example(hospital: _Hospital, folder: Path) -> Example:
     files = [_series(hospital, folder / name, number) for number, name in enumerate(("prior", "current"), 1)]
     volume = subjects(Takes.VOLUME, "refuse", files[1])[0]
     pair = subjects(Takes.PAIR, "refuse", [*files[0], *files[1]], volume.subject.series_instance_uid)[0]
+    shadow = subjects(Takes.IMAGES, "refuse", [_radiograph(hospital, files[1][0], folder)])[0]
     made: list[Encoded] = []
     for name, assembled, findings in (
         ("found", volume, _found(hospital)),
         ("nothing", volume, replace(_nothing(hospital), segments=(_segment(hospital, np.zeros(hospital.shape, dtype=np.bool_)),))),
         ("pair", pair, _registered(hospital, pair)),
+        ("radiograph", shadow, _explained(hospital)),
     ):
         made += encode(_encoding(hospital, name, assembled, findings))
     headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in (files[1][0], files[0][0])]
@@ -164,6 +168,26 @@ def _series(hospital: _Hospital, folder: Path, number: int) -> Sequence[Path]:
         series_description=f"T1 {hospital.seed}",
         extra=extra,
     )
+
+
+def _radiograph(hospital: _Hospital, slice_of_it: Path, folder: Path) -> Path:
+    """A slice, as if it were the shadow of all of them."""
+    header = pydicom.dcmread(slice_of_it)
+    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "FrameOfReferenceUID", "SliceThickness", "PixelSpacing"):
+        header.pop(keyword, None)
+    header.SOPClassUID = header.file_meta.MediaStorageSOPClassUID = DigitalXRayImageStorageForPresentation
+    header.SOPInstanceUID = header.file_meta.MediaStorageSOPInstanceUID = derive_uid("radiograph", str(hospital.seed))
+    header.SeriesInstanceUID, header.Modality = derive_uid("radiographs", str(hospital.seed)), "DX"
+    header.ImagerPixelSpacing, header.ViewPosition = [0.1 * hospital.seed, 0.1 * hospital.seed], ("PA", "AP")[hospital.seed - 1]
+    file = folder / "radiograph.dcm"
+    header.save_as(file)
+    return file
+
+
+def _explained(hospital: _Hospital) -> Findings:
+    values = np.random.default_rng(hospital.seed).random(hospital.shape[1:], dtype=np.float32) - 0.25
+    explanation = Explanation(label="Grad-CAM", values=values, image=0, finding=_LESION, quantity=codes.GRADIENT_WEIGHTED_CLASS_ACTIVATION)
+    return replace(_nothing(hospital), explanations=(explanation,))
 
 
 def _segment(hospital: _Hospital, mask: Any, label: str = "", site: Code | None = None) -> Segment:
@@ -256,7 +280,7 @@ def _encoding(hospital: _Hospital, name: str, assembled: Assembled, findings: Fi
 
 
 def _application(hospital: _Hospital, assembled: Assembled) -> Application:
-    takes = Takes.PAIR if isinstance(assembled.subject, Pair) else Takes.VOLUME
+    takes = {Pair: Takes.PAIR, Images: Takes.IMAGES}.get(type(assembled.subject), Takes.VOLUME)
     return Application(
         name=f"mr-example-{hospital.seed}",
         version=f"{hospital.seed}.2.3",

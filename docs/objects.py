@@ -30,6 +30,8 @@ _TITLES = {
     Kind.REGISTRATION: "Spatial registration",
     Kind.NARRATIVE: "Narrative report",
     Kind.PDF: "Narrative report as PDF",
+    Kind.EXPLANATION: "Explanation of an answer, drawn",
+    Kind.EXPLANATION_MAP: "Explanation of an answer, map",
 }
 _LATER_NAMES = {"1.2.840.10008.5.1.4.1.1.66.7": "Label Map Segmentation Storage"}
 """SOP classes that are younger than the dictionary."""

@@ -57,7 +57,8 @@ def integration(made: str) -> str:
         "Measurements": f"{kinds['sr']}: TID 1411 groups that refer to the segment, TID 1501 for values of the whole study",
         "Locations": f"{kinds['detections']}: TID 1410 groups with SCOORD or SCOORD3D",
         "Regions": f"{kinds['seg']}: BINARY, or a label map where a sink asks for it",
-        "Parametric maps": kinds["map"],
+        "Parametric maps": f"{kinds['map']}; what moved a classifier's answer is one too, only where a sink asks for it, and "
+        "says that it is no location",
         "Tracking identifiers": "In every measurement group and every segment; equal in all objects that speak of one finding",
     }
     text = [

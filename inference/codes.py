@@ -30,6 +30,7 @@ BOTH_SIDES = Code("51440002", "SCT", "Right and left")
 
 VOLUME = Code("118565006", "SCT", "Volume")
 SALIENCY = Code("130404", "DCM", "Saliency")
+GRADIENT_WEIGHTED_CLASS_ACTIVATION = Code("130403", "DCM", "Gradient-weighted class activation")
 ATTENUATION_COEFFICIENT = Code("112031", "DCM", "Attenuation Coefficient")
 LONG_AXIS = Code("103339001", "SCT", "Long axis")
 SHORT_AXIS = Code("103340004", "SCT", "Short axis")

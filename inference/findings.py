@@ -176,6 +176,32 @@ class Saliency:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Explanation:
+    """What moved a network's answer about one single image. It explains the network, and is no place of anything in the patient.
+
+    Attributes
+    ----------
+    label
+        The method, for people ("Grad-CAM"); with `image` it tells explanations apart.
+    values
+        (Y, X) float32 on the grid of the image, finite: how much each pixel speaks for `finding`, in log odds; 0 where the network does
+        not look.
+    image
+        Index of the image.
+    finding
+        What the answer is about.
+    quantity
+        The method as a code (CID 7180).
+    """
+
+    label: str
+    values: NDArray[np.float32]
+    image: int
+    finding: Code
+    quantity: Code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class DerivedImage:
     """A volume made from the one that was analysed: denoised, super-resolved, resampled.
 
@@ -222,3 +248,5 @@ class Findings:
     saliencies: tuple[Saliency, ...] = ()
     derived: tuple[DerivedImage, ...] = ()
     registration: Registration | None = None
+    explanations: tuple[Explanation, ...] = ()
+    """Only where a sink asks for them by a key of its own (`Application.explain`)."""

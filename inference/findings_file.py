@@ -22,6 +22,7 @@ from inference.findings import (
     Box,
     DerivedImage,
     Evaluation,
+    Explanation,
     Findings,
     Line,
     Location,
@@ -46,7 +47,7 @@ _CLASSES = {
     for one in (
         *(Findings, Segment, Measurement, Evaluation, Location, Quality),
         *(Box, Point, Line, PointInSpace, Span, Saliency, DerivedImage, Registration),
-        Code,
+        *(Explanation, Code),
     )
 }
 _IS = "is"
@@ -87,6 +88,7 @@ def as_stored(findings: Findings) -> Findings:
         segments=tuple(replace(one, mask=one.mask[:0]) for one in findings.segments),
         saliencies=tuple(replace(one, values=one.values[:0]) for one in findings.saliencies),
         derived=tuple(replace(one, voxels=one.voxels[:0]) for one in findings.derived),
+        explanations=tuple(replace(one, values=one.values[:0]) for one in findings.explanations),
     )
     plain = loads(dumps(bare))
     return replace(
@@ -94,6 +96,7 @@ def as_stored(findings: Findings) -> Findings:
         segments=tuple(replace(one, mask=given.mask) for one, given in zip(plain.segments, findings.segments, strict=True)),
         saliencies=tuple(replace(one, values=given.values) for one, given in zip(plain.saliencies, findings.saliencies, strict=True)),
         derived=tuple(replace(one, voxels=given.voxels) for one, given in zip(plain.derived, findings.derived, strict=True)),
+        explanations=tuple(replace(one, values=given.values) for one, given in zip(plain.explanations, findings.explanations, strict=True)),
     )
 
 

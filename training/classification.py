@@ -12,6 +12,7 @@ from torch import nn
 
 from inference.codes import Code
 from inference.imaging.subject import Images
+from training.class_activation import Attending, attended
 from training.data.split import Split
 from training.evaluation.classification import Band, Calibration, auc
 from training.recipe import Case, Recipe
@@ -66,7 +67,8 @@ class Classifier(Recipe):
 class Answering(nn.Module):
     """The network as it is served: (N, 3) with the band's two ends and the calibrated probability of each image.
 
-    The band lies in the file with the weights that it was chosen for; no copy of it elsewhere can be another's.
+    The band lies in the file with the weights that it was chosen for; no copy of it elsewhere can be another's. A network with features
+    to tell of gives besides (N, cells down, cells across) what each of its cells adds to the log odds of that probability.
     """
 
     def __init__(self, network: Any, calibration: Calibration, band: Band) -> None:
@@ -76,8 +78,14 @@ class Answering(nn.Module):
         self._band: torch.Tensor
         self.register_buffer("_band", torch.tensor([[band.low, band.high]], dtype=torch.float32))
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        probability = torch.sigmoid(self._slope * self._network(images) + self._offset)
+    def forward(self, images: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+        if not isinstance(self._network, Attending):
+            return self._told(images, self._network(images))
+        logits, parts = attended(self._network, images)
+        return self._told(images, logits), self._slope * parts
+
+    def _told(self, images: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+        probability = torch.sigmoid(self._slope * logits + self._offset)
         return torch.cat([self._band.expand(images.shape[0], 2), probability[:, None]], dim=1)
 
 

@@ -19,6 +19,7 @@ from inference.engines.embedded import EmbeddedEngine
 from inference.engines.port import Call
 from inference.engines.repository import Repository
 from training.checkpoint import save_json
+from training.class_activation import cells_of
 from training.classification import Answering, Classifier, logits, truth
 from training.data.split import Split
 from training.evaluation.classification import (
@@ -45,6 +46,8 @@ from training.trials import Trial, trials
 
 ANSWERS = 3
 """The band's ends and the probability."""
+AT_ONCE = 64
+"""Images that one call of the served model may bring: an occlusion map asks of hundreds."""
 DECISIONS = {"sensitivity": "sensitivity", "specificity": "specificity", "accuracy": "accuracy", "F1": "f1"}
 
 
@@ -78,7 +81,9 @@ def evaluate_trials(recipe: Classifier, sides: Split, run: Path, schedule: Sched
     probable = calibration(best.validation)
     chosen_band = band(probable, known, missed=recipe.missed, alarmed=recipe.alarmed)
     threshold = best_threshold(probable, known)
-    repository = packed(recipe, Answering(best.network, calibration, chosen_band).eval(), run, (ANSWERS,))
+    served = Answering(best.network, calibration, chosen_band).eval()
+    cells = cells_of(best.network, recipe.window)
+    repository = packed(recipe, served, run, *[(ANSWERS,), *([cells] if cells else [])], batch=AT_ONCE)
     with closing(EmbeddedEngine(repository)) as engine:
         answers = list(served_answers(recipe, sides.test, repository, OfEngine(engine)))
     probabilities = np.array([probability for probability, _ in answers])

@@ -46,21 +46,28 @@ def pack(recipe: Recipe, run: Path) -> Path:
     return packed(recipe, network, run, (recipe.channels, *recipe.window))
 
 
-def packed(recipe: Recipe, network: Any, run: Path, answers: tuple[int, ...]) -> Path:
-    """Write a network, whose answer to one input has the shape `answers`, into the run's own repository; the repository's folder.
+def packed(recipe: Recipe, network: Any, run: Path, *answers: tuple[int, ...], batch: int = 1) -> Path:
+    """Write a network into the run's own repository; the repository's folder.
+
+    Parameters
+    ----------
+    answers
+        The shape of each of its outputs for one input.
+    batch
+        How many inputs one call may bring.
 
     Raises
     ------
     UnfitBundle
     """
-    file, weights = convert(network, recipe.window, False, 1, "pt2")
+    file, weights = convert(network, recipe.window, False, batch, "pt2")
     floats = np.dtype(np.float32)
     config = config_text(
         recipe.model.name,
         "pytorch",
-        1,
+        batch,
         (TensorConfig(name="INPUT__0", dtype=floats, dims=(1, *recipe.window)),),
-        (TensorConfig(name="OUTPUT__0", dtype=floats, dims=answers),),
+        tuple(TensorConfig(name=f"OUTPUT__{number}", dtype=floats, dims=dims) for number, dims in enumerate(answers)),
         file,
     )
     digest = hashlib.sha256(weights).hexdigest()
@@ -131,5 +138,7 @@ def _page(run: Path, evaluation: dict[str, Any]) -> dict[str, bytes]:
 
 def _golden(network: Any, shape: tuple[int, ...]) -> Golden:
     with torch.inference_mode():
-        channel = network(torch.from_numpy(golden_input(shape, np.dtype(np.float32)))).numpy()[:, -1]
+        answer = network(torch.from_numpy(golden_input(shape, np.dtype(np.float32))))
+    first = answer if isinstance(answer, torch.Tensor) else answer[0]
+    channel = first.numpy()[:, -1]
     return Golden(shape=shape, mean=float(channel.mean(dtype=np.float64)), deviation=float(channel.std(dtype=np.float64)))

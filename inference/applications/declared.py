@@ -13,6 +13,7 @@ from inference.applications.port import (
     Application,
     DerivedOutput,
     EvaluationOutput,
+    ExplanationOutput,
     LocationOutput,
     MeasurementOutput,
     Output,
@@ -25,6 +26,7 @@ from inference.findings import (
     Box,
     DerivedImage,
     Evaluation,
+    Explanation,
     Findings,
     Line,
     Location,
@@ -78,6 +80,8 @@ def check_outputs(application: Application, findings: Findings, subject: Subject
             gate.refuse(f"{what} is {saliency.values.dtype}, not float32")
         gate.on_grid(what, "array", saliency.values)
         gate.finite(what, saliency.values)
+    for explanation in findings.explanations:
+        gate.explanation(explanation)
     for image in findings.derived:
         gate.image(image)
     if findings.registration is not None:
@@ -112,6 +116,22 @@ class _Gate:
             if labels.count(label) > 1:
                 kind = "segment" if any(one.label == label for one in findings.segments) else "finding"
                 self.refuse(f'{kind} "{label}" is there twice')
+        explained = [(one.label, one.image) for one in findings.explanations]
+        for label, image in explained:
+            if not is_label(label):
+                self.refuse(f"label {label!r} is not 1 to 64 printable characters without a backslash")
+            if explained.count((label, image)) > 1:
+                self.refuse(f'explanation "{label}" of image {image} is there twice')
+
+    def explanation(self, explanation: Explanation) -> None:
+        what = f'explanation "{explanation.label}" of image {explanation.image}'
+        self.declared(ExplanationOutput(label=explanation.label, finding=explanation.finding), f"{what} ({explanation.finding.meaning})")
+        self._image(what, explanation.image)
+        if explanation.values.dtype != np.float32 or explanation.values.shape != self._size(explanation.image):
+            self.refuse(
+                f"{what} is {explanation.values.dtype} of shape {explanation.values.shape}, not float32 {self._size(explanation.image)}"
+            )
+        self.finite(what, explanation.values)
 
     def on_grid(self, what: str, noun: str, array: NDArray[np.generic]) -> None:
         if self._volume is None:
@@ -263,6 +283,8 @@ def _key(output: Output) -> tuple[object, ...]:
         return QualityOutput, output.name
     if isinstance(output, SaliencyOutput):
         return SaliencyOutput, output.label
+    if isinstance(output, ExplanationOutput):
+        return ExplanationOutput, output.label, output.finding
     return (DerivedOutput, output.label, output.derivation) if isinstance(output, DerivedOutput) else (RegistrationOutput,)
 
 

@@ -9,6 +9,8 @@ from inference.applications.port import (
     Accepts,
     Application,
     DerivedOutput,
+    EvaluationOutput,
+    ExplanationOutput,
     LocationOutput,
     ModelRef,
     Output,
@@ -108,7 +110,7 @@ def _outputs(application: Application) -> list[str]:
         return ["outputs is empty: it may say nothing"]
     labels = [output.label for output in application.outputs if isinstance(output, SegmentOutput)]
     problems = [f'segment label "{label}" is there twice' for label in sorted({label for label in labels if labels.count(label) > 1})]
-    problems += _not_to_be_said(application)
+    problems += [*_not_to_be_said(application), *_explained(application)]
     problems += [
         f'segment label "{label}" is not 1 to {_LO_LENGTH} characters without a backslash' for label in labels if not is_label(label)
     ]
@@ -126,6 +128,25 @@ def _not_to_be_said(application: Application) -> list[str]:
         problems.append(f"it declares a mask, a map or an image in space, and takes {takes.value}, which have no place there")
     if takes is not Takes.PAIR and any(isinstance(output, RegistrationOutput) for output in application.outputs):
         problems.append(f"it declares a registration, and takes {takes.value}: there is no prior")
+    return problems
+
+
+def _explained(application: Application) -> list[str]:
+    """A map explains an answer. For patients, one that is cleared to say whether has none: people read a map as a place."""
+    declared = [output for output in application.outputs if isinstance(output, ExplanationOutput)]
+    problems = []
+    if (application.explain is None) == bool(declared):
+        problems.append("it declares explanations and has no explain" if declared else "it has explain and declares no explanations")
+    if declared and application.triage_only and application.qualification != "RESEARCH":
+        problems.append("it is cleared for triage only and declares explanations, which only research may show")
+    if declared and application.accepts.takes is not Takes.IMAGES:
+        problems.append(f"it declares explanations, which are of single images, and takes {application.accepts.takes.value}")
+    answered = {output.finding for output in application.outputs if isinstance(output, EvaluationOutput)}
+    problems += [
+        f"it declares an explanation of {output.finding.meaning}, of which it says nothing"
+        for output in declared
+        if output.finding not in answered
+    ]
     return problems
 
 

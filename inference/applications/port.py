@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from inference.codes import ARTIFICIAL_INTELLIGENCE, Code
 from inference.engines.port import Call, Golden, ModelRef, ModelSource, Tensors
-from inference.findings import Findings
+from inference.findings import Explanation, Findings
 from inference.imaging.subject import Takes
 
 __all__ = [
@@ -17,6 +17,8 @@ __all__ = [
     "Application",
     "DerivedOutput",
     "EvaluationOutput",
+    "Explain",
+    "ExplanationOutput",
     "Golden",
     "Infer",
     "LocationOutput",
@@ -50,6 +52,9 @@ class Infer(Protocol):
 
 Analyse: TypeAlias = Callable[[Any, Infer], Findings]
 """Its first argument is the subject that `Accepts.takes` names: a `Volume`, a `Pair`, `Images` or a `Cine`."""
+
+Explain: TypeAlias = Callable[[Any, Infer], tuple[Explanation, ...]]
+"""What moved the answers of `Analyse` about the same subject."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +137,14 @@ class SaliencyOutput:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExplanationOutput:
+    """A map of what moved the answer about a finding, on single images; one of its outputs has to be that answer."""
+
+    label: str
+    finding: Code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DerivedOutput:
     """An image that the application may derive."""
 
@@ -145,7 +158,14 @@ class RegistrationOutput:
 
 
 Output: TypeAlias = (
-    SegmentOutput | MeasurementOutput | EvaluationOutput | LocationOutput | SaliencyOutput | DerivedOutput | RegistrationOutput
+    SegmentOutput
+    | MeasurementOutput
+    | EvaluationOutput
+    | LocationOutput
+    | SaliencyOutput
+    | ExplanationOutput
+    | DerivedOutput
+    | RegistrationOutput
     | QualityOutput
 )
 
@@ -190,3 +210,5 @@ class Application:
     family: Code = ARTIFICIAL_INTELLIGENCE
     """What kind of algorithm it is (CID 7162): one that has not learned anything says so."""
     sample: Sample | None = None
+    explain: Explain | None = None
+    """Called besides `analyse` where a sink of the job asks for explanations; `outputs` then has an `ExplanationOutput` for each map."""

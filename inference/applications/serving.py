@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from inference.applications.port import Application, Infer, ModelRef, Tensors
 from inference.engines.port import SERVING, Call
 from inference.engines.serving import resolved
-from inference.findings import Findings
-from inference.imaging.volume import Volume
+from inference.findings import Explanation, Findings
+from inference.imaging.subject import Subject
 
 
 def as_served(application: Application, repository: Path) -> Application:
@@ -26,11 +26,20 @@ def as_served(application: Application, repository: Path) -> Application:
         return application
     versions = resolved(application.models, repository)
 
-    def analyse(volume: Volume, infer: Infer) -> Findings:
-        return application.analyse(volume, _Following(infer, versions))
+    def analyse(subject: Subject, infer: Infer) -> Findings:
+        return application.analyse(subject, _Following(infer, versions))
+
+    def explain(subject: Subject, infer: Infer) -> tuple[Explanation, ...]:
+        return application.explain(subject, _Following(infer, versions)) if application.explain is not None else ()
 
     numbers = ".".join(str(versions[model].version) for model in application.models if model.version == SERVING)
-    return replace(application, models=tuple(versions.values()), version=f"{application.version}+model.{numbers}", analyse=analyse)
+    return replace(
+        application,
+        models=tuple(versions.values()),
+        version=f"{application.version}+model.{numbers}",
+        analyse=analyse,
+        explain=None if application.explain is None else explain,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,12 @@ class Kind(StrEnum):
     REGISTRATION = "registration"
     NARRATIVE = "narrative"  # Enhanced SR; its form is the language
     PDF = "pdf"  # Encapsulated PDF; its form is the language
+    EXPLANATION = "explanation"  # what moved a classifier's answer, drawn beside the image, as Secondary Capture
+    EXPLANATION_MAP = "explanation-map"  # the same as Parametric Map
+
+
+EXPLANATIONS = frozenset({Kind.EXPLANATION, Kind.EXPLANATION_MAP})
+"""In no shipped profile: people take a map for a place, so whoever configures a sink has to ask for it by name."""
 
 
 class Masks(StrEnum):
@@ -95,6 +101,11 @@ class Profile:
     not_taken: NotTaken = NotTaken.PARK
 
     @property
+    def explains(self) -> bool:
+        """Whether it asks for what moved a classifier's answers, which costs calls of the model."""
+        return not self.kinds.isdisjoint(EXPLANATIONS)
+
+    @property
     def form(self) -> Form | None:
         """The form of segmentations that it asks for; None: it gets none. BINARY where there is no such form."""
         if self.masks is Masks.NONE:
@@ -118,9 +129,9 @@ ARCHIVE = Profile(
     masks=Masks.LABELMAP,
     compression=Compression.RLE,
     empty_masks=True,
-    kinds=frozenset(Kind) - {Kind.SEG},
+    kinds=frozenset(Kind) - {Kind.SEG} - EXPLANATIONS,
 )
-"""A research archive: every kind of object, one label map instead of a mask a segment, compressed as every toolkit can read."""
+"""A research archive: every kind of object but explanations; one label map instead of a mask a segment, compressed as all toolkits read."""
 
 SHIPPED: Mapping[str, Profile] = {one.name: one for one in (VIEWER, PACS, ARCHIVE)}
 """The profiles that need not be declared."""

@@ -25,6 +25,8 @@ _NOUNS = {
     Kind.REGISTRATION: "registrations",
     Kind.NARRATIVE: "narratives",
     Kind.PDF: "PDFs",
+    Kind.EXPLANATION: "explanations of answers as pictures",
+    Kind.EXPLANATION_MAP: "explanations of answers as maps",
 }
 
 
@@ -153,8 +155,9 @@ def _wanting(profile: Profile, objects: Sequence[ResultObject]) -> tuple[str, ..
     """What of the profile nobody made; that masks go in another form is said where the form is chosen."""
     said = []
     kinds = {one.kind for one in objects}
-    if Kind.OVERLAY in profile.kinds and Kind.MAP in kinds and Kind.OVERLAY not in kinds:
-        said.append(f"{_NOUNS[Kind.OVERLAY]} were not made")
+    for wanted, other in ((Kind.OVERLAY, Kind.MAP), (Kind.EXPLANATION, Kind.EXPLANATION_MAP), (Kind.EXPLANATION_MAP, Kind.EXPLANATION)):
+        if wanted in profile.kinds and other in kinds and wanted not in kinds:
+            said.append(f"{_NOUNS[wanted]} were not made")
     for kind in _IN_LANGUAGES:
         if kind in profile.kinds:
             made_too = {one.form.partition("+")[0] for one in objects if one.kind == kind}

@@ -107,7 +107,7 @@ class Analyst:
             assembled = time.monotonic()
             bounded = _Bounded(engine, application, calls, deadline, _URGENCY[job.priority])
             with stage(ANALYSE):
-                parts = tuple(_analysed(application, each, bounded) for each in made)
+                parts = tuple(_analysed(application, each, bounded, explained=self._explained(job)) for each in made)
         bounded.share_out(stages_s)
         took_s = {"assemble": assembled - began, "infer": time.monotonic() - assembled}
         runtimes = {f"{model.name} v{model.version}": engine.runtime(model) for model in models}
@@ -121,10 +121,17 @@ class Analyst:
         )
 
 
-def _analysed(application: Application, assembled: Assembled, infer: Infer) -> Analysed:
+    def _explained(self, job: Job) -> bool:
+        """Whether a sink of the job asks what moved the answers."""
+        return any(self._config.sinks[name].profile.explains for name in job.sinks if name in self._config.sinks)
+
+
+def _analysed(application: Application, assembled: Assembled, infer: Infer, *, explained: bool) -> Analysed:
     """What the application says of one part, behind what the gates and the reading of the files say."""
     remarks = check(application, assembled.subject)
     said = application.analyse(assembled.subject, infer)
+    if explained and application.explain is not None:
+        said = replace(said, explanations=application.explain(assembled.subject, infer))
     check_outputs(application, said, assembled.subject)
     return Analysed(assembled=assembled, findings=replace(said, remarks=(*assembled.remarks, *remarks, *said.remarks)))
 

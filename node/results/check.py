@@ -27,6 +27,7 @@ from node.domain.profile import Kind
 from node.domain.uid import is_uid
 from node.results.errors import PageDiffers, ReferencesDiffer, ResultMalformed, ResultMisidentified
 from node.results.images.check_derived import check_derived_series
+from node.results.images.check_explanation import check_explanation
 from node.results.images.check_map import check_map
 from node.results.images.check_registration import check_registration
 from node.results.masks.check_segmentation import FRAMES, NATIVE, SYNTAXES, check_segmentation, class_of
@@ -44,6 +45,8 @@ _CLASSES = {
     "map": ParametricMapStorage,
     "narrative": EnhancedSRStorage,
     "pdf": EncapsulatedPDFStorage,
+    "explanation": SecondaryCaptureImageStorage,
+    "explanation-map": ParametricMapStorage,
     "registration": SpatialRegistrationStorage,
 }
 """The class of each kind; of derived images it is their source's."""
@@ -163,7 +166,9 @@ def _contents(one: Encoded, dataset: Dataset, encoding: Encoding, sources: Sourc
             check_map(dataset, encoding, sources)
         elif one.kind == Kind.REGISTRATION:
             check_registration(dataset, encoding, sources)
-        elif one.kind in (Kind.SC, Kind.OVERLAY):
+        elif one.kind == Kind.EXPLANATION_MAP:
+            check_explanation(dataset, encoding, sources)
+        elif one.kind in (Kind.SC, Kind.OVERLAY, Kind.EXPLANATION):
             _check_page(dataset, sources)
     except _UNREADABLE as absent:
         raise ResultMalformed(f"{_name(one)} lacks what its check looks at: {absent}") from absent

@@ -18,6 +18,7 @@ from pydicom.uid import (
 from inference.applications.port import (
     Application,
     DerivedOutput,
+    ExplanationOutput,
     LocationOutput,
     Output,
     RegistrationOutput,
@@ -38,6 +39,8 @@ _CLASSES = {
     Kind.REGISTRATION: SpatialRegistrationStorage,
     Kind.NARRATIVE: EnhancedSRStorage,
     Kind.PDF: EncapsulatedPDFStorage,
+    Kind.EXPLANATION: SecondaryCaptureImageStorage,
+    Kind.EXPLANATION_MAP: ParametricMapStorage,
 }
 _NEEDS: dict[Kind, tuple[type[Output], ...]] = {
     Kind.DETECTIONS: (LocationOutput,),
@@ -45,6 +48,8 @@ _NEEDS: dict[Kind, tuple[type[Output], ...]] = {
     Kind.MAP: (SaliencyOutput,),
     Kind.DERIVED: (DerivedOutput,),
     Kind.REGISTRATION: (RegistrationOutput,),
+    Kind.EXPLANATION: (ExplanationOutput,),
+    Kind.EXPLANATION_MAP: (ExplanationOutput,),
 }
 """Which of its outputs an application must declare for a kind; the others come from any."""
 

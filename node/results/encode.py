@@ -8,6 +8,7 @@ from node.domain.profile import Kind
 from node.results.check import check
 from node.results.identity import encoded, identify
 from node.results.images.derived import derived_images
+from node.results.images.explanation_map import explanation_maps
 from node.results.images.parametric_map import parametric_maps
 from node.results.images.registration import registrations
 from node.results.masks.seg import segmentation
@@ -15,6 +16,7 @@ from node.results.masks.seg_forms import bytes_depend_on, forms
 from node.results.masks.segments import numbered, unoccupied
 from node.results.narrative.narrative import narratives
 from node.results.narrative.pdf import pdfs
+from node.results.page.explanation import explanation_pages
 from node.results.page.overlay import overlays
 from node.results.page.summary import drawing, summary, summary_identity
 from node.results.planes import Sources, read_sources
@@ -63,6 +65,7 @@ def _encode(encoding: Encoding) -> list[Encoded]:
             made += overlays(encoding, sources)
             made += registrations(encoding, sources)
             made += derived_images(encoding, sources)
+            made += [*explanation_pages(encoding, sources), *explanation_maps(encoding, sources)]
         with stage(REPORT):
             made += [*narratives(encoding, sources, made), *pdfs(encoding, sources, made)]
         with stage(PAGE):

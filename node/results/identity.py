@@ -43,8 +43,10 @@ _SERIES_OF_KIND = {
     "registration": 9,
     "narrative": 0,
     "pdf": 0,
+    "explanation": 7,
+    "explanation-map": 6,
 }
-"""One digit; the documents share the one that was left."""
+"""One digit; the documents share the one that was left, and explanations those of the maps that say where."""
 _OFFSET = re.compile(r"([+-])(\d{2})(\d{2})")
 
 

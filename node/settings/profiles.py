@@ -31,6 +31,11 @@ SWITCHES = {
     "registrations": (Kind.REGISTRATION, "Spatial Registrations."),
     "narratives": (Kind.NARRATIVE, "A narrative report, as Enhanced SR."),
     "pdf": (Kind.PDF, "The narrative report, as Encapsulated PDF."),
+    "explanations": (
+        Kind.EXPLANATION,
+        "What moved a classifier's answer, drawn beside the image, as Secondary Capture; no location, in no shipped profile.",
+    ),
+    "explanation_maps": (Kind.EXPLANATION_MAP, "The same as Parametric Map."),
 }
 """Switch → the kind that it turns on, and what it is."""
 

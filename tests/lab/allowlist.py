@@ -96,6 +96,14 @@ FALSE_ALARMS = (
         " has the class of BINARY ones in that rule only.",
     ),
     FalseAlarm(
+        validator="dciodvfy",
+        short="no plane",
+        about="explanation",
+        says=re.compile(r"Missing attribute Type 1 Required Element=<Plane(Position|Orientation|PositionSlide)Sequence>"),
+        why="Plane position and orientation of a Parametric Map are required where its frame of reference is the patient's, or the slide's"
+        " (PS3.3 A.75.5); a projection's is neither. The program demands those of the patient and of the slide at once, which no map has.",
+    ),
+    FalseAlarm(
         validator="dsrdump",
         short="read when told to",
         about="label map",

@@ -1,17 +1,23 @@
 """One of every kind of result object, made by the encoder from series on disk: the rows of the validators' matrix. A kind is one line."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import PositronEmissionTomographyImageStorage
 
 from inference import codes
+from inference.applications.catalog import load
+from inference.applications.mr_denoise.preparing import BESIDE
+from inference.applications.port import ModelRef, Tensors
 from inference.codes import Code
+from inference.engines.port import Call
 from inference.findings import (
     Box,
     DerivedImage,
@@ -27,6 +33,8 @@ from inference.findings import (
     Saliency,
 )
 from inference.imaging.assemble import assemble
+from inference.imaging.subject import Takes
+from inference.imaging.subjects import subjects
 from inference.imaging.write_series import write_series
 from node.domain.profile import Compression, Form, Kind, Language, Masks, Profile
 from node.results.encode import encode
@@ -241,6 +249,56 @@ def registered(folder: Path) -> Case:
     return Case(files=[*current, *prior], encoding=images.pair(current, prior, findings))
 
 
+class Bright:
+    """Arithmetic in the place of two models: a classifier with four cells, and a network that gives the middle of what it sees."""
+
+    def __call__(self, model: ModelRef, tensors: Tensors, /) -> dict[str, NDArray[Any]]:
+        (seen,) = tensors.values()
+        if seen.ndim == 5:
+            return {"OUTPUT__0": seen[:, :, BESIDE:-BESIDE]}
+        cells = seen[:, 0].reshape(-1, 2, 14, 2, 14).mean(axis=(2, 4))
+        odds = cells.sum(axis=(1, 2), dtype=np.float64)
+        probability = 1 / (1 + np.exp(-odds))
+        ends = np.repeat([[0.25, 0.75]], len(seen), axis=0)
+        return {"OUTPUT__0": np.column_stack([ends, probability]).astype(np.float32), "OUTPUT__1": cells}
+
+    def at_once(self, model: ModelRef) -> int:
+        return 1
+
+    def call_of(self, model: ModelRef) -> Call | None:
+        return None
+
+
+def chest_radiograph(folder: Path) -> Case:
+    """A radiograph as chest-xray answers about it, and what moved the answer."""
+    rows, columns = 120, 100
+    y, x = np.mgrid[:rows, :columns]
+    shown = (300 + 2000 * np.exp(-(((y - 40) / 20) ** 2) - ((x - 70) / 15) ** 2)).astype(np.uint16)
+    file = images.radiograph(
+        folder, 1, 1, Rows=rows, Columns=columns, PixelData=shown.tobytes(), ViewPosition="PA", BodyPartExamined="CHEST"
+    )
+    (assembled,) = subjects(Takes.IMAGES, "refuse", [file], "")
+    application = load("chest-xray")
+    findings = replace(
+        application.analyse(assembled.subject, Bright()),
+        explanations=application.explain(assembled.subject, Bright()),  # type: ignore[misc]
+    )
+    return Case(files=[file], encoding=images.radiographs([file], findings, application=application, profiles=(EVERYTHING,)))
+
+
+def denoised_head(folder: Path) -> Case:
+    """A noisy head as mr-denoise gives it back."""
+    rng, shape = np.random.default_rng(0), (9, 40, 36)
+    y, x = np.meshgrid(np.linspace(-1.2, 1.2, shape[1]), np.linspace(-1.2, 1.2, shape[2]), indexing="ij")
+    clean = np.where(x**2 + y**2 <= 1, 1000.0, 0.0)
+    noisy = np.rint(np.hypot(clean + rng.normal(0, 50, shape), rng.normal(0, 50, shape))).astype(np.int16)
+    affine = made.axes((4.0, 0, 0), (0, 4.0, 0), (0, 0, 4.0))
+    files = write_series(noisy, affine, folder, modality="MR", patient_name="Doe^Jane", extra={"BodyPartExamined": "HEAD"})
+    volume, application = assemble(files), load("mr-denoise")
+    findings = application.analyse(volume, Bright())
+    return Case(files=files, encoding=made.encoding(files, findings, volume=volume, application=application))
+
+
 ROWS: Sequence[Row] = (
     Row(name="Segmentation, binary", case=masks, kind=Kind.SEG, form=Form.BINARY),
     Row(name="Segmentation, binary, segments that overlap", case=overlapping, kind=Kind.SEG, form=Form.BINARY),
@@ -258,6 +316,7 @@ ROWS: Sequence[Row] = (
     Row(name="Map drawn over the images", case=mapped, kind=Kind.OVERLAY),
     Row(name="Derived CT image", case=smoothed_ct, kind=Kind.DERIVED),
     Row(name="Derived MR image", case=smoothed_mr, kind=Kind.DERIVED),
+    Row(name="Derived MR image of mr-denoise", case=denoised_head, kind=Kind.DERIVED),
     Row(name="Derived PET image", case=smoothed_pt, kind=Kind.DERIVED),
     Row(name="Spatial registration", case=registered, kind=Kind.REGISTRATION),
     Row(name="Prior, resampled", case=registered, kind=Kind.DERIVED),
@@ -266,4 +325,8 @@ ROWS: Sequence[Row] = (
     Row(name="PDF, English", case=masks, kind=Kind.PDF, form=Language.ENGLISH),
     Row(name="PDF, Chinese", case=masks, kind=Kind.PDF, form=Language.CHINESE),
     Row(name="Summary page", case=masks, kind=Kind.SC),
+    Row(name="Report of chest-xray (TID 1501)", case=chest_radiograph, kind=Kind.SR, about="TID 1501"),
+    Row(name="Explanation of an answer, drawn", case=chest_radiograph, kind=Kind.EXPLANATION),
+    Row(name="Explanation of an answer, map", case=chest_radiograph, kind=Kind.EXPLANATION_MAP, about="explanation"),
+    Row(name="Summary page of chest-xray", case=chest_radiograph, kind=Kind.SC),
 )

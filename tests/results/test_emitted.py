@@ -21,6 +21,7 @@ from inference.applications.port import (
     Application,
     DerivedOutput,
     EvaluationOutput,
+    ExplanationOutput,
     LocationOutput,
     RegistrationOutput,
     SaliencyOutput,
@@ -29,7 +30,7 @@ from inference.applications.port import (
 from inference.codes import Code
 from inference.findings import Findings
 from node.domain.context import Context
-from node.domain.profile import ARCHIVE, PACS, VIEWER, Compression, Form, Kind, Masks, Profile
+from node.domain.profile import ARCHIVE, EXPLANATIONS, PACS, SHIPPED, VIEWER, Compression, Form, Kind, Masks, Profile
 from node.results.emitted import emitted
 from node.results.port import Encoded
 
@@ -44,6 +45,7 @@ EVERYTHING = Application(
         EvaluationOutput(finding=codes.BRAIN),
         LocationOutput(finding=codes.BRAIN),
         SaliencyOutput(label="map"),
+        ExplanationOutput(label="Grad-CAM", finding=codes.BRAIN),
         DerivedOutput(label="smoothed", derivation=Code("113087", "DCM", "Smoothing")),
         RegistrationOutput(),
     ),
@@ -77,6 +79,17 @@ def test_every_object_goes_in_a_context_that_was_foreseen(objects: list[Encoded]
 def test_a_triage_application_emits_reports_and_pages_only() -> None:
     """It declares no mask, no location and no map; so no peer is asked for these."""
     assert {one.kind for one in emitted(TRIAGE, ARCHIVE)} == {Kind.SR, Kind.SC, Kind.NARRATIVE, Kind.PDF}
+
+
+@pytest.mark.parametrize("profile", SHIPPED.values(), ids=SHIPPED.keys())
+def test_no_shipped_profile_asks_for_explanations(profile: Profile) -> None:
+    """People take a map for a place: whoever wants one says so by its own key, also for an archive of everything."""
+    assert not profile.explains
+    assert EXPLANATIONS.isdisjoint(one.kind for one in emitted(EVERYTHING, profile))
+    asked = replace(profile, kinds=profile.kinds | EXPLANATIONS)
+    assert asked.explains
+    assert EXPLANATIONS - {one.kind for one in emitted(EVERYTHING, asked)} == set()
+    assert EXPLANATIONS.isdisjoint(one.kind for one in emitted(TRIAGE, asked))
 
 
 def test_masks_may_go_decompressed_or_as_binary() -> None:

@@ -1,6 +1,6 @@
 """Pneumonia on chest radiographs of 28 × 28: EfficientNet-Lite0 that knows ImageNet, against itself and a ResNet-18 that know nothing."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,31 +24,52 @@ SEEN = 64
 
 
 class Enlarged(nn.Module):
-    """A network of one logit for larger images, over (N, 1, 28, 28) of 0 to 1."""
+    """A network of one logit for larger images, over (N, 1, 28, 28) of 0 to 1; it tells of its last features (`Attending`).
 
-    def __init__(self, network: Any, channels: int) -> None:
+    Parameters
+    ----------
+    layers
+        Names of the network's parts from the image to the features; `last` is that of the linear layer behind the pooling.
+    """
+
+    def __init__(self, network: Any, channels: int, layers: Sequence[str], last: str) -> None:
         super().__init__()
         # depthwise convolutions on a processor are twice as fast so
         self._network = network.to(memory_format=torch.channels_last)
         self._channels = channels
+        self._layers, self._last = layers, last
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        large = nn.functional.interpolate(images, size=(SEEN, SEEN), mode="bilinear", align_corners=False)
-        large = (2 * large - 1).expand(-1, self._channels, -1, -1).contiguous(memory_format=torch.channels_last)
-        logits: torch.Tensor = self._network(large)[:, 0]
+        logits: torch.Tensor = self._network(self._enlarged(images))[:, 0]
         return logits
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        found = self._enlarged(images)
+        for name in self._layers:
+            found = getattr(self._network, name)(found)
+        return found
+
+    def head(self) -> nn.Linear:
+        layer: nn.Linear = getattr(self._network, self._last)
+        return layer
+
+    def _enlarged(self, images: torch.Tensor) -> torch.Tensor:
+        large = nn.functional.interpolate(images, size=(SEEN, SEEN), mode="bilinear", align_corners=False)
+        return (2 * large - 1).expand(-1, self._channels, -1, -1).contiguous(memory_format=torch.channels_last)
 
 
 def lite0(pretrained: bool) -> Any:
     """EfficientNet-Lite0."""
-    return Enlarged(efficientnet_lite0(SEEN, 1, pretrained=pretrained), 3)
+    layers = ("_conv_stem_padding", "_conv_stem", "_bn0", "_swish", "_blocks", "_conv_head_padding", "_conv_head", "_bn1", "_swish")
+    return Enlarged(efficientnet_lite0(SEEN, 1, pretrained=pretrained), 3, layers, "_fc")
 
 
 def resnet() -> Any:
     """ResNet-18."""
     from monai.networks.nets.resnet import resnet18
 
-    return Enlarged(resnet18(spatial_dims=2, n_input_channels=1, num_classes=1, conv1_t_stride=2), 1)
+    layers = ("conv1", "bn1", "act", "maxpool", "layer1", "layer2", "layer3", "layer4")
+    return Enlarged(resnet18(spatial_dims=2, n_input_channels=1, num_classes=1, conv1_t_stride=2), 1, layers, "fc")
 
 
 def cases(data: Path) -> tuple[Case, ...]:

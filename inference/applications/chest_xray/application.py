@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 from inference import codes
 from inference.applications.chest_xray.errors import NotFrontal
-from inference.applications.chest_xray.preparing import SIDE, prepare
-from inference.applications.port import Accepts, Application, EvaluationOutput, Infer, ModelRef, Takes
+from inference.applications.chest_xray.explaining import AT_ONCE, CELLS, gradient_weighted, laid_back, occlusion
+from inference.applications.chest_xray.preparing import SIDE, prepare, square
+from inference.applications.port import Accepts, Application, EvaluationOutput, ExplanationOutput, Infer, ModelRef, Takes
 from inference.codes import Code
 from inference.engines.port import SERVING
-from inference.findings import Evaluation, Findings
+from inference.findings import Evaluation, Explanation, Findings
 from inference.imaging.subject import Image, Images
 
 MODEL = ModelRef(name="chest_xray_pneumonia", version=SERVING)
@@ -17,6 +18,8 @@ MODEL = ModelRef(name="chest_xray_pneumonia", version=SERVING)
 
 FRONTAL = frozenset({"PA", "AP", ""})
 _SIDES = frozenset({"L", "R", "B"})
+
+GRAD_CAM, OCCLUSION = "Grad-CAM", "Occlusion sensitivity"
 
 GRADE = f"Demonstration grade, research only, not for diagnosis: the network saw {SIDE} × {SIDE} pixels of each image."
 TRAINED = (
@@ -68,7 +71,7 @@ def analyse(images: Images, infer: Infer) -> Findings:
     ------
     NotFrontal, NotARadiograph
     """
-    frontal = [index for index, image in enumerate(images.images) if _view(image) in FRONTAL]
+    frontal = _frontal(images)
     if not frontal:
         raise NotFrontal(f"views of series {images.series_instance_uid}: {', '.join(image.view for image in images.images)}")
     answers = {index: ask(images.images[index], infer) for index in frontal}
@@ -79,6 +82,40 @@ def analyse(images: Images, infer: Infer) -> Findings:
         ),
         remarks=(GRADE, TRAINED, NOT_WHERE, *_remarks(images, answers)),
     )
+
+
+def explain(images: Images, infer: Infer) -> tuple[Explanation, ...]:
+    """What moved the answer about each frontal view: occlusion sensitivity, and Grad-CAM where the model was exported with its cells.
+
+    Raises
+    ------
+    NotARadiograph
+    """
+    return tuple(each for index in _frontal(images) for each in _explained(images.images[index], index, infer))
+
+
+def _explained(image: Image, index: int, infer: Infer) -> Iterator[Explanation]:
+    prepared, place = prepare(image), square(image)
+    answer = infer(MODEL, {"INPUT__0": prepared[None, None]})
+    if CELLS in answer:
+        yield Explanation(
+            label=GRAD_CAM,
+            values=laid_back(gradient_weighted(answer[CELLS][0]), image.pixels.shape, place),
+            image=index,
+            finding=codes.PNEUMONIA,
+            quantity=codes.GRADIENT_WEIGHTED_CLASS_ACTIVATION,
+        )
+    yield Explanation(
+        label=OCCLUSION,
+        values=laid_back(occlusion(prepared, MODEL, infer, AT_ONCE if CELLS in answer else 1), image.pixels.shape, place),
+        image=index,
+        finding=codes.PNEUMONIA,
+        quantity=codes.SALIENCY,
+    )
+
+
+def _frontal(images: Images) -> list[int]:
+    return [index for index, image in enumerate(images.images) if _view(image) in FRONTAL]
 
 
 def _remarks(images: Images, answers: dict[int, Answer]) -> Iterator[str]:
@@ -104,7 +141,12 @@ APPLICATION = Application(
     title="Pneumonia on chest radiographs (demonstration)",
     accepts=Accepts(modality=("CR", "DX"), takes=Takes.IMAGES),
     models=(MODEL,),
-    outputs=(EvaluationOutput(finding=codes.PNEUMONIA),),
+    outputs=(
+        EvaluationOutput(finding=codes.PNEUMONIA),
+        ExplanationOutput(label=GRAD_CAM, finding=codes.PNEUMONIA),
+        ExplanationOutput(label=OCCLUSION, finding=codes.PNEUMONIA),
+    ),
     analyse=analyse,
+    explain=explain,
     triage_only=True,
 )

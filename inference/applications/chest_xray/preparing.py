@@ -33,12 +33,12 @@ def prepare(image: Image) -> NDArray[np.float32]:
     values = np.nan_to_num(image.pixels.astype(np.float32))
     if image.window is not None:
         values = np.clip(values, *image.window).astype(np.float32)
-    left, top, right, bottom = _square(image)
+    left, top, right, bottom = square(image)
     first_row, first_column = math.floor(top), math.floor(left)
     # cropped before it is made smaller: the kernel would look beyond the square
-    square = Picture.fromarray(np.ascontiguousarray(values[first_row : math.ceil(bottom), first_column : math.ceil(right)]))
+    middle = Picture.fromarray(np.ascontiguousarray(values[first_row : math.ceil(bottom), first_column : math.ceil(right)]))
     box = (left - first_column, top - first_row, right - first_column, bottom - first_row)
-    small = np.asarray(square.resize((SIDE, SIDE), Picture.Resampling.BICUBIC, box=box), dtype=np.float32)
+    small = np.asarray(middle.resize((SIDE, SIDE), Picture.Resampling.BICUBIC, box=box), dtype=np.float32)
     low, high = np.percentile(small, PERCENTILES)
     if not high > low:
         raise NotARadiograph(f"{image.source.sop_instance_uid} is even within its window")
@@ -46,7 +46,7 @@ def prepare(image: Image) -> NDArray[np.float32]:
     return stretched
 
 
-def _square(image: Image) -> tuple[float, float, float, float]:
+def square(image: Image) -> tuple[float, float, float, float]:
     """The middle square of the image in mm as (left, top, right, bottom) in pixels, which need not be square themselves."""
     rows, columns = image.pixels.shape
     down_mm, across_mm = image.spacing_mm or (1.0, 1.0)

@@ -34,7 +34,9 @@ def parametric_maps(encoding: Encoding, sources: Sources) -> list[Encoded]:
     made = []
     for saliency in encoding.findings.saliencies:
         identity = identify(encoding, sources, "map", f"map {saliency.label}", saliency.label)
-        made.append(encoded(Kind.MAP, parametric_map(encoding, sources, saliency, identity), identity, pixels=_pixels(saliency.values)))
+        made.append(
+            encoded(Kind.MAP, parametric_map(encoding, sources, saliency, identity), identity, pixels=float_pixels(saliency.values))
+        )
     return made
 
 
@@ -46,9 +48,34 @@ def parametric_map(encoding: Encoding, sources: Sources, saliency: Saliency, ide
     library's order (against the normal) would stand on their heads. The volume's own order is the viewer's. The library makes the object
     for one frame; the others are put in place here.
     """
+    mapping = mapping_of(
+        saliency.values, saliency.quantity, saliency.unit, saliency.label, f"{saliency.label} ({saliency.quantity.meaning})"
+    )
+    window = window_of(saliency.values)
+    made = library_map(encoding, identity, sources.planes[0], mapping, window, label=CONTENT_LABEL, description=saliency.label)
+    _frames(made, sources)
+    made.SourceImageSequence = instances(sources.instances)
+    common_references(made, sources, [one for one in sources.series if one.series_instance_uid == encoding.volume.series_instance_uid])
+    made.SharedFunctionalGroupsSequence[0].FrameAnatomySequence = [anatomy(encoding, sources)]
+    stamp(made, encoding, sources, identity)
+    return made
+
+
+def library_map(
+    encoding: Encoding,
+    identity: Identity,
+    plane: Dataset,
+    mapping: RealWorldValueMapping,
+    window: hd.VOILUTTransformation,
+    *,
+    label: str,
+    description: str,
+    flavor: ImageFlavorValues = ImageFlavorValues.VOLUME,
+) -> Dataset:
+    """The library's object for one frame over a source image, without its values."""
     made: Dataset = ParametricMap(
-        source_images=sources.planes[:1],
-        pixel_array=np.zeros((1, *saliency.values.shape[1:]), dtype=np.float32),
+        source_images=[plane],
+        pixel_array=np.zeros((1, plane.Rows, plane.Columns), dtype=np.float32),
         series_instance_uid=identity.series_instance_uid,
         series_number=identity.series_number,
         sop_instance_uid=identity.sop_instance_uid,
@@ -59,44 +86,40 @@ def parametric_map(encoding: Encoding, sources: Sources, saliency: Saliency, ide
         device_serial_number=encoding.model_digest[:16],
         # a map may show the contour of a face or not: nobody has looked
         contains_recognizable_visual_features=True,
-        real_world_value_mappings=[_mapping(saliency)],
-        voi_lut_transformations=[_window(saliency.values)],
-        content_label=CONTENT_LABEL,
-        content_description=saliency.label[:LONGEST_LO],
-        image_flavor=ImageFlavorValues.VOLUME,
+        real_world_value_mappings=[mapping],
+        voi_lut_transformations=[window],
+        content_label=label,
+        content_description=description[:LONGEST_LO],
+        image_flavor=flavor,
         derived_pixel_contrast=DerivedPixelContrastValues.QUANTITY,
     )
     # Type 2: no person made it
     made.ContentCreatorName = ""
-    _frames(made, sources)
-    made.SourceImageSequence = instances(sources.instances)
-    common_references(made, sources, [one for one in sources.series if one.series_instance_uid == encoding.volume.series_instance_uid])
-    made.SharedFunctionalGroupsSequence[0].FrameAnatomySequence = [_anatomy(encoding, sources)]
     # the library draws a random one
     organisation = derive_uid("dimension organization", identity.sop_instance_uid)
     made.DimensionOrganizationSequence[0].DimensionOrganizationUID = organisation
     for index in made.DimensionIndexSequence:
         index.DimensionOrganizationUID = organisation
-    stamp(made, encoding, sources, identity)
+    del made.FloatPixelData
     return made
 
 
-def _mapping(saliency: Saliency) -> RealWorldValueMapping:
+def mapping_of(values: NDArray[np.float32], quantity: Code, unit: Code, label: str, words: str) -> RealWorldValueMapping:
     """Stored values are real-world values: the identity, over the range that the map holds (PS3.3 C.7.6.16.2.11)."""
     return RealWorldValueMapping(
-        lut_label=saliency.label[:LONGEST_LUT_LABEL],
-        lut_explanation=f"{saliency.label} ({saliency.quantity.meaning})"[:LONGEST_LO],
-        unit=item(saliency.unit),
-        value_range=(float(saliency.values.min()), float(saliency.values.max())),
+        lut_label=label[:LONGEST_LUT_LABEL],
+        lut_explanation=words[:LONGEST_LO],
+        unit=item(unit),
+        value_range=(float(values.min()), float(values.max())),
         slope=1.0,
         intercept=0.0,
-        quantity_definition=item(saliency.quantity),
+        quantity_definition=item(quantity),
     )
 
 
-def _window(values: NDArray[np.float32]) -> hd.VOILUTTransformation:
+def window_of(values: NDArray[np.float32]) -> hd.VOILUTTransformation:
     """From nearly the least to nearly the greatest value that is not 0: most of a map is background."""
-    sample = values[::2, ::3, ::3]
+    sample = values[::2, ::3, ::3] if values.ndim == 3 else values
     spoken = sample[sample != 0]
     low, high = (float(bound) for bound in np.percentile(spoken, _WINDOW_PERCENTILES)) if spoken.size else (0.0, 1.0)
     low = min(low, 0.0)
@@ -108,7 +131,7 @@ def _window(values: NDArray[np.float32]) -> hd.VOILUTTransformation:
     )
 
 
-def _pixels(values: NDArray[np.float32]) -> Pixels:
+def float_pixels(values: NDArray[np.float32]) -> Pixels:
     def write(out: NDArray[np.uint8]) -> None:
         out.view("<f4").reshape(values.shape)[:] = values
 
@@ -134,10 +157,9 @@ def _frames(made: Dataset, sources: Sources) -> None:
     made.NumberOfFrames = len(frames)
     if evenly_spaced(sources.planes, np.arange(len(frames))):
         made.DimensionOrganizationType = "3D"
-    del made.FloatPixelData
 
 
-def _anatomy(encoding: Encoding, sources: Sources) -> Dataset:
+def anatomy(encoding: Encoding, sources: Sources) -> Dataset:
     """What is shown (PS3.3 C.7.6.16.2.8): where the findings looked, if they name one place; else what the source's frames say.
 
     dcmqi, by which 3D Slicer reads maps, ends without a word when the group is absent. Where nothing says which region it is, the code
@@ -147,18 +169,18 @@ def _anatomy(encoding: Encoding, sources: Sources) -> Dataset:
     sites = {(one.finding_site, one.laterality) for one in findings.evaluations}
     sites |= {(one.finding_site, one.laterality) for one in findings.locations}
     sites |= {(one.finding_site, one.laterality) for one in findings.segments}
-    anatomy = Dataset()
+    region = Dataset()
     stated = functional_group(sources.first, sources.slices[0].frame, "FrameAnatomySequence")
     said = stated.get("AnatomicRegionSequence") if stated is not None else None
     site, laterality = next(iter(sites)) if len(sites) == 1 else (None, None)
     if site is None and stated is not None and said:
-        anatomy.AnatomicRegionSequence = [
+        region.AnatomicRegionSequence = [
             item(
                 Code(str(said[0].get("CodeValue", "")), str(said[0].get("CodingSchemeDesignator", "")), str(said[0].get("CodeMeaning", "")))
             )
         ]
-        anatomy.FrameLaterality = text(stated, "FrameLaterality") or "U"
-        return anatomy
-    anatomy.AnatomicRegionSequence = [item(site or ANATOMICAL_STRUCTURE)]
-    anatomy.FrameLaterality = _SIDES.get(laterality, "U") if laterality else "U"
-    return anatomy
+        region.FrameLaterality = text(stated, "FrameLaterality") or "U"
+        return region
+    region.AnatomicRegionSequence = [item(site or ANATOMICAL_STRUCTURE)]
+    region.FrameLaterality = _SIDES.get(laterality, "U") if laterality else "U"
+    return region

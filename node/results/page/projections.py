@@ -2,6 +2,7 @@
 a scale stands only where the header calibrates it, and no letter at an edge."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,7 @@ from inference.findings import Findings, Location
 from inference.imaging import subject as subjects
 from inference.imaging.subject import Cine, Images
 from node.results.page.figures import TILES, Figure, by_certainty, on_image
+from node.results.page.heat import heated
 from node.results.page.panels import Window
 from node.results.page.shapes import draw_locations, extent_of
 from node.results.page.tiles import Tile
@@ -33,6 +35,17 @@ def images_figure(images: Images, findings: Findings, names: Sequence[str]) -> F
         for number, location in numbers[: TILES - len(chosen)]:
             tiles.append(_enlarged(images.images[location.image], number, location))
     return Figure(tiles=tiles, images=chosen)
+
+
+def bare(image: subjects.Image, name: str) -> Tile:
+    """The whole image with nothing on it."""
+    return _whole(image, (), name)
+
+
+def explained(image: subjects.Image, share: NDArray[np.float32], name: str) -> Tile:
+    """The whole image with a map (row, column) of 0 to 1 over it."""
+    tile = bare(image, name)
+    return replace(tile, paint=lambda size: heated(tile.paint(size), share))
 
 
 def cine_figure(cine: Cine, findings: Findings, names: Sequence[str]) -> Figure:

@@ -14,6 +14,7 @@ from inference.applications.port import (
     Application,
     DerivedOutput,
     EvaluationOutput,
+    ExplanationOutput,
     LocationOutput,
     MeasurementOutput,
     QualityOutput,
@@ -27,6 +28,7 @@ from inference.findings import (
     Box,
     DerivedImage,
     Evaluation,
+    Explanation,
     Findings,
     Line,
     Location,
@@ -232,6 +234,25 @@ def test_what_is_not_declared_or_cannot_be_does_not_leave(findings: Findings, su
         check_outputs(application(), findings, subject)
     assert said in str(refused.value)
     assert "mr-test 1.0.0" in str(refused.value)
+
+
+def test_an_explanation_lies_on_its_image() -> None:
+    """Declared, of one image, pixel on pixel with it, finite, and each method once an image."""
+    own = replace(application(Takes.IMAGES), outputs=(ExplanationOutput(label="Grad-CAM", finding=LESION),))
+    good = Explanation(label="Grad-CAM", values=np.zeros((10, 10), dtype=np.float32), image=1, finding=LESION, quantity=codes.SALIENCY)
+    other = replace(good, image=0, values=np.zeros((30, 20), dtype=np.float32))
+    check_outputs(own, Findings(explanations=(good, other)), images())
+    for unfit, said in (
+        ((replace(good, label="Other"),), "is not among the outputs"),
+        ((replace(good, finding=codes.BRAIN),), "is not among the outputs"),
+        ((replace(good, image=2),), "about image 2 of 2"),
+        ((replace(good, image=0),), r"not float32 \(30, 20\)"),
+        ((replace(good, values=good.values.astype(np.float64)),), "is float64"),
+        ((replace(good, values=np.full((10, 10), np.nan, dtype=np.float32)),), "not all of its values are finite"),
+        ((good, good), "is there twice"),
+    ):
+        with pytest.raises((InvalidOutput, UndeclaredOutput), match=said):
+            check_outputs(own, Findings(explanations=unfit), images())
 
 
 def test_a_subject_of_another_kind_is_refused() -> None:

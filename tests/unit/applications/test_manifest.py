@@ -11,6 +11,7 @@ from inference.applications.port import (
     Accepts,
     DerivedOutput,
     EvaluationOutput,
+    ExplanationOutput,
     LocationOutput,
     MeasurementOutput,
     Output,
@@ -43,6 +44,38 @@ def test_a_triage_only_application_cannot_declare_where(output: Output, what: st
     assert check_manifest(TRIAGE, "mr-test", "here") is TRIAGE
     with pytest.raises(BrokenApplication, match=f"cleared for triage only and declares {what}"):
         check_manifest(replace(TRIAGE, outputs=(*TRIAGE.outputs, output)), "mr-test", "here")
+
+
+EXPLAINED = replace(
+    TRIAGE,
+    accepts=Accepts(modality=("DX",), takes=Takes.IMAGES),
+    outputs=(EvaluationOutput(finding=LESION), ExplanationOutput(label="Grad-CAM", finding=LESION)),
+    explain=lambda subject, infer: (),
+)
+
+
+def test_research_may_explain_an_answer_and_a_product_that_says_whether_may_not() -> None:
+    """A map looks like a place to whoever reads it: none comes from an application that is cleared for triage alone."""
+    assert check_manifest(EXPLAINED, "mr-test", "here") is EXPLAINED
+    with pytest.raises(BrokenApplication, match="declares explanations, which only research may show"):
+        check_manifest(replace(EXPLAINED, qualification="PRODUCT"), "mr-test", "here")
+    answers_too = replace(EXPLAINED, qualification="PRODUCT", triage_only=False)
+    assert check_manifest(answers_too, "mr-test", "here") is answers_too
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"explain": None}, "declares explanations and has no explain"),
+        ({"outputs": (EvaluationOutput(finding=LESION),)}, "has explain and declares no explanations"),
+        ({"accepts": Accepts(modality=("MR",))}, "explanations, which are of single images, and takes volume"),
+        ({"outputs": (ExplanationOutput(label="Grad-CAM", finding=LESION),)}, "an explanation of Lesion, of which it says nothing"),
+    ],
+)
+def test_an_explanation_explains_an_answer_about_an_image(changed: dict[str, object], said: str) -> None:
+    """It is declared and made, or neither; of a finding that is answered; on single images."""
+    with pytest.raises(BrokenApplication, match=said):
+        check_manifest(replace(EXPLAINED, **changed), "mr-test", "here")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

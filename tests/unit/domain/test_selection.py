@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from node.domain.job import ResultObject
-from node.domain.profile import ARCHIVE, PACS, VIEWER, Compression, Form, Kind, Language, Masks, Profile
+from node.domain.profile import ARCHIVE, EXPLANATIONS, PACS, VIEWER, Compression, Form, Kind, Language, Masks, Profile
 from node.domain.selection import made_in, preferred, select
 
 LABELMAPS = replace(VIEWER, masks=Masks.LABELMAP)
@@ -52,6 +52,8 @@ EVERYTHING = objects(
     ("pdf", "en"),
     ("pdf", "zh"),
     ("sc", ""),
+    ("explanation", ""),
+    ("explanation-map", ""),
 )
 
 
@@ -89,11 +91,22 @@ def test_a_conservative_pacs_gets_maps_as_pictures_only() -> None:
 
 
 def test_a_research_archive_gets_every_kind_once() -> None:
-    """One form of the masks, one language."""
+    """One form of the masks, one language; explanations of answers alone have to be asked for by name."""
     chosen = sent(ARCHIVE, EVERYTHING, Form.LABELMAP_RLE)
-    assert {kind for kind, _ in chosen} == set(Kind)
+    assert {kind for kind, _ in chosen} == set(Kind) - EXPLANATIONS
     assert chosen[:2] == masks("labelmap+rle")
     assert [form for kind, form in chosen if kind in ("narrative", "pdf")] == ["en", "en"]
+
+
+def test_explanations_go_where_they_are_asked_for_and_it_is_said_where_they_were_not_made() -> None:
+    """The picture, the map, or both, each by its own switch; a sink that came later is told what nobody made."""
+    drawn = replace(VIEWER, kinds=VIEWER.kinds | {Kind.EXPLANATION})
+    assert ("explanation", "") in sent(drawn, EVERYTHING, Form.BINARY)
+    assert ("explanation-map", "") not in sent(drawn, EVERYTHING, Form.BINARY)
+    both = replace(VIEWER, kinds=VIEWER.kinds | EXPLANATIONS)
+    assert set(sent(both, EVERYTHING, Form.BINARY)) >= {("explanation", ""), ("explanation-map", "")}
+    left = [one for one in EVERYTHING if one.kind != Kind.EXPLANATION_MAP]
+    assert "explanations of answers as maps were not made" in select(both, left, Form.BINARY).wanting
 
 
 @pytest.mark.parametrize("form", [Form.BINARY, Form.LABELMAP, Form.LABELMAP_RLE])
