@@ -20,9 +20,12 @@ from node.assembly import compose
 from node.assembly.backup_errors import NoBackup
 from node.assembly.journal_copy import Copied, copy_journal
 from node.assembly.manifest import BLOBS, CONFIG, MANIFEST, MARKS, SPOOL, Entry, Manifest, checksum, read
-from node.blobs.folder import ASIDE, INBOX, SLIPS
+from node.blobs.coming import COMPLETE
+from node.blobs.folder import ASIDE, COMING, INBOX, SLIPS
+from node.blobs.promised import owed
 from node.blobs.sealing.errors import SealBroken
 from node.blobs.sealing.reader import sealed_by
+from node.blobs.taking_up import take_up
 from node.journal.port import Journal
 from node.settings.config import Config
 
@@ -135,11 +138,22 @@ class _Making:
 
     def _copy_spool(self) -> None:
         root = self._store.spool or self._store.blobs
+        self._wait_for_names(root)
         for name in SPOOLED:
             for path in sorted((root / name).glob("*")):
                 if path.is_file() and not path.name.startswith(".") and path.suffix in (".dcm", ".txt", ".json"):
                     with contextlib.suppress(FileNotFoundError):  # it left the spool: its row is committed
                         self._take(path, f"{SPOOL}/{name}/{path.name}")
+
+    def _wait_for_names(self, root: Path) -> None:
+        """What was acknowledged before now becomes an entry: a live receiver names its own soon, a dead one's are taken up here."""
+        if not (root / COMING).is_dir():
+            return
+        take_up(root / COMING, root / INBOX, root / ASIDE, COMPLETE)
+        owing = owed(root / COMING)
+        until = time.monotonic() + _ON_ITS_WAY_S
+        while any(path.exists() for path in owing) and time.monotonic() < until:
+            time.sleep(_LOOK_AGAIN_S)
 
     def _copy_rows_and_bytes(self, journal: Journal) -> tuple[Copied, list[str]]:
         for _ in range(_ROUNDS):

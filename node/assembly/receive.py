@@ -36,6 +36,7 @@ def receive(config: Config, lent: Lent | None, stop: threading.Event, *, ready: 
     standing = None if lent is None else Standing.attach(lent.standing, lent.row)
     listener = Listener(config, inbox, sockets=sockets, standing=standing, slips=compose.open_slips(config), on_slip=bell.ring)
     listener.start()
+    inbox.write_ahead()
     ready(**listener.ports)
     stop.wait()
     listener.stop(_DRAIN_S)

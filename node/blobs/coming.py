@@ -13,11 +13,13 @@ from node.blobs.checksum import WordSum
 from node.blobs.errors import DiskFailed, NoRoom
 from node.blobs.files import FILE_MODE, flush_folder, write_parts
 from node.blobs.flushing import SharedFlush, begin_to_write
+from node.blobs.folder import AHEAD
 from node.blobs.lives import Writer
 from node.blobs.part10 import part10
 from node.blobs.promised import Promise, Promised, promised_name
 from node.blobs.room import Room
 from node.blobs.sealing.writer import Sealer
+from node.blobs.slots import Proof, Slot, Slots
 from node.dimse.port import Reception
 from node.domain.errors import RefusedError
 
@@ -29,21 +31,33 @@ _UNSAFE = re.compile(r"[^0-9A-Za-z-]")
 
 
 class Coming:
-    """The listener's side of a spool. `promised` None: every instance is flushed, and `kept` called, before `keep` returns.
+    """The listener's side of a spool.
 
-    `sealer` encrypts them.
+    `owing`: instances are flushed after `keep` returned. Otherwise each is on the disk then, and is an entry (`kept` was called) or will be
+    named one by `promised`. `sealer` encrypts them. `ahead_bytes` may be written ahead for the next ones.
     """
 
     def __init__(
-        self, coming: Path, inbox: Path, room: Room, *, promised: Promised | None, sealer: Sealer | None, kept: Callable[[], None]
+        self,
+        coming: Path,
+        inbox: Path,
+        room: Room,
+        *,
+        owing: bool,
+        promised: Promised,
+        sealer: Sealer | None,
+        ahead_bytes: int,
+        kept: Callable[[], None],
     ) -> None:
         self.room = room
         self.kept = kept
+        self.owing = owing
         self.promised = promised
         self.sealer = sealer
         self.flush = SharedFlush(lambda: flush_folder(inbox))
         self._folder, self._inbox = str(coming), str(inbox)  # paths are made for each instance, and Path takes its time
         self._writer = Writer(coming)
+        self.slots = Slots(coming, coming.parent / AHEAD / "plan", self._writer.named, budget_bytes=ahead_bytes, spare=room.spare)
         self._counter = itertools.count()
         self._expected: dict[str, tuple[int, str]] = {}
         """For each association that goes on, the open, empty file of its next instance."""
@@ -56,21 +70,25 @@ class Coming:
         NoRoom, DiskFailed
             Nothing is kept, nothing is left behind.
         """
-        if self.promised is not None and self.promised.behind():
+        if self.promised.behind():
             raise DiskFailed("what was acknowledged before is not flushed yet")
         head = part10(reception)
         try:
             self.room.take(_HEAD_SLACK_BYTES)
             name = self.name(reception.association)
             expected = self._expected.pop(reception.association, None)
-            fd, partial = expected or self._opened(name)
-            return Instance(self, fd, partial, name, head, reception.association)
+            slot = None if expected else self.slots.take()
+            fd, partial = expected or ((slot.fd, slot.path) if slot else self._opened(name))
+            return Instance(self, fd, partial, name, head, reception.association, slot)
         except OSError as failed:
             raise self.refusal(failed) from failed
+        except NoRoom:
+            self.slots.release()  # what is written ahead is room for the next one
+            raise
 
     def expect(self, association: str) -> None:
         """Make the file of its next instance, which takes a tenth of what receiving one takes, while the sender prepares that instance."""
-        if association not in self._expected:
+        if association not in self._expected and not self.slots.ready():
             with contextlib.suppress(OSError):  # `begin` meets it again, and says so
                 self._expected[association] = self._opened(self.name(association))
 
@@ -106,20 +124,24 @@ class Coming:
         """What the sender is told; operators hear of it once, until the disk works again."""
         code = errno.errorcode.get(failed.errno or 0, "?")
         self.room.failed(f"the disk takes no instance: {failed.strerror} ({code})")
+        self.slots.release()
         if failed.errno in (errno.ENOSPC, errno.EDQUOT):
             return NoRoom("the disk is full")
         return DiskFailed(f"the disk did not take the instance: {failed.strerror}")
 
 
 class Instance:
-    """One instance on its way to the disk (`Incoming`)."""
+    """One instance on its way to the disk (`Incoming`), in a file of its own or, until it does not fit any more, in a slot."""
 
-    def __init__(self, coming: Coming, fd: int, partial: str, name: str, head: bytes, association: str) -> None:
+    def __init__(self, coming: Coming, fd: int, partial: str, name: str, head: bytes, association: str, slot: Slot | None) -> None:
         self._coming = coming
         self._fd = fd
         self._partial = partial
         self._name = name
         self._association = association
+        self._slot = slot
+        self._outgrown = False
+        self._proven = False
         self._size = 0
         self._begun = 0
         self._check = WordSum()
@@ -147,17 +169,20 @@ class Instance:
             parts = [sealed for part in parts for sealed in self._seal.seal(part)]
         size = sum(map(len, parts))
         self._coming.room.take(size)
+        if self._slot is not None and self._size + size > self._slot.capacity:
+            self._slot, self._outgrown = None, True
         write_parts(self._fd, parts)
         self._size += size
-        if self._coming.promised is not None:
+        if self._coming.owing or self._slot is not None:
             for part in parts:
                 self._check.add(part)
-        elif self._size - self._begun >= _BEGIN_BYTES:
+        if not self._coming.owing and self._size - self._begun >= _BEGIN_BYTES:
             begin_to_write(self._fd, self._begun, self._size - self._begun)
             self._begun = self._size
 
     def keep(self) -> None:
-        """Flush the bytes, name the entry, flush the name; or, with `promised`, put down what proves them, to be flushed soon."""
+        """Flush the bytes, name the entry, flush the name. In a slot: flush the bytes with what proves them, to be named soon. `owing`: put
+        down what proves them, to be flushed soon."""
         if self._kept:
             return
         if self._fd < 0:
@@ -167,28 +192,44 @@ class Instance:
         if self._seal is not None:
             last, self._seal = self._seal.end(), None
             self.write(last)
-        if self._coming.promised is not None:
-            self._promise(self._coming.promised)
+        if self._coming.owing:
+            self._promise()
+            self._coming.slots.kept(self._size)
             return
-        entry = self._coming.entry(self._name)
         try:
-            # fsync before 0x0000: after success the modality may delete its only copy
-            os.fdatasync(self._fd)
-            self._close()
-            os.rename(self._partial, entry)
-            self._coming.flush.wait()
+            if self._slot is None:
+                self._enter()
+            else:
+                self._prove(self._slot)
         except OSError as failed:
             # not durable, so not acknowledged, so it must not stay
             self._close()
-            for path in (self._partial, entry):
+            for path in (self._partial, self._coming.entry(self._name)):
                 with contextlib.suppress(OSError):
                     os.unlink(path)
             raise self._coming.refusal(failed) from failed
         self._kept = True
         self._coming.room.worked()
+        self._coming.slots.kept(self._size)
+
+    def _enter(self) -> None:
+        if self._outgrown:
+            os.ftruncate(self._fd, self._size)
+        # fsync before 0x0000: after success the modality may delete its only copy
+        os.fdatasync(self._fd)
+        self._close()
+        os.rename(self._partial, self._coming.entry(self._name))
+        self._coming.flush.wait()
         self._coming.kept()
 
-    def _promise(self, promised: Promised) -> None:
+    def _prove(self, slot: Slot) -> None:
+        self._proven = True
+        slot.prove(Proof(name=self._name, size=self._size, check=self._check.value))
+        # fsync before 0x0000, as above; the length and the name of the file stay as they are, so nothing else has to be
+        os.fdatasync(self._fd)
+        self._promise()
+
+    def _promise(self) -> None:
         path, entry = self._coming.promised_path(self._name, self._size, self._check.value), self._coming.entry(self._name)
         try:
             os.rename(self._partial, path)
@@ -196,11 +237,25 @@ class Instance:
             self.abandon()
             raise self._coming.refusal(failed) from failed
         fd, self._fd, self._kept = self._fd, -1, True
-        promised.add(Promise(association=self._association, fd=fd, path=path, entry=entry, size=self._size, check=self._check.value))
+        self._coming.promised.add(
+            Promise(
+                association=self._association,
+                fd=fd,
+                path=path,
+                entry=entry,
+                size=self._size,
+                check=self._check.value,
+                slotted=self._slot is not None or self._outgrown,
+            )
+        )
 
     def abandon(self) -> None:
-        """Close and delete."""
+        """Close and delete; a slot in which nothing is proven is the next one's."""
         if self._fd < 0:
+            return
+        if self._slot is not None and not self._proven:
+            self._fd = -1
+            self._coming.slots.give_back(self._slot)
             return
         self._close()
         with contextlib.suppress(OSError):

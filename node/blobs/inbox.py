@@ -10,11 +10,12 @@ from node.blobs.coming import COMPLETE, PARTIAL, Coming
 from node.blobs.errors import BlobsFailed
 from node.blobs.files import flush_folder, make_folder, write_flushed
 from node.blobs.firm import FirmFolders
-from node.blobs.folder import ASIDE, COMING, INBOX
+from node.blobs.folder import AHEAD, ASIDE, COMING, INBOX
 from node.blobs.part10 import part10
-from node.blobs.promised import OWED, Promised, owed
+from node.blobs.promised import FLUSHED_AFTER_S, NAMED_AFTER_S, OWED, Promised, owed
 from node.blobs.room import Room
 from node.blobs.sealing.sealing import Sealing
+from node.blobs.slots import SLOT
 from node.blobs.taking_up import take_up
 from node.dimse.port import Incoming, Reception
 from node.settings.config import Durability
@@ -40,6 +41,8 @@ class FolderInbox:
         The marks beyond which instances are refused, and associations not admitted.
     durability
         What is on disk when `keep` returns.
+    ahead_bytes
+        How much may be written ahead for the next instances, with `durability` EACH.
     kept
         Called when instances became entries, from whatever thread.
     sealing
@@ -53,6 +56,7 @@ class FolderInbox:
         min_free_bytes: int,
         most_waiting: int = _MOST_WAITING,
         durability: Durability = Durability.EACH,
+        ahead_bytes: int = 0,
         kept: Callable[[], None] = lambda: None,
         sealing: Sealing | None = None,
     ) -> None:
@@ -62,7 +66,7 @@ class FolderInbox:
         self._coming_folder = root / COMING
         self._firm = FirmFolders(root)
         try:
-            for folder in (self._folder, self._coming_folder):
+            for folder in (self._folder, self._coming_folder, root / AHEAD):
                 make_folder(folder)
             for name in os.listdir(self._folder):
                 if name.endswith(PARTIAL):  # an older hilum wrote here what was not whole
@@ -71,14 +75,30 @@ class FolderInbox:
         except OSError as failed:
             raise BlobsFailed(f"the inbox in {root} cannot be used: {failed.strerror}") from failed
         self._room = Room(self._coming_folder, self._folder, min_free_bytes=min_free_bytes, most_waiting=most_waiting)
-        promised = (
-            None if durability is Durability.EACH else Promised(self._folder, kept=kept, failed=self._room.failed, worked=self._room.worked)
-        )
+        owing = durability is Durability.ASSOCIATION
         self._coming = Coming(
-            self._coming_folder, self._folder, self._room, promised=promised, sealer=None if sealing is None else sealing.sealer, kept=kept
+            self._coming_folder,
+            self._folder,
+            self._room,
+            owing=owing,
+            promised=Promised(
+                self._coming_folder,
+                self._folder,
+                after_s=FLUSHED_AFTER_S if owing else NAMED_AFTER_S,
+                kept=kept,
+                failed=self._room.failed,
+                worked=self._room.worked,
+            ),
+            sealer=None if sealing is None else sealing.sealer,
+            ahead_bytes=ahead_bytes,
+            kept=kept,
         )
 
     # ---- the listener's side
+    def write_ahead(self) -> None:
+        """Make ready for the next burst, as whoever received here before was."""
+        self._coming.slots.begin()
+
     def crowded(self) -> str | None:
         """Why no association may be admitted now: too little room, too many entries, or a disk that fails."""
         return self._room.crowded()
@@ -100,12 +120,15 @@ class FolderInbox:
     def ended(self, association: str) -> bool:
         """Flush what this association was told 0x0000 for; whether the disk took all of it."""
         self._coming.ended(association)
-        return self._coming.promised is None or self._coming.promised.flush(association)
+        if self._coming.owing:
+            return self._coming.promised.flush(association)
+        self._coming.promised.hasten()
+        return True
 
     def close(self) -> None:
-        """Flush everything that was acknowledged."""
-        if self._coming.promised is not None:
-            self._coming.promised.flush()
+        """Flush and name everything that was acknowledged; leave nothing that was written ahead."""
+        self._coming.slots.close()
+        self._coming.promised.flush()
 
     # ---- the index's side
     def waiting(self, limit: int) -> list[Path]:
@@ -163,7 +186,7 @@ class FolderInbox:
 
     def asides(self) -> list[Path]:
         """See the port."""
-        return sorted(path for path in (self._root / ASIDE).glob("*") if path.suffix in (COMPLETE, OWED))
+        return sorted(path for path in (self._root / ASIDE).glob("*") if path.suffix in (COMPLETE, OWED, SLOT))
 
     def drop_aside(self, kept: Path) -> None:
         """See the port."""

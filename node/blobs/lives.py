@@ -59,15 +59,16 @@ def left(folder: Path) -> Iterator[list[Path]]:
     by_token: dict[str, list[Path]] = {}
     with os.scandir(folder) as entries:
         for one in entries:
-            by_token.setdefault(_token(one.name), []).append(Path(one.path))
+            by_token.setdefault(token_of(one.name), []).append(Path(one.path))
     for token, paths in by_token.items():
         with _dead(folder / f"{token}{_LIFE}") as dead:
             if dead:
                 yield [path for path in paths if path.suffix != _LIFE]
 
 
-def _token(name: str) -> str:
-    return name.partition(_BETWEEN)[0].removesuffix(_LIFE)
+def token_of(path: str) -> str:
+    """Of the writer whose file this is."""
+    return path.rpartition("/")[2].partition(_BETWEEN)[0].removesuffix(_LIFE)
 
 
 def _begin(folder: Path) -> tuple[int, Path]:

@@ -1,8 +1,9 @@
-"""Instances that were acknowledged and are flushed a little later (`durability: association`), many with one flush.
+"""Instances that were acknowledged and are flushed, or only named, a little later, many with one flush.
 
 Until then an instance is a file in `coming` whose name tells its length and a checksum of its bytes. The name is given by a rename after
 the last byte was written: a process that is killed leaves them all whole, and whoever opens the spool next makes entries of them
-(node.blobs.taking_up).
+(node.blobs.taking_up). With `durability: association` their bytes are still to be flushed; with `each` those of slots come here, whose
+bytes are.
 """
 
 import contextlib
@@ -17,12 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from node.blobs.checksum import WordSum
-from node.blobs.files import FILE_MODE, flush_folder, write_all
+from node.blobs.files import FILE_MODE, cut, flush_folder, write_all
 from node.blobs.flushing import begin_to_write
 from node.observe.events import alarm
 
 OWED = ".told"
-_AFTER_S = 0.5  # so that, with the time a flush takes, an instance is on disk within a second
+FLUSHED_AFTER_S = 0.5
+"""So that, with the time a flush takes, an instance is on disk within a second."""
+NAMED_AFTER_S = 2.0
+"""Where it is on disk before: it is seen by the index then, and a burst is mostly over."""
 _AGAIN_S = 1.0
 _AT_ONCE = 4
 _BATCH = 512  # rather by time than by number: while it is flushed, what comes in waits for the disk and the interpreter
@@ -37,7 +41,10 @@ PROMISED = re.compile(r"[0-9a-f]+-(?P<name>.+)\.(?P<size>[0-9a-f]+)\.(?P<check>[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promise:
-    """One instance that was acknowledged; `fd` its open file, so that no error of writing it back is missed."""
+    """One instance that was acknowledged; `fd` its open file, so that no error of writing it back is missed.
+
+    `slotted`: it lies in a file that was written ahead, and something follows it there (node.blobs.slots).
+    """
 
     association: str
     fd: int
@@ -45,6 +52,7 @@ class Promise:
     entry: str
     size: int
     check: int
+    slotted: bool = False
 
 
 def promised_name(name: str, size: int, check: int) -> str:
@@ -57,15 +65,28 @@ class Promised:
 
     Parameters
     ----------
-    inbox
-        Where entries lie.
+    coming, inbox
+        Where instances lie before and after.
+    after_s
+        How long an instance waits at most until that is begun.
     kept
         Called after some became entries.
     failed, worked
         Called with the reason when the disk does not take them, and when it took all.
     """
 
-    def __init__(self, inbox: Path, *, kept: Callable[[], None], failed: Callable[[str], None], worked: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        coming: Path,
+        inbox: Path,
+        *,
+        after_s: float,
+        kept: Callable[[], None],
+        failed: Callable[[str], None],
+        worked: Callable[[], None],
+    ) -> None:
+        self._after_s = after_s
+        self._coming = coming
         self._inbox = inbox
         self._kept = kept
         self._failed = failed
@@ -118,6 +139,14 @@ class Promised:
             refused = self._lost | {one.association for one in self._torn}
             return self._named and association not in refused and not (association is None and refused)
 
+    def hasten(self) -> None:
+        """Have what is owed named soon; waits for nothing."""
+        with self._change:
+            if self._owed:
+                self._at_once = True
+                self._start()
+                self._change.notify_all()
+
     def _start(self) -> None:
         if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._pay, name="flush", daemon=True)
@@ -149,10 +178,10 @@ class Promised:
         if self._behind and now >= self._again_at:
             return True
         many = len(self._owed) >= min(_BATCH, self._most) or self._bytes >= _BATCH_BYTES
-        return bool(self._owed) and (many or self._at_once or now - self._since >= _AFTER_S)
+        return bool(self._owed) and (many or self._at_once or now - self._since >= self._after_s)
 
     def _patience(self) -> float | None:
-        ends = [self._since + _AFTER_S] * bool(self._owed) + [self._again_at] * self._behind
+        ends = [self._since + self._after_s] * bool(self._owed) + [self._again_at] * self._behind
         return max(0.0, min(ends) - time.monotonic()) if ends else None
 
     def _flush(self, batch: list[Promise]) -> None:
@@ -160,8 +189,10 @@ class Promised:
         again, self._torn = self._torn, []
         self._again_at = time.monotonic() + _AGAIN_S
         flushed = [one for one in again if self._write_again(one)]
+        batch = self._cut(batch)
         for one in batch:
-            begin_to_write(one.fd, 0, one.size)
+            if not one.slotted:
+                begin_to_write(one.fd, 0, one.size)
         # at once, so that they share the device's flushes: one after another, each would wait for one of its own
         for one, refused in zip(batch, self._flushers.map(_flushed, batch), strict=True):
             if refused is None:
@@ -186,6 +217,32 @@ class Promised:
         if flushed:
             self._kept()
 
+    def _cut(self, batch: list[Promise]) -> list[Promise]:
+        """Take from slots what is behind the instance: first the name that proves it is made durable, then the proof at the end goes."""
+        if not any(one.slotted for one in batch):
+            return batch
+        try:
+            flush_folder(self._coming)
+        except OSError as refused:
+            for one in batch:
+                if one.slotted:
+                    self._give_up(one, refused)
+            return [one for one in batch if not one.slotted]
+        whole = []
+        for one in batch:
+            try:
+                if one.slotted:
+                    cut(one.fd, one.size)
+                whole.append(one)
+            except OSError as refused:
+                self._give_up(one, refused)
+        return whole
+
+    def _give_up(self, one: Promise, refused: OSError) -> None:
+        with contextlib.suppress(OSError):
+            os.close(one.fd)
+        self._tell(one, refused)
+
     def _write_again(self, one: Promise) -> bool:
         """The bytes into another file: after a failed flush the kernel takes those of the first for written, and may have dropped them."""
         copy = f"{one.path}.again"
@@ -194,9 +251,13 @@ class Promised:
             with open(one.path, "rb") as written:
                 fd = os.open(copy, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, FILE_MODE)
                 try:
-                    while chunk := written.read(_CHUNK_BYTES):
+                    left = one.size
+                    while chunk := written.read(min(left, _CHUNK_BYTES)):
                         check.add(chunk)
                         write_all(fd, chunk)
+                        left -= len(chunk)
+                    came = os.fstat(written.fileno())
+                    os.utime(fd, ns=(came.st_atime_ns, came.st_mtime_ns))
                     os.fdatasync(fd)
                 finally:
                     os.close(fd)

@@ -1,7 +1,7 @@
 """What dead receivers left in `coming`, taken up by whoever opens the spool next: instances that were acknowledged become entries.
 
 After a power loss some of those may be cut off or have holes: length and checksum in their names tell, and no torn one is ever presented
-as whole.
+as whole. One in a slot (node.blobs.slots) says at the slot's end what its name would be.
 """
 
 import contextlib
@@ -10,9 +10,10 @@ from pathlib import Path
 
 from node.blobs.checksum import WordSum
 from node.blobs.errors import BlobsFailed
-from node.blobs.files import flush_folder, make_folder
-from node.blobs.lives import left
-from node.blobs.promised import PROMISED
+from node.blobs.files import cut, flush_folder, make_folder
+from node.blobs.lives import left, token_of
+from node.blobs.promised import PROMISED, promised_name
+from node.blobs.slots import SLOT, proof_in
 from node.domain.faults import is_of_the_file
 from node.observe.events import alarm, event
 
@@ -24,7 +25,12 @@ def take_up(coming: Path, inbox: Path, aside: Path, complete: str) -> None:
     the disk does not give back lies in `aside` from then on, under the name that proves it, and holds up no other."""
     whole = torn = swept = 0
     for paths in left(coming):
-        for path in paths:
+        found = [(_from_slot(path, aside), path) for path in paths]
+        if any(path is not None and PROMISED.fullmatch(path.name) for path, _ in found):
+            flush_folder(coming)  # the names that prove them are durable before the proof behind the bytes goes
+        for path, before in found:
+            if path is None:
+                continue
             match = PROMISED.fullmatch(path.name)
             try:
                 if match is None:
@@ -33,8 +39,10 @@ def take_up(coming: Path, inbox: Path, aside: Path, complete: str) -> None:
                     with contextlib.suppress(FileNotFoundError):  # another took it up
                         os.rename(path, inbox / f"{match['name']}{complete}")
                     whole += 1
-                else:
+                elif path == before:
                     torn += _deleted(path)
+                else:
+                    swept += _deleted(path)  # its flush had not ended, so it had not been acknowledged
             except OSError as failed:
                 if not is_of_the_file(failed):
                     raise
@@ -46,6 +54,26 @@ def take_up(coming: Path, inbox: Path, aside: Path, complete: str) -> None:
         alarm("inbox.torn", instances=torn)
     if swept:
         event("inbox.swept", half_written=swept)
+
+
+def _from_slot(path: Path, aside: Path) -> Path | None:
+    """Where a slot lies now, under the name of what is proven in it; any other file as it was; None: the disk does not give it back."""
+    if path.suffix != SLOT:
+        return path
+    try:
+        proof = proof_in(path)
+    except FileNotFoundError:  # another took it up
+        return path
+    except OSError as failed:
+        if not is_of_the_file(failed):
+            raise
+        _set_aside(path, aside, failed, promised=True)
+        return None
+    if proof is None:
+        return path
+    named = path.with_name(f"{token_of(path.name)}-{promised_name(proof.name, proof.size, proof.check)}")
+    os.rename(path, named)
+    return named
 
 
 def _set_aside(path: Path, aside: Path, failed: OSError, *, promised: bool) -> None:
@@ -67,20 +95,24 @@ def _deleted(path: Path) -> int:
 
 
 def _is_whole(path: Path, size: int, check: int) -> bool:
-    """Whether every byte is there; then they are flushed too."""
+    """Whether every byte is there; then they are flushed too, and nothing follows them."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:
-        if os.fstat(fd).st_size != size:
+        length = os.fstat(fd).st_size
+        if length < size:
             return False
-        found = WordSum()
-        while chunk := os.read(fd, _CHUNK_BYTES):
+        found, left_bytes = WordSum(), size
+        while chunk := os.read(fd, min(left_bytes, _CHUNK_BYTES)):
             found.add(chunk)
+            left_bytes -= len(chunk)
         if found.value != check:
             return False
         try:
+            if length > size:
+                cut(fd, size)
             os.fdatasync(fd)
         except OSError as failed:  # it can be read, and is no entry before it is flushed
             raise BlobsFailed(f"acknowledged instances cannot be flushed: {failed.strerror}") from failed

@@ -24,6 +24,7 @@ def _store(
     keep: timedelta,
     keep_headers: timedelta,
     durability: Durability,
+    written_ahead: int,
     min_free: int,
     most_waiting: int,
     high_water: float,
@@ -37,6 +38,7 @@ def _store(
         keep=keep,
         keep_headers=keep_headers,
         durability=durability,
+        ahead_bytes=written_ahead,
         min_free_bytes=min_free,
         most_waiting=most_waiting,
         high_water=high_water,
@@ -92,6 +94,14 @@ STORE = Block(
             default="each",
             says="What is on disk when a sender is told 0x0000: with `each` the instance; with `association` it follows at the end of "
             "the association or within a second; a power loss or a crash of the kernel may take it until then (docs/howto/durability.md).",
+        ),
+        Key(
+            name="written_ahead",
+            kind=SIZE,
+            default="256MiB",
+            says="How much disk each receive process may fill with files that are written ahead while nothing comes in, as many as the last "
+            "burst had instances of up to 1 MiB: the next burst goes into them, and is durable sooner. `0MB`: none "
+            "(docs/howto/durability.md).",
         ),
         Key(
             name="min_free",

@@ -132,7 +132,7 @@ class Counting:
         names = [path.relative_to(blobs).as_posix() for path in files]
         with closing(SqlJournal.open(self._url)) as journal:
             kept = journal.kept_blobs(names)
-        return [name for name in names if not kept.get(name, False) and not name.startswith("marks/")]
+        return [name for name in names if not kept.get(name, False) and not name.startswith(("marks/", "ahead/"))]
 
     def sweep(self, configuration: Path) -> int:
         """The sweep for orphans as it will be in two days: nothing is too young for it any more. How many instances it took back."""

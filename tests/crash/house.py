@@ -29,6 +29,7 @@ _INSIDE = Path(__file__).with_name("inside")
 _APPLICATIONS = Path(__file__).with_name("applications")
 _HASTE_S = 10.0
 _MINUTES_S = 360.0
+_AHEAD_S, _STILL_S = 10.0, 0.5
 _ENDED = {JobState.DONE, JobState.CANCELLED, JobState.SUPERSEDED}
 CALLS = (
     "record", "came_again", "complete", "route", "claim_job", "inferred", "encoded", "claim_delivery", "receipt", "delivered", "resend",
@@ -51,6 +52,8 @@ class House:
         The disk keeps a log.
     secured
         The modality sends over TLS, with a certificate.
+    ahead
+        The node writes files ahead for what it receives.
     commits
         The archive commits to results, and the modality asks the node to commit to what it sent.
     """
@@ -67,6 +70,7 @@ class House:
         secured: bool = False,
         commits: bool = False,
         quiet: str = "300ms",
+        ahead: bool = True,
     ) -> None:
         self.folder = folder
         self.store = folder / "store"
@@ -86,7 +90,7 @@ class House:
         }
         listener = {"receiver": receiver, "receivers": receivers, **({} if self._secured is None else self._secured.listener)}
         self.node = Node(
-            self._configuration(journal, durability, listener, quiet),
+            self._configuration(journal, durability, listener, quiet, ahead=ahead),
             folder / "node",
             environment=self.environment,
         )
@@ -96,7 +100,7 @@ class House:
         self._ahead_s = 0.0
         self.counting = Counting(self.store, self.sink.folder, self.journal_url)
 
-    def _configuration(self, journal: str, durability: str, listener: Mapping[str, Any], quiet: str) -> dict[str, object]:
+    def _configuration(self, journal: str, durability: str, listener: Mapping[str, Any], quiet: str, *, ahead: bool) -> dict[str, object]:
         (self.folder / "models").mkdir(parents=True, exist_ok=True)
         modality = {"ae_title": CALLING, "address": "127.0.0.1:0", "settle": {"quiet": quiet}}
         sink = {"kind": "dimse", "peer": "archive", "retry": {"first": "500ms", "most": "1s"}}
@@ -117,6 +121,8 @@ class House:
         )
         settings["models"] = {"repository": str(self.folder / "models"), "applications": [str(_APPLICATIONS)]}
         settings["store"] = {**settings["store"], "durability": durability, **({"journal": journal} if journal else {})}
+        if not ahead:
+            settings["store"]["written_ahead"] = "0MB"
         settings["node"] = {**settings["node"], **listener}
         return settings
 
@@ -160,6 +166,15 @@ class House:
             return not study.unacknowledged
 
         wait_until(all_are, PATIENCE_S, "every instance is acknowledged", every_s=0.2)
+
+    def until_ahead(self) -> int:
+        """Wait until the receiver has written files ahead and makes no more; how many. None after a while: its disk refused."""
+        count, since = 0, time.monotonic()
+        while time.monotonic() - since < (_STILL_S if count else _AHEAD_S):
+            if (now := len(list((self.store / "blobs" / "coming").glob("*.slot")))) != count:
+                count, since = now, time.monotonic()
+            time.sleep(0.05)
+        return count
 
     def plan(self, call: str, when: str, *, stage: str, **what: object) -> None:
         """Whoever of `stage` next comes to this point of the journal does `what` inside/sitecustomize.py can: `victim="self"` dies."""

@@ -112,8 +112,10 @@ def record(house: House, studies: int, *, draw: random.Random | None = None, owi
     With `owing` the half of each is sent over an association that stands until somebody has seen it flushed.
     """
     sent, seen = [], []
-    for _ in range(studies):
+    for number in range(studies):
         study = house.study()
+        if number:  # the first goes into files of its own, what follows into those that are written ahead
+            house.until_ahead()
         if draw is not None:
             stage = draw.choice(["receive", "flow", "work"])
             house.disk.fail(Operation.FLUSH, skip=draw.randrange(6), count=draw.randint(1, 2), process=f" {stage}")

@@ -8,6 +8,7 @@ from tests.crash import traced
 from tests.crash.sender import CALLING, send, write_study
 from tests.lab import dcmtk
 from tests.lab.node import Node, configuration
+from tests.lab.program import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.peers]
 
@@ -15,8 +16,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.peers]
 @pytest.mark.parametrize("receiver", ["fast", "stock"])
 def test_the_flushes_precede_every_success(tmp_path: Path, receiver: str) -> None:
     """For each C-STORE answered 0x0000: fdatasync of the file with its bytes after the last of them, rename, fsync of the folder by a call
-    that began after the rename, and only then the response begins to leave; for one association after another, and two at once."""
-    log = tmp_path / "strace.log"
+    that began after the rename, and only then the response begins to leave. What goes into files that were written ahead: those were
+    flushed, and their names, before their first byte; and their bytes with the proof before the answer."""
+    log, coming = tmp_path / "strace.log", tmp_path / "store" / "blobs" / "coming"
     settings = configuration(
         tmp_path / "store",
         port=0,
@@ -32,13 +34,17 @@ def test_the_flushes_precede_every_success(tmp_path: Path, receiver: str) -> Non
     try:
         send(study, node.port, list(study.files))
         assert not study.unacknowledged
+        wait_until(lambda: len(list(coming.glob("*.slot"))) >= len(study.files), 60, "files are written ahead")
         sent = dcmtk.dcmsend(node.port, *other.files.values(), calling=CALLING)
         assert sent.code == 0, sent.text
     finally:
         node.kill()
-    answers = traced.answered(list(traced.calls(log)))
+    seen = list(traced.calls(log))
+    answers = traced.answered(seen)
     assert sorted(answer.sop_instance_uid for answer in answers) == sorted([*study.files, *other.files])
     assert [answer for answer in answers if answer.missing] == []
+    proofs = sum(call.name == "pwrite64" and call.path.endswith(".slot") for call in seen)
+    assert 1 <= proofs <= len(other.files)
 
 
 _TRACE = """\

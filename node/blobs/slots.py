@@ -1,0 +1,267 @@
+"""Files written ahead, which the next instances go into (ADR-0029).
+
+To flush a new file, a file system has to journal its blocks, its length and its name; to flush what overwrites a file of the same length it
+only writes the bytes. So a receiver that has nothing to do writes files ahead, and an instance that fits into one is durable with one flush
+of its bytes: behind them, at the end of the file, stands a proof of what they are. Name and length follow (node.blobs.promised); a slot
+whose proof agrees with its bytes is found by whoever opens the spool after this receiver died (node.blobs.taking_up).
+"""
+
+import contextlib
+import os
+import re
+import struct
+import threading
+import time
+import zlib
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from node.blobs.files import FILE_MODE, flush_folder, write_all
+from node.blobs.lives import token_of
+from node.observe.events import alarm
+
+SLOT = ".slot"
+PROOF_BYTES = 512
+"""A sector: written whole or not at all; and a whole block is the proof's alone, so that nothing has to be read to write it."""
+_PROOF_BLOCK_BYTES = 4096
+_PROOF = struct.Struct("<8sQQH")
+_MAGIC = b"hilum-01"
+_SUM = struct.Struct("<L")
+_NAME = re.compile(r"[0-9A-Za-z-]+")
+
+MOST_BYTES = 1 << 20
+"""Of one instance: for a larger one a flush costs little beside its bytes."""
+_ROUND_BYTES = 64 * 1024
+_MOST = 1024
+_AFTER_S = 0.25
+"""So long nothing must have come in before any is written: they are for the next burst, and are not to slow this one."""
+_BATCH = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """What a slot holds: an instance's name, its length, and the sum of its words (node.blobs.checksum)."""
+
+    name: str
+    size: int
+    check: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slot:
+    """One file, open at its beginning, for an instance of up to `capacity` bytes."""
+
+    fd: int
+    path: str
+    capacity: int
+
+    def prove(self, proof: Proof) -> None:
+        """Say what its bytes are; flushed with them, or not at all."""
+        os.pwrite(self.fd, _packed(proof, token_of(self.path)), self.capacity + _PROOF_BLOCK_BYTES - PROOF_BYTES)
+
+
+class Slots:
+    """The files that are ready; as many and as large as the last burst would have used.
+
+    Parameters
+    ----------
+    folder
+        Where they lie.
+    plan
+        A file that says how many of which size there were to be, for the next receiver's start.
+    named
+        What a file of this receiver is called there (node.blobs.lives).
+    budget_bytes
+        How much they may take all together; 0: there are none.
+    spare
+        Whether the disk has so many bytes to spare.
+    """
+
+    def __init__(self, folder: Path, plan: Path, named: Callable[[str], str], *, budget_bytes: int, spare: Callable[[int], bool]) -> None:
+        self._folder = folder
+        self._plan = plan
+        self._named = named
+        self._budget_bytes = budget_bytes
+        self._spare = spare
+        self._lock = threading.Lock()
+        self._ready: deque[tuple[str, int]] = deque()
+        self._capacity = 0
+        self._wanted = 0
+        self._burst: list[int] = []
+        self._last = 0.0
+        self._made = 0
+        self._filling = False
+        self._closed = False
+
+    def take(self) -> Slot | None:
+        """One that is ready, or None. Whoever takes none writes a file of his own."""
+        if not self._ready:
+            return None
+        self._last = time.monotonic()
+        with self._lock:
+            if not self._ready:
+                return None
+            path, capacity = self._ready.popleft()
+        return Slot(fd=os.open(path, os.O_WRONLY | os.O_CLOEXEC), path=path, capacity=capacity)
+
+    def ready(self) -> bool:
+        """Whether there is one."""
+        return bool(self._ready)
+
+    def give_back(self, slot: Slot) -> None:
+        """Its bytes were not proven, and it is as long as before: another instance may have it. Closes it."""
+        os.close(slot.fd)
+        with self._lock:
+            if not self._closed and slot.capacity == self._capacity:
+                self._ready.append((slot.path, slot.capacity))
+                return
+        _unlink(slot.path)
+
+    def kept(self, size: int) -> None:
+        """An instance of so many bytes was kept, in a slot or not: one like it may come again."""
+        self._last = time.monotonic()
+        if not self._budget_bytes or size > MOST_BYTES or self._closed:
+            return
+        self._burst.append(size)
+        if not self._filling:
+            self._start()
+
+    def begin(self) -> None:
+        """Write what the receiver before this one would have."""
+        with contextlib.suppress(OSError, ValueError):  # none was there, or it was cut off
+            capacity, wanted = map(int, self._plan.read_text(encoding="ascii").split())
+            if 0 < capacity <= MOST_BYTES and capacity % _ROUND_BYTES == 0 and wanted > 0:
+                self._capacity, self._wanted = capacity, min(wanted, self._most(capacity))
+                self._start()
+
+    def _start(self) -> None:
+        with self._lock:
+            if not self._filling and self._budget_bytes:
+                self._filling = True
+                threading.Thread(target=self._fill, name="ahead", daemon=True).start()
+
+    def release(self) -> None:
+        """Delete those that are ready: the disk has no room."""
+        with self._lock:
+            paths, self._ready, self._wanted = [path for path, _ in self._ready], deque(), 0
+        for path in paths:
+            _unlink(path)
+
+    def close(self) -> None:
+        """Delete them, and make none any more."""
+        self._closed = True
+        self.release()
+
+    # ---- the thread that writes them, while nothing comes in
+    def _fill(self) -> None:
+        try:
+            while not self._closed:
+                if (left := self._last + _AFTER_S - time.monotonic()) > 0:
+                    time.sleep(left)
+                    continue
+                self._look_back()
+                if not self._write_some():
+                    with self._lock:
+                        if self._burst:
+                            continue
+                        self._filling = False
+                    return
+        except OSError as failed:
+            alarm("inbox.not_ahead", reason=failed.strerror)
+        except BaseException:
+            self._filling = False
+            raise
+        self._filling = False
+
+    def _look_back(self) -> None:
+        """How many of which size; what is ready and has another size goes."""
+        burst, self._burst = self._burst, []
+        if not burst:
+            return
+        capacity = -(-max(burst) // _ROUND_BYTES) * _ROUND_BYTES
+        with self._lock:
+            if capacity > self._capacity or 4 * capacity <= self._capacity:
+                self._capacity, self._wanted = capacity, 0
+                gone, self._ready = [path for path, _ in self._ready], deque()
+            else:
+                gone = []
+            before = self._capacity, self._wanted
+            self._wanted = min(self._most(self._capacity), max(self._wanted, len(burst) + len(burst) // 4))
+        for path in gone:
+            _unlink(path)
+        if before != (self._capacity, self._wanted):
+            with contextlib.suppress(OSError):  # it is a hint
+                self._plan.write_text(f"{self._capacity} {self._wanted}\n", encoding="ascii")
+
+    def _most(self, capacity: int) -> int:
+        return min(_MOST, self._budget_bytes // (capacity + _PROOF_BLOCK_BYTES))
+
+    def _write_some(self) -> bool:
+        """A few more, durable before they are ready; False: there are enough, or no room for more."""
+        count = min(_BATCH, self._wanted - len(self._ready))
+        length = self._capacity + _PROOF_BLOCK_BYTES
+        if count <= 0 or not self._spare(count * length):
+            return False
+        made: list[str] = []
+        zeros = bytes(length)
+        try:
+            for _ in range(count):
+                self._made += 1
+                path = f"{self._folder}/{self._named(f'{self._made:09d}{SLOT}')}"
+                fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, FILE_MODE)
+                made.append(path)
+                try:
+                    write_all(fd, zeros)  # written, not allocated: what was never written is journaled when it is
+                    os.fsync(fd)
+                finally:
+                    os.close(fd)
+            flush_folder(self._folder)
+        except BaseException:
+            for path in made:
+                _unlink(path)
+            raise
+        with self._lock:
+            if not self._closed and self._wanted:
+                self._ready.extend((path, self._capacity) for path in made)
+                return True
+        for path in made:
+            _unlink(path)
+        return False
+
+
+def proof_in(path: Path) -> Proof | None:
+    """What a slot says that it holds; None: nothing, or it was not written to its end."""
+    with path.open("rb") as file:
+        length = os.fstat(file.fileno()).st_size
+        if length < _PROOF_BLOCK_BYTES:
+            return None
+        return _unpacked(os.pread(file.fileno(), PROOF_BYTES, length - PROOF_BYTES), token_of(str(path)))
+
+
+def _packed(proof: Proof, token: str) -> bytes:
+    name = proof.name.encode("ascii")
+    body = (_PROOF.pack(_MAGIC, proof.size, proof.check, len(name)) + name).ljust(PROOF_BYTES - _SUM.size, b"\0")
+    return body + _SUM.pack(_sum_of(body, token))
+
+
+def _unpacked(block: bytes, token: str) -> Proof | None:
+    if len(block) != PROOF_BYTES:
+        return None
+    body, (found,) = block[: -_SUM.size], _SUM.unpack(block[-_SUM.size :])
+    magic, size, check, length = _PROOF.unpack_from(body)
+    # the token, which no sender knows: what an instance says at this place of its own is no proof
+    if magic != _MAGIC or found != _sum_of(body, token):
+        return None
+    name = body[_PROOF.size : _PROOF.size + length].decode("ascii", "replace")
+    return Proof(name=name, size=size, check=check) if _NAME.fullmatch(name) else None
+
+
+def _sum_of(body: bytes, token: str) -> int:
+    return zlib.crc32(body, zlib.crc32(token.encode()))
+
+
+def _unlink(path: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(path)
