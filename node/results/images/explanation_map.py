@@ -23,7 +23,7 @@ from node.results.planes import Sources, reference
 from node.results.port import Encoded, Encoding
 
 CONTENT_LABEL = "EXPLANATION"
-NO_PLACE = "explains the network, no location"
+NO_PLACE = "no location"
 """Ends the content description of every map."""
 
 _IN_STACK, _FRAME_CONTENT = 0x00209057, 0x00209111
@@ -35,14 +35,14 @@ def explanation_maps(encoding: Encoding, sources: Sources) -> list[Encoded]:
         return []
     made = []
     for one in encoding.findings.explanations:
-        identity = identify(encoding, sources, "explanation-map", f"no location, {one.label}", one.label, str(one.image))
+        identity = identify(encoding, sources, "explanation-map", f"{NO_PLACE}, {one.label}", one.label, str(one.image))
         values = one.values[None]
         made.append(encoded(Kind.EXPLANATION_MAP, explanation_map(encoding, sources, one, identity), identity, pixels=float_pixels(values)))
     return made
 
 
 def description_of(one: Explanation) -> str:
-    """Method, finding, and that it is no place: "Grad-CAM, Pneumonia: explains the network, no location"."""
+    """Method, finding, and that it is no place: "Grad-CAM, Pneumonia: no location"."""
     ending = f": {NO_PLACE}"
     return f"{one.label}, {one.finding.meaning}"[: LONGEST_LO - len(ending)] + ending
 

@@ -1,25 +1,34 @@
 """chest-xray: how a radiograph becomes 28 × 28 pixels, what is refused, and what a model's numbers become in findings and report."""
 
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset
 
 from inference import codes
 from inference.applications.accept import check
 from inference.applications.catalog import load
-from inference.applications.chest_xray.application import analyse
+from inference.applications.chest_xray.application import MODEL, analyse, explain
 from inference.applications.chest_xray.errors import NotARadiograph, NotFrontal
+from inference.applications.chest_xray.explaining import laid_back, occlusion
 from inference.applications.chest_xray.preparing import prepare
 from inference.applications.declared import check_outputs
 from inference.applications.port import ModelRef, Tensors
 from inference.engines.port import Call
+from inference.findings import Findings
 from inference.imaging.subject import Image, Images, Takes
 from inference.imaging.subjects import subjects
+from node.domain.profile import EXPLANATIONS, Kind, Profile
+from node.results.check import check as check_objects
 from node.results.encode import encode
+from node.results.errors import MapDiffers, ReferencesDiffer, ResultMalformed
+from node.results.planes import Sources, read_sources
+from node.results.port import Encoded, Encoding
 from tests.results import images as dicom
 from tests.results import made
 from tests.results.reports import comments, groups, named, number, read, referenced, value
@@ -39,6 +48,29 @@ class Says:
         assert image.dtype == np.float32
         assert 0 <= image.min() < image.max() <= 1
         return {"OUTPUT__0": np.array([[LOW, HIGH, self._left.pop(0)]], dtype=np.float32)}
+
+    def at_once(self, model: ModelRef) -> int:
+        return 1
+
+    def call_of(self, model: ModelRef) -> Call | None:
+        return None
+
+
+class Seeks:
+    """A classifier made by hand, that finds what is bright: every cell of 7 × 7 adds its light to the log odds."""
+
+    def __init__(self, *, cells: bool = True) -> None:
+        self._cells = cells
+        self.batches: list[int] = []
+
+    def __call__(self, model: ModelRef, tensors: Tensors, /) -> dict[str, NDArray[Any]]:
+        seen = tensors["INPUT__0"]
+        self.batches.append(len(seen))
+        parts = (0.5 * np.clip(seen[:, 0] - 0.6, 0, None)).reshape(-1, 7, 4, 7, 4).sum(axis=(2, 4)).astype(np.float32)
+        probability = 1 / (1 + np.exp(1 - parts.sum(axis=(1, 2), dtype=np.float64)))
+        ends = np.repeat([[LOW, HIGH]], len(seen), axis=0)
+        answer = {"OUTPUT__0": np.column_stack([ends, probability]).astype(np.float32)}
+        return answer | ({"OUTPUT__1": parts} if self._cells else {})
 
     def at_once(self, model: ModelRef) -> int:
         return 1
@@ -147,6 +179,168 @@ def test_the_report_says_what_it_is_good_for(tmp_path: Path) -> None:
     for sentence in ("Demonstration grade", "not for diagnosis", "28 × 28 pixels", "never validated on DICOM", "whether, not where"):
         assert sentence in said
     assert "1 of 3 images are no frontal views" in said
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize(
+    ("shape", "spacing_mm", "middle"),
+    [
+        ((560, 560), (0.2, 0.2), (150, 410)),
+        ((560, 900), (0.2, 0.2), (440, 300)),
+        ((900, 560), (0.2, 0.2), (300, 130)),
+        # pixels twice as tall as wide: the middle square is 280 rows of 560 columns
+        ((280, 900), (0.4, 0.2), (70, 600)),
+        ((450, 560), (0.4, 0.2), (260, 110)),
+    ],
+)
+def test_what_moved_the_answer_lies_where_it_was_planted(
+    photometric: str, shape: tuple[int, int], spacing_mm: tuple[float, float], middle: tuple[int, int], tmp_path: Path
+) -> None:
+    """A bright patch, off the middle, in images that are wide, tall, negative, of pixels that are not square: both maps are highest in it,
+    in the image's own rows and columns, and 0 where the network does not look."""
+    rows, columns = shape
+    side_mm = min(rows * spacing_mm[0], columns * spacing_mm[1])
+    half = [side_mm / 14 / mm for mm in spacing_mm]
+    y, x = np.mgrid[:rows, :columns] + 0.5
+    there = (abs(y - middle[0]) < half[0]) & (abs(x - middle[1]) < half[1])
+    pixels = np.where(there, 3000, 500 + 200 * y / rows).astype(np.uint16)
+    if photometric == "MONOCHROME1":
+        pixels = (4095 - pixels).astype(np.uint16)
+    subject = received(tmp_path, pixels, PhotometricInterpretation=photometric, ImagerPixelSpacing=list(spacing_mm))
+    explanations = explain(subject, Seeks())
+    check_outputs(load("chest-xray"), replace(analyse(subject, Seeks()), explanations=explanations), subject)
+    assert [(one.label, one.quantity.value) for one in explanations] == [("Grad-CAM", "130403"), ("Occlusion sensitivity", "130404")]
+    outside = (abs(y - rows / 2) * spacing_mm[0] > side_mm / 2) | (abs(x - columns / 2) * spacing_mm[1] > side_mm / 2)
+    for one in explanations:
+        row, column = np.unravel_index(int(one.values.argmax()), shape)
+        # the middle of the strongest cell is no more than half a cell from the patch, which is as large as one
+        assert abs(row + 0.5 - middle[0]) <= half[0] + 1, one.label
+        assert abs(column + 0.5 - middle[1]) <= half[1] + 1, one.label
+        assert there[row, column]
+        assert one.values[there].mean() > 5 * abs(one.values[~there]).mean()
+        assert not one.values[outside].any()
+
+
+def test_a_map_is_laid_back_to_the_pixel() -> None:
+    """Cells that hold the row, or the column, of their own middle give every pixel its own, between the outermost; cells may be coarser
+    than pixels, finer, and the square need not begin at the edge of one."""
+    for cells, (left, top, right, bottom) in (((7, 7), (40.0, 0.0, 180.0, 140.0)), ((28, 28), (0.0, 12.5, 20.0, 32.5))):
+        rows, columns = 145, 190
+        for axis, (first, last) in enumerate(((top, bottom), (left, right))):
+            width = (last - first) / cells[axis]
+            middles = first + (np.arange(cells[axis]) + 0.5) * width
+            values = np.broadcast_to(middles[:, None] if axis == 0 else middles, cells).astype(np.float32)
+            laid = laid_back(values, (rows, columns), (left, top, right, bottom))
+            own = (np.mgrid[:rows, :columns] + 0.5)[axis]
+            inside = (laid != 0) & (own >= middles[0]) & (own <= middles[-1])
+            assert inside.sum() > 100
+            np.testing.assert_allclose(laid[inside], own[inside], atol=1e-4)
+            y, x = np.mgrid[:rows, :columns] + 0.5
+            assert np.array_equal(laid != 0, (y >= top) & (y <= bottom) & (x >= left) & (x <= right))
+
+
+def test_occlusion_is_what_the_answer_loses() -> None:
+    """Of a classifier whose log odds are a weighted sum, the loss is known: square by square, and pixel by pixel the mean of its squares.
+    Calls bring as many as they may."""
+    rng = np.random.default_rng(0)
+    image, weights = rng.random((28, 28), dtype=np.float32), rng.normal(size=(28, 28)) / 50
+    calls: list[int] = []
+
+    def linear(model: ModelRef, tensors: Tensors) -> dict[str, NDArray[Any]]:
+        seen = tensors["INPUT__0"]
+        calls.append(len(seen))
+        return {"OUTPUT__0": 1 / (1 + np.exp(-(seen[:, 0].astype(np.float64) * weights).sum(axis=(1, 2))))[:, None]}
+
+    found = occlusion(image, MODEL, linear, 64)  # type: ignore[arg-type]
+    assert calls == [1, 64, 64, 41]
+    lost = weights * (image - image.mean())
+    for row, column in ((0, 0), (3, 5), (27, 27), (14, 26)):
+        squares = [
+            lost[top : top + 4, left : left + 4].sum()
+            for top in range(0, 25, 2)
+            for left in range(0, 25, 2)
+            if top <= row < top + 4 and left <= column < left + 4
+        ]
+        assert found[row, column] == pytest.approx(np.mean(squares), abs=1e-5)
+
+
+def test_a_model_without_cells_is_explained_by_occlusion_alone(tmp_path: Path) -> None:
+    """One that an earlier release exported takes one image a call, and says nothing of cells."""
+    subject, model = received(tmp_path, smooth()), Seeks(cells=False)
+    assert [one.label for one in explain(subject, model)] == ["Occlusion sensitivity"]
+    assert set(model.batches) == {1}
+
+
+def test_what_moved_the_answer_is_told_apart_from_where(tmp_path: Path) -> None:
+    """A sink that does not ask gets nothing of it. One that does gets a page with the words burned in and a map that lies in no patient,
+    each saying that it is no location; the report is the same, still says "not where", and refers to neither."""
+    folder = tmp_path / "views"
+    shown = {"Rows": 280, "Columns": 280, "PixelData": smooth().tobytes()}
+    files = [dicom.radiograph(folder, index, 1, ViewPosition=view, **shown) for index, view in enumerate(("LL", "PA"), start=1)]
+    (assembled,) = subjects(Takes.IMAGES, "refuse", files, "")
+    assert isinstance(assembled.subject, Images)
+    application = load("chest-xray")
+    plain = analyse(assembled.subject, Seeks())
+    findings = replace(plain, explanations=explain(assembled.subject, Seeks()))
+    every = frozenset(Kind) - EXPLANATIONS
+    unasked = encode(dicom.radiographs(files, findings, application=application, profiles=(Profile(name="all else", kinds=every),)))
+    assert not {one.kind for one in unasked} & EXPLANATIONS
+    asked = encode(dicom.radiographs(files, findings, application=application, profiles=(Profile(name="all", kinds=frozenset(Kind)),)))
+    assert [one.kind for one in asked if one.kind in EXPLANATIONS] == ["explanation", "explanation-map", "explanation-map"]
+    assert [one.data for one in asked if one.kind not in EXPLANATIONS] == [one.data for one in unasked]
+    frontal = assembled.subject.sources[1].sop_instance_uid
+    (page,) = read(asked, "explanation")
+    assert "no location of a finding" in page.DerivationDescription
+    assert "no location" in page.SeriesDescription
+    assert [item.ReferencedSOPInstanceUID for item in page.SourceImageSequence] == [frontal]
+    for dataset, one in zip(read(asked, "explanation-map"), findings.explanations, strict=True):
+        assert dataset.ContentDescription == f"{one.label}, Pneumonia: no location"
+        assert "no location" in dataset.SeriesDescription
+        assert dataset.ContentQualification == "RESEARCH"
+        shared, frame = dataset.SharedFunctionalGroupsSequence[0], dataset.PerFrameFunctionalGroupsSequence[0]
+        assert not any("PlanePosition" in word or "PlaneOrientation" in word for word in (*shared.dir(), *frame.dir()))
+        assert frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID == frontal
+        stored = np.frombuffer(dataset.FloatPixelData, dtype="<f4").reshape(dataset.Rows, dataset.Columns)
+        assert np.array_equal(stored, one.values)
+        mapping = shared.RealWorldValueMappingSequence[0].QuantityDefinitionSequence[0].ConceptCodeSequence[0]
+        assert mapping.CodeValue == one.quantity.value
+    (report,) = read(asked, "sr")
+    assert any("whether, not where" in comment for comment in comments(report))
+
+
+def test_an_explanation_that_was_written_otherwise_does_not_leave(tmp_path: Path) -> None:
+    """A value, the image, a place in the patient, the words: each is found when the object is read back."""
+    subject = received(tmp_path, smooth(), ViewPosition="PA")
+    files = sorted(tmp_path.glob("*.dcm"))
+    findings = Findings(explanations=explain(subject, Seeks())[:1])
+    asks = Profile(name="map", kinds=frozenset({Kind.EXPLANATION_MAP}))
+    encoding = dicom.radiographs(files, findings, application=load("chest-xray"), profiles=(asks,))
+    (good,) = (one for one in encode(encoding) if one.kind == Kind.EXPLANATION_MAP)
+    sources = read_sources(encoding)
+    check_objects([good], encoding, sources)
+    (dataset,) = read([good], "explanation-map")
+    values = np.frombuffer(dataset.FloatPixelData, dtype="<f4").copy()
+    values[777] += 1
+    dataset.FloatPixelData = values.tobytes()
+    _refused(good, dataset, encoding, sources, MapDiffers, "written otherwise")
+    (dataset,) = read([good], "explanation-map")
+    dataset.ContentDescription = "Grad-CAM, Pneumonia"
+    _refused(good, dataset, encoding, sources, ResultMalformed, "no location")
+    (dataset,) = read([good], "explanation-map")
+    place = Dataset()
+    place.ImagePositionPatient = [0, 0, 0]
+    dataset.PerFrameFunctionalGroupsSequence[0].PlanePositionSequence = [place]
+    _refused(good, dataset, encoding, sources, ResultMalformed, "claims a place")
+    (dataset,) = read([good], "explanation-map")
+    dataset.SourceImageSequence[0].ReferencedSOPInstanceUID = "1.2.3"
+    _refused(good, dataset, encoding, sources, ReferencesDiffer, "refers to")
+
+
+def _refused(one: Encoded, dataset: Dataset, encoding: Encoding, sources: Sources, error: type[Exception], said: str) -> None:
+    file = BytesIO()
+    dataset.save_as(file, enforce_file_format=True)
+    with pytest.raises(error, match=said):
+        check_objects([replace(one, data=file.getvalue())], encoding, sources)
 
 
 def test_what_is_no_frontal_radiograph_is_refused(tmp_path: Path) -> None:
