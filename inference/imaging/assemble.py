@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from inference.imaging import tags
+from inference.imaging.age import years_of
 from inference.imaging.decode import candidate_dtypes, modality_values
 from inference.imaging.dimensions import split
 from inference.imaging.errors import (
@@ -105,6 +106,7 @@ def volume_of(slices: Sequence[Slice], *, threads: int = 2) -> Volume:
         study_instance_uid=first.study_instance_uid,
         series_instance_uid=first.series_instance_uid,
         frame_of_reference_uid=_frame_of_reference([each.instance for each in slices]),
+        patient_years=years_of(first.header),
     )
 
 

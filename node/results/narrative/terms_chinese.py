@@ -126,6 +126,23 @@ TERMS: Mapping[str, Mapping[str, str]] = {
         "RID50152": "部分实性结节",
         "RID50153": "磨玻璃结节",
     },
+    "99HILUM": {
+        "SOLID-DIAMETER": "实性成分平均直径",
+        # rows of the Fleischner Society's table of 2017
+        "F17-S1-LT6": "单发实性结节，<6 mm（Fleischner 2017）",
+        "F17-S1-6TO8": "单发实性结节，6-8 mm（Fleischner 2017）",
+        "F17-S1-GT8": "单发实性结节，>8 mm（Fleischner 2017）",
+        "F17-SN-LT6": "多发实性结节，<6 mm（Fleischner 2017）",
+        "F17-SN-6TO8": "多发实性结节，6-8 mm（Fleischner 2017）",
+        "F17-SN-GT8": "多发实性结节，>8 mm（Fleischner 2017）",
+        "F17-G1-LT6": "单发磨玻璃结节，<6 mm（Fleischner 2017）",
+        "F17-G1-GE6": "单发磨玻璃结节，≥6 mm（Fleischner 2017）",
+        "F17-P1-LT6": "单发部分实性结节，<6 mm（Fleischner 2017）",
+        "F17-P1-GE6-LT6": "单发部分实性结节，≥6 mm，实性成分<6 mm（Fleischner 2017）",
+        "F17-P1-GE6-GE6": "单发部分实性结节，≥6 mm，实性成分≥6 mm（Fleischner 2017）",
+        "F17-UN-LT6": "多发亚实性结节，<6 mm（Fleischner 2017）",
+        "F17-UN-GE6": "多发亚实性结节，≥6 mm（Fleischner 2017）",
+    },
 }
 
 

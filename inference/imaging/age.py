@@ -1,0 +1,34 @@
+"""How old the patient was when the images were made, as far as a header tells."""
+
+import re
+from datetime import date
+
+from pydicom.dataset import Dataset
+
+from inference.imaging import tags
+
+_AGE = re.compile(r"(\d{3})([DWMY])")
+_IN_A_YEAR = {"D": 365.25, "W": 365.25 / 7, "M": 12.0, "Y": 1.0}
+_DATE = re.compile(r"(\d{4})\.?(\d{2})\.?(\d{2})")
+_OLDEST = 130
+
+
+def years_of(header: Dataset) -> int | None:
+    """Completed years: by PatientAge (AS, PS3.5 6.2), else from PatientBirthDate to StudyDate; None where neither can be made out."""
+    stated = _AGE.fullmatch(tags.text(header, tags.PATIENT_AGE))
+    if stated:
+        return int(int(stated[1]) / _IN_A_YEAR[stated[2]])
+    born, then = (_day(tags.text(header, tag)) for tag in (tags.PATIENT_BIRTH_DATE, tags.STUDY_DATE))
+    if born is None or then is None:
+        return None
+    years = then.year - born.year - ((then.month, then.day) < (born.month, born.day))
+    # a date of birth that was made up, for a patient who is not to be known, is often far off
+    return years if 0 <= years <= _OLDEST else None
+
+
+def _day(text: str) -> date | None:
+    found = _DATE.fullmatch(text)
+    try:
+        return date(*map(int, found.groups())) if found else None
+    except ValueError:
+        return None

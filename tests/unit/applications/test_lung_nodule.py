@@ -1,0 +1,172 @@
+"""lung-nodule: what it says of balls of known place, size and density in a made chest, and what the report then holds."""
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inference import codes
+from inference.applications.accept import check
+from inference.applications.catalog import load
+from inference.applications.declared import check_outputs
+from inference.applications.errors import NotAccepted
+from inference.applications.lung_nodule.application import DENSITY, RECOMMENDED, SOLID_PART
+from inference.applications.lung_nodule.errors import NoLungs
+from inference.applications.lung_nodule.preparing import SPACING_MM
+from inference.findings import Box, Findings
+from inference.imaging.assemble import assemble
+from inference.imaging.write_series import write_series
+from tests.lab.chest import BALLS, SHAPE, Ball, ByHeart, affine, chest, voxels
+from tests.results import made
+from tests.results.reports import comments, groups, number, read, reports, value
+
+APPLICATION = load("lung-nodule")
+SOLID, PART_SOLID, GLASS = "RID50151", "RID50152", "RID50153"
+
+
+@cache
+def found(balls: tuple[Ball, ...] = BALLS, patient_years: int | None = 60) -> Findings:
+    """What it says, as it may leave."""
+    volume = chest(balls, patient_years)
+    assert check(APPLICATION, volume) == ()
+    findings = APPLICATION.analyse(volume, ByHeart())
+    check_outputs(APPLICATION, findings, volume)
+    return findings
+
+
+def measured(findings: Findings, label: str) -> dict[str, float]:
+    """The numbers of one nodule by name."""
+    return {one.name.meaning: one.value for one in findings.measurements if one.location == label}
+
+
+def middle(ball: Ball) -> tuple[float, float, float]:
+    """(slice, row, column) of a ball's middle, as indices."""
+    z, y, x = ((count - 1) / 2 + mm / SPACING_MM for count, mm in zip(SHAPE, ball.at_mm, strict=True))
+    return z, y, x
+
+
+def test_every_ball_is_found_where_it_lies() -> None:
+    """Each in a box of its own, on a slice through its middle, to the pixel; of the density that it was made of."""
+    findings = found()
+    assert len(findings.locations) == 3
+    of_slice = {round(middle(ball)[0]): (ball, density) for ball, density in zip(BALLS, (SOLID, PART_SOLID, GLASS), strict=True)}
+    for location in findings.locations:
+        near = min(of_slice, key=lambda z: abs(z - location.image))
+        ball, density = of_slice.pop(near)
+        _, row, column = middle(ball)
+        half = ball.mm / 2 / SPACING_MM
+        assert isinstance(location.shape, Box)
+        # half a pixel from the middle of the outermost to its edge
+        edges = [location.shape.top, location.shape.bottom, location.shape.left, location.shape.right]
+        assert edges == pytest.approx([row + 0.5 - half, row + 0.5 + half, column + 0.5 - half, column + 0.5 + half], abs=1.01)
+        assert abs(near - location.image) <= 1
+        assert {one.name: one.value.value for one in location.qualities}[DENSITY] == density
+        assert (location.finding, location.finding_site) == (codes.NODULE, codes.LUNG)
+        assert 0.99 < (location.certainty or 0) <= 1
+
+
+def test_sizes_are_those_of_the_balls() -> None:
+    """Both diameters to a voxel, the average in whole mm, the volume to a sixth; the solid part's diameter of the part-solid one alone."""
+    findings = found()
+    for location in findings.locations:
+        numbers = measured(findings, location.label)
+        ball = min(BALLS, key=lambda one: abs(middle(one)[0] - location.image))
+        assert numbers["Long axis"] == pytest.approx(ball.mm, abs=SPACING_MM)
+        assert numbers["Short axis"] == pytest.approx(ball.mm, abs=SPACING_MM)
+        assert numbers["Diameter"] == pytest.approx((numbers["Long axis"] + numbers["Short axis"]) / 2, abs=0.5)
+        assert numbers["Diameter"] == int(numbers["Diameter"])
+        assert numbers["Volume"] * 1000 == pytest.approx(np.pi / 6 * ball.mm**3, rel=1 / 6)
+        part_solid = 0 < ball.core_mm < ball.mm
+        assert (SOLID_PART.meaning in numbers) is part_solid
+        if part_solid:
+            assert numbers[SOLID_PART.meaning] == pytest.approx(ball.core_mm, abs=SPACING_MM)
+
+
+def test_the_follow_up_stands_at_the_nodule_that_decides_it() -> None:
+    """A single solid one of 20 mm; of the two subsolid ones that with a solid part; in words with the source, and what it is not for."""
+    findings = found()
+    rows = {}
+    for location in findings.locations:
+        answers = {one.name: one.value for one in location.qualities}
+        if RECOMMENDED in answers:
+            rows[answers[DENSITY].value] = answers[RECOMMENDED].meaning
+    assert rows == {SOLID: "Fleischner 2017: single solid nodule, > 8 mm", PART_SOLID: "Fleischner 2017: multiple subsolid nodules, ≥ 6 mm"}
+    said = " ".join(findings.remarks)
+    for words in ("consider CT at 3 months, PET/CT or tissue sampling", "Radiology 2017;284:228-243", "cancer", "immunity", "screening"):
+        assert words in said
+
+
+def test_it_says_that_it_learned_from_planted_nodules() -> None:
+    """First of all, and where nothing is found, too; then no follow-up is spoken of."""
+    nothing = found(())
+    for findings in (found(), nothing):
+        assert "trained on planted nodules" in findings.remarks[0]
+        assert "has seen no real one" in findings.remarks[0]
+        assert "not for diagnosis" in findings.remarks[0]
+    assert nothing.locations == nothing.measurements == ()
+    assert [(one.value, one.finding_site) for one in nothing.evaluations] == [(codes.ABSENT, codes.LUNGS)]
+    assert not any("Fleischner" in remark for remark in nothing.remarks)
+    assert [one.value for one in found().evaluations] == [codes.PRESENT]
+
+
+def test_below_35_years_no_category_is_given() -> None:
+    """And the reader is told why; where the age is not known, that it matters."""
+    young, unknown = found(BALLS, 34), found(BALLS, None)
+    assert [one.name for location in young.locations for one in location.qualities] == [DENSITY] * 3
+    assert any(remark.startswith("No follow-up category: the patient is 34 years old") for remark in young.remarks)
+    assert not any("PET/CT" in remark for remark in young.remarks)
+    assert any("age is not in the images" in remark for remark in unknown.remarks)
+    assert not any("age is not in the images" in remark for remark in found().remarks)
+
+
+def test_slices_that_are_too_thick_for_the_guideline_are_spoken_of() -> None:
+    """2.5 mm apart: found and measured, and said to be approximate; 3.75 mm: not taken."""
+    thin = chest()
+    for step, taken in ((2, True), (3, False)):
+        thick = thin.affine.copy()
+        thick[:, 0] *= step
+        image = thin.voxels[::step]
+        volume = replace(thin, voxels=image, affine=thick, sources=thin.sources[: len(image)])
+        if taken:
+            assert any(remark.startswith("Slices are 2.5 mm apart") for remark in APPLICATION.analyse(volume, ByHeart()).remarks)
+        else:
+            with pytest.raises(NotAccepted, match=r"3\.8 mm apart"):
+                check(APPLICATION, volume)
+    assert not any("apart" in remark for remark in found().remarks)
+
+
+def test_without_lungs_nothing_is_said() -> None:
+    """A body without air in it."""
+    volume = chest()
+    with pytest.raises(NoLungs):
+        APPLICATION.analyse(replace(volume, voxels=np.maximum(volume.voxels, -1) * np.int16(1)), ByHeart())
+
+
+@pytest.mark.slow
+def test_the_report_holds_all_of_it(tmp_path: Path) -> None:
+    """From files to the report, read by hand: two groups a nodule, box, numbers, density, category; the remarks; research, unverified."""
+    files = write_series(voxels(), affine(), tmp_path, modality="CT", extra={"PatientAge": "060Y", "BodyPartExamined": "CHEST"})
+    volume = assemble(files)
+    findings = APPLICATION.analyse(volume, ByHeart())
+    assert [one.qualities for one in findings.locations] == [one.qualities for one in found().locations]
+    objects = reports(made.encoding(files, findings, volume=volume, application=APPLICATION))
+    (report,) = read(objects, "detections")
+    flags = (report.ContentQualification, report.PreliminaryFlag, report.VerificationFlag)
+    assert flags == ("RESEARCH", "PRELIMINARY", "UNVERIFIED")
+    assert report.ConceptNameCodeSequence[0].CodeValue == "126000"
+    listed = groups(report)
+    assert len(listed) == 6
+    for location, bare, numbers in zip(findings.locations, listed[::2], listed[1::2], strict=True):
+        expected = {one.name: one.value.value for one in location.qualities}
+        for group in (bare, numbers):
+            assert value(group, "121071") == codes.NODULE.value
+            assert value(group, DENSITY) == expected[DENSITY]
+            assert value(group, RECOMMENDED) == expected.get(RECOMMENDED)
+        assert not [item for item in bare.ContentSequence if item.ValueType == "NUM"]
+        sizes = measured(findings, location.label)
+        assert number(numbers, codes.LONG_AXIS) == (pytest.approx(sizes["Long axis"], rel=1e-6), "mm")
+        assert number(numbers, codes.SHORT_AXIS) == (pytest.approx(sizes["Short axis"], rel=1e-6), "mm")
+        assert number(numbers, codes.VOLUME) == (pytest.approx(sizes["Volume"], rel=1e-6), "cm3")
+    assert comments(report) == list(findings.remarks)
