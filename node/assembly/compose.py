@@ -115,7 +115,7 @@ def _intake(config: Config, sealing: "Sealing | None", *, kept: Callable[[], Non
         min_free_bytes=store.min_free_bytes,
         most_waiting=store.most_waiting,
         durability=store.durability,
-        ahead_bytes=store.ahead_bytes,
+        ahead_bytes=store.written_ahead_bytes,
         kept=kept,
         sealing=sealing,
     )

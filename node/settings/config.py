@@ -169,7 +169,7 @@ class Store:
     keep: timedelta = timedelta(days=14)
     keep_headers: timedelta = timedelta(days=400)
     durability: Durability = Durability.EACH
-    ahead_bytes: int = 256 * 2**20
+    written_ahead_bytes: int = 256 * 2**20
     min_free_bytes: int = 2 * 2**30
     most_waiting: int = 100_000
     high_water: float = 0.9

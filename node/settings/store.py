@@ -38,7 +38,7 @@ def _store(
         keep=keep,
         keep_headers=keep_headers,
         durability=durability,
-        ahead_bytes=written_ahead,
+        written_ahead_bytes=written_ahead,
         min_free_bytes=min_free,
         most_waiting=most_waiting,
         high_water=high_water,
