@@ -15,7 +15,7 @@ from pydicom import dcmread
 from inference import codes
 from inference.applications import catalog
 from inference.applications.accept import check
-from inference.applications.chest_xray.application import ask
+from inference.applications.chest_xray.application import ask, explain
 from inference.applications.declared import check_outputs
 from inference.applications.port import ModelRef
 from inference.applications.serving import as_served
@@ -220,7 +220,8 @@ def _followed(infer: OfEngine) -> Any:
 
 @pytest.mark.slow
 def test_a_node_answers_with_a_report(run: Path, sides: Split, told: dict[str, Any], tmp_path: Path) -> None:
-    """A negative sent to a node comes back as a report with the answer of the evaluation, valid, and without a place in the image."""
+    """A negative sent to a node comes back as a report with the answer of the evaluation, valid, and without a place in the image. What
+    moved the answer goes to the one sink that asks for it, as a page and as maps of the model that is served."""
     export(RECIPE, run, tmp_path / "models")
     case: Any = sides.test[0].load()
     expected = told["classification"]["cases"][0]["probability"]
@@ -242,20 +243,37 @@ def test_a_node_answers_with_a_report(run: Path, sides: Split, told: dict[str, A
         port=0,
         repository=tmp_path / "models",
         peers={"detector": {"ae_title": "DETECTOR", "address": "127.0.0.1:0", "settle": {"quiet": "1s"}}},
-        sinks={"results": {"kind": "folder", "path": str(tmp_path / "results")}},
-        routes=[{"name": "chests", "when": {"Modality": "DX"}, "run": ["chest-xray"], "send": ["results"]}],
+        sinks={
+            "results": {"kind": "folder", "path": str(tmp_path / "results")},
+            "research": {
+                "kind": "folder",
+                "path": str(tmp_path / "research"),
+                "profile": {"like": "viewer", "explanations": True, "explanation_maps": True},
+            },
+        },
+        routes=[{"name": "chests", "when": {"Modality": "DX"}, "run": ["chest-xray"], "send": ["results", "research"]}],
     )
     with Node(settings, tmp_path) as node:
         said = hilum("send", tmp_path / "sent", "--to", f"HILUM@127.0.0.1:{node.port}", "--calling", "DETECTOR")
         assert said.code == 0, said.out + said.err
         # leaving the node drains it: whatever belongs to the job is written then
-        wait_until(lambda: list((tmp_path / "results").rglob("*.dcm")), 300, "a result has come")
+        wait_until(lambda: all(list((tmp_path / sink).rglob("*.dcm")) for sink in ("results", "research")), 300, "results have come")
     written = [dcmread(path) for path in (tmp_path / "results").rglob("*.dcm")]
     assert {each.Modality for each in written} <= {"SR", "OT"}
     (report,) = (each for each in written if each.Modality == "SR")
     assert f"probability of pneumonia {100 * expected:.1f} %" in " ".join(comments(report))
     assert any("Demonstration grade" in comment for comment in comments(report))
     assert len(groups(report)) == 1
+    assert not any("no location" in each.SeriesDescription for each in written)
+    explained = [dcmread(path) for path in (tmp_path / "research").rglob("*.dcm")]
+    told_apart = sorted(each.SeriesDescription.split("no location, ")[-1] for each in explained if "no location" in each.SeriesDescription)
+    assert told_apart == ["Grad-CAM", "Occlusion sensitivity", "explanation"]
+    (by_cells,) = (each for each in explained if each.SeriesDescription.endswith("Grad-CAM"))
+    with closing(EmbeddedEngine(run / PACKED)) as engine:
+        infer = _followed(OfEngine(engine))
+        (expected_map, _) = explain(case.images, infer)
+    stored = np.frombuffer(by_cells.FloatPixelData, dtype="<f4").reshape(28, 28)
+    np.testing.assert_allclose(stored, expected_map.values, atol=1e-3)
 
 
 @pytest.mark.slow

@@ -7,18 +7,20 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from inference import findings_file
-from inference.applications.port import Application, Infer
+from inference import codes, findings_file
+from inference.applications.port import Application, ExplanationOutput, Infer
 from inference.engines.errors import EngineAway, EngineBusy, EngineLost, WrongTensors
 from inference.engines.port import ModelRef
 from inference.errors import EngineError, ModelError
-from inference.findings import Findings
+from inference.findings import Explanation, Findings
 from inference.imaging.subjects import subjects
 from inference.imaging.volume import Volume
 from node.domain.errors import JournalError, ResultError
 from node.domain.job import Job
+from node.domain.profile import VIEWER, Kind
 from node.domain.state import DeliveryState, JobState
 from node.flow.engines import Engines
 from node.flow.errors import JobTooLate
@@ -109,6 +111,27 @@ def test_a_job_becomes_findings_and_objects_in_one_claim(work: Work) -> None:
     assert [(d.sink, d.state) for d in work.node.deliveries()] == [("archive", DeliveryState.WAITING)]
     assert set(work.took()) == {"assemble", "infer", "encode", "keep"}
     assert work.step() == 0
+
+
+@pytest.mark.parametrize("asked", [frozenset(), frozenset({Kind.EXPLANATION}), frozenset({Kind.EXPLANATION_MAP})])
+def test_what_moved_an_answer_is_computed_only_where_a_sink_asks(work: Work, asked: frozenset[Kind]) -> None:
+    """One of the sinks of the job, by a kind that no shipped profile has; without it the application is not even called."""
+    called = []
+    values = np.linspace(-1, 1, 64, dtype=np.float32).reshape(8, 8)
+
+    def explain(volume: Volume, infer: Infer) -> tuple[Explanation, ...]:
+        called.append(volume)
+        return (Explanation(label="why", values=values, image=2, finding=codes.BRAIN, quantity=codes.SALIENCY),)
+
+    outputs = (*APPLICATION.outputs, ExplanationOutput(label="why", finding=codes.BRAIN))
+    work.application = replace(APPLICATION, outputs=outputs, explain=explain)
+    sink = work.node.config.sinks["archive"]
+    work.node.configure(sinks={**work.node.config.sinks, "archive": replace(sink, profile=replace(VIEWER, kinds=VIEWER.kinds | asked))})
+    assert work.step() == 1
+    assert len(called) == len(asked)
+    assert work.job.findings_blob is not None
+    found = findings_file.loads(work.node.blobs.path(work.job.findings_blob).read_bytes()).explanations
+    assert [one.values.tolist() for one in found] == [values.tolist()] * len(asked)
 
 
 def test_the_times_in_the_objects_are_the_journals(work: Work) -> None:
