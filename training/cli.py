@@ -15,13 +15,15 @@ if TYPE_CHECKING:
     from training.data.split import Split
     from training.recipe import Recipe, Schedule
 
+_MAKING = ("lung-nodule",)
+"""Recipes that make data of their own."""
 _NEEDED = ("torch", "monai", "nibabel", "tensorboard", "jinja2")
 
 
 def train(
     recipe: str,
     *,
-    data: Path,
+    data: Path | None = None,
     out: Path | None = None,
     epochs: int | None = None,
     batch: int | None = None,
@@ -41,7 +43,7 @@ def train(
     recipe
         Its name, "hippocampus".
     data
-        The folder with the recipe's data.
+        The folder with the recipe's data. Recipe lung-nodule makes its own, and takes a folder besides.
     out
         The run's folder (default var/training/RECIPE).
     epochs
@@ -71,6 +73,7 @@ def train(
 
     run = out or _default(recipe)
     asked = Asked(name=name, labels=labels, spacing_mm=spacing_mm, window=window)
+    _refuse_no_data(recipe, data)
     with ranks() as here:
         wanted = here.in_turn(lambda: recipes.begun(recipe, data, run, seed or 0, asked, _told if here.first else _untold))
         schedule = _schedule(wanted, epochs, batch, seed)
@@ -101,7 +104,7 @@ def train(
 def evaluate(
     recipe: str,
     *,
-    data: Path,
+    data: Path | None = None,
     out: Path | None = None,
     seed: int | None = None,
     repository: Path | None = None,
@@ -118,7 +121,7 @@ def evaluate(
     recipe
         Its name.
     data
-        The folder that it was trained on.
+        The folder that it was trained on, where there was one.
     out
         The run's folder.
     seed
@@ -136,8 +139,11 @@ def evaluate(
     from training.arms_table import arms_table
     from training.card import table
     from training.classification import Classifier
+    from training.detected_table import detected_table
+    from training.detection import Detector
     from training.errors import UnfitSetting
     from training.evaluate import evaluate as evaluated
+    from training.evaluate_detection import evaluate_detection
     from training.evaluate_restoration import evaluate_restoration
     from training.evaluate_trials import evaluate_trials
     from training.evaluation.perturb import PERTURBATIONS
@@ -145,13 +151,19 @@ def evaluate(
     from training.restoration import Restorer
     from training.restored_table import restored_table
 
+    _refuse_no_data(recipe, data)
     wanted = recipes.load(recipe, out or _default(recipe))
     if seed is None and repository is None:
         seed = _seed_of(wanted, out or _default(recipe))
     sides = _sides(wanted, data, seed)
     run = out or (_default(recipe) if repository is None else Path("var/evaluations") / recipe)
-    if isinstance(wanted, Classifier | Restorer) and (repository is not None or disturbed):
-        raise UnfitSetting(f'recipe "{recipe}" compares the networks of its run, and takes no --repository and no --disturbed')
+    if isinstance(wanted, Classifier | Detector | Restorer) and (repository is not None or disturbed):
+        raise UnfitSetting(f'recipe "{recipe}" is scored on the networks of its run, and takes no --repository and no --disturbed')
+    if isinstance(wanted, Detector):
+        with steps("evaluating") as step:
+            found = evaluate_detection(wanted, sides, run, step=step)
+        print(json.dumps(found, indent=2) if as_json else f"{table(found)}\n{detected_table(found)}", end="")
+        return 0
     if isinstance(wanted, Restorer):
         with steps("evaluating") as step:
             found = evaluate_restoration(wanted, sides, run, step=step)
@@ -215,14 +227,25 @@ def _seed_of(recipe: "Recipe", run: Path) -> int | None:
     return trials.seed_of(recipe, run) if isinstance(recipe, Classifier) else fit.seed_of(run)
 
 
-def _sides(recipe: "Recipe", data: Path, seed: int | None) -> "Split":
+def _sides(recipe: "Recipe", data: Path | None, seed: int | None) -> "Split":
     from training.classification import Classifier
     from training.data.split import split
+    from training.detection import Detector
     from training.restoration import Restorer
 
+    if isinstance(recipe, Detector):
+        return recipe.sides(data)
+    assert data is not None, "refused before"
     if isinstance(recipe, Classifier | Restorer):
         return recipe.sides(data)
     return split(recipe.cases(data), recipe.schedule.seed if seed is None else seed)
+
+
+def _refuse_no_data(recipe: str, data: Path | None) -> None:
+    from training.errors import UnfitSetting
+
+    if data is None and recipe not in _MAKING:
+        raise UnfitSetting(f'recipe "{recipe}" makes no data of its own: name a folder with --data')
 
 
 def _default(recipe: str) -> Path:

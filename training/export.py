@@ -20,6 +20,7 @@ from inference.engines.repository import CONFIG, Entry, Repository
 from inference.engines.writing import NewVersion, add_version
 from training.arms_table import arms_table
 from training.card import card
+from training.detected_table import detected_table
 from training.errors import BrokenRun
 from training.evaluation.record import EVALUATION, PAGE
 from training.fit import trained
@@ -108,7 +109,7 @@ def export(recipe: Recipe, run: Path, repository: Path) -> ModelRef:
     model = ModelRef(name=recipe.model.name, version=max(there, default=0) + 1)
     config = without_digests((run / PACKED / here.name / CONFIG).read_text(encoding="utf-8"))
     told = card(recipe, model, entry, evaluation)
-    for there_is, more in (("arms", arms_table), ("restoration", restored_table)):
+    for there_is, more in (("arms", arms_table), ("restoration", restored_table), ("detection", detected_table)):
         told += f"\n{more(evaluation)}" if there_is in evaluation else ""
     beside = {**recipe.beside(model), **_page(run, evaluation)}
     add_version(repository, NewVersion(model=model, weights=weights, entry=entry, config=config, card=told, beside=beside))

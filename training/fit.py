@@ -14,9 +14,11 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import torch
 
+from training import detection
 from training.checkpoint import load, save
 from training.classification import Classifier, validation
 from training.data.split import Split, digest
+from training.detection import Detector
 from training.errors import BrokenRun, OtherRun, UnfitData
 from training.inferring import OfNetwork
 from training.progress import Progress
@@ -124,10 +126,12 @@ def trained(recipe: Recipe, run: Path) -> tuple[Any, dict[str, Any]]:
 def watched(recipe: Recipe, network: Any, cases: Sequence[Case]) -> float:
     """The mean of the watched figure over cases, by the application's own `analyse`; cases that cannot tell do not count.
 
-    Of a classifier it is the AUC of all cases together.
+    Of a classifier it is the AUC of all cases together, of a detector their FROC.
     """
     if isinstance(recipe, Classifier):
         return validation(recipe, network, cases)
+    if isinstance(recipe, Detector):
+        return detection.validation(recipe, network, cases)
     network.eval()
     found = []
     for case in cases:

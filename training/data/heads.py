@@ -13,12 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.applications.mr_denoise.preparing import head_of
-from inference.imaging.subject import Takes
-from inference.imaging.subjects import subjects
-from inference.imaging.volume import Volume
-from inference.imaging.write_series import from_nifti
-from training.data.nifti import volume_of
 from training.data.split import Split
+from training.data.volumes import read, volumes
 from training.errors import UnfitData
 from training.recipe import Case, Labelled
 from training.restoration import Degraded
@@ -101,24 +97,13 @@ def degraded(path: Path, level: float, slices: int) -> Degraded:
 
 
 def _heads(folder: Path) -> dict[str, Path]:
-    found = {path.name.split(".nii")[0]: path for path in sorted(folder.glob("*")) if path.is_dir() or ".nii" in path.name}
+    found = volumes(folder)
     if not found:
         raise UnfitData(f"{folder} holds no heads: NAME.nii.gz, or a folder NAME with the files of one DICOM series")
     return found
 
 
 def _as_it_is(path: Path) -> Labelled:
-    volume = _dicom(path) if path.is_dir() else _nifti(path)
+    volume = read(path, "MR")
     voxels = np.maximum(volume.voxels.astype(np.float32), 0)
     return Labelled(volume=replace(volume, voxels=voxels), labels=head_of(voxels).astype(np.uint8))
-
-
-def _dicom(folder: Path) -> Volume:
-    (assembled,) = subjects(Takes.VOLUME, "refuse", sorted(path for path in folder.rglob("*") if path.is_file()))
-    assert isinstance(assembled.subject, Volume), "which was asked for"
-    return assembled.subject
-
-
-def _nifti(path: Path) -> Volume:
-    voxels, affine = from_nifti(path)
-    return volume_of(voxels, affine, "MR", path.name)

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from pydicom.uid import MRImageStorage
+from pydicom.uid import CTImageStorage, MRImageStorage
 
 from inference.imaging.volume import SliceSource, Volume
 from inference.imaging.write_series import from_nifti
@@ -67,12 +67,13 @@ def _load(image: Path, label: Path, modality: str, attributes: Mapping[str, str]
 
 
 def volume_of(voxels: np.ndarray, affine: np.ndarray, modality: str, name: str) -> Volume:
-    """Voxels (Z, Y, X) as a volume that no scanner made: its UIDs are derived from `name`, its images are called MR ones."""
+    """Voxels (Z, Y, X) as a volume that no scanner made: its UIDs are derived from `name`, its images are called MR ones, or CT."""
+    images = str(CTImageStorage if modality == "CT" else MRImageStorage)
     uid = f"2.25.{int.from_bytes(hashlib.sha256(name.encode()).digest()[:15])}"
     return Volume(
         voxels=voxels,
         affine=affine,
-        sources=tuple(SliceSource(sop_instance_uid=f"{uid}.{z + 1}", sop_class_uid=str(MRImageStorage)) for z in range(voxels.shape[0])),
+        sources=tuple(SliceSource(sop_instance_uid=f"{uid}.{z + 1}", sop_class_uid=images) for z in range(voxels.shape[0])),
         modality=modality,
         study_instance_uid=f"{uid}.0.1",
         series_instance_uid=f"{uid}.0.2",

@@ -57,19 +57,20 @@ def matched(patient: str, found: Sequence[tuple[Place, float]], true: Sequence[t
     return Scan(patient=patient, hits=tuple(hits), matched=tuple(numbers), alarms=alarms)
 
 
+def thresholds(scans: Sequence[Scan], rates: Sequence[float] = RATES) -> NDArray[np.float64]:
+    """The certainty that a candidate has to exceed for at most so many false positives a scan to be; -inf where there never are as many."""
+    alarms = -np.sort(-np.array([certainty for scan in scans for certainty in scan.alarms]))
+    allowed = [math.floor(rate * len(scans) + 1e-9) for rate in rates]
+    # as sure as the first alarm that is one too many is not sure enough
+    return np.array([alarms[count] if count < len(alarms) else -math.inf for count in allowed])
+
+
 def sensitivities(scans: Sequence[Scan], rates: Sequence[float] = RATES) -> NDArray[np.float64]:
     """The share of true things that are found where at most so many false positives a scan are; NaN where there is nothing to find."""
     hits = np.array([certainty for scan in scans for certainty in scan.hits])
-    alarms = -np.sort(-np.array([certainty for scan in scans for certainty in scan.alarms]))
     if not len(hits):
         return np.full(len(rates), np.nan)
-    found = []
-    for rate in rates:
-        allowed = math.floor(rate * len(scans) + 1e-9)
-        # as sure as the first alarm that is one too many is not sure enough
-        least = alarms[allowed] if allowed < len(alarms) else -math.inf
-        found.append(float(np.mean(hits > least)))
-    return np.array(found)
+    return np.array([float(np.mean(hits > least)) for least in thresholds(scans, rates)])
 
 
 def froc(scans: Sequence[Scan]) -> dict[str, Any]:

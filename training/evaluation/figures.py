@@ -36,11 +36,19 @@ KINDS = {
     "surface distance": Kind(unit="mm", better="less", digits=2, says="mean distance from either surface to the other"),
     "volume error": Kind(unit="%", better="near 0", digits=1, says="found volume less true volume, of the true volume"),
 }
+EXACT = {
+    "long diameter error": Kind(unit="mm", better="near 0", digits=2, says="found longest diameter less the true one, mean of a case"),
+    "short diameter error": Kind(unit="mm", better="near 0", digits=2, says="the same of the widest diameter across it"),
+    "false positives as told": Kind(unit="", better="less", digits=2, says="what is told of a case and is none"),
+}
+"""Figures that have no structure in their name."""
 OTHER = Kind(unit="", better="more", digits=4, says="a figure of the recipe's own")
 
 
 def kind_of(figure: str) -> Kind:
     """The kind of a figure by its name, "surface Dice hippocampus"."""
+    if figure in EXACT:
+        return EXACT[figure]
     return KINDS[longest] if (longest := max((name for name in KINDS if figure.startswith(f"{name} ")), key=len, default="")) else OTHER
 
 

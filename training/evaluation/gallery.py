@@ -16,14 +16,17 @@ from training.evaluation.masks import Masks
 
 if TYPE_CHECKING:
     from inference.applications.port import Infer
+    from inference.findings import Box
     from inference.imaging.volume import Volume
-    from training.recipe import Case, Recipe
+    from training.recipe import Case, Labelled, Recipe
 
 _EACH = 2
 _MARGIN_MM = 8.0
 _WINDOW = (1, 99)
 _PLANES = ("sagittal", "coronal", "axial")
 _LARGEST_PX = 170
+_REACH_MM = 22.0
+_LUNG_HU = (-1100, 300)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +73,41 @@ def answered(images: Sequence[NDArray[Any]], told: Mapping[str, Any]) -> list[Pi
                 planes = (_plane("image", image, (), pixel, pixel),)
                 made.append(Picture(number=n + 1, why=why, figure=cases[n]["probability"], planes=planes))
     return made
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Marked:
+    """A place in a held-out CT that is worth a look: the case's number, why, and, where something was found, its box and certainty."""
+
+    number: int
+    why: str
+    loaded: "Labelled"
+    at_mm: tuple[float, float, float]
+    image: int | None
+    box: "Box | None"
+    certainty: float
+
+
+def marked(places: Sequence[Marked]) -> list[Picture]:
+    """Of each place its slice around it: the outline of what was planted, and the box that was told."""
+    return [Picture(number=each.number, why=each.why, figure=each.certainty, planes=(_around(each),)) for each in places]
+
+
+def _around(place: Marked) -> Markup:
+    volume, labels = place.loaded.volume, place.loaded.labels
+    z, row, column = (np.linalg.inv(volume.affine) @ [*place.at_mm, 1.0])[:3]
+    image = int(np.clip(round(z), 0, len(labels) - 1)) if place.image is None else place.image
+    here = tuple(
+        slice(max(0, round(at - _REACH_MM / step)), min(side, round(at + _REACH_MM / step) + 1))
+        for at, step, side in zip((row, column), volume.spacing_mm[1:], labels.shape[1:], strict=True)
+    )
+    box = np.zeros(labels.shape[1:], dtype=np.bool_)
+    if place.box is not None:
+        box[int(place.box.top) : int(place.box.bottom), int(place.box.left) : int(place.box.right)] = True
+    shown = np.clip(volume.voxels[image][here], *_LUNG_HU)
+    outlines = (("true", labels[image][here] > 0), ("found", box[here]))
+    scale = _LARGEST_PX / (2 * _REACH_MM)
+    return _plane("axial", shown, outlines, scale * volume.spacing_mm[1], scale * volume.spacing_mm[2])
 
 
 def _ranked(values: Sequence[float | None]) -> list[tuple[int, str]]:

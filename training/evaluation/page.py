@@ -13,7 +13,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from training.checkpoint import replace
 from training.evaluation.classifier import classifier
-from training.evaluation.figures import KINDS, kind_of
+from training.evaluation.detector import detector
+from training.evaluation.figures import EXACT, KINDS, kind_of
 from training.evaluation.gallery import Picture
 from training.evaluation.perturb import Disturbance
 from training.evaluation.plots import Curve, Strip, curves, strips
@@ -43,6 +44,7 @@ def page(evaluation: Mapping[str, Any], pictures: Sequence[Picture] = ()) -> str
             subgroups=_subgroups(evaluation, watched),
             disturbances=_disturbances(evaluation, watched),
             classifier=classifier(evaluation["classification"]) if "classification" in evaluation else None,
+            detector=detector(evaluation["detection"]) if "detection" in evaluation else None,
             pictures=pictures,
             resampled=resampled(evaluation),
             value=_value,
@@ -69,8 +71,12 @@ def _strips(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
     made: list[dict[str, Any]] = []
     if "each" not in evaluation:
         return made
-    for kind in [*KINDS, ""]:
-        names = [name for name in evaluation["figures"] if (name.startswith(f"{kind} ") if kind else kind_of(name).says not in _says())]
+    named = [name for name in evaluation["figures"] if kind_of(name).says not in _says()]
+    groups = {kind: [name for name in evaluation["figures"] if name.startswith(f"{kind} ") and name not in EXACT] for kind in KINDS}
+    # values of one unit share an axis
+    for unit in _units(named):
+        groups[f"further figures{f', {unit}' if unit else ''}"] = [name for name in named if kind_of(name).unit == unit]
+    for kind, names in groups.items():
         rows = [
             Strip(
                 name=name.removeprefix(f"{kind} "),
@@ -82,10 +88,13 @@ def _strips(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
             if evaluation["figures"][name]["mean"] is not None
         ]
         if rows:
-            unit = kind_of(names[0]).unit
-            title = kind or "further figures"
-            made.append({"title": title, "plot": strips(f"{title} of every case", rows, f"{title}{f' in {unit}' if unit else ''}")})
+            unit = kind_of(names[0]).unit if kind in KINDS else ""
+            made.append({"title": kind, "plot": strips(f"{kind} of every case", rows, f"{kind}{f' in {unit}' if unit else ''}")})
     return made
+
+
+def _units(names: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(kind_of(name).unit for name in names))
 
 
 def _says() -> set[str]:

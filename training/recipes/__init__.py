@@ -37,7 +37,7 @@ def load(name: str, run: Path | None = None) -> Recipe:
     return recipe
 
 
-def begun(name: str, data: Path, run: Path, seed: int, asked: "Asked", tell: Callable[[str], None]) -> Recipe:
+def begun(name: str, data: Path | None, run: Path, seed: int, asked: "Asked", tell: Callable[[str], None]) -> Recipe:
     """The recipe to begin a run with, or to go on with; one that depends on the data finds there what `asked` leaves open.
 
     Raises

@@ -28,8 +28,8 @@ FAINT, SURE = 0.2, 0.5
 """Probability of a nodule from which on voxels are a candidate, and from which on they are its shape."""
 LEAST_MM3 = 15.0
 """A ball of 3 mm; smaller ones are noise."""
-SURELY = 0.9
-"""Quantile of a candidate's probabilities that its certainty is."""
+MOST_MM = 35.0
+"""What is longer, along any axis, is no nodule (they have at most 30 mm): a vessel, a part of the heart."""
 REPORTED = 0.8
 """Certainty from which on a candidate is told: chosen on validation cases; `hilum evaluate lung-nodule` says what it finds and alarms."""
 MOST_GLASS, LEAST_GLASS = 0.85, 0.35
@@ -53,7 +53,7 @@ class Candidate:
     solid_mm
         Mean of both diameters of its solid part; 0 for ground glass.
     certainty
-        0 to 1.
+        0 to 1: the mean probability over its voxels.
     """
 
     centre_mm: tuple[float, float, float]
@@ -118,12 +118,18 @@ def candidates_in(prepared: Prepared, probabilities: Floats, volume: Volume) -> 
         near = ndimage.binary_dilation(mine) & ((labels[around] == number) | (labels[around] == 0))
         sure = np.where(near, nodule[around], np.float32(0))
         shape = mine & (sure >= min(SURE, float(sure.max()) / 2))
-        if int(np.count_nonzero(shape)) * voxel_mm3 < LEAST_MM3:
+        if int(np.count_nonzero(shape)) * voxel_mm3 < LEAST_MM3 or _longest_mm(shape, prepared.grid) > MOST_MM:
             continue
         solid = np.where(near, probabilities[SOLID][around], np.float32(0))
         stop: Shape = (start[0] + mine.shape[0], start[1] + mine.shape[1], start[2] + mine.shape[2])
         found.append(_candidate(shape, sure, solid, prepared.grid.cropped(start, stop), Grid.of(volume)))
     return tuple(sorted(found, key=lambda each: (-each.certainty, each.centre_mm)))
+
+
+def _longest_mm(shape: Mask, grid: Grid) -> float:
+    """The longest side of the box around it."""
+    sides = [np.ptp(there) + 1 for there in np.nonzero(shape)]
+    return float(max(side * step for side, step in zip(sides, grid.spacing_mm, strict=True)))
 
 
 def _parts(nodule: Floats) -> NDArray[np.int32]:
@@ -161,7 +167,7 @@ def _candidate(shape: Mask, sure: Floats, solid: Floats, grid: Grid, source: Gri
         volume_mm3=int(np.count_nonzero(shape)) * voxel_mm3,
         density=density,
         solid_mm=_solid_mm(density, axes, is_solid, grid, source),
-        certainty=float(np.quantile(sure[shape], SURELY)),
+        certainty=float(sure[shape].mean()),
     )
 
 

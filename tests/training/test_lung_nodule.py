@@ -1,0 +1,208 @@
+"""The lung nodule recipe in its tiny form, on made CTs: it learns, and what is served is what was evaluated."""
+
+import json
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+
+from inference.applications.accept import check
+from inference.applications.declared import check_outputs
+from inference.applications.lung_nodule.application import APPLICATION
+from inference.applications.lung_nodule.density import Density
+from inference.applications.lung_nodule.preparing import prepare
+from inference.applications.port import ModelRef
+from inference.applications.serving import as_served
+from inference.engines.embedded import EmbeddedEngine
+from inference.imaging.assemble import assemble
+from inference.imaging.write_series import write_series
+from training.blobs import SETTINGS, blobs
+from training.card import EVALUATION
+from training.cli import train
+from training.data.split import Split
+from training.data.thoraxes import PLANTINGS, of_made
+from training.data.thoraxes import sides as sides_of
+from training.detected_table import detected_table
+from training.detection import thorax
+from training.errors import BrokenRun, OtherRun, UnfitData, UnfitSetting
+from training.evaluate_detection import evaluate_detection
+from training.evaluation.record import PAGE
+from training.export import export
+from training.fit import fit
+from training.inferring import OfEngine
+from training.judged import as_json
+from training.progress import Silent
+from training.ranks import Ranks
+from training.recipe import Example
+from training.recipes.lung_nodule import OUTSIDE, PATCH, loss, patch, weighed
+from training.recipes.lung_nodule import RECIPE as FULL
+
+from .made_nodules import MADE, SHAPE, tiny
+
+pytestmark = pytest.mark.timeout(1500)
+"""Trainings on a loaded machine."""
+
+RECIPE = tiny()
+AHEAD = 0.1
+"""By how much the FROC mean has to beat the tuned blobs'."""
+
+
+@pytest.fixture(scope="module")
+def sides() -> Split:
+    return RECIPE.sides(None)
+
+
+@pytest.fixture(scope="module")
+def run(sides: Split, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Trained and evaluated."""
+    folder = tmp_path_factory.mktemp("run")
+    fit(RECIPE, sides, folder, RECIPE.schedule, Ranks(), Silent())
+    evaluate_detection(RECIPE, sides, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def told(run: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((run / EVALUATION).read_text())
+    return found
+
+
+def test_whole_cts_are_held_out(tmp_path: Path) -> None:
+    """Made CTs of other seeds on each side; plantings of a given CT are where its file lies; on two sides it is refused."""
+    with pytest.raises(UnfitData, match="holds no CT"):
+        sides_of(tmp_path, MADE)
+    ct = of_made(7, SHAPE).volume
+    (tmp_path / "test").mkdir()
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ ct.affine[:, [2, 1, 0, 3]]
+    nibabel.save(nibabel.Nifti1Image(ct.voxels.transpose(2, 1, 0), affine), tmp_path / "test" / "given.nii.gz")
+    split = sides_of(tmp_path, MADE, SHAPE)
+    assert [len(side) for side in (split.train, split.validation, split.test)] == [10, 2, 4 + PLANTINGS]
+    assert not {case.patient for case in split.train} & {case.patient for case in (*split.validation, *split.test)}
+    first, second = map(thorax, split.test[-2:])
+    assert first.nodules != second.nodules
+    assert first.attributes == {"CT": "given"}
+    assert first.volume.voxels.shape == first.labels.shape == SHAPE
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "given.nii.gz").write_bytes((tmp_path / "test" / "given.nii.gz").read_bytes())
+    with pytest.raises(UnfitData, match="given: in more than one"):
+        sides_of(tmp_path, MADE)
+
+
+def test_patches_are_cut_around_what_matters(sides: Split) -> None:
+    """Most hold a nodule, some none; the same seed cuts the same; what lies outside of the lungs is no target."""
+    example = FULL.example(sides.train[0].load())
+    cuts = [patch(example, seed) for seed in range(40)]
+    assert {each.image.shape for each in cuts} == {(1, *PATCH)}
+    with_nodule = np.mean([np.isin(each.target, (1, 2)).any() for each in cuts])
+    assert 0.5 < with_nodule < 1
+    assert (example.target == OUTSIDE).any()
+    again = patch(example, 3)
+    assert np.array_equal(again.image, cuts[3].image)
+    assert np.array_equal(again.target, cuts[3].target)
+    small = Example(image=example.image[:, :20], target=example.target[:, :20])
+    padded = patch(small, 0)
+    assert padded.image.shape == (1, *PATCH)
+    assert (padded.target[0, 20:] == OUTSIDE).all() or (padded.target[0, :12] == OUTSIDE).all()
+
+
+def test_a_small_nodule_is_worth_more_a_voxel() -> None:
+    """Up to a size each nodule counts alike; what is said outside of the lungs costs nothing."""
+    target = torch.zeros((1, 1, 24, 24, 24), dtype=torch.uint8)
+    target[..., 2:5, 2:5, 2:5] = 2
+    target[..., 10:20, 10:20, 10:20] = 2
+    target[..., 22:, :, :] = OUTSIDE
+    weights = weighed((target[:, 0] * (target[:, 0] < OUTSIDE)).numpy().astype(np.int64))
+    assert weights[0, 2, 2, 2] * 27 == pytest.approx(5 * 100, rel=0.01)
+    assert weights[0, 15, 15, 15] == 5
+    assert weights[0, 0, 0, 0] == 1
+    right = torch.nn.functional.one_hot(target[:, 0].long() % OUTSIDE, 3).movedim(-1, 1).float() * 20
+    wrong = right.clone()
+    wrong[:, :, 22:] = torch.tensor([0.0, 20.0, 0.0])[None, :, None, None, None]
+    assert loss()(wrong, target) == pytest.approx(float(loss()(right, target)))
+    assert float(loss()(right, target)) < 0.01
+
+
+def test_blobs_are_found_where_nodules_are(sides: Split) -> None:
+    """The baseline is none of straw: its surest blobs hit nodules, and what it says is sorted."""
+    loaded = thorax(sides.train[0])
+    found = blobs(prepare(loaded.volume), SETTINGS[-1])
+    assert [value for _, value in found] == sorted((value for _, value in found), reverse=True)
+    large = max(loaded.nodules, key=lambda nodule: nodule.long_mm if nodule.density is Density.SOLID else 0)
+    assert min(np.linalg.norm(np.subtract(place, large.centre_mm)) for place, _ in found[:30]) < large.long_mm / 2
+
+
+def test_other_recipes_need_a_folder() -> None:
+    """This one makes its own data; of the others, the verb says what is missing."""
+    with pytest.raises(UnfitSetting, match="--data"):
+        train("hippocampus")
+
+
+@pytest.mark.slow
+def test_it_learns(told: dict[str, Any]) -> None:
+    """On held-out CTs the network beats the tuned blobs; each nodule and each class is counted once."""
+    detection = told["detection"]
+    assert detection["froc"]["all"]["mean"] > detection["classical"]["mean"] + AHEAD
+    assert told["figures"]["FROC mean"]["mean"] == detection["froc"]["all"]["mean"]
+    assert told["figures"]["FROC mean"]["baseline"] == detection["classical"]["mean"]
+    there = detection["told"]["nodules"]
+    assert there == detection["froc"]["all"]["things"] == sum(sum(counts.values()) for counts in detection["densities"].values())
+    classes = {name: each["things"] for name, each in detection["froc"].items() if name != "all"}
+    assert sum(classes.values()) == 2 * there
+
+
+@pytest.mark.slow
+def test_the_page_shows_hits_and_misses(run: Path, told: dict[str, Any]) -> None:
+    """With what was planted and what was told; and says that no nodule is real."""
+    page = (run / PAGE).read_text()
+    for said in ("FROC", "Hits and misses", "limits of agreement", "no real nodule", "called part-solid", 'class="found"', 'class="true"'):
+        assert said in page
+    table = detected_table(told)
+    assert f"{told['detection']['froc']['all']['points'][3]['sensitivity']:.3f}" in table
+    assert "All nodules are planted" in table
+
+
+@pytest.mark.slow
+def test_a_run_is_scored_on_the_cts_that_it_held_out(run: Path, sides: Split, tmp_path: Path) -> None:
+    """A CT that trained the network among the test cases is refused, and so is a run that was not trained."""
+    with pytest.raises(OtherRun, match="could be called held out"):
+        evaluate_detection(RECIPE, replace(sides, test=(*sides.test, sides.train[0])), run)
+    with pytest.raises(BrokenRun, match="nothing was trained"):
+        evaluate_detection(RECIPE, sides, tmp_path)
+
+
+@pytest.mark.slow
+def test_what_is_served_is_what_was_evaluated(run: Path, sides: Split, told: dict[str, Any], tmp_path: Path) -> None:
+    """Held-out CTs as DICOM series, assembled, through the exported model: every location, box, certainty and measurement is the
+    evaluation's; at least one CT has some."""
+    models = tmp_path / "models"
+    assert export(RECIPE, run, models) == ModelRef(name="lung_nodule_planted", version=1)
+    card = (models / "lung_nodule_planted" / "README.md").read_text()
+    for said in ("no real nodule", "Laplacian of Gaussian", "limits of agreement"):
+        assert said in card
+    application = as_served(APPLICATION, models)
+    expected = {each["case"]: each["findings"] for each in told["detection"]["cases"]}
+    assert any(expected.values())
+    with closing(EmbeddedEngine(models)) as engine:
+        for case in sides.test:
+            volume = thorax(case).volume
+            served = assemble(write_series(volume.voxels, volume.affine, tmp_path / case.name, modality="CT"))
+            check(application, served)
+            findings = application.analyse(served, OfEngine(engine))
+            check_outputs(application, findings, served)
+            assert len(findings.locations) == len(expected[case.name])
+            for mine, theirs in zip(as_json(findings), expected[case.name], strict=True):
+                assert {name: mine[name] for name in ("label", "finding", "image", "kind", "shape")} == {
+                    name: theirs[name] for name in ("label", "finding", "image", "kind", "shape")
+                }
+                assert mine["certainty"] == pytest.approx(theirs["certainty"], abs=1e-5)
+                assert [(each["name"], each["unit"]) for each in mine["measurements"]] == [
+                    (each["name"], each["unit"]) for each in theirs["measurements"]
+                ]
+                assert [each["value"] for each in mine["measurements"]] == pytest.approx(
+                    [each["value"] for each in theirs["measurements"]], rel=1e-5
+                )

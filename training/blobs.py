@@ -1,0 +1,73 @@
+"""What a nodule detector has to beat: bright blobs of several sizes (scale-normalised Laplacian of Gaussian), tuned on training cases."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from inference.applications.lung_nodule.preparing import Prepared, prepare
+from inference.imaging.volume import Volume
+from training.detection import Classical, thorax
+from training.evaluation.detection import Place, matched, sensitivities
+from training.recipe import Case
+
+MOST = 100
+"""Blobs of a volume that are kept, those that stand out most."""
+TUNED_ON = 8
+"""Training cases: a second or two each."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """Radii of the blobs, in mm, and how dense (0 to 1 of the window) their middle has to be."""
+
+    radii_mm: tuple[float, ...]
+    least: float
+
+    def __str__(self) -> str:
+        return f"radii {', '.join(f'{radius:g}' for radius in self.radii_mm)} mm, middle from {self.least:g} of the window"
+
+
+SETTINGS = tuple(
+    Setting(radii_mm=radii, least=least) for radii in ((2.5, 4.0), (3.0, 5.0, 8.0), (2.0, 3.0, 4.5, 7.0, 10.0)) for least in (0.2, 0.3, 0.5)
+)
+
+
+def tuned(cases: Sequence[Case]) -> Classical:
+    """The setting with the best mean sensitivity on some of the cases."""
+    some = [thorax(case) for case in cases[:TUNED_ON]]
+    prepared = [prepare(one.volume) for one in some]
+
+    def reached(setting: Setting) -> float:
+        found = [
+            matched(str(number), blobs(each, setting), [(nodule.centre_mm, nodule.long_mm) for nodule in one.nodules])
+            for number, (one, each) in enumerate(zip(some, prepared, strict=True))
+        ]
+        return float(np.mean(sensitivities(found)))
+
+    best = max(SETTINGS, key=reached)
+    return Classical(name="Laplacian of Gaussian", setting=str(best), find=partial(_find, best))
+
+
+def blobs(prepared: Prepared, setting: Setting) -> list[tuple[Place, float]]:
+    """Where a blob is brighter than what is around it, over place and size, surest first: (x, y, z) in mm, and by how much."""
+    from scipy import ndimage
+
+    step_mm = float(np.mean(prepared.grid.spacing_mm))
+    strongest = np.zeros(prepared.image.shape, dtype=np.float32)
+    for radius_mm in setting.radii_mm:
+        # a ball of this radius answers most to this width
+        sigma = radius_mm / step_mm / np.sqrt(3)
+        np.maximum(strongest, -(sigma**2) * ndimage.gaussian_laplace(prepared.image, sigma), out=strongest)
+    dense = ndimage.gaussian_filter(prepared.image, 1.0) >= setting.least
+    peaks = (strongest == ndimage.maximum_filter(strongest, size=5)) & (strongest > 0) & dense & prepared.search
+    places = np.argwhere(peaks)
+    values = strongest[peaks]
+    kept = np.argsort(-values, kind="stable")[:MOST]
+    at = (prepared.grid.affine @ np.column_stack([places[kept], np.ones(len(kept))]).T)[:3].T
+    return [((float(x), float(y), float(z)), float(value)) for (x, y, z), value in zip(at, values[kept], strict=True)]
+
+
+def _find(setting: Setting, volume: Volume) -> list[tuple[Place, float]]:
+    return blobs(prepare(volume), setting)
