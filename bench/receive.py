@@ -1,8 +1,10 @@
 """Receiving: instances a second, and CPU an instance, of the whole node against DCMTK's storescp and plain pynetdicom, from one sender.
 
 storescp and pynetdicom flush nothing. The node is measured with either `durability`. The receivers take turns in every round, so that a
-noisy minute hits all of them, and the ratios of one run count. The rate counts from the sender's request for an association to its
-release (the last one's, where several send at once), as its own log has it, so that neither side is charged for the sender's start.
+noisy minute hits all of them, and the ratios of one run count. Each is started anew and gets another study first, which is measured by
+itself ("first burst"), for a node writes files ahead once it knows what comes; then all rest, and the study comes that counts. The rate
+counts from the sender's request for an association to its release (the last one's, where several send at once), as its own log has it, so
+that neither side is charged for the sender's start.
 """
 
 import contextlib
@@ -40,11 +42,24 @@ Kind = Callable[[Path], contextlib.AbstractContextManager[Receiver]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Burst:
+    """What a receiver gets first, and what is measured."""
+
+    first: Sequence[Path]
+    measured: Sequence[Path]
+
+    def of(self, count: int) -> "Burst":
+        """So many of each."""
+        return Burst(first=self.first[:count], measured=self.measured[:count])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """What the rounds of one receiver came to: instances a second, milliseconds of its CPU an instance."""
+    """What the rounds of one receiver came to: instances a second, milliseconds of its CPU an instance; the rate of its first burst."""
 
     rate: float
     cpu_ms: float
+    first_rate: float
 
 
 def _kinds(receivers: int = 1) -> dict[str, Kind]:
@@ -60,10 +75,10 @@ def measure() -> list[Row]:
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="hilum-bench-") as place, loopback_only():
         folder = Path(place)
-        files = series(folder / "in", INSTANCES)
+        files = Burst(first=series(folder / "before", INSTANCES, 1), measured=series(folder / "in", INSTANCES))
         for associations in ASSOCIATIONS:
             rows += _against_others(files, associations, folder)
-        rows += _with_nagle(files[:_WITH_NAGLE], folder)
+        rows += _with_nagle(files.of(_WITH_NAGLE), folder)
         rows += _beside_a_busy_core(files, folder)
         rows += _beside_idle_associations(files, folder)
         rows += _with_a_long_history(files, folder)
@@ -71,7 +86,7 @@ def measure() -> list[Row]:
 
 
 # ---- against others
-def _against_others(files: Sequence[Path], associations: int, folder: Path) -> list[Row]:
+def _against_others(files: Burst, associations: int, folder: Path) -> list[Row]:
     on = f"receive, {associations} association{'s' if associations > 1 else ''}"
     # storescp has a process for each association; one interpreter computes on one core, whatever comes
     kinds = {"storescp": storescp, "pynetdicom": pynetdicom, **_kinds(receivers=min(associations, os.cpu_count() or 1))}
@@ -81,13 +96,14 @@ def _against_others(files: Sequence[Path], associations: int, folder: Path) -> l
         mine = taken[durability.value]
         rows += [
             _row(f"{on}: {durability}, against storescp", mine.rate, taken["storescp"].rate, at_least=goal),
+            _row(f"{on}: {durability}, first burst, against storescp's", mine.first_rate, taken["storescp"].first_rate, at_least=goal),
             _row(f"{on}: {durability}, against pynetdicom", mine.rate, taken["pynetdicom"].rate, at_least=_OVER_PYNETDICOM),
             _row(f"{on}: {durability}, receiver's CPU against storescp's", mine.cpu_ms, taken["storescp"].cpu_ms, at_most=_CPU),
         ]
     return rows
 
 
-def _with_nagle(files: Sequence[Path], folder: Path) -> list[Row]:
+def _with_nagle(files: Burst, folder: Path) -> list[Row]:
     """A sender that keeps Nagle's algorithm on, to the node and to storescp as it is shipped."""
     kinds: dict[str, Kind] = {"storescp": lambda place: storescp(place, nodelay=False), **_kinds()}
     taken = _turns("receive, sender with Nagle", kinds, files, folder, nodelay=False)
@@ -103,7 +119,7 @@ def _with_nagle(files: Sequence[Path], folder: Path) -> list[Row]:
 
 
 # ---- against itself
-def _beside_a_busy_core(files: Sequence[Path], folder: Path) -> list[Row]:
+def _beside_a_busy_core(files: Burst, folder: Path) -> list[Row]:
     """What share of its rate a receiver keeps while another program computes without a pause on one core, as inference does."""
     kinds: dict[str, Kind] = {"storescp": storescp, **_kinds()}
     on = "receive, one core busy"
@@ -124,7 +140,7 @@ def _beside_a_busy_core(files: Sequence[Path], folder: Path) -> list[Row]:
     ]
 
 
-def _beside_idle_associations(files: Sequence[Path], folder: Path) -> list[Row]:
+def _beside_idle_associations(files: Burst, folder: Path) -> list[Row]:
     on = f"receive, {_IDLE} idle associations"
     without: list[Taken] = []
     beside: list[Taken] = []
@@ -139,7 +155,7 @@ def _beside_idle_associations(files: Sequence[Path], folder: Path) -> list[Row]:
     return [_row(f"{on}: association, against itself without", _median(beside).rate, _median(without).rate, at_least=_KEPT)]
 
 
-def _with_a_long_history(files: Sequence[Path], folder: Path) -> list[Row]:
+def _with_a_long_history(files: Burst, folder: Path) -> list[Row]:
     """The journal holds a million instances before the first one comes."""
     say(f"a journal of {journal.INSTANCES} instances is made")
     filled = folder / "filled"
@@ -159,9 +175,7 @@ def _with_a_long_history(files: Sequence[Path], folder: Path) -> list[Row]:
 
 
 # ---- rounds
-def _turns(
-    on: str, kinds: dict[str, Kind], files: Sequence[Path], folder: Path, *, associations: int = 1, nodelay: bool = True
-) -> dict[str, Taken]:
+def _turns(on: str, kinds: dict[str, Kind], files: Burst, folder: Path, *, associations: int = 1, nodelay: bool = True) -> dict[str, Taken]:
     """Medians of rounds in which the receivers take turns, each started anew; what they kept is deleted when all are done."""
     taken: dict[str, list[Taken]] = {kind: [] for kind in kinds}
     with tempfile.TemporaryDirectory(dir=folder) as kept:
@@ -173,15 +187,26 @@ def _turns(
     return {kind: _median(rounds) for kind, rounds in taken.items()}
 
 
-def _once(receiver: Receiver, files: Sequence[Path], folder: Path, *, associations: int = 1, nodelay: bool = True) -> Taken:
-    os.sync()  # what came before is not this round's to write
+def _once(receiver: Receiver, files: Burst, folder: Path, *, associations: int = 1, nodelay: bool = True) -> Taken:
+    first_s = _sent(receiver, files.first, folder, associations, nodelay=nodelay)
+    receiver.rest()
     before = receiver.cpu_s()
-    wire_s = send(files, receiver.port, associations, folder / "log.cfg", nodelay=nodelay)
-    return Taken(rate=len(files) / wire_s, cpu_ms=(receiver.cpu_s() - before) * 1000 / len(files))
+    wire_s = _sent(receiver, files.measured, folder, associations, nodelay=nodelay)
+    count = len(files.measured)
+    return Taken(rate=count / wire_s, cpu_ms=(receiver.cpu_s() - before) * 1000 / count, first_rate=len(files.first) / first_s)
+
+
+def _sent(receiver: Receiver, files: Sequence[Path], folder: Path, associations: int, *, nodelay: bool) -> float:
+    os.sync()  # what came before is not this round's to write
+    return send(files, receiver.port, associations, folder / "log.cfg", nodelay=nodelay)
 
 
 def _median(rounds: Sequence[Taken]) -> Taken:
-    return Taken(rate=median(one.rate for one in rounds), cpu_ms=median(one.cpu_ms for one in rounds))
+    return Taken(
+        rate=median(one.rate for one in rounds),
+        cpu_ms=median(one.cpu_ms for one in rounds),
+        first_rate=median(one.first_rate for one in rounds),
+    )
 
 
 def _row(name: str, value: float, baseline: float, *, unit: str = "", at_least: float | None = None, at_most: float | None = None) -> Row:

@@ -141,7 +141,6 @@ class Instance:
         self._association = association
         self._slot = slot
         self._outgrown = False
-        self._proven = False
         self._size = 0
         self._begun = 0
         self._check = WordSum()
@@ -223,7 +222,6 @@ class Instance:
         self._coming.kept()
 
     def _prove(self, slot: Slot) -> None:
-        self._proven = True
         slot.prove(Proof(name=self._name, size=self._size, check=self._check.value))
         # fsync before 0x0000, as above; the length and the name of the file stay as they are, so nothing else has to be
         os.fdatasync(self._fd)
@@ -250,12 +248,8 @@ class Instance:
         )
 
     def abandon(self) -> None:
-        """Close and delete; a slot in which nothing is proven is the next one's."""
+        """Close and delete."""
         if self._fd < 0:
-            return
-        if self._slot is not None and not self._proven:
-            self._fd = -1
-            self._coming.slots.give_back(self._slot)
             return
         self._close()
         with contextlib.suppress(OSError):

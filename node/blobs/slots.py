@@ -63,7 +63,7 @@ class Slot:
 
 
 class Slots:
-    """The files that are ready; as many and as large as the last burst would have used.
+    """The files that are ready, as many and as large as the last burst would have used. Each is used once.
 
     Parameters
     ----------
@@ -109,15 +109,6 @@ class Slots:
     def ready(self) -> bool:
         """Whether there is one."""
         return bool(self._ready)
-
-    def give_back(self, slot: Slot) -> None:
-        """Its bytes were not proven, and it is as long as before: another instance may have it. Closes it."""
-        os.close(slot.fd)
-        with self._lock:
-            if not self._closed and slot.capacity == self._capacity:
-                self._ready.append((slot.path, slot.capacity))
-                return
-        _unlink(slot.path)
 
     def kept(self, size: int) -> None:
         """An instance of so many bytes was kept, in a slot or not: one like it may come again."""
