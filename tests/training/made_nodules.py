@@ -19,6 +19,6 @@ def tiny() -> Detector:
         RECIPE,
         sides=partial(sides, made=MADE, shape=SHAPE),
         network=partial(network, (16, 32), (2,)),
-        schedule=Schedule(epochs=2, batch=8, learning_rate=5e-3, patience=2),
-        draws=100,
+        schedule=Schedule(epochs=6, batch=8, learning_rate=5e-3, patience=6),
+        draws=60,
     )

@@ -21,7 +21,7 @@ from inference.applications.serving import as_served
 from inference.engines.embedded import EmbeddedEngine
 from inference.imaging.assemble import assemble
 from inference.imaging.write_series import write_series
-from training.blobs import SETTINGS, blobs
+from training.blobs import LEAST, RADII_MM, Setting, blobs
 from training.card import EVALUATION
 from training.cli import train
 from training.data.split import Split
@@ -130,7 +130,7 @@ def test_a_small_nodule_is_worth_more_a_voxel() -> None:
 def test_blobs_are_found_where_nodules_are(sides: Split) -> None:
     """The baseline is none of straw: its surest blobs hit nodules, and what it says is sorted."""
     loaded = thorax(sides.train[0])
-    found = blobs(prepare(loaded.volume), SETTINGS[-1])
+    found = blobs(prepare(loaded.volume), Setting(radii_mm=RADII_MM[-1], least=LEAST[0]))
     assert [value for _, value in found] == sorted((value for _, value in found), reverse=True)
     large = max(loaded.nodules, key=lambda nodule: nodule.long_mm if nodule.density is Density.SOLID else 0)
     assert min(np.linalg.norm(np.subtract(place, large.centre_mm)) for place, _ in found[:30]) < large.long_mm / 2
