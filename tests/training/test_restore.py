@@ -1,6 +1,7 @@
 """The noise reduction recipe in its tiny form: it learns, goes on after an end, and what is served is what was evaluated."""
 
 import json
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from io import BytesIO
@@ -22,7 +23,12 @@ from inference.imaging.assemble import assemble
 from inference.imaging.write_series import write_series
 from node.domain.profile import Kind
 from node.results.encode import encode
+from tests.lab.dcmtk import StoreScp
+from tests.lab.node import Node, configuration, hilum
+from tests.lab.program import wait_until
+from tests.lab.validators import dciodvfy
 from tests.results import made
+from training import cli
 from training.card import EVALUATION
 from training.checkpoint import load
 from training.data.heads import degraded, rician
@@ -34,7 +40,7 @@ from training.fit import LAST, fit
 from training.inferring import OfEngine
 from training.progress import Silent
 from training.ranks import Ranks
-from training.restoration import Degraded, fit_arms
+from training.restoration import Degraded
 
 from .made_heads import LEVEL, SLICES, heads, tiny
 
@@ -57,11 +63,19 @@ def sides(data: Path) -> Split:
 
 
 @pytest.fixture(scope="module")
-def run(sides: Split, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Trained and evaluated."""
+def verbs() -> Iterator[None]:
+    """The verbs of the command with the recipe in its tiny form."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("training.recipes.restore.RECIPE", RECIPE)
+        yield
+
+
+@pytest.fixture(scope="module")
+def run(verbs: None, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Trained and evaluated, as the command does it."""
     folder = tmp_path_factory.mktemp("run")
-    fit_arms(RECIPE, sides, folder, RECIPE.schedule, Ranks(), Silent())
-    evaluate_restoration(RECIPE, sides, folder)
+    assert cli.train("restore", data=data, out=folder) == 0
+    assert cli.evaluate("restore", data=data, out=folder) == 0
     return folder
 
 
@@ -134,6 +148,48 @@ class Ended(Silent):
 
     def epoch(self, *_: Any) -> None:
         raise KeyboardInterrupt
+
+
+@pytest.mark.slow
+@pytest.mark.peers
+def test_a_node_gives_the_series_back(run: Path, verbs: None, sides: Split, tmp_path: Path) -> None:
+    """The held-out head is sent to a node that serves what was exported; DCMTK's receiver keeps a series of as many images, valid, whose
+    voxels are the evaluation's but for the last digit, and the page that says what was done."""
+    assert cli.export("restore", out=run, repository=tmp_path / "models") == 0
+    case: Any = sides.test[0].load()
+    with closing(EmbeddedEngine(run / PACKED)) as engine:
+        evaluated = restored(RECIPE, case, run / PACKED, OfEngine(engine))
+    files = write_series(case.volume.voxels, case.volume.affine, tmp_path / "sent", modality="MR", extra={"BodyPartExamined": "HEAD"})
+    with StoreScp(tmp_path / "archive") as archive:
+        settings = configuration(
+            tmp_path,
+            port=0,
+            repository=tmp_path / "models",
+            peers={
+                "scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": "1s"}},
+                "archive": {"ae_title": "ARCHIVE", "address": f"127.0.0.1:{archive.port}"},
+            },
+            sinks={"archive": {"kind": "dimse", "peer": "archive"}},
+            routes=[{"name": "head MR", "when": {"Modality": "MR"}, "run": ["mr-denoise"], "send": ["archive"]}],
+        )
+        with Node(settings, tmp_path) as node:
+            said = hilum("send", tmp_path / "sent", "--to", f"HILUM@127.0.0.1:{node.port}", "--calling", "SCANNER")
+            assert said.code == 0, said.out + said.err
+            wait_until(lambda: len(archive.received()) > len(files), 300, "series and page have come")
+        written = {path: pydicom.dcmread(path) for path in archive.received()}
+    derived = {path: one for path, one in written.items() if one.Modality == "MR"}
+    assert sorted({one.Modality for one in written.values()}) == ["MR", "OT"]
+    assert [fault for path in derived for fault in dciodvfy(path)] == []
+    # each image by the place of its source
+    by_place = {tuple(map(float, one.ImagePositionPatient)): one for one in derived.values()}
+    found = np.stack([by_place[tuple(map(float, pydicom.dcmread(file).ImagePositionPatient))].pixel_array for file in files])
+    assert len(derived) == len(files)
+    assert np.abs(found.astype(int) - evaluated).max() <= 1
+    assert np.count_nonzero(found != evaluated) <= found.size // 1000
+    assert np.abs(found.astype(int) - case.volume.voxels).max() > 10
+    for one in derived.values():
+        assert list(one.ImageType[:2]) == ["DERIVED", "SECONDARY"]
+        assert "denoised, research" in one.SeriesDescription
 
 
 @pytest.mark.slow
