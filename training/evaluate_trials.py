@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference import codes
-from inference.applications.port import Infer, ModelRef, Tensors
+from inference.applications.port import Application, Infer, ModelRef, Tensors
 from inference.applications.serving import as_served
 from inference.codes import Code
 from inference.engines.embedded import EmbeddedEngine
 from inference.engines.port import Call
 from inference.engines.repository import Repository
+from inference.findings import Explanation
 from training.checkpoint import save_json
 from training.class_activation import cells_of
 from training.classification import Answering, Classifier, logits, truth
@@ -131,13 +132,20 @@ def evaluate_trials(recipe: Classifier, sides: Split, run: Path, schedule: Sched
         },
     }
     shown = [labelled.images.images[0].pixels for labelled in (_loaded(case) for case in sides.test)]
-    evaluation["card_sha256"] = write_page(run, evaluation, answered(shown, evaluation["classification"]))
+    with closing(EmbeddedEngine(repository)) as engine:
+        explained = partial(_explained, as_served(recipe.application, repository), sides.test, OfEngine(engine))
+        evaluation["card_sha256"] = write_page(run, evaluation, answered(shown, evaluation["classification"], explained))
     save_json(run / EVALUATION, evaluation)
     return evaluation
 
 
 def _loaded(case: Case) -> Any:
     return case.load()
+
+
+def _explained(application: Application, cases: Sequence[Case], infer: Infer, index: int) -> tuple[Explanation, ...]:
+    """What moved the answer about one case, as it is served."""
+    return application.explain(_loaded(cases[index]).images, infer) if application.explain is not None else ()
 
 
 def served_answers(recipe: Classifier, cases: Sequence[Case], repository: Path, infer: Infer) -> Iterator[tuple[float, Code]]:

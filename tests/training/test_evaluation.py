@@ -1,10 +1,13 @@
 """Evaluations in their parts: figures of known shapes, intervals, groups, disturbed images, what a kill leaves, and the page."""
 
+import base64
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from html.parser import HTMLParser
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +17,11 @@ import torch
 from monai.metrics.hausdorff_distance import compute_hausdorff_distance
 from monai.metrics.surface_dice import compute_surface_dice
 from monai.metrics.surface_distance import compute_average_surface_distance
+from PIL import Image
 
+from inference import codes
 from inference.applications.hippocampus import application
+from inference.findings import Explanation
 from training.card import table
 from training.data.nifti import pairs, volume_of
 from training.errors import UnfitData, UnreadableEvaluation
@@ -349,6 +355,23 @@ def test_the_gallery_of_a_classifier_shows_what_was_right_and_wrong() -> None:
     text = page(evaluation(classification={"finding": "x", "threshold": 0.5, "cases": cases}), shown)
     assert "Hits and misses" in text
     assert "case 7, 0.950" in text
+    assert "what moved the answer" not in text
+
+
+def test_the_gallery_shows_what_moved_each_answer() -> None:
+    """Beside the image one picture for each map, see-through where it is 0 or speaks against; its words say that it is no location."""
+    cases = [{"case": str(n), "positive": real, "probability": 0.9} for n, real in enumerate((True, False))]
+    values = np.zeros((28, 28), dtype=np.float32)
+    values[4:8, 16:20], values[20:, :4] = 1.5, -1.5
+    why = Explanation(label="Occlusion", values=values, image=0, finding=codes.PNEUMONIA, quantity=codes.SALIENCY)
+    told = {"finding": "x", "threshold": 0.5, "cases": cases}
+    shown = answered([np.full((28, 28), n) for n in range(2)], told, lambda _: (why,))
+    assert [len(one.planes) for one in shown] == [2, 2]
+    text = page(evaluation(classification=told), shown)
+    assert "what moved the answer: Occlusion, in log odds. They explain the network and are no location" in text
+    _, drawn = re.findall(r'href="data:image/png;base64,([^"]+)"', str(shown[0].planes[1]))
+    alpha = np.asarray(Image.open(BytesIO(base64.b64decode(drawn))))[..., 3]
+    assert np.array_equal(alpha > 0, values > 0)
 
 
 def test_only_evaluations_of_this_form_are_read(tmp_path: Path) -> None:

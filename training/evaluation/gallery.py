@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from training.evaluation.masks import Masks
 
 if TYPE_CHECKING:
     from inference.applications.port import Infer
-    from inference.findings import Box
+    from inference.findings import Box, Explanation
     from inference.imaging.volume import Volume
     from training.recipe import Case, Labelled, Recipe
 
@@ -27,16 +27,22 @@ _PLANES = ("sagittal", "coronal", "axial")
 _LARGEST_PX = 170
 _REACH_MM = 22.0
 _LUNG_HU = (-1100, 300)
+_PLACES, _HEAT = (0.0, 0.4, 0.75, 1.0), ((40, 0, 0), (200, 30, 10), (255, 170, 30), (255, 255, 220))
+_FAINTEST, _LEAST_LOG_ODDS = 0.08, 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """One case: its number in the evaluation (no name: a name may be a patient's), why it is shown, its figure, and its planes as SVG."""
+    """One case: its number in the evaluation (no name: a name may be a patient's), why it is shown, its figure, and its planes as SVG.
+
+    `maps` names what stands beside the image: what moved the answer.
+    """
 
     number: int
     why: str
     figure: float
     planes: tuple[Markup, ...]
+    maps: tuple[str, ...] = ()
 
 
 def chosen(recipe: "Recipe", cases: Sequence["Case"], evaluation: Mapping[str, Any], repository: Path, infer: "Infer") -> list[Picture]:
@@ -53,10 +59,12 @@ def chosen(recipe: "Recipe", cases: Sequence["Case"], evaluation: Mapping[str, A
     return made
 
 
-def answered(images: Sequence[NDArray[Any]], told: Mapping[str, Any]) -> list[Picture]:
+def answered(
+    images: Sequence[NDArray[Any]], told: Mapping[str, Any], explained: "Callable[[int], Sequence[Explanation]]" = lambda _: ()
+) -> list[Picture]:
     """Of a classifier's held-out cases, given as images (Y, X), the surest hits and the worst misses of either kind.
 
-    `told` is the record's `classification`; its cases are in the order of the images.
+    `told` is the record's `classification`; its cases are in the order of the images. `explained` says what moved the answer about one.
     """
     cases, threshold = told["cases"], told["threshold"]
     made = []
@@ -70,8 +78,13 @@ def answered(images: Sequence[NDArray[Any]], told: Mapping[str, Any]) -> list[Pi
             for n in some:
                 image = images[n]
                 pixel = _LARGEST_PX / max(image.shape)
-                planes = (_plane("image", image, (), pixel, pixel),)
-                made.append(Picture(number=n + 1, why=why, figure=cases[n]["probability"], planes=planes))
+                those = explained(n)
+                planes = (
+                    _plane("image", image, (), pixel, pixel),
+                    *(_plane(one.label, image, (), pixel, pixel, heat=one.values) for one in those),
+                )
+                maps = tuple(one.label for one in those)
+                made.append(Picture(number=n + 1, why=why, figure=cases[n]["probability"], planes=planes, maps=maps))
     return made
 
 
@@ -141,9 +154,17 @@ def planes(volume: "Volume", structures: Sequence[Masks]) -> tuple[Markup, ...]:
     return tuple(made)
 
 
-def _plane(kind: str, image: NDArray[Any], outlines: Sequence[tuple[str, NDArray[np.bool_]]], down_px: float, right_px: float) -> Markup:
+def _plane(
+    kind: str,
+    image: NDArray[Any],
+    outlines: Sequence[tuple[str, NDArray[np.bool_]]],
+    down_px: float,
+    right_px: float,
+    heat: NDArray[np.float32] | None = None,
+) -> Markup:
     rows, columns = image.shape
-    drawn = Markup("").join(Markup('<path class="{}" d="{}"/>').format(name, outline(mask)) for name, mask in outlines if mask.any())
+    over = Markup("") if heat is None else _laid_over(heat)
+    drawn = over + Markup("").join(Markup('<path class="{}" d="{}"/>').format(name, outline(mask)) for name, mask in outlines if mask.any())
     return Markup(
         '<svg role="img" viewBox="0 0 {0} {1}" width="{2:.0f}" height="{3:.0f}" preserveAspectRatio="none"><title>{4}</title>'
         '<image href="data:image/png;base64,{5}" width="{0}" height="{1}" preserveAspectRatio="none"/>{6}</svg>'
@@ -173,6 +194,21 @@ def _png(image: NDArray[Any]) -> str:
     file = io.BytesIO()
     Image.fromarray(grey).save(file, "PNG", optimize=True)
     return base64.b64encode(file.getvalue()).decode("ascii")
+
+
+def _laid_over(values: NDArray[np.float32]) -> Markup:
+    """Log odds as colours from dark red to nearly white, the more the less of what is below shows; what is negative is not drawn."""
+    from PIL import Image
+
+    share = np.clip(values / max(float(values.max()), _LEAST_LOG_ODDS), 0, 1)
+    rgb = [np.interp(share, _PLACES, channel) for channel in zip(*_HEAT, strict=True)]
+    alpha = np.where(share < _FAINTEST, 0, 190 * np.sqrt(share))
+    file = io.BytesIO()
+    Image.fromarray(np.stack([*rgb, alpha], axis=-1).astype(np.uint8)).save(file, "PNG", optimize=True)
+    rows, columns = values.shape
+    return Markup('<image href="data:image/png;base64,{}" width="{}" height="{}" preserveAspectRatio="none"/>').format(
+        base64.b64encode(file.getvalue()).decode("ascii"), columns, rows
+    )
 
 
 def _box(mask: NDArray[np.bool_], spacing_mm: tuple[float, float, float]) -> tuple[slice, ...]:
