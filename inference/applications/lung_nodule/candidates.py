@@ -32,8 +32,8 @@ MOST_MM = 35.0
 """What is longer, along any axis, is no nodule (they have at most 30 mm): a vessel, a part of the heart."""
 REPORTED = 0.8
 """Certainty from which on a candidate is told: chosen on validation cases; `hilum evaluate lung-nodule` says what it finds and alarms."""
-MOST_GLASS, LEAST_GLASS = 0.85, 0.35
-"""Share of ground glass from which on a nodule is pure, and below which it is solid: its rim is softer than its middle."""
+PART_SOLID_FROM, SOLID_FROM = 0.35, 0.8
+"""Diameter of the solid part, as a share of the whole's (of balls of their volumes): below the first a nodule is ground glass alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,10 +172,10 @@ def _candidate(shape: Mask, sure: Floats, solid: Floats, grid: Grid, source: Gri
 
 
 def _density(shape: Mask, solid: Mask) -> Density:
-    glass = 1 - int(np.count_nonzero(solid)) / int(np.count_nonzero(shape))
-    if glass >= MOST_GLASS:
+    core = (int(np.count_nonzero(solid)) / int(np.count_nonzero(shape))) ** (1 / 3)
+    if core < PART_SOLID_FROM:
         return Density.GROUND_GLASS
-    return Density.SOLID if glass < LEAST_GLASS else Density.PART_SOLID
+    return Density.PART_SOLID if core < SOLID_FROM else Density.SOLID
 
 
 def _solid_mm(density: Density, axes: Axes, solid: Mask, grid: Grid, source: Grid) -> float:
