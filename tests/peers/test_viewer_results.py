@@ -11,7 +11,8 @@ import pytest
 from inference import codes
 from inference.findings import Box, DerivedImage, Evaluation, Findings, Saliency
 from inference.imaging.assemble import assemble
-from node.domain.profile import Form, Kind, Masks, Profile
+from node.domain.profile import EXPLANATIONS, Form, Kind, Masks, Profile
+from node.results.encode import encode
 from tests.lab import source
 from tests.lab.loopback import free_port
 from tests.lab.needs import data
@@ -297,3 +298,18 @@ def test_a_map_opens_over_the_images(pacs: Orthanc, viewer: Viewer, folder: Call
         for index, seen in lit.items():
             assert dice(seen, coloured(opened.slice(index))) > 0.9
         assert not coloured(opened.slice(13)).any(), "behind the letter"
+
+
+def test_what_moved_an_answer_opens_as_a_picture(pacs: Orthanc, viewer: Viewer, folder: Callable[[], Path]) -> None:
+    """The page with the maps of a radiograph, in colours; the maps themselves, which have no place, are stored beside it and spoil neither
+    it nor the radiograph."""
+    case = kinds.chest_radiograph(folder())
+    pacs.post_instance(case.files[0].read_bytes())
+    for one in encode(case.encoding):
+        if one.kind in EXPLANATIONS:
+            pacs.post_instance(one.data)
+    with viewer.open(str(case.encoding.subject.study_instance_uid)) as opened:
+        opened.wait_for_image(60)
+        opened.show_series("no location, explanation")
+        opened.wait_for_overlay(1_000)
+        assert len(np.unique(opened.still()[..., 0])) > 60
