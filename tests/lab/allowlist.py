@@ -73,6 +73,12 @@ FALSE_ALARMS = (
         why="Row 11 of TID 1501, a qualitative evaluation ($QualType, any concept), is not in the 2022 templates.",
     ),
     FalseAlarm(
+        validator="pixelmed",
+        short="recommended follow-up",
+        says=re.compile(r'\(125007,DCM,"Measurement Group"\)/CODE \(111053,DCM,"Recommended Follow-up"\): Content Item not in template'),
+        why="A qualitative evaluation of TID 1410, too, asks about any concept ($QualType), those of DICOM's own among them.",
+    ),
+    FalseAlarm(
         validator="dciodvfy 2022",
         short="unknown class",
         about="label map",

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from inference.applications.lung_nodule.candidates import INPUT, MODEL, OUTPUT, WINDOW
 from inference.applications.lung_nodule.preparing import SPACING_MM, WINDOW_HU
 from inference.applications.port import ModelRef, Tensors
+from inference.engines.deriving import derive_config
+from inference.engines.exporting import program_bytes
 from inference.engines.port import Call
 from inference.imaging.volume import Affine, SliceSource, Volume
 
@@ -95,7 +97,7 @@ class ByHeart:
 
 
 def stored(repository: Path) -> Path:
-    """The same network in a model repository, as TorchScript."""
+    """The same network in a model repository, as an exported program."""
     import torch
 
     class Network(torch.nn.Module):
@@ -104,15 +106,13 @@ def stored(repository: Path) -> Path:
             glass, solid = ((hu - value).abs() < NEAR_HU for value in (GLASS, SOLID))
             return torch.cat([~(glass | solid), glass, solid], dim=1).float() * 12 - 6
 
+    batch = torch.export.Dim("batch", min=1, max=16)
+    program = torch.export.export(Network(), (torch.zeros(2, 1, *WINDOW),), dynamic_shapes=({0: batch},))
+    weights = program_bytes(program)
     folder = repository / MODEL.name
     (folder / "1").mkdir(parents=True)
-    torch.jit.save(torch.jit.trace(Network(), torch.zeros(1, 1, *WINDOW)), folder / "1" / "model.pt")
-    z, y, x = WINDOW
-    (folder / "config.pbtxt").write_text(
-        f'name: "{MODEL.name}"\nplatform: "pytorch_libtorch"\nmax_batch_size: 8\n'
-        f'input [ {{ name: "{INPUT}" data_type: TYPE_FP32 dims: [ 1, {z}, {y}, {x} ] }} ]\n'
-        f'output [ {{ name: "{OUTPUT}" data_type: TYPE_FP32 dims: [ 3, {z}, {y}, {x} ] }} ]\n'
-    )
+    (folder / "1" / "model.pt2").write_bytes(weights)
+    (folder / "config.pbtxt").write_text(derive_config(MODEL.name, "model.pt2", weights, None, 8), encoding="utf-8")
     return folder
 
 

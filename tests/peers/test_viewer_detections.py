@@ -1,6 +1,7 @@
-"""Boxes in OHIF on what is no ordinary slice: pixels that are not square, a radiograph, a frame of a loop; judged by the picture."""
+"""Boxes in OHIF: with coded answers, and on what is no ordinary slice: oblong pixels, a film, a frame of a loop; judged by the picture."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,12 @@ import pydicom
 import pytest
 from numpy.typing import NDArray
 
+from inference import codes
+from inference.applications.lung_nodule.application import CLASSES, DENSITY, RECOMMENDED
+from inference.applications.lung_nodule.density import Density
+from inference.applications.lung_nodule.follow_up import TABLE
 from inference.codes import Code
-from inference.findings import Box, Findings, Location
+from inference.findings import Box, Findings, Location, Measurement, Quality
 from inference.imaging.write_series import write_series
 from node.results.port import Encoding
 from tests.lab.loopback import free_port
@@ -51,6 +56,21 @@ def oblong(folder: Path) -> tuple[Sequence[Path], Encoding]:
     affine = made.axes((1.5, 0, 0), (0, 3.0, 0), (0, 0, 2.5))
     files = write_series(image, affine, folder, modality="CT", patient_name="Doe^Jane", patient_id="P-oblong")
     return files, made.encoding(files, found(2))
+
+
+def measured(folder: Path) -> tuple[Sequence[Path], Encoding]:
+    """A CT with a nodule of which a density, a follow-up category and numbers are said, as lung-nodule does: the box stands there twice."""
+    image = np.stack([bright(900 if z == 2 else 50, 100) for z in range(5)]).astype(np.int16) - 160
+    affine = made.axes((1.5, 0, 0), (0, 1.5, 0), (0, 0, 2.5))
+    files = write_series(image, affine, folder, modality="CT", patient_name="Doe^Jane", patient_id="P-nodule")
+    bare = found(2)
+    answers = (Quality(name=DENSITY, value=CLASSES[Density.SOLID]), Quality(name=RECOMMENDED, value=TABLE[2].code))
+    sizes = tuple(
+        Measurement(name=name, value=60.0, unit=codes.MILLIMETRE, location="nodule 1") for name in (codes.LONG_AXIS, codes.SHORT_AXIS)
+    )
+    location = replace(bare.locations[0], certainty=0.97, finding_site=codes.LUNG, qualities=answers)
+    # a series of one UID in two studies is shown in neither
+    return files, made.encoding(files, Findings(locations=(location,), measurements=sizes), input_digest="3" * 64)
 
 
 def radiograph(folder: Path) -> tuple[Sequence[Path], Encoding]:
@@ -106,12 +126,12 @@ def framed(picture: NDArray[np.uint8]) -> float:
     return float(min(side.mean() for side in sides))
 
 
-@pytest.mark.parametrize(("source", "lies"), [(oblong, True), (radiograph, True), (loop, True), (off_by_a_pixel, False)])
+@pytest.mark.parametrize(("source", "lies"), [(oblong, True), (measured, True), (radiograph, True), (loop, True), (off_by_a_pixel, False)])
 def test_a_box_is_drawn_where_it_was_found(
     source: Callable[[Path], tuple[Sequence[Path], Encoding]], lies: bool, pacs: Orthanc, viewer: Viewer, tmp_path: Path
 ) -> None:
     """A click on the measurement leads to the slice or the frame, and the rectangle frames what is bright there, to half a pixel. One pixel
-    off, it does not: the check can fail."""
+    off, it does not: the check can fail. With numbers and coded answers it is one measurement still."""
     files, encoding = source(tmp_path)
     for data in (*(path.read_bytes() for path in files), *(one.data for one in reports(encoding))):
         pacs.post_instance(data)

@@ -98,7 +98,12 @@ def test_the_window_is_that_of_the_tissue() -> None:
     assert (window_of(volume, []).low, window_of(volume, []).high) == (-160, 240)
     air = made.segment("lung", volume.voxels < -500)
     assert (window_of(volume, [air]).low, window_of(volume, [air]).high) == (-1350, 150)
+    # what is found in the lung, and has no mask, is looked at as lung
+    assert window_of(volume, [], [None, codes.LUNG]).low == window_of(volume, [], [codes.LUNGS]).low == -1350
+    body = made.segment("body", volume.voxels > 0)
+    assert window_of(volume, [body], [codes.LUNG]).low == window_of(volume, [], [codes.CHEST]).low == -160
     mr = replace(volume, modality="MR", voxels=np.abs(volume.voxels))
+    assert window_of(mr, [], [codes.LUNG]) == window_of(mr, [])
     assert window_of(mr, []).high > window_of(mr, []).low
 
 
@@ -137,6 +142,18 @@ def test_any_number_of_findings_fits(count: int) -> None:
     segments = tuple(made.segment(f"structure {number}", mask) for number in range(count))
     findings = replace(made.measured(*segments, affine=made.AXIAL), remarks=("Slices are 5.0 mm apart: volumes are approximate.",) * 2)
     assert overlay_png(volume_on(made.AXIAL), findings, title="x" * 200)
+
+
+def test_remarks_have_the_room_that_findings_leave() -> None:
+    """The twelfth sentence is on a page with one finding, and not on one with thirty, which points to the report instead."""
+    sentences = [f"Sentence {number} of the gate." for number in range(1, 13)]
+    other = [*sentences[:-1], "Another word here at last."]
+    for count, read in ((1, True), (30, False)):
+        segments = [made.segment(f"structure {number}", made.blob()) for number in range(count)]
+        page = made.measured(*segments, affine=made.AXIAL)
+        volume = volume_on(made.AXIAL)
+        one, two = (overlay_png(volume, replace(page, remarks=tuple(each)), title="Remarks") for each in (sentences, other))
+        assert (one != two) is read
 
 
 def test_words_are_written_in_signs_that_the_fonts_have() -> None:

@@ -50,7 +50,7 @@ def analyse(volume: Volume, infer: Infer) -> Findings:
         locations=tuple(_location(index, one, rows.get(index)) for index, one in enumerate(listed)),
         measurements=tuple(measurement for index, one in enumerate(listed) for measurement in _measurements(_label(index), one)),
         evaluations=(Evaluation(finding=codes.NODULE, value=codes.PRESENT if listed else codes.ABSENT, finding_site=codes.LUNGS),),
-        remarks=(GRADE, *_searched(detected.searched_cm3, len(sure)), *_recommended(listed, decided, volume)),
+        remarks=(GRADE, *_recommended(listed, decided, volume), *_searched(detected.searched_cm3, len(sure))),
     )
 
 

@@ -69,7 +69,7 @@ class English:
 
     def details(self, thing: Thing, image: ImageName | None) -> str:
         """Where and how certain, in a few words."""
-        site = self._at(thing).removeprefix(" in the ")
+        site = self._at(thing).removeprefix(" in ").removeprefix("the ")
         return ", ".join(part for part in (site, self.image(image) if image else "", *_sure(thing.certainty)) if part)
 
     def examined(self, one: Examination) -> str:
@@ -167,7 +167,8 @@ class English:
         if thing.site is None:
             return ""
         side = f"{thing.laterality.meaning.lower()} " if thing.laterality else ""
-        return f" in the {side}{_low(thing.site.meaning)}"
+        site = f"{side}{_low(thing.site.meaning)}"
+        return f" in {site}" if site.startswith("both ") else f" in the {site}"
 
 
 def _of(date: str | None) -> str:

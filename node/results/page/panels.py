@@ -1,6 +1,6 @@
 """Key slices as a radiologist looks at them: which ones, which way up, in which window, with the segments as contours."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,12 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from inference import codes
+from inference.codes import Code
 from inference.findings import Segment
 from inference.imaging.volume import Volume
 
 Mask = NDArray[np.bool_]
 
 KEY_SLICES = 6
+_LUNGS = frozenset({codes.LUNG, codes.LUNGS})
 LUNG, SOFT_TISSUE, VESSELS, BONE = (-600.0, 1500.0), (40.0, 400.0), (200.0, 700.0), (450.0, 1800.0)
 """Centre and width in HU."""
 NUCLEAR = ("PT", "NM")
@@ -147,11 +150,11 @@ def key_slices(volume: Volume, segments: Sequence[Segment], most: int = KEY_SLIC
     return sorted(chosen, reverse=not ascending)
 
 
-def window_of(volume: Volume, segments: Sequence[Segment]) -> Window:
+def window_of(volume: Volume, segments: Sequence[Segment], sites: Collection[Code | None] = ()) -> Window:
     """The window that a reader would choose.
 
-    CT: that of the tissue that was found, by its mean HU. PT and NM: from nothing to nearly the highest uptake, dark on white. Others: from
-    the darkest to nearly the brightest of what was found.
+    CT: that of the tissue that was found, by its mean HU; without any, that of the lung where `sites` (where was looked) are lungs. PT and
+    NM: from nothing to nearly the highest uptake, dark on white. Others: from the darkest to nearly the brightest of what was found.
     """
     thin = (slice(None), slice(None, None, _THIN), slice(None, None, _THIN))
     sample = volume.voxels[thin]
@@ -161,7 +164,7 @@ def window_of(volume: Volume, segments: Sequence[Segment]) -> Window:
     if volume.modality == "CT":
         centre, width, name = *SOFT_TISSUE, "soft tissue"
         mean = float(sample[found].mean(dtype=np.float64)) if found.any() else 0.0
-        if mean < -300:
+        if mean < -300 or (not found.any() and not _LUNGS.isdisjoint(sites)):
             centre, width, name = *LUNG, "lung"
         elif mean > 400:
             centre, width, name = *BONE, "bone"

@@ -25,7 +25,7 @@ _MARGIN, _GAP = 36, 12
 _HEADER, _FOOTER, _COLUMN, _CORNER = 132, 64, 424, 320
 _PAPER, _DARK = (16, 18, 22), (60, 40, 0)
 _REMARKS = 8
-"""Lines of remarks at most."""
+"""Lines of remarks that findings leave room for; where they need less, there are more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,10 +155,8 @@ def _column(draw: ImageDraw.ImageDraw, findings: Findings, page: Page, names: Se
     """Findings, remarks and provenance."""
     left, right = WIDTH - _MARGIN - _COLUMN + 16, WIDTH - _MARGIN
     provenance = [*page.provenance, *notes]
-    remarks = [line for remark in findings.remarks for line in wrapped(remark, 18, right - left, 4)]
-    if len(remarks) > _REMARKS:
-        remarks = [*remarks[: _REMARKS - 1], "and more: see the report"]
-    tail = 44 + height(18) * len(remarks) if remarks else 0
+    remarks = [line for remark in findings.remarks for line in wrapped(remark, 18, right - left, 6)]
+    tail = 44 + height(18) * min(len(remarks), _REMARKS) if remarks else 0
     lines = [line for name, value in provenance for line in _lines(name, wrapped(value, 16, right - left - 96, 3))]
     lower = HEIGHT - _FOOTER - 2 * _GAP - 16 - len(lines) * height(16)
     absent = [(one.label, "") for one in findings.segments if not one.mask.any()] if page.absent is None else page.absent
@@ -166,7 +164,8 @@ def _column(draw: ImageDraw.ImageDraw, findings: Findings, page: Page, names: Se
     if remarks:
         write(draw, (left, y + 12), "Please note", 19, AMBER)
         y += 12 + height(19) + 2
-        for line in remarks:
+        room = int((lower - 20 - y) // height(18))
+        for line in remarks if len(remarks) <= room else [*remarks[: room - 1], "and more: see the report"]:
             write(draw, (left, y), line, 18, WHITE)
             y += height(18)
     draw.line((left, lower - 10, right, lower - 10), fill=FRAME, width=1)
