@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup check test bench crash fuzz soak demo docs clean
+.PHONY: setup check types fast test bench crash fuzz soak demo docs clean
 
 setup: $(READY)
 
@@ -13,7 +13,9 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[embedded,triton,postgresql,s3,export,training,console,dev]' -c constraints.txt
 	touch $@
 
-# three processes on two processors: tests wait for each other's answers as much as they compute
+# tests start hundreds of processes, and each would compile what it imports again
+unexport PYTHONDONTWRITEBYTECODE
+
 # folders in which every test is slow, or needs more than Python: they are not even read
 WITHOUT_FAST_TESTS := $(addprefix --ignore=tests/,node peers triton)
 
@@ -21,9 +23,16 @@ WITHOUT_FAST_TESTS := $(addprefix --ignore=tests/,node peers triton)
 check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q -n 3 -m "not slow and not peers and not registry" $(WITHOUT_FAST_TESTS)
+	$(MAKE) --no-print-directory --jobs 2 types fast
+
+types: $(READY)
+	$(BIN)/mypy
+
+# three processes on two processors: tests wait for each other's answers as much as they compute. Each begins with a third of the files,
+# so that mostly one alone makes what the tests of a file share
+fast: $(READY)
+	$(BIN)/pytest -q -n 3 --dist worksteal -m "not slow and not peers and not registry" $(WITHOUT_FAST_TESTS)
 
 test: $(READY)
 	$(BIN)/ruff check .

@@ -321,7 +321,7 @@ def test_a_file_that_another_takes_the_place_of(tmp_path: Path, syntax: str) -> 
     Ready(again, context_id=1, syntax=target, window=window()).close()
 
 
-@pytest.mark.parametrize("answered", [0, 1])
+@pytest.mark.parametrize("answered", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_what_was_passed_over_is_told_however_the_association_ends(tmp_path: Path, answered: int) -> None:
     """Instances of a class that the peer does not take, before the one with which it goes away: each has its status."""
     refused, files = _files(tmp_path, 2, sop_class=CTImageStorage), _files(tmp_path, 2, pixels=bytes(24 << 20))

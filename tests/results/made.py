@@ -1,6 +1,7 @@
 """Series, findings and encodings made by hand, with masks whose place in the patient is known by arithmetic."""
 
 import hashlib
+import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -106,9 +107,21 @@ def application(**more: Any) -> Application:
 
 
 def series(folder: Path, affine: Affine = AXIAL, shape: tuple[int, int, int] = SHAPE, **extra: Any) -> list[Path]:
-    """A CT series on disk."""
-    given = {"BodyPartExamined": "HEAD", "SeriesNumber": 4, "StudyDescription": "CT head", "IssuerOfPatientID": "HOSPITAL", **extra}
-    return write_series(voxels(shape), affine, folder, modality="CT", patient_name="Doe^Jane", patient_id="P-1", extra=given)
+    """A CT series on disk, in the order of its slices; made once a process for all that ask for the same, and copied."""
+    asked = (affine.tobytes(), shape, repr(sorted(extra.items())))
+    if asked not in _MADE:
+        given = {"BodyPartExamined": "HEAD", "SeriesNumber": 4, "StudyDescription": "CT head", "IssuerOfPatientID": "HOSPITAL", **extra}
+        whose = {"patient_name": "Doe^Jane", "patient_id": "P-1"}
+        with tempfile.TemporaryDirectory() as apart:
+            files = write_series(voxels(shape), affine, Path(apart), modality="CT", extra=given, **whose)
+            _MADE[asked] = [(path.name, path.read_bytes()) for path in files]
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in _MADE[asked]:
+        (folder / name).write_bytes(content)
+    return [folder / name for name, _ in _MADE[asked]]
+
+
+_MADE: dict[tuple[bytes, tuple[int, int, int], str], list[tuple[str, bytes]]] = {}
 
 
 def enhanced(folder: Path, affine: Affine = AXIAL) -> list[Path]:

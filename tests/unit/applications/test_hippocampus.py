@@ -64,6 +64,7 @@ def test_its_evaluation_comes_with_it(repository: Path) -> None:
     assert (evaluation["data"]["licence"], evaluation["figures"]["Dice hippocampus"]["count"]) == ("CC-BY-SA-4.0", 52)
 
 
+@pytest.mark.slow
 def test_the_weights_answer_as_on_the_day_they_were_made(repository: Path, engine: EmbeddedEngine) -> None:
     """Digest and golden run; what is imported is what was evaluated, byte for byte, and it is served."""
     entry = Repository(repository).verify(MODEL)

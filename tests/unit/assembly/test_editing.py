@@ -189,6 +189,7 @@ def test_the_group_stays_where_the_owner_cannot(edited: EditedRoutes, config: Co
     assert (False, True) in asked
 
 
+@pytest.mark.slow
 def test_a_rule_that_takes_for_ever_ends_with_its_time(hospital: Hospital) -> None:
     """A regular expression that backtracks holds its whole interpreter: the console goes on, and is told; a second account may try too,
     a third waits."""
@@ -211,6 +212,7 @@ def test_a_rule_that_takes_for_ever_ends_with_its_time(hospital: Hospital) -> No
     trials.close()
 
 
+@pytest.mark.slow
 def test_a_replay_whose_time_is_over_says_so(hospital: Hospital) -> None:
     trials = Trials(hospital.config.path, replay_s=1)
     begun = EditedRoutes(hospital.config, None, trials).replay(EVIL, SINCE, "ada")

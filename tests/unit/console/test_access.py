@@ -94,6 +94,7 @@ def test_another_sites_page_changes_nothing(browser: Open, hospital: Hospital) -
     assert hospital.journal.job(job.id).state is JobState.PARKED
 
 
+@pytest.mark.slow
 def test_guessing_is_slowed_down(browser: Open) -> None:
     """After ten failures an address waits, whatever it sends then; unknown names are answered as wrong passwords are."""
     guesser = browser()

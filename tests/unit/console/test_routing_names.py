@@ -18,6 +18,7 @@ CODED = ROUTES.replace('SeriesDescription: {matches: "(?i)t1|mprage"}, ', "").re
 """Rules about codes and numbers alone, which change what was decided about heads."""
 
 
+@pytest.mark.slow
 def test_the_studies_that_a_replay_shows_are_told_to_the_audit_trail(hospital: Hospital) -> None:
     """Each once, however often somebody looks how far it is."""
     told: list[Message] = []
@@ -51,6 +52,7 @@ def test_a_patient_is_not_found_out_by_trying_rules(browser: Open, keyword: str)
         assert browser("ada").post(f"/routes/{verb}", text=asking, study="1.2.3", since="lately") == status
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("names_for_admins")
 def test_a_name_in_a_description_is_in_no_answer(browser: Open, hospital: Hospital) -> None:
     """A technician typed it; the routes in force asked for descriptions, and found it. Admins are told, operators not, by any answer."""

@@ -31,6 +31,7 @@ def _message(name: str = "x") -> Message:
     return Message(event=codes.EXPORT, action=Action.READ, at=DAY, participants=(Participant(user_id=name),))
 
 
+@pytest.mark.slow
 def test_processes_write_side_by_side(tmp_path: Path) -> None:
     """Four processes, 200 messages each, one file: every line is whole and nothing is missing; nobody else may read them."""
     program = (
