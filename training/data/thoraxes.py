@@ -66,7 +66,8 @@ def of_made(seed: int, shape: Shape = SHAPE) -> Thorax:
 def of_file(path: Path, planting: int) -> Thorax:
     """A given CT with nodules that its name and a number fix."""
     seed = int.from_bytes(hashlib.sha256(f"{path.name} {planting}".encode()).digest()[:8])
-    return _with_nodules(_coarser(read(path, "CT")), seed, path.name.split(".nii")[0])
+    # its name may be a patient's, and groups stand on the page
+    return _with_nodules(_coarser(read(path, "CT")), seed, "given")
 
 
 def _cases(side: str, given: Mapping[str, Path], made: int, shape: Shape) -> Iterator[Case]:

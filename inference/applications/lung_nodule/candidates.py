@@ -1,5 +1,6 @@
 """What the network marks, as candidates: where each lies on the source images, how large and how dense it is, how sure the network is."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,8 +29,10 @@ FAINT, SURE = 0.2, 0.5
 """Probability of a nodule from which on voxels are a candidate, and from which on they are its shape."""
 LEAST_MM3 = 15.0
 """A ball of 3 mm; smaller ones are noise."""
-MOST_MM = 35.0
-"""What is longer, along any axis, is no nodule (they have at most 30 mm): a vessel, a part of the heart."""
+MOST_MM = 40.0
+"""What is longer, along any axis, is no nodule (they have at most 30 mm): a part of the heart or of the wall."""
+LEAST_ROUND = 0.2
+"""Share of the ball of its length that a nodule fills, at the least; vessels fill less."""
 REPORTED = 0.8
 """Certainty from which on a candidate is told: chosen on validation cases; `hilum evaluate lung-nodule` says what it finds and alarms."""
 PART_SOLID_FROM, SOLID_FROM = 0.35, 0.8
@@ -118,7 +121,7 @@ def candidates_in(prepared: Prepared, probabilities: Floats, volume: Volume) -> 
         near = ndimage.binary_dilation(mine) & ((labels[around] == number) | (labels[around] == 0))
         sure = np.where(near, nodule[around], np.float32(0))
         shape = mine & (sure >= min(SURE, float(sure.max()) / 2))
-        if int(np.count_nonzero(shape)) * voxel_mm3 < LEAST_MM3 or _longest_mm(shape, prepared.grid) > MOST_MM:
+        if int(np.count_nonzero(shape)) * voxel_mm3 < LEAST_MM3 or not _may_be_one(shape, prepared.grid):
             continue
         solid = np.where(near, probabilities[SOLID][around], np.float32(0))
         stop: Shape = (start[0] + mine.shape[0], start[1] + mine.shape[1], start[2] + mine.shape[2])
@@ -126,10 +129,12 @@ def candidates_in(prepared: Prepared, probabilities: Floats, volume: Volume) -> 
     return tuple(sorted(found, key=lambda each: (-each.certainty, each.centre_mm)))
 
 
-def _longest_mm(shape: Mask, grid: Grid) -> float:
-    """The longest side of the box around it."""
+def _may_be_one(shape: Mask, grid: Grid) -> bool:
+    """Whether it is as short and as round as nodules are; its length is the longest side of the box around it."""
     sides = [np.ptp(there) + 1 for there in np.nonzero(shape)]
-    return float(max(side * step for side, step in zip(sides, grid.spacing_mm, strict=True)))
+    longest_mm = float(max(side * step for side, step in zip(sides, grid.spacing_mm, strict=True)))
+    filled_mm3 = int(np.count_nonzero(shape)) * float(np.prod(grid.spacing_mm))
+    return longest_mm <= MOST_MM and filled_mm3 >= LEAST_ROUND * math.pi / 6 * longest_mm**3
 
 
 def _parts(nodule: Floats) -> NDArray[np.int32]:

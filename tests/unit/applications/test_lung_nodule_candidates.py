@@ -80,10 +80,12 @@ def test_the_surest_comes_first_and_a_faint_one_is_faint() -> None:
 
 
 def test_what_is_too_small_too_long_or_outside_is_none() -> None:
-    """A speck of two voxels, a vessel of 50 mm, and a ball where nothing is looked for."""
-    speck, vessel = np.zeros(SHAPE), np.zeros(SHAPE)
+    """A speck of two voxels, a vessel of 25 mm, a part of the wall of 45 mm, and a ball where nothing is looked for."""
+    speck, vessel, wall = np.zeros(SHAPE), np.zeros(SHAPE), np.zeros(SHAPE)
     speck[25, 20, 20:22] = 1
-    vessel[24:27, 19:22, 5:55] = 1
+    vessel[24:27, 19:22, 5:30] = 1
+    wall[5:45, 5:50, 5:50] = 1
     assert found(speck) == ()
     assert found(vessel) == ()
+    assert found(wall) == ()
     assert found(ball((25, 20, 15), 5).astype(float), search=np.zeros(SHAPE, dtype=np.bool_)) == ()
