@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from inference import codes
-from inference.findings import Findings, Measurement
+from inference.codes import Code
+from inference.findings import Findings, Location, Measurement, Point, Quality
 from inference.imaging.assemble import assemble
 from inference.imaging.volume import SliceSource, Volume
 from node.results.encode import encode
@@ -142,6 +143,25 @@ def test_any_number_of_findings_fits(count: int) -> None:
     segments = tuple(made.segment(f"structure {number}", mask) for number in range(count))
     findings = replace(made.measured(*segments, affine=made.AXIAL), remarks=("Slices are 5.0 mm apart: volumes are approximate.",) * 2)
     assert overlay_png(volume_on(made.AXIAL), findings, title="x" * 200)
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_a_long_answer_is_read_to_its_end(count: int) -> None:
+    """A category of 64 signs, large for one nodule, in close lines for several: another last word is another page, and nothing of it is
+    written over the pictures."""
+    pages = []
+    for last in ("end", "tip"):
+        category = Code("2", "99X", f"Somebody 2017: multiple subsolid nodules, at least 6 mm, {last}")
+        answer = Quality(name=Code("1", "99X", "Category"), value=category)
+        found = tuple(
+            Location(label=f"{number}", finding=made.LESION, shape=Point(row=3, column=3), image=4, qualities=(answer,))
+            for number in range(count)
+        )
+        pages.append(np.asarray(Image.open(BytesIO(overlay_png(volume_on(made.AXIAL), Findings(locations=found), title="Answers")))))
+    different = np.argwhere((pages[0] != pages[1]).any(axis=2))
+    assert len(different)
+    # the column of words begins at 1600 - 424 - a margin
+    assert different[:, 1].min() > 1100
 
 
 def test_remarks_have_the_room_that_findings_leave() -> None:

@@ -34,6 +34,8 @@ class Entry:
         (name, large, small): what was measured, as number with unit, and the same in another unit.
     word
         A value that is no number ("Absent").
+    answers
+        (question, answer) in words, which may be long.
     details
         Where, how certain, on which image.
     """
@@ -43,6 +45,7 @@ class Entry:
     number: int = 0
     values: Sequence[tuple[str, str, str]] = ()
     word: str = ""
+    answers: Sequence[tuple[str, str]] = ()
     details: str = ""
 
 
@@ -105,11 +108,11 @@ def _evaluation(one: Evaluation, image_names: Sequence[str]) -> Entry:
 
 def _location(findings: Findings, number: int, one: Location, image_names: Sequence[str]) -> Entry:
     values = [_value(each) for each in findings.measurements if each.location == one.label]
-    values += [(each.name.meaning, capital(each.value.meaning), "") for each in one.qualities]
     return Entry(
         name=one.finding.meaning,
         number=number,
         values=values,
+        answers=[(each.name.meaning, capital(each.value.meaning)) for each in one.qualities],
         details=_joined(image_names[one.image], _site(one), _sure(one.certainty)),
     )
 
@@ -162,6 +165,12 @@ def _large(draw: ImageDraw.ImageDraw | None, one: Entry, left: float, right: flo
             if small and x + done + 14 + width(f"= {small}", 19) < right:
                 write(draw, (x + done + 14, y + 14), f"= {small}", 19, FAINT)
         y += 50
+    for name, answer in one.answers:
+        for line, size, colour in [(name, 18, SOFT), *((line, 22, WHITE) for line in wrapped(answer, 22, right - x, 3))]:
+            if draw:
+                write(draw, (x, y), line, size, colour)
+            y += height(size)
+        y += 8
     for line in wrapped(one.details, 18, right - x, 2):
         if draw:
             write(draw, (x, y), line, 18, SOFT)
@@ -182,6 +191,15 @@ def _close(draw: ImageDraw.ImageDraw | None, one: Entry, left: float, right: flo
             taken = write(draw, (right, y), large, 17, WHITE, align=1)
             write(draw, (x, y), fitted(name, 17, right - x - taken - 14), 17, SOFT)
         y += height(17)
+    for name, answer in one.answers:
+        # the longer ones speak for themselves
+        beside = width(name, 17) + 14 + width(answer, 17) <= right - x
+        if draw and beside:
+            write(draw, (x, y), name, 17, SOFT)
+        for line in wrapped(answer, 17, right - x, 2):
+            if draw:
+                write(draw, (right, y), line, 17, WHITE, align=1)
+            y += height(17)
     # a volume is known by its unit
     named = one.values[0][0] if len(one.values) == 1 and not one.values[0][2] else ""
     details = _joined(named, one.details)
