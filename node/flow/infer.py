@@ -120,7 +120,6 @@ class Analyst:
             made_by=f"{application.name} {application.version}",
         )
 
-
     def _explained(self, job: Job) -> bool:
         """Whether a sink of the job asks what moved the answers."""
         return any(self._config.sinks[name].profile.explains for name in job.sinks if name in self._config.sinks)

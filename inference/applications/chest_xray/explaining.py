@@ -85,6 +85,6 @@ def _weights(size: int, first: float, last: float, cells: int) -> NDArray[np.flo
     """(pixels, cells): how much of each cell each pixel of a line of the image has; a pixel whose middle the square leaves out, nothing."""
     middles = np.arange(size) + 0.5
     place = np.clip((middles - first) / (last - first) * cells - 0.5, 0, cells - 1)
-    weights = np.clip(1 - np.abs(place[:, None] - np.arange(cells)), 0, 1)
+    weights: NDArray[np.float32] = np.clip(1 - np.abs(place[:, None] - np.arange(cells)), 0, 1).astype(np.float32)
     weights[(middles < first) | (middles > last)] = 0
-    return weights.astype(np.float32)
+    return weights
