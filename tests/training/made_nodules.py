@@ -14,7 +14,7 @@ MADE = {"train": 10, "validation": 2, "test": 4}
 
 
 def tiny() -> Detector:
-    """A minute of a processor."""
+    """One and a half minutes of a processor."""
     return replace(
         RECIPE,
         sides=partial(sides, made=MADE, shape=SHAPE),

@@ -49,7 +49,7 @@ pytestmark = pytest.mark.timeout(1500)
 
 RECIPE = tiny()
 AHEAD = 0.1
-"""By how much the FROC mean has to beat the tuned blobs'."""
+"""By how much the sensitivity has to beat the tuned blobs', at 2, 4 and 8 false positives a CT: it was 0.23."""
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +146,8 @@ def test_other_recipes_need_a_folder() -> None:
 def test_it_learns(told: dict[str, Any]) -> None:
     """On held-out CTs the network beats the tuned blobs; each nodule and each class is counted once."""
     detection = told["detection"]
-    assert detection["froc"]["all"]["mean"] > detection["classical"]["mean"] + AHEAD
+    own, other = (np.mean([each["sensitivity"] for each in of["points"][-3:]]) for of in (detection["froc"]["all"], detection["classical"]))
+    assert own > other + AHEAD
     assert told["figures"]["FROC mean"]["mean"] == detection["froc"]["all"]["mean"]
     assert told["figures"]["FROC mean"]["baseline"] == detection["classical"]["mean"]
     there = detection["told"]["nodules"]
