@@ -1,0 +1,145 @@
+"""Pictures of how-to guides, made by models that somebody trained: what moved chest-xray's answer, and a head that mr-denoise was given.
+
+`python -m docs.network_pictures MODELS --radiographs pneumoniamnist.npz` writes docs/images/explanation.png and docs/images/denoised.png.
+MODELS is a model repository with what `hilum export chest-xray` and `hilum export restore` wrote; one that lacks a model gives the other
+picture alone.
+"""
+
+import argparse
+import hashlib
+import tempfile
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
+
+from inference import codes, findings_file
+from inference.applications.catalog import load
+from inference.applications.serving import as_served
+from inference.engines.embedded import EmbeddedEngine
+from inference.engines.registry import fetch_member
+from inference.imaging.assemble import assemble
+from inference.imaging.subject import Takes
+from inference.imaging.subjects import subjects
+from inference.imaging.write_series import from_nifti, write_series
+from node.cli.demo_input import HEAD_MEMBER, HEAD_REQUIREMENT, HEAD_SHA256
+from node.domain.uid import derive_uid
+from node.results.page.explanation import drawn
+from node.results.page.lettering import write
+from node.results.planes import read_sources
+from node.results.port import Encoding
+from training.data.heads import rician
+from training.data.npz import sides
+from training.inferring import OfEngine
+
+IMAGES = Path(__file__).parent / "images"
+LEVEL = 0.05
+"""Deviation of the noise, as a share of the median in the head."""
+TIMES = 4
+"""How much brighter the difference is drawn."""
+_ZOOM, _GAP, _LINE = 4, 12, 34
+
+
+def explained(models: Path, radiographs: Path, out: Path) -> None:
+    """The page of the test picture with pneumonia about which the model is surest."""
+    application = as_served(load("chest-xray"), models)
+    test = sides(radiographs).test
+    assert application.explain is not None, "chest-xray explains"
+    with closing(EmbeddedEngine(models)) as engine, tempfile.TemporaryDirectory() as folder:
+        sure: list[tuple[float, int]] = []
+        for index in np.flatnonzero(test.labels.ravel())[:100]:
+            (found,) = application.analyse(_images(Path(folder), test.images[index]), OfEngine(engine)).evaluations
+            sure.append((found.certainty or 0.0 if found.value == codes.PRESENT else 0.0, int(index)))
+        subject = _images(Path(folder), test.images[max(sure)[1]])
+        findings = application.analyse(subject, OfEngine(engine))
+        findings = replace(findings, explanations=application.explain(subject, OfEngine(engine)))
+        encoding = Encoding(
+            application=application,
+            findings=findings,
+            sources=[pydicom.dcmread(Path(folder) / "picture.dcm", stop_before_pixels=True)],
+            subject=subject,
+            at=datetime(2026, 1, 1, tzinfo=UTC),
+            input_digest="",
+            model_digest=engine.digest(application.models[0]),
+            findings_digest=findings_file.digest(findings),
+            parameters="",
+            device_uid=derive_uid("device", "of the picture"),
+        )
+        drawn(encoding, read_sources(encoding), findings.explanations).image.save(out, optimize=True)
+
+
+def denoised(models: Path, out: Path) -> None:
+    """A slice of the head that `hilum demo` sends: with noise, without, and what was taken away, a few times brighter."""
+    voxels, affine = from_nifti(fetch_member(HEAD_REQUIREMENT, HEAD_MEMBER, HEAD_SHA256))
+    clean = np.maximum(voxels, 0).astype(np.float32)
+    clean *= 400 / np.median(clean[clean > np.percentile(clean, 60)])
+    noisy = np.rint(rician(clean, 400 * LEVEL, np.random.default_rng(0))).astype(np.int16)
+    application = as_served(load("mr-denoise"), models)
+    with closing(EmbeddedEngine(models)) as engine, tempfile.TemporaryDirectory() as folder:
+        volume = assemble(write_series(noisy, affine, Path(folder), modality="MR"))
+        restored = application.analyse(volume, OfEngine(engine)).derived[0].voxels.astype(np.float32)
+    before = volume.voxels.astype(np.float32)
+    middle = len(before) // 2
+    # arrays run to the head and to the back; a picture has the front at its top
+    down = 1 if volume.affine[1, 1] > 0 else -1
+    across = 1 if volume.affine[0, 2] > 0 else -1
+    first, second = (each[middle][::down, ::across] for each in (before, restored))
+    white = float(np.percentile(first, 99.7))
+    shades = (first / white, second / white, 0.5 + TIMES * (first - second) / (2 * white))
+    words = (f"with noise ({100 * LEVEL:g} %)", "mr-denoise", f"difference, {TIMES} times")
+    _beside([np.clip(255 * each, 0, 255).astype(np.uint8) for each in shades], words).save(out, optimize=True)
+
+
+def _beside(pictures: list[NDArray[np.uint8]], words: tuple[str, ...]) -> Image.Image:
+    rows, columns = (side * _ZOOM for side in pictures[0].shape)
+    sheet = Image.new("RGB", (len(pictures) * (columns + _GAP) - _GAP, rows + _LINE), (16, 18, 22))
+    draw = ImageDraw.Draw(sheet)
+    for number, (picture, word) in enumerate(zip(pictures, words, strict=True)):
+        left = number * (columns + _GAP)
+        sheet.paste(Image.fromarray(np.ascontiguousarray(picture)).resize((columns, rows), Image.Resampling.BICUBIC), (left, _LINE))
+        write(draw, (left + columns / 2, 5), word, 20, (214, 222, 235), align=0.5)
+    return sheet
+
+
+def _images(folder: Path, picture: NDArray[np.uint8]) -> Any:
+    """A picture as a frontal DX image, in picture.dcm of the folder."""
+    dataset = Dataset()
+    dataset.SOPClassUID, dataset.Modality = DigitalXRayImageStorageForPresentation, "DX"
+    dataset.SOPInstanceUID = derive_uid("picture", hashlib.sha256(picture.tobytes()).hexdigest())
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = derive_uid("study of pictures"), derive_uid("series of pictures")
+    dataset.PatientName, dataset.PatientID, dataset.InstanceNumber = "Picture^Of^PneumoniaMNIST", "PICTURE", 1
+    dataset.SeriesDescription, dataset.ViewPosition = "PneumoniaMNIST, test", "PA"
+    dataset.Rows, dataset.Columns = picture.shape
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation, dataset.PixelRepresentation = 1, "MONOCHROME2", 0
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7
+    dataset.add_new("PixelData", "OW", picture.tobytes())
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    file = folder / "picture.dcm"
+    dataset.save_as(file, enforce_file_format=True)
+    (assembled,) = subjects(Takes.IMAGES, "refuse", [file], "")
+    return assembled.subject
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", type=Path)
+    parser.add_argument("--radiographs", type=Path)
+    given = parser.parse_args()
+    if given.radiographs is not None and (given.models / "chest_xray_pneumonia").is_dir():
+        explained(given.models, given.radiographs, IMAGES / "explanation.png")
+    if (given.models / "mr_head_denoising").is_dir():
+        denoised(given.models, IMAGES / "denoised.png")
+
+
+if __name__ == "__main__":
+    main()
