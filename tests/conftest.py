@@ -71,6 +71,7 @@ _LONGEST_FIRST = (
     "triton/test_server_starts.py",
     "triton/test_server_ends.py",
     "triton/test_findings.py",
+    "triton/test_classifier.py",
     "crash/test_losing.py",
     "node/test_private.py",
     "results/test_report_of_anything.py",

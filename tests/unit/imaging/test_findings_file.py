@@ -14,6 +14,7 @@ from inference.findings import (
     Box,
     DerivedImage,
     Evaluation,
+    Explanation,
     Findings,
     Line,
     Location,
@@ -156,6 +157,11 @@ def every_kind() -> Findings:
             DerivedImage(label="b", voxels=rng.random((2, 3, 4)).astype(np.float32), derivation=codes.MEAN, affine=np.eye(4)),
         ),
         registration=Registration(matrix=rng.random((4, 4))),
+        explanations=(
+            Explanation(
+                label="why", values=rng.random((6, 5)).astype(np.float32), image=1, finding=codes.PNEUMONIA, quantity=codes.SALIENCY
+            ),
+        ),
     )
 
 
@@ -167,6 +173,9 @@ def test_every_kind_of_finding_is_read_back():
     assert after.evaluations == before.evaluations
     assert after.locations == before.locations
     np.testing.assert_array_equal(after.saliencies[0].values, before.saliencies[0].values)
+    (why,), (meant,) = after.explanations, before.explanations
+    assert (why.label, why.image, why.finding, why.quantity) == (meant.label, meant.image, meant.finding, meant.quantity)
+    np.testing.assert_array_equal(why.values, meant.values)
     for ours, theirs in zip(after.derived, before.derived, strict=True):
         assert (ours.label, ours.derivation, ours.of_prior) == (theirs.label, theirs.derivation, theirs.of_prior)
         assert ours.voxels.dtype == theirs.voxels.dtype
