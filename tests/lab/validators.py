@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from pydicom.uid import EnhancedSRStorage
 
 from tests.lab.allowlist import FalseAlarm, judged
-from tests.lab.needs import file, program, python_program
+from tests.lab.needs import program, python_program
+from tests.lab.pixelmed import Judges
 
 _TIMEOUT_S = 120
+_TEMPLATES = Judges()
 _FAULT = re.compile(r"^\s*(Error|Abort)\b", re.IGNORECASE)
 
 
@@ -71,24 +73,7 @@ def judge_entities(paths: Sequence[Path], *, newest: bool = False) -> Verdict:
 
 def judge_templates(path: Path, about: str = "") -> Verdict:
     """PixelMed's DicomSRValidator: IOD, templates, context groups (IHE AIR uses it)."""
-    program("DicomSRValidator", "pixelmed-apps")
-    archive = file(Path("/usr/share/java/pixelmed.jar"), "pixelmed-apps")
-    code, said = _run(
-        [
-            program("java", "default-jre-headless"),
-            # its style sheets exceed the bounds on XPath that newer Java sets, and it would exit 0 having checked nothing
-            "-Djdk.xml.xpathExprOpLimit=0",
-            "-Djdk.xml.xpathTotalOpLimit=0",
-            "-Djdk.xml.xpathExprGrpLimit=0",
-            # it lives for seconds: thorough compilation takes as long again as the work
-            "-XX:TieredStopAtLevel=1",
-            "-XX:+UseSerialGC",
-            "-cp",
-            archive,
-            "com.pixelmed.validate.DicomSRValidator",
-            path,
-        ]
-    )
+    code, said = _TEMPLATES.said(path)
     # a narrative that claims no template is held to its information object alone; everything else is a report on a template, or nothing
     document = pydicom.dcmread(path, stop_before_pixels=True)
     claims = "ContentTemplateSequence" in document or document.SOPClassUID != EnhancedSRStorage
