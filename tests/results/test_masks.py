@@ -40,9 +40,11 @@ WHOLE_BYTES = (9, 16, 12)
 LABEL_MAPS = (Form.LABELMAP, Form.LABELMAP_RLE, Form.LABELMAP_JPEG_LS, Form.LABELMAP_DEFLATE)
 
 
-def masks_of(files: Sequence[Path], findings: Findings, folder: Path, **more: object) -> dict[Form, Path]:
-    """The segmentation in every form, as files."""
-    objects = encode(made.encoding(files, findings, profiles=PROFILES, **more))
+def masks_of(
+    files: Sequence[Path], findings: Findings, folder: Path, profiles: Sequence[Profile] = PROFILES, **more: object
+) -> dict[Form, Path]:
+    """The segmentation in every form that these profiles want, as files."""
+    objects = encode(made.encoding(files, findings, profiles=profiles, **more))
     folder.mkdir(parents=True, exist_ok=True)
     paths = {}
     for one in objects:
@@ -379,7 +381,7 @@ def test_frames_of_odd_sizes_are_read_by_the_viewer_too(shape: tuple[int, int, i
         segments = [made.segment("brain", mask), made.segment("lung", np.roll(mask, 1, axis=2), type=codes.LUNG)]
         for some in (segments[:1], segments):
             folder = tmp_path / f"{held}-{len(some)}"
-            path = masks_of(files, made.measured(*some, affine=made.AXIAL), folder)[Form.BINARY]
+            path = masks_of(files, made.measured(*some, affine=made.AXIAL), folder, PROFILES[:1])[Form.BINARY]
             read = adapters.segments_of(path, files).masks
             for number, segment in enumerate(some, 1):
                 assert np.array_equal(read[number], segment.mask), (held, len(some))
