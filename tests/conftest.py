@@ -62,6 +62,7 @@ _LONGEST_FIRST = (
     "node/test_bundle.py",
     "node/test_metrics.py",
     "node/test_bright_lesion.py",
+    "node/test_lung_nodule.py",
     "peers/test_away.py",
     "peers/test_docker_set.py",
     "peers/test_backup.py",
