@@ -92,7 +92,7 @@ class Pictures:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "view", view_of(self.volume))
-        sites = [one.finding_site for one in (*self.findings.locations, *self.findings.evaluations)]
+        sites = [*(one.finding_site for one in self.findings.locations), *(one.finding_site for one in self.findings.evaluations)]
         object.__setattr__(self, "window", window_of(self.volume, self.findings.segments, sites))
 
     @property
