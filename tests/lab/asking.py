@@ -24,7 +24,7 @@ ASKING = (("jobs", "list"), ("jobs", "show"), ("studies", "list"), ("studies", "
 _ROOT = Path(__file__).parents[2]
 _NETWORK = Path("/proc/thread-self/ns/net")
 _PAUSE_S = 0.5
-"""Before each command, about what an interpreter takes to start: a node that computes is asked no more often than by the command itself."""
+"""Between two commands, about what an interpreter takes to start: a node is asked no more often than by the command itself."""
 _IMPORTED = (
     "node.assembly.compose",
     "node.cli.job_page",
@@ -49,6 +49,7 @@ class Asker:
         self._turn = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
         self._network = ""
+        self._answered = -_PAUSE_S
         atexit.register(self.close)
 
     def ask(self, arguments: Sequence[str], timeout_s: float) -> tuple[int, bytes, bytes]:
@@ -58,14 +59,15 @@ class Asker:
         ------
         TimeoutError
         """
-        time.sleep(_PAUSE_S)
         with self._turn, tempfile.TemporaryDirectory() as folder:
+            time.sleep(max(0.0, self._answered + _PAUSE_S - time.monotonic()))
             try:
                 code = self._code(arguments, folder, timeout_s)
             except BaseException:
                 # a test that was interrupted leaves no answer behind for the next to read
                 self.close()
                 raise
+            self._answered = time.monotonic()
             return code, Path(folder, "stdout").read_bytes(), Path(folder, "stderr").read_bytes()
 
     def close(self) -> None:
