@@ -99,8 +99,8 @@ STORE = Block(
             name="written_ahead",
             kind=SIZE,
             default="256MiB",
-            says="How much disk each receive process may fill with files that are written ahead while nothing comes in, as many as the last "
-            "burst had instances of up to 1 MiB: the next burst goes into them, and is durable sooner. `0MB`: none "
+            says="How much disk each receive process may fill with files that are written ahead while nothing comes in, as many as the "
+            "last burst had instances of up to 1 MiB: the next burst goes into them, and is durable sooner. `0MB`: none "
             "(docs/howto/durability.md).",
         ),
         Key(
