@@ -26,6 +26,7 @@ from inference.engines.importing import import_models
 from inference.engines.port import Call, ModelRef, Tensors
 from inference.engines.repository import Repository
 from inference.imaging.assemble import assemble
+from inference.imaging.volume import Volume
 from inference.imaging.write_series import from_nifti, write_series
 from tests.unit.applications.conftest import AXIAL, turned_volume
 
@@ -319,14 +320,19 @@ def test_voxels_that_are_not_stored_as_int16_are_prepared_here(tmp_path: Path) -
     assert infer.called == {"unet_small_lung_ct"}
 
 
-@pytest.mark.slow
-def test_a_real_chest_goes_as_it_is_stored(real: Callable[[str], list[Path]], engine: EmbeddedEngine, tmp_path: Path) -> None:
-    """The published network on the published CT: Dice of at least 0.999 between the two ways, and a third of the bytes at most."""
+@pytest.fixture(scope="module")
+def thorax(real: Callable[[str], list[Path]], tmp_path_factory: pytest.TempPathFactory) -> Volume:
+    """The published CT, written as a series."""
     voxels, affine = from_nifti(real(THORAX)[0])
-    volume = assemble(write_series(voxels, affine, tmp_path / "series", modality="CT"))
+    return assemble(write_series(voxels, affine, tmp_path_factory.mktemp("thorax"), modality="CT"))
+
+
+@pytest.mark.slow
+def test_a_real_chest_goes_as_it_is_stored(thorax: Volume, engine: EmbeddedEngine) -> None:
+    """The published network on the published CT: Dice of at least 0.999 between the two ways, and a third of the bytes at most."""
     stored, prepared = (AsTheRepositorySays(engine, engine._repository) for _ in range(2))
     prepared.call_of = lambda model: None  # type: ignore[method-assign, assignment, misc]
-    masks = [segment(volume, infer) for infer in (stored, prepared)]
+    masks = [segment(thorax, infer) for infer in (stored, prepared)]
     assert (stored.called, prepared.called) == ({"unet_small_lung_ct_stored"}, {"unet_small_lung_ct"})
     assert set(masks[0]) == set(masks[1]) == {Side.LEFT, Side.RIGHT}
     for side, mask in masks[0].items():
@@ -345,27 +351,25 @@ def test_a_real_abdomen_holds_no_lung(real: Callable[[str], list[Path]], engine:
 
 
 @pytest.mark.slow
-def test_a_real_chest(real: Callable[[str], list[Path]], engine: EmbeddedEngine, tmp_path: Path) -> None:
+def test_a_real_chest(real: Callable[[str], list[Path]], thorax: Volume, engine: EmbeddedEngine) -> None:
     """Published CT, published weights: lungs where air-filled lung is, on the right sides, at the attenuation of inspired lung."""
-    voxels, affine = from_nifti(real(THORAX)[0])
-    volume = assemble(write_series(voxels, affine, tmp_path / "series", modality="CT"))
-    assert check(APPLICATION, volume) == ()
-    findings = APPLICATION.analyse(volume, engine.infer)
-    check_outputs(APPLICATION, findings, volume)
+    assert check(APPLICATION, thorax) == ()
+    findings = APPLICATION.analyse(thorax, engine.infer)
+    check_outputs(APPLICATION, findings, thorax)
     lungs = {each.label: each.mask for each in findings.segments}
     assert set(lungs) == {"lung left", "lung right"}
     marked = lungs["lung left"] | lungs["lung right"]
     # an independent look: the crop holds no air outside the body but a corner, so lung is what lies between -950 and -400 HU
-    air = (volume.voxels > -950) & (volume.voxels < -400)
+    air = (thorax.voxels > -950) & (thorax.voxels < -400)
     assert (marked & air).sum() > 0.9 * marked.sum()
     assert (marked & air).sum() > 0.93 * air.sum()
-    assert not (marked & (volume.voxels > 300)).sum() > 0.01 * marked.sum()
+    assert not (marked & (thorax.voxels > 300)).sum() > 0.01 * marked.sum()
     told = {(each.segment, each.name): each.value for each in findings.measurements}
     assert all(-900 < told[label, codes.ATTENUATION_COEFFICIENT] < -600 for label in lungs)
     # the heart label of the same publication: it lies to the left of the middle between the lungs' centres
-    centres = {label: float((volume.affine @ [*np.argwhere(mask).mean(axis=0), 1])[0]) for label, mask in lungs.items()}
+    centres = {label: float((thorax.affine @ [*np.argwhere(mask).mean(axis=0), 1])[0]) for label, mask in lungs.items()}
     assert centres["lung left"] > centres["lung right"] + 80
     heart, _ = from_nifti(real("labelled/ct_thorax_pulm/heart.nii.gz")[0])
     assert float(np.argwhere(heart > 0).mean(axis=0)[2]) > np.mean([np.argwhere(mask).mean(axis=0)[2] for mask in lungs.values()])
-    again = APPLICATION.analyse(volume, engine.infer)
+    again = APPLICATION.analyse(thorax, engine.infer)
     assert all(one.mask.tobytes() == two.mask.tobytes() for one, two in zip(findings.segments, again.segments, strict=True))
