@@ -54,6 +54,7 @@ _LONGEST_FIRST = (
     "peers/test_hippocampus.py",
     "training/test_chest_xray.py",
     "training/test_restore.py",
+    "training/test_lung_nodule.py",
     "peers/test_refused.py",
     "node/test_views.py",
     "node/test_notify.py",
