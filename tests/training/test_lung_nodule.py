@@ -160,7 +160,7 @@ def test_it_learns(told: dict[str, Any]) -> None:
 def test_the_page_shows_hits_and_misses(run: Path, told: dict[str, Any]) -> None:
     """With what was planted and what was told; and says that no nodule is real."""
     page = (run / PAGE).read_text()
-    for said in ("FROC", "Hits and misses", "limits of agreement", "no real nodule", "called part-solid", 'class="found"', 'class="true"'):
+    for said in ("FROC", "Hits and misses", "limits of agreement", "no real nodule", "what it was called", 'class="found"', 'class="true"'):
         assert said in page
     table = detected_table(told)
     assert f"{told['detection']['froc']['all']['points'][3]['sensitivity']:.3f}" in table

@@ -25,7 +25,7 @@ def detector(told: Mapping[str, Any]) -> dict[str, Any]:
         "nodules": told["told"]["nodules"],
         "alarms": f"{told['told']['false positives a scan']:.2f}",
         "differences": [{"name": name, "count": each["count"], **_difference(each)} for name, each in told["differences"].items()],
-        "columns": [name if name == "missed" else f"called {name}" for name in columns],
+        "columns": columns,
         "densities": [{"name": name, "counts": [counts[column] for column in columns]} for name, counts in told["densities"].items()],
     }
 
