@@ -1,19 +1,37 @@
 """The manifest of lung-nodule, and what it says of each candidate; how they are found stands in `candidates`, the table in `follow_up`."""
 
+import math
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from inference import codes
-from inference.applications.lung_nodule.candidates import MODEL, Candidate, detect
+from inference.applications.ct_lung.anatomy import GAS_HU
+from inference.applications.lung_nodule.candidates import MODEL, MOST_MM, Candidate, Detected, detect
 from inference.applications.lung_nodule.density import Density
-from inference.applications.lung_nodule.follow_up import SCHEME, SOURCE, TABLE, YOUNGEST_YEARS, FollowUp, average_mm, follow_up, not_for
+from inference.applications.lung_nodule.follow_up import (
+    SCHEME,
+    SOURCE,
+    TABLE,
+    YOUNGEST_YEARS,
+    FollowUp,
+    average_mm,
+    follow_up,
+    not_for,
+    solid_part_mm,
+)
+from inference.applications.lung_nodule.preparing import AIR_HU, WINDOW_HU, Prepared
 from inference.applications.port import Accepts, Application, EvaluationOutput, Infer, LocationOutput, MeasurementOutput, QualityOutput
 from inference.codes import Code
 from inference.findings import Evaluation, Findings, Location, Measurement, Quality
+from inference.imaging.resample import Grid
 from inference.imaging.volume import Volume
 
 LABEL = "nodule"
 MOST = 20
 """Nodules that are reported: a list of more is not read."""
+CUT_CM2 = 4.0
+"""Lung on the first or the last image from which on it is cut off; less may be a bronchus."""
 THIN_MM = 1.5
 """Slices on which the guideline measures are no farther apart."""
 
@@ -50,7 +68,7 @@ def analyse(volume: Volume, infer: Infer) -> Findings:
         locations=tuple(_location(index, one, rows.get(index)) for index, one in enumerate(listed)),
         measurements=tuple(measurement for index, one in enumerate(listed) for measurement in _measurements(_label(index), one)),
         evaluations=(Evaluation(finding=codes.NODULE, value=codes.PRESENT if listed else codes.ABSENT, finding_site=codes.LUNGS),),
-        remarks=(GRADE, *_recommended(listed, decided, volume), *_searched(detected.searched_cm3, len(sure))),
+        remarks=(GRADE, *_recommended(listed, decided, volume), *_approximate(listed, volume), *_searched(detected, len(sure), volume)),
     )
 
 
@@ -77,14 +95,38 @@ def _measurements(label: str, one: Candidate) -> Iterator[Measurement]:
     # in whole mm, as the guideline has it and goes by
     yield Measurement(name=codes.DIAMETER, value=float(average_mm(one)), unit=codes.MILLIMETRE, derivation=codes.MEAN, location=label)
     if one.density is Density.PART_SOLID:
-        yield Measurement(name=SOLID_PART, value=one.solid_mm, unit=codes.MILLIMETRE, location=label)
+        yield Measurement(name=SOLID_PART, value=float(solid_part_mm(one)), unit=codes.MILLIMETRE, location=label)
     yield Measurement(name=codes.VOLUME, value=one.volume_mm3 / 1000, unit=codes.CUBIC_CENTIMETRE, location=label)
 
 
-def _searched(searched_cm3: float, sure: int) -> Iterator[str]:
-    yield f"Looked for in {searched_cm3:.0f} cm³ of lung and its margin. Nodules are missed, and vessels and scars may be marked."
+def _searched(detected: Detected, sure: int, volume: Volume) -> Iterator[str]:
+    yield (
+        f"Looked for in {detected.searched_cm3:.0f} cm³ of lung and its margin. Nodules are missed, and vessels and scars may be marked. "
+        f"What is longer than {MOST_MM:g} mm is not reported: a mass would be missed."
+    )
+    if _cut_off(detected.prepared, Grid.of(volume)):
+        yield "The lungs reach the first or the last image: what of them lies beyond was not looked at."
     if sure > MOST:
         yield f"The {MOST} surest of {sure} are listed; the others are not, and the follow-up does not count them."
+
+
+def _cut_off(prepared: Prepared, images: Grid) -> bool:
+    """Whether the first or the last image shows lung: `CUT_CM2` of air-bearing tissue where nodules are looked for."""
+    gas, air = ((hu - WINDOW_HU[0]) / (WINDOW_HU[1] - WINDOW_HU[0]) for hu in (GAS_HU, AIR_HU))
+    step_mm, *pixel_mm = prepared.grid.spacing_mm
+    ends_mm = [_height_mm(images, plane) for plane in (0, images.shape[0] - 1)]
+    for plane in (0, prepared.grid.shape[0] - 1):
+        lung = prepared.search[plane] & (prepared.image[plane] > gas) & (prepared.image[plane] < air)
+        away_mm = min(abs(_height_mm(prepared.grid, plane) - end) for end in ends_mm)
+        if away_mm < max(step_mm, images.spacing_mm[0]) and int(np.count_nonzero(lung)) * math.prod(pixel_mm) / 100 >= CUT_CM2:
+            return True
+    return False
+
+
+def _height_mm(grid: Grid, plane: int) -> float:
+    """z (LPS) of the middle of a plane."""
+    middle = [(count - 1) / 2 for count in grid.shape[1:]]
+    return float((grid.affine @ [plane, *middle, 1.0])[2])
 
 
 def _recommended(listed: Sequence[Candidate], decided: Sequence[FollowUp], volume: Volume) -> Iterator[str]:
@@ -98,7 +140,10 @@ def _recommended(listed: Sequence[Candidate], decided: Sequence[FollowUp], volum
     yield GUIDELINE
     if volume.patient_years is None:
         yield f"The patient's age is not in the images: below {YOUNGEST_YEARS} years the follow-up category does not hold."
-    if volume.spacing_mm[0] > THIN_MM:
+
+
+def _approximate(listed: Sequence[Candidate], volume: Volume) -> Iterator[str]:
+    if listed and volume.spacing_mm[0] > THIN_MM:
         apart = f"Slices are {volume.spacing_mm[0]:.1f} mm apart, the guideline measures on {THIN_MM:g} mm"
         yield f"{apart}: sizes and densities are approximate."
 

@@ -134,6 +134,11 @@ def average_mm(one: Measured) -> int:
     return _whole((one.long_mm + one.short_mm) / 2)
 
 
+def solid_part_mm(one: Measured) -> int:
+    """The mean diameter of the solid part that the guideline goes by, in whole mm: no larger than what it is in."""
+    return min(_whole(one.solid_mm), average_mm(one))
+
+
 def not_for(nodules: Sequence[Measured], years: int | None) -> str:
     """Why the guideline says nothing here, as far as anybody here knows; "" where nothing is known against it."""
     if years is not None and years < YOUNGEST_YEARS:
@@ -154,19 +159,20 @@ def follow_up(nodules: Sequence[Measured], years: int | None = None) -> tuple[Fo
     for densities in (_SOLID, _SUBSOLID):
         group = [(index, one) for index, one in enumerate(nodules) if one.density in densities]
         if group:
-            decides, one = max(group, key=lambda each: (_whole(each[1].solid_mm) if densities is _SUBSOLID else 0, average_mm(each[1])))
+            decides, one = max(group, key=lambda each: (solid_part_mm(each[1]) if densities is _SUBSOLID else 0, average_mm(each[1])))
             size = max(average_mm(each) for _, each in group)
             found.append(FollowUp(nodule=decides, row=_holding(len(group) > 1, one, size)))
     return tuple(sorted(found, key=lambda each: each.nodule))
 
 
 def _holding(several: bool, one: Measured, size_mm: int) -> Row:
-    # a core is no larger than what it is in; where measured so, it is as large
-    solid_mm = min(_whole(one.solid_mm), size_mm)
     (row,) = (
         row
         for row in TABLE
-        if row.several is several and one.density in row.densities and size_mm in row.sizes_mm and (several or solid_mm in row.solid_mm)
+        if row.several is several
+        and one.density in row.densities
+        and size_mm in row.sizes_mm
+        and (several or solid_part_mm(one) in row.solid_mm)
     )
     return row
 

@@ -82,6 +82,7 @@ def test_sizes_are_those_of_the_balls() -> None:
         assert (SOLID_PART.meaning in numbers) is part_solid
         if part_solid:
             assert numbers[SOLID_PART.meaning] == pytest.approx(ball.core_mm, abs=SPACING_MM)
+            assert numbers[SOLID_PART.meaning] == int(numbers[SOLID_PART.meaning])
 
 
 def test_the_follow_up_stands_at_the_nodule_that_decides_it() -> None:
@@ -130,11 +131,27 @@ def test_slices_that_are_too_thick_for_the_guideline_are_spoken_of() -> None:
         image = thin.voxels[::step]
         volume = replace(thin, voxels=image, affine=thick, sources=thin.sources[: len(image)])
         if taken:
-            assert any(remark.startswith("Slices are 2.5 mm apart") for remark in APPLICATION.analyse(volume, ByHeart()).remarks)
+            for years in (60, 34):
+                remarks = APPLICATION.analyse(replace(volume, patient_years=years), ByHeart()).remarks
+                assert any(remark.startswith("Slices are 2.5 mm apart") for remark in remarks)
         else:
             with pytest.raises(NotAccepted, match=r"3\.8 mm apart"):
                 check(APPLICATION, volume)
     assert not any("apart" in remark for remark in found().remarks)
+
+
+def test_what_was_not_looked_at_is_said() -> None:
+    """Always, that what is longer than 40 mm is left out: an absent nodule is no absent mass. That lungs are cut off, where they are: the
+    made ones run through all images; with tissue on the first and last they end there, and on one of both they do not."""
+    whole, cut = chest(), "The lungs reach the first or the last image"
+    for first, last, is_cut in ((0, 0, True), (12, 12, False), (12, 0, True), (0, 12, True)):
+        closed = whole.voxels.copy()
+        ends = np.r_[0:first, len(closed) - last : len(closed)]
+        closed[ends] = np.maximum(closed[ends], 40)
+        remarks = APPLICATION.analyse(replace(whole, voxels=closed), ByHeart()).remarks
+        assert any(remark.startswith(cut) for remark in remarks) is is_cut
+        assert any("longer than 40 mm is not reported" in remark for remark in remarks)
+    assert any("longer than 40 mm is not reported" in remark for remark in found(()).remarks)
 
 
 def test_without_lungs_nothing_is_said() -> None:

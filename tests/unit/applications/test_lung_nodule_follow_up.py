@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from inference.applications.lung_nodule.density import Density
-from inference.applications.lung_nodule.follow_up import SCHEME, TABLE, FollowUp, average_mm, follow_up, not_for
+from inference.applications.lung_nodule.follow_up import SCHEME, TABLE, FollowUp, average_mm, follow_up, not_for, solid_part_mm
 from inference.applications.manifest import is_label
 
 
@@ -104,6 +104,17 @@ def test_the_size_is_the_average_of_both_axes_to_the_nearest_millimetre(long_mm:
     """5.5 mm are 6, and 8.5 mm are 9: a half counts up, not to the even number as Python would have it."""
     assert average_mm(solid(long_mm, short_mm)) == average
     (found,) = follow_up([solid(long_mm, short_mm)])
+    assert found.row.code.meaning.endswith(row)
+
+
+@pytest.mark.parametrize(
+    ("mm", "core_mm", "solid_mm", "row"),
+    [(12.0, 5.49, 5, "solid < 6 mm"), (12.0, 5.5, 6, "solid ≥ 6 mm"), (6.2, 6.7, 6, "solid ≥ 6 mm"), (5.4, 6.0, 5, "nodule, < 6 mm")],
+)
+def test_the_solid_part_goes_by_whole_millimetres_too(mm: float, core_mm: float, solid_mm: int, row: str) -> None:
+    """As reported, so decided; measured larger than what it is in, it is as large."""
+    assert solid_part_mm(part(mm, core_mm)) == solid_mm
+    (found,) = follow_up([part(mm, core_mm)])
     assert found.row.code.meaning.endswith(row)
 
 
