@@ -10,19 +10,19 @@ from inference.imaging import tags
 _AGE = re.compile(r"(\d{3})([DWMY])")
 _IN_A_YEAR = {"D": 365.25, "W": 365.25 / 7, "M": 12.0, "Y": 1.0}
 _DATE = re.compile(r"(\d{4})\.?(\d{2})\.?(\d{2})")
-_OLDEST = 130
+_OLDEST = 120
+"""Nobody reaches it who is examined: 999Y and 19000101 stand for patients who are not to be known."""
 
 
 def years_of(header: Dataset) -> int | None:
     """Completed years: by PatientAge (AS, PS3.5 6.2), else from PatientBirthDate to StudyDate; None where neither can be made out."""
     stated = _AGE.fullmatch(tags.text(header, tags.PATIENT_AGE))
-    if stated:
-        return int(int(stated[1]) / _IN_A_YEAR[stated[2]])
+    if stated and (years := int(int(stated[1]) / _IN_A_YEAR[stated[2]])) <= _OLDEST:
+        return years
     born, then = (_day(tags.text(header, tag)) for tag in (tags.PATIENT_BIRTH_DATE, tags.STUDY_DATE))
     if born is None or then is None:
         return None
     years = then.year - born.year - ((then.month, then.day) < (born.month, born.day))
-    # a date of birth that was made up, for a patient who is not to be known, is often far off
     return years if 0 <= years <= _OLDEST else None
 
 

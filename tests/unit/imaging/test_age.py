@@ -33,6 +33,8 @@ def test_the_stated_age_is_believed(stated: str, years: int) -> None:
         ("19900230", "20250304", None),
         ("20260101", "20250304", None),
         ("18000101", "20250304", None),
+        # the usual stand-in of those who take names out
+        ("19000101", "20250304", None),
         ("", "20250304", None),
         ("19900304", "", None),
         ("1990", "20250304", None),
@@ -43,6 +45,14 @@ def test_without_it_the_calendar_tells(born: str, studied: str, years: int | Non
     header = Dataset()
     header.PatientBirthDate, header.StudyDate = born, studied
     header.PatientAge = "35"
+    assert years_of(header) == years
+
+
+@pytest.mark.parametrize(("born", "years"), [("19900304", 35), ("19000101", None), ("", None)])
+def test_a_stated_age_that_nobody_reaches_tells_nothing(born: str, years: int | None) -> None:
+    """999Y stands for a patient who is not to be known: the date of birth tells, or nothing does."""
+    header = Dataset()
+    header.PatientAge, header.PatientBirthDate, header.StudyDate = "999Y", born, "20250304"
     assert years_of(header) == years
 
 
