@@ -26,6 +26,9 @@ class Operator(Database):
         """See the port. `afresh` forgets the findings of a job that has no objects yet; a job that waits for its retry is due at once."""
         with self._writing() as connection:
             state = state_of(connection, JOB, job)
+            if state is JobState.SUPERSEDED:
+                _finish_superseded(connection, job, None, now)
+                return state
             row = connection.execute(select(_job.findings_blob).where(_job.id == job)).one()
             successor = connection.execute(select(_job.id).where(_job.predecessor == job)).scalar()
             if successor is not None:
@@ -49,6 +52,8 @@ class Operator(Database):
         """See the port."""
         with self._writing() as connection:
             state = state_of(connection, JOB, job)
+            if state is JobState.SUPERSEDED:
+                return _finish_superseded(connection, job, sink, now)
             if state not in _OBJECTS_STAND:
                 raise TransitionRefused(f"job {job} is {state}: only objects that stand can be sent again")
             return send_again(connection, job, None if sink is None else [sink], now)
@@ -117,10 +122,17 @@ def _has_objects(connection: Connection, job: int) -> bool:
     return bool(connection.execute(select(exists().where(schema.result_object.c.job_id == job))).scalar())
 
 
+def _finish_superseded(connection: Connection, job: int, sink: str | None, now: datetime) -> list[int]:
+    """What was begun is finished, so that no report lacks its segments: deliveries that were parked half-way go on, and nothing else."""
+    parked = select(_delivery.sink).where(_delivery.job_id == job, _delivery.state == DeliveryState.PARKED.value).order_by(_delivery.id)
+    sinks = [one for one in connection.execute(parked).scalars() if sink in (None, one)]
+    if not sinks:
+        raise TransitionRefused(f"job {job} is superseded: its successor stands for it")
+    return send_again(connection, job, sinks, now)
+
+
 def _revive_encoded(connection: Connection, job: int, state: JobState, now: datetime) -> JobState:
     """Bytes are frozen: what can be revived of a job that has its objects is their way to the sinks."""
-    if state is JobState.SUPERSEDED:
-        raise TransitionRefused(f"job {job} is superseded: its successor stands for it")
     if state is JobState.CANCELLED:
         move(connection, JOB, job, JobState.ENCODED, now, "by the operator", code=None, reason=None)
     sinks = None

@@ -345,7 +345,8 @@ class Journal(CommitmentJournal, ConsoleJournal, ReplayJournal, Protocol):
 
     def revive_job(self, job: int, now: datetime, *, afresh: bool = False) -> JobState:
         """The operator's retry: PARKED, FAILED, CANCELLED → the furthest durable state (QUEUED, INFERRED); a job that has its objects
-        (DONE, or ENCODED) gets its deliveries WAITING again, to send the same bytes. Attempts restart."""
+        (DONE, or ENCODED) gets its deliveries WAITING again, to send the same bytes; of one that is SUPERSEDED those alone that were parked
+        half-way. Attempts restart."""
         ...
 
     def jobs(
@@ -392,7 +393,8 @@ class Journal(CommitmentJournal, ConsoleJournal, ReplayJournal, Protocol):
     def retry_delivery(self, delivery: int, lease: str, due_at: datetime, code: str, reason: str, now: datetime) -> bool: ...
     def park_delivery(self, delivery: int, lease: str, code: str, reason: str, now: datetime) -> bool: ...
     def resend(self, job: int, sink: str | None, now: datetime) -> list[int]:
-        """The operator's resend: WAITING again to one sink (inserted if new) or all; every object is sent again."""
+        """The operator's resend: WAITING again to one sink (inserted if new) or all; every object is sent again. Of a SUPERSEDED job only
+        what was parked half-way."""
         ...
 
     def deliveries(self, *, job: int | None = None, states: Collection[DeliveryState] = (), limit: int = 1000) -> list[Delivery]: ...

@@ -115,6 +115,28 @@ def test_what_has_begun_to_leave_is_finished_for_a_superseded_job(story: Story) 
     assert story.journal.predecessor_objects(third) == objects, "the second left nothing, so the first is what stands"
 
 
+@pytest.mark.parametrize("by", ["retry", "resend"])
+def test_what_was_parked_half_way_is_finished_for_a_superseded_job(story: Story, by: str) -> None:
+    """One object accepted, the other refused: the operator sends it again, to that sink alone, and nothing is left to be held up."""
+    first = story.encoded(sinks=("archive", "viewer"))
+    story.deliver()
+    delivery = story.take()
+    assert delivery.lease is not None
+    assert story.journal.receipt(delivery.id, delivery.lease, story.journal.objects(first)[0].id, True, 0, "", START)
+    assert story.journal.park_delivery(delivery.id, delivery.lease, "HLM-6100", "refused: 0xA900", START)
+    story.queued(input_digest="inputs 2")
+    assert [d.id for d in story.journal.deliveries(states={DeliveryState.PARKED})] == [delivery.id]
+    if by == "retry":
+        assert story.journal.revive_job(first, START) is JobState.SUPERSEDED
+    else:
+        assert story.journal.resend(first, None, START) == [delivery.id]
+    assert story.deliver().id == delivery.id
+    assert story.journal.job(first).state is JobState.SUPERSEDED
+    assert story.journal.deliveries(states={DeliveryState.PARKED, DeliveryState.WAITING}) == []
+    with pytest.raises(TransitionRefused, match="superseded"):
+        story.journal.resend(first, "archive", START)
+
+
 def test_a_job_refused_from_the_start_is_parked_with_the_reason(story: Story) -> None:
     """A series that cannot be given to an application leaves a job that people see; a newer version of it gets its chance."""
     refused = ("HLM-3017", "the gantry was tilted")

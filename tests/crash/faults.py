@@ -127,8 +127,9 @@ def _told_unreadable(most: int, house: House, draw: random.Random) -> bool:
     house.disk.heal()
     house.kill()
     blobs = house.store / "blobs"
-    for unread in (blobs / "aside").glob("*.told"):
-        unread.rename(blobs / "coming" / unread.name)
+    for unread in (blobs / "aside").glob("*"):
+        if unread.suffix in (".told", ".slot"):  # of a slot nobody can say whether it holds something
+            unread.rename(blobs / "coming" / unread.name)
     house.send_until_acknowledged(study)
     house.until_done(study)
     return fired
