@@ -27,7 +27,7 @@ from node.domain.profile import Kind
 from node.domain.uid import is_uid
 from node.results.errors import PageDiffers, ReferencesDiffer, ResultMalformed, ResultMisidentified
 from node.results.images.check_derived import check_derived_series
-from node.results.images.check_explanation import check_explanation
+from node.results.images.check_explanation import check_explanation, check_words
 from node.results.images.check_map import check_map
 from node.results.images.check_registration import check_registration
 from node.results.masks.check_segmentation import FRAMES, NATIVE, SYNTAXES, check_segmentation, class_of
@@ -170,6 +170,8 @@ def _contents(one: Encoded, dataset: Dataset, encoding: Encoding, sources: Sourc
             check_explanation(dataset, encoding, sources)
         elif one.kind in (Kind.SC, Kind.OVERLAY, Kind.EXPLANATION):
             _check_page(dataset, sources)
+            if one.kind == Kind.EXPLANATION:
+                check_words(dataset)
     except _UNREADABLE as absent:
         raise ResultMalformed(f"{_name(one)} lacks what its check looks at: {absent}") from absent
 

@@ -10,6 +10,7 @@ from node.results.planes import Sources
 from node.results.port import Encoding
 
 _ENDING = "no location"
+_LONGEST_LO = 64
 
 
 def check_explanation(dataset: Dataset, encoding: Encoding, sources: Sources) -> None:
@@ -46,14 +47,31 @@ def check_explanation(dataset: Dataset, encoding: Encoding, sources: Sources) ->
         raise MapDiffers(f'"{meant.label}" states quantity, unit, slope and intercept {told}')
 
 
+def check_words(dataset: Dataset) -> None:
+    """A page that explains says in its series and of its making that it is no location.
+
+    Raises
+    ------
+    ResultMalformed
+    """
+    for said in (dataset.SeriesDescription, dataset.DerivationDescription):
+        if _ENDING not in said:
+            raise ResultMalformed(f'"{said}" does not say that the explanation is no location')
+
+
 def _meant(dataset: Dataset, encoding: Encoding, sources: Sources, refers: tuple[str, int | None]) -> Explanation:
     """Which explanation this one is, by its image and by what its values are called."""
     label = str(dataset.ContentDescription)
     found = [
         one
         for one in encoding.findings.explanations
-        if (sources.slices[one.image].sop_instance_uid, sources.slices[one.image].frame) == refers and label.startswith(f"{one.label},")
+        if (sources.slices[one.image].sop_instance_uid, sources.slices[one.image].frame) == refers and label == _said(one)
     ]
     if len(found) != 1:
         raise ReferencesDiffer(f'"{label}" of {refers[0]} is {"none" if not found else "more than one"} of the explanations')
     return found[0]
+
+
+def _said(one: Explanation) -> str:
+    """Method and finding, cut so that what it is not stands behind them whole."""
+    return f"{f'{one.label}, {one.finding.meaning}'[: _LONGEST_LO - len(_ENDING) - 2]}: {_ENDING}"

@@ -1,7 +1,8 @@
 """What moved a classifier's answer as a Parametric Map of one frame, pixel on pixel with the radiograph that it explains (PS3.3 A.75).
 
 A projection has no place in the patient. The map's frame of reference is therefore its own and relative to no patient: plane position and
-orientation, which are required only where it is (A.75.5), are absent, and no viewer can lay the map into a volume.
+orientation, which are required only where it is (A.75.5), are absent, and no viewer can lay the map into a volume. Pixels have a size where
+the radiograph is calibrated; that on the detector is not the patient's (PS3.3 10.7.1.3).
 """
 
 from dataclasses import replace
@@ -51,7 +52,8 @@ def explanation_map(encoding: Encoding, sources: Sources, one: Explanation, iden
     """Encode one map but for its values."""
     assert isinstance(encoding.subject, Images), "the gate lets explanations of single images pass alone"
     source = sources.slices[one.image]
-    plane = _stand_in(sources, one, encoding.subject.images[one.image].spacing_mm, identity)
+    image = encoding.subject.images[one.image]
+    plane = _stand_in(sources, one, identity)
     mapping = mapping_of(one.values, one.quantity, NO_UNITS, one.label, f"{one.label}, parts of the log odds")
     made = library_map(
         encoding,
@@ -65,6 +67,8 @@ def explanation_map(encoding: Encoding, sources: Sources, one: Explanation, iden
     )
     made.PositionReferenceIndicator = ""
     _without_place(made)
+    if image.calibrated and image.spacing_mm is not None:
+        made.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].PixelSpacing = [decimal(mm) for mm in image.spacing_mm]
     frame = made.PerFrameFunctionalGroupsSequence[0]
     true = reference(source)
     true.PurposeOfReferenceCodeSequence = frame.DerivationImageSequence[0].SourceImageSequence[0].PurposeOfReferenceCodeSequence
@@ -77,7 +81,7 @@ def explanation_map(encoding: Encoding, sources: Sources, one: Explanation, iden
     return made
 
 
-def _stand_in(sources: Sources, one: Explanation, spacing_mm: tuple[float, float] | None, identity: Identity) -> Dataset:
+def _stand_in(sources: Sources, one: Explanation, identity: Identity) -> Dataset:
     """The radiograph as the library wants to see a source image: with a place, which is taken out again."""
     plane = Dataset(sources.base)
     plane.SpecificCharacterSet = CHARACTER_SET
@@ -85,19 +89,19 @@ def _stand_in(sources: Sources, one: Explanation, spacing_mm: tuple[float, float
     plane.FrameOfReferenceUID = derive_uid("frame of reference", identity.sop_instance_uid)
     plane.PositionReferenceIndicator = ""
     plane.Rows, plane.Columns = one.values.shape
-    plane.PixelSpacing = [decimal(mm) for mm in spacing_mm or (1.0, 1.0)]
+    plane.PixelSpacing = ["1", "1"]
     plane.SliceThickness, plane.ImagePositionPatient, plane.ImageOrientationPatient = "1", [0, 0, 0], [1, 0, 0, 0, 1, 0]
     return plane
 
 
 def _without_place(made: Dataset) -> None:
-    """Take out what the library made of the stand-in's place; the one frame is told by its number in a stack of one."""
+    """Take out what the library made of the stand-in's place and size; the one frame is told by its number in a stack of one."""
     shared, frame = made.SharedFunctionalGroupsSequence[0], made.PerFrameFunctionalGroupsSequence[0]
     for group in (shared, frame):
         for keyword in ("PlanePositionSequence", "PlaneOrientationSequence"):
             group.pop(keyword, None)
     measures = shared.PixelMeasuresSequence[0]
-    for keyword in ("SliceThickness", "SpacingBetweenSlices"):
+    for keyword in ("PixelSpacing", "SliceThickness", "SpacingBetweenSlices"):
         measures.pop(keyword, None)
     made.pop("DimensionOrganizationType", None)
     index = made.DimensionIndexSequence[0]

@@ -336,6 +336,54 @@ def test_an_explanation_that_was_written_otherwise_does_not_leave(tmp_path: Path
     _refused(good, dataset, encoding, sources, ReferencesDiffer, "refers to")
 
 
+def test_a_page_that_does_not_say_what_it_is_does_not_leave(tmp_path: Path) -> None:
+    """Series and derivation say that it shows no location, or it is not sent."""
+    subject = received(tmp_path, smooth(), ViewPosition="PA")
+    findings = Findings(explanations=explain(subject, Seeks()))
+    asks = Profile(name="page", kinds=frozenset({Kind.EXPLANATION}))
+    encoding = dicom.radiographs(sorted(tmp_path.glob("*.dcm")), findings, application=load("chest-xray"), profiles=(asks,))
+    (good,) = (one for one in encode(encoding) if one.kind == Kind.EXPLANATION)
+    for keyword in ("SeriesDescription", "DerivationDescription"):
+        (dataset,) = read([good], "explanation")
+        setattr(dataset, keyword, "Grad-CAM")
+        _refused(good, dataset, encoding, read_sources(encoding), ResultMalformed, "no location")
+
+
+def test_a_long_label_is_cut_and_what_it_is_not_stays(tmp_path: Path) -> None:
+    """Of 64 characters, as many as a label may have: the description ends whole, and the object is known for what it is."""
+    subject = received(tmp_path, smooth(), ViewPosition="PA")
+    (first, *_) = explain(subject, Seeks())
+    long = replace(first, label="G" * 64)
+    asks = Profile(name="map", kinds=frozenset({Kind.EXPLANATION_MAP}))
+    encoding = dicom.radiographs(
+        sorted(tmp_path.glob("*.dcm")), Findings(explanations=(long,)), application=load("chest-xray"), profiles=(asks,)
+    )
+    (dataset,) = read(encode(encoding), "explanation-map")
+    assert dataset.ContentDescription == "G" * 51 + ": no location"
+    assert len(dataset.ContentDescription) == 64
+
+
+@pytest.mark.parametrize(
+    ("stated", "spacing"),
+    [
+        ({"ImagerPixelSpacing": [0.2, 0.3]}, None),
+        ({"ImagerPixelSpacing": None}, None),
+        ({"PixelSpacing": [0.15, 0.25], "PixelSpacingCalibrationType": "GEOMETRY"}, [0.15, 0.25]),
+    ],
+)
+def test_a_map_has_a_size_only_where_the_radiograph_has_one_in_the_patient(
+    stated: dict[str, Any], spacing: list[float] | None, tmp_path: Path
+) -> None:
+    """The detector's spacing is no distance in the patient, and none is made up (PS3.3 10.7.1.3)."""
+    subject = received(tmp_path, smooth(), ViewPosition="PA", **stated)
+    asks = Profile(name="map", kinds=frozenset({Kind.EXPLANATION_MAP}))
+    findings = Findings(explanations=explain(subject, Seeks())[:1])
+    encoding = dicom.radiographs(sorted(tmp_path.glob("*.dcm")), findings, application=load("chest-xray"), profiles=(asks,))
+    (dataset,) = read(encode(encoding), "explanation-map")
+    (measures,) = dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence
+    assert measures.get("PixelSpacing") == spacing
+
+
 def _refused(one: Encoded, dataset: Dataset, encoding: Encoding, sources: Sources, error: type[Exception], said: str) -> None:
     file = BytesIO()
     dataset.save_as(file, enforce_file_format=True)
