@@ -221,6 +221,21 @@ def test_findings_of_the_first_version_are_still_read():
     assert found.remarks == ("thick",)
 
 
+def test_findings_from_before_explanations_are_still_read_and_keep_their_digest():
+    """Put together as version 2 wrote it when locations had no qualities and findings no explanations: a job goes on under the same name,
+    for whatever says nothing adds nothing to the bytes."""
+    code = {"is": "Code", "meaning": "Lesion", "scheme": "SCT", "value": "52988006"}
+    box = {"bottom": 3.0, "is": "Box", "left": 2.0, "right": 4.25, "top": 1.5}
+    location = {"certainty": 0.25, "finding": code, "image": 1, "is": "Location", "label": "lesion 1", "shape": box}
+    document = {"is": "Findings", "locations": [location], "remarks": ["thick"]}
+    header = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+    found = loads(b"hilum-findings 2\n" + struct.pack("<Q", len(header)) + header)
+    (one,) = found.locations
+    assert (one.label, one.shape, one.qualities) == ("lesion 1", Box(top=1.5, left=2, bottom=3, right=4.25), ())
+    assert (found.explanations, found.remarks) == ((), ("thick",))
+    assert digest(found) == hashlib.sha256(header).hexdigest()
+
+
 def test_an_array_of_no_known_kind_is_refused():
     """Complex numbers have no place in findings; nothing is written."""
     with pytest.raises(ValueError, match="complex"):
