@@ -46,10 +46,6 @@ RECOMMENDED = Code("111053", "DCM", "Recommended Follow-up")
 SOLID_PART = Code("SOLID-DIAMETER", SCHEME, "Mean diameter of the solid part")
 
 GRADE = "Research only, not for diagnosis. The network was trained on planted nodules of 4 to 20 mm and has seen no real one."
-GUIDELINE = (
-    f"The guideline ({SOURCE}) is for nodules found by chance in adults from {YOUNGEST_YEARS} years on; not for screening, known cancer or "
-    "weak immunity, which are not known here."
-)
 
 
 def analyse(volume: Volume, infer: Infer) -> Findings:
@@ -135,11 +131,15 @@ def _recommended(listed: Sequence[Candidate], decided: Sequence[FollowUp], volum
     if against := not_for(listed, volume.patient_years):
         yield f"No follow-up category: {against} ({SOURCE})."
         return
+    # first for whom it is not: a page may have no room for what comes later
+    age = " (the age is not in the images)" if volume.patient_years is None else ""
+    yield (
+        f"Follow-up is for nodules found by chance, from {YOUNGEST_YEARS} years on{age}; not for screening, known cancer or weak immunity, "
+        "of which nothing is known here."
+    )
     for one in decided:
         yield f"{_label(one.nodule).capitalize()}, {one.row.code.meaning}: {one.row.recommended}."
-    yield GUIDELINE
-    if volume.patient_years is None:
-        yield f"The patient's age is not in the images: below {YOUNGEST_YEARS} years the follow-up category does not hold."
+    yield f"Follow-up is by the table of the {SOURCE}."
 
 
 def _approximate(listed: Sequence[Candidate], volume: Volume) -> Iterator[str]:

@@ -18,6 +18,8 @@ from inference.applications.lung_nodule.preparing import SPACING_MM
 from inference.findings import Box, Findings
 from inference.imaging.assemble import assemble
 from inference.imaging.write_series import write_series
+from node.results.page import picture
+from node.results.page.lettering import wrapped
 from tests.lab.chest import BALLS, SHAPE, Ball, ByHeart, affine, chest, voxels
 from tests.results import made
 from tests.results.reports import comments, groups, number, read, reports, value
@@ -97,6 +99,19 @@ def test_the_follow_up_stands_at_the_nodule_that_decides_it() -> None:
     said = " ".join(findings.remarks)
     for words in ("consider CT at 3 months, PET/CT or tissue sampling", "Radiology 2017;284:228-243", "cancer", "immunity", "screening"):
         assert words in said
+
+
+@pytest.mark.parametrize("years", [60, None])
+def test_for_whom_it_is_not_stands_before_what_is_recommended(years: int | None) -> None:
+    """What it learned from, and for whom the guideline is, stand in lines that every page has for remarks; what is recommended follows."""
+    remarks = found(BALLS, years).remarks
+    limits = next(index for index, remark in enumerate(remarks) if "immunity" in remark)
+    recommended = [index for index, remark in enumerate(remarks) if remark.startswith("Nodule ")]
+    assert limits < min(recommended)
+    column = picture._COLUMN - 16
+    first = [line for remark in remarks[: limits + 1] for line in wrapped(remark, 18, column, 6)]
+    assert len(first) < picture._REMARKS
+    assert first[-1].endswith("known here.")
 
 
 def test_it_says_that_it_learned_from_planted_nodules() -> None:
