@@ -57,7 +57,8 @@ def asked_by_htmx(request: Request) -> bool:
 def acts(job: dict[str, Any]) -> dict[str, bool]:
     """What can be done with a job now, delivered or not."""
     state = JobState(job["state"])
-    stuck = state in (JobState.ENCODED, JobState.SUPERSEDED) and any(one["state"] == DeliveryState.PARKED for one in job.get("deliveries", ()))
+    held_up = any(one["state"] == DeliveryState.PARKED for one in job.get("deliveries", ()))
+    stuck = state in (JobState.ENCODED, JobState.SUPERSEDED) and held_up
     return {"retry": state in RETRIED or stuck, "cancel": state in CANCELLED}
 
 
