@@ -22,9 +22,10 @@ from node.assembly.journal_copy import Copied, copy_journal
 from node.assembly.manifest import BLOBS, CONFIG, MANIFEST, MARKS, SPOOL, Entry, Manifest, checksum, read
 from node.blobs.coming import COMPLETE
 from node.blobs.folder import ASIDE, COMING, INBOX, SLIPS
-from node.blobs.promised import owed
+from node.blobs.promised import OWED, owed
 from node.blobs.sealing.errors import SealBroken
 from node.blobs.sealing.reader import sealed_by
+from node.blobs.slots import SLOT
 from node.blobs.taking_up import take_up
 from node.journal.port import Journal
 from node.settings.config import Config
@@ -141,7 +142,7 @@ class _Making:
         self._wait_for_names(root)
         for name in SPOOLED:
             for path in sorted((root / name).glob("*")):
-                if path.is_file() and not path.name.startswith(".") and path.suffix in (".dcm", ".txt", ".json"):
+                if path.is_file() and not path.name.startswith(".") and path.suffix in (".dcm", ".txt", ".json", OWED, SLOT):
                     with contextlib.suppress(FileNotFoundError):  # it left the spool: its row is committed
                         self._take(path, f"{SPOOL}/{name}/{path.name}")
 
@@ -152,8 +153,11 @@ class _Making:
         take_up(root / COMING, root / INBOX, root / ASIDE, COMPLETE)
         owing = owed(root / COMING)
         until = time.monotonic() + _ON_ITS_WAY_S
-        while any(path.exists() for path in owing) and time.monotonic() < until:
+        while (left := [path for path in owing if path.exists()]) and time.monotonic() < until:
             time.sleep(_LOOK_AGAIN_S)
+            take_up(root / COMING, root / INBOX, root / ASIDE, COMPLETE)
+        if left:
+            self._taken.left_out.append(f"{len(left)} acknowledged instances that the disk does not let be named: see `hilum doctor`")
 
     def _copy_rows_and_bytes(self, journal: Journal) -> tuple[Copied, list[str]]:
         for _ in range(_ROUNDS):

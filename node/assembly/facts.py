@@ -15,7 +15,10 @@ from pathlib import Path
 
 from inference.errors import HilumError
 from node.assembly import compose
-from node.blobs.folder import ASIDE, INBOX
+from node.blobs.coming import COMPLETE
+from node.blobs.folder import ASIDE, COMING, INBOX
+from node.blobs.promised import OWED, came_ns
+from node.blobs.slots import SLOT
 from node.domain.census import Census
 from node.domain.errors import JournalError
 from node.journal.port import Journal
@@ -141,21 +144,21 @@ def _disk(store: Store) -> tuple[int, list[Sample]]:
         samples += [metrics.DISK_USED.of(usage.used / usage.total if usage.total else 0.0, folder=name)]
         samples += [metrics.DISK_FREE.of(usage.free, folder=name)]
         free = usage.free  # the last is where they come in
-    entries, oldest = _waiting(spool / INBOX, ".dcm")
-    aside, _ = _waiting(spool / ASIDE, ".dcm")
-    # an entry's name begins with the time at which it came, in nanoseconds
-    age_s = 0.0
-    if oldest[:20].isdecimal():
-        age_s = max(0.0, (time.time_ns() - int(oldest[:20])) / 1e9)
-    return free, [*samples, metrics.INBOX.of(entries), metrics.INBOX_OLDEST.of(age_s), metrics.ASIDE.of(aside)]
+    entries, oldest = _waiting(spool / INBOX, COMPLETE)
+    owing, oldest_owing = _waiting(spool / COMING, OWED)
+    aside, _ = _waiting(spool / ASIDE, COMPLETE, OWED, SLOT)
+    came = [one for one in (oldest, oldest_owing) if one]
+    age_s = max(0.0, (time.time_ns() - min(came)) / 1e9) if came else 0.0
+    return free, [*samples, metrics.INBOX.of(entries + owing), metrics.INBOX_OLDEST.of(age_s), metrics.ASIDE.of(aside)]
 
 
-def _waiting(folder: Path, ending: str) -> tuple[int, str]:
-    """How many files there are, and the first of their names."""
-    count, first = 0, ""
+def _waiting(folder: Path, *endings: str) -> tuple[int, int]:
+    """How many files there are, and when the first of them came, in nanoseconds since 1970; 0: no name tells."""
+    count, first = 0, 0
     with suppress(FileNotFoundError), os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.endswith(ending):
+            if entry.name.endswith(endings):
                 count += 1
-                first = min(first or entry.name, entry.name)
+                came = came_ns(entry.name)
+                first = min(first or came, came or first)
     return count, first

@@ -5,11 +5,14 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from node.blobs.port import Inbox
+from node.blobs.promised import came_ns
 from node.domain.errors import JournalError
 from node.journal.port import Journal
 from node.observe.events import alarm, event
 
 _SPOOL = "spool "
+_TICK_S = 0.01
+"""By as much the times of files may lag behind the clock that names them: they are those of the kernel's last tick."""
 _GONE = timedelta(seconds=60)
 """A receiver that has said nothing for so long is dead, or cut off: the others go on without it, and what it still has opens a revision
 when it returns."""
@@ -17,10 +20,12 @@ _LOOK_EVERY = timedelta(milliseconds=500)
 
 
 def journaled_until(journal: Journal, inbox: Inbox) -> datetime | None:
-    """The moment before which everything received here is in the journal: when the oldest entry of the inbox came; None: all of it is."""
+    """The moment before which everything received here is in the journal: when the oldest entry of the inbox began to come; None: all of
+    it is. Not when it ended: another one, which began later and was shorter, may wait behind it."""
     while (oldest := inbox.oldest()) is not None:
         with contextlib.suppress(FileNotFoundError):  # it went on meanwhile
-            return journal.at(oldest.stat().st_mtime)
+            ended_s, began_s = oldest.stat().st_mtime, came_ns(oldest.name) / 1e9
+            return journal.at(min(ended_s, began_s - _TICK_S if began_s else ended_s))
     return None
 
 

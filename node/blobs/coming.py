@@ -74,7 +74,7 @@ class Coming:
             raise DiskFailed("what was acknowledged before is not flushed yet")
         head = part10(reception)
         try:
-            self.room.take(_HEAD_SLACK_BYTES)
+            self.take(_HEAD_SLACK_BYTES)
             name = self.name(reception.association)
             expected = self._expected.pop(reception.association, None)
             slot = None if expected else self.slots.take()
@@ -82,9 +82,15 @@ class Coming:
             return Instance(self, fd, partial, name, head, reception.association, slot)
         except OSError as failed:
             raise self.refusal(failed) from failed
+
+    def take(self, size: int) -> None:
+        """Room for so many bytes; what is written ahead gives way. NoRoom as of `Room.take`."""
+        try:
+            self.room.take(size)
         except NoRoom:
-            self.slots.release()  # what is written ahead is room for the next one
-            raise
+            if not self.slots.release():
+                raise
+            self.room.take(size)
 
     def expect(self, association: str) -> None:
         """Make the file of its next instance, which takes a tenth of what receiving one takes, while the sender prepares that instance."""
@@ -167,7 +173,7 @@ class Instance:
         if self._seal is not None:
             parts = [sealed for part in parts for sealed in self._seal.seal(part)]
         size = sum(map(len, parts))
-        self._coming.room.take(size)
+        self._coming.take(size)
         if self._slot is not None and self._size + size > self._slot.capacity:
             self._slot, self._outgrown = None, True
         write_parts(self._fd, parts)

@@ -10,7 +10,7 @@ from node.blobs.coming import COMPLETE, PARTIAL, Coming
 from node.blobs.errors import BlobsFailed
 from node.blobs.files import flush_folder, make_folder, write_flushed
 from node.blobs.firm import FirmFolders
-from node.blobs.folder import AHEAD, ASIDE, COMING, INBOX
+from node.blobs.folder import ASIDE, COMING, INBOX
 from node.blobs.part10 import part10
 from node.blobs.promised import FLUSHED_AFTER_S, NAMED_AFTER_S, OWED, Promised, owed
 from node.blobs.room import Room
@@ -66,7 +66,7 @@ class FolderInbox:
         self._coming_folder = root / COMING
         self._firm = FirmFolders(root)
         try:
-            for folder in (self._folder, self._coming_folder, root / AHEAD):
+            for folder in (self._folder, self._coming_folder):
                 make_folder(folder)
             for name in os.listdir(self._folder):
                 if name.endswith(PARTIAL):  # an older hilum wrote here what was not whole
@@ -101,7 +101,10 @@ class FolderInbox:
 
     def crowded(self) -> str | None:
         """Why no association may be admitted now: too little room, too many entries, or a disk that fails."""
-        return self._room.crowded()
+        reason = self._room.crowded()
+        if reason is not None and self._coming.slots.release():
+            reason = self._room.crowded()  # what was written ahead may have been what was missing
+        return reason
 
     def begin(self, reception: Reception) -> Incoming:
         """Open a file for one instance.
@@ -145,6 +148,10 @@ class FolderInbox:
         """The oldest instance that was acknowledged and is no blob yet."""
         # in this order: what is flushed meanwhile is found where it went
         return min((*owed(self._coming_folder)[:1], *self.waiting(1)), key=_came, default=None)
+
+    def owing(self) -> list[Path]:
+        """See the port."""
+        return owed(self._coming_folder)
 
     def publish(self, moves: Sequence[tuple[Path, str]]) -> None:
         """Nothing to do: settling is a rename."""

@@ -70,6 +70,10 @@ class Inbox(Protocol):
         """The oldest instance that was acknowledged and is no blob yet, whether it waits already or is still to be flushed."""
         ...
 
+    def owing(self) -> list[Path]:
+        """What was acknowledged and is no entry yet, the oldest first; it is one within seconds, while its receiver and the disk live."""
+        ...
+
     def publish(self, moves: Sequence[tuple[Path, str]]) -> None:
         """Bring entries, under their blob names, to where every node reads them, before a row names them; nothing to do where settling
         is a rename. The entries stay. Idempotent; `JournalError` when the place is away."""

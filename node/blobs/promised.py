@@ -268,6 +268,11 @@ class Promised:
                 alarm("inbox.torn", instances=1)
                 return False
             os.rename(copy, one.path)
+        except FileNotFoundError:
+            if not os.path.exists(one.entry):  # somebody took it away: waiting for it brings nothing back
+                self._lost.add(one.association)
+                alarm("inbox.torn", instances=1)
+            return False
         except OSError as refused:
             with contextlib.suppress(OSError):
                 os.unlink(copy)
@@ -292,6 +297,12 @@ def _flushed(one: Promise) -> OSError | None:
         with contextlib.suppress(OSError):
             os.close(one.fd)
     return None
+
+
+def came_ns(name: str) -> int:
+    """When what is called so began to come, in nanoseconds since 1970, as entry or owed; 0 where the name is none of ours."""
+    began = (name.partition("-")[2] if name.endswith(OWED) else name).partition("-")[0]
+    return int(began) if began.isdecimal() else 0
 
 
 def owed(coming: Path) -> list[Path]:

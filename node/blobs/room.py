@@ -98,7 +98,8 @@ class Room:
         """Whether so many bytes may be written that nobody sent: all marks are far away then, and stay so."""
         with contextlib.suppress(OSError), self._lock:
             status = os.statvfs(self._coming)
-            return not self._troubles and status.f_bavail * status.f_frsize - size > self._min_free_bytes * _ROOMY + _PLENTY_BYTES
+            files = not status.f_files or status.f_favail > 2 * _LEAST_INODES
+            return not self._troubles and files and status.f_bavail * status.f_frsize - size > self._min_free_bytes * _ROOMY + _PLENTY_BYTES
         return False
 
     # ---- for associations

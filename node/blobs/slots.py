@@ -7,6 +7,7 @@ whose proof agrees with its bytes is found by whoever opens the spool after this
 """
 
 import contextlib
+import errno
 import os
 import re
 import struct
@@ -18,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from node.blobs.files import FILE_MODE, flush_folder, write_all
+from node.blobs.files import FILE_MODE, flush_folder, make_folder, write_all
 from node.blobs.lives import token_of
 from node.observe.events import alarm
 
@@ -37,6 +38,7 @@ _ROUND_BYTES = 64 * 1024
 _MOST = 1024
 _AFTER_S = 0.25
 """So long nothing must have come in before any is written: they are for the next burst, and are not to slow this one."""
+_LOOK_EVERY_S = 0.1
 _BATCH = 8
 
 
@@ -59,7 +61,9 @@ class Slot:
 
     def prove(self, proof: Proof) -> None:
         """Say what its bytes are; flushed with them, or not at all."""
-        os.pwrite(self.fd, _packed(proof, token_of(self.path)), self.capacity + _PROOF_BLOCK_BYTES - PROOF_BYTES)
+        at = self.capacity + _PROOF_BLOCK_BYTES - PROOF_BYTES
+        if os.pwrite(self.fd, _packed(proof, token_of(self.path)), at) != PROOF_BYTES:
+            raise OSError(errno.EIO, "the disk took a part of the proof")
 
 
 class Slots:
@@ -89,10 +93,12 @@ class Slots:
         self._ready: deque[tuple[str, int]] = deque()
         self._capacity = 0
         self._wanted = 0
-        self._burst: list[int] = []
+        self._burst = 0
+        self._largest = 0
         self._last = 0.0
         self._made = 0
         self._filling = False
+        self._failed = False
         self._closed = False
 
     def take(self) -> Slot | None:
@@ -104,7 +110,11 @@ class Slots:
             if not self._ready:
                 return None
             path, capacity = self._ready.popleft()
-        return Slot(fd=os.open(path, os.O_WRONLY | os.O_CLOEXEC), path=path, capacity=capacity)
+        try:
+            return Slot(fd=os.open(path, os.O_WRONLY | os.O_CLOEXEC), path=path, capacity=capacity)
+        except OSError:  # whatever it is, a file of his own meets it too
+            _unlink(path)
+            return None
 
     def ready(self) -> bool:
         """Whether there is one."""
@@ -113,10 +123,11 @@ class Slots:
     def kept(self, size: int) -> None:
         """An instance of so many bytes was kept, in a slot or not: one like it may come again."""
         self._last = time.monotonic()
-        if not self._budget_bytes or size > MOST_BYTES or self._closed:
+        if not self._budget_bytes or size > MOST_BYTES:
             return
-        self._burst.append(size)
-        if not self._filling:
+        with self._lock:
+            self._burst += 1
+            self._largest = max(self._largest, size)
             self._start()
 
     def begin(self) -> None:
@@ -124,75 +135,83 @@ class Slots:
         with contextlib.suppress(OSError, ValueError):  # none was there, or it was cut off
             capacity, wanted = map(int, self._plan.read_text(encoding="ascii").split())
             if 0 < capacity <= MOST_BYTES and capacity % _ROUND_BYTES == 0 and wanted > 0:
-                self._capacity, self._wanted = capacity, min(wanted, self._most(capacity))
-                self._start()
+                with self._lock:
+                    self._capacity, self._wanted = capacity, min(wanted, self._most(capacity))
+                    self._start()
 
-    def _start(self) -> None:
-        with self._lock:
-            if not self._filling and self._budget_bytes:
-                self._filling = True
-                threading.Thread(target=self._fill, name="ahead", daemon=True).start()
-
-    def release(self) -> None:
-        """Delete those that are ready: the disk has no room."""
+    def release(self) -> int:
+        """Delete those that are ready: the disk has no room. How many there were."""
         with self._lock:
             paths, self._ready, self._wanted = [path for path, _ in self._ready], deque(), 0
         for path in paths:
             _unlink(path)
+        return len(paths)
 
     def close(self) -> None:
         """Delete them, and make none any more."""
         self._closed = True
         self.release()
 
+    def _start(self) -> None:
+        if self._filling or self._closed or not self._budget_bytes:
+            return
+        self._filling = True
+        try:
+            threading.Thread(target=self._fill, name="ahead", daemon=True).start()
+        except RuntimeError:  # no thread can be had now; nobody who sends is to be refused for that
+            self._filling = False
+
     # ---- the thread that writes them, while nothing comes in
     def _fill(self) -> None:
         try:
             while not self._closed:
                 if (left := self._last + _AFTER_S - time.monotonic()) > 0:
-                    time.sleep(left)
+                    time.sleep(min(left, _LOOK_EVERY_S))
                     continue
                 self._look_back()
-                if not self._write_some():
-                    with self._lock:
-                        if self._burst:
-                            continue
-                        self._filling = False
-                    return
+                if self._write_some():
+                    continue
+                with self._lock:
+                    if not self._burst:
+                        self._filling = self._failed = False
+                        return
         except OSError as failed:
-            alarm("inbox.not_ahead", reason=failed.strerror)
-        except BaseException:
-            self._filling = False
-            raise
-        self._filling = False
+            if not self._failed:
+                alarm("inbox.not_ahead", reason=failed.strerror)
+            self._failed = True
+        finally:
+            with self._lock:
+                self._filling = False
 
     def _look_back(self) -> None:
-        """How many of which size; what is ready and has another size goes."""
-        burst, self._burst = self._burst, []
-        if not burst:
-            return
-        capacity = -(-max(burst) // _ROUND_BYTES) * _ROUND_BYTES
+        """How many of which size; what is ready and has another size goes. A few small ones behind large ones change nothing."""
+        gone: list[str] = []
         with self._lock:
-            if capacity > self._capacity or 4 * capacity <= self._capacity:
+            burst, largest, self._burst, self._largest = self._burst, self._largest, 0, 0
+            if not burst:
+                return
+            before = self._capacity, self._wanted
+            capacity = -(-largest // _ROUND_BYTES) * _ROUND_BYTES
+            if capacity > self._capacity or (4 * capacity <= self._capacity and 4 * burst >= self._wanted):
                 self._capacity, self._wanted = capacity, 0
                 gone, self._ready = [path for path, _ in self._ready], deque()
-            else:
-                gone = []
-            before = self._capacity, self._wanted
-            self._wanted = min(self._most(self._capacity), max(self._wanted, len(burst) + len(burst) // 4))
+            self._wanted = min(self._most(self._capacity), max(self._wanted, burst + burst // 4))
+            after = self._capacity, self._wanted
         for path in gone:
             _unlink(path)
-        if before != (self._capacity, self._wanted):
+        if before != after:
             with contextlib.suppress(OSError):  # it is a hint
-                self._plan.write_text(f"{self._capacity} {self._wanted}\n", encoding="ascii")
+                make_folder(self._plan.parent)
+                self._plan.write_text(f"{after[0]} {after[1]}\n", encoding="ascii")
 
     def _most(self, capacity: int) -> int:
         return min(_MOST, self._budget_bytes // (capacity + _PROOF_BLOCK_BYTES))
 
     def _write_some(self) -> bool:
         """A few more, durable before they are ready; False: there are enough, or no room for more."""
-        count = min(_BATCH, self._wanted - len(self._ready))
-        length = self._capacity + _PROOF_BLOCK_BYTES
+        with self._lock:
+            count, capacity = min(_BATCH, self._wanted - len(self._ready)), self._capacity
+        length = capacity + _PROOF_BLOCK_BYTES
         if count <= 0 or not self._spare(count * length):
             return False
         made: list[str] = []
@@ -214,12 +233,13 @@ class Slots:
                 _unlink(path)
             raise
         with self._lock:
-            if not self._closed and self._wanted:
-                self._ready.extend((path, self._capacity) for path in made)
-                return True
+            wanted = not self._closed and self._wanted > 0 and capacity == self._capacity
+            if wanted:
+                self._ready.extend((path, capacity) for path in made)
         for path in made:
-            _unlink(path)
-        return False
+            if not wanted:
+                _unlink(path)
+        return wanted
 
 
 def proof_in(path: Path) -> Proof | None:

@@ -6,13 +6,14 @@ as whole. One in a slot (node.blobs.slots) says at the slot's end what its name 
 
 import contextlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from node.blobs.checksum import WordSum
 from node.blobs.errors import BlobsFailed
 from node.blobs.files import cut, flush_folder, make_folder
 from node.blobs.lives import left, token_of
-from node.blobs.promised import PROMISED, promised_name
+from node.blobs.promised import PROMISED, came_ns, promised_name
 from node.blobs.slots import SLOT, proof_in
 from node.domain.faults import is_of_the_file
 from node.observe.events import alarm, event
@@ -25,17 +26,17 @@ def take_up(coming: Path, inbox: Path, aside: Path, complete: str) -> None:
     the disk does not give back lies in `aside` from then on, under the name that proves it, and holds up no other."""
     whole = torn = swept = 0
     for paths in left(coming):
-        found = [(_from_slot(path, aside), path) for path in paths]
-        if any(path is not None and PROMISED.fullmatch(path.name) for path, _ in found):
+        # what holds nothing goes first: where the disk is full, the longer names of the others need the room
+        found = [(path, path) for path in paths if path.suffix != SLOT]
+        found += [(named, path) for path in _proven(paths, aside) if (named := _renamed(path, aside)) is not None]
+        if any(PROMISED.fullmatch(path.name) for path, _ in found):
             flush_folder(coming)  # the names that prove them are durable before the proof behind the bytes goes
         for path, before in found:
-            if path is None:
-                continue
             match = PROMISED.fullmatch(path.name)
             try:
                 if match is None:
                     swept += _deleted(path)
-                elif _is_whole(path, int(match["size"], 16), int(match["check"], 16)):
+                elif _is_whole(path, int(match["size"], 16), int(match["check"], 16), came_ns=came_ns(match["name"])):
                     with contextlib.suppress(FileNotFoundError):  # another took it up
                         os.rename(path, inbox / f"{match['name']}{complete}")
                     whole += 1
@@ -56,24 +57,41 @@ def take_up(coming: Path, inbox: Path, aside: Path, complete: str) -> None:
         event("inbox.swept", half_written=swept)
 
 
-def _from_slot(path: Path, aside: Path) -> Path | None:
-    """Where a slot lies now, under the name of what is proven in it; any other file as it was; None: the disk does not give it back."""
-    if path.suffix != SLOT:
-        return path
+def _proven(paths: Sequence[Path], aside: Path) -> list[Path]:
+    """The slots in which something is proven; the others are deleted, and one that the disk does not give back lies `aside`."""
+    proven = []
+    for path in paths:
+        if path.suffix != SLOT:
+            continue
+        try:
+            if proof_in(path) is None:
+                _deleted(path)
+            else:
+                proven.append(path)
+        except FileNotFoundError:  # another took it up
+            continue
+        except OSError as failed:
+            if not is_of_the_file(failed):
+                raise
+            _set_aside(path, aside, failed, promised=True)
+    return proven
+
+
+def _renamed(path: Path, aside: Path) -> Path | None:
+    """Where a slot lies now, under the name of what is proven in it; None: another took it up, or the disk does not do it."""
     try:
-        proof = proof_in(path)
-    except FileNotFoundError:  # another took it up
-        return path
+        if (proof := proof_in(path)) is None:
+            return None
+        named = path.with_name(f"{token_of(path.name)}-{promised_name(proof.name, proof.size, proof.check)}")
+        os.rename(path, named)
+        return named
+    except FileNotFoundError:
+        return None
     except OSError as failed:
         if not is_of_the_file(failed):
             raise
         _set_aside(path, aside, failed, promised=True)
         return None
-    if proof is None:
-        return path
-    named = path.with_name(f"{token_of(path.name)}-{promised_name(proof.name, proof.size, proof.check)}")
-    os.rename(path, named)
-    return named
 
 
 def _set_aside(path: Path, aside: Path, failed: OSError, *, promised: bool) -> None:
@@ -94,8 +112,9 @@ def _deleted(path: Path) -> int:
     return 1
 
 
-def _is_whole(path: Path, size: int, check: int) -> bool:
-    """Whether every byte is there; then they are flushed too, and nothing follows them."""
+def _is_whole(path: Path, size: int, check: int, *, came_ns: int) -> bool:
+    """Whether every byte is there; then they are flushed too, and nothing follows them. It is no older than `came_ns`: a power loss may
+    leave a slot with the time at which it was made."""
     try:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -112,7 +131,7 @@ def _is_whole(path: Path, size: int, check: int) -> bool:
             return False
         try:
             if length > size:
-                cut(fd, size)
+                cut(fd, size, least_ns=came_ns)
             os.fdatasync(fd)
         except OSError as failed:  # it can be read, and is no entry before it is flushed
             raise BlobsFailed(f"acknowledged instances cannot be flushed: {failed.strerror}") from failed

@@ -55,10 +55,10 @@ def _room(config: Config, subject: str, folder: Path) -> Iterator[Finding]:
 
 def _spool(config: Config, folder: Path) -> Iterator[Finding]:
     from node.blobs.folder import COMING, INBOX
-    from node.blobs.promised import owed
+    from node.blobs.promised import came_ns, owed
 
     try:
-        names, flushing = os.listdir(folder / INBOX), len(owed(folder / COMING))
+        names, owing = os.listdir(folder / INBOX), owed(folder / COMING)
         oldest_s = time.time() - (folder / INBOX / min(names)).stat().st_mtime if names else 0.0
     except OSError:
         return  # nothing was received yet, or others may not look
@@ -68,8 +68,13 @@ def _spool(config: Config, folder: Path) -> Iterator[Finding]:
         if waiting
         else "nothing waits in this host's spool"
     )
-    if flushing:
-        detail += f", {flushing} acknowledged ones are still to be flushed"
+    if owing:
+        owing_s = max(0.0, time.time() - came_ns(owing[0].name) / 1e9)
+        detail += f", {len(owing)} acknowledged ones are no entries of it yet, the oldest for {owing_s:.0f} s"
+        if owing_s > _LONG_S:
+            fix = "They are named within seconds by a receiver that runs, on a disk that works: see whether the node runs, and its events."
+            yield Finding(subject="spool", level="warning", detail=detail, fix=fix)
+            return
     if waiting > config.store.most_waiting:
         fix = "No association is admitted until they are journaled: see whether the node runs, and the journal (and the bucket) answers."
         yield Finding(subject="spool", level="bad", detail=detail, fix=fix)

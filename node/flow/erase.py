@@ -22,6 +22,7 @@ from node.observe.audit import codes
 from node.observe.audit.message import Action, Message, Participant, Person, StudyObject
 
 _EVERY_S = 0.5
+_NAMED_S = 10.0
 _ROUNDS = 5
 _TOMBSTONES = 1000
 _WAITING = 1_000_000
@@ -98,7 +99,10 @@ class Erasure:
         self._who = who
 
     def plan(self) -> Plan:
-        """Look, and touch nothing."""
+        """Look, and touch nothing. What was acknowledged a moment ago is waited for until it can be looked at."""
+        owing, until = self._inbox.owing(), time.monotonic() + _NAMED_S
+        while any(path.exists() for path in owing) and time.monotonic() < until:
+            time.sleep(_EVERY_S)
         held = self._journal.held(self._patient, self._studies)
         asides, unread = self._asides()
         return Plan(held=held, entries=tuple(self._entries()), asides=tuple(asides), unread=tuple(unread))

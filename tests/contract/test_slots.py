@@ -5,13 +5,18 @@ import errno
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from structlog.testing import capture_logs
 
+import node.blobs.slots
+from node.assembly.horizon import journaled_until
 from node.blobs.errors import DiskFailed
 from node.blobs.inbox import FolderInbox
 from node.blobs.promised import owed
@@ -45,10 +50,12 @@ def slots(folder: Path) -> list[Path]:
 
 def filled(folder: Path, inbox: FolderInbox, count: int = 4, *, size: int = 300_000) -> list[Path]:
     """The slots after a burst of so many instances of that size, all entries; no more are made."""
-    for number in range(count):
-        keep(inbox, bytes([number]) * size, association="first")
-    inbox.ended("first")
-    wait_until(lambda: len(inbox.waiting(100)) >= count, 60, "the burst is named")
+    before = len(inbox.waiting(100))
+    with mock.patch.object(node.blobs.slots, "_AFTER_S", 3600.0):  # however long the machine pauses, it is one burst
+        for number in range(count):
+            keep(inbox, bytes([number]) * size, association="first")
+        inbox.ended("first")
+        wait_until(lambda: len(inbox.waiting(100)) >= before + count, 60, "the burst is named")
     wait_until(lambda: len(slots(folder)) >= count, 60, "files are written ahead")
     still(folder)
     return slots(folder)
@@ -100,7 +107,9 @@ def test_what_goes_into_one_becomes_an_entry_of_its_own_length(tmp_path: Path, d
     came = []
     for number in range(10, 14):
         keep(inbox, bytes([number]) * (300_000 - number), association="a1")
-        came.append(time.time())
+        newest = owed(tmp_path / "coming")[-1]
+        came.append(time.time() - 100 * number)
+        os.utime(newest, (came[-1], came[-1]))  # cutting it later is not when it came
     assert inbox.ended("a1")
     wait_until(lambda: len(inbox.waiting(100)) == 8, 60, "they are named")
     for entry, number, at in zip(inbox.waiting(100)[4:], range(10, 14), came, strict=True):
@@ -119,19 +128,35 @@ def test_with_each_the_bytes_are_flushed_and_no_name_has_to_be(tmp_path: Path, m
     inbox = inbox_of(tmp_path)
     filled(tmp_path, inbox)
     calls: list[str] = []
-    for name in ("writev", "pwrite", "fdatasync", "fsync", "rename"):
+    for name in ("writev", "pwrite", "fdatasync", "fsync", "rename", "ftruncate"):
         real = getattr(os, name)
-        monkeypatch.setattr(os, name, lambda *given, real=real, name=name: (calls.append(name), real(*given))[1])
+        monkeypatch.setattr(os, name, lambda *given, real=real, name=name: (calls.append(_called(name, *given)), real(*given))[1])
     keep(inbox, bytes(100_000), association="a1")
     answered = list(calls)
-    assert answered == ["writev", "pwrite", "fdatasync", "rename"]
+    assert answered == ["writev", "pwrite", "fdatasync", "rename .told"]
     (promised,) = owed(tmp_path / "coming")
     assert inbox.oldest() is not None
     inbox.ended("a1")
     wait_until(lambda: not promised.exists(), 60, "it is named")
     # the name that proves it before its proof goes, its length before it is an entry
-    assert calls[4:9] == ["fsync", "fdatasync", "rename", "fsync"][: len(calls[4:9])]
+    wait_until(lambda: "fsync inbox" in calls, 60, "its name is flushed")
+    assert [one for one in calls[4:] if one != "fsync"][:5] == ["fsync coming", "ftruncate", "fdatasync", "rename .dcm", "fsync inbox"]
     inbox.close()
+
+
+def _called(call: str, *given: object) -> str:
+    """What a call was for; what the writer ahead flushes beside it is a file's."""
+    if call == "rename":
+        return f"rename {Path(str(given[1])).suffix}"
+    if call == "fsync":
+        path = Path(os.readlink(f"/proc/self/fd/{given[0]}"))
+        return f"fsync {path.name}" if (path.is_dir() and path.name == "inbox") or _names_what_is_owed(path) else "fsync"
+    return call
+
+
+def _names_what_is_owed(path: Path) -> bool:
+    """The folder `coming`, flushed while something in it bears the name that proves it."""
+    return path.is_dir() and path.name == "coming" and bool(owed(path))
 
 
 def test_one_that_does_not_fit_goes_on_as_a_file_of_its_own(tmp_path: Path, durability: Durability) -> None:
@@ -280,6 +305,34 @@ def test_one_that_the_disk_does_not_give_back_lies_aside(tmp_path: Path) -> None
     assert [path.name for path in inbox.asides()] == [bad.name]
 
 
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOENT])
+def test_one_that_cannot_be_named_holds_up_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """Its file is broken, or another opener was faster."""
+    _killed(tmp_path, named=False)
+    rename, refused = os.rename, list[Path]()
+
+    def first_fails(old: Path, new: Path) -> None:
+        if str(old).endswith(".slot") and not refused and "/aside/" not in str(new):
+            refused.append(old)
+            raise OSError(code, os.strerror(code))
+        rename(old, new)
+
+    monkeypatch.setattr(os, "rename", first_fails)
+    inbox = FolderInbox(tmp_path, min_free_bytes=0)
+    assert len(inbox.waiting(100)) == 7
+    assert [path.name for path in inbox.asides()] == ([Path(refused[0]).name] if code == errno.EIO else [])
+
+
+def test_one_that_is_taken_up_came_when_its_name_says(tmp_path: Path) -> None:
+    """After a power loss a slot may bear the time at which it was made, days before: nothing is received before it began to come."""
+    _killed(tmp_path, named=False)
+    for path in slots(tmp_path):
+        os.utime(path, (1e9, 1e9))
+    began = time.time()
+    inbox = FolderInbox(tmp_path, min_free_bytes=0)
+    assert all(0 <= began - entry.stat().st_mtime < 120 for entry in inbox.waiting(100)[4:])
+
+
 # ---- disks that refuse
 
 
@@ -357,6 +410,76 @@ def test_a_full_disk_gets_the_room_back(tmp_path: Path, monkeypatch: pytest.Monk
     inbox.close()
 
 
+def test_what_is_written_ahead_gives_way_before_anybody_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Room that slots take is room: associations are admitted, and an instance goes on in the middle, once they are gone."""
+    inbox = FolderInbox(tmp_path, min_free_bytes=2**20, ahead_bytes=_AHEAD)
+    status = os.statvfs(tmp_path)
+
+    def short(_: object) -> os.statvfs_result:
+        blocks = 0 if len(slots(tmp_path)) > 1 else status.f_bavail  # one may be an instance's already
+        return os.statvfs_result((status[0], status[1], status[2], blocks, blocks, *status[5:]))
+
+    filled(tmp_path, inbox)
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "statvfs", short)
+        time.sleep(1.1)  # what was seen of the room before is not asked again for a moment
+        assert inbox.crowded() is None
+        assert slots(tmp_path) == []
+    filled(tmp_path, inbox)
+    half = inbox.begin(reception(association="a1"))
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "statvfs", short)
+        time.sleep(0.3)
+        half.write(bytes(300_000))
+        half.keep()
+    inbox.close()
+
+
+@pytest.mark.parametrize(("blocks", "files"), [(0, 10**6), (10**9, 1500)])
+def test_none_is_written_while_room_is_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blocks: int, files: int) -> None:
+    """Bytes or files: the marks are far away when they are written, and afterwards."""
+    inbox = FolderInbox(tmp_path, min_free_bytes=0, ahead_bytes=_AHEAD)
+    status = os.statvfs(tmp_path)
+    there = os.statvfs_result((status[0], status[1], status[2], blocks, blocks, 10**7, files, files, *status[8:]))
+    keep(inbox, bytes(1000))
+    monkeypatch.setattr(os, "statvfs", lambda _: there)
+    time.sleep(0.8)
+    assert slots(tmp_path) == []
+
+
+def test_a_thread_that_cannot_be_had_refuses_no_instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is tried again with the next one."""
+    inbox = inbox_of(tmp_path)
+    start = threading.Thread.start
+
+    def none_left(thread: threading.Thread) -> None:
+        if thread.name == "ahead":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with monkeypatch.context() as system:
+        system.setattr(threading.Thread, "start", none_left)
+        keep(inbox, bytes(1000))
+    assert len(inbox.waiting(100)) == 1
+    assert filled(tmp_path, inbox)
+    inbox.close()
+
+
+def test_an_owed_one_that_somebody_took_away_holds_up_nothing_for_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told as lost, once; the others go on."""
+    inbox = inbox_of(tmp_path)
+    filled(tmp_path, inbox)
+    with _refusing(monkeypatch, "fdatasync", errno.EIO, of=".told") as refused, capture_logs() as events:
+        keep(inbox, b"taken away", association="a1")
+        (promised,) = owed(tmp_path / "coming")
+        inbox.ended("a1")
+        wait_until(lambda: bool(refused), 60, "the disk refused")
+        promised.unlink()
+        wait_until(lambda: any(one["event"] == "inbox.torn" for one in events), 60, "it is told")
+    wait_until(lambda: not _behind(inbox), 60, "others are kept again")
+    inbox.close()
+
+
 def test_files_that_cannot_be_written_ahead_hold_up_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The instances go on into files of their own; operators are told once."""
     inbox = inbox_of(tmp_path)
@@ -387,6 +510,40 @@ def test_the_next_receiver_begins_where_this_one_was(tmp_path: Path, durability:
         time.sleep(0.05)
         assert slots(tmp_path) == []
         other.close()
+
+
+def test_a_report_behind_a_study_leaves_the_plan(tmp_path: Path, durability: Durability) -> None:
+    """A dose report of a few kilobytes follows most CTs; a study of small images is another matter."""
+    inbox = inbox_of(tmp_path, durability)
+    before = filled(tmp_path, inbox, 8)
+    keep(inbox, bytes(2000), association="a1")
+    inbox.ended("a1")
+    wait_until(lambda: len(inbox.waiting(100)) == 9, 60, "it is an entry")
+    still(tmp_path)
+    assert (len(slots(tmp_path)), slots(tmp_path)[0].stat().st_size) == (len(before), 5 * 65536 + 4096)
+    filled(tmp_path, inbox, 8, size=20_000)
+    assert {path.stat().st_size for path in slots(tmp_path)} == {65536 + 4096}
+    inbox.close()
+
+
+def test_what_waits_behind_a_long_one_is_not_passed_over(tmp_path: Path) -> None:
+    """The horizon of the index is when the oldest began to come: one that ended before it, and is not named yet, is behind the horizon."""
+    inbox = inbox_of(tmp_path)
+    filled(tmp_path, inbox)
+    for entry in inbox.waiting(100):
+        entry.unlink()
+    long = inbox.begin(reception(association="a1"))
+    long.write(bytes(2 * MOST_BYTES))
+    keep(inbox, b"short", association="a2")
+    ended = owed(tmp_path / "coming")[0].stat().st_mtime
+    time.sleep(0.05)
+    long.keep()
+    (entry,) = inbox.waiting(100)
+    assert entry.stat().st_mtime > ended
+    until = journaled_until(mock.Mock(at=lambda stamp: datetime.fromtimestamp(stamp, UTC)), inbox)
+    assert until is not None
+    assert until.timestamp() < ended
+    inbox.close()
 
 
 def test_an_encrypted_instance_fits_as_any_other(tmp_path: Path, durability: Durability) -> None:
