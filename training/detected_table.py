@@ -1,22 +1,37 @@
 """What an evaluation of a detector says beside its figures, as Markdown: FROC, classes of nodules, sizes, densities."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 
 def detected_table(evaluation: dict[str, Any]) -> str:
-    """Sensitivity at each rate of false positives beside the classical detector's; classes of nodules; how well measured and told apart."""
+    """Network beside the classical detector at each rate of false positives, by kind of CT; classes of nodules; sizes, densities."""
     told = evaluation["detection"]
     tables = (_froc(evaluation["baseline"], told), _classes(told), _differences(told), _densities(told), [_said(told)])
     return "\n\n".join("\n".join(lines) for lines in tables) + "\n"
 
 
 def _froc(baseline: str, told: Mapping[str, Any]) -> Iterator[str]:
-    yield f"| false positives a CT | sensitivity | 95 % interval | {baseline} |"
-    yield "|---|---|---|---|"
-    for own, other in zip(told["froc"]["all"]["points"], told["classical"]["points"], strict=True):
-        low, high = own["interval"]
-        yield f"| {own['rate']:g} | {own['sensitivity']:.3f} | {low:.3f} to {high:.3f} | {other['sensitivity']:.3f} |"
+    yield f"| CTs | false positives a CT | network | 95 % interval | {baseline} | 95 % interval | network ahead by | 95 % interval |"
+    yield "|---" * 8 + "|"
+    for kind, both in told["compared"].items():
+        own, other, apart = (both[name] for name in ("network", "classical", "difference"))
+        # resamples of one patient are all alike
+        several = own["patients"] > 1
+        for one, two, three in zip(own["points"], other["points"], apart["points"], strict=True):
+            values = (one["sensitivity"], two["sensitivity"], three["difference"])
+            yield _row(kind, f"{one['rate']:g}", values, [each["interval"] if several else None for each in (one, two, three)])
+        three_in_all = (own, other, apart)
+        yield _row(kind, "mean", [each["mean"] for each in three_in_all], [each["interval"] if several else None for each in three_in_all])
+
+
+def _row(kind: str, rate: str, values: Sequence[float], intervals: Sequence[Sequence[float] | None]) -> str:
+    own, other, apart = values
+    said = (f"{own:.3f}", f"{other:.3f}", f"{apart:+.3f}")
+    ranges = [
+        "–" if each is None else f"{each[0]:{sign}.3f} to {each[1]:{sign}.3f}" for each, sign in zip(intervals, ("", "", "+"), strict=True)
+    ]
+    return f"| {kind} | {rate} | " + " | ".join(f"{value} | {around}" for value, around in zip(said, ranges, strict=True)) + " |"
 
 
 def _classes(told: Mapping[str, Any]) -> Iterator[str]:
@@ -25,7 +40,8 @@ def _classes(told: Mapping[str, Any]) -> Iterator[str]:
     for name, each in told["froc"].items():
         if each["things"]:
             low, high = each["interval"]
-            yield f"| {name} | {each['things']} | {each['mean']:.3f} | {low:.3f} to {high:.3f} |"
+            around = f"{low:.3f} to {high:.3f}" if each["patients"] > 1 else "–"
+            yield f"| {name} | {each['things']} | {each['mean']:.3f} | {around} |"
 
 
 def _differences(told: Mapping[str, Any]) -> Iterator[str]:

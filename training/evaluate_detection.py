@@ -74,7 +74,7 @@ def evaluate_detection(recipe: Detector, sides: Split, run: Path, *, step: Step 
     evaluation["figures"][recipe.watched] |= {
         "mean": told["froc"]["all"]["mean"],
         "interval": told["froc"]["all"]["interval"],
-        "baseline": told["classical"]["mean"],
+        "baseline": told["compared"]["all"]["classical"]["mean"],
     }
     evaluation["card_sha256"] = write_page(run, evaluation, marked(list(pictures(judged))))
     save_json(run / EVALUATION, evaluation)

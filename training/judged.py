@@ -14,7 +14,7 @@ from inference.findings import Findings
 from training.data.planted_nodules import Nodule
 from training.data.thoraxes import Thorax
 from training.detection import shares
-from training.evaluation.detection import Place, Scan, froc
+from training.evaluation.detection import Place, Scan, compared, froc
 from training.evaluation.gallery import Marked
 from training.evaluation.record import Scored
 from training.recipe import Case
@@ -99,11 +99,12 @@ def scored(judged: Sequence[Judged]) -> list[Scored]:
 def told_of(judged: Sequence[Judged]) -> dict[str, Any]:
     """What evaluation.json says beside the figures of each case."""
     pairs = [pair for one in judged for pair in one.told()]
+    against = {name: compared([one.network for one in some], [one.classical for one in some]) for name, some in _kinds(judged).items()}
     return {
         "reported from": REPORTED,
         "told": _as_told(judged),
-        "froc": {name: froc(scans) for name, scans in _classes(judged).items()},
-        "classical": froc([one.classical for one in judged]),
+        "compared": against,
+        "froc": {"all": against["all"]["network"], **{name: froc(scans) for name, scans in _classes(judged).items()}},
         "differences": {
             **{name: _agreement([found - true for true, found in _sides(pairs, of)], "mm") for name, of in _LENGTHS.items()},
             "volume": _agreement([100 * (found - true) / true for true, found in _sides(pairs, _volume)], "%"),
@@ -138,16 +139,22 @@ def _as_told(judged: Sequence[Judged]) -> dict[str, float]:
 
 
 def _classes(judged: Sequence[Judged]) -> dict[str, list[Scan]]:
-    """Of which nodules, and in which CTs, a FROC is asked."""
-    found = {"all": [one.network for one in judged]}
+    """Of which nodules a FROC is asked."""
+    found = {}
     for density in Density:
         found[density.value] = [_only(one, partial(_is_of, density)) for one in judged]
     for low, high in itertools.pairwise(SIZES_MM):
         name = f"below {high:g} mm" if not low else f"from {low:g} mm" if high == SIZES_MM[-1] else f"{low:g} to {high:g} mm"
         found[name] = [_only(one, partial(_lies_in, low, high)) for one in judged]
+    return found
+
+
+def _kinds(judged: Sequence[Judged]) -> dict[str, list[Judged]]:
+    """Of which CTs network and baseline are compared: all of them and, where there are several, each kind by itself."""
+    found = {"all": list(judged)}
     kinds = list(dict.fromkeys(one.loaded.attributes["CT"] for one in judged))
     if len(kinds) > 1:
-        found |= {f"in CT: {kind}": [one.network for one in judged if one.loaded.attributes["CT"] == kind] for kind in kinds}
+        found |= {kind: [one for one in judged if one.loaded.attributes["CT"] == kind] for kind in kinds}
     return found
 
 

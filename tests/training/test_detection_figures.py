@@ -1,11 +1,14 @@
 """FROC by hand counts: what hits, what is an alarm, how many are found at which rate."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from training.evaluation.detection import RATES, Scan, froc, matched, sensitivities
+from training.detected_table import detected_table
+from training.evaluation.detection import RATES, Scan, compared, froc, matched, sensitivities
+from training.evaluation.detector import detector
 
 
 def test_a_candidate_hits_what_it_lies_in() -> None:
@@ -63,3 +66,48 @@ def test_the_interval_holds_the_figure_and_comes_out_again() -> None:
         Scan(patient="a", hits=(-math.inf,), matched=(None,), alarms=(0.0,)),
     )
     assert froc([hit, missed])["interval"] == pytest.approx([0.5, 0.5])
+
+
+def worse() -> list[Scan]:
+    """The same patients and nodules; the second and the third are not found."""
+    lost = {"a": (0.9, -math.inf), "b": (-math.inf,)}
+    return [replace(scan, hits=lost.get(scan.patient, scan.hits), matched=()) for scan in scans()]
+
+
+def test_detectors_are_compared_on_the_same_patients() -> None:
+    """The lead is the difference of the means; without any where both say the same, however wide the interval of each is."""
+    both = compared(scans(), worse())
+    assert both["network"] == froc(scans())
+    assert both["classical"] == froc(worse())
+    # (0, 0.4, 0.6, 0.8, ...) and (0, 0.2, 0.2, 0.4, ...)
+    assert both["difference"]["mean"] == pytest.approx((4.2 - 2.0) / 7)
+    assert both["difference"]["points"][1]["difference"] == pytest.approx(0.2)
+    low, high = both["difference"]["interval"]
+    assert 0 <= low < both["difference"]["mean"] < high
+    same = compared(scans(), scans())
+    assert same["network"]["interval"][0] < same["network"]["interval"][1]
+    assert (same["difference"]["mean"], same["difference"]["interval"]) == (0, [0, 0])
+
+
+def test_kinds_of_ct_stand_side_by_side() -> None:
+    """Table and page have network, baseline and lead of each kind, with intervals; of a single patient there is none."""
+    one = [replace(scan, patient="a") for scan in scans()]
+    told = {
+        "compared": {"all": compared(scans(), worse()), "given": compared(one, one)},
+        "froc": {"all": froc(scans()), "solid": froc(one)},
+        "differences": {},
+        "densities": {"solid": {"solid": 1}},
+        "reported from": 0.5,
+        "told": {"sensitivity": 0.5, "nodules": 5, "false positives a scan": 1.0},
+        "setting": "as it is",
+    }
+    lines = detected_table({"baseline": "blobs", "detection": told}).splitlines()
+    low, high = told["compared"]["all"]["difference"]["interval"]
+    assert any(line.startswith("| all | mean | 0.600 | ") and line.endswith(f" | {low:+.3f} to {high:+.3f} |") for line in lines)
+    assert "| given | mean | 0.600 | – | 0.600 | – | +0.000 | – |" in lines
+    assert any(line.startswith("| solid | 5 | 0.600 | –") for line in lines)
+    pooled, given = detector(told)["compared"]
+    assert pooled["plot"].count('class="band') == 2
+    assert given["plot"].count('class="band') == 0
+    assert given["cells"] == ["0.600", "0.600", "+0.000"]
+    assert pooled["cells"][2].startswith("+0.")

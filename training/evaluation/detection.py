@@ -60,7 +60,12 @@ def matched(patient: str, found: Sequence[tuple[Place, float]], true: Sequence[t
 def thresholds(scans: Sequence[Scan], rates: Sequence[float] = RATES) -> NDArray[np.float64]:
     """The certainty that a candidate has to exceed for at most so many false positives a scan to be; -inf where there never are as many."""
     alarms = -np.sort(-np.array([certainty for scan in scans for certainty in scan.alarms]))
-    allowed = [math.floor(rate * len(scans) + 1e-9) for rate in rates]
+    return _bounds(alarms, len(scans), rates)
+
+
+def _bounds(alarms: NDArray[np.float64], scans: int, rates: Sequence[float]) -> NDArray[np.float64]:
+    """Of alarms that descend."""
+    allowed = [math.floor(rate * scans + 1e-9) for rate in rates]
     # as sure as the first alarm that is one too many is not sure enough
     return np.array([alarms[count] if count < len(alarms) else -math.inf for count in allowed])
 
@@ -75,23 +80,54 @@ def sensitivities(scans: Sequence[Scan], rates: Sequence[float] = RATES) -> NDAr
 
 def froc(scans: Sequence[Scan]) -> dict[str, Any]:
     """Sensitivity at each of `RATES` and their mean, with 95 % intervals over patients."""
+    return _told(scans, _resampled(scans))
+
+
+def compared(own: Sequence[Scan], other: Sequence[Scan]) -> dict[str, Any]:
+    """FROC of two detectors on the same scans, and by how much the first is ahead; both are resampled on the same patients."""
+    drawn, others = _resampled(own), _resampled(other)
+    mine, theirs = _told(own, drawn), _told(other, others)
+    apart = drawn - others
+    low, high = np.nanpercentile(apart, INTERVAL, axis=0)
+    return {
+        "network": mine,
+        "classical": theirs,
+        "difference": {
+            "points": [
+                {"rate": one["rate"], "difference": one["sensitivity"] - two["sensitivity"], "interval": [float(a), float(b)]}
+                for one, two, a, b in zip(mine["points"], theirs["points"], low, high, strict=True)
+            ],
+            "mean": mine["mean"] - theirs["mean"],
+            "interval": np.nanpercentile(apart.mean(axis=1), INTERVAL).tolist(),
+        },
+    }
+
+
+def _resampled(scans: Sequence[Scan]) -> NDArray[np.float64]:
+    """Sensitivities of each resample of the patients (resamples, rates), the same patients at every call; NaN where they have nothing."""
     by_patient: dict[str, list[Scan]] = {}
     for scan in scans:
         by_patient.setdefault(scan.patient, []).append(scan)
     groups = list(by_patient.values())
-    rng = np.random.default_rng(SEED)
-    drawn = np.array(
-        [
-            sensitivities([scan for number in rng.integers(len(groups), size=len(groups)) for scan in groups[number]])
-            for _ in range(RESAMPLES)
-        ]
-    )
+    counts = np.array([len(group) for group in groups])
+    hits = [np.array([certainty for scan in group for certainty in scan.hits]) for group in groups]
+    alarms = [np.array([certainty for scan in group for certainty in scan.alarms]) for group in groups]
+    drawn = np.full((RESAMPLES, len(RATES)), np.nan)
+    for answer, numbers in zip(drawn, np.random.default_rng(SEED).integers(len(groups), size=(RESAMPLES, len(groups))), strict=True):
+        found = np.concatenate([hits[number] for number in numbers])
+        if len(found):
+            descending = -np.sort(-np.concatenate([alarms[number] for number in numbers]))
+            answer[:] = (found > _bounds(descending, int(counts[numbers].sum()), RATES)[:, None]).mean(axis=1)
+    return drawn
+
+
+def _told(scans: Sequence[Scan], drawn: NDArray[np.float64]) -> dict[str, Any]:
     points = sensitivities(scans)
     low, high = np.nanpercentile(drawn, INTERVAL, axis=0)
     mean_low, mean_high = np.nanpercentile(drawn.mean(axis=1), INTERVAL)
     return {
         "scans": len(scans),
-        "patients": len(groups),
+        "patients": len({scan.patient for scan in scans}),
         "things": sum(len(scan.hits) for scan in scans),
         "points": [
             {"rate": rate, "sensitivity": float(value), "interval": [float(a), float(b)]}

@@ -1,8 +1,10 @@
-"""What a page shows of a detector beside its figures: FROC curve, classes of nodules, differences of sizes, densities."""
+"""What a page shows of a detector beside its figures: FROC with the baseline's by kind of CT, classes of nodules, sizes, densities."""
 
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from markupsafe import Markup
 
 from training.evaluation.plots import Curve, curves
 
@@ -11,13 +13,7 @@ def detector(told: Mapping[str, Any]) -> dict[str, Any]:
     """Of the record's `detection`."""
     columns = list(next(iter(told["densities"].values())))
     return {
-        "froc": curves(
-            "FROC curve",
-            [_curve("network", told["froc"]["all"], band=True), _curve("baseline", told["classical"], band=False)],
-            "log₂ of the false positives a CT",
-            "sensitivity",
-            (0.0, 1.0),
-        ),
+        "compared": [{"name": name, "plot": _plot(name, both), **_means(both)} for name, both in told["compared"].items()],
         "setting": told["setting"],
         "classes": list(_classes(told)),
         "reported": f"{told['reported from']:g}",
@@ -30,11 +26,32 @@ def detector(told: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _curve(name: str, told: Mapping[str, Any], band: bool) -> Curve:
+def _plot(kind: str, both: Mapping[str, Any]) -> Markup:
+    return curves(
+        f"FROC curve, {kind}",
+        [_curve("network", both["network"]), _curve("baseline", both["classical"])],
+        "log₂ of the false positives a CT",
+        "sensitivity",
+        (0.0, 1.0),
+    )
+
+
+def _means(both: Mapping[str, Any]) -> dict[str, Any]:
+    """Of network and baseline and by how much the one is ahead, each with its interval; of one patient there is none."""
+    network = both["network"]
+    cells = []
+    for name, digits in (("network", ".3f"), ("classical", ".3f"), ("difference", "+.3f")):
+        low, high = both[name]["interval"]
+        around = f" ({low:{digits}} to {high:{digits}})" if network["patients"] > 1 else ""
+        cells.append(f"{both[name]['mean']:{digits}}{around}".replace("-", "−"))
+    return {"scans": network["scans"], "patients": network["patients"], "cells": cells}
+
+
+def _curve(name: str, told: Mapping[str, Any]) -> Curve:
     return Curve(
         name=name,
         points=[(math.log2(each["rate"]), each["sensitivity"]) for each in told["points"]],
-        band=[each["interval"] for each in told["points"]] if band else (),
+        band=[each["interval"] for each in told["points"]] if told["patients"] > 1 else (),
     )
 
 
@@ -42,7 +59,8 @@ def _classes(told: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for name, each in told["froc"].items():
         if each["things"]:
             low, high = each["interval"]
-            yield {"name": name, "things": each["things"], "mean": f"{each['mean']:.3f}", "interval": f"{low:.3f} to {high:.3f}"}
+            around = f"{low:.3f} to {high:.3f}" if each["patients"] > 1 else "–"
+            yield {"name": name, "things": each["things"], "mean": f"{each['mean']:.3f}", "interval": around}
 
 
 def _difference(each: Mapping[str, Any]) -> dict[str, str]:
