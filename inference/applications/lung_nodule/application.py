@@ -43,7 +43,7 @@ CLASSES = {
 }
 """As the annotations of LIDC-IDRI are coded where they were published as DICOM (Fedorov and others 2018)."""
 RECOMMENDED = Code("111053", "DCM", "Recommended Follow-up")
-SOLID_PART = Code("SOLID-DIAMETER", SCHEME, "Mean diameter of the solid part")
+SOLID_PART = Code("SOLID-DIAMETER", SCHEME, "Longest diameter of the solid part")
 
 GRADE = "Research only, not for diagnosis. The network was trained on planted nodules of 4 to 20 mm and has seen no real one."
 

@@ -54,7 +54,7 @@ class Candidate:
     long_mm, short_mm
         There: the longest diameter, and the widest across it.
     solid_mm
-        Mean of both diameters of its solid part; 0 for ground glass.
+        The longest diameter of its solid part; 0 for ground glass.
     certainty
         0 to 1: the mean probability over its voxels.
     """
@@ -187,10 +187,9 @@ def _solid_mm(density: Density, axes: Axes, solid: Mask, grid: Grid, source: Gri
     if density is Density.GROUND_GLASS:
         return 0.0
     if density is Density.SOLID:
-        return (axes.long_mm + axes.short_mm) / 2
+        return axes.long_mm
     _, plane, _ = _shown(solid.astype(np.float32), 0.5, grid, source)
-    core = axes_of(plane, source.spacing_mm[1:])
-    return (core.long_mm + core.short_mm) / 2
+    return axes_of(plane, source.spacing_mm[1:]).long_mm
 
 
 def _shown(values: Floats, least: float, grid: Grid, source: Grid) -> tuple[int, Mask, tuple[int, int]]:

@@ -29,7 +29,7 @@ _YEARS_2_4 = "CT at 3-6 months; if stable, consider CT at 2 and 4 years"
 
 
 class Measured(Protocol):
-    """What of a nodule decides: `solid_mm` is the mean diameter of its solid part."""
+    """What of a nodule decides: `solid_mm` is the longest diameter of its solid part."""
 
     @property
     def density(self) -> Density: ...
@@ -50,7 +50,7 @@ class Row:
     several
         Whether it is for several nodules of these densities, or for a single one.
     sizes_mm, solid_mm
-        Average diameters of the nodule and of its solid part, in whole mm.
+        The nodule's average diameter and the longest one of its solid part, in whole mm.
     low_risk, high_risk
         What is recommended: which risk the patient has is for the reader to say.
     """
@@ -135,8 +135,12 @@ def average_mm(one: Measured) -> int:
 
 
 def solid_part_mm(one: Measured) -> int:
-    """The mean diameter of the solid part that the guideline goes by, in whole mm: no larger than what it is in."""
-    return min(_whole(one.solid_mm), average_mm(one))
+    """The longest diameter of the solid part, in whole mm: no larger than that of what it is in.
+
+    Source: Bankier AA and others: Recommendations for Measuring Pulmonary Nodules at CT: A Statement from the Fleischner Society. Radiology
+    2017;285:584-600, which goes with the guideline: of a solid part the longest diameter, and not the average, tells of invasion.
+    """
+    return min(_whole(one.solid_mm), _whole(one.long_mm))
 
 
 def not_for(nodules: Sequence[Measured], years: int | None) -> str:

@@ -128,7 +128,7 @@ TERMS: Mapping[str, Mapping[str, str]] = {
         "RID50153": "磨玻璃结节",
     },
     "99HILUM": {
-        "SOLID-DIAMETER": "实性成分平均直径",
+        "SOLID-DIAMETER": "实性成分最长径",
         # rows of the Fleischner Society's table of 2017
         "F17-S1-LT6": "单发实性结节，<6 mm（Fleischner 2017）",
         "F17-S1-6TO8": "单发实性结节，6-8 mm（Fleischner 2017）",
