@@ -16,6 +16,8 @@ import pytest
 from structlog.testing import capture_logs
 
 import node.blobs.slots
+from node.assembly import compose
+from node.assembly.backup import back_up
 from node.assembly.horizon import journaled_until
 from node.blobs.errors import DiskFailed
 from node.blobs.inbox import FolderInbox
@@ -26,6 +28,7 @@ from node.blobs.sealing.sealing import Sealing
 from node.blobs.slots import MOST_BYTES, Proof, Slot, proof_in
 from node.domain.errors import RefusedError
 from node.settings.config import Durability
+from node.settings.load import load
 from tests.contract.test_blobs import keep, reception
 from tests.lab.program import wait_until
 from tests.lab.spool import half_written
@@ -331,6 +334,23 @@ def test_one_that_is_taken_up_came_when_its_name_says(tmp_path: Path) -> None:
     began = time.time()
     inbox = FolderInbox(tmp_path, min_free_bytes=0)
     assert all(0 <= began - entry.stat().st_mtime < 120 for entry in inbox.waiting(100)[4:])
+
+
+def test_a_backup_of_a_node_that_was_killed_has_it(tmp_path: Path) -> None:
+    """Whoever makes a backup takes up first what was acknowledged and lies in slots."""
+    (tmp_path / "hilum.yaml").write_text(
+        'node: {ae_title: HILUM, listen: "127.0.0.1:0"}\n'
+        'peers: {ct1: {ae_title: CT1, address: "127.0.0.1:0"}}\n'
+        'store: {journal: "sqlite:hilum.db", blobs: "file:blobs"}\n'
+        "sinks: {out: {kind: folder, path: out}}\n"
+        "routes: [{name: lungs, when: {Modality: CT}, run: [ct-lung], send: [out]}]\n"
+    )
+    config = load(tmp_path / "hilum.yaml")
+    compose.open_journal(config).close()
+    _killed(config.store.blobs, named=False)
+    taken = back_up(config, tmp_path / "backups")
+    assert len(list((taken.folder / "spool" / "inbox").glob("*.dcm"))) == 8
+    assert taken.left_out == []
 
 
 # ---- disks that refuse

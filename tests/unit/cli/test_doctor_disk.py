@@ -41,6 +41,20 @@ def test_it_says_what_waits(tmp_path: Path) -> None:
     assert _levels(replace(config, store=replace(store, most_waiting=0)))["spool"] == "bad"
 
 
+def test_it_says_what_is_owed_for_too_long(tmp_path: Path) -> None:
+    """Acknowledged and named within seconds is as it should be; for minutes it is not, and somebody has to look."""
+    store = Store(journal="", blobs=tmp_path, min_free_bytes=0)
+    config = Config(path=tmp_path, digest="", node=Node(), store=store, models=tmp_path)
+    FolderInbox(tmp_path, min_free_bytes=0)
+    for ago_s, level in ((2, "good"), (300, "warning")):
+        name = f"{time.time_ns() - ago_s * 10**9:020d}-a1-1-000000001.10.0000000000000000.told"
+        owing = tmp_path / "coming" / f"0123456789abcdef-{name}"
+        owing.touch()
+        (found,) = (one for one in look_at_disk(config) if one.subject == "spool")
+        assert (found.level, f"the oldest for {ago_s}" in found.detail) == (level, True), found.detail
+        owing.unlink()
+
+
 def test_it_says_what_was_set_aside(tmp_path: Path) -> None:
     """What was acknowledged and is in no study: an operator finds it without looking into folders; reasons are no files of their own."""
     store = Store(journal="", blobs=tmp_path, min_free_bytes=0)
