@@ -16,12 +16,13 @@ from inference.applications.port import Application, Infer
 from inference.engines.calling import with_places_taken
 from inference.engines.port import Call, Engine, ModelRef, Tensors, Urgency
 from inference.engines.repository import Repository
-from inference.errors import ModelError
+from inference.errors import EngineError, ModelError
 from inference.findings import Findings
 from inference.imaging.subjects import Assembled, subjects
 from inference.stages import ANALYSE, INFER, collected, stage
 from node.domain.job import Job, Priority
 from node.flow.errors import JobTooLate
+from node.observe.events import alarm
 from node.settings import config as settings
 
 _URGENCY = {Priority.URGENT: Urgency.URGENT, Priority.ROUTINE: Urgency.ROUTINE, Priority.OFFPEAK: Urgency.OFFPEAK}
@@ -129,10 +130,27 @@ def _analysed(application: Application, assembled: Assembled, infer: Infer, *, e
     """What the application says of one part, behind what the gates and the reading of the files say."""
     remarks = check(application, assembled.subject)
     said = application.analyse(assembled.subject, infer)
-    if explained and application.explain is not None:
-        said = replace(said, explanations=application.explain(assembled.subject, infer))
     check_outputs(application, said, assembled.subject)
+    if explained:
+        said = _explained_by(application, assembled, infer, said)
     return Analysed(assembled=assembled, findings=replace(said, remarks=(*assembled.remarks, *remarks, *said.remarks)))
+
+
+def _explained_by(application: Application, assembled: Assembled, infer: Infer, said: Findings) -> Findings:
+    """The findings with what moved them; without it where that fails: an answer does not wait for its explanation."""
+    if application.explain is None:
+        return said
+    try:
+        explained = replace(said, explanations=application.explain(assembled.subject, infer))
+        check_outputs(application, explained, assembled.subject)
+        return explained
+    except EngineError as away:
+        if not isinstance(away, JobTooLate):
+            raise  # it would have met the answer, too
+        alarm("job.unexplained", application=application.name, error=type(away).__name__, code=away.code)
+    except Exception as defect:  # noqa: BLE001  (whatever an application does, as in the runner; the answer is there)
+        alarm("job.unexplained", application=application.name, error=type(defect).__name__, code=getattr(defect, "code", ""))
+    return said
 
 
 def settings_of(config: settings.Config, application: str) -> settings.ApplicationSettings:

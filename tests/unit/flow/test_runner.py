@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from inference import codes, findings_file
 from inference.applications.port import Application, ExplanationOutput, Infer
@@ -132,6 +133,28 @@ def test_what_moved_an_answer_is_computed_only_where_a_sink_asks(work: Work, ask
     assert work.job.findings_blob is not None
     found = findings_file.loads(work.node.blobs.path(work.job.findings_blob).read_bytes()).explanations
     assert [one.values.tolist() for one in found] == [values.tolist()] * len(asked)
+
+
+@pytest.mark.parametrize("failure", [ValueError("of no shape"), JobTooLate("did not end"), None])
+def test_an_answer_does_not_wait_for_what_moved_it(work: Work, failure: Exception | None) -> None:
+    """A defect, too little time, and an explanation of another image than there is: the answer goes out without it, and that is told."""
+
+    def explain(volume: Volume, infer: Infer) -> tuple[Explanation, ...]:
+        if failure is not None:
+            raise failure
+        beyond = Explanation(label="why", values=np.zeros((8, 8), np.float32), image=99, finding=codes.BRAIN, quantity=codes.SALIENCY)
+        return (beyond,)
+
+    outputs = (*APPLICATION.outputs, ExplanationOutput(label="why", finding=codes.BRAIN))
+    work.application = replace(APPLICATION, outputs=outputs, explain=explain)
+    sink = work.node.config.sinks["archive"]
+    asked = replace(VIEWER, kinds=VIEWER.kinds | {Kind.EXPLANATION})
+    work.node.configure(sinks={**work.node.config.sinks, "archive": replace(sink, profile=asked)})
+    with capture_logs() as events:
+        assert work.step() == 1
+    assert work.job.state is JobState.ENCODED
+    assert [one.kind for one in work.node.journal.objects(work.job.id)] == ["seg", "sr", "sc"]
+    assert [one["event"] for one in events if one["log_level"] == "warning"] == ["job.unexplained"]
 
 
 def test_the_times_in_the_objects_are_the_journals(work: Work) -> None:
