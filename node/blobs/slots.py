@@ -164,24 +164,31 @@ class Slots:
     # ---- the thread that writes them, while nothing comes in
     def _fill(self) -> None:
         try:
-            while not self._closed:
-                if (left := self._last + _AFTER_S - time.monotonic()) > 0:
-                    time.sleep(min(left, _LOOK_EVERY_S))
-                    continue
-                self._look_back()
-                if self._write_some():
-                    continue
-                with self._lock:
-                    if not self._burst:
-                        self._filling = self._failed = False
-                        return
-        except OSError as failed:
+            while not self._enough():
+                pass
+        except BaseException as failed:
+            with self._lock:
+                self._filling = False
+            if not isinstance(failed, OSError):
+                raise
             if not self._failed:
                 alarm("inbox.not_ahead", reason=failed.strerror)
             self._failed = True
-        finally:
-            with self._lock:
-                self._filling = False
+
+    def _enough(self) -> bool:
+        """Wait a little, or write a few; whether the thread ends, which is settled before anybody may start another one."""
+        if not self._closed:
+            if (left := self._last + _AFTER_S - time.monotonic()) > 0:
+                time.sleep(min(left, _LOOK_EVERY_S))
+                return False
+            self._look_back()
+            if self._write_some():
+                return False
+        with self._lock:
+            if self._burst and not self._closed:
+                return False
+            self._filling = self._failed = False
+            return True
 
     def _look_back(self) -> None:
         """How many of which size; what is ready and has another size goes. A few small ones behind large ones change nothing."""
