@@ -42,7 +42,7 @@ class FolderInbox:
     durability
         What is on disk when `keep` returns.
     ahead_bytes
-        How much may be written ahead for the next instances, with `durability` EACH.
+        How much may be written ahead for the next instances.
     kept
         Called when instances became entries, from whatever thread.
     sealing

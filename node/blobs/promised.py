@@ -191,8 +191,7 @@ class Promised:
         flushed = [one for one in again if self._write_again(one)]
         batch = self._cut(batch)
         for one in batch:
-            if not one.slotted:
-                begin_to_write(one.fd, 0, one.size)
+            begin_to_write(one.fd, 0, one.size)
         # at once, so that they share the device's flushes: one after another, each would wait for one of its own
         for one, refused in zip(batch, self._flushers.map(_flushed, batch), strict=True):
             if refused is None:

@@ -164,8 +164,9 @@ class Slots:
     # ---- the thread that writes them, while nothing comes in
     def _fill(self) -> None:
         try:
-            while not self._enough():
-                pass
+            enough = False
+            while not enough:
+                enough = self._enough()
         except BaseException as failed:
             with self._lock:
                 self._filling = False

@@ -14,7 +14,7 @@ from node.blobs.errors import BlobsFailed
 from node.blobs.files import cut, flush_folder, make_folder
 from node.blobs.lives import left, token_of
 from node.blobs.promised import PROMISED, came_ns, promised_name
-from node.blobs.slots import SLOT, proof_in
+from node.blobs.slots import SLOT, Proof, proof_in
 from node.domain.faults import is_of_the_file
 from node.observe.events import alarm, event
 
@@ -28,7 +28,7 @@ def take_up(coming: Path, inbox: Path, aside: Path, complete: str) -> None:
     for paths in left(coming):
         # what holds nothing goes first: where the disk is full, the longer names of the others need the room
         found = [(path, path) for path in paths if path.suffix != SLOT]
-        found += [(named, path) for path in _proven(paths, aside) if (named := _renamed(path, aside)) is not None]
+        found += [(named, path) for path, proof in _proven(paths, aside) if (named := _renamed(path, proof, aside)) is not None]
         if any(PROMISED.fullmatch(path.name) for path, _ in found):
             flush_folder(coming)  # the names that prove them are durable before the proof behind the bytes goes
         for path, before in found:
@@ -57,17 +57,17 @@ def take_up(coming: Path, inbox: Path, aside: Path, complete: str) -> None:
         event("inbox.swept", half_written=swept)
 
 
-def _proven(paths: Sequence[Path], aside: Path) -> list[Path]:
-    """The slots in which something is proven; the others are deleted, and one that the disk does not give back lies `aside`."""
+def _proven(paths: Sequence[Path], aside: Path) -> list[tuple[Path, Proof]]:
+    """The slots in which something is proven, and what; the others are deleted, and one that the disk does not give back lies `aside`."""
     proven = []
     for path in paths:
         if path.suffix != SLOT:
             continue
         try:
-            if proof_in(path) is None:
+            if (proof := proof_in(path)) is None:
                 _deleted(path)
             else:
-                proven.append(path)
+                proven.append((path, proof))
         except FileNotFoundError:  # another took it up
             continue
         except OSError as failed:
@@ -77,11 +77,9 @@ def _proven(paths: Sequence[Path], aside: Path) -> list[Path]:
     return proven
 
 
-def _renamed(path: Path, aside: Path) -> Path | None:
+def _renamed(path: Path, proof: Proof, aside: Path) -> Path | None:
     """Where a slot lies now, under the name of what is proven in it; None: another took it up, or the disk does not do it."""
     try:
-        if (proof := proof_in(path)) is None:
-            return None
         named = path.with_name(f"{token_of(path.name)}-{promised_name(proof.name, proof.size, proof.check)}")
         os.rename(path, named)
         return named
