@@ -12,7 +12,7 @@ from node.blobs.files import flush_folder, make_folder, write_flushed
 from node.blobs.firm import FirmFolders
 from node.blobs.folder import ASIDE, COMING, INBOX
 from node.blobs.part10 import part10
-from node.blobs.promised import FLUSHED_AFTER_S, NAMED_AFTER_S, OWED, Promised, owed
+from node.blobs.promised import FLUSHED_AFTER_S, NAMED_AFTER_S, OWED, Promised, owed, own_name
 from node.blobs.room import Room
 from node.blobs.sealing.sealing import Sealing
 from node.blobs.slots import SLOT
@@ -147,7 +147,7 @@ class FolderInbox:
     def oldest(self) -> Path | None:
         """The oldest instance that was acknowledged and is no blob yet."""
         # in this order: what is flushed meanwhile is found where it went
-        return min((*owed(self._coming_folder)[:1], *self.waiting(1)), key=_came, default=None)
+        return min((*owed(self._coming_folder)[:1], *self.waiting(1)), key=lambda path: own_name(path.name), default=None)
 
     def owing(self) -> list[Path]:
         """See the port."""
@@ -222,8 +222,3 @@ class FolderInbox:
             entry.unlink(missing_ok=True)
         except OSError as failed:
             raise BlobsFailed(f"inbox entry {entry.name} cannot be deleted: {failed.strerror}") from failed
-
-
-def _came(path: Path) -> str:
-    """When it came: its name begins with that, behind the token of whoever writes it."""
-    return path.name.partition("-")[2] if path.name.endswith(OWED) else path.name

@@ -300,8 +300,13 @@ def _flushed(one: Promise) -> OSError | None:
 
 def came_ns(name: str) -> int:
     """When what is called so began to come, in nanoseconds since 1970, as entry or owed; 0 where the name is none of ours."""
-    began = (name.partition("-")[2] if name.endswith(OWED) else name).partition("-")[0]
+    began = own_name(name).partition("-")[0]
     return int(began) if began.isdecimal() else 0
+
+
+def own_name(name: str) -> str:
+    """What an entry, or what is owed, is called without the token of whoever writes it: this begins with when it came."""
+    return name.partition("-")[2] if name.endswith(OWED) else name
 
 
 def owed(coming: Path) -> list[Path]:

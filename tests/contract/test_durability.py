@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from node.blobs import files, promised
 from node.blobs.errors import BlobsFailed
 from node.blobs.inbox import FolderInbox
-from node.blobs.promised import owed
+from node.blobs.promised import came_ns, owed, own_name
 from node.domain.errors import RefusedError
 from node.settings.config import Durability
 from tests.contract.test_blobs import keep, reception
@@ -44,6 +44,29 @@ def test_what_is_owed_is_no_entry_until_it_is_flushed(tmp_path: Path, monkeypatc
     assert entry.read_bytes().endswith(b"the bytes")
     assert inbox.oldest() == entry
     assert half_written(tmp_path) == []
+
+
+def test_the_oldest_is_what_came_first_whether_it_is_owed_or_an_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is owed has the token of its receiver before the time in its name: it is older than an entry that came after it."""
+    before, after = (tmp_path / name for name in ("before.dcm", "after.dcm"))
+    for file in (before, after):
+        file.write_bytes(b"an instance")
+    inbox = later(tmp_path / "spool")
+    inbox.take_back(before)
+    (first,) = inbox.waiting(10)
+    flushing = threading.Event()
+    flush = promised._flushed
+    monkeypatch.setattr(promised, "_flushed", lambda one: (flushing.wait(60), flush(one))[1])
+    keep(inbox, association="a1")
+    inbox.take_back(after)
+    (told,) = owed(tmp_path / "spool" / "coming")
+    assert inbox.oldest() == first
+    inbox.drop(first)
+    assert inbox.oldest() == told
+    assert own_name(told.name) < inbox.waiting(1)[0].name
+    assert came_ns(told.name) < came_ns(inbox.waiting(1)[0].name)
+    flushing.set()
+    inbox.close()
 
 
 @pytest.mark.parametrize("durability", list(Durability))
