@@ -95,7 +95,7 @@ def export(recipe: Recipe, run: Path, repository: Path) -> ModelRef:
     Raises
     ------
     BrokenRun
-        The run was not evaluated, or another file than the one that lies there.
+        The run was not evaluated, or another file than the one that lies there, or by a release whose card told less.
     OtherModel
     """
     packed = Repository(run / PACKED)
@@ -108,9 +108,12 @@ def export(recipe: Recipe, run: Path, repository: Path) -> ModelRef:
     there = [each.model.version for each in Repository(repository).list() if each.model.name == recipe.model.name]
     model = ModelRef(name=recipe.model.name, version=max(there, default=0) + 1)
     config = without_digests((run / PACKED / here.name / CONFIG).read_text(encoding="utf-8"))
-    told = card(recipe, model, entry, evaluation)
-    for there_is, more in (("arms", arms_table), ("restoration", restored_table), ("detection", detected_table)):
-        told += f"\n{more(evaluation)}" if there_is in evaluation else ""
+    try:
+        told = card(recipe, model, entry, evaluation)
+        for there_is, more in (("arms", arms_table), ("restoration", restored_table), ("detection", detected_table)):
+            told += f"\n{more(evaluation)}" if there_is in evaluation else ""
+    except (LookupError, TypeError, ValueError, AttributeError) as other:
+        raise BrokenRun(f"{run / EVALUATION} lacks what the card tells today ({other!r}): evaluate it again") from other
     beside = {**recipe.beside(model), **_page(run, evaluation)}
     add_version(repository, NewVersion(model=model, weights=weights, entry=entry, config=config, card=told, beside=beside))
     return model
@@ -118,9 +121,11 @@ def export(recipe: Recipe, run: Path, repository: Path) -> ModelRef:
 
 def _evaluation(run: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads((run / EVALUATION).read_text(encoding="utf-8"))
+        found = json.loads((run / EVALUATION).read_text(encoding="utf-8"))
     except (OSError, ValueError) as absent:
         raise BrokenRun(f"{run} was not evaluated: {absent}") from absent
+    if not isinstance(found, dict):
+        raise BrokenRun(f"{run / EVALUATION} is no evaluation: evaluate it again")
     return found
 
 

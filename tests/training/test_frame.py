@@ -8,11 +8,13 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from inference.engines.repository import Repository
 from training import cli, recipes
 from training.checkpoint import load
 from training.checkpoint import replace as replace_file
@@ -20,7 +22,8 @@ from training.data.nifti import pairs
 from training.data.split import Split, split
 from training.errors import BrokenRun, OtherRun, UnfitData, UnknownRecipe
 from training.evaluation.bootstrap import interval
-from training.export import export
+from training.evaluation.record import EVALUATION
+from training.export import export, packed, packed_ref
 from training.fit import BEST, LAST, fit
 from training.progress import Silent
 from training.ranks import Ranks
@@ -177,6 +180,35 @@ def test_nothing_leaves_the_workshop_unevaluated(recipe: Recipe, sides: Split, t
     with pytest.raises(BrokenRun, match="was not evaluated"):
         export(recipe, tmp_path / "run", tmp_path / "models")
     assert not (tmp_path / "models").exists()
+
+
+OLDER: Mapping[str, Any] = {
+    "figures": {"figures": {"Dice hippocampus": {"mean": 0.8, "worst": 0.5, "baseline": 0.4}}},
+    "cases": {"cases": None},
+    "detection": {"baseline": "blobs", "detection": {"froc": {}, "classical": {}}},
+    "restoration": {"restoration": {"levels": [{"noise": "0.05", "method": "CNN", "PSNR": {"mean": 30.0}}]}},
+    "arms": {"arms": [{"arm": "ResNet-18", "test AUC": 0.9}]},
+}
+"""Of each recipe's table, what an older evaluation held in its place."""
+
+
+def test_an_evaluation_from_before_its_table_changed_is_refused(recipe: Recipe, tmp_path: Path) -> None:
+    """For every recipe's table: HLM-8004 names the file and what it lacks, and says to evaluate again; nothing is entered."""
+    run, models = tmp_path / "run", tmp_path / "models"
+    repository = packed(recipe, recipe.network(), run, (recipe.channels, *recipe.window))
+    counts = {"train": 6, "validation": 1, "test": 1}
+    today: dict[str, Any] = {"sha256": Repository(repository).digest(packed_ref(recipe)), "run": "a run", "cases": counts, "figures": {}}
+    for older in OLDER.values():
+        (run / EVALUATION).write_text(json.dumps({**today, **older}))
+        with pytest.raises(BrokenRun, match=r"evaluation\.json lacks what the card tells today .*: evaluate it again") as refused:
+            export(recipe, run, models)
+        assert refused.value.code == "HLM-8004"
+    (run / EVALUATION).write_text("[]")
+    with pytest.raises(BrokenRun, match=r"is no evaluation: evaluate it again"):
+        export(recipe, run, models)
+    assert not models.exists()
+    (run / EVALUATION).write_text(json.dumps(today))
+    assert export(recipe, run, models).version == 1
 
 
 def test_what_is_wrong_with_names_and_data_is_said(tmp_path: Path) -> None:

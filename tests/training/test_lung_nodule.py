@@ -196,6 +196,18 @@ def test_a_run_is_scored_on_the_cts_that_it_held_out(run: Path, sides: Split, tm
 
 
 @pytest.mark.slow
+def test_an_evaluation_without_the_comparison_is_not_exported(run: Path, told: dict[str, Any], tmp_path: Path) -> None:
+    """What was evaluated before network and blobs were compared by kind of CT is to be evaluated again."""
+    older = {name: value for name, value in told["detection"].items() if name != "compared"}
+    try:
+        (run / EVALUATION).write_text(json.dumps({**told, "detection": older}))
+        with pytest.raises(BrokenRun, match="evaluate it again"):
+            export(RECIPE, run, tmp_path)
+    finally:
+        (run / EVALUATION).write_text(json.dumps(told))
+
+
+@pytest.mark.slow
 def test_what_is_served_is_what_was_evaluated(run: Path, sides: Split, told: dict[str, Any], tmp_path: Path) -> None:
     """Held-out CTs as DICOM series, assembled, through the exported model: every location, box, certainty and measurement is the
     evaluation's; at least one CT has some."""
