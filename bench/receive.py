@@ -88,8 +88,8 @@ def measure() -> list[Row]:
 # ---- against others
 def _against_others(files: Burst, associations: int, folder: Path) -> list[Row]:
     on = f"receive, {associations} association{'s' if associations > 1 else ''}"
-    # storescp has a process for each association; one interpreter computes on one core, whatever comes
-    kinds = {"storescp": storescp, "pynetdicom": pynetdicom, **_kinds(receivers=min(associations, os.cpu_count() or 1))}
+    # as storescp has a process for each association: those that share an interpreter wait for one another
+    kinds = {"storescp": storescp, "pynetdicom": pynetdicom, **_kinds(receivers=associations)}
     taken = _turns(on, kinds, files, folder, associations=associations)
     rows = []
     for durability, goal in _GOALS.items():

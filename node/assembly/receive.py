@@ -1,6 +1,7 @@
 """The receive process: bytes to disk, nothing else; it shares no interpreter with inference or encoding."""
 
 import contextlib
+import gc
 import resource
 import threading
 from collections.abc import Callable
@@ -36,6 +37,9 @@ def receive(config: Config, lent: Lent | None, stop: threading.Event, *, ready: 
     standing = None if lent is None else Standing.attach(lent.standing, lent.row)
     listener = Listener(config, inbox, sockets=sockets, standing=standing, slips=compose.open_slips(config), on_slip=bell.ring)
     inbox.write_ahead()
+    # modules and settings stay as long as the process: the collector need not walk over all of them again while instances come in
+    gc.collect()
+    gc.freeze()
     listener.start()
     ready(**listener.ports)
     stop.wait()
