@@ -1,13 +1,15 @@
-"""Pictures of how-to guides, made by models that somebody trained: what moved chest-xray's answer, and a head that mr-denoise was given.
+"""Pictures of how-to guides, made by models that somebody trained: what moved chest-xray's answer, a head that mr-denoise was given, and
+a chest in which lung-nodule finds nodules.
 
-`python -m docs.network_pictures MODELS --radiographs pneumoniamnist.npz` writes docs/images/explanation.png and docs/images/denoised.png.
-MODELS is a model repository with what `hilum export chest-xray` and `hilum export restore` wrote; one that lacks a model gives the other
-picture alone.
+`python -m docs.network_pictures MODELS --radiographs pneumoniamnist.npz` writes explanation.png, denoised.png and lung-nodule.png into
+docs/images. MODELS is a model repository with what `hilum export` wrote of chest-xray, restore and lung-nodule; one that lacks a model
+gives the other pictures alone.
 """
 
 import argparse
 import hashlib
 import tempfile
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -20,24 +22,33 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
+from scipy import ndimage
 
 from inference import codes, findings_file
 from inference.applications.catalog import load
+from inference.applications.lung_nodule.preparing import lungs_in
+from inference.applications.port import Application
 from inference.applications.serving import as_served
 from inference.engines.embedded import EmbeddedEngine
 from inference.engines.registry import fetch_member
+from inference.findings import Box, Findings, Location
 from inference.imaging.assemble import assemble
-from inference.imaging.subject import Takes
+from inference.imaging.resample import Grid
+from inference.imaging.subject import Subject, Takes
 from inference.imaging.subjects import subjects
+from inference.imaging.volume import Volume
 from inference.imaging.write_series import from_nifti, write_series
 from node.cli.demo_input import HEAD_MEMBER, HEAD_REQUIREMENT, HEAD_SHA256
 from node.domain.uid import derive_uid
 from node.results.page.explanation import drawn
 from node.results.page.lettering import write
+from node.results.page.summary import drawing
 from node.results.planes import read_sources
 from node.results.port import Encoding
 from training.data.heads import rician
+from training.data.made_thorax import SPACING_MM, made_thorax
 from training.data.npz import sides
+from training.data.planted_nodules import Planted, planted
 from training.inferring import OfEngine
 
 IMAGES = Path(__file__).parent / "images"
@@ -45,6 +56,8 @@ LEVEL = 0.05
 """Deviation of the noise, as a share of the median in the head."""
 TIMES = 4
 """How much brighter the difference is drawn."""
+CHEST, SEED, PLANTED = (112, 160, 200), 3, 4
+"""The made chest: voxels, what it is drawn from, and how many nodules are planted."""
 _ZOOM, _GAP, _LINE = 4, 12, 34
 
 
@@ -61,18 +74,7 @@ def explained(models: Path, radiographs: Path, out: Path) -> None:
         subject = _images(Path(folder), test.images[max(sure)[1]])
         findings = application.analyse(subject, OfEngine(engine))
         findings = replace(findings, explanations=application.explain(subject, OfEngine(engine)))
-        encoding = Encoding(
-            application=application,
-            findings=findings,
-            sources=[pydicom.dcmread(Path(folder) / "picture.dcm", stop_before_pixels=True)],
-            subject=subject,
-            at=datetime(2026, 1, 1, tzinfo=UTC),
-            input_digest="",
-            model_digest=engine.digest(application.models[0]),
-            findings_digest=findings_file.digest(findings),
-            parameters="",
-            device_uid=derive_uid("device", "of the picture"),
-        )
+        encoding = _encoding(application, findings, subject, [Path(folder) / "picture.dcm"], engine)
         drawn(encoding, read_sources(encoding), findings.explanations).image.save(out, optimize=True)
 
 
@@ -96,6 +98,53 @@ def denoised(models: Path, out: Path) -> None:
     shades = (first / white, second / white, 0.5 + TIMES * (first - second) / (2 * white))
     words = (f"with noise ({100 * LEVEL:g} %)", "mr-denoise", f"difference, {TIMES} times")
     _beside([np.clip(255 * each, 0, 255).astype(np.uint8) for each in shades], words).save(out, optimize=True)
+
+
+def nodules(models: Path, out: Path) -> None:
+    """The summary page of a made chest with planted nodules; the numbers of those that were found are printed."""
+    hu = made_thorax(SEED, CHEST)
+    affine = np.diag([SPACING_MM] * 3 + [1.0])[[2, 1, 0, 3]]
+    affine[:3, 3] = -SPACING_MM * (np.array(CHEST[::-1]) - 1) / 2
+    grid = Grid(affine=affine, shape=CHEST)
+    planting = planted(hu, grid, ndimage.binary_closing(lungs_in(hu, grid), iterations=4), PLANTED, SEED)
+    application = as_served(load("lung-nodule"), models)
+    with closing(EmbeddedEngine(models)) as engine, tempfile.TemporaryDirectory() as folder:
+        said = {"PatientAge": "060Y", "BodyPartExamined": "CHEST", "SeriesNumber": 2, "WindowCenter": -600, "WindowWidth": 1500}
+        files = write_series(
+            np.rint(planting.hu).astype(np.int16),
+            affine,
+            Path(folder),
+            modality="CT",
+            series_description="Made chest, nodules planted",
+            extra=said,
+        )
+        volume = assemble(files)
+        findings = application.analyse(volume, OfEngine(engine))
+        encoding = _encoding(application, findings, volume, files, engine)
+        drawing(encoding, read_sources(encoding))().image.save(out, optimize=True)
+    print("planted:", *(number for number, one in enumerate(findings.locations, 1) if _on_nodule(one, volume, planting)))
+
+
+def _on_nodule(found: Location, volume: Volume, planting: Planted) -> bool:
+    box = found.shape
+    assert isinstance(box, Box), "lung-nodule gives boxes"
+    middle = volume.affine @ (found.image, (box.top + box.bottom) / 2 - 0.5, (box.left + box.right) / 2 - 0.5, 1)
+    return any(np.linalg.norm(middle[:3] - one.centre_mm) <= one.long_mm / 2 for one in planting.nodules)
+
+
+def _encoding(application: Application, findings: Findings, subject: Subject, files: Sequence[Path], engine: EmbeddedEngine) -> Encoding:
+    return Encoding(
+        application=application,
+        findings=findings,
+        sources=[pydicom.dcmread(file, stop_before_pixels=True) for file in files],
+        subject=subject,
+        at=datetime(2026, 1, 1, tzinfo=UTC),
+        input_digest="",
+        model_digest=engine.digest(application.models[0]),
+        findings_digest=findings_file.digest(findings),
+        parameters="",
+        device_uid=derive_uid("device", "of the picture"),
+    )
 
 
 def _beside(pictures: list[NDArray[np.uint8]], words: tuple[str, ...]) -> Image.Image:
@@ -139,6 +188,8 @@ def main() -> None:
         explained(given.models, given.radiographs, IMAGES / "explanation.png")
     if (given.models / "mr_head_denoising").is_dir():
         denoised(given.models, IMAGES / "denoised.png")
+    if (given.models / "lung_nodule_planted").is_dir():
+        nodules(given.models, IMAGES / "lung-nodule.png")
 
 
 if __name__ == "__main__":
