@@ -39,6 +39,7 @@ from inference.imaging.write_series import write_series
 from node.domain.profile import Compression, Form, Kind, Language, Masks, Profile
 from node.results.encode import encode
 from node.results.port import Encoded, Encoding
+from tests.lab import chest
 from tests.results import images, made
 
 PNEUMOTHORAX = Code("36118008", "SCT", "Pneumothorax")
@@ -286,6 +287,15 @@ def chest_radiograph(folder: Path) -> Case:
     return Case(files=[file], encoding=images.radiographs([file], findings, application=application, profiles=(EVERYTHING,)))
 
 
+def chest_ct(folder: Path) -> Case:
+    """A CT with three balls in its lungs as lung-nodule answers about it: each in a box, with sizes, a density and a follow-up."""
+    about = {"PatientAge": "060Y", "BodyPartExamined": "CHEST", "SeriesNumber": 3, "StudyDescription": "CT chest"}
+    files = write_series(chest.voxels(), chest.affine(), folder, modality="CT", patient_name="Doe^Jane", extra=about)
+    volume, application = assemble(files), load("lung-nodule")
+    findings = application.analyse(volume, chest.ByHeart())
+    return Case(files=files, encoding=made.encoding(files, findings, volume=volume, application=application, profiles=(EVERYTHING,)))
+
+
 def denoised_head(folder: Path) -> Case:
     """A noisy head as mr-denoise gives it back."""
     rng, shape = np.random.default_rng(0), (9, 40, 36)
@@ -329,4 +339,8 @@ ROWS: Sequence[Row] = (
     Row(name="Explanation of an answer, drawn", case=chest_radiograph, kind=Kind.EXPLANATION),
     Row(name="Explanation of an answer, map", case=chest_radiograph, kind=Kind.EXPLANATION_MAP, about="explanation"),
     Row(name="Summary page of chest-xray", case=chest_radiograph, kind=Kind.SC),
+    Row(name="Report of places of lung-nodule (TID 1410)", case=chest_ct, kind=Kind.DETECTIONS),
+    Row(name="Report of lung-nodule (TID 1501)", case=chest_ct, kind=Kind.SR, about="TID 1501"),
+    Row(name="Narrative of lung-nodule", case=chest_ct, kind=Kind.NARRATIVE, form=Language.ENGLISH),
+    Row(name="Summary page of lung-nodule", case=chest_ct, kind=Kind.SC),
 )
