@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from training import detection
+from training.averaging import Average
 from training.checkpoint import load, save
 from training.classification import Classifier, validation
 from training.data.split import Split, digest
@@ -70,7 +71,8 @@ def fit(recipe: Recipe, sides: Split, out: Path, schedule: Schedule, ranks: Rank
 def identity(recipe: Recipe, sides: Split, schedule: Schedule, processes: int) -> str:
     """What has to be the same for a run to be gone on with, as one line."""
     settings = ", ".join(f"{name} {value:g}" for name, value in asdict(schedule).items())
-    return f"{recipe.name}: {settings}; {_told(sides)}; {processes} processes"
+    averaged = f", averaged {recipe.averaged:g}" if recipe.averaged else ""
+    return f"{recipe.name}: {settings}{averaged}; {_told(sides)}; {processes} processes"
 
 
 def seed_of(run: Path) -> int | None:
@@ -157,6 +159,7 @@ class _Run:
             self._network = self._network.to(memory_format=torch.channels_last_3d)
         self._wrapped = ranks.wrapped(self._network)
         self._optimizer = torch.optim.AdamW(self._network.parameters(), lr=schedule.learning_rate, weight_decay=WEIGHT_DECAY)
+        self._average = Average(self._network, recipe.averaged) if recipe.averaged else None
         self._resume()
 
     def one_epoch(self, progress: Progress) -> None:
@@ -165,7 +168,8 @@ class _Run:
             group["lr"] = schedule.learning_rate * 0.5 * (1 + math.cos(math.pi * epoch / schedule.epochs))
         torch.manual_seed(_seed(schedule.seed, epoch, self._ranks.rank))
         loss = self._ranks.mean(self._train(epoch, progress))
-        figure = self._ranks.told(watched(self._recipe, self._network, self._sides.validation) if self._ranks.first else 0.0)
+        kept = self._average.network if self._average else self._network
+        figure = self._ranks.told(watched(self._recipe, kept, self._sides.validation) if self._ranks.first else 0.0)
         better = figure > self.best
         if better:
             self.best, self.best_epoch = figure, epoch
@@ -174,7 +178,7 @@ class _Run:
             state = self._state()
             # the best first: killed in between, the epoch is run again and chooses the same
             if better:
-                save(self._out / BEST, state)
+                save(self._out / BEST, {**state, "network": kept.state_dict()})
             save(self._out / LAST, state)
             progress.epoch(epoch, {"loss": loss, f"validation {self._recipe.watched}": figure}, better)
 
@@ -193,6 +197,8 @@ class _Run:
             loss = self._loss(self._wrapped(images), targets)
             loss.backward()
             self._optimizer.step()
+            if self._average:
+                self._average.follow(self._network)
             total += float(loss.detach())
             progress.batch()
         return total / len(batches)
@@ -219,6 +225,7 @@ class _Run:
             "best_epoch": self.best_epoch,
             "network": self._network.state_dict(),
             "optimizer": self._optimizer.state_dict(),
+            **({"average": self._average.state_dict()} if self._average else {}),
             **({"loss": self._loss.state_dict()} if isinstance(self._loss, Learning) else {}),
         }
 
@@ -230,6 +237,8 @@ class _Run:
             raise OtherRun(f"{self._out} holds another run: {state.get('identity')}; asked for is {self._identity}")
         self._network.load_state_dict(state["network"])
         self._optimizer.load_state_dict(state["optimizer"])
+        if self._average:
+            self._average.load_state_dict(state["average"])
         if isinstance(self._loss, Learning):
             self._loss.load_state_dict(state["loss"])
         self.epoch, self.best, self.best_epoch = state["epoch"], state["best"], state["best_epoch"]

@@ -123,6 +123,9 @@ class Recipe:
         Sides of the network's input without batch and channel.
     baseline
         None: the mean shape of the training labels, where every example is one window.
+    averaged
+        The share that the moving average of the weights keeps of itself at each step (`averaging`); that average is validated and served.
+        0: none, the weights themselves are.
     draws
         How often an epoch shows each case; more than once where `augment` cuts another part out of it every time.
     beside
@@ -148,6 +151,7 @@ class Recipe:
     schedule: Schedule
     data: DataTerms
     baseline: Baseline | None = None
+    averaged: float = 0.0
     draws: int = 1
     beside: Beside = nothing_beside
     structures: Callable[[Findings, Labelled], Mapping[str, Masks]] | None = None

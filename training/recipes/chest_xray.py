@@ -114,6 +114,7 @@ RECIPE = Classifier(
     seeds=3,
     loss=loss,
     augment=radiograph,
+    averaged=0.99,
     score=score,
     watched="AUC",
     finding=codes.PNEUMONIA,
