@@ -6,16 +6,17 @@ from typing import Any
 def arms_table(evaluation: dict[str, Any]) -> str:
     """The arms with the mean AUC over their seeds; then what was chosen on the validation cases, and the answers on the test cases."""
     first = evaluation["arms"][0]["arm"]
+    compared = f"{first} is ahead by | p (DeLong)"
     lines = [
-        f"| network | weights | validation AUC, by seed | test AUC, by seed | mean test AUC | 95 % interval | {first} is ahead by |",
-        "|---|---|---|---|---|---|---|",
+        f"| network | weights | validation AUC, by seed | test AUC, by seed | mean test AUC | 95 % interval | {compared} |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for arm in evaluation["arms"]:
         ahead = arm["difference to the first"]
         lines.append(
             f"| {arm['arm']} | {arm['weights'] / 1e6:.1f} million | {_listed(arm['validation AUC'])} | {_listed(arm['test AUC'])} "
             f"| {arm['mean']:.4f} | {arm['interval'][0]:.4f} to {arm['interval'][1]:.4f} "
-            f"| {'–' if ahead is None else f'{ahead[0]:+.4f} to {ahead[1]:+.4f}'} |"
+            f"| {'–' if ahead is None else f'{ahead[0]:+.4f} to {ahead[1]:+.4f}'} | {_p(arm['p'])} |"
         )
     chosen = evaluation["chosen"]
     served = (
@@ -29,6 +30,10 @@ def arms_table(evaluation: dict[str, Any]) -> str:
     for told, answers in evaluation["answers"].items():
         lines.append(f"| {told} {finding} | {answers['Present']} | {answers['Undetermined']} | {answers['Absent']} |")
     return "\n".join(lines) + "\n"
+
+
+def _p(value: float | None) -> str:
+    return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _listed(values: list[float]) -> str:

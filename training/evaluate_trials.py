@@ -36,6 +36,7 @@ from training.evaluation.classification import (
     confusion,
     interval,
 )
+from training.evaluation.delong import areas
 from training.evaluation.gallery import answered
 from training.evaluation.page import write_page
 from training.evaluation.record import EVALUATION, FORMAT
@@ -191,7 +192,8 @@ def _judge(recipe: Classifier, sides: Split, run: Path, schedule: Schedule) -> I
 
 
 def _arms(judged: Sequence[_Judged], known: Truth, asked: Truth) -> list[dict[str, Any]]:
-    """Of each arm the AUC of its trials and their mean, and how far it is from the first arm's, over the same draws of test cases."""
+    """Of each arm the AUC of its trials and their mean, and how far it is from the first arm's: over the same draws of test cases, and with
+    p of DeLong's test."""
     of_arm: dict[str, list[_Judged]] = {}
     for each in judged:
         of_arm.setdefault(each.trial.arm, []).append(each)
@@ -200,6 +202,9 @@ def _arms(judged: Sequence[_Judged], known: Truth, asked: Truth) -> list[dict[st
         name: np.array([np.mean([auc(each.test[draw], asked[draw]) for each in own]) for draw in drawn]) for name, own in of_arm.items()
     }
     first = next(iter(means))
+    ranked = areas([each.test for each in judged], asked)
+    # of every trial its part in the arm's mean
+    parts = {name: np.array([(each.trial.arm == name) / len(own) for each in judged]) for name, own in of_arm.items()}
     return [
         {
             "arm": name,
@@ -209,6 +214,7 @@ def _arms(judged: Sequence[_Judged], known: Truth, asked: Truth) -> list[dict[st
             "mean": float(np.mean([auc(each.test, asked) for each in own])),
             "interval": _percentiles(means[name]),
             "difference to the first": None if name == first else _percentiles(means[first] - means[name]),
+            "p": None if name == first else ranked.p((parts[first] - parts[name]).tolist()),
         }
         for name, own in of_arm.items()
     ]

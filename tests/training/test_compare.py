@@ -110,20 +110,26 @@ def test_an_interval_without_p_is_not_enough() -> None:
 
 
 def test_classifiers_are_compared_by_their_areas() -> None:
-    """One sees the finding, the other guesses: every resample says so; against itself there is nothing to test."""
+    """One sees the finding, the other guesses: DeLong's test says so; against itself there is nothing to test. Where a patient has two
+    cases, which that test would take for two patients, p is of the bootstrap over patients, and not smaller for it."""
     rng = np.random.default_rng(3)
     positive = np.arange(60) % 2 == 0
     seen, guessed = np.clip(0.3 + 0.4 * positive + rng.normal(0, 0.1, 60), 0, 1), rng.random(60)
 
-    def told(probabilities: np.ndarray) -> dict[str, Any]:
+    def told(probabilities: np.ndarray, scans: int = 1) -> dict[str, Any]:
         rows = zip(positive, probabilities, strict=True)
-        cases = [{"case": f"c{n}", "patient": f"p{n}", "positive": bool(one), "probability": float(p)} for n, (one, p) in enumerate(rows)]
+        cases = [
+            {"case": f"c{n}", "patient": f"p{n // scans}", "positive": bool(one), "probability": float(p)}
+            for n, (one, p) in enumerate(rows)
+        ]
         return evaluation({}, classification={"finding": "x", "threshold": 0.5, "cases": cases})
 
     found = only(told(guessed), told(seen))
-    assert (found.figure, found.better, found.test) == ("AUC", "B", "paired bootstrap")
+    assert (found.figure, found.better, found.test) == ("AUC", "B", "DeLong")
     assert found.p is not None
-    assert found.p <= 0.002
+    assert found.p < 1e-6
+    pairs = only(told(guessed, 2), told(seen, 2))
+    assert (pairs.better, pairs.test, pairs.p) == ("B", "paired bootstrap", pytest.approx(1 / 2000))
     assert only(told(seen), told(seen)).p is None
     other = told(seen)
     other["classification"]["cases"][0]["positive"] = not positive[0]

@@ -18,9 +18,9 @@ def compare(first: Path, second: Path, *, as_json: Annotated[bool, Parameter(nam
     """Compare two models' evaluations over the same held-out cases: paired differences with intervals and a test.
 
     Means are over the cases that have the figure in both. A difference is B's figure less A's; its 95 % interval is by bootstrap over
-    patients where the data name them, else over cases. p is of Wilcoxon's signed-rank test over the same; of an AUC, of the paired
-    bootstrap. One is called better from six pairs on, where the interval does not hold 0 and p is below 0.05. p is not corrected for the
-    number of figures: look at the one that was decided on beforehand.
+    patients where the data name them, else over cases. p is of Wilcoxon's signed-rank test over the same; of an AUC, of DeLong's (where
+    patients have several cases, of the paired bootstrap). One is called better from six pairs on, where the interval does not hold 0 and
+    p is below 0.05. p is not corrected for the number of figures: look at the one that was decided on beforehand.
 
     Parameters
     ----------

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from training.errors import OtherCases
 from training.evaluation.bootstrap import INTERVAL, RESAMPLES, SEED, means
 from training.evaluation.classification import auc
+from training.evaluation.delong import areas
 from training.evaluation.figures import kind_of
 
 LEAST_PAIRS = 6
@@ -107,7 +108,10 @@ def _paired(name: str, pairs: NDArray[np.float64], patients: list[str]) -> Diffe
 
 
 def _ranked(first: Mapping[str, Any], second: Mapping[str, Any]) -> Difference:
-    """Of two classifiers the areas under their ROC curves, by bootstrap over patients, each resample scored by both."""
+    """Of two classifiers the areas under their ROC curves: interval by bootstrap over patients, each resample scored by both.
+
+    p is of DeLong's test where every case is a patient of its own, which it takes them for; else of that bootstrap.
+    """
     other = {each["case"]: each for each in second["cases"]}
     cases = first["cases"]
     if {each["case"] for each in cases} != other.keys() or any(each["positive"] != other[each["case"]]["positive"] for each in cases):
@@ -125,9 +129,15 @@ def _ranked(first: Mapping[str, Any], second: Mapping[str, Any]) -> Difference:
     low, high = np.nanpercentile(drawn, INTERVAL)
     known = np.array(drawn)[np.isfinite(drawn)]
     before, after = auc(one, positive), auc(two, positive)
-    # both tails; never 0, which so many resamples cannot show
-    tail = min(float((known <= 0).mean()), float((known >= 0).mean()))
-    p = None if np.array_equal(one, two) else min(1.0, max(2 * tail, 1 / len(known)))
+    apart = len(names) == len(cases)
+    if np.array_equal(one, two):
+        p = None
+    elif apart:
+        p = areas([one, two], positive).p([-1, 1])
+    else:
+        # both tails; never 0, which so many resamples cannot show
+        tail = min(float((known <= 0).mean()), float((known >= 0).mean()))
+        p = min(1.0, max(2 * tail, 1 / len(known)))
     return Difference(
         figure="AUC",
         unit="",
@@ -137,7 +147,7 @@ def _ranked(first: Mapping[str, Any], second: Mapping[str, Any]) -> Difference:
         mean=after - before,
         interval=(float(low), float(high)),
         p=p,
-        test="paired bootstrap",
+        test="DeLong" if apart else "paired bootstrap",
         better=_better(low, high, p, len(names), True),
     )
 
