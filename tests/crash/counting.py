@@ -17,7 +17,8 @@ from node.blobs.slips import FolderSlips
 from node.flow.orphans import Orphans
 from node.journal.sql import SqlJournal
 from node.settings.load import load
-from tests.crash.sender import Study, content_of, digest_of
+from tests.crash.reading import Reading
+from tests.crash.sender import Study, content_of
 from tests.lab import report
 
 RESULTS = 3
@@ -41,7 +42,8 @@ class Count:
 class Counting:
     """Looks at what is there past the node: at the files of `store` and of the `archive`, and at the journal."""
 
-    def __init__(self, store: Path, archive: Path, journal_url: str) -> None:
+    def __init__(self, store: Path, archive: Path, journal_url: str, reading: Reading) -> None:
+        self._reading = reading
         self._store = store
         self._archive = archive
         self._url = journal_url
@@ -111,7 +113,7 @@ class Counting:
                 for uid in study.acknowledged:
                     row = rows.get(uid)
                     path = None if row is None else self._store / "blobs" / row.blob
-                    if path is None or not path.exists() or digest_of(path) != study.digests[uid]:
+                    if path is None or not path.exists() or self._reading.digest_of(path) != study.digests[uid]:
                         lost.append(uid)
             return lost
 
@@ -122,7 +124,7 @@ class Counting:
                 row.sop_instance_uid
                 for study in studies
                 for row in journal.study_instances(study.uid)
-                if digest_of(self._store / "blobs" / row.blob) != study.digests[row.sop_instance_uid]
+                if self._reading.digest_of(self._store / "blobs" / row.blob) != study.digests[row.sop_instance_uid]
             ]
 
     def _orphans(self) -> list[str]:
@@ -132,7 +134,7 @@ class Counting:
         names = [path.relative_to(blobs).as_posix() for path in files]
         with closing(SqlJournal.open(self._url)) as journal:
             kept = journal.kept_blobs(names)
-        return [name for name in names if not kept.get(name, False) and not name.startswith(("marks/", "ahead/"))]
+        return [name for name in names if not kept.get(name, False) and not name.startswith(("marks/", "ahead/", "sealed/"))]
 
     def sweep(self, configuration: Path) -> int:
         """The sweep for orphans as it will be in two days: nothing is too young for it any more. How many instances it took back."""

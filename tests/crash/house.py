@@ -18,6 +18,7 @@ from node.journal.sql import SqlJournal
 from tests.crash.archive import Archive, Modality
 from tests.crash.counting import RESULTS, Count, Counting
 from tests.crash.disk import Disk
+from tests.crash.reading import Reading
 from tests.crash.sender import CALLING, Secured, Study, send, write_study
 from tests.lab import dcmtk
 from tests.lab.node import Node, configuration, hilum
@@ -52,6 +53,8 @@ class House:
         The disk keeps a log.
     secured
         The modality sends over TLS, with a certificate.
+    encrypted
+        The node encrypts what lies in its store.
     ahead
         The node writes files ahead for what it receives.
     commits
@@ -68,6 +71,7 @@ class House:
         receivers: int = 1,
         records: bool = False,
         secured: bool = False,
+        encrypted: bool = False,
         commits: bool = False,
         quiet: str = "300ms",
         ahead: bool = True,
@@ -79,6 +83,8 @@ class House:
         self.sink: dcmtk.StoreScp | Archive = self.archive or dcmtk.StoreScp(folder / "archive", options=("--unique-filenames",))
         self.modality = Modality() if commits else None
         self._secured = Secured(folder / "certificates") if secured else None
+        self._key = folder / "at-rest.key" if encrypted else None
+        self.reading = Reading() if self._key is None else Reading.with_key(self._key)
         self._plan = folder / "plan.json"
         self.environment = {
             **self.disk.environment,
@@ -98,7 +104,7 @@ class House:
         self.studies: dict[str, Study] = {}
         self._number = 0
         self._ahead_s = 0.0
-        self.counting = Counting(self.store, self.sink.folder, self.journal_url)
+        self.counting = Counting(self.store, self.sink.folder, self.journal_url, self.reading)
 
     def _configuration(self, journal: str, durability: str, listener: Mapping[str, Any], quiet: str, *, ahead: bool) -> dict[str, object]:
         (self.folder / "models").mkdir(parents=True, exist_ok=True)
@@ -121,6 +127,8 @@ class House:
         )
         settings["models"] = {"repository": str(self.folder / "models"), "applications": [str(_APPLICATIONS)]}
         settings["store"] = {**settings["store"], "durability": durability, **({"journal": journal} if journal else {})}
+        if self._key is not None:
+            settings["store"]["encryption"] = {"key_file": str(self._key), "memory": "64MiB"}
         if not ahead:
             settings["store"]["written_ahead"] = "0MB"
         settings["node"] = {**settings["node"], **listener}

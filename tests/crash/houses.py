@@ -12,6 +12,8 @@ ASSOCIATION = "durability association"
 SEVERAL = "two receive processes"
 SECURED = "senders with TLS"
 STOCK = "stock receiver"
+ENCRYPTED = "encryption at rest"
+ENCRYPTED_ASSOCIATION = "encryption at rest, durability association"
 COMMITMENT = "storage commitment"
 COMMITMENT_ASSOCIATION = "storage commitment, durability association"
 RETENTION = "storage commitment, retention as it will be"
@@ -22,6 +24,8 @@ _KINDS: dict[str, dict[str, Any]] = {
     SEVERAL: {"receivers": 2},
     SECURED: {"secured": True},
     STOCK: {"receiver": "stock"},
+    ENCRYPTED: {"encrypted": True},
+    ENCRYPTED_ASSOCIATION: {"encrypted": True, "durability": "association"},
     COMMITMENT: {"commits": True},
     RETENTION: {"commits": True},
     COMMITMENT_ASSOCIATION: {"commits": True, "durability": "association"},

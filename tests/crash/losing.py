@@ -17,8 +17,9 @@ from tests.crash.commitment import ask
 from tests.crash.disk import Kind, Line, Operation
 from tests.crash.house import PATIENCE_S, House
 from tests.crash.houses import ASSOCIATION, house_of
+from tests.crash.reading import Reading
 from tests.crash.rows import Outcome
-from tests.crash.sender import Study, digest_of, digest_of_bytes
+from tests.crash.sender import Study
 from tests.crash.wreck import Loss, Wreck, build
 from tests.lab.program import wait_until
 
@@ -58,6 +59,7 @@ class Record:
     answered: list[tuple[int, str]] = field(default_factory=list)
     kept: list[tuple[int, str]] = field(default_factory=list)
     requested: dict[str, int] = field(default_factory=dict)
+    reading: Reading = field(default_factory=Reading)
 
     def __post_init__(self) -> None:
         standing: dict[tuple[int, int], list[str]] = defaultdict(list)
@@ -130,7 +132,9 @@ def record(house: House, studies: int, *, draw: random.Random | None = None, owi
         house.until_done(study)
     house.disk.heal()
     house.kill()
-    return Record(root=house.disk.root, lines=list(house.disk.lines()), studies=house.studies, owing=owing, seen=seen)
+    return Record(
+        root=house.disk.root, lines=list(house.disk.lines()), studies=house.studies, owing=owing, seen=seen, reading=house.reading
+    )
 
 
 def _until_flushed(house: House, study: Study) -> None:
@@ -141,7 +145,7 @@ def _until_flushed(house: House, study: Study) -> None:
         there = set()
         for path in [*(blobs / "inbox").glob("*.dcm"), *(blobs / "instances").rglob("*.dcm")]:
             with contextlib.suppress(FileNotFoundError):  # it went on meanwhile
-                there.add(digest_of(path))
+                there.add(house.reading.digest_of(path))
         return all(study.digests[uid] in there for uid in study.acknowledged)
 
     wait_until(flushed, PATIENCE_S, "what was acknowledged is flushed while its association stands")
@@ -164,9 +168,9 @@ def lost(recorded: Record, at: int, tree: dict[str, bytes | None]) -> tuple[set[
     """What must be there at line `at` and is not, byte for byte, once the spool is opened as a start opens it; and what lies there though
     nobody sent it."""
     digests = recorded.digests()
-    found = _opened({path: content for path, content in tree.items() if path.startswith(("blobs/inbox", "blobs/coming"))})
+    found = _opened({path: content for path, content in tree.items() if path.startswith(("blobs/inbox", "blobs/coming"))}, recorded.reading)
     found |= {
-        path: digest_of_bytes(content)
+        path: recorded.reading.digest_of_bytes(content)
         for path, content in tree.items()
         if content is not None and path.startswith("blobs/instances/") and path.endswith(".dcm")
     }
@@ -174,12 +178,12 @@ def lost(recorded: Record, at: int, tree: dict[str, bytes | None]) -> tuple[set[
     return {uid for uid in recorded.acknowledged(at) if digests[uid] not in there}, [path for path, one in found.items() if one not in sent]
 
 
-def _opened(tree: dict[str, bytes | None]) -> dict[str, str]:
+def _opened(tree: dict[str, bytes | None], reading: Reading) -> dict[str, str]:
     """The entries of a spool with these files after it was opened, and the digests of their data sets."""
     with tempfile.TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None, prefix="hilum-spool-") as folder, capture_logs():
         build({"blobs": None, **tree}, Path(folder) / "store")
         inbox = FolderInbox(Path(folder) / "store" / "blobs", min_free_bytes=1)
-        return {f"blobs/inbox/{entry.name}": digest_of(entry) for entry in inbox.waiting(_MOST)}
+        return {f"blobs/inbox/{entry.name}": reading.digest_of(entry) for entry in inbox.waiting(_MOST)}
 
 
 def restart(house: House, recorded: Record, at: int, tree: dict[str, bytes | None], archive: Path, outcome: Outcome) -> None:

@@ -17,7 +17,19 @@ from typing import Any
 
 from tests.crash import commitment, faults, kills, losing, transitions
 from tests.crash.house import House
-from tests.crash.houses import ASSOCIATION, COMMITMENT, COMMITMENT_ASSOCIATION, POSTGRES, RETENTION, SECURED, SEVERAL, STOCK, house_of
+from tests.crash.houses import (
+    ASSOCIATION,
+    COMMITMENT,
+    COMMITMENT_ASSOCIATION,
+    ENCRYPTED,
+    ENCRYPTED_ASSOCIATION,
+    POSTGRES,
+    RETENTION,
+    SECURED,
+    SEVERAL,
+    STOCK,
+    house_of,
+)
 from tests.crash.rows import Outcome, Row, total
 from tests.crash.stalls import Stalls
 from tests.lab.loopback import loopback_only
@@ -69,6 +81,7 @@ def _everything() -> list[tuple[str, Row, float]]:
         (SEVERAL, those("receive", "any moment"), 0.4),
         (SECURED, those("receive: an instance", "any moment"), 0.3),
         (STOCK, those("receive"), 0.3),
+        (ENCRYPTED, those(*coming, "index", "work", "any moment"), 0.5),
         (COMMITMENT, commitment.rows(), 1.0),
         (RETENTION, commitment.retention_rows(), 1.0),
         (COMMITMENT_ASSOCIATION, commitment.asked_rows(), 0.5),
@@ -78,7 +91,9 @@ def _everything() -> list[tuple[str, Row, float]]:
 
 
 def _losses() -> list[tuple[str, bool]]:
-    return [(kind, failing) for kind in ("", ASSOCIATION, COMMITMENT_ASSOCIATION) for failing in (False, True)]
+    return [
+        (kind, failing) for kind in ("", ASSOCIATION, COMMITMENT_ASSOCIATION, ENCRYPTED, ENCRYPTED_ASSOCIATION) for failing in (False, True)
+    ]
 
 
 def tasks(name: str, rounds: int) -> tuple[list[Task], list[tuple[Task, bool]]]:

@@ -15,6 +15,7 @@ import psutil
 from pydicom import dcmread
 
 from node.journal.sql import SqlJournal
+from tests.crash.reading import Reading
 from tests.lab.dcmtk import StoreScp
 from tests.lab.node import Node, configuration
 from tests.lab.spool import half_written
@@ -47,6 +48,8 @@ class Soak:
         Pause between two disturbances, which fall into the middle third.
     keep
         For how long the node keeps pixels: a short time makes retention a part of the load.
+    receiver, encrypted
+        As in the configuration; what is encrypted is so with a key of the day.
     """
 
     def __init__(
@@ -60,6 +63,8 @@ class Soak:
         every_s: float = 45,
         keep: str = "2m",
         quiet_s: int = 8,
+        receiver: str = "fast",
+        encrypted: bool = False,
     ) -> None:
         self._folder = folder
         self._seconds = minutes * 60
@@ -70,11 +75,11 @@ class Soak:
         self._chance = random.Random(4711)
         self.day = Day(quiet_s=quiet_s)
         self._sink = StoreScp(folder / "archive", options=("--unique-filenames",))
-        self._node = Node(self._configuration(keep, quiet_s), folder / "node")
+        self._node = Node(self._configuration(keep, quiet_s, receiver, encrypted=encrypted), folder / "node")
         self._over = threading.Event()
         self._seen: dict[str, float] = {}
 
-    def _configuration(self, keep: str, quiet_s: int) -> dict[str, object]:
+    def _configuration(self, keep: str, quiet_s: int, receiver: str, *, encrypted: bool) -> dict[str, object]:
         store = self._folder / "store"
         (self._folder / "models").mkdir(parents=True, exist_ok=True)
         routes = [
@@ -101,7 +106,11 @@ class Soak:
         )
         settings["models"] = {"repository": str(self._folder / "models"), "applications": [str(_APPLICATIONS)]}
         settings["store"] = {**settings["store"], "keep": keep}  # type: ignore[dict-item]
-        settings["node"] = {**settings["node"], "max_associations": 64}  # type: ignore[dict-item]
+        settings["node"] = {**settings["node"], "max_associations": 64, "receiver": receiver}  # type: ignore[dict-item]
+        if encrypted:
+            key = self._folder / "at-rest.key"
+            Reading.with_key(key)
+            settings["store"] = {**settings["store"], "encryption": {"key_file": str(key)}}  # type: ignore[dict-item]
         return settings
 
     def run(self) -> Day:
