@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import IO
 
 from node.assembly.hosts import make_run_folder, run_folder
+from node.blobs.errors import BlobsFailed
 from node.domain.errors import ConfigError
 from node.settings.config import Config
 from node.settings.source import suggestion
@@ -66,10 +67,15 @@ def lock(config: Config, roles: frozenset[Role]) -> list[IO[str]]:
     ------
     AlreadyRunning
         Another family of this host holds one of them.
+    BlobsFailed
+        Their folder cannot be written: the disk is mounted read-only, or is somebody else's.
     """
     held: list[IO[str]] = []
     for name in _names(config, roles):
-        file = (make_run_folder(config) / name).open("w", encoding="ascii")
+        try:
+            file = (make_run_folder(config) / name).open("w", encoding="ascii")
+        except OSError as failed:
+            raise BlobsFailed(f"{run_folder(config)} cannot be written: {failed.strerror}") from failed
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as taken:
@@ -82,7 +88,7 @@ def lock(config: Config, roles: frozenset[Role]) -> list[IO[str]]:
 def node_runs(config: Config) -> bool:
     """Whether a family of this host serves the store now."""
     for path in run_folder(config).glob("lock*"):
-        with path.open("a", encoding="ascii") as file:
+        with path.open(encoding="ascii") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from node.assembly.family import Family
-from node.assembly.hosts import dead_owners, forget, host_of, owner_of, stay_alive
+from node.assembly.hosts import dead_owners, forget, host_of, owner_of, run_folder, stay_alive
 from node.assembly.roles import ALL, AlreadyRunning, Role, UnknownStage, lock, node_runs, roles_of
+from node.blobs.errors import BlobsFailed
 from node.settings.config import Config, Node, Store
 
 _SERVER = "postgresql://nobody@192.0.2.1/none"
@@ -61,6 +62,15 @@ def test_a_journal_in_a_file_has_one_family_whatever_its_stages(tmp_path: Path) 
     for file in held:
         file.close()
     assert not node_runs(config)
+
+
+def test_a_place_that_takes_no_lock_is_told_with_what_to_do(tmp_path: Path) -> None:
+    """A disk that is mounted read-only, or, here, a file where the folder belongs."""
+    config = _config(tmp_path, journal=f"sqlite:{tmp_path}/hilum.db")
+    run_folder(config).write_text("")
+    with pytest.raises(BlobsFailed, match="cannot be written") as told:
+        lock(config, ALL)
+    assert told.value.remedy
 
 
 def test_on_a_server_families_of_other_stages_run_beside_each_other(tmp_path: Path) -> None:
