@@ -246,10 +246,16 @@ def _application(name: str, folders: tuple[Path, ...], state: object) -> "Applic
 
 def application(config: Config, name: str) -> "Application":
     """The application called `name`, with the models' versions that the repository serves now; loaded again only when these change."""
-    from inference.applications.catalog import state
     from inference.applications.serving import as_served
 
-    return as_served(_application(name, config.application_folders, state(name, config.application_folders)), config.models)
+    return as_served(manifest(config, name), config.models)
+
+
+def manifest(config: Config, name: str) -> "Application":
+    """The application called `name` as it declares itself, whatever the repository serves."""
+    from inference.applications.catalog import state
+
+    return _application(name, config.application_folders, state(name, config.application_folders))
 
 
 def engine_of(config: Config, application_name: str) -> str:

@@ -14,11 +14,12 @@ def part10(reception: Reception) -> bytes:
     """Preamble, prefix and file meta information; the data set's bytes follow as they are.
 
     Who sent it is told twice: as Source Application Entity Title, which every reader knows, and as the Sending and Receiving ones with
-    their presentation addresses (PS3.10 table 7.1-1), so that the file alone says how it came.
+    their presentation addresses (PS3.10 table 7.1-1), so that the file alone says how it came. Which peer of the configuration the sender
+    was admitted as, which its certificate may have decided, is Private Information there.
     """
     before = _before(reception.sop_class_uid)
     own = _element(0x0003, "UI", _uid(reception.sop_instance_uid))
-    after = _after(reception.transfer_syntax_uid, reception.calling_ae, reception.called_ae, reception.address)
+    after = _after(reception.transfer_syntax_uid, reception.calling_ae, reception.called_ae, reception.address, reception.peer)
     length = _element(0x0000, "UL", struct.pack("<L", len(before) + len(own) + len(after)))
     return b"".join((_PREAMBLE, length, before, own, after))
 
@@ -29,7 +30,7 @@ def _before(sop_class_uid: str) -> bytes:
 
 
 @lru_cache(maxsize=256)
-def _after(transfer_syntax_uid: str, calling_ae: str, called_ae: str, address: str) -> bytes:
+def _after(transfer_syntax_uid: str, calling_ae: str, called_ae: str, address: str, peer: str) -> bytes:
     """The same for every instance of an association and syntax."""
     source = f"dicom://{_host(address)}"
     return b"".join(
@@ -42,6 +43,7 @@ def _after(transfer_syntax_uid: str, calling_ae: str, called_ae: str, address: s
             _element(0x0018, "AE", _text(called_ae)),
             _element(0x0026, "UR", _text(source)),
             _element(0x0027, "UR", _text(source)),
+            *((_element(0x0100, "UI", _uid(IMPLEMENTATION_CLASS_UID)), _element(0x0102, "OB", _padded(peer, b"\0"))) if peer else ()),
         )
     )
 
@@ -54,13 +56,16 @@ def _element(number: int, vr: str, value: bytes) -> bytes:
 
 
 def _uid(uid: str) -> bytes:
-    value = uid.encode("ascii")
-    return value + b"\0" * (len(value) % 2)
+    return _padded(uid, b"\0")
 
 
 def _text(text: str) -> bytes:
+    return _padded(text, b" ")
+
+
+def _padded(text: str, padding: bytes) -> bytes:
     value = text.encode("utf-8")
-    return value + b" " * (len(value) % 2)
+    return value + padding * (len(value) % 2)
 
 
 def _host(address: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from node.assembly.explaining import Explained
 from node.cli.opened import ConfigOption, JsonOption, configuration
 from node.cli.routes import explained, of_files, of_study
-from node.domain.route import Decision
+from node.domain.route import Decision, Route
 
 if TYPE_CHECKING:
     from node.settings.config import Config
@@ -59,12 +59,20 @@ def run_cases(cases: Path | None = None, /, *, config: ConfigOption = None, as_j
 def _failures(config: "Config", case: "Case") -> list[Failure]:
     studies = _studies(config, case)
     decisions = [decision for study in studies for decision in study.decisions]
-    found = {route.name: route.run for route in config.routes if any(one.chosen for one in decisions if one.route == route.name)}
+    found = {route.name: _run(route, decisions) for route in config.routes}
     return [
         Failure(route=name, expected=tuple(expected), found=tuple(runs), decision=_telling(name, decisions))
         for name in (route.name for route in config.routes)
         if sorted(expected := case.expect.get(name, ())) != sorted(runs := found.get(name, ()))
     ]
+
+
+def _run(route: Route, decisions: Sequence[Decision]) -> tuple[str, ...]:
+    """The applications that the route runs on some series; one whose manifest refuses all of them is parked, not run."""
+    from node.flow.gates import refuses
+
+    chosen = [one for one in decisions if one.route == route.name and one.chosen]
+    return tuple(name for name in route.run if any(not refuses(name, one) for one in chosen))
 
 
 def _studies(config: "Config", case: "Case") -> Sequence[Explained]:

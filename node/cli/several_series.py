@@ -22,6 +22,7 @@ def with_others(config: "Config", study: str, views: "Mapping[str, Sequence[Seri
 
 def _with(decision: Decision, route: Route, config: "Config", study: str, views: "Mapping[str, Sequence[SeriesView]]") -> Decision:
     from inference.applications.port import Takes
+    from node.flow.gates import gated, unfit
     from node.flow.needs import would
     from node.flow.priors import EarlierStudy, choose
     from node.flow.routing import holds_images
@@ -38,18 +39,25 @@ def _with(decision: Decision, route: Route, config: "Config", study: str, views:
         if judged.missing and decision.chosen:
             said.append(judged.reason)
     chosen = decision.chosen
+    unfits: dict[str, str] = {}
     for application in route.run:
         accepts = _accepts(config, application)
         if accepts is None:
             continue
+        if decision.matched:
+            decision = gated(decision, application, accepts, current)
+            unfits |= {application: why} if (why := unfit(accepts, [current])) else {}
         if accepts.whole_study and decision.matched and holds_images(current):
             chosen = True
             said.append(f"{application}: analysed as a whole, with the other series of the study that match")
         elif accepts.takes is Takes.PAIR and decision.chosen:
             others = [EarlierStudy(study_instance_uid=uid, series=tuple(series), unfit={}) for uid, series in views.items() if uid != study]
             said.append(f"{application}: {choose(current, others, route).reason}")
+    said += [f"{application} is parked: {why}" for application, why in unfits.items() if chosen]
     if not said:
         return decision
+    if unfits.keys() == set(route.run):
+        return replace(decision, chosen=False, reason="; ".join(said))
     first = decision.reason if decision.chosen else "all conditions hold"
     return replace(decision, chosen=chosen, reason="; ".join([first, *said]))
 
@@ -58,6 +66,6 @@ def _accepts(config: "Config", application: str) -> "Accepts | None":
     from node.assembly import compose
 
     try:
-        return compose.application(config, application).accepts
+        return compose.manifest(config, application).accepts
     except HilumError:
         return None  # `hilum doctor` says what is wrong with it

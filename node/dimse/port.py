@@ -10,7 +10,10 @@ from node.domain.context import Context
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reception:
-    """One C-STORE request as it came: identifiers from the command set. The data set's bytes follow, untouched."""
+    """One C-STORE request as it came: identifiers from the command set. The data set's bytes follow, untouched.
+
+    `peer` is the name of the peer that its sender was admitted as; empty for a stranger.
+    """
 
     sop_instance_uid: str
     sop_class_uid: str
@@ -20,6 +23,7 @@ class Reception:
     address: str
     association: str
     received_at: datetime
+    peer: str = ""
 
 
 class Incoming(Protocol):

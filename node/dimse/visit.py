@@ -156,6 +156,7 @@ class Storing:
                     address=claim.address,
                     association=visit.id,
                     received_at=datetime.now(UTC),
+                    peer=visit.admitted.peer.name if visit.admitted.peer else "",
                 )
             )
         except Exception as why:  # noqa: BLE001

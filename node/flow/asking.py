@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from inference.applications.accept import refusal
+from inference.applications.errors import NotAccepted
 from inference.applications.port import Accepts, Application, Takes
 from inference.errors import HilumError
 from node.domain.arrival import Arrival, Completeness
@@ -12,6 +14,7 @@ from node.domain.instance import Instance
 from node.domain.job import Job, Priority
 from node.domain.route import Decision, Route
 from node.flow.errors import SeriesMissing
+from node.flow.gates import gated, unfit
 from node.flow.needs import Judged, judge
 from node.flow.pairing import Prior
 from node.flow.routing import SeriesView, decide, holds_images, preference
@@ -51,6 +54,7 @@ class _Wish:
     whole_study: bool = False
     routes: list[Route] = field(default_factory=list)
     missing: str = ""
+    unfit: str = ""
 
     @property
     def sinks(self) -> tuple[str, ...]:
@@ -122,13 +126,14 @@ class Asking:
         wishes = [*whole, *self._on_studies(arrival, runs, said, tried)]
         for wish in wishes:
             _park(wish, judged, said)
+            self._gate(wish, said)
         alone = [wish for wish in on_series if wish not in whole]
         mistaken = [self._pairs.mistaken(arrival.study_instance_uid, wish.series[0], wish.application) for wish in alone]
         complete_at = arrival.completed_at or now
         jobs = [self._job(wish, complete_at) for wish in wishes]
         return Asked(
             jobs=jobs,
-            decisions=[self._with(decision, said) for decision in decisions],
+            decisions=[self._with(self._gated(decision, series), said) for decision in decisions],
             mistaken=[job for job in mistaken if job is not None],
             waits=min(((one.until, one.missing) for one in judged.values() if one.until is not None), default=None),
         )
@@ -209,6 +214,22 @@ class Asking:
             wish.series.sort(key=lambda content: preference(content.view)[2:])  # the series that names the job: the lowest number
         return list(wishes.values())
 
+    def _gate(self, wish: _Wish, said: dict[tuple[str, str], list[str]]) -> None:
+        """Park what the application would refuse as soon as it saw the images."""
+        wish.unfit = unfit(self._accepts(wish.application), [content.view for content in wish.series])
+        if wish.unfit and not wish.missing:
+            for route in wish.routes:
+                words = said.setdefault((route.name, wish.series[0].series_instance_uid), [])
+                words.append(f"{wish.application} is parked: {wish.unfit}")
+
+    def _gated(self, decision: Decision, series: Sequence[SeriesContent]) -> Decision:
+        """The decision with what the manifests of its applications ask of the series."""
+        if decision.matched:
+            (view,) = [content.view for content in series if content.series_instance_uid == decision.series_instance_uid]
+            for application in next(route.run for route in self._routes if route.name == decision.route):
+                decision = gated(decision, application, self._accepts(application), view)
+        return decision
+
     def _with(self, decision: Decision, said: dict[tuple[str, str], list[str]]) -> Decision:
         words = said.get((decision.route, decision.series_instance_uid))
         if not words:
@@ -229,6 +250,9 @@ class Asking:
         parked = next((reason for content in wish.series if (reason := content.unfit()) is not None), None)
         if parked is None and wish.missing:
             parked = SeriesMissing.code, wish.missing
+        if parked is None and wish.unfit:
+            uid = wish.series[0].series_instance_uid
+            parked = NotAccepted.code, refusal(wish.application, uid, [wish.unfit])
         try:
             version = self._application_of(wish.application).version
         except HilumError as error:

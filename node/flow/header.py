@@ -14,6 +14,7 @@ from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag
 
 from inference.errors import quoted
 from inference.imaging.errors import MissingAttribute, NotDicom
+from node.dimse.identity import IMPLEMENTATION_CLASS_UID
 from node.domain.characters import encodings
 from node.domain.header import Header, Value
 from node.domain.uid import derive_uid
@@ -46,6 +47,9 @@ class Identity:
     calling_ae, called_ae, address
         From the file meta information (Source or Sending, and Receiving Application Entity Title; Source or Sending Presentation
         Address); empty in a file that no listener wrote.
+    peer
+        The name of the peer that the sender was admitted as, from the Private Information that this node's listener writes there; empty
+        for a stranger, and in files of an older hilum.
     dataset_offset
         Where the data set's bytes begin in the file.
     made_by_hilum
@@ -60,6 +64,7 @@ class Identity:
     calling_ae: str
     called_ae: str
     address: str
+    peer: str
     dataset_offset: int
     made_by_hilum: bool
 
@@ -165,11 +170,12 @@ def merge(headers: Iterable[Header]) -> Header:
 
 
 def sender(file: Part10) -> dict[str, str]:
-    """Who sent a file to whom, from its meta information: `calling_ae`, `called_ae` and `address` of an `Identity`."""
+    """Who sent a file to whom, from its meta information: `calling_ae`, `called_ae`, `address` and `peer` of an `Identity`."""
     return {
         "calling_ae": _meta_text(file, 0x00020017) or _meta_text(file, 0x00020016),
         "called_ae": _meta_text(file, 0x00020018),
         "address": _meta_text(file, 0x00020027) or _meta_text(file, 0x00020026),
+        "peer": _meta_text(file, 0x00020102) if _meta_text(file, 0x00020100) == IMPLEMENTATION_CLASS_UID else "",
     }
 
 

@@ -105,7 +105,7 @@ class Index:
             digest=digest,
             size=size,
             received_at=self._journal.at(written_at),
-            peer=self._senders.peer(identity.calling_ae, identity.address),
+            peer=self._senders.peer(identity.calling_ae, identity.address, identity.peer),
         )
 
     def _commit(self, batch: Batch, now: datetime) -> None:

@@ -1,4 +1,4 @@
-"""Which peer of the configuration sent an instance: by calling AE title and network address."""
+"""Which peer of the configuration sent an instance: the one that it was admitted as, else by calling AE title and network address."""
 
 import socket
 from functools import lru_cache
@@ -15,14 +15,19 @@ class Senders:
         for peer in config.peers.values():
             self._by_title.setdefault(peer.ae_title, []).append(peer)
 
-    def peer(self, calling_ae: str, address: str) -> Peer | None:
+    def peer(self, calling_ae: str, address: str, admitted_as: str = "") -> Peer | None:
         """The peer with this AE title at this address; None for a stranger.
 
+        Several may share both and be told apart by certificate or user, so the name under which admission let it in goes first. It may be
+        none any more: the configuration has changed since.
         `address` is as the receiver writes it, an address with or without scheme and port. A peer whose host name cannot be
         resolved now goes by its title alone: admission has checked its address before.
         """
+        titled = self._by_title.get(calling_ae, ())
+        if admitted_as and (named := next((peer for peer in titled if peer.name == admitted_as), None)):
+            return named
         host = _host(address)
-        return next((peer for peer in self._by_title.get(calling_ae, ()) if _same(peer.host, host)), None)
+        return next((peer for peer in titled if _same(peer.host, host)), None)
 
 
 def _host(address: str) -> str:

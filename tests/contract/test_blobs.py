@@ -192,14 +192,16 @@ def test_what_is_kept_waits_oldest_first(inbox: FolderInbox) -> None:
 
 def test_a_kept_file_is_read_by_others(inbox: FolderInbox) -> None:
     """pydicom reads who sent what, from where; the data set's bytes stand behind the meta information as they came."""
-    keep(inbox, b"\x10\x00\x20\x00\x02\x00\x00\x0042", address="2001:db8::1", calling_ae="ÄE")
+    came = {"address": "2001:db8::1", "calling_ae": "ÄE", "peer": "scanner"}
+    keep(inbox, b"\x10\x00\x20\x00\x02\x00\x00\x0042", **came)
     content = inbox.waiting(1)[0].read_bytes()
     assert content.endswith(b"\x10\x00\x20\x00\x02\x00\x00\x0042")
     dataset = dcmread(BytesIO(content))
     assert dataset.PatientID == "42"
     assert dataset.file_meta.MediaStorageSOPInstanceUID == "1.2.3"
     assert dataset.file_meta.SourcePresentationAddress == "dicom://[2001:db8::1]"
-    assert dataset.file_meta.FileMetaInformationGroupLength == len(part10(reception(address="2001:db8::1", calling_ae="ÄE"))) - 144
+    assert dataset.file_meta.FileMetaInformationGroupLength == len(part10(reception(**came))) - 144
+    assert dataset.file_meta.PrivateInformation == b"scanner\0"
 
 
 def test_no_name_is_the_senders(inbox: FolderInbox, tmp_path: Path) -> None:

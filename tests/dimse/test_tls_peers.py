@@ -20,6 +20,7 @@ from node.dimse.errors import PeerRejected
 from node.dimse.requestor import PeerRequestor
 from node.dimse.tls_errors import PeerUntrusted
 from node.domain.errors import DeliveryError
+from node.flow.header import read_header
 from node.settings.config import Node, Peer
 from node.settings.security import CertificateRule, ClientCertificate, PeerTls, TlsListener, User
 from tests.dimse.conftest import PACS, Listen, Listening, data_set_of, instance
@@ -111,6 +112,20 @@ def test_the_certificate_of_another_peer_is_rejected_and_told(
     assert "Calling AE Title Not Recognized" in dcmtk.storescu(running.port, *paths).text
     assert running.left() == []
     assert dcmtk.storescu(running.listener.tls_port, *paths, calling="CT1", options=_options(authority, scanner)).code == 0
+
+
+def test_peers_of_one_title_and_address_are_told_apart_in_what_is_kept(
+    listen: Listen, node: Node, proved: Peer, authority: Authority, pacs: Identity, tmp_path: Path
+) -> None:
+    """What the certificate decided at the door is in the file, for settling and routing to go by."""
+    moved = authority.signs("pacs of the other house")
+    other = replace(PACS, name="pacs-2", certificate=CertificateRule(subjects=(moved.subject(),)))
+    running = listen(node=node, peers=(proved, other))
+    paths = _series(tmp_path / "series", 2)
+    for path, who in zip(paths, (moved, pacs), strict=True):
+        assert dcmtk.storescu(running.listener.tls_port, path, options=_options(authority, who)).code == 0
+    came = {data_set_of(path.read_bytes()): read_header(path)[0].peer for path in running.kept()}
+    assert [came[data_set_of(path.read_bytes())] for path in paths] == ["pacs-2", "pacs"]
 
 
 def test_who_shows_no_certificate_or_a_wrong_one_gets_no_association(

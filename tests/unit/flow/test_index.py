@@ -243,6 +243,15 @@ def test_a_peer_whose_host_name_moves_stays_that_peer(tmp_path: Path, monkeypatc
     assert senders.peer("CT", "10.0.0.6") is not None
 
 
+def test_a_sender_is_the_peer_that_it_was_admitted_as(tmp_path: Path) -> None:
+    """Where several share title and address; a name that means nothing any more, or somebody with another title, changes nothing."""
+    old, new = Peer(name="old", ae_title="CT", host="10.0.0.5", port=0), Peer(name="new", ae_title="CT", host="10.0.0.5", port=0)
+    other = Peer(name="other", ae_title="MR", host="10.0.0.5", port=0)
+    senders = Senders(replace(_config(tmp_path), peers={one.name: one for one in (old, new, other)}))
+    found = {name: senders.peer("CT", "10.0.0.5", name) for name in ("old", "new", "gone", "other", "")}
+    assert found == {"old": old, "new": new, "gone": old, "other": old, "": old}
+
+
 @pytest.mark.parametrize("together", [True, False])
 def test_the_same_instance_twice_is_one(node: Receiver, together: bool) -> None:
     """Accepted both times, kept once, with an event; whether both wait in the inbox or the first is indexed."""

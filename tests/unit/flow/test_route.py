@@ -23,7 +23,8 @@ from tests.unit.flow.mini import APPLICATION, CT1, CountingPeer, MiniNode
 def application_of(name: str) -> Application:
     if name == "absent":
         raise UnknownApplication('there is no application "absent"')
-    return replace(APPLICATION, name=name)
+    accepts = replace(APPLICATION.accepts, max_thickness_mm=2.5 if name == "thin" else None)
+    return replace(APPLICATION, name=name, accepts=accepts)
 
 
 def route(node: MiniNode, *routes: Route, **options: Any) -> int:
@@ -211,6 +212,31 @@ def test_an_application_that_cannot_be_loaded_parks_its_jobs_and_no_others(node:
     broken, fine = node.jobs()
     assert (broken.state, broken.code, broken.reason) == (JobState.PARKED, "HLM-2801", 'there is no application "absent"')
     assert fine.state is JobState.QUEUED
+
+
+def test_slices_that_an_application_does_not_take_park_its_job_before_any_pixel_is_read(node: MiniNode) -> None:
+    """The manifest's bound stands among the conditions; who asks for no bound runs; a series with one thin image is left to its pixels."""
+    for series, thickness in (("1.1", (5,)), ("2.2", (2.5,)), ("3.3", (1, 5)), ("4.4", ())):
+        node.receive(series, f"{series}.1", SliceThickness=thickness)
+    route(node, Route(name="both", run=("thin", "threshold"), send=("archive",)))
+    states = {(job.study_instance_uid, job.application): (job.state, job.code) for job in node.jobs()}
+    assert states.pop(("1.1", "thin")) == (JobState.PARKED, "HLM-3101")
+    assert set(states.values()) == {(JobState.QUEUED, None)}
+    assert len(states) == 7
+    (parked,) = [job for job in node.jobs() if job.state is JobState.PARKED]
+    assert parked.reason == "thin does not take series 1.1.1: slices are 5 mm thick, at most 2.5 mm are taken"
+    told = {}
+    for arrival in node.arrivals():
+        (decision,) = node.journal.decisions(arrival.id)
+        (tried,) = [one for one in decision.tried if one.key == "thin takes SliceThickness"]
+        told[arrival.study_instance_uid] = (tried.expected, tried.found, tried.held)
+        assert ("thin is parked: slices are 5 mm thick" in decision.reason) == (arrival.study_instance_uid == "1.1")
+    assert told == {
+        "1.1": ("at most 2.5", "5", False),
+        "2.2": ("at most 2.5", "2.5", True),
+        "3.3": ("at most 2.5", "1, 5", True),
+        "4.4": ("at most 2.5", "absent", True),
+    }
 
 
 def test_a_configuration_edited_between_studies_is_used_from_then_on(node: MiniNode) -> None:
