@@ -1,6 +1,6 @@
 """The gate before an application: is this what it was made for?"""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -10,6 +10,8 @@ from inference.imaging.subject import Cine, Images, Pair, Subject, Takes
 from inference.imaging.volume import Volume
 
 _ORIENTATIONS = ("sagittal", "coronal", "axial")  # the patient axis (x, y, z) that the slices are stacked along
+_ROUNDED = 2
+"""Digits of a mm that bounds go by: positions are rounded by scanners, and slices 2.5 mm apart come out as 2.5000003."""
 _KINDS: Mapping[Takes, type] = {Takes.VOLUME: Volume, Takes.PAIR: Pair, Takes.IMAGES: Images, Takes.CINE: Cine}
 
 
@@ -39,10 +41,22 @@ def check(application: Application, subject: Subject) -> tuple[str, ...]:
         reasons = _of_another_modality(application.accepts, subject.modality)
         spacing_mm = 0.0
     if reasons:
-        raise NotAccepted(f"{application.name} does not take series {subject.series_instance_uid}: {'; '.join(reasons)}")
+        raise NotAccepted(refusal(application.name, subject.series_instance_uid, reasons))
     if spacing_mm > application.accepts.remark_spacing_mm:
         return (f"Voxels are {spacing_mm:.1f} mm apart: volumes are approximate.",)
     return ()
+
+
+def refusal(application: str, series_instance_uid: str, reasons: Sequence[str]) -> str:
+    """Why an application does not take a series, in one sentence."""
+    return f"{application} does not take series {series_instance_uid}: {'; '.join(reasons)}"
+
+
+def too_thick(accepts: Accepts, thickness_mm: float | None) -> str:
+    """What is wrong with slices so thick; "" where nothing is, or it is not known."""
+    if accepts.max_thickness_mm is None or thickness_mm is None or round(thickness_mm, _ROUNDED) <= accepts.max_thickness_mm:
+        return ""
+    return f"slices are {thickness_mm:g} mm thick, at most {accepts.max_thickness_mm:g} mm are taken"
 
 
 def _unfit(accepts: Accepts, volume: Volume) -> list[str]:
@@ -51,8 +65,10 @@ def _unfit(accepts: Accepts, volume: Volume) -> list[str]:
     if slices < accepts.min_slices:
         reasons.append(f"{slices} slices, at least {accepts.min_slices} are needed")
     spacing_mm = max(volume.spacing_mm)
-    if accepts.max_spacing_mm is not None and spacing_mm > accepts.max_spacing_mm:
-        reasons.append(f"voxels are {spacing_mm:.1f} mm apart, at most {accepts.max_spacing_mm:g} mm are taken")
+    if accepts.max_spacing_mm is not None and (apart_mm := round(spacing_mm, _ROUNDED)) > accepts.max_spacing_mm:
+        reasons.append(f"voxels are {apart_mm} mm apart, at most {accepts.max_spacing_mm:g} mm are taken")
+    if thick := too_thick(accepts, volume.thickness_mm):
+        reasons.append(thick)
     extents_mm = [count * step for count, step in zip(volume.voxels.shape, volume.spacing_mm, strict=True)]
     if accepts.min_extent_mm is not None and min(extents_mm) < accepts.min_extent_mm:
         sides = " × ".join(f"{side:.0f}" for side in extents_mm)

@@ -81,9 +81,15 @@ def _accepts(accepts: Accepts) -> list[str]:
         problems.append(f"accepts.whole_study is for images, and it takes {accepts.takes.value}")
     if accepts.orientation not in {None, "axial", "coronal", "sagittal"}:
         problems.append(f'accepts.orientation "{accepts.orientation}" is none of axial, coronal, sagittal')
+    if accepts.max_thickness_mm is not None and accepts.takes not in {Takes.VOLUME, Takes.PAIR}:
+        problems.append(f"accepts.max_thickness_mm is for slices, and it takes {accepts.takes.value}")
     problems += [
         f"accepts.{name} is {bound:g}, not above 0"
-        for name, bound in (("max_spacing_mm", accepts.max_spacing_mm), ("min_extent_mm", accepts.min_extent_mm))
+        for name, bound in (
+            ("max_spacing_mm", accepts.max_spacing_mm),
+            ("max_thickness_mm", accepts.max_thickness_mm),
+            ("min_extent_mm", accepts.min_extent_mm),
+        )
         if bound is not None and not bound > 0
     ]
     return problems

@@ -62,7 +62,8 @@ class Accepts:
     """What a series must be before the application looks at it; a series that is not is refused with the reason.
 
     `orientation` ("axial", "coronal", "sagittal") is that of the slices; None takes any. `max_spacing_mm` holds for the largest spacing of
-    the volume, `min_extent_mm` for its smallest extent. Above `remark_spacing_mm` the reader is told that volumes are approximate.
+    the volume, `max_thickness_mm` for SliceThickness where the images state it, which routing knows before any pixel is read;
+    `min_extent_mm` holds for the smallest extent. Above `remark_spacing_mm` the reader is told that volumes are approximate.
     `takes` says what `analyse` is given. `parts` is for series that hold several volumes of one place (times, echoes, b-values): "refuse"
     them, or analyse "each" on its own. `whole_study` (images only): all series of the study that the route matches are one subject, the
     views of an examination.
@@ -71,6 +72,7 @@ class Accepts:
     modality: tuple[str, ...]
     min_slices: int = 1
     max_spacing_mm: float | None = None
+    max_thickness_mm: float | None = None
     min_extent_mm: float | None = None
     orientation: Literal["axial", "coronal", "sagittal"] | None = None
     remark_spacing_mm: float = 3.0

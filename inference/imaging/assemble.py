@@ -107,6 +107,7 @@ def volume_of(slices: Sequence[Slice], *, threads: int = 2) -> Volume:
         series_instance_uid=first.series_instance_uid,
         frame_of_reference_uid=_frame_of_reference([each.instance for each in slices]),
         patient_years=years_of(first.header),
+        thickness_mm=max((each.plane.thickness for each in stack if each.plane.thickness), default=None),
     )
 
 

@@ -32,6 +32,8 @@ class Volume:
         (PS3.3 C.7.6.2.1.1). Note the order: the first column is the step from slice to slice.
     sources
         One per slice, in the order of axis 0.
+    thickness_mm
+        The largest SliceThickness of the slices; None where none states one.
     patient_years
         How old the patient was, in completed years; None where the headers do not tell.
     """
@@ -44,6 +46,7 @@ class Volume:
     series_instance_uid: str
     frame_of_reference_uid: str
     patient_years: int | None = None
+    thickness_mm: float | None = None
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:

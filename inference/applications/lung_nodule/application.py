@@ -33,7 +33,10 @@ MOST = 20
 CUT_CM2 = 4.0
 """Lung on the first or the last image from which on it is cut off; less may be a bronchus."""
 THIN_MM = 1.5
-"""Slices on which the guideline measures are no farther apart."""
+"""What the guideline measures on: contiguous sections of 1.5 mm or less (MacMahon and others 2017, general recommendations)."""
+THICKEST_MM = 2.5
+"""What is taken at all. LUNA16, by which many detectors of nodules are measured, leaves thicker slices out (Setio and others 2017);
+a nodule of 6 mm, from which on follow-up is asked for, fills two at most. Between both bounds sizes are called approximate."""
 
 DENSITY = Code("C41144", "NCIt", "Texture")
 CLASSES = {
@@ -143,17 +146,20 @@ def _recommended(listed: Sequence[Candidate], decided: Sequence[FollowUp], volum
 
 
 def _approximate(listed: Sequence[Candidate], volume: Volume) -> Iterator[str]:
-    if listed and volume.spacing_mm[0] > THIN_MM:
-        apart = f"Slices are {volume.spacing_mm[0]:.1f} mm apart, the guideline measures on {THIN_MM:g} mm"
-        yield f"{apart}: sizes and densities are approximate."
+    apart_mm, thick_mm = round(volume.spacing_mm[0], 2), volume.thickness_mm or 0.0
+    if listed and max(apart_mm, thick_mm) > THIN_MM:
+        found = f"{apart_mm:.1f} mm apart" if apart_mm > THIN_MM else f"{thick_mm:g} mm thick"
+        yield f"Slices are {found}, the guideline measures on {THIN_MM:g} mm: sizes and densities are approximate."
 
 
 APPLICATION = Application(
     name="lung-nodule",
     version="1.0.0",
     title="Lung nodules on chest CT (trained on planted ones)",
-    # both lungs at a size that can be searched, on slices that hold a nodule of 6 mm more than once
-    accepts=Accepts(modality=("CT",), min_slices=30, max_spacing_mm=3.0, min_extent_mm=80, orientation="axial"),
+    # both lungs at a size that can be searched, without gaps
+    accepts=Accepts(
+        modality=("CT",), min_slices=30, max_spacing_mm=THICKEST_MM, max_thickness_mm=THICKEST_MM, min_extent_mm=80, orientation="axial"
+    ),
     models=(MODEL,),
     outputs=(
         LocationOutput(finding=codes.NODULE, searched=codes.LUNGS),

@@ -64,6 +64,25 @@ def test_what_does_not_fit_is_refused_with_every_reason(given: Volume, reasons: 
     assert not refused.value.retry
 
 
+@pytest.mark.parametrize(("thickness_mm", "taken"), [(None, True), (1.0, True), (2.5, True), (2.504, True), (2.51, False), (5.0, False)])
+def test_slices_may_be_too_thick_however_near_they_lie(thickness_mm: float | None, taken: bool) -> None:
+    """Overlapping slices of 5 mm, 1 mm apart, blur as much as those 5 mm apart; what no header states is not guessed."""
+    application = replace(APPLICATION, accepts=Accepts(modality=("MR",), max_thickness_mm=2.5))
+    given = replace(volume(spacing_mm=1.0), thickness_mm=thickness_mm)
+    if taken:
+        assert check(application, given) == ()
+    else:
+        with pytest.raises(NotAccepted, match=f"slices are {thickness_mm:g} mm thick, at most 2.5 mm are taken"):
+            check(application, given)
+
+
+def test_a_bound_is_not_missed_by_rounding() -> None:
+    """Positions that a scanner wrote with a few digits: 6.0000004 mm are 6, 6.01 are not."""
+    assert check(APPLICATION, volume(spacing_mm=6.0000004)) != ()
+    with pytest.raises(NotAccepted, match=r"6\.01 mm apart, at most 6 mm"):
+        check(APPLICATION, volume(spacing_mm=6.01))
+
+
 def test_orientation_is_that_of_the_slices() -> None:
     """Stacked along z: axial; along y: coronal; along x: sagittal. A tilt of 30° changes nothing."""
     assert [slice_orientation(volume(axes=axes)) for axes in ((0, 1, 2), (1, 0, 2), (2, 1, 0))] == ["axial", "coronal", "sagittal"]

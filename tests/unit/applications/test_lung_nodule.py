@@ -138,7 +138,7 @@ def test_below_35_years_no_category_is_given() -> None:
 
 
 def test_slices_that_are_too_thick_for_the_guideline_are_spoken_of() -> None:
-    """2.5 mm apart: found and measured, and said to be approximate; 3.75 mm: not taken."""
+    """2.5 mm apart or thick: found and measured, and said to be approximate; 3.75 mm apart, or 3 mm thick: not taken."""
     thin = chest()
     for step, taken in ((2, True), (3, False)):
         thick = thin.affine.copy()
@@ -150,8 +150,13 @@ def test_slices_that_are_too_thick_for_the_guideline_are_spoken_of() -> None:
                 remarks = APPLICATION.analyse(replace(volume, patient_years=years), ByHeart()).remarks
                 assert any(remark.startswith("Slices are 2.5 mm apart") for remark in remarks)
         else:
-            with pytest.raises(NotAccepted, match=r"3\.8 mm apart"):
+            with pytest.raises(NotAccepted, match=r"3\.75 mm apart"):
                 check(APPLICATION, volume)
+    blurred = replace(thin, thickness_mm=2.5)
+    check(APPLICATION, blurred)
+    assert any("Slices are 2.5 mm thick" in remark for remark in APPLICATION.analyse(blurred, ByHeart()).remarks)
+    with pytest.raises(NotAccepted, match=r"slices are 3 mm thick, at most 2\.5 mm"):
+        check(APPLICATION, replace(thin, thickness_mm=3.0))
     assert not any("apart" in remark for remark in found().remarks)
 
 

@@ -86,6 +86,8 @@ def test_an_explanation_explains_an_answer_about_an_image(changed: dict[str, obj
         (Accepts(modality=("MR",)), "declares a registration, and takes volume"),
         (Accepts(modality=("MR",), takes=Takes.PAIR, parts="each"), "accepts.parts is for volumes, and it takes pair"),
         (Accepts(modality=("MR",), whole_study=True), "accepts.whole_study is for images, and it takes volume"),
+        (Accepts(modality=("DX",), takes=Takes.IMAGES, max_thickness_mm=2), "accepts.max_thickness_mm is for slices, and it takes images"),
+        (Accepts(modality=("MR",), max_thickness_mm=0), "accepts.max_thickness_mm is 0, not above 0"),
     ],
 )
 def test_outputs_that_the_subject_rules_out_are_refused(accepts: Accepts, said: str) -> None:

@@ -62,6 +62,21 @@ def test_an_explanation_for_scripts_has_every_condition(chest: Path, run: Run) -
     assert [one["file"] for one in answer["passed_over"]] == ["notes.txt"]
 
 
+def test_what_the_only_application_does_not_take_is_not_run(chest: Path, run: Run) -> None:
+    """Both series fit the route; the one that it would take is the thin one, and with slices of 8 mm alone nothing runs, and why."""
+    route = "  - {name: nodules, when: {Modality: CT}, run: [lung-nodule], send: [copies]}\n"
+    (chest.parent / "hilum.yaml").write_text(CONFIG + route, encoding="utf-8")
+    thin = run("routes", "explain", chest, "--json").json["routes"][2]
+    assert [(one["series_uid"], one["chosen"]) for one in thin["series"]] == [(f"{STUDY}.1", True), (f"{STUDY}.2", False)]
+    assert {"key": "lung-nodule takes SliceThickness", "expected": "at most 2.5", "found": "1.25", "held": True} in thin["conditions"]
+    alone = run("routes", "explain", chest / "2-0.dcm", "--json").json["routes"][2]
+    (thick,) = alone["series"]
+    assert (thick["matched"], thick["chosen"]) == (True, False)
+    assert thick["reason"] == "lung-nodule is parked: slices are 8 mm thick, at most 2.5 mm are taken"
+    shown = " ".join(run("routes", "explain", chest / "2-0.dcm").out.split())
+    assert "✗ lung-nodule takes SliceThickness at most 2.5 found 8" in shown
+
+
 def test_a_sender_that_is_not_named_is_taken_to_be_the_right_one(chest: Path, run: Run) -> None:
     """Files have no sender: what their headers decide is answered, and the assumption is visible. Another sender is really tried."""
     answer = run("routes", "explain", chest, "--json").json

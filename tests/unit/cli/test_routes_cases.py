@@ -58,6 +58,35 @@ def test_what_does_not_is_told_with_the_condition_that_decided(place: Path, run:
     assert "2 cases, 2 failed" in shown
 
 
+NODULES = """
+  - name: nodules
+    when: {Modality: CT, BodyPartExamined: CHEST}
+    run: [lung-nodule, ct-lung]
+    send: [copies]
+"""
+
+
+def test_what_an_application_does_not_take_is_not_run(place: Path, run: Run) -> None:
+    """Slices of 3 mm fit the route, and lung-nodule says at most 2.5 mm: the other application runs, and the condition tells why."""
+    with (place / "hilum.yaml").open("a", encoding="utf-8") as configuration:
+        configuration.write(NODULES)
+    thick = "{Modality: CT, BodyPartExamined: CHEST, SliceThickness: 3, images: 100}"
+    cases(
+        place,
+        f"""\
+- {{name: thin, from: pacs, headers: [{CHEST}], expect: {{nodules: [lung-nodule, ct-lung]}}}}
+- {{name: thick, from: pacs, headers: [{thick}], expect: {{nodules: ct-lung}}}}
+- {{name: mistaken, from: pacs, headers: [{thick}], expect: {{nodules: [lung-nodule, ct-lung]}}}}
+""",
+    )
+    thin, fine, mistaken = run("routes", "test", "--json").json
+    assert (thin["passed"], fine["passed"], mistaken["passed"]) == (True, True, False)
+    (failure,) = mistaken["failures"]
+    assert failure["found"] == ["ct-lung"]
+    assert "lung-nodule is parked: slices are 3 mm thick, at most 2.5 mm are taken" in failure["reason"]
+    assert {"key": "lung-nodule takes SliceThickness", "expected": "at most 2.5", "found": "3", "held": False} in failure["conditions"]
+
+
 def test_a_case_may_be_a_folder_or_a_study_that_was_received(hospital: Hospital, run: Run, place: Path) -> None:
     """Files count from the file of cases; a study is what the journal holds of it."""
     write(place / "study", 1, 3, Modality="CT", BodyPartExamined="CHEST", SliceThickness="1.25")
