@@ -2,9 +2,9 @@
 
 import json
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, Response
 
 from node.console import asking, hiding
@@ -12,11 +12,26 @@ from node.console.access import At, Looking, Visitor
 from node.console.desk import Desk
 from node.console.errors import Refused
 from node.console.frame import page
-from node.console.images.gallery import Asked
+from node.console.images.gallery import Asked, Segmented
+from node.console.images.grey import Window
 from node.console.images.stack import Stack, view_of
 from node.domain.errors import JournalError
+from node.domain.instance import Instance, Standing
 from node.domain.job import ResultObject
 from node.domain.profile import Form, Kind
+
+RECEIVED = "received"
+"""In the place of a job's number: nobody here made the segmentation, it came with the study."""
+PRESETS = (
+    ("Lung", -600, 1500),
+    ("Mediastinum", 50, 350),
+    ("Soft tissue", 50, 400),
+    ("Liver", 30, 150),
+    ("Brain", 40, 80),
+    ("Bone", 400, 1800),
+)
+"""Centre and width in HU that CT is usually looked at in."""
+_MOST = 1e7
 
 pages = APIRouter(include_in_schema=False)
 calls = APIRouter(prefix="/api", tags=["console"])
@@ -45,14 +60,20 @@ def look_through(request: Request, at: At, who: Looking, uid: str, series: str, 
     if known is None:
         raise Refused(HTTPStatus.NOT_FOUND, "no series of this UID was received")
     stack = at.gallery.stack(uid, series)
-    masks = _masks_of(study, series)
+    masks = [*_masks_of(study, series), *_received(at, who, study, stack)]
     chosen = next((one for one in masks if one["sop_uid"] == mask), masks[0] if masks and mask != "none" else None)
-    problem, marked, segments = "", list[int](), list[dict[str, Any]]()
+    problem, marked, segments, share_of = "", list[int](), list[dict[str, Any]](), ""
     if chosen is not None:
         try:
-            one = _object(at, chosen["job"], chosen["sop_uid"])
+            one = _segmented(at, uid, chosen["job"], chosen["sop_uid"])
             marked = at.gallery.marked(stack, one)
-            segments = [{"label": each.label, "rgb": list(each.rgb)} for each in at.gallery.masks(one).segments]
+            known_masks = at.gallery.masks(one)
+            share_of = known_masks.share_of
+            # what others called their segments, they may have typed
+            told_of = isinstance(one, ResultObject) or who.sees_patients
+            segments = [
+                {"label": each.label if told_of else f"segment {each.number}", "rgb": list(each.rgb)} for each in known_masks.segments
+            ]
         except Refused as unfit:
             problem = _for(who, unfit).words
     told = {
@@ -61,18 +82,40 @@ def look_through(request: Request, at: At, who: Looking, uid: str, series: str, 
         "edges": _edges(stack),
         "mask": None if chosen is None or problem else f"{chosen['job']}/{chosen['sop_uid']}",
         "marked": marked,
+        "modality": known["modality"],
+        "window": _window(at, who, uid, stack),
     }
     return page(
         request, "series.html", who, study=study, series=known, masks=masks, chosen=chosen, segments=segments, problem=problem,
+        share_of=share_of, window=told["window"], presets=PRESETS if known["modality"] == "CT" else (),
         told=json.dumps(told, separators=(",", ":")), count=len(stack.images), marked=len(marked),
     )  # fmt: skip
 
 
 @calls.get("/studies/{uid}/images/{row}/{frame}.png", **_PNG)
-def image(at: At, who: Looking, uid: str, row: int, frame: int) -> Response:
-    """An image of a study in the window of its header; `row` is its number in the journal, frames count from 1."""
+def image(
+    at: At,
+    who: Looking,
+    uid: str,
+    row: int,
+    frame: int,
+    centre: Annotated[float | None, Query(ge=-_MOST, le=_MOST)] = None,
+    width: Annotated[float | None, Query(gt=0, le=_MOST)] = None,
+) -> Response:
+    """An image of a study in the window of `centre` and `width`, in its modality's values, else in that of its header; `row` is its number
+    in the journal, frames count from 1."""
+    if (centre is None) != (width is None):
+        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "a window has a centre and a width")
     asked = _asked(at, who, uid, row, frame)
-    return _png(at, who, uid, lambda: at.gallery.image(asked))
+    window = None if centre is None or width is None else Window(centre=centre, width=width)
+    return _png(at, who, uid, lambda: at.gallery.image(asked, window))
+
+
+@calls.get("/studies/{uid}/images/{row}/{frame}/mask/received/{sop_uid}.png", **_PNG)
+def received_mask(at: At, who: Looking, uid: str, row: int, frame: int, sop_uid: str) -> Response:
+    """The same of a segmentation that came with the study."""
+    asked, one = _asked(at, who, uid, row, frame), _segmented(at, uid, RECEIVED, sop_uid)
+    return _png(at, who, uid, lambda: at.gallery.mask(asked, one))
 
 
 @calls.get("/studies/{uid}/images/{row}/{frame}/mask/{job}/{sop_uid}.png", **_PNG)
@@ -156,6 +199,53 @@ def _masks_of(study: dict[str, Any], series: str) -> list[dict[str, Any]]:
         for one in job["objects"]
         if one["kind"] == Kind.SEG and one["form"] in ("", Form.BINARY)
     ]
+
+
+def _received(at: Desk, who: Visitor, study: dict[str, Any], stack: Stack) -> list[dict[str, Any]]:
+    """The segmentations in the space of a series that came with its study and were not made here."""
+    if not stack.frame_of_reference_uid:
+        return []
+    made = {one["sop_uid"] for job in study["jobs"] for one in job["objects"]}
+    return [
+        {
+            "job": RECEIVED,
+            "application": "",
+            "sop_uid": one.sop_instance_uid,
+            "description": _said(one, "SeriesDescription") if who.sees_patients else "",
+        }
+        for one in at.journal.study_instances(study["study_uid"])
+        if _is_seg(one) and one.sop_instance_uid not in made and _said(one, "FrameOfReferenceUID") == stack.frame_of_reference_uid
+    ]
+
+
+def _segmented(at: Desk, uid: str, job: int | str, sop_uid: str) -> Segmented:
+    """What a job made, or what came with the study."""
+    if job != RECEIVED:
+        return _object(at, int(job), sop_uid)
+    found = next((one for one in at.journal.study_instances(uid) if _is_seg(one) and one.sop_instance_uid == sop_uid), None)
+    if found is None:
+        raise Refused(HTTPStatus.NOT_FOUND, "no segmentation of this UID came with the study")
+    return found
+
+
+def _is_seg(one: Instance) -> bool:
+    return one.standing is Standing.CURRENT and _said(one, "Modality") == "SEG"
+
+
+def _said(one: Instance, keyword: str) -> str:
+    return str(next(iter(one.header.get(keyword, ())), ""))
+
+
+def _window(at: Desk, who: Visitor, uid: str, stack: Stack) -> list[float] | None:
+    """Centre and width that the middle image is shown in, where it may be another window."""
+    if not stack.images:
+        return None
+    middle = stack.images[len(stack.images) // 2]
+    try:
+        found = at.gallery.window(_asked(at, who, uid, middle.row, middle.frame + 1))
+    except Refused:
+        return None  # whoever looks at the image is told why
+    return None if found is None else [round(found.centre, 3), round(found.width, 3)]
 
 
 def _edges(stack: Stack) -> list[list[Any]]:

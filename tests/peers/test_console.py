@@ -1,6 +1,7 @@
 """A browser at the console's own process: logging in, reading why a job is parked, retrying it, and what it fetches."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -157,5 +158,23 @@ def test_slices_are_scrolled_with_their_masks(address: str, hospital: Hospital, 
         expect(viewer).to_have_attribute("data-shown", "2")
         expect(page.locator(".stage .trouble")).to_be_hidden()
         expect(page.locator(".edge.at-left")).to_have_text("R")
+        page.locator(".stage").focus()
+        centre, width, pressed = page.locator("[name=centre]"), page.locator("[name=width]"), page.locator(".presets [aria-pressed=true]")
+        expect(centre).to_have_value("500")
+        expect(pressed).to_have_text("0 As the images say")
+        centre.focus()
+        page.keyboard.press("ArrowUp")
+        expect(viewer).to_have_attribute("data-window", "501,1000")
+        expect(viewer).to_have_attribute("data-shown", "2")
+        width.fill("250")
+        expect(viewer).to_have_attribute("data-window", "501,250")
+        expect(page.locator(".layers .base")).to_have_attribute("src", re.compile(r"\?centre=501&width=250$"))
+        page.reload()
+        expect(width).to_have_value("250")
+        expect(page.locator(".layers .base")).to_have_attribute("src", re.compile(r"\?centre=501&width=250$"))
+        page.locator(".stage").focus()
+        page.keyboard.press("0")
+        expect(width).to_have_value("1000")
+        expect(page.locator(".layers .base")).to_have_attribute("src", re.compile(r"\.png$"))
     # what the browser says of a picture that is not there
     assert [line for line in said if "410" not in line] == []

@@ -8,14 +8,14 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from inference.errors import InputError
-from inference.imaging.frame_values import frames_of
+from inference.imaging.frame_values import GREYSCALE, frames_of, is_inverted
 from inference.imaging.geometry import Plane
 from inference.imaging.header import Instance as Opened
 from inference.imaging.header import read_instance
@@ -40,6 +40,8 @@ _THUMBNAIL = 320
 _OPACITY = 0.55
 
 _Value = TypeVar("_Value")
+Segmented: TypeAlias = ResultObject | Instance
+"""A segmentation: made here, or received."""
 
 
 class _Recent(Generic[_Value]):
@@ -92,26 +94,38 @@ class Gallery:
 
         return self._stack(study, series, self._turn)
 
-    def masks(self, one: ResultObject) -> Masks:
+    def masks(self, one: Segmented) -> Masks:
         """What a segmentation's header says."""
 
         def make() -> Masks:
             with self._turn(), self._file(one.blob) as path:
-                return read_masks(path)
+                return _masks_in(path)
 
         return self._masks.get(one.blob, make)
 
-    def marked(self, stack: Stack, one: ResultObject) -> list[int]:
+    def marked(self, stack: Stack, one: Segmented) -> list[int]:
         """Which images of a stack a segmentation marks; none where it is of another space."""
         masks = self.masks(one)
         return masks.marked(stack) if masks.instance.frame_of_reference_uid == stack.frame_of_reference_uid else []
 
-    def image(self, asked: Asked) -> bytes:
-        """An image in the window of its header."""
+    def image(self, asked: Asked, window: Window | None = None) -> bytes:
+        """An image in a window, else in that of its header; of colours there is none."""
         with self._turn():
-            return png(self._image(asked))
+            return png(self._image(asked, window=window))
 
-    def mask(self, asked: Asked, one: ResultObject) -> bytes:
+    def window(self, asked: Asked) -> Window | None:
+        """The window that an image is shown in where nobody asks for another; None where it cannot be another one."""
+        with self._turn(), self._file(asked.instance.blob) as path:
+            opened = _open(path)
+            if opened.pixels.photometric not in GREYSCALE or _turned_by_table(opened):
+                return None
+            given = window_in(opened.header, asked.frame)
+            if given is not None or is_inverted(opened):
+                return given
+            _may_see(opened, asked.sees_patients)
+            return self._own_window(asked.instance, frames_of(opened, range(asked.frame, asked.frame + 1), threads=1)[0])
+
+    def mask(self, asked: Asked, one: Segmented) -> bytes:
         """What a segmentation marks on an image: as large as `image`, clear where nothing is."""
         with self._turn():
             return png(self._mask(asked, one))
@@ -150,22 +164,23 @@ class Gallery:
 
     # ---- each under a turn of its own
 
-    def _image(self, asked: Asked, most: int = MOST_PIXELS) -> Image.Image:
+    def _image(self, asked: Asked, most: int = MOST_PIXELS, window: Window | None = None) -> Image.Image:
         with self._file(asked.instance.blob) as path:
             opened = _open(path)
             if not 0 <= asked.frame < opened.pixels.frames:
                 raise Refused(HTTPStatus.NOT_FOUND, f"the instance has {opened.pixels.frames} frames")
             _may_see(opened, asked.sees_patients)
-            return picture(self._pixels(opened, asked.frame, asked.instance), _view(opened, asked.frame), most=most)
+            pixels = self._pixels(opened, asked.frame, asked.instance, window)
+            return picture(pixels, _view(opened, asked.frame), most=most)
 
-    def _mask(self, asked: Asked, one: ResultObject, most: int = MOST_PIXELS) -> Image.Image:
+    def _mask(self, asked: Asked, one: Segmented, most: int = MOST_PIXELS) -> Image.Image:
         with self._file(asked.instance.blob) as path:
             opened = _open(path)
         plane = opened.planes[asked.frame] if asked.frame < len(opened.planes) else None
         if plane is None:
             raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "the image has no place in the patient: no mask can be drawn on it")
         with self._file(one.blob) as path:
-            masks = self._masks.get(one.blob, lambda: read_masks(path))
+            masks = self._masks.get(one.blob, lambda: _masks_in(path))
             if masks.instance.frame_of_reference_uid != opened.frame_of_reference_uid:
                 raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "the segmentation is of another space (frame of reference) than the image")
             reach_mm = self._stack(asked.instance.study_instance_uid, asked.instance.series_instance_uid).gap_mm / 2
@@ -182,20 +197,21 @@ class Gallery:
 
         return self._stacks.get((study, series), make)
 
-    def _pixels(self, opened: Opened, frame: int, instance: Instance | None) -> NDArray[np.uint8]:
+    def _pixels(self, opened: Opened, frame: int, instance: Instance | None, wanted: Window | None = None) -> NDArray[np.uint8]:
         values = frames_of(opened, range(frame, frame + 1), threads=1)[0]
         if values.ndim == 3:
             return np.asarray(values, dtype=np.uint8)
-        given = window_in(opened.header, frame)
-        if given is not None and not (opened.lookup_table and opened.pixels.photometric == "MONOCHROME1"):
+        given = wanted or window_in(opened.header, frame)
+        if given is not None and not _turned_by_table(opened):
             window = as_decoded(given, opened, frame)
-        elif instance is None:
-            window = window_by(values)
         else:
-            # one window for all images of a series, or the brightness would jump from one to the next
-            window = self._windows.get((instance.study_instance_uid, instance.series_instance_uid), lambda: window_by(values))
+            window = window_by(values) if instance is None else self._own_window(instance, values)
         grey = window.grey(values)
         return 255 - grey if opened.pixels.photometric == "MONOCHROME1" and opened.physical else grey
+
+    def _own_window(self, instance: Instance, values: NDArray[Any]) -> Window:
+        """One for all images of a series, or the brightness would jump from one to the next."""
+        return self._windows.get((instance.study_instance_uid, instance.series_instance_uid), lambda: window_by(values))
 
     def _planes(self, one: Instance) -> tuple[Plane | None, ...]:
         with self._file(one.blob) as path:
@@ -225,12 +241,27 @@ class Gallery:
 
 def _open(path: Path) -> Opened:
     opened = read_instance(path)
+    _small_enough(opened, path)
+    return opened
+
+
+def _masks_in(path: Path) -> Masks:
+    masks = read_masks(path)
+    _small_enough(masks.instance, path)
+    return masks
+
+
+def _small_enough(opened: Opened, path: Path) -> None:
     pixels, uid = opened.pixels, opened.sop_instance_uid
     if (pixels.transfer_syntax.is_encapsulated or not pixels.offset) and (size := path.stat().st_size) > _MOST_BYTES:
         raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, f"{uid} is one compressed file of {size >> 20} MiB: too large to be shown here")
     if pixels.rows * pixels.columns * pixels.samples > _MOST_VALUES:
         raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, f"{uid} has {pixels.columns} x {pixels.rows} pixels: too many to be shown here")
-    return opened
+
+
+def _turned_by_table(opened: Opened) -> bool:
+    """Whether a table turns the values over: what a window means of those, nobody says."""
+    return opened.lookup_table and opened.pixels.photometric == "MONOCHROME1"
 
 
 def _view(opened: Opened, frame: int) -> View | None:

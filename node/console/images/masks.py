@@ -1,23 +1,41 @@
 """Which voxels of an image a segmentation marks, in its segments' colours: found by where its frames say they lie, never by their order.
 
-Reads the form that every job has that found anything: BINARY, one bit a voxel, uncompressed (PS3.3 C.8.20).
+Reads what every job has that found anything: BINARY, one bit a voxel, uncompressed; and, as others send them, FRACTIONAL segmentations and
+label maps (PS3.3 C.8.20, C.8.23) in any transfer syntax that images may have.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
+from inference.errors import quoted
 from inference.imaging.errors import MissingAttribute, UnsupportedSyntax
 from inference.imaging.geometry import Plane
 from inference.imaging.header import Instance, read_instance
+from inference.imaging.stored import StoredFrames, Values
 from node.console.images.stack import Stack, normal_of
 
 _PARALLEL = 0.999
 _UNCOLOURED = (255, 120, 0)
+_ALL = 0
+"""In the place of a segment's number: the frame is of all segments, a label map's; its voxels hold the numbers."""
+_OPAQUE = 255
+
+
+class Voxels(StrEnum):
+    """What a voxel of a segmentation holds: its SegmentationType."""
+
+    BINARY = "BINARY"
+    FRACTIONAL = "FRACTIONAL"
+    LABELMAP = "LABELMAP"
+
+
+_BITS = {Voxels.BINARY: (1,), Voxels.FRACTIONAL: (8,), Voxels.LABELMAP: (8, 16)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +54,9 @@ class Masks:
     Attributes
     ----------
     numbers, planes
-        Of each frame the segment's number, and where it lies.
+        Of each frame the segment's number (a label map's: 0), and where it lies.
+    voxels, full
+        What a voxel holds; of FRACTIONAL ones the value that means all, and whether it is a probability or an occupancy (`share_of`).
     positions, normals
         The same as arrays: (frame, 3), mm and unit vectors.
     """
@@ -47,6 +67,9 @@ class Masks:
     planes: tuple[Plane, ...]
     positions: NDArray[np.float64]
     normals: NDArray[np.float64]
+    voxels: Voxels = Voxels.BINARY
+    full: int = 1
+    share_of: str = ""
 
     def frames_at(self, plane: Plane, reach_mm: float) -> list[int]:
         """The frames that lie on an image's plane: parallel to it, and nearer than `reach_mm`; of each segment only the nearest."""
@@ -74,15 +97,16 @@ def read_masks(path: Path) -> Masks:
     """
     instance = read_instance(path)
     header, uid = instance.header, instance.sop_instance_uid
-    if instance.pixels.bits_allocated != 1 or instance.pixels.transfer_syntax.is_encapsulated or not instance.pixels.offset:
-        raise UnsupportedSyntax(f"{uid} is no uncompressed segmentation of one bit a voxel")
+    voxels = _voxels_of(instance)
     planes = tuple(plane for plane in instance.planes if plane is not None)
-    numbers = _numbers(header, uid)
+    numbers = (_ALL,) * instance.pixels.frames if voxels is Voxels.LABELMAP else _numbers(header, uid)
     if len(planes) != instance.pixels.frames or len(numbers) != len(planes):
         raise MissingAttribute(f"frames of {uid} have no place or no segment")
     segments = tuple(
         Segment(number=int(one.SegmentNumber), label=str(one.get("SegmentLabel") or one.SegmentNumber), rgb=_colour(one))
         for one in header.get("SegmentSequence") or ()
+        # a label map may describe its background, which nobody wants drawn
+        if voxels is not Voxels.LABELMAP or int(one.SegmentNumber) != _ALL
     )
     for sequence in ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence", "SegmentSequence", "SourceImageSequence"):
         if sequence in header:
@@ -94,22 +118,57 @@ def read_masks(path: Path) -> Masks:
         planes=planes,
         positions=np.array([plane.position for plane in planes]).reshape(-1, 3),
         normals=np.array([normal_of(plane) for plane in planes]).reshape(-1, 3),
+        voxels=voxels,
+        full=max(int(header.get("MaximumFractionalValue") or _OPAQUE), 1) if voxels is Voxels.FRACTIONAL else 1,
+        share_of=str(header.get("SegmentationFractionalType") or "").lower() if voxels is Voxels.FRACTIONAL else "",
     )
 
 
+def _voxels_of(instance: Instance) -> Voxels:
+    pixels, uid = instance.pixels, instance.sop_instance_uid
+    said = str(instance.header.get("SegmentationType") or "")
+    if said not in list(Voxels):
+        raise UnsupportedSyntax(f"{uid} is no segmentation: its SegmentationType is {quoted(said) if said else 'absent'}")
+    voxels = Voxels(said)
+    if pixels.bits_allocated not in _BITS[voxels]:
+        raise UnsupportedSyntax(f"{uid} has {pixels.bits_allocated} bits a voxel, which no {said} segmentation has")
+    if voxels is Voxels.BINARY and (pixels.transfer_syntax.is_encapsulated or not pixels.offset):
+        raise UnsupportedSyntax(f"{uid} is a compressed segmentation of one bit a voxel")
+    return voxels
+
+
 def overlay(masks: Masks, path: Path, frames: Sequence[int], plane: Plane) -> NDArray[np.uint8]:
-    """The frames drawn on an image's own grid: RGBA (rows, columns, 4), opaque where a segment is and clear elsewhere."""
+    """The frames drawn on an image's own grid: RGBA (rows, columns, 4), clear where no segment is; opaque where one is, and of FRACTIONAL
+    ones as opaque as the fraction is large. Where several are, the larger fraction is seen."""
     colours = {one.number: one.rgb for one in masks.segments}
     drawn = np.zeros((plane.rows, plane.columns, 4), dtype=np.uint8)
+    read = _reader(masks, path)
     for index in frames:
-        inside = _on(masks.planes[index], plane, _bits(replace(masks.instance, path=path), index))
-        drawn[inside] = (*colours.get(masks.numbers[index], _UNCOLOURED), 255)
+        values = _on(masks.planes[index], plane, read(index))
+        if masks.voxels is Voxels.LABELMAP:
+            for number in np.unique(values[values != _ALL]).tolist():
+                drawn[values == number] = (*colours.get(number, _UNCOLOURED), _OPAQUE)
+            continue
+        share = np.clip(np.rint(values.astype(np.float32) * (_OPAQUE / masks.full)), 0, _OPAQUE).astype(np.uint8)
+        seen = (share > 0) & (share >= drawn[..., 3])
+        drawn[seen, :3] = colours.get(masks.numbers[index], _UNCOLOURED)
+        drawn[seen, 3] = share[seen]
     return drawn
 
 
 def size_at(masks: Masks, path: Path, frames: Sequence[int]) -> int:
     """How many voxels frames mark."""
-    return sum(int(np.count_nonzero(_bits(replace(masks.instance, path=path), index))) for index in frames)
+    read = _reader(masks, path)
+    return sum(int(np.count_nonzero(read(index))) for index in frames)
+
+
+def _reader(masks: Masks, path: Path) -> Callable[[int], Values]:
+    """Reads a frame (Y, X) as it is stored."""
+    instance = replace(masks.instance, path=path)
+    if masks.voxels is Voxels.BINARY:
+        return lambda frame: _bits(instance, frame)
+    stored = StoredFrames(instance)
+    return lambda frame: stored.read(frame, None)
 
 
 def _bits(instance: Instance, frame: int) -> NDArray[np.bool_]:
@@ -124,8 +183,8 @@ def _bits(instance: Instance, frame: int) -> NDArray[np.bool_]:
     return bits.reshape(pixels.rows, pixels.columns).astype(np.bool_)
 
 
-def _on(own: Plane, plane: Plane, bits: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The mask at the centre of each pixel of an image: the nearest voxel of the frame, none beyond its edges."""
+def _on(own: Plane, plane: Plane, values: Values) -> Values:
+    """The voxels at the centre of each pixel of an image: the nearest of the frame, 0 beyond its edges."""
     there, here = _axes(own), _axes(plane)
     offset = np.asarray(plane.position) - np.asarray(own.position)
     # (row, column) of the frame = start + step @ (row, column) of the image, in voxels
@@ -136,8 +195,8 @@ def _on(own: Plane, plane: Plane, bits: NDArray[np.bool_]) -> NDArray[np.bool_]:
     row = np.rint(start[0] + step[0, 0] * rows + step[0, 1] * columns).astype(np.int64)
     column = np.rint(start[1] + step[1, 0] * rows + step[1, 1] * columns).astype(np.int64)
     within = (row >= 0) & (row < own.rows) & (column >= 0) & (column < own.columns)
-    inside: NDArray[np.bool_] = within & bits[np.clip(row, 0, own.rows - 1), np.clip(column, 0, own.columns - 1)]
-    return inside
+    nearest: Values = values[np.clip(row, 0, own.rows - 1), np.clip(column, 0, own.columns - 1)]
+    return np.where(within, nearest, nearest.dtype.type(0))
 
 
 def _axes(plane: Plane) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -1,9 +1,10 @@
 """A study with pixels and a segmentation in the blobs: MR slices sent in a muddled order, and a SEG whose frames go the other way."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import highdicom as hd
 import numpy as np
@@ -94,8 +95,9 @@ def put(blobs: Blobs, name: str, dataset: Dataset, folder: Path) -> None:
     blobs.put(name, path.read_bytes())
 
 
-def segmentation(datasets: Sequence[Dataset], segments: dict[int, NDArray[np.bool_]]) -> Dataset:
-    """A SEG as highdicom makes it, its sources and therefore its frames from the other end than the masks' axis 0."""
+def segmentation(datasets: Sequence[Dataset], segments: Mapping[int, NDArray[Any]], kind: str = "BINARY", **more: Any) -> Dataset:
+    """A SEG as highdicom makes it, its sources and therefore its frames from the other end than the masks' axis 0; of kind FRACTIONAL the
+    masks are floats."""
     described = [
         hd.seg.SegmentDescription(
             segment_number=number,
@@ -110,8 +112,8 @@ def segmentation(datasets: Sequence[Dataset], segments: dict[int, NDArray[np.boo
     ]
     made: Dataset = hd.seg.Segmentation(
         source_images=list(reversed(datasets)),
-        pixel_array=np.stack(list(segments.values()), axis=-1)[::-1].astype(np.uint8),
-        segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
+        pixel_array=np.stack(list(segments.values()), axis=-1)[::-1].astype(np.float32 if kind == "FRACTIONAL" else np.uint8),
+        segmentation_type=kind,
         segment_descriptions=described,
         series_instance_uid=generate_uid(),
         series_number=900,
@@ -122,6 +124,7 @@ def segmentation(datasets: Sequence[Dataset], segments: dict[int, NDArray[np.boo
         software_versions="1",
         device_serial_number="1",
         omit_empty_frames=True,
+        **more,
     )
     return made
 

@@ -173,6 +173,7 @@ def test_the_description_lists_every_call(browser: Open) -> None:
             "/api/studies",
             "/api/studies/{uid}",
             "/api/studies/{uid}/images/{row}/{frame}.png",
+            "/api/studies/{uid}/images/{row}/{frame}/mask/received/{sop_uid}.png",
             "/api/studies/{uid}/images/{row}/{frame}/mask/{job}/{sop_uid}.png",
         ]
     )

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 from pydicom.encaps import encapsulate
-from pydicom.uid import RLELossless
+from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless, RLELossless
 
+from inference.imaging.write_series import write_series
 from node.blobs.folder import FolderBlobs
 from node.blobs.port import Blobs
 from node.domain.instance import Standing
@@ -54,9 +55,9 @@ def _pixels(mine: Browser, path: str) -> NDArray[np.uint8]:
     return np.asarray(Image.open(io.BytesIO(answer.content)))
 
 
-def _told(mine: Browser, study: Imaged) -> dict[str, Any]:
+def _told(mine: Browser, study: Imaged, mask: str = "") -> dict[str, Any]:
     """What the page tells its script."""
-    text = mine.client.get(f"/studies/{study.study}/series/{study.series}").text
+    text = mine.client.get(f"/studies/{study.study}/series/{study.series}?mask={mask}").text
     found = re.search(r'data-told="([^"]+)"', text)
     assert found is not None
     said: dict[str, Any] = json.loads(html.unescape(found[1]))
@@ -128,6 +129,137 @@ def test_a_mask_on_another_grid_lies_where_its_frames_say(empty: Hospital, plain
         assert told["marked"] == []
         answer = mine.client.get(f"{_image(study, told, 4)}/mask/{study.job.id}/{study.seg.sop_instance_uid}.png")
         assert (answer.status_code, "frame of reference" in answer.json()["error"]) == (422, True)
+
+
+def _comes(hospital: Hospital, blobs: Blobs, study: Imaged, seg: Dataset, folder: Path) -> str:
+    """A segmentation is sent with the study; its UID."""
+    seg.SeriesDescription = "drawn by Dr Jones"
+    path = folder / f"{seg.SOPInstanceUID}.dcm"
+    seg.save_as(path, enforce_file_format=True)
+    imaged.keep(hospital, blobs, [path], "pacs")
+    return str(seg.SOPInstanceUID)
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, RLELossless], ids=["plain", "RLE"])
+def test_fractions_are_as_opaque_as_they_are_large(empty: Hospital, plain: Blobs, tmp_path: Path, syntax: str) -> None:
+    """A FRACTIONAL segmentation that came with the study, 200 of which is all: of two segments on a voxel the larger fraction is seen."""
+    study = imaged.receive(empty, plain, tmp_path / "in")
+    z, _, x = np.indices(study.voxels.shape)
+    first = np.where(z < 4, (x + 1) / 64, 0)
+    second = np.where((z == 3) & (x < 8), 0.75, 0)
+    made = imaged.segmentation(
+        [dcmread(path) for path in study.files],
+        {1: first, 2: second},
+        "FRACTIONAL",
+        fractional_type="PROBABILITY",
+        max_fractional_value=200,
+        transfer_syntax_uid=syntax,
+    )
+    uid = _comes(empty, plain, study, made, tmp_path)
+    for open_ in _at(empty, plain):
+        mine = open_("otto")
+        page = mine.client.get(f"/studies/{study.study}/series/{study.series}?mask={uid}").text
+        assert "Came with the study" in page
+        assert "As opaque as the probability is high." in page
+        assert _told(mine, study, uid)["mask"] == f"received/{uid}"
+        told = _told(mine, study, uid)
+        assert told["marked"] == [4, 5, 6, 7]
+        for index in told["marked"]:
+            here = DEPTH - 1 - index
+            mask = _pixels(mine, f"{_image(study, told, index)}/mask/{told['mask']}.png")[:, ::-1].astype(int)
+            largest = np.maximum(np.rint(first[here] * 200), np.rint(second[here] * 200)) / 200
+            assert np.abs(mask[..., 3] - 255 * largest).max() <= 1
+            blue = np.abs(mask[..., :3] - BLUE).max(axis=-1) <= 3
+            assert np.array_equal(blue, (second[here] > 0) & (second[here] >= first[here]))
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, RLELossless, JPEGLSLossless], ids=["plain", "RLE", "JPEG-LS"])
+def test_a_label_map_is_drawn_in_its_segments_colours(empty: Hospital, plain: Blobs, tmp_path: Path, syntax: str) -> None:
+    """One that came with the study, its background described as segment 0: that is neither drawn nor listed."""
+    study = imaged.receive(empty, plain, tmp_path / "in")
+    made = imaged.segmentation([dcmread(path) for path in study.files], study.segments, "LABELMAP", transfer_syntax_uid=syntax)
+    assert [int(one.SegmentNumber) for one in made.SegmentSequence] == [0, 1, 2]
+    uid = _comes(empty, plain, study, made, tmp_path)
+    for open_ in _at(empty, plain):
+        mine = open_("otto")
+        told = _told(mine, study, uid)
+        for index in told["marked"]:
+            mask = _pixels(mine, f"{_image(study, told, index)}/mask/{told['mask']}.png")[:, ::-1].astype(int)
+            for number, colour in ((1, RED), (2, BLUE)):
+                drawn = (mask[..., 3] == 255) & (np.abs(mask[..., :3] - colour).max(axis=-1) <= 3)
+                assert np.array_equal(drawn, study.segments[number][DEPTH - 1 - index]), (index, number)
+        assert {DEPTH - 1 - index for index in told["marked"]} >= {2, 3, 4}
+        page = mine.client.get(f"/studies/{study.study}/series/{study.series}?mask={uid}").text
+        assert "part 1" in page
+        assert "Background" not in page
+
+
+def test_segmentations_that_came_are_of_this_study_and_space_and_their_words_for_who_may_read_them(
+    empty: Hospital, plain: Blobs, tmp_path: Path
+) -> None:
+    """What others called segments and series is hidden as all that people type; one of another space is not offered, one of another study
+    not found; what says of itself no type that there is is refused with the reason."""
+    study = imaged.receive(empty, plain, tmp_path / "in")
+    datasets = [dcmread(path) for path in study.files]
+    uid = _comes(empty, plain, study, imaged.segmentation(datasets, study.segments), tmp_path)
+    odd = imaged.segmentation(datasets, study.segments)
+    odd.SegmentationType = "OTHER"
+    broken = _comes(empty, plain, study, odd, tmp_path)
+    for one in datasets:
+        one.FrameOfReferenceUID = "1.2.3"
+    elsewhere = _comes(empty, plain, study, imaged.segmentation(datasets, study.segments), tmp_path)
+    for open_ in _at(empty, plain):
+        vera, otto = open_("vera"), open_("otto")
+        hers, his = (mine.client.get(f"/studies/{study.study}/series/{study.series}?mask={uid}").text for mine in (vera, otto))
+        for words in ("drawn by Dr Jones", "part 1"):
+            assert (words in hers, words in his) == (False, True)
+        assert "segment 1" in hers
+        assert elsewhere not in his
+        told = _told(otto, study, broken)
+        assert told["mask"] is None
+        answer = otto.client.get(f"{_image(study, told, 4)}/mask/received/{broken}.png")
+        assert (answer.status_code, "SegmentationType is «OTHER»" in answer.json()["error"]) == (422, True)
+        assert otto.client.get(f"{_image(study, told, 4)}/mask/received/1.2.3.png").status_code == 404
+
+
+def test_an_image_is_shown_in_the_window_that_is_asked_for(empty: Hospital, plain: Blobs, tmp_path: Path) -> None:
+    """PS3.3 C.11.2.1.2.1, in the values of the modality; half a window, none, or one of no width is refused. CT has windows by name."""
+    study = imaged.receive(empty, plain, tmp_path / "in")
+    for open_ in _at(empty, plain):
+        mine = open_("vera")
+        told = _told(mine, study)
+        assert (told["window"], told["modality"]) == ([500, 1000], "MR")
+        page = mine.client.get(f"/studies/{study.study}/series/{study.series}").text
+        assert "As the images say" in page
+        assert "Mediastinum" not in page
+        z, base = DEPTH - 1 - 4, f"{_image(study, told, 4)}.png"
+        shown = _pixels(mine, f"{base}?centre=300&width=120")
+        share = (study.voxels[z].astype(float) - (300 - 0.5)) / (120 - 1) + 0.5
+        assert np.abs(shown.astype(float) - np.clip(share, 0, 1)[:, ::-1] * 255).max() <= 1
+        assert np.array_equal(_pixels(mine, f"{base}?centre=500&width=1000"), _pixels(mine, base))
+        for wrong in ("centre=1", "width=1", "centre=1&width=0", "centre=1&width=-3", "centre=nan&width=5", "centre=1&width=inf"):
+            assert mine.client.get(f"{base}?{wrong}").status_code == 422, wrong
+
+
+def test_a_ct_has_windows_by_name_and_an_image_without_one_says_its_own(empty: Hospital, plain: Blobs, tmp_path: Path) -> None:
+    """Centre and width in HU; where no header gives a window, the one that the series is shown in by its values."""
+    affine = np.array([[0.0, 0, 1, 0], [0, 1, 0, 0], [2, 0, 0, 0], [0, 0, 0, 1]])
+    voxels = np.tile(np.linspace(-1000, 1000, 64, dtype=np.int16), (4, 16, 1))
+    files = write_series(voxels, affine, tmp_path / "ct", modality="CT")
+    for path in files:
+        one = dcmread(path)
+        del one.WindowCenter, one.WindowWidth
+        one.save_as(path)
+    imaged.keep(empty, plain, files, "pacs")
+    for open_ in _at(empty, plain):
+        mine = open_("otto")
+        text = mine.client.get(f"/studies/{one.StudyInstanceUID}/series/{one.SeriesInstanceUID}").text
+        assert re.search(r'data-window="-600,1500"[^>]*><kbd>1</kbd> Lung', text)
+        found = re.search(r'data-told="([^"]+)"', text)
+        assert found is not None
+        centre, width = json.loads(html.unescape(found[1]))["window"]
+        assert centre == pytest.approx(0, abs=20)
+        assert 1900 < width <= 2000
 
 
 def test_pixels_that_cannot_be_shown_say_why(empty: Hospital, plain: Blobs, tmp_path: Path) -> None:
