@@ -82,6 +82,21 @@ def test_a_path_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
         SqlJournal.open(f"sqlite:{tmp_path}")
 
 
+def test_what_was_opened_on_a_read_only_disk_is_opened_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite opens the file for reading alone where it may not write, and that connection stays so when the disk is mended."""
+    path = tmp_path / "journal.db"
+    SqlJournal.open(f"sqlite:{path}").close()
+    connect = sqlite3.dbapi2.connect
+    with monkeypatch.context() as disk:
+        disk.setattr(sqlite3.dbapi2, "connect", lambda _, **given: connect(f"file:{path}?mode=ro", uri=True, **given))
+        journal = SqlJournal.open(f"sqlite:{path}")  # it reads the revision, and keeps the connection
+    with pytest.raises(JournalUnreachable, match="readonly"):
+        journal.note("instance", 0, "instance.seen", "while it was read-only", START)
+    journal.note("instance", 0, "instance.seen", "mended", START)
+    assert [event.detail for event in journal.events("instance", 0)] == ["mended"]
+    journal.close()
+
+
 def test_nobody_else_may_read_the_journal(tmp_path: Path) -> None:
     """It holds patient data: the file and its companions are the owner's alone."""
     journal = SqlJournal.open(f"sqlite:{tmp_path / 'var' / 'journal.db'}")
