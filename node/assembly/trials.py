@@ -200,6 +200,8 @@ def _progress(trial: _Trial) -> Progress:
         arrivals=counted.get("arrivals", 0),
         decided=counted.get("decided", 0),
         forgotten=counted.get("forgotten", 0),
+        priors=counted.get("priors", 0),
+        urgencies=counted.get("urgencies", 0),
         found=counted.get("found", 0),
         studies=counted.get("studies", 0),
         routes=dict(counted.get("routes", {})),

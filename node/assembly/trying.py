@@ -103,6 +103,8 @@ def _replay(config: Config, since: datetime) -> None:
             arrivals=counted.arrivals,
             decided=counted.decided,
             forgotten=counted.forgotten,
+            priors=counted.priors,
+            urgencies=counted.urgencies,
             found=found,
             studies=len(studies),
             routes=dict(routes),

@@ -25,7 +25,7 @@ def replay(
     """Say what an edited configuration would have done to the studies that were received: exactly what it would decide otherwise.
 
     Every study is asked again as at the moment when it was routed, and compared with what was decided then. Nothing is changed, nothing
-    runs. Whether a prior was there, priority and deadline are not compared.
+    runs. Whether a prior was there then is not known, nor how urgent a job of several arrivals would have been: both are counted.
 
     Parameters
     ----------
@@ -34,9 +34,9 @@ def replay(
     against
         The edited configuration. Default: the one of --config as it is now.
     as_json
-        One JSON object: `since`, `against`, `digest`, `arrivals`, `decided`, `forgotten`, and `differences`, each with `study_uid`,
-        `series_uid`, `arrival`, `peer`, `route`, `decided_by`, `before` and `after` (`known`, `chosen`, `runs`, `reason`), and `conditions`
-        (`key`, `before`, `after`).
+        One JSON object: `since`, `against`, `digest`, `arrivals`, `decided`, `forgotten`, `priors`, `urgencies`, and `differences`, each
+        with `study_uid`, `series_uid`, `arrival`, `peer`, `route`, `decided_by`, `before` and `after` (`known`, `chosen`, `runs`,
+        `compares`, `reason`), and `conditions` (`key`, `before`, `after`).
     """
     from node.assembly.compose import application
     from node.cli import screen
@@ -58,6 +58,8 @@ def replay(
                 "arrivals": asked.counted.arrivals,
                 "decided": asked.counted.decided,
                 "forgotten": asked.counted.forgotten,
+                "priors": asked.counted.priors,
+                "urgencies": asked.counted.urgencies,
                 "differences": [difference_record(one) for one in differences],
             }
         )
@@ -96,7 +98,7 @@ def _show(differences: "list[Difference]") -> None:
             study = one.arrival.study_instance_uid
             console.print(f"study {study} from {one.arrival.peer or 'a stranger'}", style="bold")
         console.print(f"  series {one.series_instance_uid}", style="dim")
-        said = Text.assemble("  ", (one.route, "bold"), f": {_words(one.before)} → {_words(one.after)}")
+        said = Text.assemble("  ", (one.route, "bold"), f": {_words(one.before, one.after)} → {_words(one.after, one.before)}")
         console.print(screen.hanging(said, 4))
         for each in one.conditions:
             console.print(screen.hanging(f"{each.key}: {_condition(each.before)} → {_condition(each.after)}", 6))
@@ -106,13 +108,19 @@ def _show(differences: "list[Difference]") -> None:
         console.print()
 
 
-def _words(one: "Outcome") -> str:
+def _words(one: "Outcome", other: "Outcome") -> str:
+    from node.records.differences import urgency_words
+
     if not one.known:
         return "no such route"
     if not one.chosen:
         return "not run"
-    runs = ", ".join(f"{name} to {' and '.join(sinks)}" for name, sinks in one.runs.items())
-    return f"run ({runs})" if runs else "run"
+    said = []
+    for name, sinks in one.runs.items():
+        urgency = urgency_words(one, other, name)
+        said.append(f"{name} to {' and '.join(sinks)}" + (f", {urgency}" if urgency else ""))
+    said += [f"{name} where there is a prior" for name in sorted(one.compares)]
+    return f"run ({'; '.join(said)})" if said else "run"
 
 
 def _condition(one: "Tried | None") -> str:
@@ -132,6 +140,10 @@ def _summary(edited: "Config", since: datetime, counted: "Counted", differences:
     lines = [f"{arrivals} since {since:%Y-%m-%d %H:%M} UTC: {counted.decided} decided anew by {by}, {same} decided by it then"]
     if counted.forgotten:
         lines.append(f"{counted.forgotten} could not be: retention forgot their headers")
+    if counted.priors:
+        lines.append(f"{screen.plural(counted.priors, 'comparison')} asked for: whether a prior was there then is not replayed")
+    if counted.urgencies:
+        lines.append(f"{screen.plural(counted.urgencies, 'job')} of several arrivals: their priorities and deadlines are not compared")
     if differences:
         lines.append(f"{screen.plural(len(differences), 'decision')} would differ, in {studies} studies; routes: {', '.join(routes)}")
     else:

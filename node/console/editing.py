@@ -84,7 +84,8 @@ class Saved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far a replay is. `differences` are the first of `found`; `studies` counts those that they are about, `routes` them by route."""
+    """How far a replay is. `differences` are the first of `found`; `studies` counts those that they are about, `routes` them by route. What
+    is not compared is counted in `priors` and `urgencies` (node.flow.replay)."""
 
     number: int
     by: str
@@ -96,6 +97,8 @@ class Progress:
     arrivals: int
     decided: int
     forgotten: int
+    priors: int
+    urgencies: int
     found: int
     studies: int
     routes: dict[str, int]

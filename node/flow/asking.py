@@ -21,7 +21,7 @@ from node.flow.routing import SeriesView, decide, holds_images, preference
 from node.flow.series import SeriesContent, contents, digest_of
 from node.journal.port import NewJob
 
-_URGENCY = {Priority.URGENT: 0, Priority.ROUTINE: 1, Priority.OFFPEAK: 2}
+RANKS = {Priority.URGENT: 0, Priority.ROUTINE: 1, Priority.OFFPEAK: 2}
 _UNKNOWN_VERSION = "unknown"
 
 
@@ -62,7 +62,7 @@ class _Wish:
 
     @property
     def priority(self) -> Priority:
-        return min((route.priority for route in self.routes), key=_URGENCY.__getitem__)
+        return min((route.priority for route in self.routes), key=RANKS.__getitem__)
 
     @property
     def deadline(self) -> timedelta | None:

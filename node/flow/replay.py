@@ -1,20 +1,21 @@
 """Replay: what was decided about what came, decided anew by other routes; what differs, and which condition made it so.
 
 Each arrival is asked again as at the moment when it was routed, by the node's own function; only that what is there of its study now
-counts, which later images or corrections may have changed since. Priors are not looked for: they change no decision.
+counts, which later images or corrections may have changed since. What cannot be told is counted: whether there was a prior then, and the
+urgency of a job that another arrival, or a route of another one, asked for as well.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from inference.applications.port import Accepts, Application, Takes
 from inference.errors import HilumError
 from node.domain.arrival import Arrival
 from node.domain.instance import Instance
-from node.domain.job import Job
+from node.domain.job import Job, Priority
 from node.domain.route import Decision, Route, Tried
-from node.flow.asking import Asking
+from node.flow.asking import RANKS, Asking
 from node.flow.pairing import Prior
 from node.flow.priors import Choice
 from node.flow.series import SeriesContent, contents
@@ -27,14 +28,39 @@ _TELLING = frozenset({"Modality", "NumberOfFrames", "SliceThickness", "SeriesNum
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Urgency:
+    """A job's class, and within which time after the study was complete its results should be there."""
+
+    priority: Priority
+    deadline: timedelta | None
+
+    def nearer(self, other: "Urgency") -> bool:
+        """Whether its deadline is before the other's."""
+        return self.deadline is not None and (other.deadline is None or self.deadline < other.deadline)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a route came to on a series. `known` False: there was no such route. `runs` are the applications that it asks for, each with
-    the sinks of its job; of an application that compares with a prior nothing is said."""
+    """What a route came to on a series.
+
+    Attributes
+    ----------
+    known
+        False: there was no such route.
+    runs
+        The applications that it asks for, each with the sinks of its job; but for those that compare with a prior.
+    compares
+        Those: where there is a prior.
+    urgency
+        How urgent the jobs of `runs` are, where that can be told of then as well.
+    """
 
     known: bool
     chosen: bool
     reason: str = ""
     runs: Mapping[str, tuple[str, ...]]
+    compares: frozenset[str] = frozenset()
+    urgency: Mapping[str, Urgency] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,11 +87,15 @@ class Difference:
 
 @dataclass(slots=True)
 class Counted:
-    """What was looked at: arrivals, those of them that were decided anew, and those whose headers are forgotten."""
+    """What was looked at: arrivals, those of them that were decided anew, and those whose headers are forgotten. What could not be
+    compared: `priors`, comparisons that are asked for and of which nobody knows whether a prior was there; `urgencies`, of jobs that
+    several arrivals asked for."""
 
     arrivals: int = 0
     decided: int = 0
     forgotten: int = 0
+    priors: int = 0
+    urgencies: int = 0
 
 
 class Replay:
@@ -107,9 +137,11 @@ class Replay:
         asked = self._asking.of(routed.arrival, series, routed.calling, routed.at)
         before = {(one.route, one.series_instance_uid): one for one in routed.decisions}
         after = {(one.route, one.series_instance_uid): one for one in asked.decisions}
+        urgencies = self._urgencies(routed)
         for route, uid in dict.fromkeys([*after, *before]):
-            then = self._outcome(before.get((route, uid)), routed.jobs)
-            now = self._outcome(after.get((route, uid)), asked.jobs)
+            then = self._outcome(before.get((route, uid)), routed.jobs, routed.arrival, urgencies)
+            now = self._outcome(after.get((route, uid)), asked.jobs, routed.arrival, urgencies)
+            self.counted.priors += len(now.compares)
             if then.chosen != now.chosen or (then.chosen and self._runs_otherwise(route, then, now)):
                 yield Difference(
                     arrival=routed.arrival,
@@ -121,20 +153,41 @@ class Replay:
                     conditions=_changed(before.get((route, uid)), after.get((route, uid))),
                 )
 
-    def _outcome(self, decision: Decision | None, jobs: Sequence[Job] | Sequence[NewJob]) -> Outcome:
+    def _urgencies(self, routed: Routed) -> frozenset[str]:
+        """The jobs whose urgency then came of this arrival alone: the first that asked for a job set it, each other may have raised it."""
+        chosen = {one.route for one in routed.decisions if one.chosen}
+        own = [job for job in routed.jobs if chosen & set(job.routes) and self._accepts(job.application).takes is not Takes.PAIR]
+        alone = [job for job in own if job.arrival == routed.arrival.id and chosen.issuperset(job.routes)]
+        self.counted.urgencies += len(own) - len(alone)
+        return frozenset(_named(job) for job in alone)
+
+    def _outcome(
+        self, decision: Decision | None, jobs: Sequence[Job] | Sequence[NewJob], arrival: Arrival, comparable: Collection[str]
+    ) -> Outcome:
         if decision is None:
             return Outcome(known=False, chosen=False, runs={})
-        runs = {}
+        runs, urgency = {}, {}
         for job in jobs if decision.chosen else ():
             accepts = self._accepts(job.application)
             here = job.series_instance_uid == decision.series_instance_uid or accepts.whole_study
             if here and decision.route in job.routes and accepts.takes is not Takes.PAIR:
                 runs[job.application] = tuple(sorted(job.sinks))
-        return Outcome(known=True, chosen=decision.chosen, reason=decision.reason, runs=runs)
+                if _named(job) in comparable and arrival.completed_at is not None:
+                    within = None if job.deadline_at is None else job.deadline_at - arrival.completed_at
+                    urgency[job.application] = Urgency(priority=job.priority, deadline=within)
+        compares = self._compares(decision) if decision.chosen else frozenset()
+        return Outcome(known=True, chosen=decision.chosen, reason=decision.reason, runs=runs, compares=compares, urgency=urgency)
+
+    def _compares(self, decision: Decision) -> frozenset[str]:
+        """The applications of which the decision says what they are compared with, or why with nothing."""
+        named = (part.partition(": ")[0] for part in decision.reason.split("; ")[1:])
+        return frozenset(name for name in named if self._accepts(name).takes is Takes.PAIR)
 
     def _runs_otherwise(self, route: str, then: Outcome, now: Outcome) -> bool:
-        """Whether a route that was chosen then and now asks for something else. A job has the sinks of all routes that ask for it: one
-        that gained a sink differs for the route that has it, one that lost one for all of them."""
+        """Whether a route that was chosen then and now asks for something else. A job has the sinks of all routes that ask for it, and is
+        as urgent as the most urgent of them: one that gained differs for the route that it has it from, one that lost for all of them."""
+        if then.compares != now.compares:
+            return True
         if not then.runs:
             return False  # its jobs are forgotten, or it compares
         if then.runs.keys() != now.runs.keys():
@@ -143,13 +196,26 @@ class Replay:
         for application, sinks in now.runs.items():
             if set(then.runs[application]) - set(sinks) or (set(sinks) - set(then.runs[application])) & sends:
                 return True
-        return False
+        return any(
+            self._otherwise(self._routes[route], then.urgency[name], now.urgency[name]) for name in then.urgency.keys() & now.urgency.keys()
+        )
+
+    @staticmethod
+    def _otherwise(route: Route, then: Urgency, now: Urgency) -> bool:
+        if then.priority is not now.priority and (route.priority is now.priority or RANKS[then.priority] < RANKS[now.priority]):
+            return True
+        return then.deadline != now.deadline and (route.deadline == now.deadline or then.nearer(now))
 
     def _accepts(self, application: str) -> Accepts:
         try:
             return self._application_of(application).accepts
         except HilumError:
             return Accepts(modality=())
+
+
+def _named(job: Job | NewJob) -> str:
+    """What tells a job apart from the others of its study."""
+    return f"{job.application} {job.series_instance_uid}"
 
 
 def _keywords(routes: Sequence[Route]) -> frozenset[str]:

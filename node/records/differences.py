@@ -16,15 +16,26 @@ def difference_record(one: "Difference") -> dict[str, Any]:
         "peer": one.arrival.peer,
         "route": one.route,
         "decided_by": one.config_digest,
-        "before": _outcome(one.before),
-        "after": _outcome(one.after),
+        "before": _outcome(one.before, one.after),
+        "after": _outcome(one.after, one.before),
         "conditions": [{"key": each.key, "before": _tried(each.before), "after": _tried(each.after)} for each in one.conditions],
     }
 
 
-def _outcome(one: "Outcome") -> dict[str, Any]:
-    runs = [{"application": name, "sinks": list(sinks)} for name, sinks in one.runs.items()]
-    return {"known": one.known, "chosen": one.chosen, "runs": runs, "reason": one.reason}
+def urgency_words(one: "Outcome", other: "Outcome", application: str) -> str:
+    """How urgent the application's job is, where it is not so on the other side: "urgent, within 30 min"; else ""."""
+    from node.flow.conditions import duration_text
+
+    mine, theirs = one.urgency.get(application), other.urgency.get(application)
+    if mine is None or theirs is None or mine == theirs:
+        return ""
+    within = "no deadline" if mine.deadline is None else f"within {duration_text(mine.deadline.total_seconds())}"
+    return ", ".join([mine.priority.value] * (mine.priority is not theirs.priority) + [within] * (mine.deadline != theirs.deadline))
+
+
+def _outcome(one: "Outcome", other: "Outcome") -> dict[str, Any]:
+    runs = [{"application": name, "sinks": list(sinks), "urgency": urgency_words(one, other, name)} for name, sinks in one.runs.items()]
+    return {"known": one.known, "chosen": one.chosen, "runs": runs, "compares": sorted(one.compares), "reason": one.reason}
 
 
 def _tried(one: "Tried | None") -> dict[str, Any] | None:

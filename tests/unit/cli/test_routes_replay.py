@@ -21,7 +21,7 @@ def test_an_edited_rule_is_told_with_the_studies_that_it_would_change(hospital: 
     assert [(one["study_uid"], one["route"]) for one in said.json["differences"]] == [(TILTED, "chest CT"), (REFUSED, "chest CT")]
     first = said.json["differences"][0]
     assert (first["before"]["chosen"], first["after"]["chosen"], first["peer"]) == (True, False, "ct1")
-    assert first["before"]["runs"] == [{"application": "ct-lung", "sinks": ["archive", "copies"]}]
+    assert first["before"]["runs"] == [{"application": "ct-lung", "sinks": ["archive", "copies"], "urgency": ""}]
     assert first["conditions"] == [
         {
             "key": "SliceThickness",
@@ -46,6 +46,21 @@ def test_the_same_routes_change_nothing_and_a_bad_file_is_refused(hospital: Hosp
     assert (refused.code, 'did you mean "Modality"?' in refused.err) == (1, True)
     refused = run("routes", "replay", "--since", "lately")
     assert (refused.code, "HLM-2064" in refused.err) == (1, True)
+
+
+def test_another_priority_is_told_and_what_cannot_be_compared_is_counted(hospital: Hospital, run: Run, place: Path) -> None:
+    """Chests within ten minutes, and heads compared with a prior: of those it is said that nobody knows whether there was one."""
+    sooner = CONFIG.replace("    priority: urgent\n", "    priority: urgent\n    deadline: 10m\n")
+    text = sooner.replace("run: [mr-brain]", "run: [mr-register]")
+    (place / "edited.yaml").write_text(text, encoding="utf-8")
+    shown = " ".join(run("routes", "replay", "--since", "2025-03-04", "--against", "edited.yaml").out.split())
+    assert "→ run (mr-register where there is a prior)" in shown
+    assert "1 comparison asked for: whether a prior was there then is not replayed" in shown
+    answer = run("routes", "replay", "--since", "2025-03-04", "--against", "edited.yaml", "--json").json
+    assert (answer["priors"], answer["urgencies"]) == (1, 0)
+    chests = [one for one in answer["differences"] if one["route"] == "chest CT"]
+    said = [each["urgency"] for one in chests for each in (*one["before"]["runs"], *one["after"]["runs"])]
+    assert said == ["routine, no deadline", "urgent, within 10 min"] * 2
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,16 @@
 """Replaying routes: a planted change is reported exactly, and nothing else; every kind of edit is told as what it is."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from inference.applications.port import Application
+from inference.applications.port import Application, Takes
+from node.domain.job import Priority
 from node.domain.route import Condition, Operator, Route
 from node.domain.state import JobState
-from node.flow.replay import Difference, Replay
+from node.flow.replay import Difference, Replay, Urgency
 from node.flow.route import RouteStage
 from node.flow.settle import Settle
 from tests.unit.flow.mini import APPLICATION, START, CountingPeer, MiniNode
@@ -124,6 +125,75 @@ def test_other_applications_and_other_sinks_differ_without_a_condition(day: Mini
     found = replayed(day, LUNGS, replace(BRAIN, run=("threshold",)))
     assert [(study, route) for study, route, *_ in told(found)] == [("2.1", "brain"), ("2.2", "brain")]
     assert (sorted(found[0].before.runs), sorted(found[0].after.runs), found[0].conditions) == (["second", "threshold"], ["threshold"], ())
+
+
+URGENT = Urgency(priority=Priority.URGENT, deadline=timedelta(minutes=30))
+ROUTINE = Urgency(priority=Priority.ROUTINE, deadline=None)
+
+
+def route_all(node: MiniNode, made_of: Callable[[str], Application]) -> None:
+    """Let the quiet window pass, and route until nothing is left."""
+    node.clock.advance(60)
+    Settle(node.journal, node.config, node.clock, lambda _: CountingPeer()).step()
+    stage = RouteStage(node.journal, node.config, node.clock, lambda name: "default", made_of)
+    while stage.step():
+        pass
+
+
+def test_priority_and_deadline_are_compared(day: MiniNode) -> None:
+    """Told with both sides, for the route that changed and no other."""
+    found = replayed(day, replace(LUNGS, priority=Priority.URGENT, deadline=timedelta(minutes=30)), BRAIN)
+    assert [(study, route) for study, route, *_ in told(found)] == [(f"1.{number}", "lungs") for number in range(1, 6)]
+    assert {(one.before.urgency["threshold"], one.after.urgency["threshold"]) for one in found} == {(ROUTINE, URGENT)}
+
+
+def test_a_job_is_as_urgent_as_its_most_urgent_route(node: MiniNode) -> None:
+    """Two routes ask for one job: the nearer deadline and the higher priority count. What raises it is told for the route that does, what
+    lowers it for both, and what changes nothing for neither."""
+    soon = replace(BRAIN, name="soon", run=("threshold",), send=("archive",), priority=Priority.URGENT, deadline=timedelta(minutes=30))
+    late = replace(soon, name="late", priority=Priority.OFFPEAK, deadline=timedelta(hours=2))
+    node.configure(routes=(soon, late))
+    node.receive("2.1", "2.1.1", Modality="MR")
+    route_all(node, application_of)
+    (job,) = node.jobs()
+    assert job.priority is Priority.URGENT
+
+    def routes_of(*routes: Route) -> list[str]:
+        return [one.route for one in replayed(node, *routes)]
+
+    assert routes_of(soon, late) == routes_of(soon, replace(late, deadline=None, priority=Priority.ROUTINE)) == []
+    assert routes_of(soon, replace(late, deadline=timedelta(minutes=5))) == ["late"]
+    assert routes_of(replace(soon, deadline=None), late) == routes_of(replace(soon, priority=Priority.ROUTINE), late) == ["soon", "late"]
+
+
+def test_the_urgency_of_a_job_of_several_arrivals_is_counted_and_not_compared(day: MiniNode) -> None:
+    """Late images of another series: the job on the first one stays, and whose its priority and deadline are nobody knows any more."""
+    day.receive("2.1", "2.1.2", [1], Modality="MR")
+    route_all(day, application_of)
+    replay = Replay(day.journal, (LUNGS, replace(BRAIN, priority=Priority.URGENT)), "edited", application_of)
+    found = list(replay.differences(START - timedelta(days=1)))
+    assert [one.arrival.study_instance_uid for one in found] == ["2.2"]
+    assert replay.counted.urgencies == 2
+
+
+def test_what_is_compared_with_a_prior_is_told_as_asked_for(day: MiniNode) -> None:
+    """A route that begins to compare, and one that no longer does; whether a prior was there then is counted as not known."""
+
+    def pairing(name: str) -> Application:
+        accepts = replace(APPLICATION.accepts, takes=Takes.PAIR) if name == "compare" else APPLICATION.accepts
+        return replace(APPLICATION, name=name, accepts=accepts)
+
+    follows = replace(BRAIN, run=("threshold", "second", "compare"))
+    replay = Replay(day.journal, (LUNGS, follows), "edited", pairing)
+    found = list(replay.differences(START - timedelta(days=1)))
+    assert told(found) == [("2.1", "brain", True, True), ("2.2", "brain", True, True)]
+    assert {(one.before.compares, one.after.compares) for one in found} == {(frozenset(), frozenset({"compare"}))}
+    assert replay.counted.priors == 2
+    day.configure(routes=(LUNGS, follows))
+    day.receive("2.3", "2.3.1", Modality="MR")
+    route_all(day, pairing)
+    found = list(Replay(day.journal, BEFORE, "edited", pairing).differences(day.clock() - timedelta(minutes=5)))
+    assert [(one.before.compares, one.after.compares) for one in found] == [(frozenset({"compare"}), frozenset())]
 
 
 def test_another_series_of_the_study_is_chosen(node: MiniNode) -> None:
