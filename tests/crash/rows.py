@@ -80,7 +80,8 @@ def show(outcomes: Sequence[Outcome]) -> None:
     for one in outcomes:
         counts = (one.rounds, one.hit, one.acknowledged, len(one.lost), len(one.doubled), len(one.orphaned), len(one.broken), one.again)
         table.add_row(one.name, *(str(each) for each in counts), f"{one.seconds:.0f}")
-    Console(highlight=False, width=140).print(table)
+    # no figure is cut off, however long the names are
+    Console(highlight=False, width=max(140, 90 + max(len(one.name) for one in outcomes))).print(table)
 
 
 def total(outcomes: Sequence[Outcome]) -> Outcome:
