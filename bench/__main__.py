@@ -23,6 +23,7 @@ _BENCHMARKS = (
     "embedded",
     "pipeline",
     "replay",
+    "console",
     "studies",
     "tiles",
     "triton_transfer",
