@@ -112,6 +112,7 @@ class Replay:
         self._routes = {route.name: route for route in routes}
         self._digest = digest
         self._application_of = application_of
+        self._known: dict[str, Accepts] = {}
         self._loaded = _Loaded()
         self._asking = Asking(self._loaded, _Unpaired(), routes, lambda name: name, application_of)
         self._keywords = _keywords(routes)
@@ -180,8 +181,8 @@ class Replay:
 
     def _compares(self, decision: Decision) -> frozenset[str]:
         """The applications of which the decision says what they are compared with, or why with nothing."""
-        named = (part.partition(": ")[0] for part in decision.reason.split("; ")[1:])
-        return frozenset(name for name in named if self._accepts(name).takes is Takes.PAIR)
+        named = (part.partition(": ") for part in decision.reason.split("; ")[1:])
+        return frozenset(name for name, told, _ in named if told and self._accepts(name).takes is Takes.PAIR)
 
     def _runs_otherwise(self, route: str, then: Outcome, now: Outcome) -> bool:
         """Whether a route that was chosen then and now asks for something else. A job has the sinks of all routes that ask for it, and is
@@ -207,10 +208,12 @@ class Replay:
         return then.deadline != now.deadline and (route.deadline == now.deadline or then.nearer(now))
 
     def _accepts(self, application: str) -> Accepts:
-        try:
-            return self._application_of(application).accepts
-        except HilumError:
-            return Accepts(modality=())
+        if application not in self._known:
+            try:
+                self._known[application] = self._application_of(application).accepts
+            except HilumError:  # which is as dear to find out as anything: the catalog is searched whole
+                self._known[application] = Accepts(modality=())
+        return self._known[application]
 
 
 def _named(job: Job | NewJob) -> str:

@@ -196,6 +196,18 @@ def test_what_is_compared_with_a_prior_is_told_as_asked_for(day: MiniNode) -> No
     assert [(one.before.compares, one.after.compares) for one in found] == [(frozenset({"compare"}), frozenset())]
 
 
+def test_no_sentence_of_a_decision_is_taken_for_an_application(day: MiniNode) -> None:
+    """What the catalog does not have is dear to look for: only what routes and jobs name is asked for."""
+    asked: set[str] = set()
+
+    def heard(name: str) -> Application:
+        asked.add(name)
+        return application_of(name)
+
+    list(Replay(day.journal, BEFORE, "edited", heard).differences(START - timedelta(days=1)))
+    assert asked == {"threshold", "second"}
+
+
 def test_another_series_of_the_study_is_chosen(node: MiniNode) -> None:
     """A series that no longer fits leaves the place to the next best: both are told, the one with its condition."""
     node.configure(routes=(LUNGS,))
