@@ -25,7 +25,8 @@ from node.domain.errors import RefusedError
 
 COMPLETE = ".dcm"
 PARTIAL = ".part"
-_BEGIN_BYTES = 256 * 1024
+_BEGIN_BYTES = 1 << 20
+"""Of an instance: a smaller one is on its disk no sooner for having been begun, and beginning takes a tenth of the processor time."""
 _HEAD_SLACK_BYTES = 8192  # the file's own record on the disk
 _UNSAFE = re.compile(r"[^0-9A-Za-z-]")
 
