@@ -40,7 +40,7 @@ def tiny() -> Restorer:
         RECIPE,
         sides=partial(sides, levels=(LEVEL,), slices=SLICES),
         network=partial(Residual, 12),
-        arms={"CNN": distance, "GAN": partial(Adversarial, 0.02, SCALE, 4)},
+        arms={"CNN": distance, "GAN": lambda: Adversarial(distance(), 0.02, SCALE, 4)},
         schedule=Schedule(epochs=2, batch=4, learning_rate=1e-3, patience=2),
-        draws=480,
+        draws=240,
     )
