@@ -54,7 +54,7 @@ pytestmark = pytest.mark.timeout(1500)
 
 RECIPE = tiny()
 GAINED_DB = 1.0
-"""By how much the network has to beat the noisy images, which it gives back as they are before it has learned; it was 3 dB."""
+"""By how much the network has to beat the noisy images, which it gives back as they are before it has learned; it was 2.5 dB."""
 
 
 @pytest.fixture(scope="module")
