@@ -137,6 +137,25 @@ def test_classifiers_are_compared_by_their_areas() -> None:
         compare(told(seen), other)
 
 
+def test_classifiers_whose_figures_are_of_all_cases_together_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As `hilum evaluate chest-xray` writes it: figures without a value of any case. The areas are compared, nothing else is."""
+    rng = np.random.default_rng(4)
+    positive = np.arange(60) % 2 == 0
+    for name, noise in {"a": 1.0, "b": 0.1}.items():
+        probabilities = np.clip(0.3 + 0.4 * positive + rng.normal(0, noise, 60), 0, 1)
+        cases = [
+            {"case": f"test {n}", "positive": bool(one), "probability": float(p)}
+            for n, (one, p) in enumerate(zip(positive, probabilities, strict=True))
+        ]
+        made = evaluation({}, classification={"finding": "x", "threshold": 0.5, "cases": cases})
+        del made["each"]
+        made["figures"] = {"AUC": {"mean": 0.9}, "accuracy": {"mean": 0.8}}
+        (tmp_path / f"{name}.json").write_text(json.dumps(made))
+    assert main(["models", "compare", str(tmp_path / "a.json"), str(tmp_path / "b.json"), "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["differences"]
+    assert (found["figure"], found["test"], found["better"], found["cases"]) == ("AUC", "DeLong", "B", 60)
+
+
 def test_the_command_compares_folders_and_refuses_other_cases(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A table for people, JSON for programs; other patients are named and refused with a code."""
     values = np.linspace(0.7, 0.9, 20)

@@ -60,7 +60,8 @@ def compare(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[Differ
     for name in first["figures"]:
         if name not in second["figures"]:
             continue
-        pairs = np.array([(each["figures"][name], there[each["case"]][name]) for each in first["each"]], dtype=np.float64)
+        # of a classifier's figures no single case has a value
+        pairs = np.array([(each["figures"].get(name), there[each["case"]].get(name)) for each in first["each"]], dtype=np.float64)
         known = np.isfinite(pairs[:, 0]) & np.isfinite(pairs[:, 1])
         if known.any():
             found.append(_paired(name, pairs[known], [patient for patient, one in zip(patients, known.tolist(), strict=True) if one]))
