@@ -1,37 +1,33 @@
 """A loss that learns, too: beside the distance to the truth, whether a discriminator takes the image for a clean one."""
 
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
+from torch import nn
 
 from training.errors import UnfitSetting
 
-Distance: TypeAlias = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-
 
 class Adversarial:
-    """A distance, and a share of what a small PatchGAN says (least squares); each call teaches the discriminator one step first.
+    """L1, and a share of what a small PatchGAN says (least squares); each call teaches the discriminator one step first.
 
     The discriminator is each process's own, so that several would not learn what one does: this takes one process.
 
     Parameters
     ----------
-    distance
-        Of what was made from the truth.
     weight
-        Of the discriminator's word beside it.
+        Of the discriminator's word beside L1.
     scale
         What images are divided by before it sees them.
     """
 
-    def __init__(self, distance: Distance, weight: float, scale: float, channels: int = 16, learning_rate: float = 2e-4) -> None:
+    def __init__(self, weight: float, scale: float, channels: int = 16, learning_rate: float = 2e-4) -> None:
         from monai.losses.adversarial_loss import PatchAdversarialLoss
         from monai.networks.nets.patchgan_discriminator import PatchDiscriminator
 
         if torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
             raise UnfitSetting("a discriminator learns in one process: train this recipe without torchrun")
-        self._distance, self._weight, self._scale = distance, weight, scale
+        self._weight, self._scale = weight, scale
         self._judge: Any = PatchDiscriminator(spatial_dims=2, channels=channels, in_channels=1, num_layers_d=2, norm="INSTANCE")
         self._optimizer = torch.optim.Adam(self._judge.parameters(), lr=learning_rate, betas=(0.5, 0.999))
         self._says = PatchAdversarialLoss(criterion="least_squares")
@@ -42,7 +38,7 @@ class Adversarial:
         lesson = (self._says(of_true, True, True) + self._says(of_made, False, True)) / 2
         lesson.backward()
         self._optimizer.step()
-        loss: torch.Tensor = self._distance(made, true) + self._weight * self._says(self._judged(made), True, False)
+        loss: torch.Tensor = nn.functional.l1_loss(made, true) + self._weight * self._says(self._judged(made), True, False)
         return loss
 
     def state_dict(self) -> dict[str, Any]:

@@ -39,8 +39,8 @@ def tiny() -> Restorer:
     return replace(
         RECIPE,
         sides=partial(sides, levels=(LEVEL,), slices=SLICES),
-        network=partial(Residual, 8),
-        arms={"CNN": distance, "GAN": lambda: Adversarial(distance(), 0.02, SCALE, 4)},
-        schedule=Schedule(epochs=2, batch=4, learning_rate=2e-3, patience=2),
-        draws=360,
+        network=partial(Residual, 12),
+        arms={"CNN": distance, "GAN": partial(Adversarial, 0.02, SCALE, 4)},
+        schedule=Schedule(epochs=2, batch=4, learning_rate=1e-3, patience=2),
+        draws=480,
     )

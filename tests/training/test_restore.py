@@ -12,13 +12,10 @@ import numpy as np
 import pydicom
 import pytest
 import torch
-from scipy import ndimage
-from skimage.metrics import structural_similarity
 
 from inference.applications import catalog
 from inference.applications.accept import check
 from inference.applications.declared import check_outputs
-from inference.applications.mr_denoise.preparing import BESIDE, DEPTH, HALO, SIDE, WINDOW, Prepared
 from inference.applications.port import ModelRef
 from inference.applications.serving import as_served
 from inference.engines.embedded import EmbeddedEngine
@@ -43,9 +40,7 @@ from training.fit import LAST, fit
 from training.inferring import OfEngine
 from training.progress import Silent
 from training.ranks import Ranks
-from training.recipes.restore import Residual
 from training.restoration import Degraded
-from training.similarity import Faithful
 
 from .made_heads import LEVEL, SLICES, heads, tiny
 
@@ -54,7 +49,7 @@ pytestmark = pytest.mark.timeout(1500)
 
 RECIPE = tiny()
 GAINED_DB = 1.0
-"""By how much the network has to beat the noisy images, which it gives back as they are before it has learned; it was 2.5 dB."""
+"""By how much the network has to beat the noisy images, which it gives back as they are before it has learned; it was 3 dB."""
 
 
 @pytest.fixture(scope="module")
@@ -109,46 +104,6 @@ def test_a_head_on_two_sides_is_refused(data: Path, tmp_path: Path) -> None:
         (tmp_path / side / "one.nii.gz").write_bytes((data / "train" / "one.nii.gz").read_bytes())
     with pytest.raises(UnfitData, match="one: in more than one"):
         RECIPE.sides(tmp_path)
-
-
-def test_windows_leave_no_seams() -> None:
-    """The network's halo is as wide as it sees: what it gives in windows is what it gives of the whole slices, across the seams."""
-    torch.manual_seed(0)
-    network = Residual(4).eval()
-    for parameter in network.parameters():
-        torch.nn.init.uniform_(parameter, -0.2, 0.3)
-    image = np.random.default_rng(0).uniform(10, 50, (DEPTH, SIDE + 32, SIDE + 32)).astype(np.float32)
-
-    def of_window(seen: np.ndarray) -> np.ndarray:
-        assert seen.shape == WINDOW
-        with torch.inference_mode():
-            return network(torch.from_numpy(seen[None, None]))[0, 0].numpy()[:, HALO:-HALO, HALO:-HALO]
-
-    made = Prepared(image=image, sigma=1.0, share=0.05).restored(of_window)
-    margins = ((BESIDE, BESIDE), (HALO, HALO + SIDE - 32), (HALO, HALO + SIDE - 32))
-    padded = np.pad(image, margins, mode="reflect")
-    with torch.inference_mode():
-        whole = network(torch.from_numpy(padded[None, None]))[0, 0].numpy()[:, HALO : SIDE + 32 + HALO, HALO : SIDE + 32 + HALO]
-    assert np.abs(whole - image).max() > 1
-    assert np.allclose(made, whole, rtol=1e-4, atol=1e-3)
-
-
-def test_the_loss_is_less_for_what_is_more_alike() -> None:
-    """Nothing for the truth itself, L1 and what scikit-image's SSIM lacks of 1 for noise, and less for an even shift that is as far off."""
-    rng = np.random.default_rng(0)
-    true = ndimage.gaussian_filter(rng.normal(size=(40, 40)), 2) * 60 + 30
-    loss = Faithful(5.0)
-
-    def of(made: np.ndarray) -> float:
-        return float(loss(*(torch.from_numpy(each[None, None, None].astype(np.float32)) for each in (made, true))))
-
-    off = rng.normal(size=true.shape)
-    like = structural_similarity(
-        true + off, true, data_range=true.max(), gaussian_weights=True, sigma=1.5, use_sample_covariance=False, full=True
-    )
-    assert of(true) == pytest.approx(0, abs=1e-5)
-    assert of(true + off) == pytest.approx(np.abs(off).mean() + 5 * (1 - like[1][5:-5, 5:-5].mean()), rel=1e-3)
-    assert of(true + np.abs(off).mean()) < of(true + off)
 
 
 @pytest.mark.slow

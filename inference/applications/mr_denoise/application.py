@@ -46,7 +46,7 @@ def analyse(volume: Volume, infer: Infer) -> Findings:
 
 APPLICATION = Application(
     name="mr-denoise",
-    version="1.1.0",
+    version="1.0.0",
     title="Noise reduction on magnitude MR of the head",
     accepts=Accepts(modality=("MR",), min_slices=8, max_spacing_mm=7.0, min_extent_mm=30, remark_spacing_mm=7.0),
     models=(MODEL,),

@@ -18,8 +18,8 @@ Mask: TypeAlias = NDArray[np.bool_]
 
 BESIDE = 2
 """Slices on either side that the network sees for each that it gives."""
-HALO = 24
-"""Pixels around what it gives that it has to see; a multiple of 4, for it looks at squares of so many, which lie alike in all windows."""
+HALO = 8
+"""Pixels around what it gives that it has to see: one a layer."""
 DEPTH, SIDE = 8, 128
 """What it gives at once: slices, and pixels along both sides."""
 WINDOW = (DEPTH + 2 * BESIDE, SIDE + 2 * HALO, SIDE + 2 * HALO)
