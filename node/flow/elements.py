@@ -76,7 +76,8 @@ def take_apart(file: Buffer) -> Part10:
     while len(file) - position >= 8 and struct.unpack_from("<H", file, position)[0] == 2:
         tag, _, start, length = _head(file, position, len(file), _META)
         position = _within(start, length, len(file), tag)
-        meta[tag] = bytes(file[start:position])
+        # whoever writes the data set may begin it with such elements too: the first, which our listener wrote, counts
+        meta.setdefault(tag, bytes(file[start:position]))
     syntax = meta.get(0x00020010, b"").decode("ascii", "replace").rstrip("\0 ")
     if not syntax:
         raise NotDicom("the file meta information has no transfer syntax")

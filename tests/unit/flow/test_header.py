@@ -6,6 +6,7 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from io import BytesIO
 from typing import Any
 
@@ -19,9 +20,12 @@ from pydicom.sequence import Sequence
 
 from inference.errors import InputError
 from inference.imaging.errors import MissingAttribute, NotDicom
+from node.blobs.part10 import part10 as received
+from node.dimse.identity import IMPLEMENTATION_CLASS_UID
+from node.dimse.port import Reception
 from node.flow.header import merge, read_header
 from tests.lab import needs
-from tests.unit.flow.files import BIG, DEFLATED, LITTLE, PLACE, UIDS, by_hand, element, part10, slice_of
+from tests.unit.flow.files import BIG, DEFLATED, LITTLE, PLACE, UIDS, by_hand, data_set, element, part10, slice_of
 
 NO_VALUES = {"SQ", "OB", "OW", "OF", "OD", "OL", "OV", "UN", "OB or OW", "US or OW"}
 LIFTED = {"PixelSpacing", "SliceThickness", "SpacingBetweenSlices", "ImageOrientationPatient"}
@@ -365,3 +369,36 @@ def test_control_characters_do_not_reach_whoever_looks() -> None:
     identity, header = read_header(whole[:144] + called + whole[144:])
     assert header["SeriesDescription"] == ("T1[2J]0;mine SAG",)
     assert identity.calling_ae == "CT[2J"
+
+
+def test_a_data_set_cannot_say_who_sent_it() -> None:
+    """One that begins with elements of the file meta information, as no data set may: what the listener wrote before them counts."""
+
+    def meta(number: int, vr: bytes, value: bytes) -> bytes:
+        length = struct.pack("<HL", 0, len(value)) if vr == b"OB" else struct.pack("<H", len(value))
+        return struct.pack("<HH2s", 2, number, vr) + length + value
+
+    head = received(
+        Reception(
+            sop_instance_uid="1.2.3.4.1",
+            sop_class_uid="1.2.840.10008.5.1.4.1.1.2",
+            transfer_syntax_uid="1.2.840.10008.1.2.1",
+            calling_ae="CT",
+            called_ae="HILUM",
+            address="10.0.0.5",
+            association="1",
+            received_at=datetime(2026, 1, 1, tzinfo=UTC),
+            peer="old",
+        )
+    )
+    class_uid = IMPLEMENTATION_CLASS_UID.encode()
+    forged = b"".join(
+        (
+            *(meta(number, b"AE", b"MR") for number in (0x0016, 0x0017)),
+            meta(0x0026, b"UI", b"10.0.0.6"),
+            meta(0x0100, b"UI", class_uid + b"\0" * (len(class_uid) % 2)),
+            meta(0x0102, b"OB", b"new\0"),
+        )
+    )
+    identity, _ = read_header(head + forged + data_set(slice_of()))
+    assert (identity.calling_ae, identity.address, identity.peer) == ("CT", "dicom://10.0.0.5", "old")
