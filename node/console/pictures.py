@@ -245,7 +245,7 @@ def _window(at: Desk, who: Visitor, uid: str, stack: Stack) -> list[float] | Non
         found = at.gallery.window(_asked(at, who, uid, middle.row, middle.frame + 1))
     except Refused:
         return None  # whoever looks at the image is told why
-    return None if found is None else [round(found.centre, 3), round(found.width, 3)]
+    return None if found is None else [float(f"{found.centre:.6g}"), float(f"{found.width:.6g}")]
 
 
 def _edges(stack: Stack) -> list[list[Any]]:

@@ -37,6 +37,8 @@ class Window:
         else:
             # C.11.2.1.2.1; of width 1 it is a step
             share = (x - (self.centre - 0.5)) / max(self.width - 1, 1e-6) + 0.5
+        if values.dtype.kind == "f":
+            share = np.nan_to_num(share, posinf=1, neginf=0)  # maps have NaN where they say nothing: black
         return np.asarray(np.clip(share, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
@@ -64,7 +66,8 @@ def _first(holder: Dataset, tag: int) -> float | None:
 
 def window_by(values: Values) -> Window:
     """A window for images whose header gives none: nearly all of their values."""
-    low, high = (float(edge) for edge in np.percentile(values, (0.5, 99.5)))
+    known = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+    low, high = (float(edge) for edge in np.percentile(known, (0.5, 99.5))) if known.size else (0.0, 0.0)
     return Window(centre=(low + high) / 2, width=max(high - low, 1e-6), function="LINEAR_EXACT")
 
 

@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 from inference.errors import quoted
 from inference.imaging.errors import MissingAttribute, UnsupportedSyntax
 from inference.imaging.geometry import Plane
-from inference.imaging.header import Instance, read_instance
+from inference.imaging.header import PARSE_ERRORS, Instance, read_instance
 from inference.imaging.stored import StoredFrames, Values
 from node.console.images.stack import Stack, normal_of
 
@@ -35,6 +35,7 @@ class Voxels(StrEnum):
     LABELMAP = "LABELMAP"
 
 
+_SHARES = {"PROBABILITY": "probability", "OCCUPANCY": "occupancy"}
 _BITS = {Voxels.BINARY: (1,), Voxels.FRACTIONAL: (8,), Voxels.LABELMAP: (8, 16)}
 
 
@@ -96,6 +97,13 @@ def read_masks(path: Path) -> Masks:
         It cannot be read, or is none whose frames all have a place.
     """
     instance = read_instance(path)
+    try:
+        return _described(instance)
+    except PARSE_ERRORS as broken:
+        raise MissingAttribute(f"the segments of {instance.sop_instance_uid} cannot be read: {quoted(broken)}") from broken
+
+
+def _described(instance: Instance) -> Masks:
     header, uid = instance.header, instance.sop_instance_uid
     voxels = _voxels_of(instance)
     planes = tuple(plane for plane in instance.planes if plane is not None)
@@ -120,7 +128,7 @@ def read_masks(path: Path) -> Masks:
         normals=np.array([normal_of(plane) for plane in planes]).reshape(-1, 3),
         voxels=voxels,
         full=max(int(header.get("MaximumFractionalValue") or _OPAQUE), 1) if voxels is Voxels.FRACTIONAL else 1,
-        share_of=str(header.get("SegmentationFractionalType") or "").lower() if voxels is Voxels.FRACTIONAL else "",
+        share_of=_SHARES.get(str(header.get("SegmentationFractionalType") or ""), "") if voxels is Voxels.FRACTIONAL else "",
     )
 
 
@@ -132,6 +140,8 @@ def _voxels_of(instance: Instance) -> Voxels:
     voxels = Voxels(said)
     if pixels.bits_allocated not in _BITS[voxels]:
         raise UnsupportedSyntax(f"{uid} has {pixels.bits_allocated} bits a voxel, which no {said} segmentation has")
+    if pixels.samples != 1:
+        raise UnsupportedSyntax(f"{uid} has {pixels.samples} samples a voxel, which no segmentation has")
     if voxels is Voxels.BINARY and (pixels.transfer_syntax.is_encapsulated or not pixels.offset):
         raise UnsupportedSyntax(f"{uid} is a compressed segmentation of one bit a voxel")
     return voxels

@@ -11,7 +11,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from inference.imaging.decode import decode
 from inference.imaging.header import read_instance
 from inference.imaging.write_series import write_series
-from node.console.images.grey import MOST_PIXELS, Window, as_decoded, picture, window_in
+from node.console.images.grey import MOST_PIXELS, Window, as_decoded, picture, window_by, window_in
 from node.results.page.panels import turned
 
 
@@ -85,3 +85,12 @@ def test_pixels_that_are_not_square_are_stretched() -> None:
     small = np.asarray(picture(wide, None, smooth=False))
     assert small.shape[1] == MOST_PIXELS
     assert set(np.unique(small)) <= {0, 255}
+
+
+def test_maps_that_say_nothing_somewhere_have_a_window() -> None:
+    """NaN, as maps have outside of the body, and infinities are no part of it: NaN is black."""
+    values = np.array([[np.nan, 1], [3, np.inf]], dtype=np.float32)
+    window = window_by(values)
+    assert (window.centre, window.width) == (pytest.approx(2), pytest.approx(2, abs=0.1))
+    assert window.grey(values).tolist() == [[0, 0], [255, 255]]
+    assert window_by(np.full((2, 2), np.nan, dtype=np.float32)).centre == 0

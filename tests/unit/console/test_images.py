@@ -222,6 +222,31 @@ def test_segmentations_that_came_are_of_this_study_and_space_and_their_words_for
         assert otto.client.get(f"{_image(study, told, 4)}/mask/received/1.2.3.png").status_code == 404
 
 
+def test_a_segmentation_whose_segments_cannot_be_read_is_refused_and_the_images_are_shown(
+    empty: Hospital, plain: Blobs, tmp_path: Path
+) -> None:
+    """Without a segment's number, with two numbers in the place of one, with words where a sequence belongs, in colour."""
+    study = imaged.receive(empty, plain, tmp_path / "in")
+
+    def made() -> Dataset:
+        return imaged.segmentation([dcmread(path) for path in study.files], study.segments, "LABELMAP")
+
+    unnumbered, twice, words, coloured = made(), made(), made(), made()
+    del unnumbered.SegmentSequence[0].SegmentNumber
+    twice.SegmentSequence[0].SegmentNumber = [1, 2]
+    del words.SegmentSequence
+    words.add_new(0x00620002, "LO", "a tumour")
+    coloured.SamplesPerPixel, coloured.PhotometricInterpretation, coloured.PlanarConfiguration = 3, "RGB", 0
+    coloured.PixelData = coloured.PixelData * 3
+    uids = [_comes(empty, plain, study, one, tmp_path) for one in (unnumbered, twice, words, coloured)]
+    for open_ in _at(empty, plain):
+        mine = open_("otto")
+        for uid in uids:
+            told = _told(mine, study, uid)
+            assert (told["mask"], len(told["images"])) == (None, DEPTH)
+            assert mine.client.get(f"{_image(study, told, 4)}/mask/received/{uid}.png").status_code == 422
+
+
 def test_an_image_is_shown_in_the_window_that_is_asked_for(empty: Hospital, plain: Blobs, tmp_path: Path) -> None:
     """PS3.3 C.11.2.1.2.1, in the values of the modality; half a window, none, or one of no width is refused. CT has windows by name."""
     study = imaged.receive(empty, plain, tmp_path / "in")
