@@ -37,6 +37,8 @@ PARSE_ERRORS = (
 
 PROJECTIONS = frozenset({"CR", "DX", "MG", "RG", "RF", "XA", "IO", "PX", "DR"})
 """Modalities whose pixels lie on a detector, behind the patient and therefore magnified."""
+_ITEM_BYTES = 8
+"""The head of the item that a compressed frame is (PS3.5 A.4)."""
 LONG_VRS = frozenset({b"OB", b"OW", b"OF", b"OD", b"UN"})
 
 
@@ -269,6 +271,8 @@ def _pixel_format(dataset: FileDataset, uid: str, offset: int, length: int, tag:
 def _not_cut_off(pixels: PixelFormat, size: int, uid: str) -> None:
     """Compare before anything is allocated: a damaged header may claim terabytes."""
     if pixels.transfer_syntax.is_encapsulated:
+        if (least := pixels.frames * _ITEM_BYTES) > size - pixels.offset:
+            raise Truncated(f"{uid} holds {size - pixels.offset} of the {least} bytes that {pixels.frames} compressed frames take at least")
         return
     needed = (pixels.rows * pixels.columns * pixels.samples * pixels.frames * pixels.bits_allocated + 7) // 8
     if pixels.photometric == "YBR_FULL_422":

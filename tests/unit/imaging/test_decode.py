@@ -207,6 +207,14 @@ class TestBrokenFiles:
         with pytest.raises(Truncated):
             decode(path)
 
+    def test_more_compressed_frames_than_the_file_could_hold(self, tmp_path):
+        """Nothing is allocated for the two thousand million frames that a header claims."""
+        image = one_instance(np.zeros((64, 64), "u2"))
+        image.compress(JPEG2000Lossless, generate_instance_uid=False)
+        image.NumberOfFrames = 2_000_000_000
+        with pytest.raises(Truncated, match="2000000000 compressed frames"):
+            decode(save(image, tmp_path / "x"))
+
     def test_zero_length(self, tmp_path):
         """Pixel Data is there, without a byte in it."""
         with pytest.raises(NoPixelData, match="zero length"):
