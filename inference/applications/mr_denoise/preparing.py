@@ -84,7 +84,10 @@ def prepare(volume: Volume) -> Prepared:
         raise NotMagnitude(f"series {volume.series_instance_uid} has negative values: magnitude images have none")
     head = head_of(values)
     sigma = noise_of(values, head)
-    share = sigma / float(np.median(values[head]))
+    median = float(np.median(values[head])) if head.any() else 0.0
+    if median == 0:
+        raise NotMagnitude(f"half of what stands out in series {volume.series_instance_uid} is 0: that is no head")
+    share = sigma / median
     if not LEAST <= share <= MOST:
         raise OtherNoise(
             f"the noise of series {volume.series_instance_uid} is {100 * share:.1f} % of the median in the head; "

@@ -59,13 +59,14 @@ def test_noise_is_estimated(noise: float) -> None:
 
 
 def test_what_it_was_not_trained_for_is_refused() -> None:
-    """Enhanced images, negative values, an even image, hardly any noise, and more of it than signal."""
+    """Enhanced images, negative values, an even image, one bright voxel, hardly any noise, and more of it than signal."""
     volume = head(0.05)
     enhanced = tuple(replace(source, sop_class_uid=str(EnhancedMRImageStorage)) for source in volume.sources)
     for unfit in (
         replace(volume, sources=enhanced),
         replace(volume, voxels=volume.voxels - 500),
         replace(volume, voxels=np.full_like(volume.voxels, 7)),
+        replace(volume, voxels=np.where(np.arange(volume.voxels.size).reshape(volume.voxels.shape) == 0, 30000, 0).astype(np.int16)),
     ):
         with pytest.raises(NotMagnitude):
             analyse(unfit, Middle())
