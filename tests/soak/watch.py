@@ -21,6 +21,10 @@ _WARM_S = 300.0
 """A process that lives for less is still meeting the largest of everything for the first time."""
 _HANDLES = 4
 """Files, threads or sockets that a quiet moment late in the run may hold above one early in it: what happened to be under way."""
+_FILES_OF_A_POOL = 12
+"""So many more in a process that has not lived for `_YOUNG_S`: a pool keeps five connections to the journal, three files each, and opens the
+last of them when so many threads first meet; on a busy machine that takes a minute."""
+_YOUNG_S = 90.0
 _GOES_ON = 1
 """Those that were to come since the middle of the run too, if so many leaked."""
 
@@ -68,7 +72,8 @@ class Trend:
         if self.what == "rss_mib":
             return self.lasted_s >= _WARM_S and self.late - self.early > max(GROWS_FREELY_MIB, 0.2 * self.early)
         # what is opened once, at the first job of a slow machine, is there in the middle already; what leaks goes on
-        return self.late - self.early > _HANDLES and self.late - self.middle > _GOES_ON
+        young = self.what == "files" and self.lasted_s < _YOUNG_S
+        return self.late - self.early > _HANDLES + _FILES_OF_A_POOL * young and self.late - self.middle > _GOES_ON
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
