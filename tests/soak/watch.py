@@ -22,8 +22,8 @@ _WARM_S = 300.0
 _HANDLES = 4
 """Files, threads or sockets that a quiet moment late in the run may hold above one early in it: what happened to be under way."""
 _FILES_OF_A_POOL = 12
-"""So many more in a process that has not lived for `_YOUNG_S`: a pool keeps five connections to the journal, three files each, and opens the
-last of them when so many threads first meet; on a busy machine that takes a minute."""
+"""So many more in a process that has not lived for `_YOUNG_S`: a pool keeps five connections to the journal, three files each, and opens
+the last of them when so many threads first meet; on a busy machine that takes a minute."""
 _YOUNG_S = 90.0
 _GOES_ON = 1
 """Those that were to come since the middle of the run too, if so many leaked."""
