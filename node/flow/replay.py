@@ -111,10 +111,9 @@ class Replay:
         self._journal = journal
         self._routes = {route.name: route for route in routes}
         self._digest = digest
-        self._application_of = application_of
-        self._known: dict[str, Accepts] = {}
+        self._application_of = _remembering(application_of)
         self._loaded = _Loaded()
-        self._asking = Asking(self._loaded, _Unpaired(), routes, lambda name: name, application_of)
+        self._asking = Asking(self._loaded, _Unpaired(), routes, lambda name: name, self._application_of)
         self._keywords = _keywords(routes)
         self.counted = Counted()
 
@@ -208,12 +207,28 @@ class Replay:
         return then.deadline != now.deadline and (route.deadline == now.deadline or then.nearer(now))
 
     def _accepts(self, application: str) -> Accepts:
-        if application not in self._known:
+        try:
+            return self._application_of(application).accepts
+        except HilumError:
+            return Accepts(modality=())
+
+
+def _remembering(application_of: Callable[[str], Application]) -> Callable[[str], Application]:
+    """Asks once for each application, for one that is none too: the catalog is searched whole for it."""
+    known: dict[str, Application | HilumError] = {}
+
+    def remembered(name: str) -> Application:
+        if name not in known:
             try:
-                self._known[application] = self._application_of(application).accepts
-            except HilumError:  # which is as dear to find out as anything: the catalog is searched whole
-                self._known[application] = Accepts(modality=())
-        return self._known[application]
+                known[name] = application_of(name)
+            except HilumError as none:
+                known[name] = none
+        found = known[name]
+        if isinstance(found, HilumError):
+            raise found.with_traceback(None)
+        return found
+
+    return remembered
 
 
 def _named(job: Job | NewJob) -> str:
