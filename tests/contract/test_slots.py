@@ -394,21 +394,26 @@ def test_names_that_the_disk_refuses_are_owed_until_it_takes_them(
     """Acknowledged instances stay where they are proven, nothing more is promised; when it works again they are entries."""
     inbox = inbox_of(tmp_path)
     filled(tmp_path, inbox)
+    told = [b"acknowledged"]
     with _refusing(monkeypatch, call, errno.EIO, of=of) as refused:
         keep(inbox, b"acknowledged", association="a1")
         inbox.ended("a1")
         wait_until(lambda: bool(refused), 60, "the disk refused")
-        wait_until(lambda: _behind(inbox), 60, "nothing more is promised")
-    # the first of those that asked may have been promised before the refusal was known
-    wait_until(lambda: [entry.read_bytes()[-12:] for entry in inbox.waiting(100)].count(b"acknowledged") == 1, 60, "it is an entry")
+        wait_until(lambda: _behind(inbox, told), 60, "nothing more is promised")
+    wait_until(lambda: len(inbox.waiting(100)) == 4 + len(told), 60, "every one that was acknowledged is an entry")
+    for entry, content in zip(inbox.waiting(100)[4:], told, strict=True):
+        assert entry.read_bytes().endswith(content)
     inbox.close()
 
 
-def _behind(inbox: FolderInbox) -> bool:
+def _behind(inbox: FolderInbox, told: list[bytes]) -> bool:
+    """Whether nothing more is promised; what still was, before the refusal was known, is noted."""
+    content = b"another %d" % len(told)
     try:
-        keep(inbox, b"another")
+        keep(inbox, content)
     except DiskFailed:
         return True
+    told.append(content)
     return False
 
 

@@ -75,11 +75,30 @@ def test_a_delay_that_grew_is_a_defect_unless_the_machine_was_busier(
 def test_what_is_opened_once_is_no_leak_and_what_goes_on_is(files: list[int], grew: bool) -> None:
     """Sixty samples of a process, two seconds apart."""
     watch = Watch(lambda: None)
-    samples = [Sample(at=2.0 * number, rss_mib=50.0, files=held, threads=9, sockets=3) for number, held in enumerate(files)]
+    samples = [Sample(at=2.0 * number, rss_mib=50.0, files=held, journal=6, threads=9, sockets=3) for number, held in enumerate(files)]
     watch.lives[1] = Life("work", 1, samples)
     assert {trend.what: trend.grew for trend in watch.trends(lasted_s=60.0)} == {
         "rss_mib": False,
         "files": grew,
+        "journal": False,
+        "threads": False,
+        "sockets": False,
+    }
+
+
+@pytest.mark.parametrize(("journal", "grew"), [([3] * 20 + [15] * 40, False), ([6 + number // 3 for number in range(60)], True)])
+def test_a_pool_may_fill_and_no_further(journal: list[int], grew: bool) -> None:
+    """Five connections whenever they are opened; one more that stays is a leak, and so are other files, in a process of a minute too."""
+    watch = Watch(lambda: None)
+    samples = [
+        Sample(at=float(number), rss_mib=50.0, files=9 + number // 6, journal=held, threads=9, sockets=3)
+        for number, held in enumerate(journal)
+    ]
+    watch.lives[1] = Life("flow", 1, samples)
+    assert {trend.what: trend.grew for trend in watch.trends(lasted_s=40.0)} == {
+        "rss_mib": False,
+        "files": True,
+        "journal": grew,
         "threads": False,
         "sockets": False,
     }

@@ -19,23 +19,24 @@ GROWS_FREELY_MIB = 32.0
 """Memory that allocators and caches of libraries may take while they warm up; more than that, and more than a fifth, is growth."""
 _WARM_S = 300.0
 """A process that lives for less is still meeting the largest of everything for the first time."""
+_JOURNAL = "/hilum.db"
 _HANDLES = 4
 """Files, threads or sockets that a quiet moment late in the run may hold above one early in it: what happened to be under way."""
-_FILES_OF_A_POOL = 12
-"""So many more in a process that has not lived for `_YOUNG_S`: a pool keeps five connections to the journal, three files each, and opens
-the last of them when so many threads first meet; on a busy machine that takes a minute."""
-_YOUNG_S = 90.0
+_JOURNAL_FILES = 15
+"""Open files of the journal that a quiet moment may hold: a pool keeps five connections, three files each. It opens the next one when so
+many threads first meet, which on a busy machine may be late; more than these are leaked, however slowly they came."""
 _GOES_ON = 1
 """Those that were to come since the middle of the run too, if so many leaked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One process at one moment."""
+    """One process at one moment; `files` are its descriptors but for those of the `journal`."""
 
     at: float
     rss_mib: float
     files: int
+    journal: int
     threads: int
     sockets: int
 
@@ -72,8 +73,9 @@ class Trend:
         if self.what == "rss_mib":
             return self.lasted_s >= _WARM_S and self.late - self.early > max(GROWS_FREELY_MIB, 0.2 * self.early)
         # what is opened once, at the first job of a slow machine, is there in the middle already; what leaks goes on
-        young = self.what == "files" and self.lasted_s < _YOUNG_S
-        return self.late - self.early > _HANDLES + _FILES_OF_A_POOL * young and self.late - self.middle > _GOES_ON
+        if self.what == "journal":
+            return self.late > _JOURNAL_FILES
+        return self.late - self.early > _HANDLES and self.late - self.middle > _GOES_ON
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,12 +144,15 @@ class Watch:
             try:
                 with process.oneshot():
                     name = "serve" if process.pid == supervisor else _stage(process)
+                    held = _held(process.pid)
+                    journal = sum(_JOURNAL in one for one in held)
                     sample = Sample(
                         at=time.monotonic(),
                         rss_mib=process.memory_info().rss / _MIB,
-                        files=process.num_fds(),
+                        files=len(held) - journal,
+                        journal=journal,
                         threads=process.num_threads(),
-                        sockets=_sockets(process.pid),
+                        sockets=sum(one.startswith("socket:") for one in held),
                     )
             except (psutil.Error, OSError):
                 continue  # it has just ended
@@ -159,7 +164,7 @@ class Watch:
         found = []
         for life in self.lives.values():
             if life.lasted_s >= lasted_s and len(life.samples) >= 12:
-                found += [_trend(life, what) for what in ("rss_mib", "files", "threads", "sockets")]
+                found += [_trend(life, what) for what in ("rss_mib", "files", "journal", "threads", "sockets")]
         return found
 
 
@@ -172,11 +177,12 @@ def _threads(pid: int) -> Iterator[tuple[int, tuple[float, float]]]:
                 yield int(thread), (int(ran) / 1e9, int(waited) / 1e9)
 
 
-def _sockets(pid: int) -> int:
-    held = 0
+def _held(pid: int) -> list[str]:
+    """What the descriptors of a process refer to."""
+    held = []
     for name in os.listdir(f"/proc/{pid}/fd"):
         with contextlib.suppress(FileNotFoundError):  # closed meanwhile
-            held += os.readlink(f"/proc/{pid}/fd/{name}").startswith("socket:")
+            held.append(os.readlink(f"/proc/{pid}/fd/{name}"))
     return held
 
 
