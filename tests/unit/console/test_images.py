@@ -19,6 +19,7 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless, RLELossless
 from inference.imaging.write_series import write_series
 from node.blobs.folder import FolderBlobs
 from node.blobs.port import Blobs
+from node.console.images import gallery
 from node.domain.instance import Standing
 from node.observe.audit import codes
 from node.observe.audit.message import Message, Person, StudyObject
@@ -245,6 +246,23 @@ def test_a_segmentation_whose_segments_cannot_be_read_is_refused_and_the_images_
             told = _told(mine, study, uid)
             assert (told["mask"], len(told["images"])) == (None, DEPTH)
             assert mine.client.get(f"{_image(study, told, 4)}/mask/received/{uid}.png").status_code == 422
+
+
+def test_more_segments_than_are_drawn_are_refused_and_so_are_more_frames(
+    empty: Hospital, plain: Blobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The image on which both segments lie has no mask then, the one with one of them has; a segmentation of too many frames has none."""
+    study = imaged.receive(empty, plain, tmp_path / "in")
+    monkeypatch.setattr(gallery, "_MOST_SEGMENTS", 1)
+    for open_ in _at(empty, plain):
+        mine = open_("otto")
+        told = _told(mine, study)
+        for z, status in ((4, 422), (3, 200)):
+            assert mine.client.get(f"{_image(study, told, DEPTH - 1 - z)}/mask/{told['mask']}.png").status_code == status
+    monkeypatch.setattr(gallery, "_MOST_FRAMES", 3)
+    for open_ in _at(empty, plain):
+        told = _told(open_("otto"), study)
+        assert (told["mask"], len(told["images"])) == (None, DEPTH)
 
 
 def test_an_image_is_shown_in_the_window_that_is_asked_for(empty: Hospital, plain: Blobs, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from io import BytesIO
 from typing import Any
 
@@ -22,8 +21,8 @@ from inference.errors import InputError
 from inference.imaging.errors import MissingAttribute, NotDicom
 from node.blobs.part10 import part10 as received
 from node.dimse.identity import IMPLEMENTATION_CLASS_UID
-from node.dimse.port import Reception
 from node.flow.header import merge, read_header
+from tests.contract.test_blobs import reception
 from tests.lab import needs
 from tests.unit.flow.files import BIG, DEFLATED, LITTLE, PLACE, UIDS, by_hand, data_set, element, part10, slice_of
 
@@ -378,19 +377,7 @@ def test_a_data_set_cannot_say_who_sent_it() -> None:
         length = struct.pack("<HL", 0, len(value)) if vr == b"OB" else struct.pack("<H", len(value))
         return struct.pack("<HH2s", 2, number, vr) + length + value
 
-    head = received(
-        Reception(
-            sop_instance_uid="1.2.3.4.1",
-            sop_class_uid="1.2.840.10008.5.1.4.1.1.2",
-            transfer_syntax_uid="1.2.840.10008.1.2.1",
-            calling_ae="CT",
-            called_ae="HILUM",
-            address="10.0.0.5",
-            association="1",
-            received_at=datetime(2026, 1, 1, tzinfo=UTC),
-            peer="old",
-        )
-    )
+    head = received(reception(calling_ae="CT", address="10.0.0.5", peer="old", transfer_syntax_uid="1.2.840.10008.1.2.1"))
     class_uid = IMPLEMENTATION_CLASS_UID.encode()
     forged = b"".join(
         (
