@@ -11,7 +11,7 @@ from node.domain.errors import ConfigError
 from node.settings.applications import APPLICATIONS
 from node.settings.audit import AUDIT
 from node.settings.blocks import Block, Key
-from node.settings.config import Config, May
+from node.settings.config import Config, May, Peer
 from node.settings.console import CONSOLE
 from node.settings.digest import digest
 from node.settings.engines import ENGINES
@@ -152,16 +152,29 @@ def _names(tree: YamlNode, applications: Collection[str]) -> dict[str, Collectio
 _REFERRED = ("peers", "engines", "sinks")
 
 
+def _told_apart(one: Peer, other: Peer) -> bool:
+    """Whether two peers of one title and address are never taken for each other: both prove the same kind of thing, and never the same."""
+    if one.user is not None and other.user is not None and one.user.name != other.user.name:
+        return True
+    if one.certificate is None or other.certificate is None:
+        return False
+    kinds = ((rule.fingerprints, rule.names, rule.subjects) for rule in (one.certificate, other.certificate))
+    return any(asked and wanted and set(asked).isdisjoint(wanted) for asked, wanted in zip(*kinds, strict=True))
+
+
 def _check_together(values: dict[str, Any], tree: YamlNode, here: Here) -> None:
     """What only the whole file shows."""
-    bearers: dict[tuple[str, str], str] = {}
+    bearers: dict[tuple[str, str], list[Peer]] = {}
     for peer in values["peers"].values():
-        first = bearers.setdefault((peer.ae_title, peer.host), peer.name)
-        if first != peer.name:
+        others = bearers.setdefault((peer.ae_title, peer.host), [])
+        alike = next((one for one in others if not _told_apart(one, peer)), None)
+        if alike is not None:
             at = child(tree, "peers", peer.name, "ae_title")
             assert at is not None, "a peer has an AE title"
             about = here.on(f'peer "{peer.name}"')
-            about.refuse(DuplicateName, at, f'AE title "{peer.ae_title}" at {peer.host} is peer "{first}" already')
+            bears = f'AE title "{peer.ae_title}" at {peer.host} is peer "{alike.name}" already'
+            about.refuse(DuplicateName, at, f"{bears}, and no certificate or user that each must show tells them apart")
+        others.append(peer)
     for sink in values["sinks"].values():
         if sink.peer is not None and values["peers"][sink.peer].port == 0:
             at = child(tree, "sinks", sink.name, "peer")

@@ -501,7 +501,7 @@ def test_an_owed_one_that_somebody_took_away_holds_up_nothing_for_good(tmp_path:
         wait_until(lambda: bool(refused), 60, "the disk refused")
         promised.unlink()
         wait_until(lambda: any(one["event"] == "inbox.torn" for one in events), 60, "it is told")
-    wait_until(lambda: not _behind(inbox), 60, "others are kept again")
+    wait_until(lambda: not _behind(inbox, []), 60, "others are kept again")
     inbox.close()
 
 

@@ -233,6 +233,32 @@ def test_an_engine_on_a_triton_server(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("kind", ["subject", "name", "fingerprint"])
+def test_peers_behind_one_address_may_share_a_title_where_certificates_tell_them_apart(tmp_path: Path, kind: str) -> None:
+    """As behind one address translation: what each must show, the others cannot."""
+    proofs = {"subject": "CN=house {}", "name": "DNS:house{}.example", "fingerprint": "{}" * 64}
+    houses = [
+        f'    house{n}: {{ae_title: PACS, address: "10.0.0.5:104", certificate: {{{kind}: "{proofs[kind].format(*[n] * 64)}"}}}}'
+        for n in (1, 2, 3)
+    ]
+    tls = '    node: {tls: {listen: "127.0.0.1:2762", certificate: node.pem, key: node.key, authorities: ca.pem}}'
+    config = read(tmp_path, "\n".join([tls, "    peers:", *("  " + house for house in houses)]))
+    assert list(config.peers) == ["house1", "house2", "house3"]
+
+
+def test_peers_behind_one_address_may_share_a_title_where_users_tell_them_apart(tmp_path: Path) -> None:
+    """A certificate that both show is no matter then."""
+    config = read(
+        tmp_path,
+        """\
+        peers:
+          pacs: {ae_title: PACS, address: "10.0.0.5:104", user: {name: reading}}
+          copy: {ae_title: PACS, address: "10.0.0.5:4242", user: {name: research}}
+        """,
+    )
+    assert list(config.peers) == ["pacs", "copy"]
+
+
 def test_the_digest_follows_the_meaning_and_nothing_else(tmp_path: Path) -> None:
     """Comments, key order, quotes and time-outs leave it; a threshold, a sender, a sink or a called AE title change it."""
     same = [
