@@ -10,8 +10,9 @@ from inference.imaging.subject import Cine, Images, Pair, Subject, Takes
 from inference.imaging.volume import Volume
 
 _ORIENTATIONS = ("sagittal", "coronal", "axial")  # the patient axis (x, y, z) that the slices are stacked along
-_ROUNDED = 2
-"""Digits of a mm that bounds go by: positions are rounded by scanners, and slices 2.5 mm apart come out as 2.5000003."""
+TOLERANCE_MM = 0.001
+"""How far beyond a bound what files say still is within it. Decimal strings (DS, PS3.5 6.2) come from binary floats and are rounded: slices
+2.5 mm apart come out as 2.5000003. No scanner builds slices of 2.501 mm."""
 _KINDS: Mapping[Takes, type] = {Takes.VOLUME: Volume, Takes.PAIR: Pair, Takes.IMAGES: Images, Takes.CINE: Cine}
 
 
@@ -54,9 +55,19 @@ def refusal(application: str, series_instance_uid: str, reasons: Sequence[str]) 
 
 def too_thick(accepts: Accepts, thickness_mm: float | None) -> str:
     """What is wrong with slices so thick; "" where nothing is, or it is not known."""
-    if accepts.max_thickness_mm is None or thickness_mm is None or round(thickness_mm, _ROUNDED) <= accepts.max_thickness_mm:
+    if accepts.max_thickness_mm is None or thickness_mm is None or not beyond(thickness_mm, accepts.max_thickness_mm):
         return ""
-    return f"slices are {thickness_mm:g} mm thick, at most {accepts.max_thickness_mm:g} mm are taken"
+    return f"slices are {in_mm(thickness_mm)} thick, at most {accepts.max_thickness_mm:g} mm are taken"
+
+
+def beyond(value_mm: float, bound_mm: float) -> bool:
+    """Whether it is more than the bound, by more than `TOLERANCE_MM`."""
+    return value_mm - bound_mm > TOLERANCE_MM
+
+
+def in_mm(value_mm: float) -> str:
+    """For people, to the thousandth of a mm: what is `beyond` a bound reads so as well."""
+    return f"{value_mm:.3f}".rstrip("0").rstrip(".") + " mm"
 
 
 def _unfit(accepts: Accepts, volume: Volume) -> list[str]:
@@ -65,8 +76,8 @@ def _unfit(accepts: Accepts, volume: Volume) -> list[str]:
     if slices < accepts.min_slices:
         reasons.append(f"{slices} slices, at least {accepts.min_slices} are needed")
     spacing_mm = max(volume.spacing_mm)
-    if accepts.max_spacing_mm is not None and (apart_mm := round(spacing_mm, _ROUNDED)) > accepts.max_spacing_mm:
-        reasons.append(f"voxels are {apart_mm} mm apart, at most {accepts.max_spacing_mm:g} mm are taken")
+    if accepts.max_spacing_mm is not None and beyond(spacing_mm, accepts.max_spacing_mm):
+        reasons.append(f"voxels are {in_mm(spacing_mm)} apart, at most {accepts.max_spacing_mm:g} mm are taken")
     if thick := too_thick(accepts, volume.thickness_mm):
         reasons.append(thick)
     extents_mm = [count * step for count, step in zip(volume.voxels.shape, volume.spacing_mm, strict=True)]

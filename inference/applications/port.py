@@ -62,8 +62,9 @@ class Accepts:
     """What a series must be before the application looks at it; a series that is not is refused with the reason.
 
     `orientation` ("axial", "coronal", "sagittal") is that of the slices; None takes any. `max_spacing_mm` holds for the largest spacing of
-    the volume, `max_thickness_mm` for SliceThickness where the images state it, which routing knows before any pixel is read;
-    `min_extent_mm` holds for the smallest extent. Above `remark_spacing_mm` the reader is told that volumes are approximate.
+    the volume, `max_thickness_mm` for SliceThickness where the images state it, which routing knows before any pixel is read; a thousandth
+    of a mm more than either is rounding in the files, and taken. `min_extent_mm` holds for the smallest extent. Above `remark_spacing_mm`
+    the reader is told that volumes are approximate.
     `takes` says what `analyse` is given. `parts` is for series that hold several volumes of one place (times, echoes, b-values): "refuse"
     them, or analyse "each" on its own. `whole_study` (images only): all series of the study that the route matches are one subject, the
     views of an examination.

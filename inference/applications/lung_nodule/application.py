@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from inference import codes
+from inference.applications.accept import beyond, in_mm
 from inference.applications.ct_lung.anatomy import GAS_HU
 from inference.applications.lung_nodule.candidates import MODEL, MOST_MM, Candidate, Detected, detect
 from inference.applications.lung_nodule.density import Density
@@ -146,9 +147,9 @@ def _recommended(listed: Sequence[Candidate], decided: Sequence[FollowUp], volum
 
 
 def _approximate(listed: Sequence[Candidate], volume: Volume) -> Iterator[str]:
-    apart_mm, thick_mm = round(volume.spacing_mm[0], 2), volume.thickness_mm or 0.0
-    if listed and max(apart_mm, thick_mm) > THIN_MM:
-        found = f"{apart_mm:.1f} mm apart" if apart_mm > THIN_MM else f"{thick_mm:g} mm thick"
+    apart_mm, thick_mm = volume.spacing_mm[0], volume.thickness_mm or 0.0
+    if listed and beyond(max(apart_mm, thick_mm), THIN_MM):
+        found = f"{in_mm(apart_mm)} apart" if beyond(apart_mm, THIN_MM) else f"{in_mm(thick_mm)} thick"
         yield f"Slices are {found}, the guideline measures on {THIN_MM:g} mm: sizes and densities are approximate."
 
 

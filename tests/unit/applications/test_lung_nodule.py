@@ -160,6 +160,17 @@ def test_slices_that_are_too_thick_for_the_guideline_are_spoken_of() -> None:
     assert not any("apart" in remark for remark in found().remarks)
 
 
+@pytest.mark.parametrize(("apart_mm", "told"), [(1.5000004, ""), (1.504, "1.504 mm"), (1.52, "1.52 mm"), (1.54, "1.54 mm")])
+def test_what_is_just_beyond_the_guideline_is_told_with_its_digits(apart_mm: float, told: str) -> None:
+    """Slices 1.54 mm apart or thick are told as such beside the 1.5 mm that the guideline asks for; what only rounding adds is nothing."""
+    thin = chest()
+    stretched = thin.affine.copy()
+    stretched[:, 0] *= apart_mm / thin.spacing_mm[0]
+    for volume, how in ((replace(thin, affine=stretched), "apart"), (replace(thin, thickness_mm=apart_mm), "thick")):
+        said = [remark for remark in APPLICATION.analyse(volume, ByHeart()).remarks if remark.startswith("Slices are")]
+        assert said == ([f"Slices are {told} {how}, the guideline measures on 1.5 mm: sizes and densities are approximate."] if told else [])
+
+
 def test_what_was_not_looked_at_is_said() -> None:
     """Always, that what is longer than 40 mm is left out: an absent nodule is no absent mass. That lungs are cut off, where they are: the
     made ones run through all images; with tissue on the first and last they end there, and on one of both they do not."""
