@@ -22,7 +22,7 @@ def with_others(config: "Config", study: str, views: "Mapping[str, Sequence[Seri
 
 def _with(decision: Decision, route: Route, config: "Config", study: str, views: "Mapping[str, Sequence[SeriesView]]") -> Decision:
     from inference.applications.port import Takes
-    from node.flow.gates import gated, unfit
+    from node.flow.gates import gated, parks, unfit, unfits
     from node.flow.needs import would
     from node.flow.priors import EarlierStudy, choose
     from node.flow.routing import holds_images
@@ -39,24 +39,24 @@ def _with(decision: Decision, route: Route, config: "Config", study: str, views:
         if judged.missing and decision.chosen:
             said.append(judged.reason)
     chosen = decision.chosen
-    unfits: dict[str, str] = {}
-    for application in route.run:
-        accepts = _accepts(config, application)
-        if accepts is None:
-            continue
-        if decision.matched:
-            decision = gated(decision, application, accepts, current)
-            unfits |= {application: why} if (why := unfit(accepts, [current])) else {}
+    applications = {name: accepts for name in route.run if (accepts := _accepts(config, name)) is not None}
+    decision = gated(decision, applications, current)
+    parked = {name: why for name, accepts in applications.items() if decision.matched and (why := unfit(accepts, current))}
+    for name, accepts in applications.items():
         if accepts.whole_study and decision.matched and holds_images(current):
             chosen = True
-            said.append(f"{application}: analysed as a whole, with the other series of the study that match")
+            said.append(f"{name}: analysed as a whole, with the other series of the study that match")
         elif accepts.takes is Takes.PAIR and decision.chosen:
-            others = [EarlierStudy(study_instance_uid=uid, series=tuple(series), unfit={}) for uid, series in views.items() if uid != study]
-            said.append(f"{application}: {choose(current, others, route).reason}")
-    said += [f"{application} is parked: {why}" for application, why in unfits.items() if chosen]
+            others = [
+                EarlierStudy(study_instance_uid=uid, series=tuple(series), unfit=unfits(accepts, series))
+                for uid, series in views.items()
+                if uid != study
+            ]
+            said.append(f"{name}: {choose(current, others, route).reason}")
+    said += [parks(name, why) for name, why in parked.items() if chosen]
     if not said:
         return decision
-    if unfits.keys() == set(route.run):
+    if parked.keys() == set(route.run):
         return replace(decision, chosen=False, reason="; ".join(said))
     first = decision.reason if decision.chosen else "all conditions hold"
     return replace(decision, chosen=chosen, reason="; ".join([first, *said]))

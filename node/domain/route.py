@@ -89,7 +89,8 @@ class Tried:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What one route decided about one series. `matched` says the conditions held; `chosen` that this series was picked to run."""
+    """What one route decided about one series. `matched` says the conditions held; `chosen` that this series was picked to run; `compares`
+    are those applications of the route that then compare it with a prior, wherever there is one."""
 
     route: str
     series_instance_uid: str
@@ -97,3 +98,4 @@ class Decision:
     chosen: bool
     tried: Sequence[Tried]
     reason: str
+    compares: tuple[str, ...] = ()

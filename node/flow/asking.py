@@ -14,7 +14,7 @@ from node.domain.instance import Instance
 from node.domain.job import Job, Priority
 from node.domain.route import Decision, Route
 from node.flow.errors import SeriesMissing
-from node.flow.gates import gated, unfit
+from node.flow.gates import gated, parks, unfit
 from node.flow.needs import Judged, judge
 from node.flow.pairing import Prior
 from node.flow.routing import SeriesView, decide, holds_images, preference
@@ -23,6 +23,15 @@ from node.journal.port import NewJob
 
 RANKS = {Priority.URGENT: 0, Priority.ROUTINE: 1, Priority.OFFPEAK: 2}
 _UNKNOWN_VERSION = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """A series that an application would be given as a prior, but for why it cannot be."""
+
+    application: str
+    series_instance_uid: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,11 +46,14 @@ class Asked:
         Until when a route waits for a series that is missing, and why; None: none does.
     mistaken
         Jobs that compare with what is another patient's by now, and that nothing takes the place of.
+    left_out
+        Priors that were passed over because they cannot be given to the application.
     """
 
     jobs: list[NewJob]
     decisions: list[Decision]
     mistaken: list[Job] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
     waits: tuple[datetime, str] | None = None
 
 
@@ -119,9 +131,10 @@ class Asking:
         decisions = tried(self._routes, series)
         said: dict[tuple[str, str], list[str]] = {}
         judged = self._judged(arrival, series, study, decisions, now)
-        decisions = [_judged_so(decision, judged, said) for decision in decisions]
+        decisions = [self._gated(_judged_so(decision, judged, said), series) for decision in decisions]
         on_series = self._on_series(series, decisions)
-        whole = [wish for wish in on_series if self._is_whole(arrival, wish, said)]
+        left_out: list[LeftOut] = []
+        whole = [wish for wish in on_series if self._is_whole(arrival, wish, said, left_out)]
         runs = [decision for decision in decisions if decision.route not in judged or not judged[decision.route].withheld]
         wishes = [*whole, *self._on_studies(arrival, runs, said, tried)]
         for wish in wishes:
@@ -133,7 +146,8 @@ class Asking:
         jobs = [self._job(wish, complete_at) for wish in wishes]
         return Asked(
             jobs=jobs,
-            decisions=[self._with(self._gated(decision, series), said) for decision in decisions],
+            decisions=[self._with(decision, said) for decision in decisions],
+            left_out=left_out,
             mistaken=[job for job in mistaken if job is not None],
             waits=min(((one.until, one.missing) for one in judged.values() if one.until is not None), default=None),
         )
@@ -170,7 +184,7 @@ class Asking:
                     wishes.setdefault((decision.series_instance_uid, application), wish).routes.append(routes[decision.route])
         return list(wishes.values())
 
-    def _is_whole(self, arrival: Arrival, wish: _Wish, said: dict[tuple[str, str], list[str]]) -> bool:
+    def _is_whole(self, arrival: Arrival, wish: _Wish, said: dict[tuple[str, str], list[str]], left_out: list[LeftOut]) -> bool:
         """Whether the wish has all that it needs; a pair gets its prior here."""
         if self._accepts(wish.application).takes is not Takes.PAIR:
             return True
@@ -178,6 +192,7 @@ class Asking:
         prior = self._pairs.prior_of(arrival.study_instance_uid, current, wish.routes, wish.application)
         for route in wish.routes:
             said.setdefault((route.name, current.series_instance_uid), []).append(f"{wish.application}: {prior.choice.reason}")
+        left_out += [LeftOut(application=wish.application, series_instance_uid=uid, why=why) for uid, why in prior.choice.left_out]
         if prior.content is not None:
             wish.series.append(prior.content)
         return prior.content is not None
@@ -216,19 +231,19 @@ class Asking:
 
     def _gate(self, wish: _Wish, said: dict[tuple[str, str], list[str]]) -> None:
         """Park what the application would refuse as soon as it saw the images."""
-        wish.unfit = unfit(self._accepts(wish.application), [content.view for content in wish.series])
+        wish.unfit = unfit(self._accepts(wish.application), wish.series[0].view)
         if wish.unfit and not wish.missing:
             for route in wish.routes:
                 words = said.setdefault((route.name, wish.series[0].series_instance_uid), [])
-                words.append(f"{wish.application} is parked: {wish.unfit}")
+                words.append(parks(wish.application, wish.unfit))
 
     def _gated(self, decision: Decision, series: Sequence[SeriesContent]) -> Decision:
-        """The decision with what the manifests of its applications ask of the series."""
-        if decision.matched:
-            (view,) = [content.view for content in series if content.series_instance_uid == decision.series_instance_uid]
-            for application in next(route.run for route in self._routes if route.name == decision.route):
-                decision = gated(decision, application, self._accepts(application), view)
-        return decision
+        """The decision with what the manifests of its applications say."""
+        if not decision.matched:
+            return decision
+        (view,) = [content.view for content in series if content.series_instance_uid == decision.series_instance_uid]
+        run = next(route.run for route in self._routes if route.name == decision.route)
+        return gated(decision, {application: self._accepts(application) for application in run}, view)
 
     def _with(self, decision: Decision, said: dict[tuple[str, str], list[str]]) -> Decision:
         words = said.get((decision.route, decision.series_instance_uid))

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from inference.applications.port import Application, Takes
+from inference.applications.port import Accepts, Application, Takes
 from inference.errors import HilumError
 from node.domain.arrival import Arrival
 from node.domain.job import Job
 from node.domain.patient import patient_of, studied_at
 from node.domain.route import Route
 from node.domain.state import ArrivalState, JobState
+from node.flow.gates import unfits
 from node.flow.needs import awaits
 from node.flow.priors import Choice, EarlierStudy, choose
 from node.flow.series import SeriesContent, contents, digest_of, series_of
@@ -43,10 +44,8 @@ class Pairing:
 
     def compares(self, application: str) -> bool:
         """Whether the application takes a pair."""
-        try:
-            return self._application_of(application).accepts.takes is Takes.PAIR
-        except HilumError:
-            return False
+        accepts = self._accepts(application)
+        return accepts is not None and accepts.takes is Takes.PAIR
 
     def prior_of(
         self,
@@ -67,7 +66,8 @@ class Pairing:
             if each not in known:
                 known[each] = contents(self._journal.study_instances(each))
             of_study[each] = known[each]
-        earlier = [self._earlier(each, members, used) for each, members in of_study.items()]
+        accepts = self._accepts(application)
+        earlier = [self._earlier(each, members, used, accepts) for each, members in of_study.items()]
         choices = [choose(current.view, earlier, route) for route in routes]
         chosen = next((choice for choice in choices if choice.series_instance_uid is not None), choices[0])
         content = next(
@@ -158,12 +158,20 @@ class Pairing:
         own = current.series_instance_uid
         return {one.series_instance_uid: studied_at(one.header) for one in used if one.series_instance_uid != own}
 
-    def _earlier(self, study: str, members: Sequence[SeriesContent], used: Collection[str]) -> EarlierStudy:
+    def _accepts(self, application: str) -> Accepts | None:
+        try:
+            return self._application_of(application).accepts
+        except HilumError:
+            return None
+
+    def _earlier(self, study: str, members: Sequence[SeriesContent], used: Collection[str], accepts: Accepts | None) -> EarlierStudy:
+        views = tuple(member.view for member in members)
         reasons = {member.series_instance_uid: member.unfit() for member in members if member.series_instance_uid not in used}
+        unfit = {series: reason[1] for series, reason in reasons.items() if reason is not None}
         return EarlierStudy(
             study_instance_uid=study,
-            series=tuple(member.view for member in members),
-            unfit={series: reason[1] for series, reason in reasons.items() if reason is not None},
+            series=views,
+            unfit=unfit if accepts is None else unfits(accepts, views) | unfit,
             arriving=any(not awaits(self._journal, one) for one in self._journal.arrivals(states=(ArrivalState.RECEIVED,), study=study)),
         )
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import takewhile
 
 from node.domain.header import Header
 from node.domain.patient import Patient, patient_of, studied_at
@@ -19,6 +20,8 @@ _ALIKE = 0.5
 _NAMES = ("SeriesDescription", "ProtocolName")
 _PLANES = ("sagittal", "coronal", "axial")
 _NOW = datetime(1970, 1, 1, tzinfo=UTC)  # what WITHIN counts from, and there is none
+_MOST_NAMED = 3
+"""Series of a study that are named with why they cannot be given."""
 _FIXED = ("PatientBirthDate", "PatientSex")
 """What stays with a person: two that differ are two people behind one ID, or a mistake."""
 
@@ -30,7 +33,7 @@ class EarlierStudy:
     Attributes
     ----------
     unfit
-        By series UID: why no application can be given it (its pixels are gone, two images under one UID).
+        By series UID: why the application cannot be given it (its pixels are gone, its slices are too thick).
     arriving
         More of it is expected.
     """
@@ -43,10 +46,12 @@ class EarlierStudy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """The prior that was chosen, or None, and the sentence for people."""
+    """The prior that was chosen, or None, and the sentence for people; `left_out` are series (UIDs) that would have come before it, each
+    with why it did not."""
 
     series_instance_uid: str | None
     reason: str
+    left_out: tuple[tuple[str, str], ...] = ()
 
 
 def choose(current: SeriesView, earlier: Sequence[EarlierStudy], route: Route) -> Choice:
@@ -60,43 +65,47 @@ def choose(current: SeriesView, earlier: Sequence[EarlierStudy], route: Route) -
     if not when:
         return Choice(series_instance_uid=None, reason="no prior: the series has no date, so nobody can say what is earlier")
     passed_over: list[str] = []
+    left_out: list[tuple[str, str]] = []
     candidates = [(_date(study), study) for study in earlier]
     for _, study in sorted(candidates, key=lambda each: (each[0], each[1].study_instance_uid), reverse=True):
-        found, why_not = _in_study(current, patient, when, study, route)
+        found, why_not, unfit = _in_study(current, patient, when, study, route)
+        if why_not:
+            passed_over.append(why_not)
+        left_out += [(one.series_instance_uid, study.unfit[one.series_instance_uid]) for one in unfit]
         if found is not None:
             reason = f"compared with {named(found)} of {_day(found.header)} ({_title(found.header)})"
             if passed_over:
                 reason += f"; passed over: {'; '.join(passed_over)}"
-            return Choice(series_instance_uid=found.series_instance_uid, reason=reason)
-        if why_not:
-            passed_over.append(why_not)
+            return Choice(series_instance_uid=found.series_instance_uid, reason=reason, left_out=tuple(left_out))
     if passed_over:
-        return Choice(series_instance_uid=None, reason=f"no prior: {'; '.join(passed_over)}")
+        return Choice(series_instance_uid=None, reason=f"no prior: {'; '.join(passed_over)}", left_out=tuple(left_out))
     return Choice(series_instance_uid=None, reason="no prior: no earlier study of this patient is here")
 
 
-def _in_study(current: SeriesView, patient: Patient, when: str, study: EarlierStudy, route: Route) -> tuple[SeriesView | None, str]:
-    """The series of `study` to compare with, or why there is none; "" where it is not worth a word (another patient, a later study)."""
+def _in_study(
+    current: SeriesView, patient: Patient, when: str, study: EarlierStudy, route: Route
+) -> tuple[SeriesView | None, str, Sequence[SeriesView]]:
+    """The series of `study` to compare with; what speaks against the study or its best series, "" where it is not worth a word (another
+    patient, a later study); and the series before it that cannot be given."""
     views = [view for view in study.series if patient_of(view.header) == patient and _is_earlier(studied_at(view.header), when)]
     if not views:
-        return None, ""
+        return None, "", ()
     day = _day(views[0].header)
     if study.arriving:
-        return None, f"the study of {day} is still arriving"
+        return None, f"the study of {day} is still arriving", ()
     for keyword in _FIXED:
         mine, theirs = (_first(header, keyword) for header in (current.header, views[0].header))
         if mine and theirs and mine != theirs:
-            return None, f"the study of {day} has the patient ID and another {keyword}"
+            return None, f"the study of {day} has the patient ID and another {keyword}", ()
     decisions = decide([_as_prior(route)], views, peer=None, calling="", called="", now=_NOW)
     fits = {one.series_instance_uid for one in decisions if one.chosen}
     alike = [(likeness, view) for view in views if view.series_instance_uid in fits and (likeness := _likeness(current, view)) is not None]
     if not alike:
-        return None, f"the study of {day} has no series like this one"
-    kept = [(likeness, view) for likeness, view in alike if view.series_instance_uid not in study.unfit]
-    if not kept:
-        first = min(alike, key=_best)[1]
-        return None, f"{named(first)} of {day}: {study.unfit[first.series_instance_uid]}"
-    return min(kept, key=_best)[1], ""
+        return None, f"the study of {day} has no series like this one", ()
+    ordered = [view for _, view in sorted(alike, key=_best)]
+    unfit = list(takewhile(lambda view: view.series_instance_uid in study.unfit, ordered))
+    why_not = "; ".join(f"{named(one)} of {day}: {study.unfit[one.series_instance_uid]}" for one in unfit[:_MOST_NAMED])
+    return next(iter(ordered[len(unfit) :]), None), why_not, unfit
 
 
 def _as_prior(route: Route) -> Route:

@@ -175,13 +175,8 @@ class Replay:
                 if _named(job) in comparable and arrival.completed_at is not None:
                     within = None if job.deadline_at is None else job.deadline_at - arrival.completed_at
                     urgency[job.application] = Urgency(priority=job.priority, deadline=within)
-        compares = self._compares(decision) if decision.chosen else frozenset()
+        compares = frozenset(decision.compares)
         return Outcome(known=True, chosen=decision.chosen, reason=decision.reason, runs=runs, compares=compares, urgency=urgency)
-
-    def _compares(self, decision: Decision) -> frozenset[str]:
-        """The applications of which the decision says what they are compared with, or why with nothing."""
-        named = (part.partition(": ") for part in decision.reason.split("; ")[1:])
-        return frozenset(name for name, told, _ in named if told and self._accepts(name).takes is Takes.PAIR)
 
     def _runs_otherwise(self, route: str, then: Outcome, now: Outcome) -> bool:
         """Whether a route that was chosen then and now asks for something else. A job has the sinks of all routes that ask for it, and is

@@ -98,6 +98,16 @@ class RouteStage:
         if needed:
             event("arrival.needed", arrival=arrival.id, by=[other.id for other in needed])
         self._tell(asked.jobs, jobs)
+        for prior in asked.left_out:
+            words = f"{prior.application} is not given series {prior.series_instance_uid}: {prior.why}"
+            self._journal.note("arrival", arrival.id, "arrival.prior_left_out", words, now)
+            event(
+                "arrival.prior_left_out",
+                arrival=arrival.id,
+                application=prior.application,
+                series=prior.series_instance_uid,
+                reason=prior.why,
+            )
         if asked.waits is not None:
             until, missing = asked.waits
             event("arrival.waits", arrival=arrival.id, peer=arrival.peer, until=until.isoformat(), missing=missing)

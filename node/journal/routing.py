@@ -1,5 +1,6 @@
 """Routing in the journal: decisions kept, jobs inserted, joined or superseded, in one transaction with COMPLETE → ROUTED."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -75,6 +76,7 @@ def _decision_values(arrival: int, position: int, decision: Decision) -> dict[st
         "chosen": decision.chosen,
         "tried": tried_text(decision),
         "reason": decision.reason,
+        "compares": json.dumps(decision.compares),
     }
 
 

@@ -161,4 +161,5 @@ def to_decision(row: Row[Any]) -> Decision:
         chosen=row.chosen,
         tried=_tried(row.tried),
         reason=row.reason,
+        compares=tuple(json.loads(row.compares)),
     )

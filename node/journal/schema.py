@@ -8,7 +8,7 @@ Changing a table means a new revision in migrations/versions and a new `HEAD`.
 from sqlalchemy import BigInteger, Boolean, Column, Dialect, ForeignKey, Index, Integer, MetaData, SmallInteger, Table, Text, text
 from sqlalchemy.types import TypeDecorator
 
-HEAD = "0008"
+HEAD = "0009"
 """The revision of migrations/versions that this file describes."""
 
 metadata = MetaData(
@@ -165,6 +165,7 @@ decision = Table(
     Column("chosen", Boolean, nullable=False, comment="whether this series was picked to run"),
     Column("tried", Words, nullable=False, comment="JSON: [[key, expected, found, held], …]"),
     Column("reason", Words, nullable=False, comment="the sentence for people"),
+    Column("compares", Words, nullable=False, server_default="[]", comment="JSON: the applications that compare it with a prior"),
     comment="Why each route did or did not match each series of an arrival.",
 )
 

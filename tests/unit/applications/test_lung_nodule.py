@@ -121,7 +121,8 @@ def test_it_says_that_it_learned_from_planted_nodules() -> None:
         assert "trained on planted nodules" in findings.remarks[0]
         assert "has seen no real one" in findings.remarks[0]
         assert "not for diagnosis" in findings.remarks[0]
-    assert nothing.locations == nothing.measurements == ()
+    assert nothing.locations == ()
+    assert nothing.measurements == ()
     assert [(one.value, one.finding_site) for one in nothing.evaluations] == [(codes.ABSENT, codes.LUNGS)]
     assert not any("Fleischner" in remark for remark in nothing.remarks)
     assert [one.value for one in found().evaluations] == [codes.PRESENT]
@@ -168,7 +169,9 @@ def test_what_is_just_beyond_the_guideline_is_told_with_its_digits(apart_mm: flo
     stretched[:, 0] *= apart_mm / thin.spacing_mm[0]
     for volume, how in ((replace(thin, affine=stretched), "apart"), (replace(thin, thickness_mm=apart_mm), "thick")):
         said = [remark for remark in APPLICATION.analyse(volume, ByHeart()).remarks if remark.startswith("Slices are")]
-        assert said == ([f"Slices are {told} {how}, the guideline measures on 1.5 mm: sizes and densities are approximate."] if told else [])
+        assert said == (
+            [f"Slices are {told} {how}, the guideline measures on 1.5 mm: sizes and densities are approximate."] if told else []
+        )
 
 
 def test_what_was_not_looked_at_is_said() -> None:
@@ -214,7 +217,12 @@ def test_the_report_holds_all_of_it(tmp_path: Path) -> None:
             assert value(group, RECOMMENDED) == expected.get(RECOMMENDED)
         assert not [item for item in bare.ContentSequence if item.ValueType == "NUM"]
         sizes = measured(findings, location.label)
-        assert number(numbers, codes.LONG_AXIS) == (pytest.approx(sizes["Long axis"], rel=1e-6), "mm")
-        assert number(numbers, codes.SHORT_AXIS) == (pytest.approx(sizes["Short axis"], rel=1e-6), "mm")
-        assert number(numbers, codes.VOLUME) == (pytest.approx(sizes["Volume"], rel=1e-6), "cm3")
+        for name, said, meant in (
+            (codes.LONG_AXIS, "Long axis", "mm"),
+            (codes.SHORT_AXIS, "Short axis", "mm"),
+            (codes.VOLUME, "Volume", "cm3"),
+        ):
+            value, unit = number(numbers, name)
+            assert value == pytest.approx(sizes[said], rel=1e-6)
+            assert unit == meant
     assert comments(report) == list(findings.remarks)

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from inference.applications.errors import UnknownApplication
 from inference.applications.port import Application, Takes
 from node.domain.job import Priority
 from node.domain.route import Condition, Operator, Route
@@ -193,6 +194,27 @@ def test_what_is_compared_with_a_prior_is_told_as_asked_for(day: MiniNode) -> No
     day.receive("2.3", "2.3.1", Modality="MR")
     route_all(day, pairing)
     found = list(Replay(day.journal, BEFORE, "edited", pairing).differences(day.clock() - timedelta(minutes=5)))
+    assert [(one.before.compares, one.after.compares) for one in found] == [(frozenset({"compare"}), frozenset())]
+
+
+def test_what_compared_then_is_known_when_its_application_is_gone(node: MiniNode) -> None:
+    """The decision says who compared, and nothing is asked of today's catalog: that it is not compared any more is told."""
+
+    def then(name: str) -> Application:
+        accepts = replace(APPLICATION.accepts, takes=Takes.PAIR) if name == "compare" else APPLICATION.accepts
+        return replace(APPLICATION, name=name, accepts=accepts)
+
+    def now(name: str) -> Application:
+        if name == "compare":
+            raise UnknownApplication('there is no application "compare"')
+        return application_of(name)
+
+    node.configure(routes=(replace(BRAIN, run=("threshold", "compare")),))
+    node.receive("2.1", "2.1.1", Modality="MR")
+    route_all(node, then)
+    (decision,) = node.journal.decisions(node.arrivals()[0].id)
+    assert decision.compares == ("compare",)
+    found = list(Replay(node.journal, (replace(BRAIN, run=("threshold",)),), "edited", now).differences(START - timedelta(days=1)))
     assert [(one.before.compares, one.after.compares) for one in found] == [(frozenset({"compare"}), frozenset())]
 
 

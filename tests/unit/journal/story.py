@@ -22,6 +22,7 @@ DECISION = Decision(
     chosen=True,
     tried=(Tried(key="Modality", expected="CT", found="CT", held=True),),
     reason="every condition held",
+    compares=("follow-up", "second"),
 )
 
 
