@@ -222,7 +222,7 @@ def test_the_report_holds_all_of_it(tmp_path: Path) -> None:
             (codes.SHORT_AXIS, "Short axis", "mm"),
             (codes.VOLUME, "Volume", "cm3"),
         ):
-            value, unit = number(numbers, name)
-            assert value == pytest.approx(sizes[said], rel=1e-6)
+            size, unit = number(numbers, name)
+            assert size == pytest.approx(sizes[said], rel=1e-6)
             assert unit == meant
     assert comments(report) == list(findings.remarks)
