@@ -1,13 +1,18 @@
 """Real images where they are present, and instances made by hand, byte for byte, without the code under test."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import UID, EnhancedMRImageStorage, ExplicitVRLittleEndian, MRImageStorage
+
+from inference.imaging.subject import Cine, Images, Pair, Subject
+from inference.imaging.volume import Volume
+
+Kind = TypeVar("Kind", Volume, Pair, Images, Cine)
 
 
 def one_instance(pixels: NDArray[Any], number: int = 1, *, syntax: UID = ExplicitVRLittleEndian, **attributes: Any) -> Dataset:
@@ -39,6 +44,12 @@ def one_instance(pixels: NDArray[Any], number: int = 1, *, syntax: UID = Explici
     if "PixelData" in dataset:
         dataset["PixelData"].VR = "OB" if syntax.is_encapsulated else "OW"
     return dataset
+
+
+def as_a(kind: type[Kind], subject: Subject) -> Kind:
+    """The subject, which must be of this kind."""
+    assert isinstance(subject, kind)
+    return subject
 
 
 def save(dataset: Dataset, path: Path) -> Path:

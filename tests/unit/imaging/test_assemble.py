@@ -1,10 +1,13 @@
 """Files of a series become a volume: compared with highdicom, with published NIfTI grids, and with phantoms of known place."""
 
 import random
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from pydicom.uid import EnhancedMRImageStorage, MRImageStorage, RLELossless
 
 from inference.errors import InputError
@@ -21,11 +24,12 @@ from inference.imaging.errors import (
     Truncated,
     naming,
 )
+from inference.imaging.volume import Volume
 
 from .conftest import enhanced, one_instance, save
 
 
-def stack(tmp_path: Path, count: int = 5, **attributes) -> list[Path]:
+def stack(tmp_path: Path, count: int = 5, **attributes: Any) -> list[Path]:
     """A series whose slice n holds the value n everywhere, in files whose names say nothing of the order."""
     paths = []
     for number in range(count):
@@ -35,7 +39,7 @@ def stack(tmp_path: Path, count: int = 5, **attributes) -> list[Path]:
     return paths
 
 
-def test_slices_are_sorted_by_place(tmp_path):
+def test_slices_are_sorted_by_place(tmp_path: Path) -> None:
     """Neither the order of the files nor InstanceNumber decides; each slice knows its instance."""
     paths = stack(tmp_path)
     random.Random(3).shuffle(paths)
@@ -47,7 +51,7 @@ def test_slices_are_sorted_by_place(tmp_path):
     assert (volume.study_instance_uid, volume.series_instance_uid, volume.frame_of_reference_uid) == ("1.2.3", "1.2.3.4", "1.2.3.5")
 
 
-def test_an_enhanced_instance_keeps_its_frame_numbers(tmp_path):
+def test_an_enhanced_instance_keeps_its_frame_numbers(tmp_path: Path) -> None:
     """Frames stored from head to foot come out sorted, each with the 1-based frame that it was."""
     frames = np.stack([np.full((3, 4), n, dtype="u2") for n in range(4)])
     positions = np.array([[0, 0, 30 - 10 * n] for n in range(4)])
@@ -58,7 +62,7 @@ def test_an_enhanced_instance_keeps_its_frame_numbers(tmp_path):
     assert volume.spacing_mm == (10, 1, 1)
 
 
-def test_a_compressed_enhanced_instance(tmp_path):
+def test_a_compressed_enhanced_instance(tmp_path: Path) -> None:
     """Fragments are told apart per frame; every frame's own values come out."""
     frames = np.random.default_rng(1).integers(0, 4000, (6, 16, 16)).astype("u2")
     dataset = enhanced(frames, np.arange(6)[:, None] * np.array([0, 0, 2.0]))
@@ -66,7 +70,7 @@ def test_a_compressed_enhanced_instance(tmp_path):
     np.testing.assert_array_equal(assemble([save(dataset, tmp_path / "e.dcm")]).voxels, frames)
 
 
-def test_several_enhanced_instances_make_one_volume(tmp_path):
+def test_several_enhanced_instances_make_one_volume(tmp_path: Path) -> None:
     """Two stacks of frames that interleave: one instance holds the even slices, the other the odd ones."""
     paths = []
     for part in range(2):
@@ -79,7 +83,7 @@ def test_several_enhanced_instances_make_one_volume(tmp_path):
     assert [(s.sop_instance_uid, s.frame) for s in volume.sources][:3] == [("1.9.0", 1), ("1.9.1", 1), ("1.9.0", 2)]
 
 
-def test_one_slice_that_does_not_fit_makes_the_whole_volume_float(tmp_path):
+def test_one_slice_that_does_not_fit_makes_the_whole_volume_float(tmp_path: Path) -> None:
     """PET-like: the last slice alone needs more than 16 bits; no slice before it is left wrapped."""
     paths = stack(tmp_path, RescaleIntercept=0, RescaleSlope=1)
     paths.append(save(one_instance(np.full((3, 4), 60000, dtype="u2"), 5), tmp_path / "last.dcm"))
@@ -88,7 +92,7 @@ def test_one_slice_that_does_not_fit_makes_the_whole_volume_float(tmp_path):
     assert volume.voxels[:, 1, 1].tolist() == [0, 1, 2, 3, 4, 60000]
 
 
-def test_localizers_are_left_out_only_when_they_say_so(tmp_path):
+def test_localizers_are_left_out_only_when_they_say_so(tmp_path: Path) -> None:
     """An image that calls itself a localizer is skipped; one that does not is a mixed orientation, not a guess."""
     paths = stack(tmp_path)
     scout = one_instance(
@@ -103,7 +107,7 @@ def test_localizers_are_left_out_only_when_they_say_so(tmp_path):
         assemble([save(scout, tmp_path / "scout.dcm")])
 
 
-def test_two_frames_of_reference_are_refused(tmp_path):
+def test_two_frames_of_reference_are_refused(tmp_path: Path) -> None:
     """The one image that lies elsewhere is named."""
     paths = stack(tmp_path)
     stray = save(one_instance(np.zeros((3, 4), "u2"), 5, FrameOfReferenceUID="1.2.9"), tmp_path / "s.dcm")
@@ -111,7 +115,7 @@ def test_two_frames_of_reference_are_refused(tmp_path):
         assemble([*paths, stray])
 
 
-def test_a_series_without_a_frame_of_reference_is_a_space_of_its_own(tmp_path):
+def test_a_series_without_a_frame_of_reference_is_a_space_of_its_own(tmp_path: Path) -> None:
     """De-identified in haste: the derived UID is the same every time, and another for another series."""
     first = assemble(stack(tmp_path, FrameOfReferenceUID=None)).frame_of_reference_uid
     assert first == assemble(stack(tmp_path, FrameOfReferenceUID=None)).frame_of_reference_uid
@@ -120,7 +124,7 @@ def test_a_series_without_a_frame_of_reference_is_a_space_of_its_own(tmp_path):
     assert first != assemble(stack(tmp_path, FrameOfReferenceUID=None, SeriesInstanceUID="1.7")).frame_of_reference_uid
 
 
-def test_a_data_set_without_uids_goes_by_those_it_was_sent_under(tmp_path):
+def test_a_data_set_without_uids_goes_by_those_it_was_sent_under(tmp_path: Path) -> None:
     """The published abdominal CT has empty SOP UIDs; its file meta information has them."""
     dataset = one_instance(np.zeros((3, 4), "u2"), 1, SliceThickness=1)
     path = save(dataset, tmp_path / "x.dcm")
@@ -139,13 +143,13 @@ def test_a_data_set_without_uids_goes_by_those_it_was_sent_under(tmp_path):
         ({"ImageType": ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]}, NotAVolume, "5 of 5 MR instances are mosaics of slices"),
     ],
 )
-def test_what_is_no_volume(attributes, error, said, tmp_path):
+def test_what_is_no_volume(attributes: dict[str, Any], error: type[InputError], said: str, tmp_path: Path) -> None:
     """Projection images, colour, and images that lost half of their place."""
     with pytest.raises(error, match=said):
         assemble(stack(tmp_path, **attributes))
 
 
-def test_no_files_and_two_series(tmp_path):
+def test_no_files_and_two_series(tmp_path: Path) -> None:
     """The edges of what a job may hand over."""
     with pytest.raises(NotAVolume, match="no instances"):
         assemble([])
@@ -154,7 +158,7 @@ def test_no_files_and_two_series(tmp_path):
         assemble([*paths, save(one_instance(np.zeros((3, 4), "u2"), 5, SeriesInstanceUID="1.2.8"), tmp_path / "o.dcm")])
 
 
-def test_one_truncated_slice_of_many_is_named(tmp_path):
+def test_one_truncated_slice_of_many_is_named(tmp_path: Path) -> None:
     """The other slices do not hide it."""
     paths = stack(tmp_path)
     whole = paths[3].read_bytes()
@@ -163,7 +167,7 @@ def test_one_truncated_slice_of_many_is_named(tmp_path):
         assemble(paths)
 
 
-def test_messages_name_three_instances_and_count_the_rest():
+def test_messages_name_three_instances_and_count_the_rest() -> None:
     """Enough to find them, short enough to read."""
     assert naming(["a", "b", "c"]) == "a, b, c"
     assert naming(str(n) for n in range(9)) == "0, 1, 2 and 6 more"
@@ -182,7 +186,9 @@ class TestRealSeries:
             ("dicom/ct_liver3_SEG/ct-3slice", (3, 512, 512), "CT"),
         ],
     )
-    def test_classic_series_agree_with_highdicom(self, real, name, shape, modality):
+    def test_classic_series_agree_with_highdicom(
+        self, real: Callable[[str], list[Path]], name: str, shape: tuple[int, int, int], modality: str
+    ) -> None:
         """Voxel for voxel and millimetre for millimetre, whichever end highdicom starts from."""
         import highdicom
         import pydicom
@@ -203,7 +209,9 @@ class TestRealSeries:
             ("dicom/mr_enhanced_xa30_TRACEW.zip", (39, 72, 72)),
         ],
     )
-    def test_enhanced_instances_agree_with_highdicom(self, real, name, shape):
+    def test_enhanced_instances_agree_with_highdicom(
+        self, real: Callable[[str], list[Path]], name: str, shape: tuple[int, int, int]
+    ) -> None:
         """Frame positions from the per-frame functional groups."""
         import highdicom
 
@@ -213,7 +221,7 @@ class TestRealSeries:
         assert sorted(source.frame or 0 for source in volume.sources) == list(range(1, shape[0] + 1))
         self.agree(volume, highdicom.imread(files[0]).get_volume())
 
-    def agree(self, volume, theirs):
+    def agree(self, volume: Volume, theirs: Any) -> None:
         """highdicom may sort the other way round: then its first slice is our last."""
         there, affine = np.asarray(theirs.array), theirs.affine
         if affine[:3, 0] @ volume.affine[:3, 0] < 0:
@@ -222,16 +230,17 @@ class TestRealSeries:
         np.testing.assert_allclose(volume.affine, affine, atol=1e-3)
         np.testing.assert_allclose(volume.voxels, there)
 
-    def test_the_abdominal_ct_lies_where_its_published_nifti_lies(self, real):
+    def test_the_abdominal_ct_lies_where_its_published_nifti_lies(self, real: Callable[[str], list[Path]]) -> None:
         """TotalSegmentator's label map of the very series, written by another program: one grid, up to the order of the axes."""
         import nibabel
 
         volume = assemble(real("dicom/ct_abdomen_TotalSeg"))
         label = nibabel.load(real("labelled/ct_totalseg/example_seg_dicom.nii.gz")[0])
         assert volume.voxels.shape == (20, 512, 512)
-        assert (volume.voxels.dtype, volume.voxels.min()) == (np.int16, -1024)
+        assert volume.voxels.dtype == np.int16
+        assert volume.voxels.min() == -1024
 
-        def corners(affine, shape):
+        def corners(affine: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
             """The eight corner centres, sorted."""
             found = [(affine @ (*(i * (n - 1) for i, n in zip(at, shape, strict=True)), 1))[:3] for at in np.ndindex(2, 2, 2)]
             return np.array(sorted(tuple(np.round(corner, 2)) for corner in found))
@@ -239,7 +248,7 @@ class TestRealSeries:
         in_lps = np.diag([-1, -1, 1, 1]) @ label.affine
         np.testing.assert_allclose(corners(volume.affine, volume.voxels.shape), corners(in_lps, label.shape), atol=0.02)
 
-    def test_the_sagittal_series_has_its_slices_from_left_to_right(self, real):
+    def test_the_sagittal_series_has_its_slices_from_left_to_right(self, real: Callable[[str], list[Path]]) -> None:
         """Rows point to the back, columns to the feet: the normal of a sagittal series written so points to the right."""
         volume = assemble(real("dicom/mr_t1_sag_HFS_decubitus.zip"))
         directions = volume.affine[:3, :3] / np.array(volume.spacing_mm)
@@ -263,7 +272,9 @@ class TestRealSeries:
             ("dicom/ct_liver3_SEG/liver.dcm", NotAVolume, "masks, not images"),
         ],
     )
-    def test_what_is_no_volume_is_refused_with_its_reason(self, real, name, error, said):
+    def test_what_is_no_volume_is_refused_with_its_reason(
+        self, real: Callable[[str], list[Path]], name: str, error: type[InputError], said: str
+    ) -> None:
         """The 18.5 degrees stand in the header of the tilted head CT itself (GantryDetectorTilt), which is not read here."""
         with pytest.raises(error, match=said) as caught:
             assemble(real(name))

@@ -1,9 +1,13 @@
 """The same instance again with other bytes: an update of its header, or other pixels."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from pydicom.uid import (
     MPEG4HP41,
+    UID,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -21,13 +25,13 @@ VALUES = np.random.default_rng(4).integers(0, 4096, (64, 80)).astype("u2")
 
 
 @pytest.fixture
-def original(tmp_path):
+def original(tmp_path: Path) -> Path:
     """Twelve-bit noise, uncompressed."""
     return save(one_instance(VALUES, BitsStored=12, PatientName="Wrong^Name"), tmp_path / "original.dcm")
 
 
 @pytest.mark.parametrize("syntax", [RLELossless, JPEGLSLossless, JPEG2000Lossless, ImplicitVRLittleEndian, ExplicitVRBigEndian])
-def test_corrected_demographics_in_another_syntax_are_the_same_image(original, syntax, tmp_path):
+def test_corrected_demographics_in_another_syntax_are_the_same_image(original: Path, syntax: UID, tmp_path: Path) -> None:
     """Another name, another packing: the pixels decode to the same values at the same place."""
     again = one_instance(
         VALUES, BitsStored=12, PatientName="Right^Name", syntax=ExplicitVRLittleEndian if syntax.is_encapsulated else syntax
@@ -52,12 +56,12 @@ def test_corrected_demographics_in_another_syntax_are_the_same_image(original, s
         {"PixelRepresentation": 1},
     ],
 )
-def test_another_place_or_meaning_is_another_image(original, attributes, tmp_path):
+def test_another_place_or_meaning_is_another_image(original: Path, attributes: dict[str, Any], tmp_path: Path) -> None:
     """The bytes of the pixels are equal, what they say is not."""
     assert not same_image(original, save(one_instance(VALUES, BitsStored=12, **attributes), tmp_path / "b.dcm"))
 
 
-def test_one_other_voxel_is_another_image(original, tmp_path):
+def test_one_other_voxel_is_another_image(original: Path, tmp_path: Path) -> None:
     """In the last frame of many too, and in a compressed copy."""
     values = VALUES.copy()
     values[-1, -1] ^= 1
@@ -71,7 +75,7 @@ def test_one_other_voxel_is_another_image(original, tmp_path):
     assert not same_image(first, save(enhanced(frames, np.eye(2, 3)), tmp_path / "e2.dcm"))
 
 
-def test_colour_compares_as_colour(tmp_path):
+def test_colour_compares_as_colour(tmp_path: Path) -> None:
     """Plane by plane or pixel by pixel, compressed or not: the same RGB."""
     rgb = np.random.default_rng(0).integers(0, 256, (8, 10, 3)).astype("u1")
     by_pixel = one_instance(rgb[..., 0], SamplesPerPixel=3, PhotometricInterpretation="RGB", PlanarConfiguration=0)
@@ -84,7 +88,7 @@ def test_colour_compares_as_colour(tmp_path):
     assert same_image(first, save(by_pixel, tmp_path / "c.dcm"))
 
 
-def test_reports_have_no_pixels_that_could_differ(original, tmp_path):
+def test_reports_have_no_pixels_that_could_differ(original: Path, tmp_path: Path) -> None:
     """Two without pixel data agree; one with and one without do not."""
     report = save(one_instance(VALUES, PixelData=None, Modality="SR"), tmp_path / "sr.dcm")
     assert same_image(report, report)
@@ -92,7 +96,7 @@ def test_reports_have_no_pixels_that_could_differ(original, tmp_path):
     assert not same_image(original, report)
 
 
-def test_a_video_is_compared_without_decoding_it(tmp_path):
+def test_a_video_is_compared_without_decoding_it(tmp_path: Path) -> None:
     """Equal streams are equal; unequal ones cannot be told apart here, and that is said."""
     video = one_instance(VALUES, BitsStored=12)
     video.compress(RLELossless, generate_instance_uid=False)
@@ -105,7 +109,7 @@ def test_a_video_is_compared_without_decoding_it(tmp_path):
         same_image(first, save(video, tmp_path / "c.dcm"))
 
 
-def test_what_is_no_dicom_is_said(original, tmp_path):
+def test_what_is_no_dicom_is_said(original: Path, tmp_path: Path) -> None:
     """The error of the broken one of the two."""
     (tmp_path / "x").write_bytes(b"no")
     with pytest.raises(NotDicom):

@@ -27,7 +27,7 @@ def largest_by_scipy(mask: NDArray[np.bool_], structure: NDArray[np.float64] | N
         return mask
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
-    return labels == sizes.argmax()
+    return np.asarray(labels == sizes.argmax())
 
 
 @given(masks())

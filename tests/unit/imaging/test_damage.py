@@ -1,6 +1,8 @@
 """Whatever is done to a file's bytes, the answer is pixels or an InputError: a worker never dies of an instance."""
 
 import random
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ from .conftest import enhanced, one_instance, save
 MUTATIONS = 120
 
 
-def an_image(kind: str):
+def an_image(kind: str) -> Dataset:
     """Noise of 64 x 64, packed in one of the ways that have parsers of their own."""
     values = np.random.default_rng(0).integers(0, 4096, (64, 64)).astype("u2")
     if kind == "enhanced":
@@ -60,7 +62,7 @@ WAYS = {
 """The kinds whose headers have parsers of their own, each by its way in."""
 
 
-def a_subject(kind: str):
+def a_subject(kind: str) -> Dataset:
     """Images that are no slices, tomograms, and several volumes in one instance."""
     values = np.random.default_rng(0).integers(0, 200, (4, 16, 16)).astype("u1")
     if kind == "loop":
@@ -92,7 +94,7 @@ def a_subject(kind: str):
     if kind == "tomogram":
         detector = Dataset()
         detector.ImagePositionPatient, detector.ImageOrientationPatient = [0, 0, 0], [1, 0, 0, 0, 1, 0]
-        says = {
+        says: dict[str, Any] = {
             "Modality": "NM",
             "ImageType": ["ORIGINAL", "PRIMARY", "RECON GATED TOMO"],
             "NumberOfFrames": 4,
@@ -111,7 +113,7 @@ def a_subject(kind: str):
 
 @pytest.mark.parametrize("kind", WAYS)
 @pytest.mark.filterwarnings("ignore")
-def test_damage_to_other_subjects_is_an_input_error_or_none(kind, tmp_path):
+def test_damage_to_other_subjects_is_an_input_error_or_none(kind: str, tmp_path: Path) -> None:
     """Palettes, tables, regions, time vectors, detectors and dimensions: 200 damaged copies of each kind."""
     original = save(a_subject(kind), tmp_path / "original.dcm")
     WAYS[kind](original)
@@ -129,7 +131,7 @@ def test_damage_to_other_subjects_is_an_input_error_or_none(kind, tmp_path):
 
 @pytest.mark.parametrize("kind", ["plain", "implicit", "deflated", "enhanced", "rle", "jpeg-ls", "jpeg-2000"])
 @pytest.mark.filterwarnings("ignore")
-def test_damage_is_an_input_error_or_none(kind, tmp_path):
+def test_damage_is_an_input_error_or_none(kind: str, tmp_path: Path) -> None:
     """Seeded, so that a failure can be had again; 120 damaged copies of each kind through all three ways in."""
     original = save(an_image(kind), tmp_path / "original.dcm")
     whole, rng, refused = original.read_bytes(), random.Random(kind), []

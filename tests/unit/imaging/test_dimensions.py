@@ -1,7 +1,9 @@
 """Several volumes of one place: what tells them apart, what people call them, and that nothing is guessed."""
 
 import random
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,14 +25,15 @@ from inference.imaging.errors import (
     TooLarge,
 )
 from inference.imaging.subject import Pair, Takes
-from inference.imaging.subjects import Assembled, subjects
+from inference.imaging.subjects import Assembled, Parts, subjects
+from inference.imaging.volume import Volume
 
-from .conftest import enhanced, one_instance, save
+from .conftest import as_a, enhanced, one_instance, save
 
 PLACES = 3
 
 
-def series(folder: Path, *kinds: dict, places: int = PLACES, shuffled: bool = True, **common) -> list[Path]:
+def series(folder: Path, *kinds: dict[str, Any], places: int = PLACES, shuffled: bool = True, **common: Any) -> list[Path]:
     """At each place one image for each of `kinds`: attributes, or functions of the place that give them. Image n at place p holds
     100 n + p everywhere."""
     paths = []
@@ -53,15 +56,15 @@ def parts(files: list[Path]) -> list[Assembled]:
 
 def held(found: list[Assembled]) -> list[list[int]]:
     """The values of each part's slices."""
-    return [part.subject.voxels[:, 0, 0].tolist() for part in found]
+    return [as_a(Volume, part.subject).voxels[:, 0, 0].tolist() for part in found]
 
 
-def gradient(x: float, y: float, z: float) -> dict:
+def gradient(x: float, y: float, z: float) -> dict[str, Any]:
     """A diffusion-weighted image of a classic series."""
     return {"DiffusionBValue": 1000.0, "DiffusionGradientOrientation": [x, y, z]}
 
 
-CASES = {
+CASES: dict[str, tuple[list[dict[str, Any]], list[str], str]] = {
     "TE": (
         [{"EchoTime": 4.92}, {"EchoTime": 30}],
         ["echo 1 (TE 4.92 ms)", "echo 2 (TE 30 ms)"],
@@ -136,7 +139,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_an_attribute_tells_apart(case, tmp_path):
+def test_what_an_attribute_tells_apart(case: str, tmp_path: Path) -> None:
     """Each volume holds the images of one kind, in the order of the kinds, under a name for people; who takes one is told the attribute."""
     kinds, labels, reason = CASES[case]
     files = series(tmp_path, *kinds)
@@ -151,10 +154,10 @@ def test_what_an_attribute_tells_apart(case, tmp_path):
         subjects(Takes.VOLUME, "refuse", files, "1.2.3.4")
 
 
-def test_parts_are_the_kinds_that_they_say(tmp_path):
+def test_parts_are_the_kinds_that_they_say(tmp_path: Path) -> None:
     """The echo of 30 ms is written first and comes last; its voxels are its own."""
     found = parts(series(tmp_path, {"EchoTime": 30}, {"EchoTime": 5}))
-    assert {part.part: part.subject.voxels[0, 0, 0] for part in found} == {"echo 1 (TE 5 ms)": 100, "echo 2 (TE 30 ms)": 0}
+    assert {part.part: as_a(Volume, part.subject).voxels[0, 0, 0] for part in found} == {"echo 1 (TE 5 ms)": 100, "echo 2 (TE 30 ms)": 0}
 
 
 @pytest.mark.parametrize(
@@ -178,35 +181,35 @@ def test_parts_are_the_kinds_that_they_say(tmp_path):
     ],
 )
 @pytest.mark.parametrize("how", ["refuse", "each"])
-def test_nothing_is_guessed(kinds, said, how, tmp_path):
+def test_nothing_is_guessed(kinds: list[dict[str, Any]], said: str, how: Parts, tmp_path: Path) -> None:
     """What no attribute explains is refused, also where parts are taken."""
     with pytest.raises(FourDimensional, match=said):
         subjects(Takes.VOLUME, how, series(tmp_path, *kinds), "1.2.3.4")
 
 
 @pytest.mark.parametrize("how", ["refuse", "each"])
-def test_a_time_point_that_lacks_a_slice_is_refused(how, tmp_path):
+def test_a_time_point_that_lacks_a_slice_is_refused(how: Parts, tmp_path: Path) -> None:
     """Its volume would be shorter than the others without a word."""
     files = series(tmp_path, {"TemporalPositionIdentifier": 1}, {"TemporalPositionIdentifier": 2}, shuffled=False)
     with pytest.raises(DuplicatePosition, match="TemporalPositionIdentifier, but 1 to 2 images lie at a place"):
         subjects(Takes.VOLUME, how, files[:-1], "1.2.3.4")
 
 
-def test_a_series_of_one_volume_has_no_parts(tmp_path):
+def test_a_series_of_one_volume_has_no_parts(tmp_path: Path) -> None:
     """All of it, under no name."""
     (only,) = parts(series(tmp_path, {"EchoTime": 5}))
     assert only.part == ""
     assert len(only.headers) == PLACES
 
 
-def test_parts_that_would_fill_the_memory_are_refused(tmp_path, monkeypatch):
+def test_parts_that_would_fill_the_memory_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before a pixel is read."""
     monkeypatch.setattr("inference.imaging.subjects.MOST_BYTES", 100)
     with pytest.raises(TooLarge, match="2 volumes of 3 slices"):
         parts(series(tmp_path, {"EchoTime": 5}, {"EchoTime": 10}))
 
 
-def test_names_too_long_are_numbered(tmp_path):
+def test_names_too_long_are_numbered(tmp_path: Path) -> None:
     """A series description has 64 characters for everything."""
     found = parts(series(tmp_path, {"ConvolutionKernel": "a" * 16}, {"ConvolutionKernel": "b" * 60}))
     assert [part.part for part in found] == ["part 1 of 2", "part 2 of 2"]
@@ -215,8 +218,8 @@ def test_names_too_long_are_numbered(tmp_path):
 class TestEnhanced:
     """Frames of multi-frame instances, by their functional groups."""
 
-    def grouped(self, count: int = 2, **values) -> Dataset:
-        """`count` frames at each of three places, all with their dimension values."""
+    def grouped(self, count: int = 2) -> Dataset:
+        """`count` frames at each of three places."""
         frames = np.stack([np.full((3, 4), 100 * n + place, dtype="u2") for place in range(PLACES) for n in range(count)])
         positions = np.array([[0.0, 0.0, place] for place in range(PLACES) for n in range(count)])
         return enhanced(frames, positions)
@@ -233,7 +236,9 @@ class TestEnhanced:
             ("CTXRayDetailsSequence", "KVP", (80, 140), ["80 kV", "140 kV"]),
         ],
     )
-    def test_groups_tell_frames_apart(self, sequence, keyword, values, labels, tmp_path):
+    def test_groups_tell_frames_apart(
+        self, sequence: str, keyword: str, values: tuple[Any, Any], labels: list[str], tmp_path: Path
+    ) -> None:
         """One instance, several volumes; each source knows its frame, and all share one header."""
         dataset = self.grouped()
         for number, group in enumerate(dataset.PerFrameFunctionalGroupsSequence):
@@ -246,7 +251,7 @@ class TestEnhanced:
         assert [[source.frame for source in part.subject.sources] for part in found] == [[1, 3, 5], [2, 4, 6]]
         assert all(len(part.headers) == 1 for part in found)
 
-    def test_a_dimension_that_hilum_has_never_heard_of(self, tmp_path):
+    def test_a_dimension_that_hilum_has_never_heard_of(self, tmp_path: Path) -> None:
         """The instance names its dimensions itself (PS3.3 C.7.6.17): the values of contrast are no b-values, and tell frames apart."""
         dataset = self.grouped()
         pointers = []
@@ -263,7 +268,7 @@ class TestEnhanced:
         with pytest.raises(FourDimensional, match="ContrastBolusAgentPhase"):
             subjects(Takes.VOLUME, "refuse", [tmp_path / "e.dcm"])
 
-    def test_a_concatenation_is_whole_or_refused(self, tmp_path):
+    def test_a_concatenation_is_whole_or_refused(self, tmp_path: Path) -> None:
         """Three instances of one multi-frame image: the frames of all are one volume, and no member may be missing."""
         paths = []
         for part in range(3):
@@ -281,7 +286,7 @@ class TestEnhanced:
 class TestTomograms:
     """Nuclear medicine: the place of the first slice, and a signed step."""
 
-    def tomogram(self, count: int = 4, **attributes) -> Dataset:
+    def tomogram(self, count: int = 4, **attributes: Any) -> Dataset:
         """Slice n holds the value n everywhere; the first lies at z = 100 mm."""
         dataset = one_instance(
             np.zeros((3, 4), "u2"),
@@ -303,19 +308,19 @@ class TestTomograms:
         return dataset
 
     @pytest.mark.parametrize(("step", "values", "lowest"), [("4.4", [0, 1, 2, 3], 100.0), ("-4.4", [3, 2, 1, 0], 100 - 3 * 4.4)])
-    def test_slices_follow_the_sign(self, step, values, lowest, tmp_path):
+    def test_slices_follow_the_sign(self, step: str, values: list[int], lowest: float, tmp_path: Path) -> None:
         """Behind the first slice or in front of it (PS3.3 C.8.4.15): upside down otherwise."""
         volume = assemble([save(self.tomogram(SpacingBetweenSlices=step), tmp_path / "x")])
         assert volume.voxels[:, 0, 0].tolist() == values
         assert volume.affine[:3, 3] == pytest.approx([-10, -20, lowest])
         assert [source.frame for source in volume.sources] == [value + 1 for value in values]
 
-    def test_the_vector_says_which_slice_a_frame_is(self, tmp_path):
+    def test_the_vector_says_which_slice_a_frame_is(self, tmp_path: Path) -> None:
         """Frames may be stored from the last slice to the first."""
         volume = assemble([save(self.tomogram(SliceVector=[4, 3, 2, 1]), tmp_path / "x")])
         assert volume.voxels[:, 0, 0].tolist() == [3, 2, 1, 0]
 
-    def test_a_gated_tomogram_has_a_volume_for_each_slot(self, tmp_path):
+    def test_a_gated_tomogram_has_a_volume_for_each_slot(self, tmp_path: Path) -> None:
         """TimeSlotVector tells the phases of the heart apart."""
         kind = ["ORIGINAL", "PRIMARY", "RECON GATED TOMO", "EMISSION"]
         dataset = self.tomogram(6, ImageType=kind, SliceVector=[1, 2, 3, 1, 2, 3], TimeSlotVector=[1, 1, 1, 2, 2, 2])
@@ -333,7 +338,7 @@ class TestTomograms:
             ({"ImageType": ["ORIGINAL", "PRIMARY", "TOMO", "EMISSION"]}, NotAVolume, "without position"),
         ],
     )
-    def test_what_has_no_place_gets_none(self, attributes, error, said, tmp_path):
+    def test_what_has_no_place_gets_none(self, attributes: dict[str, Any], error: type[InputError], said: str, tmp_path: Path) -> None:
         """Projections and whole bodies are no slices, and a step is never taken from the slice thickness."""
         with pytest.raises(error, match=said):
             assemble([save(self.tomogram(**attributes), tmp_path / "x")])
@@ -342,7 +347,7 @@ class TestTomograms:
 class TestPairs:
     """A series and its prior."""
 
-    def two(self, folder: Path, **other) -> list[Path]:
+    def two(self, folder: Path, **other: Any) -> list[Path]:
         """The prior holds 100 more than the current one."""
         return series(
             folder,
@@ -350,7 +355,7 @@ class TestPairs:
             {"SeriesInstanceUID": "1.2.3.9", "StudyInstanceUID": "1.2.9", "FrameOfReferenceUID": "1.5", **other},
         )
 
-    def test_series_are_told_apart_by_their_uid(self, tmp_path):
+    def test_series_are_told_apart_by_their_uid(self, tmp_path: Path) -> None:
         """The job's series is the current one; the headers of both go along."""
         (made,) = subjects(Takes.PAIR, "refuse", self.two(tmp_path), "1.2.3.4")
         pair = made.subject
@@ -359,9 +364,9 @@ class TestPairs:
         assert (pair.prior.study_instance_uid, pair.prior.frame_of_reference_uid) == ("1.2.9", "1.5")
         assert len(made.headers) == 2 * PLACES
         (turned,) = subjects(Takes.PAIR, "refuse", self.two(tmp_path), "1.2.3.9")
-        assert turned.subject.current.voxels[0, 0, 0] == 100
+        assert as_a(Pair, turned.subject).current.voxels[0, 0, 0] == 100
 
-    def test_what_is_no_pair(self, tmp_path):
+    def test_what_is_no_pair(self, tmp_path: Path) -> None:
         """One series, or another than the job's."""
         files = self.two(tmp_path)
         with pytest.raises(NotAPair, match=r"2 series, where series 1\.7"):
@@ -369,7 +374,7 @@ class TestPairs:
         with pytest.raises(NotAPair, match="1 series"):
             subjects(Takes.PAIR, "refuse", series(tmp_path, {}), "1.2.3.4")
 
-    def test_localizers_of_either_are_left_out_and_said(self, tmp_path):
+    def test_localizers_of_either_are_left_out_and_said(self, tmp_path: Path) -> None:
         """Neither the sources nor the headers know them."""
         scout = one_instance(
             np.zeros((9, 9), "u2"), 77, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"], ImageOrientationPatient=[0, 1, 0, 0, 0, -1]
@@ -383,7 +388,7 @@ class TestRealSeries:
     """Published series, read by hand beside."""
 
     @pytest.mark.slow
-    def test_twenty_time_points(self, real):
+    def test_twenty_time_points(self, real: Callable[[str], list[Path]]) -> None:
         """Result case 7: BOLD of one head, 20 enhanced instances; refused with the attribute, or split as the instances are."""
         files = real("dicom/mr_enhanced_xa30_BOLD4D.zip")
         with pytest.raises(FourDimensional, match=r"20 images at each of 33 positions.*20 time points \(TemporalPositionIndex\)"):
@@ -395,8 +400,8 @@ class TestRealSeries:
             theirs = next(dataset for dataset in map(dcmread, files) if dataset.SOPInstanceUID == header.SOPInstanceUID)
             content = theirs.PerFrameFunctionalGroupsSequence[0].FrameContentSequence[0]
             assert part.part == f"time {content.TemporalPositionIndex} of 20"
-            stored = theirs.pixel_array[[source.frame - 1 for source in part.subject.sources]]
-            np.testing.assert_array_equal(part.subject.voxels, stored)
+            stored = theirs.pixel_array[[int(source.frame or 0) - 1 for source in part.subject.sources]]
+            np.testing.assert_array_equal(as_a(Volume, part.subject).voxels, stored)
 
     @pytest.mark.parametrize("how", ["refuse", "each"])
     @pytest.mark.parametrize(
@@ -407,12 +412,14 @@ class TestRealSeries:
             ("dicom/bad_geometry/gantrytilting_001.zip", InputError),
         ],
     )
-    def test_bad_geometry_stays_refused_with_parts(self, real, name, error, how):
+    def test_bad_geometry_stays_refused_with_parts(
+        self, real: Callable[[str], list[Path]], name: str, error: type[InputError], how: Parts
+    ) -> None:
         """Taking parts is no way around geometry."""
         with pytest.raises(error):
             subjects(Takes.VOLUME, how, real(name))
 
-    def test_two_spaces_stay_refused_with_parts(self, tmp_path):
+    def test_two_spaces_stay_refused_with_parts(self, tmp_path: Path) -> None:
         """Result case 9: two frames of reference in one series are refused, even where an echo time would tell the images apart: their
         positions have nothing to do with each other."""
         files = series(tmp_path, {"EchoTime": 5}, {"EchoTime": 10, "FrameOfReferenceUID": "1.5"})

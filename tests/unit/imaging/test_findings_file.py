@@ -5,6 +5,7 @@ import json
 import struct
 import zlib
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from inference.findings import (
     Registration,
     Saliency,
     Segment,
+    Shape,
     Span,
 )
 from inference.findings_file import FindingsFileDamaged, as_stored, digest, dumps, loads, written
@@ -54,7 +56,7 @@ def some_findings(shape: tuple[int, int, int] = (5, 7, 11)) -> Findings:
     )
 
 
-def test_what_is_written_is_read_back():
+def test_what_is_written_is_read_back() -> None:
     """Masks bit for bit with their shapes, floats to the last digit, every code."""
     before = some_findings()
     after = loads(dumps(before))
@@ -68,12 +70,12 @@ def test_what_is_written_is_read_back():
             assert getattr(ours, field) == getattr(theirs, field)
 
 
-def test_the_empty_findings_are_a_result_too():
+def test_the_empty_findings_are_a_result_too() -> None:
     """Nothing found is written and read like anything else."""
     assert loads(dumps(Findings())).segments == ()
 
 
-def test_same_findings_same_bytes_whatever_the_memory_layout():
+def test_same_findings_same_bytes_whatever_the_memory_layout() -> None:
     """A mask in Fortran order or as a view of another array gives the bytes of its C-ordered twin."""
     first = some_findings()
     turned = Findings(
@@ -97,7 +99,7 @@ def test_same_findings_same_bytes_whatever_the_memory_layout():
     assert digest(first) == digest(turned)
 
 
-def test_the_digest_changes_with_one_voxel():
+def test_the_digest_changes_with_one_voxel() -> None:
     """The digest stands for the masks too, not only for the words."""
     findings = some_findings()
     before = digest(findings)
@@ -107,13 +109,13 @@ def test_the_digest_changes_with_one_voxel():
 
 
 @pytest.mark.parametrize("cut", [0, 5, 20, 200, -1])
-def test_a_cut_off_file_is_named_as_damaged(cut):
+def test_a_cut_off_file_is_named_as_damaged(cut: int) -> None:
     """Bytes lost anywhere give the coded error and no half-read findings."""
     with pytest.raises(FindingsFileDamaged):
         loads(dumps(some_findings())[:cut])
 
 
-def test_a_changed_mask_is_named_as_damaged():
+def test_a_changed_mask_is_named_as_damaged() -> None:
     """A flipped bit inside a mask's stream is caught by its SHA-256 (or by zlib's own check)."""
     data = bytearray(dumps(some_findings()))
     data[-40] ^= 0x10
@@ -121,7 +123,7 @@ def test_a_changed_mask_is_named_as_damaged():
         loads(bytes(data))
 
 
-def test_a_number_that_is_none_is_refused():
+def test_a_number_that_is_none_is_refused() -> None:
     """NaN never reaches a report."""
     with pytest.raises(ValueError):
         dumps(Findings(measurements=(Measurement(name=codes.VOLUME, value=float("nan"), unit=codes.CUBIC_CENTIMETRE),)))
@@ -130,13 +132,13 @@ def test_a_number_that_is_none_is_refused():
 def every_kind() -> Findings:
     """One of each, with arrays of several dtypes and memory layouts."""
     rng = np.random.default_rng(11)
-    sites = {
+    sites: dict[str, Any] = {
         "finding_site": codes.LUNG,
         "laterality": codes.LEFT,
         "certainty": 0.25,
         "qualities": (Quality(name=codes.MEAN, value=codes.LUNG),),
     }
-    shapes = (
+    shapes: tuple[Shape, ...] = (
         Box(top=1.5, left=2, bottom=3, right=4.25),
         Point(row=0.5, column=1),
         Line(start=Point(row=1, column=2), end=Point(row=3, column=4)),
@@ -165,7 +167,7 @@ def every_kind() -> Findings:
     )
 
 
-def test_every_kind_of_finding_is_read_back():
+def test_every_kind_of_finding_is_read_back() -> None:
     """Whatever an application may say: arrays with their values, numbers, codes and shapes; and written again, the same bytes."""
     before = every_kind()
     after = loads(dumps(before))
@@ -182,12 +184,14 @@ def test_every_kind_of_finding_is_read_back():
         np.testing.assert_array_equal(ours.voxels, theirs.voxels)
     assert after.derived[0].affine is None
     np.testing.assert_array_equal(after.derived[1].affine, np.eye(4))
+    assert after.registration is not None
+    assert before.registration is not None
     np.testing.assert_array_equal(after.registration.matrix, before.registration.matrix)
     assert dumps(after) == dumps(before)
     assert digest(after) == digest(before)
 
 
-def test_findings_of_the_first_version_are_still_read():
+def test_findings_of_the_first_version_are_still_read() -> None:
     """A job that was inferred before an upgrade goes on after it: the file is put together as version 1 wrote it."""
     segment = {
         "label": "brain",
@@ -221,7 +225,7 @@ def test_findings_of_the_first_version_are_still_read():
     assert found.remarks == ("thick",)
 
 
-def test_findings_from_before_explanations_are_still_read_and_keep_their_digest():
+def test_findings_from_before_explanations_are_still_read_and_keep_their_digest() -> None:
     """Put together as version 2 wrote it when locations had no qualities and findings no explanations: a job goes on under the same name,
     for whatever says nothing adds nothing to the bytes."""
     code = {"is": "Code", "meaning": "Lesion", "scheme": "SCT", "value": "52988006"}
@@ -236,16 +240,17 @@ def test_findings_from_before_explanations_are_still_read_and_keep_their_digest(
     assert digest(found) == hashlib.sha256(header).hexdigest()
 
 
-def test_an_array_of_no_known_kind_is_refused():
+def test_an_array_of_no_known_kind_is_refused() -> None:
     """Complex numbers have no place in findings; nothing is written."""
     with pytest.raises(ValueError, match="complex"):
         dumps(Findings(registration=Registration(matrix=np.eye(4, dtype=np.complex128))))
 
 
-def test_what_is_stored_is_what_goes_on():
+def test_what_is_stored_is_what_goes_on() -> None:
     """Numbers of numpy become plain ones, as after a crash; arrays are not copied for it; the digest is that of the bytes read back."""
     given = every_kind()
-    odd = replace(given, segments=(replace(given.segments[0], certainty=np.float32(0.3)), *given.segments[1:]))
+    certainty: Any = np.float32(0.3)
+    odd = replace(given, segments=(replace(given.segments[0], certainty=certainty), *given.segments[1:]))
     plain = as_stored(odd)
     assert type(plain.segments[0].certainty) is float
     assert plain.segments[0].mask is odd.segments[0].mask

@@ -1,5 +1,9 @@
 """Planes become a stack by orientation and position alone; what is no stack is refused with its reason."""
 
+from collections.abc import Iterable, Sequence
+from random import Random
+from typing import Any, TypeAlias
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -19,10 +23,19 @@ from inference.imaging.errors import (
 )
 from inference.imaging.geometry import Plane, series_geometry
 
-AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+Orientation: TypeAlias = tuple[float, float, float, float, float, float]
+AXIAL: Orientation = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 
-def plane(number: int, position, orientation=AXIAL, spacing=(0.5, 0.5), rows=512, columns=512, thickness=None) -> Plane:
+def plane(
+    number: int,
+    position: Sequence[float],
+    orientation: Orientation = AXIAL,
+    spacing: tuple[float, float] = (0.5, 0.5),
+    rows: int = 512,
+    columns: int = 512,
+    thickness: float | None = None,
+) -> Plane:
     """One plane named 1.<number>."""
     x, y, z = (float(mm) for mm in position)
     return Plane(
@@ -37,7 +50,7 @@ def plane(number: int, position, orientation=AXIAL, spacing=(0.5, 0.5), rows=512
     )
 
 
-def axial(depths, sideways=None) -> list[Plane]:
+def axial(depths: Iterable[float], sideways: NDArray[Any] | None = None) -> list[Plane]:
     """Axial planes at the given z; `sideways` shifts each along y."""
     return [plane(n, (10, 20 + (sideways[n] if sideways is not None else 0), z)) for n, z in enumerate(depths)]
 
@@ -45,11 +58,10 @@ def axial(depths, sideways=None) -> list[Plane]:
 def rotation(a: float, b: float, c: float) -> NDArray[np.float64]:
     """Any rotation, from three angles (z, y, x)."""
     cz, sz, cy, sy, cx, sx = np.cos(a), np.sin(a), np.cos(b), np.sin(b), np.cos(c), np.sin(c)
-    return (
-        np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
-        @ np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
-        @ np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
-    )
+    about_z = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
+    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
+    return np.asarray(about_z @ about_y @ about_x)
 
 
 angle = st.floats(-np.pi, np.pi)
@@ -57,11 +69,13 @@ angle = st.floats(-np.pi, np.pi)
 
 @settings(deadline=None, max_examples=150)
 @given(angle, angle, angle, st.integers(2, 40), st.floats(0.3, 8), st.floats(0.2, 3), st.floats(0.2, 3), st.randoms())
-def test_any_orientation_in_any_order_gives_one_right_handed_stack(a, b, c, count, step, row_mm, column_mm, random):
+def test_any_orientation_in_any_order_gives_one_right_handed_stack(
+    a: float, b: float, c: float, count: int, step: float, row_mm: float, column_mm: float, random: Random
+) -> None:
     """Positions rounded as a scanner writes them; every voxel of the affine lies where the standard's equation puts it."""
     across, down, normal = rotation(a, b, c).T
     origin = np.array([-123.4, 56.7, 8.9])
-    orientation = tuple(round(float(v), 8) for v in (*across, *down))
+    orientation: Any = tuple(round(float(v), 8) for v in (*across, *down))
     planes = [plane(n, np.round(origin + n * step * normal, 5), orientation, (row_mm, column_mm)) for n in range(count)]
     random.shuffle(planes)
     geometry = series_geometry(planes)
@@ -75,7 +89,7 @@ def test_any_orientation_in_any_order_gives_one_right_handed_stack(a, b, c, coun
         np.testing.assert_allclose((geometry.affine @ (z, y, x, 1))[:3], expected, atol=1e-2)
 
 
-def test_the_order_of_the_files_has_no_say():
+def test_the_order_of_the_files_has_no_say() -> None:
     """The affine is the same to the last bit for every order, also when direction cosines differ in the last digits."""
     planes = [plane(n, (0, 0, 2 * n), (1.0, 1e-5 * n, 0.0, -1e-5 * n, 1.0, 0.0)) for n in range(9)]
     first, second = series_geometry(planes), series_geometry(planes[::-1])
@@ -83,7 +97,7 @@ def test_the_order_of_the_files_has_no_say():
     np.testing.assert_allclose(first.affine, second.affine, atol=1e-12, rtol=0)
 
 
-def test_a_single_slice_takes_its_thickness():
+def test_a_single_slice_takes_its_thickness() -> None:
     """There is no other slice to measure the distance to."""
     geometry = series_geometry([plane(1, (0, 0, 0), thickness=5.0)])
     np.testing.assert_allclose(geometry.affine[:3, 0], [0, 0, 5])
@@ -91,77 +105,77 @@ def test_a_single_slice_takes_its_thickness():
         series_geometry([plane(1, (0, 0, 0))])
 
 
-def test_spacing_comes_from_positions_not_from_thickness():
+def test_spacing_comes_from_positions_not_from_thickness() -> None:
     """Overlapping reconstructions: 5 mm thick slices 2.5 mm apart are 2.5 mm apart."""
     planes = [plane(n, (0, 0, 2.5 * n), thickness=5.0) for n in range(4)]
     np.testing.assert_allclose(series_geometry(planes).affine[:3, 0], [0, 0, 2.5])
 
 
-def test_positions_rounded_to_a_tenth_of_a_millimetre_are_even():
+def test_positions_rounded_to_a_tenth_of_a_millimetre_are_even() -> None:
     """0.625 mm written as 0.6, 1.3, 1.9, 2.5: off by at most 0.05 mm, less than a tenth of a slice."""
     series_geometry(axial(np.round(np.arange(64) * 0.625, 1)))
 
 
-def test_a_missing_slice_is_a_gap_and_names_its_neighbours():
+def test_a_missing_slice_is_a_gap_and_names_its_neighbours() -> None:
     """Slices 3 and 4 of a 2 mm stack are gone: the message says how many, where, and how far."""
     with pytest.raises(Gap, match=r"2 slices are missing at a spacing of 2\.00 mm: between 1\.2 and 1\.3 \(6\.00 mm\)"):
         series_geometry(axial([0, 2, 4, 10, 12, 14]))
 
 
-def test_changing_spacing_is_irregular_not_a_gap():
+def test_changing_spacing_is_irregular_not_a_gap() -> None:
     """5 mm through the skull base, 7.5 mm above: no slice is missing, but there is no one spacing."""
     with pytest.raises(IrregularSpacing, match=r"from 5\.00 to 7\.50 mm"):
         series_geometry(axial([0, 5, 10, 15, 22.5, 30, 37.5]))
 
 
-def test_a_slow_drift_of_the_spacing_is_irregular():
+def test_a_slow_drift_of_the_spacing_is_irregular() -> None:
     """Each step grows by 1 %: no step stands out, but the middle lies whole slices from where even spacing puts it."""
     with pytest.raises(IrregularSpacing):
         series_geometry(axial(np.cumsum(2 * 1.01 ** np.arange(50))))
 
 
 @pytest.mark.parametrize("degrees", [1.0, 18.5, -30.0])
-def test_a_tilted_gantry_is_refused_with_its_angle(degrees):
+def test_a_tilted_gantry_is_refused_with_its_angle(degrees: float) -> None:
     """Each 5 mm step shifts the slice by 5 mm x tan(angle), as a tilted gantry does."""
     depth = np.arange(20) * 5.0
     with pytest.raises(GantryTilt, match=rf"{abs(degrees):.1f} degrees"):
         series_geometry(axial(depth, sideways=depth * np.tan(np.radians(degrees))))
 
 
-def test_tilt_is_named_before_the_spacing_that_changes_too():
+def test_tilt_is_named_before_the_spacing_that_changes_too() -> None:
     """The real head CT of this kind has both; the tilt is the cause that a person must hear first."""
     depth = np.array([0, 4, 8, 12, 19, 26, 33.0])
     with pytest.raises(GantryTilt):
         series_geometry(axial(depth, sideways=depth * 0.3))
 
 
-def test_one_slice_shifted_sideways_is_no_tilt():
+def test_one_slice_shifted_sideways_is_no_tilt() -> None:
     """The field of view moved in the middle of the stack."""
     with pytest.raises(ShiftedSlices, match=r"1\.2 lies 12\.0 mm sideways of its neighbour 1\.1"):
         series_geometry(axial([0, 1, 2, 3], sideways=np.array([0, 0, 12, 12])))
 
 
-def test_time_points_are_a_fourth_dimension():
+def test_time_points_are_a_fourth_dimension() -> None:
     """Every position three times: the message counts both."""
     planes = [plane(10 * t + z, (0, 0, z)) for t in range(3) for z in range(5)]
     with pytest.raises(FourDimensional, match=r"3 images at each of 5 positions"):
         series_geometry(planes)
 
 
-def test_one_position_twice_is_a_duplicate():
+def test_one_position_twice_is_a_duplicate() -> None:
     """Two images at z = 2, one everywhere else."""
     with pytest.raises(DuplicatePosition, match=r"1 of 4 positions .*\(10\.00, 20\.00, 2\.00\) mm lie 2: 1\.2, 1\.3"):
         series_geometry(axial([0, 1, 2, 2, 3]))
 
 
-def test_a_localizer_among_the_slices_is_mixed_orientation():
+def test_a_localizer_among_the_slices_is_mixed_orientation() -> None:
     """The odd one out is named, not the many."""
     planes = [*axial(range(10)), plane(99, (0, 0, 0), (0.0, 1.0, 0.0, 0.0, 0.0, -1.0))]
     with pytest.raises(MixedOrientation, match=r"1 of 11 images .*90\.0 degrees apart\): 1\.99$"):
         series_geometry(planes)
 
 
-def test_other_matrix_or_pixel_spacing_is_refused():
+def test_other_matrix_or_pixel_spacing_is_refused() -> None:
     """Rows and columns, then spacing, each with the numbers."""
     with pytest.raises(MixedShape, match=r"256 x 512.*1\.9"):
         series_geometry([*axial([0, 1, 2]), plane(9, (10, 20, 3), rows=256)])
@@ -170,7 +184,7 @@ def test_other_matrix_or_pixel_spacing_is_refused():
 
 
 @pytest.mark.parametrize("orientation", [(1, 0, 0, 0.5, 1, 0), (2, 0, 0, 0, 1, 0), (0, 0, 0, 0, 0, 0)])
-def test_an_orientation_that_is_none_is_refused(orientation):
+def test_an_orientation_that_is_none_is_refused(orientation: Orientation) -> None:
     """Not perpendicular, not of unit length, all zeros."""
     with pytest.raises(MissingAttribute, match="perpendicular unit vectors"):
         series_geometry([plane(n, (0, 0, n), orientation) for n in range(3)])

@@ -1,11 +1,13 @@
 """To a model's grid and exactly back: turns lose nothing, half voxels are where they belong, nothing is mirrored."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from inference.imaging.resample import TOWARDS, Grid, Interpolation, gather, reorientation, resample
@@ -16,7 +18,12 @@ from .test_geometry import rotation
 ORIENTATIONS = ["".join(letters) for axes in itertools.permutations(("LR", "PA", "SI")) for letters in itertools.product(*axes)]
 
 
-def grid_towards(letters: str, shape=(32, 40, 44), spacing=(2.0, 1.7, 1.5), turn=None) -> Grid:
+def grid_towards(
+    letters: str,
+    shape: tuple[int, int, int] = (32, 40, 44),
+    spacing: tuple[float, float, float] = (2.0, 1.7, 1.5),
+    turn: NDArray[np.float64] | None = None,
+) -> Grid:
     """A grid whose axes run exactly towards the letters, centred at (5, -7, 11) mm; `turn` rotates it about its centre."""
     affine = np.eye(4)
     for axis, letter in enumerate(letters):
@@ -32,7 +39,8 @@ def grid_towards(letters: str, shape=(32, 40, 44), spacing=(2.0, 1.7, 1.5), turn
 def places(grid: Grid) -> np.ndarray:
     """(Z, Y, X, 3): where every voxel lies, mm; each column of the affine times its index, added up."""
     z, y, x = np.indices(grid.shape)
-    return z[..., None] * grid.affine[:3, 0] + y[..., None] * grid.affine[:3, 1] + x[..., None] * grid.affine[:3, 2] + grid.affine[:3, 3]
+    deep, down, across, first = grid.affine[:3].T
+    return np.asarray(z[..., None] * deep + y[..., None] * down + x[..., None] * across + first)
 
 
 BLOBS = ((3.0, (-8, -10, 6)), (2.0, (12, 4, 8)), (1.0, (4, -16, 20)))
@@ -45,16 +53,16 @@ CENTROID = np.array([4.0 / 6, -38.0 / 6, 54.0 / 6])
 def phantom(grid: Grid) -> np.ndarray:
     """The blobs (standard deviation 3 mm), evaluated at every voxel centre."""
     at = places(grid)
-    return sum(weight * np.exp(-((at - centre) ** 2).sum(axis=-1) / 18) for weight, centre in BLOBS).astype(np.float32)
+    return np.asarray(sum(weight * np.exp(-((at - centre) ** 2).sum(axis=-1) / 18) for weight, centre in BLOBS), dtype=np.float32)
 
 
 def centroid(image: np.ndarray, grid: Grid) -> np.ndarray:
     """The mean place, weighted by the values, mm."""
-    return (places(grid) * image[..., None]).sum(axis=(0, 1, 2), dtype=float) / image.sum(dtype=float)
+    return np.asarray((places(grid) * image[..., None]).sum(axis=(0, 1, 2), dtype=float) / image.sum(dtype=float))
 
 
 @pytest.mark.parametrize("source", ORIENTATIONS)
-def test_every_orientation_turns_without_loss_and_back(source):
+def test_every_orientation_turns_without_loss_and_back(source: str) -> None:
     """48 orientations to RAS: the same voxel is at the same place, the axes run as asked, and back is bit for bit."""
     grid = grid_towards(source, shape=(4, 5, 6))
     values = np.random.default_rng(0).integers(0, 1000, grid.shape)
@@ -70,7 +78,7 @@ def test_every_orientation_turns_without_loss_and_back(source):
         assert by_place[tuple(np.round(at, 6))] == value
 
 
-def test_reorientation_agrees_with_nibabel():
+def test_reorientation_agrees_with_nibabel() -> None:
     """Oblique grids too: nibabel's closest canonical orientation of the same array."""
     nibabel = pytest.importorskip("nibabel")
     rng = np.random.default_rng(5)
@@ -83,7 +91,7 @@ def test_reorientation_agrees_with_nibabel():
         np.testing.assert_allclose(np.diag([-1, -1, 1, 1]) @ turn.grid(grid).affine, theirs.affine, atol=1e-5)
 
 
-def test_an_orientation_names_each_axis_once():
+def test_an_orientation_names_each_axis_once() -> None:
     """Two letters of one axis, an unknown letter, too few."""
     for wrong in ("LRS", "RAX", "RA"):
         with pytest.raises(ValueError, match=wrong):
@@ -91,7 +99,7 @@ def test_an_orientation_names_each_axis_once():
 
 
 @pytest.mark.parametrize("source", ORIENTATIONS)
-def test_a_phantom_keeps_its_place_on_the_way_there_and_back(source):
+def test_a_phantom_keeps_its_place_on_the_way_there_and_back(source: str) -> None:
     """A phantom whose centroid is known by hand goes to RAS, 64 x 60 x 56 voxels over the same field of view, and back.
 
     Interpolated, the centroid stays within a tenth of a voxel (half a voxel is the classic mistake), there and back; nearest neighbours,
@@ -120,7 +128,7 @@ def test_a_phantom_keeps_its_place_on_the_way_there_and_back(source):
 @settings(deadline=None, max_examples=20)
 @given(st.floats(-3, 3), st.floats(-1.5, 1.5), st.floats(-3, 3))
 @example(0.8125, 0.0, 0.0)
-def test_an_oblique_phantom_keeps_its_place(a, b, c):
+def test_an_oblique_phantom_keeps_its_place(a: float, b: float, c: float) -> None:
     """Any rotation against the model's grid: the centroid stays within a tenth of a voxel, there and back. The nearest voxel lies up to
     half a voxel off, and where axes run alike everywhere in one direction: its measure is scipy's nearest sample."""
     grid = grid_towards("SPL", shape=(36, 41, 46), spacing=(2.0, 1.8, 1.6), turn=rotation(a, b, c))
@@ -136,15 +144,15 @@ def test_an_oblique_phantom_keeps_its_place(a, b, c):
     assert np.abs(centroid(there, model) - CENTROID).max() < max(grid.spacing_mm) / 2
 
 
-def nearest_by_scipy(image, grid, model):
+def nearest_by_scipy(image: NDArray[Any], grid: Grid, model: Grid) -> NDArray[Any]:
     """The sample of `image` that is nearest to each voxel of `model`, by another library."""
     homogeneous = np.vstack([np.indices(model.shape).reshape(3, -1), np.ones(np.prod(model.shape))])
     at = (np.linalg.inv(grid.affine) @ model.affine @ homogeneous)[:3]
-    return ndimage.map_coordinates(image, at, order=0).reshape(model.shape)
+    return np.asarray(ndimage.map_coordinates(image, at, order=0)).reshape(model.shape)
 
 
 @pytest.mark.parametrize("angle", [0.0, -0.8031504075720777, 0.3])
-def test_samples_midway_between_two_voxels_go_where_scipy_lets_them_go(angle):
+def test_samples_midway_between_two_voxels_go_where_scipy_lets_them_go(angle: float) -> None:
     """Every third sample is a tie: whichever neighbour it takes moves the centroid; scipy's nearest sample moves it as far."""
     grid = grid_towards("SPL", shape=(36, 40, 46), spacing=(2.0, 1.8, 1.6), turn=rotation(0, angle, 0))
     model = grid_towards("RAS", shape=(60, 60, 60), spacing=(1.2, 1.2, 1.2))
@@ -155,7 +163,7 @@ def test_samples_midway_between_two_voxels_go_where_scipy_lets_them_go(angle):
 
 @settings(deadline=None, max_examples=60)
 @given(st.tuples(*[st.integers(1, 9)] * 3), st.tuples(*[st.integers(1, 14)] * 3), st.integers(0, 100))
-def test_resizing_is_what_torch_does(shape, wanted, seed):
+def test_resizing_is_what_torch_does(shape: tuple[int, int, int], wanted: tuple[int, int, int], seed: int) -> None:
     """torch's "nearest-exact", and its trilinear mode with half-voxel centres, are the reference for resizing over one field of view."""
     torch = pytest.importorskip("torch")
     values = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
@@ -167,7 +175,7 @@ def test_resizing_is_what_torch_does(shape, wanted, seed):
     np.testing.assert_allclose(resample(values, grid, grid.resized(wanted), by=Interpolation.LINEAR), linear, atol=2e-5)
 
 
-def test_oblique_and_parallel_ways_agree():
+def test_oblique_and_parallel_ways_agree() -> None:
     """A grid turned by a hair more than counts as parallel gives what the parallel way gives."""
     rng = np.random.default_rng(2)
     grid = grid_towards("LAI", shape=(12, 10, 9))
@@ -182,7 +190,7 @@ def test_oblique_and_parallel_ways_agree():
     assert ((straight == -9) != (oblique == -9)).mean() < 0.02
 
 
-def test_a_crop_and_its_extension_keep_their_place():
+def test_a_crop_and_its_extension_keep_their_place() -> None:
     """Voxels (1..3) of an axis, and two more beyond its end: what lies outside is filled."""
     grid = Grid(shape=(5, 1, 1), affine=np.diag([2.0, 1, 1, 1]))
     values = np.arange(5, dtype=np.int16).reshape(5, 1, 1) + 10
@@ -194,7 +202,7 @@ def test_a_crop_and_its_extension_keep_their_place():
     assert resample(values, grid, part, by=Interpolation.LINEAR, fill=-1).ravel().tolist() == [13, 14, -1, -1]
 
 
-def test_a_volume_s_grid_is_its_own():
+def test_a_volume_s_grid_is_its_own() -> None:
     """Same shape and affine, so that a mask resampled to it fits the source instances."""
     affine = np.diag([2.0, 1, 1, 1])
     source = SliceSource(sop_instance_uid="1.2", sop_class_uid="1.3")
@@ -214,7 +222,7 @@ def test_a_volume_s_grid_is_its_own():
         resample(np.zeros((9, 9, 9)), grid, grid, by=Interpolation.NEAREST)
 
 
-def test_the_input_is_never_changed():
+def test_the_input_is_never_changed() -> None:
     """Same grid, fill outside, both ways of interpolation: the array handed in stays as it was."""
     grid = Grid(shape=(3, 3, 3), affine=np.eye(4))
     values = np.arange(27, dtype=np.float32).reshape(3, 3, 3)

@@ -2,6 +2,9 @@
 
 import shutil
 import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pydicom
@@ -16,7 +19,7 @@ from .test_resample import ORIENTATIONS, grid_towards, places
 AXIAL = np.array([[0, 0, 0.8, -10], [0, 0.9, 0, -20], [3.0, 0, 0, 5], [0, 0, 0, 1]])
 
 
-def gradient(shape=(5, 6, 7), low=-1000) -> np.ndarray:
+def gradient(shape: tuple[int, int, int] = (5, 6, 7), low: int = -1000) -> np.ndarray:
     """Every voxel another value."""
     return (np.arange(np.prod(shape)).reshape(shape) + low).astype(np.int16)
 
@@ -24,7 +27,7 @@ def gradient(shape=(5, 6, 7), low=-1000) -> np.ndarray:
 @pytest.mark.peers
 @pytest.mark.parametrize("modality", ["CT", "MR"])
 @pytest.mark.parametrize("extra", [{}, {"BodyPartExamined": "HEAD", "StudyDescription": "MR HEAD", "ProtocolName": "T1 3D"}])
-def test_dciodvfy_finds_no_error(modality, extra, tmp_path):
+def test_dciodvfy_finds_no_error(modality: Literal["CT", "MR"], extra: dict[str, str], tmp_path: Path) -> None:
     """All modules of the CT and MR Image IODs, types and conditions."""
     if shutil.which("dciodvfy") is None:
         pytest.skip("dciodvfy (Debian dicom3tools) is not installed")
@@ -35,7 +38,7 @@ def test_dciodvfy_finds_no_error(modality, extra, tmp_path):
 
 
 @pytest.mark.parametrize("modality", ["CT", "MR"])
-def test_what_is_written_is_assembled_again(modality, tmp_path):
+def test_what_is_written_is_assembled_again(modality: Literal["CT", "MR"], tmp_path: Path) -> None:
     """Values, affine and order survive, for an oblique series too; DS of 16 characters costs less than 1e-6 mm."""
     affine = AXIAL.copy()
     affine[:3, :3] = rotation(0.3, -0.2, 0.5) @ affine[:3, :3]
@@ -45,7 +48,7 @@ def test_what_is_written_is_assembled_again(modality, tmp_path):
     assert volume.modality == modality
 
 
-def test_a_stack_written_from_head_to_foot_is_turned_not_mirrored(tmp_path):
+def test_a_stack_written_from_head_to_foot_is_turned_not_mirrored(tmp_path: Path) -> None:
     """The affine's slice axis runs against the normal: assembled, the order turns round and every voxel keeps its place."""
     affine = AXIAL.copy()
     affine[2, 0] = -3
@@ -54,7 +57,7 @@ def test_a_stack_written_from_head_to_foot_is_turned_not_mirrored(tmp_path):
     np.testing.assert_allclose((volume.affine @ (4, 0, 0, 1))[:3], affine[:3, 3])
 
 
-def test_the_same_input_gives_the_same_bytes(tmp_path):
+def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
     """UIDs are derived: another voxel, another series; another description, another series of the same study."""
     first, second = (write_series(gradient(), AXIAL, tmp_path / name, modality="CT") for name in "ab")
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
@@ -67,7 +70,7 @@ def test_the_same_input_gives_the_same_bytes(tmp_path):
     assert all(uid.is_valid and uid.startswith("2.25.") for uid in (original.SOPInstanceUID, original.FrameOfReferenceUID))
 
 
-def test_given_uids_and_extra_attributes_are_kept(tmp_path):
+def test_given_uids_and_extra_attributes_are_kept(tmp_path: Path) -> None:
     """Also a name in Chinese, in the character set that the caller chose; a misspelt keyword is refused."""
     paths = write_series(
         gradient(),
@@ -86,7 +89,7 @@ def test_given_uids_and_extra_attributes_are_kept(tmp_path):
         write_series(gradient(), AXIAL, tmp_path, modality="MR", extra={"Modalty": "MR"})
 
 
-def test_hounsfield_units_are_kept_and_mr_fractions_stretched(tmp_path):
+def test_hounsfield_units_are_kept_and_mr_fractions_stretched(tmp_path: Path) -> None:
     """-3024 HU (outside the field of view) and 31000 fit; 0 … 1 in MR becomes 0 … 4095; a HU beyond 16 bits is refused."""
     voxels = np.array([-3024, -1000, 0, 31000]).reshape(2, 2, 1)
     assert assemble(write_series(voxels, AXIAL, tmp_path / "ct", modality="CT")).voxels.ravel().tolist() == [-3024, -1000, 0, 31000]
@@ -96,7 +99,7 @@ def test_hounsfield_units_are_kept_and_mr_fractions_stretched(tmp_path):
         write_series(voxels * 100, AXIAL, tmp_path, modality="CT")
 
 
-def test_a_sheared_affine_is_refused(tmp_path):
+def test_a_sheared_affine_is_refused(tmp_path: Path) -> None:
     """No DICOM slice can lie like that."""
     affine = AXIAL.copy()
     affine[0, 1] = 0.3
@@ -105,7 +108,7 @@ def test_a_sheared_affine_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("source", ORIENTATIONS)
-def test_a_nifti_of_any_orientation_becomes_axial_slices_in_place(source, tmp_path):
+def test_a_nifti_of_any_orientation_becomes_axial_slices_in_place(source: str, tmp_path: Path) -> None:
     """The affine goes to the file in RAS, as NIfTI wants; every voxel comes back at the place that the file says, in LPS."""
     nibabel = pytest.importorskip("nibabel")
     grid = grid_towards(source, shape=(4, 5, 6), turn=rotation(0.1, 0.2, -0.1))
@@ -120,7 +123,7 @@ def test_a_nifti_of_any_orientation_becomes_axial_slices_in_place(source, tmp_pa
         np.testing.assert_allclose((affine @ (*index, 1))[:3], place_of[int(voxels[index])], atol=1e-4)
 
 
-def test_a_published_thorax_ct_keeps_its_place(real, tmp_path):
+def test_a_published_thorax_ct_keeps_its_place(real: Callable[[str], list[Path]], tmp_path: Path) -> None:
     """HU and world coordinates of the corners, against nibabel's own reading of the file."""
     nibabel = pytest.importorskip("nibabel")
     path = real("labelled/ct_thorax_pulm/ct_cropped.nii.gz")[0]
