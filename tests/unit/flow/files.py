@@ -8,7 +8,14 @@ import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
-from pydicom.uid import CTImageStorage, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    CTImageStorage,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
 LITTLE = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 
@@ -54,9 +61,9 @@ def part10(dataset: Dataset, syntax: str = ExplicitVRLittleEndian) -> bytes:
     """A file, written by pydicom."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = CTImageStorage
-    meta.MediaStorageSOPInstanceUID = str(dataset.get("SOPInstanceUID", "1.2.3.4.99"))
-    meta.TransferSyntaxUID = syntax
-    meta.ImplementationClassUID = "1.2.3.4.5"
+    meta.MediaStorageSOPInstanceUID = UID(dataset.get("SOPInstanceUID", "1.2.3.4.99"))
+    meta.TransferSyntaxUID = UID(syntax)
+    meta.ImplementationClassUID = UID("1.2.3.4.5")
     dataset.file_meta = meta
     buffer = BytesIO()
     dataset.save_as(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import Comprehensive3DSRStorage, ExplicitVRLittleEndian, SecondaryCaptureImageStorage, SegmentationStorage
+from pydicom.uid import UID, Comprehensive3DSRStorage, ExplicitVRLittleEndian, SecondaryCaptureImageStorage, SegmentationStorage
 
 from inference import codes
 from inference.applications.port import Accepts, Application, Infer, MeasurementOutput, ModelRef, SegmentOutput, Tensors
@@ -28,6 +28,7 @@ from node.domain.errors import DeliveryError
 from node.domain.header import Header
 from node.domain.instance import Instance, Standing
 from node.domain.job import Delivery, Job, Priority
+from node.domain.profile import Kind
 from node.domain.state import ArrivalState
 from node.domain.uid import derive_uid
 from node.flow.header import read_header
@@ -114,13 +115,13 @@ APPLICATION = Application(
 )
 
 
-def write_object(kind: str, class_uid: str, text: str, seed: str, encoding: Encoding) -> Encoded:
+def write_object(kind: Kind, class_uid: UID, text: str, seed: str, encoding: Encoding) -> Encoded:
     """A Part 10 object whose bytes depend on `encoding` alone."""
     series, instance = derive_uid(seed, kind, "series"), derive_uid(seed, kind)
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.MediaStorageSOPClassUID = class_uid
-    dataset.file_meta.MediaStorageSOPInstanceUID = instance
+    dataset.file_meta.MediaStorageSOPInstanceUID = UID(instance)
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dataset.SOPClassUID, dataset.SOPInstanceUID, dataset.SeriesInstanceUID = class_uid, instance, series
     dataset.StudyInstanceUID = encoding.volume.study_instance_uid
@@ -138,7 +139,7 @@ def encode(encoding: Encoding) -> list[Encoded]:
     seed = "|".join([encoding.input_digest, encoding.model_digest, encoding.findings_digest, encoding.parameters])
     value = encoding.findings.measurements[0].value
     text = f"{value} {[one.sop_instance_uid for one in encoding.predecessors]} {len(encoding.sources)} {encoding.device_uid}"
-    classes = {"seg": SegmentationStorage, "sr": Comprehensive3DSRStorage, "sc": SecondaryCaptureImageStorage}
+    classes = {Kind.SEG: SegmentationStorage, Kind.SR: Comprehensive3DSRStorage, Kind.SC: SecondaryCaptureImageStorage}
     return [write_object(kind, class_uid, text, seed, encoding) for kind, class_uid in classes.items()]
 
 
@@ -198,6 +199,9 @@ class CountingPeer:
         if self.fails is not None:
             raise self.fails
         return self.counts
+
+    def holds(self, files: Sequence[str]) -> frozenset[str]:
+        raise NotImplementedError
 
 
 @dataclass(slots=True)

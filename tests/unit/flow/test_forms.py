@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
+    UID,
     Comprehensive3DSRStorage,
     EncapsulatedPDFStorage,
     ExplicitVRLittleEndian,
@@ -48,7 +49,7 @@ def part10(class_uid: str, uid: str, syntax: str) -> bytes:
     dataset = Dataset()
     dataset.SOPClassUID, dataset.SOPInstanceUID = class_uid, uid
     dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.file_meta.TransferSyntaxUID = UID(syntax)
     dataset.save_as(out := BytesIO(), enforce_file_format=True)
     return out.getvalue()
 

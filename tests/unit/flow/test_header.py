@@ -21,6 +21,7 @@ from inference.errors import InputError
 from inference.imaging.errors import MissingAttribute, NotDicom
 from node.blobs.part10 import part10 as received
 from node.dimse.identity import IMPLEMENTATION_CLASS_UID
+from node.domain.header import Header
 from node.flow.header import merge, read_header
 from tests.contract.test_blobs import reception
 from tests.lab import needs
@@ -354,7 +355,7 @@ def test_a_series_has_the_values_of_all_its_instances() -> None:
 
 def test_merging_thousands_of_instances_takes_milliseconds() -> None:
     """Linear in their number: a series of 5,000 has 5,000 values of several keywords."""
-    headers = [{"InstanceNumber": (n,), "SliceLocation": (n / 2,), "SOPInstanceUID": (f"1.2.{n}",)} for n in range(5000)]
+    headers: list[Header] = [{"InstanceNumber": (n,), "SliceLocation": (n / 2,), "SOPInstanceUID": (f"1.2.{n}",)} for n in range(5000)]
     began = time.thread_time()
     assert merge(headers)["InstanceNumber"] == tuple(range(5000))
     assert time.thread_time() - began < 1

@@ -28,8 +28,8 @@ ACCEPTS = {
     "views": Accepts(modality=("MG",), takes=Takes.IMAGES, whole_study=True),
 }
 PAIRS = Route(name="follow-up", run=("compare",), send=("archive",))
-THEN = {"PatientID": "4711", "StudyDate": "20250601", "StudyTime": "101500", "SeriesDescription": "T1"}
-NOW = {**THEN, "StudyDate": "20260310"}
+THEN: dict[str, Any] = {"PatientID": "4711", "StudyDate": "20250601", "StudyTime": "101500", "SeriesDescription": "T1"}
+NOW: dict[str, Any] = {**THEN, "StudyDate": "20260310"}
 
 
 def application_of(name: str) -> Application:

@@ -84,10 +84,8 @@ def test_each_part_has_results_of_its_own(work: Work) -> None:
     (blob,) = {work.job.findings_blob}
     assert blob is not None
     kept = findings_parts.loads(work.node.blobs.path(blob).read_bytes())
-    assert [(part, findings.measurements[0].value) for part, findings in kept] == [
-        ("echo 1 (TE 20 ms)", pytest.approx(8 * 2 / 1000)),
-        ("echo 2 (TE 40 ms)", pytest.approx(27 * 2 / 1000)),
-    ]
+    assert [part for part, _ in kept] == ["echo 1 (TE 20 ms)", "echo 2 (TE 40 ms)"]
+    assert [findings.measurements[0].value for _, findings in kept] == pytest.approx([8 * 2 / 1000, 27 * 2 / 1000])
 
 
 @pytest.mark.slow
