@@ -6,6 +6,7 @@ import numpy as np
 
 from inference.applications.errors import NotAccepted
 from inference.applications.port import Accepts, Application
+from inference.imaging.errors import UnfitPrior
 from inference.imaging.subject import Cine, Images, Pair, Subject, Takes
 from inference.imaging.volume import Volume
 
@@ -28,12 +29,16 @@ def check(application: Application, subject: Subject) -> tuple[str, ...]:
     ------
     NotAccepted
         All that does not fit, in one sentence.
+    UnfitPrior
+        The same of the prior, where nothing else does not fit.
     """
     if not isinstance(subject, _KINDS[application.accepts.takes]):
         raise NotAccepted(f"{application.name} takes {application.accepts.takes.value}, not {type(subject).__name__.lower()}")
     if isinstance(subject, Pair):
-        named = {"": subject.current, "the prior: ": subject.prior}
-        reasons = [f"{which}{reason}" for which, volume in named.items() for reason in _unfit(application.accepts, volume)]
+        reasons, of_prior = _unfit(application.accepts, subject.current), _unfit(application.accepts, subject.prior)
+        if of_prior and not reasons:
+            raise UnfitPrior(f"the prior: {'; '.join(of_prior)}")
+        reasons += [f"the prior: {reason}" for reason in of_prior]
         spacing_mm = max(*subject.current.spacing_mm, *subject.prior.spacing_mm)
     elif isinstance(subject, Volume):
         reasons = _unfit(application.accepts, subject)

@@ -174,3 +174,10 @@ class IncompleteConcatenation(InputError):
 
     code = "HLM-3026"
     remedy = "Send the missing instances of the series."
+
+
+class UnfitPrior(InputError):
+    """The series is what the application was made for, and the prior that it was to be compared with is not."""
+
+    code = "HLM-3027"
+    remedy = "Nothing: the study is routed again without this prior, and compared with the next one that fits, or with none."

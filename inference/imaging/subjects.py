@@ -7,9 +7,10 @@ from typing import Literal, TypeAlias
 
 from pydicom.dataset import FileDataset
 
+from inference.errors import InputError
 from inference.imaging.assemble import imaging, placed, volume_from, volume_of
 from inference.imaging.dimensions import Part, split
-from inference.imaging.errors import NotACine, NotAPair, TooLarge, naming
+from inference.imaging.errors import NotACine, NotAPair, TooLarge, UnfitPrior, naming
 from inference.imaging.frame_values import MOST_BYTES
 from inference.imaging.header import Instance, read_instance
 from inference.imaging.moving import cine_at, loops_at_places
@@ -105,8 +106,12 @@ def _pair(instances: Sequence[Instance], parts: Parts, series_instance_uid: str,
     if len(of_series) != 2 or series_instance_uid not in of_series:
         raise NotAPair(f"{len(of_series)} series, where series {series_instance_uid} and one prior were expected")
     current = imaging(of_series.pop(series_instance_uid))
-    prior = imaging(of_series.popitem()[1])
-    pair = Pair(current=volume_from(current, threads=threads), prior=volume_from(prior, threads=threads))
+    volume = volume_from(current, threads=threads)
+    try:
+        prior = imaging(of_series.popitem()[1])
+        pair = Pair(current=volume, prior=volume_from(prior, threads=threads))
+    except InputError as error:
+        raise UnfitPrior(f"the prior: {error}") from error
     return [Assembled(subject=pair, headers=_headers([*current, *prior]), remarks=_left_out(instances, [*current, *prior]))]
 
 

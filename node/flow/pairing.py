@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from inference.applications.port import Accepts, Application, Takes
 from inference.errors import HilumError
+from inference.imaging.errors import UnfitPrior
 from node.domain.arrival import Arrival
 from node.domain.job import Job
 from node.domain.patient import patient_of, studied_at
@@ -13,6 +14,7 @@ from node.domain.state import ArrivalState, JobState
 from node.flow.gates import unfits
 from node.flow.needs import awaits
 from node.flow.priors import Choice, EarlierStudy, choose
+from node.flow.routing import SeriesView
 from node.flow.series import SeriesContent, contents, digest_of, series_of
 from node.journal.port import Journal
 
@@ -66,8 +68,14 @@ class Pairing:
             if each not in known:
                 known[each] = contents(self._journal.study_instances(each))
             of_study[each] = known[each]
-        accepts = self._accepts(application)
-        earlier = [self._earlier(each, members, used, accepts) for each, members in of_study.items()]
+        accepts, refused = self._accepts(application), self._refused(study, current, application)
+
+        def unsuited(members: Sequence[SeriesContent], views: Sequence[SeriesView]) -> dict[str, str]:
+            by_manifest = {} if accepts is None else unfits(accepts, views)
+            tried = {one.series_instance_uid: refused.get(digest_of([current, one]), "") for one in members} if refused else {}
+            return {series: why for series, why in tried.items() if why} | by_manifest
+
+        earlier = [self._earlier(each, members, used, unsuited) for each, members in of_study.items()]
         choices = [choose(current.view, earlier, route) for route in routes]
         chosen = next((choice for choice in choices if choice.series_instance_uid is not None), choices[0])
         content = next(
@@ -164,14 +172,30 @@ class Pairing:
         except HilumError:
             return None
 
-    def _earlier(self, study: str, members: Sequence[SeriesContent], used: Collection[str], accepts: Accepts | None) -> EarlierStudy:
+    def _refused(self, study: str, current: SeriesContent, application: str) -> dict[str, str]:
+        """The pairs, by their digests, of which the application refused the prior when it saw the images, and why."""
+        return {
+            job.input_digest: job.reason or job.code
+            for job in self._journal.jobs(study=study)
+            if (job.series_instance_uid, job.application) == (current.series_instance_uid, application)
+            and job.state is JobState.CANCELLED
+            and job.code == UnfitPrior.code
+        }
+
+    def _earlier(
+        self,
+        study: str,
+        members: Sequence[SeriesContent],
+        used: Collection[str],
+        unsuited: Callable[[Sequence[SeriesContent], Sequence[SeriesView]], dict[str, str]],
+    ) -> EarlierStudy:
         views = tuple(member.view for member in members)
         reasons = {member.series_instance_uid: member.unfit() for member in members if member.series_instance_uid not in used}
         unfit = {series: reason[1] for series, reason in reasons.items() if reason is not None}
         return EarlierStudy(
             study_instance_uid=study,
             series=views,
-            unfit=unfit if accepts is None else unfits(accepts, views) | unfit,
+            unfit=unsuited(members, views) | unfit,
             arriving=any(not awaits(self._journal, one) for one in self._journal.arrivals(states=(ArrivalState.RECEIVED,), study=study)),
         )
 

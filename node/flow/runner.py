@@ -11,6 +11,7 @@ from inference import findings_file, findings_parts
 from inference.applications.port import Application
 from inference.engines.errors import EngineAway, EngineBusy, EngineLost
 from inference.errors import EngineError, HilumError
+from inference.imaging.errors import UnfitPrior
 from inference.imaging.subject import Takes
 from inference.imaging.subjects import Assembled, Parts
 from inference.stages import collected
@@ -37,7 +38,11 @@ _RETRY_MOST = timedelta(minutes=5)
 _GRACE = timedelta(minutes=10)
 """What a job may take beyond its analysis' time-out, to be assembled and encoded; after that it hangs."""
 _LONGEST_REASON = 1000
-_END_STATES: Mapping[type[HilumError], JobState] = {WorkerDied: JobState.FAILED, DeliveredBefore: JobState.CANCELLED}
+_END_STATES: Mapping[type[HilumError], JobState] = {
+    WorkerDied: JobState.FAILED,
+    DeliveredBefore: JobState.CANCELLED,
+    UnfitPrior: JobState.CANCELLED,
+}
 _LOST_BEFORE_BLAME = 5
 """How often an engine may end in the middle of one job before its attempts count: a study can bring a server down, as a power cut can."""
 _ANALYSED = "job.analysed"
@@ -247,7 +252,9 @@ class Runner:
         now = self._clock()
         if not retry:
             state = _END_STATES.get(type(error), JobState.PARKED)
-            self._end(job, lease, state, error.code, reason)
+            # it is routed again, and whoever looks for a prior then passes this one over
+            again = f"job {job.id} of {job.application}: {reason}" if isinstance(error, UnfitPrior) else None
+            self._end(job, lease, state, error.code, reason, again=again)
             return
         counts = not self._blameless(job, error)
         attempts = settings_of(self._config, job.application).attempts
@@ -271,8 +278,8 @@ class Runner:
             return len(lost) < _LOST_BEFORE_BLAME
         return away or isinstance(error, EngineAway | EngineBusy)
 
-    def _end(self, job: Job, lease: str, state: JobState, code: str, reason: str, *, told: str = "") -> None:
-        if self._journal.end_job(job.id, lease, state, code, reason, self._clock()):
+    def _end(self, job: Job, lease: str, state: JobState, code: str, reason: str, *, told: str = "", again: str | None = None) -> None:
+        if self._journal.end_job(job.id, lease, state, code, reason, self._clock(), again=again):
             metrics.JOBS_ENDED.add(application=job.application, state=state.value, code=code)
             alarm(f"job.{state.value}", job=job.id, application=job.application, code=code, reason=told or reason)
 

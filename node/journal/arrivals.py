@@ -120,6 +120,14 @@ def revise(connection: Connection, arrival: int, why: str, now: datetime) -> Non
     move(connection, ARRIVAL, opened, ArrivalState.COMPLETE, now, why, **completed)
 
 
+def revise_newest(connection: Connection, arrival: int, why: str, now: datetime) -> None:
+    """`revise` the newest revision of what `arrival` is of."""
+    row = connection.execute(select(schema.arrival).where(_arrival.id == arrival)).one()
+    latest = _latest(connection, _Key(row.study_instance_uid, row.series_instance_uid, row.peer), locked=True)
+    if latest is not None:
+        revise(connection, latest.id, why, now)
+
+
 def keep_open(connection: Connection, arrival: int, until: datetime, why: str, now: datetime) -> None:
     """Open a revision of a routed arrival that waits `until` for what may come; see `Journal.route`."""
     opened = _reopen(connection, arrival, micros(until), now)

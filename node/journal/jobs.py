@@ -9,8 +9,9 @@ from sqlalchemy import Connection, Row, Select, Table, exists, insert, select, u
 from node.domain.job import Job, ResultObject
 from node.domain.state import JobState
 from node.journal import schema
+from node.journal.arrivals import revise_newest
 from node.journal.buried import refuse_buried
-from node.journal.database import Database, repeatable
+from node.journal.database import Database, lock_study, repeatable
 from node.journal.errors import NoSuchRow, TransitionRefused
 from node.journal.rows import micros, to_job, to_object
 from node.journal.sending import cancel_deliveries, insert_deliveries
@@ -92,11 +93,15 @@ class Jobs(Database):
             return True
 
     @repeatable
-    def end_job(self, job: int, lease: str | None, state: JobState, code: str, reason: str, now: datetime) -> bool:
+    def end_job(
+        self, job: int, lease: str | None, state: JobState, code: str, reason: str, now: datetime, *, again: str | None = None
+    ) -> bool:
         """See the port. A cancelled job's waiting deliveries are cancelled with it."""
         if state not in _ENDED_BY_HAND:
             raise TransitionRefused(f"job {job}: end_job leads to parked, failed or cancelled, not to {state}")
         with self._writing() as connection:
+            if again is not None:
+                lock_study(connection, _row(connection, job).study_instance_uid)  # first, as whoever routes does
             if lease is not None and not held(connection, schema.job, job, lease):
                 row = _row(connection, job)
                 return (row.state, row.code, row.reason) == (state, code, reason)
@@ -104,6 +109,8 @@ class Jobs(Database):
             move(connection, JOB, job, state, now, f"{code} {reason}", **free)
             if state is JobState.CANCELLED:
                 cancel_deliveries(connection, job, reason, now, begun_too=True)
+            if again is not None:
+                revise_newest(connection, _row(connection, job).arrival_id, again, now)
             return True
 
     def jobs(

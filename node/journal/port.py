@@ -339,8 +339,11 @@ class Journal(CommitmentJournal, ConsoleJournal, ReplayJournal, Protocol):
         """Keep the state, release the lease, set `due_at`; an engine that is away gives the attempt back (`count_attempt` False)."""
         ...
 
-    def end_job(self, job: int, lease: str | None, state: JobState, code: str, reason: str, now: datetime) -> bool:
-        """To PARKED, FAILED or CANCELLED. `lease` None is the operator, who needs no lease."""
+    def end_job(
+        self, job: int, lease: str | None, state: JobState, code: str, reason: str, now: datetime, *, again: str | None = None
+    ) -> bool:
+        """To PARKED, FAILED or CANCELLED. `lease` None is the operator, who needs no lease. With `again` (why) what came is looked at anew,
+        in the same transaction: the arrival that asked for the job gets a COMPLETE revision, as with `route`'s `revised`."""
         ...
 
     def revive_job(self, job: int, now: datetime, *, afresh: bool = False) -> JobState:

@@ -181,3 +181,26 @@ def test_a_revision_that_was_overtaken_inserts_no_jobs(story: Story) -> None:
     (job,) = story.route(story.job_asked(input_digest="inputs 2"))
     assert story.journal.route(first.id, [DECISION], [story.job_asked()], "config 1", START) == []
     assert story.journal.job(job).state is JobState.QUEUED
+
+
+def test_a_job_that_ends_may_have_its_study_looked_at_anew(story: Story) -> None:
+    """In the transaction that ends it: a complete revision with the same instances, of the newest one whichever asked for the job; none
+    where one is under way already, and none under a lease that is lost."""
+    journal = story.journal
+    ids = story.receive(1, 2)
+    (job,) = story.route(story.job_asked())
+    first, claimed = story.arrival().id, story.claim()
+    assert not journal.end_job(job, "host:9/lost", JobState.CANCELLED, "HLM-3027", "the prior: a gap", story.now, again="job 1")
+    assert story.arrival().id == first
+    assert journal.end_job(job, claimed.lease, JobState.CANCELLED, "HLM-3027", "the prior: a gap", story.now, again="job 1")
+    assert (journal.job(job).state, journal.job(job).code) == (JobState.CANCELLED, "HLM-3027")
+    again = story.arrival()
+    assert (again.supersedes, again.state, again.completed_by) == (first, ArrivalState.COMPLETE, Completeness.PRIOR)
+    assert [one.id for one in journal.arrival_instances(again.id)] == ids
+    assert journal.events("arrival", again.id)[-1].detail == "job 1"
+    assert journal.end_job(job, claimed.lease, JobState.CANCELLED, "HLM-3027", "the prior: a gap", story.now, again="job 1")
+    assert story.arrival().id == again.id, "the same step again, whose answer was lost"
+    (joined,) = journal.route(again.id, [DECISION], [story.job_asked(input_digest="inputs 2", instances=tuple(ids))], "config 1", story.now)
+    story.receive(3)
+    assert journal.end_job(joined, None, JobState.CANCELLED, "HLM-3027", "the prior: a gap", story.now, again="job 2")
+    assert (story.arrival().revision, story.arrival().state) == (3, ArrivalState.RECEIVED)

@@ -41,6 +41,7 @@ from inference.findings import (
     Segment,
     Span,
 )
+from inference.imaging.errors import UnfitPrior
 from inference.imaging.subject import Cine, Image, Images, Pair, Subject
 from inference.imaging.volume import SliceSource, Volume
 from tests.unit.applications.conftest import turned_volume
@@ -262,8 +263,10 @@ def test_a_subject_of_another_kind_is_refused() -> None:
     narrow = replace(application(Takes.PAIR), accepts=Accepts(modality=("MR",), takes=Takes.PAIR, min_slices=4))
     assert check(narrow, pair()) == ()
     thin = replace(pair(), prior=replace(volume(), voxels=np.zeros((3, 6, 8), dtype=np.int16)))
-    with pytest.raises(NotAccepted, match="the prior: 3 slices, at least 4 are needed"):
+    with pytest.raises(UnfitPrior, match="the prior: 3 slices, at least 4 are needed"):
         check(narrow, thin)
+    with pytest.raises(NotAccepted, match="3 slices, at least 4 are needed; the prior: 3 slices"):
+        check(narrow, replace(thin, current=thin.prior))
     with pytest.raises(NotAccepted, match="modality is US"):
         check(replace(application(), accepts=Accepts(modality=("XA",), takes=Takes.CINE)), cine())
 

@@ -19,11 +19,11 @@ from inference import codes
 from inference.applications.accept import check
 from inference.applications.catalog import load
 from inference.applications.declared import check_outputs
-from inference.applications.errors import NotAccepted
 from inference.applications.mr_register.application import LABEL, analyse, extent
 from inference.applications.mr_register.errors import NothingToRegister, NotTheSame
 from inference.applications.port import Infer
 from inference.findings import Findings
+from inference.imaging.errors import UnfitPrior
 from inference.imaging.subject import Pair, Takes
 from inference.imaging.subjects import subjects
 from inference.imaging.volume import SliceSource, Volume
@@ -94,7 +94,7 @@ def found(findings: Findings) -> Matrix:
 
 def pair(true: Matrix, *, seed: int = 1) -> Pair:
     """A head, and the same head earlier: `true` brings it back. The earlier scanner's images follow the head."""
-    posed = np.linalg.inv(true)
+    posed = np.linalg.inv(true).astype(np.float64)
     grid = AFFINE.copy()
     grid[:3, 3] += posed[:3, 3]
     return Pair(current=head(seed), prior=head(seed, motion=posed, affine=grid))
@@ -126,7 +126,8 @@ def test_the_prior_is_resampled_onto_the_current_slices() -> None:
     findings = analyse(both, INFER)
     (image,) = findings.derived
     assert (image.label, image.derivation, image.of_prior, image.affine) == (LABEL, codes.SPATIAL_RESAMPLING, True, None)
-    assert (image.voxels.shape, image.voxels.dtype) == (SHAPE, np.int16)
+    assert image.voxels.shape == SHAPE
+    assert image.voxels.dtype == np.int16
     to_prior = np.linalg.inv(both.prior.affine) @ np.linalg.inv(found(findings)) @ both.current.affine
     at = (to_prior @ np.vstack([np.indices(SHAPE).reshape(3, -1), np.ones(np.prod(SHAPE))]))[:3]
     expected = ndimage.map_coordinates(both.prior.voxels.astype(float), at, order=3, mode="mirror").reshape(SHAPE)
@@ -157,7 +158,7 @@ def test_findings_are_what_the_manifest_declares() -> None:
     assert (application.accepts.takes, application.models) == (Takes.PAIR, ())
     assert check(application, both) == ()
     check_outputs(application, application.analyse(both, INFER), both)
-    with pytest.raises(NotAccepted, match="the prior: modality is CT"):
+    with pytest.raises(UnfitPrior, match="the prior: modality is CT"):
         check(application, replace(both, prior=replace(both.prior, modality="CT")))
 
 
@@ -196,7 +197,7 @@ def test_a_slab_is_laid_into_a_whole_head() -> None:
     assert error_mm(found(findings), true) < max(SPACING) / 3
     assert any("The prior covers" in remark and "black elsewhere" in remark for remark in findings.remarks)
     back = analyse(Pair(current=slab, prior=both.current), INFER)
-    assert error_mm(found(back), np.linalg.inv(true)) < max(SPACING) / 3
+    assert error_mm(found(back), np.linalg.inv(true).astype(np.float64)) < max(SPACING) / 3
     assert not any("covers" in remark for remark in back.remarks)
 
 

@@ -2,25 +2,37 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
+from inference import codes
 from inference.applications.port import Accepts, Application, Takes
+from inference.findings import Findings, Measurement
+from inference.imaging.errors import UnfitPrior
+from inference.imaging.write_series import write_series
 from node.domain.route import Route
 from node.domain.state import JobState
+from node.domain.uid import derive_uid
 from node.flow.gates import unfits
 from node.flow.priors import EarlierStudy, choose
 from node.flow.route import RouteStage
 from tests.unit.flow.mini import APPLICATION, MiniNode
 from tests.unit.flow.test_pairs import NOW, THEN, reason, series_of, settle
 from tests.unit.flow.test_priors import CURRENT, ROUTE, study, view
+from tests.unit.flow.test_runner import Work
 
 THIN = Accepts(modality=("MR",), takes=Takes.PAIR, max_thickness_mm=2.5)
 LAST_YEAR = {**THEN, "StudyDate": "20240601"}
 WHY = "slices are 5 mm thick, at most 2.5 mm are taken"
 
 
+MEASURED = Findings(measurements=(Measurement(name=codes.VOLUME, value=1.0, unit=codes.CUBIC_CENTIMETRE),))
+COMPARE = replace(APPLICATION, name="compare", accepts=THIN, models=(), analyse=lambda pair, infer: MEASURED)
+
+
 def application_of(name: str) -> Application:
-    return replace(APPLICATION, name=name, accepts=THIN if name == "compare" else APPLICATION.accepts)
+    return COMPARE if name == "compare" else replace(APPLICATION, name=name)
 
 
 @pytest.fixture
@@ -91,3 +103,97 @@ def test_another_series_of_the_same_visit_is_taken() -> None:
     assert choice.reason == f"compared with series 2 of 2025-06-01 (T1 MPRAGE thin); passed over: series 1 of 2025-06-01: {WHY}"
     assert choice.left_out == (("1.1", WHY),)
     assert choose(CURRENT, [study(*views)], ROUTE).series_instance_uid == "1.1"
+
+
+class Visits:
+    """A node that compares every MR with its prior, and visits of one patient with their images."""
+
+    def __init__(self, node: MiniNode) -> None:
+        self.node = node
+        node.configure(routes=(Route(name="follow-up", run=("compare",), send=("archive",)),))
+        self.work = Work(node)
+        self.work.application = replace(COMPARE, accepts=replace(THIN, min_slices=4))
+
+    def comes(self, year: int, *, slices: int = 5, without: int | None = None) -> str:
+        """The visit of a year, of so many slices, and without one of them; its study."""
+        uids = derive_uid(f"{year}"), derive_uid(f"{year}", "T1")
+        affine = np.array([[0, 0, 1, 0], [0, 1, 0, 0], [2, 0, 0, 0], [0, 0, 0, 1]], dtype=np.float64)
+        files = write_series(
+            np.full((slices, 8, 8), year, dtype=np.int16),
+            affine,
+            self.node.folder / "sent" / f"{year}-{slices}",
+            modality="MR",
+            study_uid=uids[0],
+            series_uid=uids[1],
+            series_description="T1",
+            extra={"StudyDate": f"{year}0601", "SeriesNumber": year},
+        )
+        self.node.receive_files(*uids, [file for number, file in enumerate(files) if number != without])
+        return uids[0]
+
+    def happens(self) -> None:
+        """Settle, route and work until nothing is left."""
+        while True:
+            route(self.node)
+            if not self.work.step():
+                return
+
+    def compared(self, study: str) -> list[tuple[JobState, set[str]]]:
+        """The jobs of a study, with the series that each compares it with."""
+        own = {one.series_instance_uid for one in self.node.journal.study_instances(study)}
+        return [(job.state, series_of(self.node, job) - own) for job in self.node.jobs() if job.study_instance_uid == study]
+
+
+def t1(year: int) -> str:
+    return derive_uid(f"{year}", "T1")
+
+
+@pytest.fixture
+def visits(node: MiniNode) -> Visits:
+    return Visits(node)
+
+
+def test_a_prior_that_only_its_images_show_to_be_unfit_is_left_out_then(visits: Visits) -> None:
+    """2025 lacks a slice in the middle, 2024 has too few of them, 2023 fits: two jobs are cancelled with the reason, the third compares;
+    what was refused is not tried again, and nobody has to decide anything."""
+    for year, how in ((2023, {}), (2024, {"slices": 3}), (2025, {"without": 2})):
+        visits.comes(year, **how)
+    today = visits.comes(2026)
+    with capture_logs() as told:
+        visits.happens()
+    assert visits.compared(today) == [
+        (JobState.CANCELLED, {t1(2025)}),
+        (JobState.CANCELLED, {t1(2024)}),
+        (JobState.ENCODED, {t1(2023)}),
+    ]
+    first, second, third = [job for job in visits.node.jobs() if job.study_instance_uid == today]
+    assert (first.code, second.code, third.predecessor) == (UnfitPrior.code, UnfitPrior.code, second.id)
+    assert (first.reason or "").startswith("the prior: ")
+    assert second.reason == "the prior: 3 slices, at least 4 are needed"
+    ended = [(line["job"], line["code"]) for line in told if line["event"] == "job.cancelled"]
+    assert ended == [(first.id, UnfitPrior.code), (second.id, UnfitPrior.code)]
+    said = reason(visits.node, today)
+    assert f"compared with series 2023 of 2023-06-01 (T1); passed over: series 2025 of 2025-06-01: {first.reason}" in said
+    assert f"series 2024 of 2024-06-01: {second.reason}" in said
+    left_out = [line["reason"] for line in told if line["event"] == "arrival.prior_left_out" and line["series"] in (t1(2024), t1(2025))]
+    assert set(left_out) >= {first.reason, second.reason}
+
+
+def test_when_no_prior_fits_none_is_compared_with_until_one_is_mended(visits: Visits) -> None:
+    """The only prior lacks a slice: its job is cancelled, and the decision says that there is none. The slice comes late: now it fits."""
+    visits.comes(2025, without=2)
+    today = visits.comes(2026)
+    visits.happens()
+    assert visits.compared(today) == [(JobState.CANCELLED, {t1(2025)})]
+    assert "compare: no prior: series 2025 of 2025-06-01: the prior: " in reason(visits.node, today)
+    visits.comes(2025)
+    visits.happens()
+    assert visits.compared(today)[1:] == [(JobState.ENCODED, {t1(2025)})]
+
+
+def test_todays_images_that_do_not_fit_park_the_job(visits: Visits) -> None:
+    """Whatever the prior is: that is for a person."""
+    visits.comes(2025, slices=3)
+    today = visits.comes(2026, slices=3)
+    visits.happens()
+    assert visits.compared(today) == [(JobState.PARKED, {t1(2025)})]
