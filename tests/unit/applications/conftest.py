@@ -1,12 +1,30 @@
 """Volumes made by hand, in any orientation, and real ones where they are present."""
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.engines.port import Call, ModelRef, Tensors
 from inference.imaging.volume import SliceSource, Volume
+
+
+class OneByOne:
+    """The port `Infer` over a function: one call at a time, and nobody says how a model wants to be called."""
+
+    def __init__(self, called: Callable[[ModelRef, Tensors], dict[str, NDArray[Any]]]) -> None:
+        self._called = called
+
+    def __call__(self, model: ModelRef, tensors: Tensors, /) -> dict[str, NDArray[Any]]:
+        return self._called(model, tensors)
+
+    def at_once(self, model: ModelRef) -> int:
+        return 1
+
+    def call_of(self, model: ModelRef) -> Call | None:
+        return None
 
 
 def turned_volume(voxels: NDArray[Any], spacing_mm: float, axes: tuple[int, int, int], flips: tuple[bool, ...], modality: str) -> Volume:

@@ -28,13 +28,14 @@ from inference.engines.repository import Repository
 from inference.imaging.assemble import assemble
 from inference.imaging.volume import Volume
 from inference.imaging.write_series import from_nifti, write_series
-from tests.unit.applications.conftest import AXIAL, turned_volume
+from tests.unit.applications.conftest import AXIAL, OneByOne, turned_volume
 
 WEIGHTS = "weights/unet_small_lung_ct/UNet_wdk24.pt"
 THORAX = "labelled/ct_thorax_pulm/ct_cropped.nii.gz"
 STRAIGHT = ((0, 1, 2), (False, False, False))
 
 
+@OneByOne
 def airy(model: ModelRef, tensors: Tensors) -> dict[str, NDArray[Any]]:
     """A network that marks everything between -984 and -400 HU, table foam and bowel gas included, as a poor one would."""
     image = tensors["IMAGE"]
@@ -99,8 +100,10 @@ def test_the_numbers_by_hand() -> None:
     findings = APPLICATION.analyse(volume, airy)
     check_outputs(APPLICATION, findings, volume)
     told = {(each.segment, each.name): (each.value, each.unit.value) for each in findings.measurements}
-    assert told["lung left", codes.VOLUME] == (pytest.approx(left.sum() * 0.001), "cm3")
-    assert told["lung right", codes.VOLUME] == (pytest.approx(right.sum() * 0.001), "cm3")
+    for label, lung in (("lung left", left), ("lung right", right)):
+        value, unit = told[label, codes.VOLUME]
+        assert value == pytest.approx(lung.sum() * 0.001)
+        assert unit == "cm3"
     assert told["lung left", codes.ATTENUATION_COEFFICIENT] == (-800.0, "[hnsf'U]")
     assert {each.label: each.laterality for each in findings.segments} == {"lung left": codes.LEFT, "lung right": codes.RIGHT}
 
@@ -110,6 +113,7 @@ def test_no_lung_is_a_result() -> None:
     hu, _, _ = chest()
     hu[(hu < -500) & (np.mgrid[:40, :120, :160][1] < 103)] = 40
 
+    @OneByOne
     def never(model: ModelRef, tensors: Tensors) -> dict[str, NDArray[Any]]:
         raise AssertionError("nothing to look at")
 
@@ -170,8 +174,10 @@ def second_definition() -> Any:
     from torch import Tensor, nn
 
     def block(into: int, out: int) -> nn.Sequential:
-        convolve, normalise = (lambda i: nn.Conv2d(i, out, 3, padding=1)), (lambda: nn.BatchNorm2d(out))
-        return nn.Sequential(convolve(into), normalise(), nn.ReLU(), convolve(out), normalise(), nn.ReLU())
+        def layer(channels: int) -> tuple[nn.Module, ...]:
+            return nn.Conv2d(channels, out, 3, padding=1), nn.BatchNorm2d(out), nn.ReLU()
+
+        return nn.Sequential(*layer(into), *layer(out))
 
     class Network(nn.Module):
         def __init__(self) -> None:
@@ -189,8 +195,8 @@ def second_definition() -> Any:
                 seen.append(x)
                 x = nn.functional.max_pool2d(x, 2)
             x = self.middle(x)
-            for level in (3, 2, 1):
-                x = getattr(self, f"upconv{level}")(torch.cat([getattr(self, f"upsample{level}")(x), seen.pop()], 1))
+            for up in (3, 2, 1):
+                x = getattr(self, f"upconv{up}")(torch.cat([getattr(self, f"upsample{up}")(x), seen.pop()], 1))
             return torch.sigmoid(self.final(x))
 
     torch.manual_seed(4)
@@ -303,7 +309,7 @@ def test_stored_slices_give_the_same_findings(tmp_path: Path, spacing_mm: float)
     hu, _, _ = chest()
     volume = turned_volume(hu, spacing_mm, *STRAIGHT, "CT")
     stored = segment(volume, infer)
-    prepared = segment(volume, infer.engine.infer)
+    prepared = segment(volume, OneByOne(infer.engine.infer))
     assert infer.called == {"unet_small_lung_ct_stored"}
     assert stored.keys() == prepared.keys()
     assert sum(int(mask.sum()) for mask in stored.values()) > 1000, "or random weights mark nothing"
@@ -331,7 +337,7 @@ def thorax(real: Callable[[str], list[Path]], tmp_path_factory: pytest.TempPathF
 def test_a_real_chest_goes_as_it_is_stored(thorax: Volume, engine: EmbeddedEngine) -> None:
     """The published network on the published CT: Dice of at least 0.999 between the two ways, and a third of the bytes at most."""
     stored, prepared = (AsTheRepositorySays(engine, engine._repository) for _ in range(2))
-    prepared.call_of = lambda model: None  # type: ignore[method-assign, assignment, misc]
+    prepared.call_of = lambda model: None  # type: ignore[method-assign]
     masks = [segment(thorax, infer) for infer in (stored, prepared)]
     assert (stored.called, prepared.called) == ({"unet_small_lung_ct_stored"}, {"unet_small_lung_ct"})
     assert set(masks[0]) == set(masks[1]) == {Side.LEFT, Side.RIGHT}
@@ -345,7 +351,7 @@ def test_a_real_abdomen_holds_no_lung(real: Callable[[str], list[Path]], engine:
     """The network marks gas in the bowel and air under the blanket; what is said is that there is no lung."""
     volume = assemble(real("dicom/ct_abdomen_TotalSeg"))
     assert check(APPLICATION, volume) == ()
-    findings = APPLICATION.analyse(volume, engine.infer)
+    findings = APPLICATION.analyse(volume, OneByOne(engine.infer))
     assert findings.segments == ()
     assert findings.remarks == ("No lung was found in these images.",)
 
@@ -354,7 +360,7 @@ def test_a_real_abdomen_holds_no_lung(real: Callable[[str], list[Path]], engine:
 def test_a_real_chest(real: Callable[[str], list[Path]], thorax: Volume, engine: EmbeddedEngine) -> None:
     """Published CT, published weights: lungs where air-filled lung is, on the right sides, at the attenuation of inspired lung."""
     assert check(APPLICATION, thorax) == ()
-    findings = APPLICATION.analyse(thorax, engine.infer)
+    findings = APPLICATION.analyse(thorax, OneByOne(engine.infer))
     check_outputs(APPLICATION, findings, thorax)
     lungs = {each.label: each.mask for each in findings.segments}
     assert set(lungs) == {"lung left", "lung right"}
@@ -371,5 +377,5 @@ def test_a_real_chest(real: Callable[[str], list[Path]], thorax: Volume, engine:
     assert centres["lung left"] > centres["lung right"] + 80
     heart, _ = from_nifti(real("labelled/ct_thorax_pulm/heart.nii.gz")[0])
     assert float(np.argwhere(heart > 0).mean(axis=0)[2]) > np.mean([np.argwhere(mask).mean(axis=0)[2] for mask in lungs.values()])
-    again = APPLICATION.analyse(thorax, engine.infer)
+    again = APPLICATION.analyse(thorax, OneByOne(engine.infer))
     assert all(one.mask.tobytes() == two.mask.tobytes() for one, two in zip(findings.segments, again.segments, strict=True))

