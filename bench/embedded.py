@@ -101,7 +101,7 @@ def _exported(content: bytes, input: str, output: str) -> bytes:
         torch.onnx.export(
             module,
             (torch.zeros(1, 1, 64, 64, 64),),
-            file,
+            file,  # type: ignore[arg-type]
             dynamo=False,
             input_names=[input],
             output_names=[output],

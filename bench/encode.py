@@ -28,14 +28,14 @@ def _prepared(kind: str, files: Sequence[Path]) -> Callable[[], object]:
     from pydicom import dcmread
 
     from bench.applications.bench_threshold import APPLICATION, analyse
-    from bench.plain import no_model, plain_seg
+    from bench.plain import NoModel, plain_seg
     from inference import findings_file
     from inference.imaging.assemble import assemble
     from node.results.encode import encode
     from node.results.port import Encoding
 
     volume = assemble(files)
-    findings = analyse(volume, no_model)
+    findings = analyse(volume, NoModel())
     if kind == "highdicom":
         return lambda: plain_seg(files, volume, findings.segments[0].mask)
     digest = findings_file.digest(findings)

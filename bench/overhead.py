@@ -67,6 +67,9 @@ class Archive:
     def abandon(self) -> None:
         """Nothing was kept."""
 
+    def expect(self, association: str) -> None:
+        """Nothing is made ahead."""
+
     def ended(self, association: str) -> bool:
         """Nothing is left to do."""
         return True
@@ -142,7 +145,7 @@ def _study(files: Sequence[Path], running: Running, journal: Journal, archive: A
 def _direct(files: Sequence[Path]) -> dict[str, float]:
     """The floor: read, assemble and encode a plain segmentation in this process; no report, no picture, no journal, no flush."""
     from bench.applications.bench_threshold import analyse
-    from bench.plain import no_model, plain_seg
+    from bench.plain import NoModel, plain_seg
     from inference.imaging.assemble import assemble
 
     clocks = {"total": time.perf_counter, "work process's CPU": time.process_time}
@@ -157,7 +160,7 @@ def _direct(files: Sequence[Path]) -> dict[str, float]:
 
     with counted():
         volume = assemble(files)
-    mask = analyse(volume, no_model).segments[0].mask
+    mask = analyse(volume, NoModel()).segments[0].mask
     with counted():
         plain_seg(files, volume, mask)
     return took

@@ -8,13 +8,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.engines.port import ModelRef, Tensors
+from inference.engines.port import Call, ModelRef, Tensors
 from inference.imaging.volume import Volume
 
 
-def no_model(model: ModelRef, tensors: Tensors) -> dict[str, NDArray[Any]]:
+class NoModel:
     """Stands for the engine where an application calls none."""
-    raise AssertionError(f"{model.name} was called")
+
+    def __call__(self, model: ModelRef, tensors: Tensors, /) -> dict[str, NDArray[Any]]:
+        raise AssertionError(f"{model.name} was called")
+
+    def at_once(self, model: ModelRef) -> int:
+        raise AssertionError(f"{model.name} was called")
+
+    def call_of(self, model: ModelRef) -> Call | None:
+        raise AssertionError(f"{model.name} was called")
 
 
 def plain_seg(files: Sequence[Path], volume: Volume, mask: NDArray[np.bool_]) -> bytes:

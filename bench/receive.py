@@ -240,14 +240,14 @@ def _idle(port: int, associations: int) -> Iterator[None]:
     from pynetdicom.pdu import A_ASSOCIATE_RQ  # heavy, and only here
     from pynetdicom.pdu_primitives import A_ASSOCIATE, ImplementationClassUIDNotification, MaximumLengthNotification
     from pynetdicom.presentation import build_context
-    from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+    from pynetdicom.sop_class import Verification
 
     primitive = A_ASSOCIATE()
     primitive.application_context_name = "1.2.840.10008.3.1.1.1"
     primitive.calling_ae_title, primitive.called_ae_title = CALLING, CALLED
     longest, implementation = MaximumLengthNotification(), ImplementationClassUIDNotification()
     longest.maximum_length_received = 16382
-    implementation.implementation_class_uid = "1.2.3.4"  # type: ignore[assignment]
+    implementation.implementation_class_uid = "1.2.3.4"
     primitive.user_information = [longest, implementation]
     context = build_context(Verification)
     context.context_id = 1

@@ -153,7 +153,7 @@ def _watched(running: Running, context: ssl.SSLContext, numbers: Iterator[int]) 
 
 
 def _visits(running: Running, context: ssl.SSLContext, numbers: Iterator[int], *, lasts_s: float, at_least: int) -> list[Visit]:
-    made = []
+    made: list[Visit] = []
     until = time.monotonic() + lasts_s
     while time.monotonic() < until or len(made) < at_least:
         for secure in (False, True):

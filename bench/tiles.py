@@ -155,7 +155,7 @@ def _taken(counters: Callable[[], tuple[int, int, int]], run: Callable[[], NDArr
 def _wire(engines: dict[str, Engine]) -> list[Row]:
     """A large volume there, one number back: as float32, and as the int16 that it is stored in."""
     stored = np.random.default_rng(2).integers(-1000, 1000, (1, 1, *WIRE), dtype=np.int16)
-    volumes = {"float32": (FLOATS, stored.astype(np.float32)), "int16": (VOXELS, stored)}
+    volumes: dict[str, tuple[ModelRef, NDArray[Any]]] = {"float32": (FLOATS, stored.astype(np.float32)), "int16": (VOXELS, stored)}
     took: dict[tuple[str, str], list[tuple[float, float]]] = {(name, kind): [] for name in engines for kind in volumes}
     say(f"{WIRE} voxels there, one number back, as float32 and as int16")
     for turn in range(ROUNDS + 1):
@@ -188,7 +188,7 @@ def write_models(repository: Path) -> None:
         nodes[-1] = ("Sigmoid", [f"c{len(channels) - 1}"], "y", {})
         _put(repository, model, nodes, constants, TensorProto.FLOAT, "2, -1, -1, -1", more=_DYNAMIC)
     cast: list[tuple[str, list[str], str, dict[str, Any]]] = [("Cast", ["x"], "f", {"to": TensorProto.FLOAT})]
-    scale = ("Mul", ["f", "scale"], "y", {})
+    scale: tuple[str, list[str], str, dict[str, Any]] = ("Mul", ["f", "scale"], "y", {})
     _put(repository, RESCALE, [*cast, scale], {"scale": np.array(1e-3, dtype=np.float32)}, TensorProto.INT16, "1, -1, -1, -1")
     (repository / STORED.name / "1").mkdir(parents=True)
     (repository / STORED.name / "config.pbtxt").write_text(_ENSEMBLE, encoding="utf-8")

@@ -81,10 +81,10 @@ def _figures(engines: dict[str, TritonEngine], model: str, dtype: str, megabytes
     until = time.monotonic() + _FOR_S
     while len(wall_ms["gRPC"]) < _LEAST_RUNS or (time.monotonic() < until and len(wall_ms["gRPC"]) < _MOST_RUNS):
         for way, engine in engines.items():
-            began, cpu = time.perf_counter(), _cpu_s()
+            began, cpu_s = time.perf_counter(), _cpu_s()
             engine.infer(called, {"X": tensor})
             wall_ms[way].append((time.perf_counter() - began) * 1000)
-            cpu_ms[way].append((_cpu_s() - cpu) * 1000)
+            cpu_ms[way].append((_cpu_s() - cpu_s) * 1000)
     wall = {way: statistics.median(times) for way, times in wall_ms.items()}
     cpu = {way: statistics.median(times) for way, times in cpu_ms.items()}
     what = f"triton {'there' if model == 'take' else 'there and back'}, {megabytes} MB {dtype}"
