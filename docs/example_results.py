@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.uid import DigitalXRayImageStorageForPresentation
+from pydicom.uid import UID, DigitalXRayImageStorageForPresentation
 
 from inference import codes, findings_file
 from inference.applications.port import (
@@ -40,6 +40,7 @@ from inference.findings import (
     Registration,
     Saliency,
     Segment,
+    Shape,
 )
 from inference.imaging.subject import Images, Pair
 from inference.imaging.subjects import Assembled, subjects
@@ -176,7 +177,7 @@ def _radiograph(hospital: _Hospital, slice_of_it: Path, folder: Path) -> Path:
     for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "FrameOfReferenceUID", "SliceThickness", "PixelSpacing"):
         header.pop(keyword, None)
     header.SOPClassUID = header.file_meta.MediaStorageSOPClassUID = DigitalXRayImageStorageForPresentation
-    header.SOPInstanceUID = header.file_meta.MediaStorageSOPInstanceUID = derive_uid("radiograph", str(hospital.seed))
+    header.SOPInstanceUID = header.file_meta.MediaStorageSOPInstanceUID = UID(derive_uid("radiograph", str(hospital.seed)))
     header.SeriesInstanceUID, header.Modality = derive_uid("radiographs", str(hospital.seed)), "DX"
     header.ImagerPixelSpacing, header.ViewPosition = [0.1 * hospital.seed, 0.1 * hospital.seed], ("PA", "AP")[hospital.seed - 1]
     file = folder / "radiograph.dcm"
@@ -208,7 +209,7 @@ def _found(hospital: _Hospital) -> Findings:
     first[hospital.seed : 3, 4 : 10 + hospital.seed, 5:9] = True
     second[2:4, 12:15, 5:9] = True
     noise = np.random.default_rng(hospital.seed)
-    shapes = (
+    shapes: tuple[Shape, ...] = (
         Box(top=3, left=4 * hospital.seed, bottom=9, right=12),
         Point(row=5.5, column=2.5 * hospital.seed),
         PointInSpace(x=1.5, y=2, z=3),

@@ -94,8 +94,8 @@ def _classes(hospitals: Sequence[Example]) -> str:
     for kind in Kind:
         found: dict[tuple[str, str], set[str]] = {}
         for one in (one for hospital in hospitals for one in hospital.objects if one.kind == kind):
-            syntax = dcmread(BytesIO(one.data), specific_tags=[]).file_meta.TransferSyntaxUID
-            found.setdefault((one.sop_class_uid, str(syntax)), set()).add(one.form)
+            stored_as = dcmread(BytesIO(one.data), specific_tags=[]).file_meta.TransferSyntaxUID
+            found.setdefault((one.sop_class_uid, str(stored_as)), set()).add(one.form)
         for (sop_class, syntax), forms in sorted(found.items()):
             named = ", ".join(f"`{form}`" for form in sorted(forms) if form)
             rows.append(f"| {_TITLES[kind]} | `{kind.value}` | {class_name(sop_class)} | {sop_class} | {UID(syntax).name} | {named} |\n")

@@ -31,6 +31,7 @@ from inference.findings import (
     Quality,
     Registration,
     Saliency,
+    Shape,
 )
 from inference.imaging.assemble import assemble
 from inference.imaging.subject import Takes
@@ -164,13 +165,13 @@ def study(folder: Path) -> Case:
 def places(folder: Path) -> Case:
     """A box with a diameter, a point, a diameter, and a point in space: each how sure the application is."""
     files = made.series(folder, made.axes((2.0, 0, 0), (0, 2.0, 0), (0, 0, 2.5)), SHAPE)
-    shapes = (
+    shapes: tuple[Shape, ...] = (
         Box(top=2, left=3, bottom=6.5, right=8),
         Point(row=3.5, column=4.25),
         Line(start=Point(row=2, column=3), end=Point(row=8, column=9.5)),
         PointInSpace(x=-12.5, y=-24.25, z=50.125),
     )
-    about = {"finding_site": codes.LUNG, "certainty": 0.9, "qualities": (Quality(name=TEXTURE, value=SOLID),)}
+    about: dict[str, Any] = {"finding_site": codes.LUNG, "certainty": 0.9, "qualities": (Quality(name=TEXTURE, value=SOLID),)}
     found = tuple(
         Location(label=f"lesion {number}", finding=made.LESION, shape=shape, image=number, **about)
         for number, shape in enumerate(shapes, 1)

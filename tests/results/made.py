@@ -189,7 +189,7 @@ def encoding(files: Sequence[Path], findings: Findings, *, volume: Subject | Non
     )
 
 
-def oriented(volume: Volume, mask: NDArray[np.bool_], affine: Affine) -> NDArray[np.bool_]:
+def oriented(volume: Volume, mask: NDArray[Any], affine: Affine) -> NDArray[Any]:
     """A mask that was thought on `affine`, on the grid of the volume (whose slices may run the other way)."""
     return mask if np.allclose(volume.affine, affine, atol=1e-3) else mask[::-1]
 

@@ -116,13 +116,13 @@ def viewer_regions(path: Path, case: Case) -> list[str]:
     except adapters.AdaptersRefused as refused:
         return [str(refused)]
     affine, slices = case.encoding.volume.affine, case.encoding.volume.sources
-    meant = []
+    meant: list[tuple[str, list[NDArray[np.float64]], int | None]] = []
     for one in case.encoding.findings.locations:
         shape = one.shape
         if isinstance(shape, Box):
-            corners = [(shape.top, shape.left), (shape.top, shape.right), (shape.bottom, shape.left), (shape.bottom, shape.right)]
+            edges = [(shape.top, shape.left), (shape.top, shape.right), (shape.bottom, shape.left), (shape.bottom, shape.right)]
             # edges count from the outer edge of the first pixel, the affine from its middle
-            meant.append(("RectangleROI", [affine @ (one.image, row - 0.5, column - 0.5, 1) for row, column in corners], one.image))
+            meant.append(("RectangleROI", [affine @ (one.image, row - 0.5, column - 0.5, 1) for row, column in edges], one.image))
         elif isinstance(shape, Point):
             meant.append(("Probe", [affine @ (one.image, shape.row - 0.5, shape.column - 0.5, 1)], one.image))
         elif isinstance(shape, PointInSpace):

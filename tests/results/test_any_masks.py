@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from inference.findings import Findings, Segment
 from inference.imaging.assemble import assemble
+from node.domain.errors import ResultError
 from node.domain.profile import Form, Kind
 from node.results.check import check
-from node.results.errors import MaskDiffers, ResultError
+from node.results.errors import MaskDiffers
 from node.results.identity import encoded, identify
 from node.results.masks.seg import segmentation
 from node.results.masks.segments import numbered, overlap
@@ -171,7 +172,9 @@ def test_highdicom_places_the_same_voxels(case: Case) -> None:
     with encoding_of(replace(case, form=Form.BINARY)) as (encoding, one):
         volume = hd.seg.segread(BytesIO(one.data)).get_volume(combine_segments=True)
         meant = [mask for mask in case.masks if mask.any()]
-        labels = sum(number * mask.astype(int) for number, mask in enumerate(meant, 1))
+        labels = np.zeros(case.shape, dtype=int)
+        for number, mask in enumerate(meant, 1):
+            labels += number * mask
         zyx = np.argwhere(labels)
         points = zyx @ encoding.volume.affine[:3, :3].T + encoding.volume.affine[:3, 3]
         indices = (np.column_stack([points, np.ones(len(points))]) @ np.linalg.inv(volume.affine).T)[:, :3].round().astype(int)

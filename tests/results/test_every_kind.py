@@ -26,7 +26,7 @@ REPORTS = {Kind.SR, Kind.DETECTIONS, Kind.NARRATIVE}
 @pytest.fixture(scope="module", params=[0, 1], ids=["first hospital", "second hospital"])
 def hospital(request: pytest.FixtureRequest) -> Example:
     """One of the two hospitals that the reference pages are read from."""
-    return examples()[request.param]
+    return examples()[int(request.param)]
 
 
 def read(one: Encoded) -> Dataset:

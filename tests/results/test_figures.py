@@ -3,6 +3,7 @@
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -23,6 +24,7 @@ from inference.findings import (
     PointInSpace,
     Registration,
     Saliency,
+    Shape,
     Span,
 )
 from inference.imaging.subject import Cine, Image, Images, Pair
@@ -103,7 +105,7 @@ def cine(frames: NDArray[np.uint8], regions: tuple[tuple[int, int, int, int, flo
     )
 
 
-def location(shape: Box | Point | Line | PointInSpace, index: int = 0, **more: float) -> Location:
+def location(shape: Box | Point | Line | PointInSpace, index: int = 0, **more: Any) -> Location:
     return Location(label=f"{shape}", finding=made.LESION, shape=shape, image=index, **more)
 
 
@@ -378,7 +380,7 @@ def test_a_pair_and_a_drawn_map_are_cropped_as_the_page_is(tmp_path: Path) -> No
 def test_no_number_stands_on_a_picture_that_its_shape_is_not_on() -> None:
     """Shapes to all four sides of a part of an image: neither they nor their numbers are drawn; what reaches into it is."""
     blank = Picture.new("RGB", (200, 200))
-    beyond = [
+    beyond: list[Shape] = [
         Box(top=20, left=120, bottom=60, right=140),
         Point(row=-3, column=50),
         Line(start=Point(row=10, column=-9), end=Point(row=90, column=-2)),

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pydicom
 import pytest
@@ -86,8 +87,8 @@ def test_cyrillic_and_greek_texts_are_intact(tmp_path: Path) -> None:
 
 def test_absent_type_2_attributes_are_empty_not_fatal(tmp_path: Path) -> None:
     """What nobody sent is there without a value (PS3.5 7.4.3), and the objects are made."""
-    absent = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID")
-    absent += ("AccessionNumber", "ReferringPhysicianName", "SliceThickness", "FrameOfReferenceUID", "PositionReferenceIndicator")
+    absent = ["PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID"]
+    absent += ["AccessionNumber", "ReferringPhysicianName", "SliceThickness", "FrameOfReferenceUID", "PositionReferenceIndicator"]
     files = made.series(tmp_path)
     for path in files:
         dataset = pydicom.dcmread(path)
@@ -96,10 +97,10 @@ def test_absent_type_2_attributes_are_empty_not_fatal(tmp_path: Path) -> None:
         dataset.save_as(path)
     objects = read(encode(made.encoding(files, made.one_segment(made.AXIAL))))
     assert len(objects) == 3
-    for dataset in objects:
+    for made_one in objects:
         for keyword in absent[:9]:
-            assert keyword in dataset
-            assert not dataset[keyword].value
+            assert keyword in made_one
+            assert not made_one[keyword].value
     thickness = objects[0].SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SliceThickness
     assert float(thickness) == pytest.approx(2.5)
 
@@ -129,11 +130,11 @@ def test_malformed_values_are_mended_or_left_out(keyword: str, sent: str, kept: 
             pydicom.tag.Tag(tag), pydicom.datadict.dictionary_VR(tag), len(sent), sent.encode(), 0, False, True
         )
         dataset.save_as(path)
-    for dataset in read(encode(made.encoding(files, made.one_segment(made.AXIAL)))):
+    for made_one in read(encode(made.encoding(files, made.one_segment(made.AXIAL)))):
         if kept is None:
-            assert keyword not in dataset
+            assert keyword not in made_one
         else:
-            assert str(dataset.get(keyword) or "") == (sent if kept is ... else kept)
+            assert str(made_one.get(keyword) or "") == (sent if kept is ... else kept)
 
 
 def test_every_result_is_marked_as_what_it_is(tmp_path: Path) -> None:
@@ -225,7 +226,7 @@ def test_uids_follow_what_the_object_depends_on(tmp_path: Path) -> None:
     before = uids()
     assert len(before) == 6
     assert uids(at=made.AT + timedelta(days=1)) == before
-    changes: list[dict[str, object]] = [{name: "f" * 64} for name in ("input_digest", "model_digest", "findings_digest", "parameters")]
+    changes: list[dict[str, Any]] = [{name: "f" * 64} for name in ("input_digest", "model_digest", "findings_digest", "parameters")]
     for change in [*changes, {"application": made.application(version="1.2.4")}, {"application": made.application(name="mr-head")}]:
         assert not uids(**change) & before
 
@@ -238,7 +239,11 @@ def test_a_product_is_marked_as_one(tmp_path: Path) -> None:
 
 def test_lossy_sources_leave_their_mark(tmp_path: Path) -> None:
     """PS3.3 C.7.6.1.1.5: once lossy, for ever lossy, with ratio and method; in segmentation and page."""
-    lossy = {"LossyImageCompression": "01", "LossyImageCompressionRatio": "12.5", "LossyImageCompressionMethod": "ISO_10918_1"}
+    lossy: dict[str, Any] = {
+        "LossyImageCompression": "01",
+        "LossyImageCompressionRatio": "12.5",
+        "LossyImageCompressionMethod": "ISO_10918_1",
+    }
     seg, _, page = read(encode(made.encoding(made.series(tmp_path, **lossy), made.one_segment(made.AXIAL))))
     for dataset in (seg, page):
         assert (dataset.LossyImageCompression, float(dataset.LossyImageCompressionRatio)) == ("01", 12.5)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -41,7 +42,7 @@ LABEL_MAPS = (Form.LABELMAP, Form.LABELMAP_RLE, Form.LABELMAP_JPEG_LS, Form.LABE
 
 
 def masks_of(
-    files: Sequence[Path], findings: Findings, folder: Path, profiles: Sequence[Profile] = PROFILES, **more: object
+    files: Sequence[Path], findings: Findings, folder: Path, profiles: Sequence[Profile] = PROFILES, **more: Any
 ) -> dict[Form, Path]:
     """The segmentation in every form that these profiles want, as files."""
     objects = encode(made.encoding(files, findings, profiles=profiles, **more))
@@ -232,7 +233,7 @@ def test_same_run_same_bytes_new_version_new_series(tmp_path: Path) -> None:
     files = made.series(tmp_path)
     findings = made.measured(*neighbours(), affine=made.AXIAL)
 
-    def run(**more: object) -> Mapping[str, Encoded]:
+    def run(**more: Any) -> Mapping[str, Encoded]:
         return {one.form: one for one in encode(made.encoding(files, findings, profiles=PROFILES, **more)) if one.kind == "seg"}
 
     first, again = run(), run()

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -24,13 +25,14 @@ from inference.applications.port import (
     SegmentOutput,
 )
 from inference.codes import Code
-from inference.findings import Box, Evaluation, Findings, Line, Location, Measurement, Point, PointInSpace, Quality
+from inference.findings import Box, Evaluation, Findings, Line, Location, Measurement, Point, PointInSpace, Quality, Segment, Shape
 from inference.imaging.assemble import assemble
 from inference.imaging.volume import Volume
+from node.domain.errors import ResultError
 from node.domain.profile import VIEWER, Kind, Language, Profile
 from node.results.check import check
 from node.results.encode import encode
-from node.results.errors import ReferencesDiffer, ResultError, ValuesDiffer
+from node.results.errors import ReferencesDiffer, ValuesDiffer
 from node.results.identity import to_bytes
 from node.results.narrative.narrative import WORDINGS
 from node.results.narrative.narrative_chinese import Chinese
@@ -388,7 +390,7 @@ CODES = st.sampled_from([codes.LUNG, codes.BRAIN, made.LESION, PNEUMOTHORAX]) | 
 SHARES = st.none() | st.floats(0, 1)
 SIDES = st.none() | st.sampled_from([codes.LEFT, codes.RIGHT])
 UNITS = st.sampled_from([codes.CUBIC_CENTIMETRE, codes.MILLIMETRE, codes.HOUNSFIELD_UNIT, NO_UNIT])
-SHAPES = st.sampled_from(
+SHAPES: st.SearchStrategy[Shape] = st.sampled_from(
     [
         Box(top=1, left=2, bottom=3.5, right=4),
         Point(row=2, column=9),
@@ -401,9 +403,11 @@ SHAPES = st.sampled_from(
 @st.composite
 def any_findings(draw: st.DrawFn) -> Findings:
     """Segments with and without voxels, locations of every shape, evaluations, numbers of all sizes, remarks."""
-    segments, locations, measurements = [], [], []
+    segments: list[Segment] = []
+    locations: list[Location] = []
+    measurements: list[Measurement] = []
     for label in draw(st.lists(LABELS, unique=True, max_size=4)):
-        about = {"certainty": draw(SHARES), "finding_site": draw(st.none() | CODES), "laterality": draw(SIDES)}
+        about: dict[str, Any] = {"certainty": draw(SHARES), "finding_site": draw(st.none() | CODES), "laterality": draw(SIDES)}
         if draw(st.booleans()):
             mask = made.blob() if draw(st.booleans()) else np.zeros(made.SHAPE, dtype=bool)
             segments.append(made.segment(label, mask, type=draw(CODES), **about))
@@ -412,7 +416,7 @@ def any_findings(draw: st.DrawFn) -> Findings:
                 draw(st.lists(st.builds(Quality, name=CODES, value=CODES), max_size=2, unique_by=lambda one: one.name))
             )
             locations.append(Location(label=label, finding=draw(CODES), shape=draw(SHAPES), image=draw(st.integers(0, 8)), **about))
-        owner = {"segment" if segments and segments[-1].label == label else "location": label}
+        owner: dict[str, Any] = {"segment" if segments and segments[-1].label == label else "location": label}
         values = draw(st.lists(st.floats(-1e300, 1e300), max_size=2))
         measurements += [Measurement(name=draw(CODES), value=value, unit=draw(UNITS), **owner) for value in values]
     evaluations = st.builds(Evaluation, finding=CODES, value=st.sampled_from([codes.ABSENT, codes.PRESENT, codes.UNDETERMINED]))

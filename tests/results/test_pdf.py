@@ -6,15 +6,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pydicom
 import pypdf
 import pytest
 from pydicom.dataset import Dataset
 
+from node.domain.errors import ResultError
 from node.domain.profile import Kind, Language, Profile
 from node.results.encode import encode
-from node.results.errors import ReferencesDiffer, ResultError, ResultMalformed
+from node.results.errors import ReferencesDiffer, ResultMalformed
 from node.results.narrative.check_pdf import check_pdf
 from node.results.narrative.narrative import WORDINGS
 from node.results.narrative.narrative_sentences import sentences
@@ -84,9 +86,10 @@ def test_another_program_reads_every_sentence(encoding: Encoding, language: Lang
 def test_every_glyph_is_in_the_file(encoding: Encoding) -> None:
     """Each font is embedded as a subset: nothing depends on what the reader's computer has."""
     for dataset in documents(encoding).values():
-        fonts = {}
+        fonts: dict[str, Any] = {}
         for page in pypdf.PdfReader(BytesIO(content(dataset))).pages:
-            fonts |= {name: font.get_object() for name, font in page["/Resources"]["/Font"].items()}
+            resources: Any = page["/Resources"]
+            fonts |= {name: font.get_object() for name, font in resources["/Font"].items()}
         assert fonts
         for font in fonts.values():
             assert "/FontFile2" in font["/FontDescriptor"]
@@ -123,9 +126,9 @@ def test_a_name_is_never_shown_in_boxes(tmp_path: Path, name: str, shown: str) -
         dataset = pydicom.dcmread(path)
         dataset.SpecificCharacterSet, dataset.PatientName = "ISO_IR 192", name
         dataset.save_as(path)
-    dataset = documents(made.encoding(files, everything(), profiles=(replace(PDFS, languages=(Language.ENGLISH,)),)))["en"]
-    assert str(dataset.PatientName) == name
-    assert f"Patient{shown}Study" in read(dataset)
+    written = documents(made.encoding(files, everything(), profiles=(replace(PDFS, languages=(Language.ENGLISH,)),)))["en"]
+    assert str(written.PatientName) == name
+    assert f"Patient{shown}Study" in read(written)
 
 
 def test_long_documents_go_on_on_the_next_page() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.uid import UID
 
 from inference import codes
 from inference.findings import Findings
@@ -127,7 +128,7 @@ def test_a_localizer_in_the_series_is_no_source(tmp_path: Path) -> None:
     files = made.series(tmp_path)
     localizer = pydicom.dcmread(files[0])
     localizer.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
-    localizer.SOPInstanceUID = localizer.file_meta.MediaStorageSOPInstanceUID = "1.2.3.999"
+    localizer.SOPInstanceUID = localizer.file_meta.MediaStorageSOPInstanceUID = UID("1.2.3.999")
     localizer.ImageOrientationPatient = [0, 1, 0, 0, 0, -1]
     localizer.save_as(tmp_path / "localizer.dcm")
     objects = encode(made.encoding([tmp_path / "localizer.dcm", *files], made.one_segment(made.AXIAL)))

@@ -9,7 +9,7 @@ import pydicom
 import pytest
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import EnhancedCTImageStorage, ExplicitVRLittleEndian, NuclearMedicineImageStorage
+from pydicom.uid import UID, EnhancedCTImageStorage, ExplicitVRLittleEndian, NuclearMedicineImageStorage
 from scipy.spatial import cKDTree
 
 from inference import codes, findings_file
@@ -46,10 +46,16 @@ def encoding(assembled: Assembled, findings: Findings) -> Encoding:
 def in_the_middle(volume: Volume) -> NDArray[np.bool_]:
     """A box off the middle on every axis, so that a flip shows."""
     mask = np.zeros(volume.voxels.shape, dtype=np.bool_)
-    mask[
-        tuple(slice(int(n * (0.3 + 0.05 * axis)), max(int(n * 0.7), int(n * (0.3 + 0.05 * axis)) + 1)) for axis, n in enumerate(mask.shape))
-    ] = 1
+    sides: tuple[int, ...] = mask.shape
+    firsts = [int(side * (0.3 + 0.05 * axis)) for axis, side in enumerate(sides)]
+    mask[tuple(slice(first, max(int(side * 0.7), first + 1)) for first, side in zip(firsts, sides, strict=True))] = 1
     return mask
+
+
+def a_volume(assembled: Assembled) -> Volume:
+    """The volume that the files make."""
+    assert isinstance(assembled.subject, Volume)
+    return assembled.subject
 
 
 def segmented(assembled: Assembled) -> list[Encoded]:
@@ -68,7 +74,7 @@ def segmentation(objects: Sequence[Encoded], folder: Path) -> Path:
     return made.save([one], folder)[0]
 
 
-def frames_of(path: Path) -> list[tuple[str, int | None, list[float], NDArray[np.bool_]]]:
+def frames_of(path: Path) -> list[tuple[str, int, list[float], NDArray[np.bool_]]]:
     """(source instance, source frame, position, mask) of each frame, read with pydicom alone."""
     dataset = pydicom.dcmread(path)
     pixels = dataset.pixel_array.reshape(-1, dataset.Rows, dataset.Columns).astype(bool)
@@ -76,7 +82,7 @@ def frames_of(path: Path) -> list[tuple[str, int | None, list[float], NDArray[np
     for number, group in enumerate(dataset.PerFrameFunctionalGroupsSequence):
         (source,) = group.DerivationImageSequence[0].SourceImageSequence
         position = [float(mm) for mm in group.PlanePositionSequence[0].ImagePositionPatient]
-        found.append((str(source.ReferencedSOPInstanceUID), source.get("ReferencedFrameNumber"), position, pixels[number]))
+        found.append((str(source.ReferencedSOPInstanceUID), int(source.ReferencedFrameNumber), position, pixels[number]))
     return found
 
 
@@ -165,17 +171,19 @@ def test_an_enhanced_ct_with_shared_and_own_groups(tmp_path: Path) -> None:
     """Result case 16: each frame of the segmentation names the frame of the source that lies where it lies; dcmqi finds the mask there."""
     source = enhanced_ct(tmp_path)
     (assembled,) = subjects(Takes.VOLUME, "refuse", [source])
-    np.testing.assert_array_equal(assembled.subject.voxels, made.oriented(assembled.subject, made.voxels(), made.ORIENTATIONS["oblique"]))
+    volume = a_volume(assembled)
+    np.testing.assert_array_equal(volume.voxels, made.oriented(volume, made.voxels(), made.ORIENTATIONS["oblique"]))
     path = segmentation(segmented(assembled), tmp_path / "out")
     sent = pydicom.dcmread(source, stop_before_pixels=True)
     numbers = []
     for uid, frame, position, mask in frames_of(path):
-        assert (uid, mask.any()) == ("1.2.3.4.5", True)
+        assert uid == "1.2.3.4.5"
+        assert mask.any()
         place = sent.PerFrameFunctionalGroupsSequence[frame - 1].PlanePositionSequence[0]
         assert position == pytest.approx([float(mm) for mm in place.ImagePositionPatient])
         numbers.append(frame)
-    assert len(set(numbers)) == len(numbers) == int(in_the_middle(assembled.subject).any(axis=(1, 2)).sum())
-    assert same_points(path, assembled.subject)
+    assert len(set(numbers)) == len(numbers) == int(in_the_middle(volume).any(axis=(1, 2)).sum())
+    assert same_points(path, volume)
     assert [fault for one in made.save(segmented(assembled), tmp_path / "all") for fault in validators.dciodvfy(one)] == []
 
 
@@ -190,7 +198,7 @@ def test_real_enhanced_instances(name: str, real: Callable[[str], list[Path]], t
     for _, frame, position, _ in frames_of(path):
         place = sent.PerFrameFunctionalGroupsSequence[frame - 1].PlanePositionSequence[0]
         assert position == pytest.approx([float(mm) for mm in place.ImagePositionPatient], abs=1e-4)
-    assert same_points(path, assembled.subject)
+    assert same_points(path, a_volume(assembled))
 
 
 @pytest.mark.peers
@@ -209,7 +217,7 @@ def test_one_time_point_of_twenty(real: Callable[[str], list[Path]], tmp_path: P
         assert [item.ReferencedSOPInstanceUID for item in series.ReferencedInstanceSequence] == [header.SOPInstanceUID]
         assert all(f"[{part.part}]" in one.description for one in objects)
         seen |= {one.sop_instance_uid for one in objects}
-        assert same_points(path, part.subject)
+        assert same_points(path, a_volume(part))
     assert len(seen) == 2 * len(objects)
 
 
@@ -222,7 +230,7 @@ def test_a_tomogram_of_nuclear_medicine(step_mm: float, tmp_path: Path) -> None:
     for uid, frame, position, _ in frames_of(path):
         assert uid == "1.2.3.4.6"
         assert position == pytest.approx([-20, -30, 40 + step_mm * (frame - 1)])
-    assert same_points(path, assembled.subject)
+    assert same_points(path, a_volume(assembled))
     assert validators.dciodvfy(path) == []
 
 
@@ -235,7 +243,7 @@ def test_positron_emission(name: str, real: Callable[[str], list[Path]], tmp_pat
     (file,) = real(f"dicom/xa_nm_pt_mr_misc/{name}")
     (assembled,) = subjects(Takes.VOLUME, "refuse", [file])
     theirs = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(file)))
-    np.testing.assert_allclose(assembled.subject.voxels, theirs, rtol=1e-5, atol=float(theirs.max()) * 1e-6)
+    np.testing.assert_allclose(a_volume(assembled).voxels, theirs, rtol=1e-5, atol=float(theirs.max()) * 1e-6)
     for one in made.save(segmented(assembled), tmp_path):
         assert validators.dciodvfy(one) == []
 
@@ -313,7 +321,7 @@ def test_a_loop_of_a_retired_or_private_class(retired: str, tmp_path: Path) -> N
     """The libraries know neither; the reports are made, and name the source under its own class."""
     path = images.loop(tmp_path)
     dataset = pydicom.dcmread(path)
-    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = retired
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = UID(retired)
     dataset.save_as(path)
     (assembled,) = subjects(Takes.CINE, "refuse", [path])
     objects = encode(encoding(assembled, Findings(evaluations=(Evaluation(finding=made.LESION, value=codes.PRESENT),))))
