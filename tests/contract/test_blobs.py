@@ -5,9 +5,12 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom import dcmread
@@ -255,7 +258,8 @@ def test_no_room_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(RefusedError) as refused:
         keep(inbox)
     assert refused.value.status == 0xA700
-    assert half_written(tmp_path) == inbox.waiting(10) == []
+    assert half_written(tmp_path) == []
+    assert inbox.waiting(10) == []
 
 
 @pytest.mark.parametrize("call", ["open", "writev", "fdatasync", "rename", "fsync"])
@@ -273,7 +277,8 @@ def test_a_disk_that_fails_at_any_step_leaves_nothing(
         with pytest.raises(RefusedError) as refused:
             keep(inbox)
     assert refused.value.status == 0xA700
-    assert half_written(tmp_path / "blobs") == inbox.waiting(10) == []
+    assert half_written(tmp_path / "blobs") == []
+    assert inbox.waiting(10) == []
     keep(inbox)
     assert len(inbox.waiting(10)) == 1
 
@@ -416,9 +421,13 @@ def test_the_sweep_spares_whoever_is_alive(tmp_path: Path, what: str) -> None:
 def test_keeping_flushes_file_then_name(inbox: FolderInbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """The order of the promise: the bytes, their name, the folder; only then does `keep` return."""
     calls: list[str] = []
+
+    def traced(name: str, real: Callable[..., Any], *given: Any) -> Any:
+        calls.append(name)
+        return real(*given)
+
     for name in ("fdatasync", "rename", "fsync"):
-        real = getattr(os, name)
-        monkeypatch.setattr(os, name, lambda *given, real=real, name=name: (calls.append(name), real(*given))[1])
+        monkeypatch.setattr(os, name, partial(traced, name, getattr(os, name)))
     keep(inbox)
     assert calls == ["fdatasync", "rename", "fsync"]
 

@@ -5,7 +5,10 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -134,9 +137,13 @@ def test_it_is_flushed_without_an_end(tmp_path: Path) -> None:
 def test_the_end_of_one_association_waits_for_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When `ended` returns its instances were flushed, their names too; nothing is named before its bytes are flushed."""
     calls: list[str] = []
+
+    def traced(name: str, real: Callable[..., Any], *given: Any) -> Any:
+        calls.append(_told(name, *given))
+        return real(*given)
+
     for name in ("fdatasync", "rename", "fsync"):
-        real = getattr(os, name)
-        monkeypatch.setattr(os, name, lambda *given, real=real, name=name: (calls.append(_told(name, *given)), real(*given))[1])
+        monkeypatch.setattr(os, name, partial(traced, name, getattr(os, name)))
     inbox = later(tmp_path)
     for number in range(3):
         keep(inbox, bytes([number]), association="a1")
@@ -307,9 +314,10 @@ def test_what_was_refused_is_never_kept(tmp_path: Path, monkeypatch: pytest.Monk
             patch.setattr(os, "writev", lambda *_: _raise(errno.ENOSPC))
             with pytest.raises(RefusedError):
                 refused.write(b"1")
-        for again in (lambda: refused.write(b"2"), refused.keep):  # noqa: B023
-            with pytest.raises(RefusedError):
-                again()
+        with pytest.raises(RefusedError):
+            refused.write(b"2")
+        with pytest.raises(RefusedError):
+            refused.keep()
         abandoned = inbox.begin(reception())
         abandoned.abandon()
         abandoned.abandon()

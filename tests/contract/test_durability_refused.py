@@ -73,7 +73,7 @@ def test_what_the_kernel_dropped_after_a_failed_flush_is_no_entry(tmp_path: Path
                 file.seek(8192)
                 file.write(b"\0" * 4096)
         wait_until(lambda: any(one["event"] == "inbox.torn" for one in events), 60, "it is told")
-        wait_until(lambda: not inbox._coming.promised.behind(), 60, "nothing is owed")  # type: ignore[union-attr]
+        wait_until(lambda: not inbox._coming.promised.behind(), 60, "nothing is owed")
     assert not inbox.ended("a1"), "an association that still stands is not released as if all were well"
     assert inbox.ended("a2")
     assert inbox.waiting(10) == []
@@ -102,7 +102,7 @@ def test_who_waits_to_owe_is_served_by_another_thread_when_one_dies(tmp_path: Pa
     keep(inbox, b"second", association="a1")
     third = threading.Thread(target=keep, args=(inbox, b"third"), kwargs={"association": "a1"}, daemon=True)
     third.start()
-    wait_until(lambda: inbox._coming.promised._change._waiters, 60, "it waits")  # type: ignore[union-attr]
+    wait_until(lambda: inbox._coming.promised._change._waiters, 60, "it waits")  # type: ignore[attr-defined]
     dies.set()
     third.join(60)
     assert not third.is_alive()

@@ -12,7 +12,7 @@ from node.domain.header import Header
 from node.domain.instance import Instance
 from node.domain.patient import Patient
 from node.journal import schema
-from node.journal.port import Held
+from node.journal.erasure_port import Held
 from node.journal.sql import SqlJournal
 from tests.unit.journal.story import LEASE, Story
 

@@ -6,6 +6,7 @@ import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -46,7 +47,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
     return Disk(monkeypatch, 100 * _GIB)
 
 
-def _inbox(folder: Path, **marks: int) -> FolderInbox:
+def _inbox(folder: Path, **marks: Any) -> FolderInbox:
     return FolderInbox(folder, min_free_bytes=marks.pop("min_free_bytes", 2 * _GIB), **marks)
 
 

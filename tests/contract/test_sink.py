@@ -294,6 +294,9 @@ def test_an_object_without_an_answer_is_neither_accepted_nor_refused(tmp_path: P
         def count(self, study_instance_uid: str, series_instance_uid: str | None) -> int | None:
             return None
 
+        def holds(self, files: Sequence[str]) -> frozenset[str]:
+            return frozenset()
+
     sink = DimseSink(settings.Sink(name="archive", kind=settings.SinkKind.DIMSE, peer="archive"), Cut())
     receipts = sink.send(parcels(tmp_path, "seg", "sr"))
     assert [(one.accepted, one.refused, one.status) for one in receipts] == [(True, False, 0x0000), (False, False, None)]

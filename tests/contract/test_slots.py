@@ -7,9 +7,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -131,9 +133,13 @@ def test_with_each_the_bytes_are_flushed_and_no_name_has_to_be(tmp_path: Path, m
     inbox = inbox_of(tmp_path)
     filled(tmp_path, inbox)
     calls: list[str] = []
+
+    def traced(name: str, real: Callable[..., Any], *given: Any) -> Any:
+        calls.append(_called(name, *given))
+        return real(*given)
+
     for name in ("writev", "pwrite", "fdatasync", "fsync", "rename", "ftruncate"):
-        real = getattr(os, name)
-        monkeypatch.setattr(os, name, lambda *given, real=real, name=name: (calls.append(_called(name, *given)), real(*given))[1])
+        monkeypatch.setattr(os, name, partial(traced, name, getattr(os, name)))
     keep(inbox, bytes(100_000), association="a1")
     answered = list(calls)
     assert answered == ["writev", "pwrite", "fdatasync", "rename .told"]
@@ -225,7 +231,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 def _killed(folder: Path, *, named: bool) -> None:
     """A receiver that is killed with four entries, four acknowledged in slots, and one half-written."""
-    command = [sys.executable, "-c", _KILLED, folder, "named" if named else "unnamed"]
+    command = [sys.executable, "-c", _KILLED, str(folder), "named" if named else "unnamed"]
     done = subprocess.run(command, capture_output=True, check=False, cwd=_HERE, timeout=120)
     assert done.returncode == -9, done.stderr
     assert len(owed(folder / "coming")) == (4 if named else 0)
@@ -255,7 +261,11 @@ def test_it_is_cut_only_when_its_name_is_durable(tmp_path: Path, monkeypatch: py
         assert any(path.endswith("/coming") for path in flushed)
         ftruncate(fd, size)
 
-    monkeypatch.setattr(os, "fsync", lambda fd: (flushed.append(os.readlink(f"/proc/self/fd/{fd}")), fsync(fd))[1])
+    def flush(fd: int) -> None:
+        flushed.append(os.readlink(f"/proc/self/fd/{fd}"))
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", flush)
     monkeypatch.setattr(os, "ftruncate", cut)
     assert len(FolderInbox(tmp_path, min_free_bytes=0).waiting(100)) == 8
 

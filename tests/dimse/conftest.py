@@ -1,11 +1,11 @@
 """A listener on a real socket with a real inbox, and instances to send to it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
 from pydicom.dataset import Dataset
@@ -31,7 +31,7 @@ class Listening:
     listener: Listener
     inbox: FolderInbox
     folder: Path
-    events: list[dict[str, object]]
+    events: list[MutableMapping[str, Any]]
 
     def kept(self) -> list[Path]:
         """What waits in the inbox, the oldest first."""
@@ -41,7 +41,7 @@ class Listening:
         """Every name in the inbox, and what is half-written."""
         return half_written(self.folder) + sorted(path.name for path in (self.folder / "inbox").iterdir())
 
-    def said(self, name: str) -> list[dict[str, object]]:
+    def said(self, name: str) -> list[MutableMapping[str, Any]]:
         """The events of this name."""
         return [one for one in self.events if one["event"] == name]
 

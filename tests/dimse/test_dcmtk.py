@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from node.settings.config import May, Peer
 from tests.dimse.conftest import Listen, data_set_of, instance
 from tests.lab import dcmtk
 from tests.lab.loopback import loopback_only
+from tests.lab.needs import program
 from tests.lab.program import wait_until
 
 pytestmark = [pytest.mark.peers, pytest.mark.xdist_group("dcmtk")]
@@ -94,11 +96,15 @@ def test_small_pdus_of_a_sender_with_nagle_on(listen: Listen, tmp_path: Path) ->
     _series(tmp_path / "series", 20)
     command = ["/usr/bin/dcmsend", "-aec", "HILUM", "-aet", "PACS", "--max-send-pdu", "4096", "+sd", "127.0.0.1", str(running.port)]
     environment = {name: value for name, value in os.environ.items() if name != "TCP_NODELAY"}
-    dcmtk.program("dcmsend", "dcmtk")
+    program("dcmsend", "dcmtk")
+
+    def ended(count: int) -> bool:
+        return len(running.said("association.ended")) == count
+
     for count in range(1, 6):
         done = subprocess.run([*command, str(tmp_path / "series")], env=environment, capture_output=True, timeout=60, check=False)
         assert done.returncode == 0, done.stderr
-        wait_until(lambda count=count: len(running.said("association.ended")) == count, 60, "the association ends", every_s=0.01)
+        wait_until(partial(ended, count), 60, "the association ends", every_s=0.01)
         took_s = running.said("association.ended")[-1]["took_s"]
         assert isinstance(took_s, float)
         if took_s < 20 * 0.2:

@@ -39,7 +39,7 @@ def _request() -> bytes:
     context = build_context(MRImageStorage)
     context.context_id = 1
     asked.presentation_context_definition_list = [context]
-    return A_ASSOCIATE_RQ(asked).encode()
+    return bytes(A_ASSOCIATE_RQ(asked).encode())
 
 
 def _connect(running: Listening) -> socket.socket:

@@ -83,8 +83,9 @@ def _boundaries() -> list[int]:
     dataset = dcmread(BytesIO(_BYTES), force=True)
     ends = []
     for raw in dataset._dict.values():
-        start = getattr(raw, "value_tell", None) or getattr(raw, "file_tell", 0)
-        ends.append(start + raw.length + (raw.length % 2) if hasattr(raw, "length") else start)
+        start: int = getattr(raw, "value_tell", 0) or getattr(raw, "file_tell", 0)
+        length: int = getattr(raw, "length", 0)
+        ends.append(start + length + length % 2)
     return [0, *ends]
 
 

@@ -99,13 +99,14 @@ def test_an_instance_larger_than_memory_is_lent(tmp_path: Path) -> None:
 
     def script(one: Conversation) -> None:
         one.associate(max_pdu=131072)
-        size, last = 0, False
+        size, context, last = 0, 0, False
         while not last:
             said = one.pdu()
             assert said is not None, "it comes to its end"
+            context = said[1][4]
             size += len(said[1]) - 6
             last = said[1][5] == 2
-        kept.append(Stored(1, said[1][4], "", b"", [size]))
+        kept.append(Stored(1, context, "", b"", [size]))
         one.answer(kept[0])
         one.release()
 

@@ -35,8 +35,8 @@ def _tls(authority: Authority, who: Identity | None) -> PeerTls:
     return PeerTls(
         authorities=authority.certificate,
         server_name="localhost",
-        certificate=who and who.certificate,
-        key=who and who.key,
+        certificate=who.certificate if who else None,
+        key=who.key if who else None,
     )
 
 

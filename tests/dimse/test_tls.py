@@ -209,14 +209,15 @@ def test_who_is_not_trusted_is_not_spoken_to_and_the_operator_is_told_why(
     accept: Accept, settings: TlsListener, authority: Authority, trusted: Path, tmp_path: Path, who: str, reason: str
 ) -> None:
     """Chain, validity, and the strength that RFC 9325 4.5 asks for: RSA of 2048 bits, SHA-256."""
-    shown = {
+    identities: dict[str, Callable[[], Identity | None]] = {
         "nobody": lambda: None,
         "another authority's": lambda: Authority(tmp_path, "Somebody's CA").signs("ct1"),
         "expired": lambda: authority.signs("ct1", days=(-10, -1)),
         "of tomorrow": lambda: authority.signs("ct1", days=(1, 10)),
         "weak key": lambda: authority.signs("ct1", key=RSA_1024),
         "weak digest": lambda: authority.signs("ct1", digest="sha1"),
-    }[who]()
+    }
+    shown = identities[who]()
     running = accept(settings)
     with capture_logs() as events:
         _s_client(running.port, trusted, shown, "-cipher", "ALL:@SECLEVEL=0")

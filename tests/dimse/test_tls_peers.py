@@ -222,8 +222,8 @@ def _called(receiver: dcmtk.StoreScp, authority: Authority, who: Identity | None
     outgoing = PeerTls(
         authorities=authority.certificate,
         server_name="localhost",
-        certificate=who and who.certificate,
-        key=who and who.key,
+        certificate=who.certificate if who else None,
+        key=who.key if who else None,
     )
     return Peer(name="archive", ae_title="ARCHIVE", host="127.0.0.1", port=receiver.port, tls=replace(outgoing, **more))  # type: ignore[arg-type]
 

@@ -16,7 +16,14 @@ from typing import Final
 
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as Items
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, MRImageStorage
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    MRImageStorage,
+)
 from pynetdicom import AE, AllStoragePresentationContexts, StoragePresentationContexts, evt
 from pynetdicom.presentation import build_context
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Verification
@@ -96,7 +103,7 @@ def made(number: int, syntax: str = ExplicitVRLittleEndian) -> Dataset:
     dataset.PhotometricInterpretation, dataset.PixelData = "MONOCHROME2", bytes(range(32))
     dataset["PixelData"].VR = "OW"
     dataset.ensure_file_meta()
-    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.file_meta.TransferSyntaxUID = UID(syntax)
     return dataset
 
 

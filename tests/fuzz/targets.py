@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from structlog.testing import capture_logs
 
@@ -83,7 +83,7 @@ def commands(data: bytes) -> None:
     """A command set; a C-STORE-RQ or -RSP that is taken, packed and read again, says the same."""
     with suppress(Malformed):
         one = command.decode(data)
-        uids = {"sop_class_uid": one.sop_class_uid[:64], "sop_instance_uid": one.sop_instance_uid[:64]}
+        uids: dict[str, Any] = {"sop_class_uid": one.sop_class_uid[:64], "sop_instance_uid": one.sop_instance_uid[:64]}
         if one.field == command.Field.C_STORE_RQ and one.message_id is not None:
             again = command.decode(command.store_request(one.message_id, **uids, priority=one.priority or 0))
             assert (again.field, again.message_id, again.data_set_follows) == (one.field, one.message_id, True), "the request is the same"

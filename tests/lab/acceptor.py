@@ -6,6 +6,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ
 from pynetdicom.pdu_primitives import A_ASSOCIATE, ImplementationClassUIDNotification, MaximumLengthNotification
@@ -107,7 +108,7 @@ class Conversation:
                     if not control & 1 and control & 2:
                         return found
 
-    def answer(self, stored: Stored, status: int = 0x0000, **other: object) -> None:
+    def answer(self, stored: Stored, status: int = 0x0000, **other: Any) -> None:
         """A C-STORE-RSP."""
         self.send(self.answer_pdu(stored, status, **other))
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from tests.lab.certificates import Identity
 
@@ -39,7 +39,7 @@ class Mailbox:
         if self.refusing:
             return self.refusing
         assert isinstance(envelope.content, bytes)
-        self.came.append(cast("EmailMessage", message_from_bytes(envelope.content, policy=policy.default)))
+        self.came.append(message_from_bytes(envelope.content, policy=policy.default))
         self.to.append(list(envelope.rcpt_tos))
         return "250 taken"
 

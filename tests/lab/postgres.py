@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import quote
 
 import psutil
@@ -115,7 +115,13 @@ class Postgres:
 
     def admin(self, database: str = "postgres") -> "psycopg.Connection[tuple[object, ...]]":
         """A connection of the superuser, in autocommit."""
-        words = {"host": str(self.folder), "port": str(self.port), "user": "admin", "password": self._admin, "dbname": database}
+        words: dict[str, Any] = {
+            "host": str(self.folder),
+            "port": str(self.port),
+            "user": "admin",
+            "password": self._admin,
+            "dbname": database,
+        }
         return psycopg.connect(autocommit=True, connect_timeout=5, **words)
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
@@ -171,4 +177,4 @@ class Postgres:
     def ask(self, url: str, statement: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
         """What the superuser sees in the database of `url`, past the code under test."""
         with self.admin(url.partition("?")[0].rpartition("/")[2]) as connection:
-            return connection.execute(statement, values).fetchall()  # type: ignore[arg-type]
+            return connection.execute(statement, values).fetchall()

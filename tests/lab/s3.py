@@ -234,14 +234,16 @@ class S3:
     def _certify(self) -> None:
         """An authority, and the server's certificate that it signs: clients refuse a server that shows the authority's own."""
         openssl = program("openssl", "openssl")
+        assert self.ca is not None
         authority, key = self.folder / "ca-key.pem", self.folder / "key.pem"
         new = ["-newkey", "rsa:2048", "-nodes", "-days", "2"]
         server = ["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"]
-        signed = ["-CA", self.ca, "-CAkey", authority, "-keyout", key, "-out", self.folder / "server.pem"]
-        for words in (
+        signed: list[str | Path] = ["-CA", self.ca, "-CAkey", authority, "-keyout", key, "-out", self.folder / "server.pem"]
+        calls: tuple[list[str | Path], ...] = (
             [*new, "-subj", "/CN=hospital", "-keyout", authority, "-out", self.ca],
             [*new, "-subj", "/CN=127.0.0.1", *server, *signed],
-        ):
+        )
+        for words in calls:
             done = subprocess.run([openssl, "req", "-x509", *words], capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
 

@@ -53,8 +53,8 @@ def visits(real: Callable[[str], list[Path]], folder: Path, *, moved: Matrix | N
         voxels, affine = from_nifti(files[f"study{number}_FLAIR.nii.gz"])
         if number == 1:
             affine = moved @ affine
-            tissue = np.argwhere(voxels > 150)[::200]
-            tissue = np.c_[tissue, np.ones(len(tissue))] @ affine.T
+            bright = np.argwhere(voxels > 150)[::200]
+            tissue = np.c_[bright, np.ones(len(bright))] @ affine.T
         header: Mapping[str, Any] = {
             "StudyDate": day,
             "SeriesDate": day,

@@ -1,10 +1,10 @@
 """Stages share out the time: none of it twice, none of it lost."""
 
 import threading
+import time
 
 import pytest
 
-from inference import stages
 from inference.stages import collected, stage
 
 
@@ -12,7 +12,7 @@ from inference.stages import collected, stage
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time, which the test lets pass."""
     now = [100.0]
-    monkeypatch.setattr(stages.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
     return now
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -142,10 +143,9 @@ def test_what_an_editor_writes_while_the_routes_are_loaded_stays(
     edited: EditedRoutes, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Loading takes seconds; nothing of the attempt lies beside the file."""
-    loading = editing.load
 
-    def slow(path: Path, **given: bytes) -> Config:
-        loaded = loading(path, **given)  # type: ignore[arg-type]
+    def slow(path: Path, **given: Any) -> Config:
+        loaded = load(path, **given)
         config.path.write_text("# mine\n" + CONFIG)
         return loaded
 

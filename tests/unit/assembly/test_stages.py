@@ -1,6 +1,7 @@
 """The small stages around the others: turns, leadership, rests, signs of life of hosts that are gone."""
 
 import os
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,7 +10,6 @@ import numpy as np
 import pytest
 
 from inference.imaging import remembered
-from node.assembly import stages
 from node.assembly.stages import Alone, Forgotten, Led, Paced, Rounds
 from node.assembly.work import memory_of
 from node.journal.sql import SqlJournal
@@ -70,8 +70,8 @@ def test_what_streams_in_gathers_and_what_waits_in_heaps_does_not(monkeypatch: p
         slept.append(round(seconds, 3))
         now += seconds
 
-    monkeypatch.setattr(stages.time, "monotonic", lambda: now)
-    monkeypatch.setattr(stages.time, "sleep", sleep)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "sleep", sleep)
     paced = Paced(Counting(1, 30, 100, 100, 0, 1), every_s=0.1, stream_every_s=0.5, stream=20, full=100)
     assert [paced.step() for _ in range(6)] == [1, 30, 100, 100, 0, 1]
     assert slept == [0.1, 0.5]
@@ -80,7 +80,7 @@ def test_what_streams_in_gathers_and_what_waits_in_heaps_does_not(monkeypatch: p
 def test_a_round_is_followed_by_a_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     """After the start too; within a round steps follow each other."""
     now = 1000.0
-    monkeypatch.setattr(stages.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     stage = Counting(5, 5, 0, 5)
     rounds = Rounds(stage, rest_s=60)
     assert (rounds.step(), stage.steps) == (0, 0)

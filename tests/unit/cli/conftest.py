@@ -16,6 +16,7 @@ import pytest
 
 from node.cli.main import main
 from node.domain.arrival import Completeness
+from node.domain.header import Header
 from node.domain.instance import Instance
 from node.domain.job import Job, Priority, ResultObject
 from node.domain.state import ArrivalState
@@ -101,7 +102,7 @@ class Hospital:
     journal: SqlJournal
     now: datetime = MORNING
 
-    def receive(self, study: str, peer: str, called: str, *series: tuple[int, dict[str, tuple[str | float | int, ...]]]) -> int:
+    def receive(self, study: str, peer: str, called: str, *series: tuple[int, Header]) -> int:
         """Instances of a study arrive; each series is (how many, header). Returns the arrival."""
         news = []
         for number, (count, header) in enumerate(series, start=1):
@@ -263,9 +264,9 @@ def _day() -> tuple[bytes, str, datetime]:
 
 def _pass(empty: Hospital) -> None:
     """What happens that day."""
-    t1 = {"Modality": ("MR",), "SeriesDescription": ("T1 MPRAGE sag",), "SliceThickness": (1,)}
-    flair = {"Modality": ("MR",), "SeriesDescription": ("FLAIR tra",), "SliceThickness": (4,)}
-    chest: dict[str, tuple[str | float | int, ...]] = {
+    t1: Header = {"Modality": ("MR",), "SeriesDescription": ("T1 MPRAGE sag",), "SliceThickness": (1,)}
+    flair: Header = {"Modality": ("MR",), "SeriesDescription": ("FLAIR tra",), "SliceThickness": (4,)}
+    chest: Header = {
         "Modality": ("CT",),
         "BodyPartExamined": ("CHEST",),
         "SliceThickness": (1.25,),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
 from .conftest import CONFIG, HEAD, Hospital, Run
 
@@ -142,7 +142,7 @@ def follow_up(place: Path) -> Path:
         write(place / "visits" / str(visit), 1, 4, StudyInstanceUID=f"{STUDY}.{visit}", SeriesInstanceUID=f"{STUDY}.{visit}.1", **header)
         for number, path in enumerate(sorted((place / "visits" / str(visit)).iterdir())):
             changed = dcmread(path)
-            changed.SOPInstanceUID = changed.file_meta.MediaStorageSOPInstanceUID = f"{STUDY}.{visit}.1.{number}"
+            changed.SOPInstanceUID = changed.file_meta.MediaStorageSOPInstanceUID = UID(f"{STUDY}.{visit}.1.{number}")
             changed.save_as(path)
     return place / "visits"
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from node.domain.header import Header
 from node.domain.instance import Standing
 from node.domain.state import ArrivalState, DeliveryState, JobState
 from node.journal.port import NewInstance
@@ -80,7 +81,7 @@ def test_a_study_that_waits_for_a_series_says_so_for_what_and_until_when(hospita
 def test_a_route_that_waits_hides_no_other_job_and_is_hidden_by_none(hospital: Hospital, run: Run) -> None:
     """Another route's job runs meanwhile, and is told with the wait; one that waits for a person is the study's state all the same."""
     until = hospital.now + HALF_AN_HOUR
-    head = (5, {"Modality": ("MR",), "SeriesDescription": ("T1 MPRAGE sag",)})
+    head: tuple[int, Header] = (5, {"Modality": ("MR",), "SeriesDescription": ("T1 MPRAGE sag",)})
     hospital.route(hospital.receive(WAITING, "pacs", "HILUM", head), waits=(until, MISSING), parked=("HLM-3017", "tilted"))
     found = _listed(run)
     assert (found["state"], found["code"]) == ("parked", "HLM-3017")

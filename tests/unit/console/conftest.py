@@ -46,11 +46,11 @@ class Browser:
             found = _TOKEN.search(self.client.get("/studies").text)
             assert found is not None
             self.form_token = found[1]
-        return answer.status_code
+        return int(answer.status_code)
 
     def post(self, path: str, **fields: str) -> int:
         """Send a form of one of its pages; the status of the answer."""
-        return self.client.post(path, data={"form_token": self.form_token, **fields}).status_code
+        return int(self.client.post(path, data={"form_token": self.form_token, **fields}).status_code)
 
 
 Open = Callable[..., Browser]
@@ -68,11 +68,12 @@ def browsers(hospital: Hospital, blobs: Blobs | None = None, told: list[Message]
         hospital.journal.open_account(Account(name=name, role=role, password=HASH, created_at=hospital.now))
     gallery = Gallery(hospital.journal, blobs or FolderBlobs(hospital.config.store.blobs))
     trials = Trials(hospital.config.path)
+    said: list[Message] = [] if told is None else told
     desk = Desk(
         journal=hospital.journal,
         settings=Console(host="127.0.0.1", port=0),
         gallery=gallery,
-        accesses=Accesses(hospital.journal, [].append if told is None else told.append),
+        accesses=Accesses(hospital.journal, said.append),
         health=Health(list(subjects(hospital.config))),
         models=hospital.config.models,
         editing=EditedRoutes(hospital.config, None, trials),

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from node.domain.account import Role
+from node.domain.header import Header
 from node.observe.audit.message import Message, StudyObject
 from tests.lab.program import wait_until
 from tests.unit.cli.conftest import REFUSED, TILTED, Hospital
@@ -56,10 +57,9 @@ def test_a_patient_is_not_found_out_by_trying_rules(browser: Open, keyword: str)
 @pytest.mark.usefixtures("names_for_admins")
 def test_a_name_in_a_description_is_in_no_answer(browser: Open, hospital: Hospital) -> None:
     """A technician typed it; the routes in force asked for descriptions, and found it. Admins are told, operators not, by any answer."""
-    t1, flair = (
-        (number, {"Modality": ("MR",), "SeriesDescription": (f"{one} of Roe, Jane",)}) for number, one in ((5, "T1"), (3, "FLAIR"))
-    )
-    hospital.route(hospital.receive(STUDY, "pacs", "HILUM", t1, flair))
+    t1: Header = {"Modality": ("MR",), "SeriesDescription": ("T1 of Roe, Jane",)}
+    flair: Header = {"Modality": ("MR",), "SeriesDescription": ("FLAIR of Roe, Jane",)}
+    hospital.route(hospital.receive(STUDY, "pacs", "HILUM", (5, t1), (3, flair)))
     for name in ("ada", "otto"):
         mine = browser(name)
         headers = token(hospital, Role.ADMIN if name == "ada" else Role.OPERATOR)

@@ -171,7 +171,7 @@ def test_an_ensemble_may_finish_by_itself() -> None:
 def test_what_takes_a_models_place_may_be_called_and_counts() -> None:
     """The ensembles that entries name are among what an application may call, each once."""
     other = ModelRef(name="other")
-    calls = {NETWORK: Whole(model=ENSEMBLE), other: Tiles(window=(1,), model=ENSEMBLE), STEP: None}
+    calls: dict[ModelRef, Call | None] = {NETWORK: Whole(model=ENSEMBLE), other: Tiles(window=(1,), model=ENSEMBLE), STEP: None}
     assert with_places_taken(calls) == (NETWORK, other, STEP, ENSEMBLE)
 
 

@@ -270,7 +270,7 @@ def test_an_application_that_follows_and_one_that_pins(tmp_path: Path) -> None:
     job = as_served(application(follows), repository)
     assert (job.models, job.version) == ((ModelRef(name="net", version=2),), "1.0.0+model.2")
     roll_back(repository, "net")
-    job.analyse(None, Recorder())  # type: ignore[arg-type]
+    job.analyse(None, Recorder())
     assert called == [ModelRef(name="net", version=2)]
     assert as_served(application(follows), repository).models == (ModelRef(name="net", version=1),)
     pinned = application(pins)

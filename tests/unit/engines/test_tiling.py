@@ -170,7 +170,12 @@ def test_a_slow_tile_holds_back_a_bounded_number() -> None:
         return run
 
     answers = in_order((call(number) for number in range(30)), 3)
-    waiter = threading.Thread(target=lambda: (stuck.acquire(timeout=PATIENCE_S), slow.set()))
+
+    def free() -> None:
+        stuck.acquire(timeout=PATIENCE_S)
+        slow.set()
+
+    waiter = threading.Thread(target=free)
     waiter.start()
     assert next(answers) == 0
     waiter.join()

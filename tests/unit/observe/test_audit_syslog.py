@@ -61,6 +61,12 @@ def test_messages_arrive_as_the_standard_frames_them(repository: Repository, tls
     sender._drop()
 
 
+def _user(message: bytes) -> str | None:
+    participant = valid(message).find("ActiveParticipant")
+    assert participant is not None
+    return participant.get("UserID")
+
+
 def test_a_repository_that_is_away_loses_nothing(repository: Repository, tls: Tls, tmp_path: Path) -> None:
     """Messages wait in the files while it is down, over midnight too, and arrive in order after it returned: none is missing."""
     files = AuditFiles(tmp_path)
@@ -72,10 +78,10 @@ def test_a_repository_that_is_away_loses_nothing(repository: Repository, tls: Tl
     for number in range(1, 501):
         files.append([_line(number)], datetime.now(UTC))
     repository.start()
-    seen = lambda: {valid(body).find("ActiveParticipant").get("UserID") for body in repository.bodies()}  # type: ignore[union-attr]  # noqa: E731
     wait_until(lambda: len(repository.bodies()) >= 501, 120, "all arrived")
     sender.stop()
-    assert seen() == {f"user {number} ü" for number in range(501)}
+    seen = {_user(body) for body in repository.bodies()}
+    assert seen == {f"user {number} ü" for number in range(501)}
 
 
 def test_a_clock_that_went_back_over_midnight_hides_nothing(repository: Repository, tls: Tls, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ SAID: list[tuple[str, str, type[HilumError]]] = [
 ]
 
 
-class Failed(grpc.RpcError):
+class Failed(grpc.RpcError):  # type: ignore[misc]
     """A call that ended with a code and words."""
 
     def __init__(self, code: str, details: str) -> None:
