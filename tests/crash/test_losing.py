@@ -64,7 +64,7 @@ def test_receivers_that_leave_out_a_flush_or_answer_before_it_are_found(tmp_path
 
 def test_a_receiver_that_leaves_out_the_flush_of_what_was_written_ahead_is_found(tmp_path: Path) -> None:
     """With honest flushes nothing that went into such files is lost or torn in any state; without the one flush, or with it late, it is."""
-    found = {}
+    found: dict[Lie, bool] = {}
     with House(tmp_path / "house", records=True) as house:
         house.send_until_acknowledged(house.study())
         for lie in (Lie(0), Lie.NO_FDATASYNC, Lie.LATE):

@@ -1,5 +1,6 @@
 """A MONAI Bundle in the real node: imported with the command, routed to by name, its SEG right by arithmetic; rolled back under way."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -72,12 +73,16 @@ def test_a_bundle_serves_and_is_rolled_back_while_the_node_runs(tmp_path: Path) 
     assert node.hilum("config", "check").code == 0
     with node:
         expected = {}
+
+        def done(count: int) -> bool:
+            return [job["state"] for job in node.jobs()] == ["done"] * count
+
         for count, (patient, voxels) in enumerate((("LATER", BLOCK + _FACES), ("EARLIER", _INSIDE + _FACES), ("AGAIN", BLOCK + _FACES)), 1):
             if count > 1:
                 assert node.hilum("models", "rollback", "bright_ct").code == 0
             said = hilum("send", _series(tmp_path / patient, patient), "--to", f"HILUM@127.0.0.1:{node.port}", "--calling", "SCANNER")
             assert said.code == 0, said.out + said.err
-            wait_until(lambda done=count: [job["state"] for job in node.jobs()] == ["done"] * done, _PATIENCE_S, "the jobs are done")
+            wait_until(partial(done, count), _PATIENCE_S, "the jobs are done")
             expected[patient] = voxels
         assert _masks(tmp_path / "results") == expected
         versions = {job["application_version"] for job in node.jobs()}

@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom import dcmread
@@ -85,7 +86,10 @@ def test_no_byte_is_left_of_an_erased_patient(tmp_path: Path) -> None:
         assert [job["state"] for job in node.jobs()] == ["done"]
 
         _send(node, gone)
-        dropped = lambda: [one for one in node.events() if one["event"] == "erased.came_again"]  # noqa: E731
+
+        def dropped() -> list[dict[str, Any]]:
+            return [one for one in node.events() if one["event"] == "erased.came_again"]
+
         wait_until(lambda: sum(one["instances"] for one in dropped()) == 12, _PATIENCE_S, "the second try is dropped")
         assert _telling(tmp_path, traces) == {}
         assert len(node.studies()) == 1

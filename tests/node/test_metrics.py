@@ -11,6 +11,7 @@ import numpy as np
 import psutil
 import pytest
 from pydicom import dcmread
+from pydicom.uid import UID
 
 from inference.imaging.write_series import write_series
 from node.dimse.requestor import PeerRequestor
@@ -101,7 +102,7 @@ def test_the_counts_are_what_was_sent_also_after_kills(tmp_path: Path) -> None:
     studies = [_study(tmp_path / f"in{number}", f"P{number}", 5 + number) for number in range(4)]
     mislabelled = tmp_path / "mislabelled.dcm"
     wrong = dcmread(studies[0][0])
-    wrong.file_meta.MediaStorageSOPInstanceUID = "1.2.3.4"
+    wrong.file_meta.MediaStorageSOPInstanceUID = UID("1.2.3.4")
     wrong.save_as(mislabelled)
     with Node(_settings(tmp_path / "node"), tmp_path / "node") as node:
         for study in studies[:2]:

@@ -1,6 +1,6 @@
 """Two visits of one patient go in over DIMSE and their registration comes out, whichever came first, through `hilum serve` alone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,7 @@ def frame_of(folder: Path) -> str:
     return str(dcmread(next(folder.iterdir()), stop_before_pixels=True).FrameOfReferenceUID)
 
 
-def positions(images: list[Dataset]) -> NDArray[np.float64]:
+def positions(images: Sequence[Dataset]) -> NDArray[np.float64]:
     """(N, 3) in mm, from the feet up."""
     return np.array(sorted((list(map(float, image.ImagePositionPatient)) for image in images), key=lambda at: at[2]))
 

@@ -145,7 +145,7 @@ def _knock(node: Node, calling: str, kind: int, passcode: str) -> bool:
     entity = AE(ae_title=calling)
     entity.add_requested_context(Verification)
     association = entity.associate("127.0.0.1", node.port, ae_title="HILUM", ext_neg=[identity])
-    admitted = association.is_established
+    admitted = bool(association.is_established)
     if admitted:
         association.release()
     return admitted

@@ -99,13 +99,13 @@ def on_grid(mask: NDArray[np.bool_], affine: Affine, volume: Volume) -> NDArray[
 
 def bright(shown: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Pixels that are nearly white, away from the edges, where the viewer writes."""
-    return middle(shown).min(axis=2) > 190
+    return np.asarray(middle(shown).min(axis=2) > 190)
 
 
 def coloured(shown: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Pixels of the middle that have a colour."""
     part = middle(shown).astype(np.int16)
-    return (part.max(axis=2) - part.min(axis=2)) > 24
+    return np.asarray(part.max(axis=2) - part.min(axis=2) > 24)
 
 
 def middle(shown: NDArray[np.uint8]) -> NDArray[np.uint8]:

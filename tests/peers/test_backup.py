@@ -24,7 +24,8 @@ def test_a_journal_on_postgresql_is_dumped_and_restored(postgres: Postgres, tmp_
     A database that holds something is refused, and so is a journal of another kind."""
     settings = _settings(tmp_path)
     url = postgres.database()
-    settings["store"] = {"journal": url, "blobs": f"file:{tmp_path / 'blobs'}", "min_free": "100MB"}
+    store = {"journal": url, "blobs": f"file:{tmp_path / 'blobs'}", "min_free": "100MB"}
+    settings["store"] = store
     with Node(settings, tmp_path) as node:
         _send(node, _block(tmp_path / "in"))
         _done(node)
@@ -32,7 +33,7 @@ def test_a_journal_on_postgresql_is_dumped_and_restored(postgres: Postgres, tmp_
         assert taken.code == 0, taken.out + taken.err
         folder = taken.json["folder"]
     elsewhere = tmp_path / "elsewhere"
-    other = Node({**settings, "store": {**settings["store"], "blobs": f"file:{elsewhere / 'blobs'}"}}, elsewhere)
+    other = Node({**settings, "store": {**store, "blobs": f"file:{elsewhere / 'blobs'}"}}, elsewhere)
     assert "HLM-2098" in other.hilum("restore", folder).err
     wrong = Node({**settings, "store": {"journal": f"sqlite:{tmp_path / 'w.db'}", "blobs": f"file:{tmp_path / 'w'}"}}, tmp_path / "wrong")
     assert "HLM-2099" in wrong.hilum("restore", folder).err

@@ -40,7 +40,7 @@ def test_compose_understands_the_set(tmp_path: Path) -> None:
     shutil.copytree(FOLDER, folder)
     for name in ("journal_password", "grafana_password"):
         (folder / "secrets" / name).touch()
-    command = [program("docker-compose", "docker-compose"), "-f", folder / "compose.yaml", "config"]
+    command = [str(program("docker-compose", "docker-compose")), "-f", str(folder / "compose.yaml"), "config"]
     resolved = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert resolved.returncode == 0, resolved.stderr
     assert resolved.stderr == ""

@@ -113,8 +113,9 @@ def _one_set_each(folder: Path, expected: Mapping[str, float]) -> None:
         kinds = {str(dcmread(path, stop_before_pixels=True).Modality): path for path in paths}
         assert sorted(kinds) == ["OT", "SEG", "SR"], study
         assert len(paths) == 3, study
-        (volume,) = report.numbers(kinds["SR"], VOLUME.value)
-        assert volume == (pytest.approx(expected[study]), "cm3"), study
+        ((volume, unit),) = report.numbers(kinds["SR"], VOLUME.value)
+        assert volume == pytest.approx(expected[study]), study
+        assert unit == "cm3", study
 
 
 def _some_done(node: Node, count: int) -> None:

@@ -3,7 +3,7 @@
 import hashlib
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from io import BytesIO
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 from pydicom.uid import Comprehensive3DSRStorage, ExplicitVRLittleEndian, JPEGLSLossless, RLELossless, SecondaryCaptureImageStorage
 from pynetdicom import AE, evt
@@ -51,12 +52,14 @@ class Archives:
 
     def frozen(self, kind: str, form: str) -> dict[str, Any]:
         """What the journal says of the object that was made in a form."""
-        (one,) = [one for one in self.job["objects"] if (one["kind"], one["form"]) == (kind, form)]
+        objects: list[dict[str, Any]] = self.job["objects"]
+        (one,) = [one for one in objects if (one["kind"], one["form"]) == (kind, form)]
         return one
 
     def sent(self, sink: str) -> dict[str, Any]:
         """What the journal says of a sink."""
-        (one,) = [one for one in self.job["deliveries"] if one["sink"] == sink]
+        deliveries: list[dict[str, Any]] = self.job["deliveries"]
+        (one,) = [one for one in deliveries if one["sink"] == sink]
         return one
 
 
@@ -233,7 +236,7 @@ def _sha256(data: bytes) -> str:
 
 def _voxels(mask: Dataset) -> dict[tuple[float, ...], Any]:
     """Position of a slice (mm) → which pixels hold the segment; empty slices are none."""
-    frames: Sequence[Any]
+    frames: NDArray[Any]
     if mask.SegmentationType == "BINARY":
         bits = np.unpackbits(np.frombuffer(mask.PixelData, np.uint8), bitorder="little")
         frames = bits[: mask.NumberOfFrames * mask.Rows * mask.Columns].reshape(mask.NumberOfFrames, mask.Rows, mask.Columns)

@@ -52,7 +52,8 @@ def test_a_small_difference_that_every_patient_shows_is_found() -> None:
     assert found.p < 1e-4
     assert found.better == "B"
     turned = only(evaluation({"Dice x": two}), evaluation({"Dice x": one}))
-    assert (turned.mean, turned.better) == (pytest.approx(-found.mean), "A")
+    assert turned.mean == pytest.approx(-found.mean)
+    assert turned.better == "A"
 
 
 def test_chance_is_called_chance() -> None:
@@ -129,7 +130,8 @@ def test_classifiers_are_compared_by_their_areas() -> None:
     assert found.p is not None
     assert found.p < 1e-6
     pairs = only(told(guessed, 2), told(seen, 2))
-    assert (pairs.better, pairs.test, pairs.p) == ("B", "paired bootstrap", pytest.approx(1 / 2000))
+    assert (pairs.better, pairs.test) == ("B", "paired bootstrap")
+    assert pairs.p == pytest.approx(1 / 2000)
     assert only(told(seen), told(seen)).p is None
     other = told(seen)
     other["classification"]["cases"][0]["positive"] = not positive[0]

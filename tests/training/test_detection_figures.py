@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -92,7 +93,7 @@ def test_detectors_are_compared_on_the_same_patients() -> None:
 def test_kinds_of_ct_stand_side_by_side() -> None:
     """Table and page have network, baseline and lead of each kind, with intervals; of a single patient there is none."""
     one = [replace(scan, patient="a") for scan in scans()]
-    told = {
+    told: dict[str, Any] = {
         "compared": {"all": compared(scans(), worse()), "given": compared(one, one)},
         "froc": {"all": froc(scans()), "solid": froc(one)},
         "differences": {},

@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
@@ -17,6 +18,7 @@ import torch
 from monai.metrics.hausdorff_distance import compute_hausdorff_distance
 from monai.metrics.surface_dice import compute_surface_dice
 from monai.metrics.surface_distance import compute_average_surface_distance
+from numpy.typing import NDArray
 from PIL import Image
 
 from inference import codes
@@ -54,7 +56,7 @@ def box(low: tuple[int, int, int], high: tuple[int, int, int], shape: tuple[int,
 
 
 def ball(radius: float, centre: float = 20, shape: tuple[int, int, int] = (41, 41, 41)) -> np.ndarray:
-    return sum((axis - centre) ** 2 for axis in np.indices(shape)) <= radius**2
+    return np.asarray(sum((axis - centre) ** 2 for axis in np.indices(shape)) <= radius**2)
 
 
 def labelled(modality: str = "MR") -> Labelled:
@@ -184,7 +186,7 @@ def test_absent_slices_leave_the_others_where_they_were() -> None:
     whole = labelled()
     thin = perturbed(whole, Perturbation(kind=Disturbance.THINNED, level=2), "case")
     assert len(thin.labels) == len(thin.volume.voxels) == len(thin.volume.sources) == 21
-    assert thin.volume.spacing_mm == (2, 1, 1)
+    assert thin.volume.spacing_mm == (2.0, 1.0, 1.0)
     assert np.array_equal(thin.volume.affine @ (3, 0, 0, 1), whole.volume.affine @ (6, 0, 0, 1))
     cuts = {name: perturbed(whole, Perturbation(kind=Disturbance.CUT, level=20), name) for name in "abcdefgh"}
     firsts = set()
@@ -208,7 +210,7 @@ def test_an_evaluation_goes_on_where_it_was_killed(tmp_path: Path) -> None:
     def killed(**values: float) -> None:
         with kept(path, {"sha256": "a"}) as rows:
             for name, value in values.items():
-                rows.row(name, lambda value=value: row(value))
+                rows.row(name, partial(row, value))
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
@@ -328,7 +330,7 @@ def test_a_classifiers_plots_tell_its_figures() -> None:
     """The area under the corners of the curve is the AUC, ties and all; the table has the decisions at the threshold."""
     rng = np.random.default_rng(3)
     positive = rng.random(200) < 0.4
-    scores = np.round(np.clip(rng.normal(0.4 + 0.2 * positive, 0.2), 0, 1), 1)
+    scores: NDArray[np.float64] = np.round(np.clip(rng.normal(0.4 + 0.2 * positive, 0.2), 0, 1), 1).astype(np.float64)
     cases = [
         {"case": str(index), "patient": str(index), "positive": bool(one), "probability": float(score)}
         for index, (one, score) in enumerate(zip(positive, scores, strict=True))

@@ -133,7 +133,7 @@ def test_blobs_are_found_where_nodules_are(sides: Split) -> None:
     prepared, setting = prepare(loaded.volume), Setting(radii_mm=RADII_MM[-1], least=0.0, rank=RANKS[0])
     found = blobs(prepared, setting)
     assert found[RANKS[0] - 1][1] == 1
-    fainter = blobs(replace(prepared, image=prepared.image / 3), setting)
+    fainter = blobs(replace(prepared, image=prepared.image / np.float32(3)), setting)
     assert np.array([value for _, value in fainter]) == pytest.approx([value for _, value in found], rel=1e-3)
     assert len(blobs(prepared, replace(setting, least=LEAST[-1]))) < len(found)
     assert [value for _, value in found] == sorted((value for _, value in found), reverse=True)

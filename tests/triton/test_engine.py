@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from tritonclient import grpc as client
 
 from inference.engines.errors import (
@@ -62,8 +63,8 @@ def computed(served: LocalTriton, name: str) -> tuple[int, float]:
 def test_every_bit_arrives_and_comes_back(served: LocalTriton, models: Path, mode: str, model: ModelRef, dtype: type) -> None:
     """All 65,536 values of int16; of float32 also NaNs, infinities and numbers so small that some would flush them to zero."""
     bits = np.arange(65536, dtype=np.uint16)
-    image = bits.view(np.int16) if dtype is np.int16 else (bits.astype(np.uint32) * 65537).view(np.float32)
-    image = image.reshape(16, 64, 64)
+    values = bits.view(np.int16) if dtype is np.int16 else (bits.astype(np.uint32) * 65537).view(np.float32)
+    image: NDArray[Any] = values.reshape(16, 64, 64)
     with TritonEngine(served.url, models, shared_memory=mode) as engine:
         for view in (image, image[::-1, :, ::2], image.transpose(2, 0, 1)):
             answer = engine.infer(model, {"X": view})["Y"]

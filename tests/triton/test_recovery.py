@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -80,10 +81,13 @@ def test_a_server_that_is_killed_and_started_again_under_load(server: LocalTrito
         done.append(number)
         return bool((answer == number).all())
 
+    def answered(portion: int) -> bool:
+        return len(done) >= portion
+
     with TritonEngine(server.url, repository, shared_memory=mode) as engine, ThreadPoolExecutor(4) as threads:
         answers = [threads.submit(ask, number) for number in range(60)]
         for portion in (10, 30):
-            wait_until(lambda portion=portion: len(done) >= portion, 60, f"{portion} answers")
+            wait_until(partial(answered, portion), 60, f"{portion} answers")
             server.kill()
             server.start()
         assert all(answer.result() for answer in answers)

@@ -96,7 +96,7 @@ def test_it_serves_tls_to_those_who_have_a_certificate(triton: Started, models: 
     new = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"]
     subject = ["-addext", "subjectAltName=IP:127.0.0.1", "-subj"]
     subprocess.run([*new, "-keyout", authority_key, "-out", authority, "-subj", "/CN=authority"], check=True, capture_output=True)
-    signed = ["-CA", authority, "-CAkey", authority_key, "-addext", "basicConstraints=CA:FALSE"]
+    signed = ["-CA", str(authority), "-CAkey", str(authority_key), "-addext", "basicConstraints=CA:FALSE"]
     subprocess.run([*new, *signed, "-keyout", key, "-out", own, *subject, "/CN=127.0.0.1"], check=True, capture_output=True)
     server = triton(models, models=["double"], tls=ServerTls(certificate=own, key=key, authority=authority))
     assert server.url.startswith("grpcs://127.0.0.1:")

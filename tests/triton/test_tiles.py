@@ -124,7 +124,7 @@ def test_int16_and_float32_tiles_are_one(server: LocalTriton, repository: Path, 
         for way in ("tiles", "stored tiles"):
             enter(repository, WAYS[way])
             masks.append(APPLICATION.analyse(volume, Asked(engine, repository)).segments[0].mask)
-    np.testing.assert_array_equal(*masks)
+    np.testing.assert_array_equal(masks[0], masks[1])
 
 
 def test_a_node_tiles_on_its_server(server: LocalTriton, repository: Path, volume: Volume, tmp_path: Path) -> None:

@@ -16,12 +16,16 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator, Sequence
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
 
 _PLAN = os.environ.get("HILUM_CRASH_PLAN", "")
 _call = threading.local()
 
 
-def _reached(call, when):
+def _reached(call: str | None, when: str) -> None:
     try:
         with open(_PLAN, encoding="utf-8") as file:
             plan = json.load(file)
@@ -40,16 +44,16 @@ def _reached(call, when):
             os.kill(victim, signal.SIGKILL)
 
 
-def _poke(path, offset, content):
+def _poke(path: str, offset: int, content: str) -> None:
     with open(path, "r+b", buffering=0) as file:
         file.seek(offset)
         file.write(bytes.fromhex(content))
 
 
-def _lock(path, seconds):
+def _lock(path: str, seconds: float) -> None:
     held = threading.Event()
 
-    def hold():
+    def hold() -> None:
         import sqlite3
 
         other = sqlite3.connect(path, timeout=60, isolation_level=None)
@@ -63,9 +67,9 @@ def _lock(path, seconds):
     held.wait(60)
 
 
-def _told(name, method):
+def _told(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
-    def told(self, *arguments, **named):
+    def told(self: object, *arguments: Any, **named: Any) -> Any:
         outer, _call.name = getattr(_call, "name", None), name
         _reached(name, "before")
         try:
@@ -78,16 +82,16 @@ def _told(name, method):
     return told
 
 
-def _wrap_journal(module):
+def _wrap_journal(module: Any) -> None:
     for name in json.loads(os.environ["HILUM_CRASH_CALLS"]):
         setattr(module.SqlJournal, name, _told(name, getattr(module.SqlJournal, name)))
 
 
-def _wrap_database(module):
+def _wrap_database(module: Any) -> None:
     writing = module.Database._writing
 
     @contextlib.contextmanager
-    def told(self):
+    def told(self: object) -> Iterator[Any]:
         with writing(self) as connection:
             yield connection
             # everything is written, nothing is committed
@@ -100,17 +104,19 @@ _WRAPPED = {"node.journal.sql": _wrap_journal, "node.journal.database": _wrap_da
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path, target=None):
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         if name not in _WRAPPED:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        assert spec is not None
+        assert spec.loader is not None
         load = spec.loader.exec_module
 
-        def exec_module(module):
+        def exec_module(module: ModuleType) -> None:
             load(module)
             _WRAPPED[name](module)
 
-        spec.loader.exec_module = exec_module
+        spec.loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec
 
 
