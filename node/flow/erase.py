@@ -17,7 +17,8 @@ from node.flow.elements import take_apart
 from node.flow.header import Identity, mapped, parse
 from node.flow.marks import mark_of
 from node.flow.port import Clock
-from node.journal.port import Held, Journal
+from node.journal.erasure_port import Held
+from node.journal.port import Journal
 from node.observe.audit import codes
 from node.observe.audit.message import Action, Message, Participant, Person, StudyObject
 

@@ -15,9 +15,9 @@ from node.domain.state import DeliveryState, JobState
 from node.journal import schema
 from node.journal.buried import alone
 from node.journal.database import Database, lock_study, rerun
+from node.journal.erasure_port import Held
 from node.journal.headers import bases, difference, restored, whole
 from node.journal.instances import read_instances
-from node.journal.port import Held
 from node.journal.rows import micros
 from node.journal.transitions import DELIVERY, JOB, move, note
 

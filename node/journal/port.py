@@ -4,7 +4,7 @@ Times are aware UTC datetimes passed in by the caller (a fake clock serves the t
 allow raises `JournalError`; one made under a lease that is no longer held returns False and changes nothing.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -15,12 +15,13 @@ from node.domain.census import Census
 from node.domain.header import Header
 from node.domain.instance import Instance
 from node.domain.job import Delivery, Job, Priority, ResultObject
-from node.domain.patient import Patient
 from node.domain.route import Decision
 from node.domain.state import ArrivalState, DeliveryState, JobState
 from node.journal.commitment_port import CommitmentJournal
 from node.journal.console_port import ConsoleJournal
+from node.journal.erasure_port import ErasureJournal
 from node.journal.replay_port import ReplayJournal
+from node.journal.retention_port import RetentionJournal
 
 WAITS = "arrival.waits"
 """The event of an arrival that is open because a route waits for a series; its detail ends with `last` and when its last instance came."""
@@ -49,35 +50,6 @@ class Told:
 
     number: int
     event: Event
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
-    """What the journal holds of one patient, or of one study: row ids, and the names of what lies in the blobs.
-
-    `shared` are studies of which something else stays, because other headers in them name somebody else. `sinks` have results that were
-    delivered: they stay there.
-    """
-
-    patient: Patient | None
-    instances: tuple[int, ...]
-    arrivals: tuple[int, ...]
-    jobs: tuple[int, ...]
-    studies: tuple[str, ...]
-    shared: tuple[str, ...]
-    series: tuple[str, ...]
-    blobs: tuple[str, ...]
-    sinks: tuple[str, ...]
-    marks: tuple[str, ...]
-    """What of it is known again for a while (`mark_of`): it names neither study nor patient."""
-    patients: int
-    """How many patients the headers of these instances name."""
-    size: int
-
-    @property
-    def empty(self) -> bool:
-        """Whether there is nothing."""
-        return not (self.instances or self.jobs or self.arrivals)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +140,7 @@ class Leader(Protocol):
         ...
 
 
-class Journal(CommitmentJournal, ConsoleJournal, ReplayJournal, Protocol):
+class Journal(CommitmentJournal, ConsoleJournal, ErasureJournal, ReplayJournal, RetentionJournal, Protocol):
     """See the module's docstring; tests/contract/test_journal.py holds every journal to it."""
 
     # ---- many hosts
@@ -409,44 +381,6 @@ class Journal(CommitmentJournal, ConsoleJournal, ReplayJournal, Protocol):
     def paused(self) -> list[tuple[Pausable, str, datetime]]: ...
     def events(self, subject: str, subject_id: int) -> list[Event]: ...
 
-    # ---- retention
-    def purgeable(
-        self, received_before: datetime, limit: int = 500, *, parked: bool = False, promised_before: datetime | None = None
-    ) -> list[Instance]:
-        """Instances with pixels, oldest first, of arrivals that are ROUTED and whose jobs are all ended and delivered. With `parked`
-        also those of jobs (and deliveries) that are PARKED or FAILED: nobody decided for as long as pixels are kept. With
-        `promised_before` none that this node committed to since: their sender may have deleted them."""
-        ...
-
-    def purge_results(self, moved_before: datetime, now: datetime, limit: int = 500) -> int:
-        """Tombstone the objects and findings of jobs that ended (and were delivered) before; returns how many blobs. The rows stay."""
-        ...
-
-    def tombstone(self, instances: Iterable[int], now: datetime, *, promised_before: datetime | None = None) -> None:
-        """Standing PURGED and a tombstone for the blob, committed before it is deleted; the row stays. Instances that something has
-        come to need since `purgeable`, or that this node committed to since `promised_before`, are left alone."""
-        ...
-
-    def forget_headers(self, received_before: datetime, limit: int = 500) -> int: ...
-    def purged_blobs(self, limit: int = 1000) -> Mapping[int, str]:
-        """Tombstone → blob that may still lie there (deleted again after a crash); `swept` ends it."""
-        ...
-
-    def swept(self, tombstones: Iterable[int]) -> None: ...
-
-    def bytes_gone(self, blobs: Collection[str], now: datetime) -> None:
-        """Say of these blobs that their bytes are not there any more, as retention would have."""
-        ...
-
-    def kept_blobs(self, blobs: Collection[str]) -> Mapping[str, bool]:
-        """Of those that a row names: whether their bytes are still wanted (False: they were purged)."""
-        ...
-
-    def bury(self, blobs: Collection[str], now: datetime) -> list[str]:
-        """Tombstones for those that no row wants, which are returned; they are deleted as `purged_blobs` are. A row that would name one
-        from now on is refused (`JournalError`, to be tried again) until `swept`."""
-        ...
-
     # ---- who follows the history
     def history(self, after: int, now: datetime, limit: int = 500) -> list[Told]:
         """Events behind number `after` in their order, each when nothing earlier can come any more: a follower misses none."""
@@ -464,39 +398,6 @@ class Journal(CommitmentJournal, ConsoleJournal, ReplayJournal, Protocol):
     def delivery(self, delivery: int) -> Delivery | None: ...
     def instances(self, instances: list[int]) -> list[Instance]:
         """Those of these rows that are still there."""
-        ...
-
-    # ---- erasure on request
-    def issuers(self, patient_id: str) -> list[str]:
-        """Who issued the patients' IDs that read so, as far as headers are known; "" where they do not say."""
-        ...
-
-    def held(self, patient: Patient | None, studies: Collection[str] = ()) -> Held:
-        """Everything of a patient, or of whole studies: each instance whose header names the patient, and those of the same study that
-        name nobody (any more) where none names anybody else; the jobs that used them, what these made, and arrivals that hold nothing
-        else."""
-        ...
-
-    def withdraw(self, held: Held, now: datetime) -> int:
-        """Cancel the jobs that wait, and the deliveries that have not begun; how many are still under a live lease."""
-        ...
-
-    def erase(self, held: Held, blobs: Collection[str], entries: Collection[str], until: datetime, now: datetime) -> None:
-        """Delete every row of it in one transaction, tombstones for its blobs (and for `blobs`) in the same; forget the files that were
-        set aside under these names. Until `until` its marks are known again. Nothing is left of it in the history."""
-        ...
-
-    def erased(self, marks: Collection[str], now: datetime) -> set[str]:
-        """Those of these marks that were erased and are still known."""
-        ...
-
-    def forget_erased(self, now: datetime) -> int:
-        """Forget the marks whose time is over; how many."""
-        ...
-
-    def scrub(self, traces: Collection[bytes]) -> bool:
-        """Make sure that deleted rows are gone from the database's files too, `traces` being what must not stand there. False when other
-        processes kept it from that: to be tried again."""
         ...
 
     # ---- health
