@@ -13,7 +13,7 @@ class Completeness(StrEnum):
     QUIET = "quiet"  # nothing came for the quiet window
     COUNT = "count"  # the sender's own count (C-FIND) was reached, and the shortened window passed
     OPERATOR = "operator"  # completed by hand
-    PRIOR = "prior"  # nothing of its own came, but what it is compared with, or needs beside it, did or changed
+    PRIOR = "prior"  # nothing of its own came, but what it is compared with, or needs beside it, did, changed, or does not fit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

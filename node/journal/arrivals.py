@@ -114,18 +114,25 @@ def admit(connection: Connection, news: Iterable[tuple[int, NewInstance]], now: 
 def revise(connection: Connection, arrival: int, why: str, now: datetime) -> None:
     """Open a revision of a routed arrival that is complete at once, to be routed again on what it holds; see `Journal.route`."""
     opened = _reopen(connection, arrival, micros(now), now)
-    if opened is None:
-        return
-    completed = {"completed_at": micros(now), "completed_by": Completeness.PRIOR.value}
-    move(connection, ARRIVAL, opened, ArrivalState.COMPLETE, now, why, **completed)
+    if opened is not None:
+        _complete_again(connection, opened, why, now)
 
 
 def revise_newest(connection: Connection, arrival: int, why: str, now: datetime) -> None:
-    """`revise` the newest revision of what `arrival` is of."""
+    """As `revise`, of the newest revision of what `arrival` is of, be it routed or about to be; one that is open looks for itself."""
     row = connection.execute(select(schema.arrival).where(_arrival.id == arrival)).one()
-    latest = _latest(connection, _Key(row.study_instance_uid, row.series_instance_uid, row.peer), locked=True)
-    if latest is not None:
-        revise(connection, latest.id, why, now)
+    key = _Key(row.study_instance_uid, row.series_instance_uid, row.peer)
+    latest = _latest(connection, key, locked=True)
+    # one that is complete may be in the hands of a process that does not know yet what became of the job
+    if latest is not None and latest.state != ArrivalState.RECEIVED:
+        opened = _open_arrival(connection, key, latest.called_ae, now)
+        _join(connection, opened, [], latest.last_instance_at, micros(now))
+        _complete_again(connection, opened, why, now)
+
+
+def _complete_again(connection: Connection, opened: int, why: str, now: datetime) -> None:
+    completed = {"completed_at": micros(now), "completed_by": Completeness.PRIOR.value}
+    move(connection, ARRIVAL, opened, ArrivalState.COMPLETE, now, why, **completed)
 
 
 def keep_open(connection: Connection, arrival: int, until: datetime, why: str, now: datetime) -> None:

@@ -184,8 +184,8 @@ def test_a_revision_that_was_overtaken_inserts_no_jobs(story: Story) -> None:
 
 
 def test_a_job_that_ends_may_have_its_study_looked_at_anew(story: Story) -> None:
-    """In the transaction that ends it: a complete revision with the same instances, of the newest one whichever asked for the job; none
-    where one is under way already, and none under a lease that is lost."""
+    """In the transaction that ends it: a complete revision with the same instances, of the newest one whichever asked for the job, also
+    of one that somebody may be routing at this moment; none where one is open, and none under a lease that is lost."""
     journal = story.journal
     ids = story.receive(1, 2)
     (job,) = story.route(story.job_asked())
@@ -202,5 +202,14 @@ def test_a_job_that_ends_may_have_its_study_looked_at_anew(story: Story) -> None
     assert story.arrival().id == again.id, "the same step again, whose answer was lost"
     (joined,) = journal.route(again.id, [DECISION], [story.job_asked(input_digest="inputs 2", instances=tuple(ids))], "config 1", story.now)
     story.receive(3)
+    assert journal.complete(story.arrival().id, Completeness.QUIET, story.now)
+    waits = story.arrival()
     assert journal.end_job(joined, None, JobState.CANCELLED, "HLM-3027", "the prior: a gap", story.now, again="job 2")
-    assert (story.arrival().revision, story.arrival().state) == (3, ArrivalState.RECEIVED)
+    behind = story.arrival()
+    assert (waits.revision, waits.state, behind.revision, behind.state) == (3, ArrivalState.COMPLETE, 4, ArrivalState.COMPLETE)
+    assert behind.instances == 3
+    for one in (waits.id, behind.id):
+        (third,) = journal.route(one, [], [story.job_asked(input_digest="inputs 3", instances=tuple(ids))], "config 1", story.now)
+    story.receive(4)
+    assert journal.end_job(third, None, JobState.CANCELLED, "HLM-3027", "the prior: a gap", story.now, again="job 3")
+    assert (story.arrival().revision, story.arrival().state) == (5, ArrivalState.RECEIVED)

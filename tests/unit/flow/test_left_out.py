@@ -1,6 +1,7 @@
 """Priors that an application does not take: they are left out, with the reason where operators look, and never park today's study."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from node.domain.route import Route
 from node.domain.state import JobState
 from node.domain.uid import derive_uid
 from node.flow.gates import unfits
+from node.flow.pairing import Pairing, Prior
 from node.flow.priors import EarlierStudy, choose
 from node.flow.route import RouteStage
 from tests.unit.flow.mini import APPLICATION, MiniNode
@@ -189,6 +191,31 @@ def test_when_no_prior_fits_none_is_compared_with_until_one_is_mended(visits: Vi
     visits.comes(2025)
     visits.happens()
     assert visits.compared(today)[1:] == [(JobState.ENCODED, {t1(2025)})]
+
+
+def test_a_prior_that_is_refused_while_its_study_is_routed_again(visits: Visits, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scout comes late; the router has chosen the prior as before when the worker finds the gap in it: the next prior is taken all the
+    same."""
+    visits.comes(2024)
+    visits.comes(2025, without=2)
+    today = visits.comes(2026)
+    route(visits.node)
+    visits.node.receive(today, "1.9", [1], **{**NOW, "SeriesDescription": "scout"})
+    chosen = Pairing.prior_of
+
+    def meanwhile(*given: Any) -> Prior:
+        found = chosen(*given)
+        while visits.work.step():
+            pass
+        return found
+
+    with monkeypatch.context() as busy:
+        busy.setattr(Pairing, "prior_of", meanwhile)
+        settle(visits.node)
+        RouteStage(visits.node.journal, visits.node.config, visits.node.clock, lambda name: "default", application_of).step()
+    assert visits.compared(today) == [(JobState.CANCELLED, {t1(2025)})]
+    visits.happens()
+    assert visits.compared(today) == [(JobState.CANCELLED, {t1(2025)}), (JobState.ENCODED, {t1(2024)})]
 
 
 def test_todays_images_that_do_not_fit_park_the_job(visits: Visits) -> None:
