@@ -169,7 +169,7 @@ HISTORY = {
     "delivery.committed": "Storage commitment succeeded, or was not asked for.",
     "delivery.parked": "The sink refused for good, would not commit, or took nothing for too long: a person decides.",
     "delivery.cancelled": "By the operator, or superseded before it left.",
-    "instance.duplicate": "The same bytes came again.",
+    "instance.duplicate": "It came again: the same bytes, or all the same in another transfer syntax.",
     "instance.conflict": "The same SOP Instance UID came with other pixels: kept, never used.",
     "instance.replaced": "Corrected demographics or another transfer syntax came later.",
     "instance.restored": "Bytes that retention had deleted were received again.",

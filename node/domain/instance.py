@@ -11,7 +11,7 @@ class Standing(StrEnum):
     """What an instance is to its SOP Instance UID."""
 
     CURRENT = "current"  # the one that jobs use
-    REPLACED = "replaced"  # corrected demographics or another transfer syntax came later
+    REPLACED = "replaced"  # corrected attributes came later, with the same pixels
     CONFLICT = "conflict"  # same UID, other pixels or geometry: kept, reported, never used
     PURGED = "purged"  # pixels deleted by retention, header kept
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from inference.errors import InputError
 from inference.imaging.compare import same_image
+from inference.imaging.compare_attributes import same_attributes
 from node.blobs.port import Blobs, Inbox
 from node.domain.erased import marks
 from node.domain.faults import is_of_the_file
@@ -123,9 +124,12 @@ class Judge:
         )
 
     def _other_bytes(self, one: Arrived, rows: Sequence[Instance], batch: Batch, now: datetime) -> None:
-        """A new instance, or other bytes under a known UID: an update of the header, or a conflict of the pixels."""
+        """A new instance, or other bytes under a known UID: the same in another transfer syntax, a corrected header, or other pixels."""
         current = next((row for row in rows if row.standing is Standing.CURRENT), None)
         before = current or next((row for row in reversed(rows) if row.standing is Standing.PURGED), None)
+        if current is not None and self._says_the_same(current, one):
+            self._known_bytes(one, current, batch, now)
+            return
         conflict = current is not None and not self._same_image(current, one)
         instance = _instance(one)
         if conflict:
@@ -161,6 +165,24 @@ class Judge:
         except Exception as defect:  # noqa: BLE001  (as in `step`: nobody can say, and both are kept)
             tell_defect(one.entry, defect)
             return False
+
+    def _says_the_same(self, current: Instance, one: Arrived) -> bool:
+        """Nothing but the transfer syntax differs from what is kept: there is nothing that could be analysed anew."""
+        if not self._blobs.has(current.blob):
+            return False
+        with self._inbox.opened(one.entry) as came:
+            try:
+                kept = self._blobs.path(current.blob)
+                return same_attributes(kept, came) and same_image(kept, came)
+            except InputError:
+                return False  # one that can be read may mend one that cannot
+            except OSError as failed:
+                if not is_of_the_file(failed):
+                    raise
+                return False
+            except Exception as defect:  # noqa: BLE001  (as in `_same_as`)
+                tell_defect(one.entry, defect)
+                return False
 
 
 def tell_defect(entry: Path, defect: Exception) -> None:

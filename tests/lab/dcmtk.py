@@ -56,6 +56,11 @@ def dcmsend(port: int, *paths: Path, called: str = "HILUM", calling: str = "PACS
     return _run("dcmsend", "-v", *scan, *options, "-aet", calling, "-aec", called, "127.0.0.1", str(port), *paths, timeout_s=300)
 
 
+def transcode(source: Path, target: Path, name: str, *options: str) -> Said:
+    """Write a file in another transfer syntax, by `dcmconv` or one of the compressors."""
+    return _run(name, *options, source, target)
+
+
 def dcmdump(path: Path, *keywords: str) -> str:
     """The attributes as DCMTK reads them; of the whole object, or of `keywords` only."""
     search = [word for keyword in keywords for word in ("+P", keyword)]

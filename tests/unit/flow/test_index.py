@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
-from pydicom.uid import ImplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from node.blobs.folder import FolderBlobs
 from node.blobs.inbox import FolderInbox
@@ -267,22 +267,46 @@ def test_the_same_instance_twice_is_one(node: Receiver, together: bool) -> None:
 
 
 @pytest.mark.parametrize("together", [True, False])
-@pytest.mark.parametrize(
-    ("other", "syntax"),
-    [(slice_of(1, PatientName="Roe^Jane"), "1.2.840.10008.1.2.1"), (slice_of(1), ImplicitVRLittleEndian)],
-    ids=["demographics", "syntax"],
-)
-def test_other_bytes_of_the_same_image_are_an_update(node: Receiver, other: Dataset, syntax: str, together: bool) -> None:
-    """Corrected demographics or another transfer syntax: the later one counts, both are kept."""
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian], ids=["same syntax", "other syntax"])
+def test_corrected_attributes_of_the_same_image_are_an_update(node: Receiver, syntax: str, together: bool) -> None:
+    """The later one counts, both are kept."""
     node.send(slice_of(1))
     if not together:
         node.index()
-    node.send(other, syntax=syntax)
+    node.send(slice_of(1, PatientName="Roe^Jane"), syntax=syntax)
     node.index()
     assert node.standings() == [Standing.REPLACED, Standing.CURRENT]
     (arrival,) = node.journal.arrivals()
     assert [i.id for i in node.journal.arrival_instances(arrival.id)] == [node.rows()[1].id]
     assert len(list(node.blobs.names())) == 2
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_the_same_instance_in_another_transfer_syntax_is_one(node: Receiver, together: bool) -> None:
+    """As from an archive that forwards in its own syntax what the modality sent too: kept once, and nothing is analysed a second time."""
+    node.send(slice_of(1))
+    if not together:
+        node.index()
+        node.complete_and_route()
+    node.send(slice_of(1), syntax=ImplicitVRLittleEndian)
+    node.index()
+    assert node.standings() == [Standing.CURRENT]
+    assert node.rows()[0].transfer_syntax_uid == ExplicitVRLittleEndian
+    assert [event.name for event in node.journal.events("instance", node.rows()[0].id)] == ["instance.duplicate"]
+    assert [arrival.revision for arrival in node.journal.arrivals()] == [1]
+    assert len(list(node.blobs.names())) == 1
+    assert node.inbox.waiting(1) == []
+
+
+def test_another_transfer_syntax_takes_the_place_of_an_instance_whose_file_is_gone(node: Receiver) -> None:
+    """What came is all there is."""
+    node.send(slice_of(1))
+    node.index()
+    node.blobs.path(node.rows()[0].blob).unlink()
+    node.send(slice_of(1), syntax=ImplicitVRLittleEndian)
+    node.index()
+    assert node.standings() == [Standing.REPLACED, Standing.CURRENT]
+    assert node.blobs.path(node.rows()[1].blob).exists()
 
 
 def test_an_update_of_a_routed_study_opens_a_revision(node: Receiver) -> None:

@@ -1,0 +1,157 @@
+"""The same data set in another transfer syntax, or another one."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom import Dataset
+from pydicom.dataelem import DataElement
+from pydicom.sequence import Sequence
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLSLossless,
+    RLELossless,
+)
+
+from inference.imaging.compare_attributes import same_attributes
+from inference.imaging.errors import NotDicom
+from tests.lab import dcmtk
+
+from .conftest import one_instance, save
+
+VALUES = np.random.default_rng(4).integers(0, 4096, (64, 80)).astype("u2")
+
+
+def data_set(syntax: UID = ExplicitVRLittleEndian) -> Dataset:
+    """An instance with text, numbers, nested items and private elements."""
+    dataset = one_instance(VALUES, BitsStored=12, syntax=ExplicitVRLittleEndian if syntax.is_encapsulated else syntax)
+    dataset.SpecificCharacterSet = "ISO_IR 100"
+    dataset.PatientName = "Müller^Änne"
+    dataset.SmallestImagePixelValue, dataset.RescaleSlope, dataset.RescaleIntercept, dataset.EchoTime = 3, 1, 0, "2.50"
+    code = Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "12738006", "SCT", "Brain"
+    region = Dataset()
+    region.CodeValue, region.CodingSchemeDesignator, region.CodeMeaning = "69536005", "SCT", "Head"
+    region.AnatomicRegionModifierSequence = Sequence([code])
+    dataset.AnatomicRegionSequence = Sequence([region])
+    private = dataset.private_block(0x0009, "MAKER 1.0", create=True)
+    private.add_new(0x01, "LO", "kept by the maker")
+    private.add_new(0x02, "LO", "")
+    private.add_new(0x03, "DS", "1.50")
+    nested = Dataset()
+    nested.add(DataElement(0x00091101, "LO", "of an item"))
+    private.add_new(0x04, "SQ", Sequence([nested]))
+    return dataset
+
+
+def stored(dataset: Dataset, syntax: UID, path: Path) -> Path:
+    """Write it in another transfer syntax."""
+    if syntax.is_encapsulated:
+        dataset.compress(syntax, generate_instance_uid=False)
+    elif syntax == ExplicitVRBigEndian:
+        dataset.PixelData = VALUES.byteswap().tobytes()
+    return save(dataset, path)
+
+
+@pytest.fixture
+def original(tmp_path: Path) -> Path:
+    """In explicit VR little endian."""
+    return save(data_set(), tmp_path / "original.dcm")
+
+
+@pytest.mark.parametrize(
+    "syntax",
+    [ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian, RLELossless, JPEGLSLossless, JPEG2000Lossless],
+    ids=lambda syntax: syntax.name,
+)
+@pytest.mark.parametrize("undefined", [False, True], ids=["lengths", "delimiters"])
+def test_another_transfer_syntax_says_the_same(original: Path, syntax: UID, undefined: bool, tmp_path: Path) -> None:
+    """Byte order, value representations, lengths of sequences and compression are no attribute."""
+    dataset = data_set(syntax)
+    for sequence in (dataset["AnatomicRegionSequence"], dataset[0x00091004]):
+        sequence.is_undefined_length = undefined
+    again = stored(dataset, syntax, tmp_path / "again.dcm")
+    assert same_attributes(original, again)
+    assert same_attributes(again, original)
+
+
+def _rename(dataset: Dataset) -> None:
+    dataset.PatientName = "Müller^Anne"
+
+
+def _rename_deep(dataset: Dataset) -> None:
+    dataset.AnatomicRegionSequence[0].AnatomicRegionModifierSequence[0].CodeMeaning = "Skull"
+
+
+def _add(dataset: Dataset) -> None:
+    dataset.StudyID = "7"
+
+
+def _add_item(dataset: Dataset) -> None:
+    dataset.AnatomicRegionSequence.append(Dataset())
+
+
+def _take_away(dataset: Dataset) -> None:
+    del dataset.EchoTime
+
+
+def _empty(dataset: Dataset) -> None:
+    dataset.EchoTime = None
+
+
+def _make_private(dataset: Dataset) -> None:
+    dataset[0x00091001].value = "kept by another"
+
+
+def _make_private_deep(dataset: Dataset) -> None:
+    dataset[0x00091004].value[0][0x00091101].value = "of an itom"
+
+
+def _slope(dataset: Dataset) -> None:
+    dataset.SmallestImagePixelValue = 4
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless], ids=lambda syntax: syntax.name)
+@pytest.mark.parametrize("change", [_rename, _rename_deep, _add, _add_item, _take_away, _empty, _make_private, _make_private_deep, _slope])
+def test_one_other_attribute_is_another_data_set(original: Path, syntax: UID, change: Callable[[Dataset], None], tmp_path: Path) -> None:
+    """At any depth, the maker's own too."""
+    dataset = data_set(syntax)
+    change(dataset)
+    other = stored(dataset, syntax, tmp_path / "other.dcm")
+    assert not same_attributes(original, other)
+    assert not same_attributes(other, original)
+
+
+def test_a_value_too_long_to_hold_is_compared(tmp_path: Path) -> None:
+    """Two megabytes of a maker's own, of which the last byte differs."""
+    paths = []
+    for number, last in enumerate((b"\1", b"\1", b"\2")):
+        dataset = data_set()
+        dataset.private_block(0x0009, "MAKER 1.0").add_new(0x05, "OB", bytes(2**21 - 1) + last)
+        paths.append(save(dataset, tmp_path / f"{number}.dcm"))
+    assert same_attributes(paths[0], paths[1])
+    assert not same_attributes(paths[0], paths[2])
+
+
+def test_a_file_that_cannot_be_parsed_is_said(original: Path, tmp_path: Path) -> None:
+    """Not taken for another data set, nor for the same."""
+    (tmp_path / "x").write_bytes(b"no")
+    with pytest.raises(NotDicom):
+        same_attributes(original, tmp_path / "x")
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize(
+    "command", [["dcmconv", "+ti"], ["dcmconv", "+tb"], ["dcmconv", "+td"], ["dcmcjpls"], ["dcmcrle"], ["dcmcjpeg", "+e1"]], ids=" ".join
+)
+def test_what_another_program_has_transcoded_says_the_same(original: Path, command: list[str], tmp_path: Path) -> None:
+    """DCMTK's conversions, until something is corrected."""
+    again = tmp_path / "again.dcm"
+    assert dcmtk.transcode(original, again, *command).code == 0
+    assert same_attributes(original, again)
