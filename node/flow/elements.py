@@ -4,15 +4,16 @@ PS3.5 7.1 (elements), 7.5 (sequences) and PS3.10 7.1 (file meta information). Wh
 """
 
 import struct
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from mmap import mmap
 from typing import NamedTuple, TypeAlias
 
 from inference.imaging.errors import NotDicom
+from node.flow.inflating import FAR, Inflated
 
 Buffer: TypeAlias = bytes | mmap
+Data: TypeAlias = Buffer | Inflated
 UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _SHORT = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split())
@@ -20,8 +21,8 @@ _DEEPEST = 100
 """Levels of nesting; reports have about ten. Deeper ones break recursive readers further down the line."""
 _MOST_WITHIN = 1_000_000
 """Elements and items of one sequence whose end must be looked for; a large RT structure set has a third."""
-_INFLATED_MOST = 16 << 20
-"""Bytes of a deflated data set that are inflated to find its header."""
+_HEAD_BYTES = 12
+"""Of the longest head of an element: tag, VR, two reserved bytes, length (PS3.5 7.1.2)."""
 _EXPLICIT_BIG, _IMPLICIT, _DEFLATED = "1.2.840.10008.1.2.2", "1.2.840.10008.1.2", "1.2.840.10008.1.2.1.99"
 
 
@@ -47,12 +48,16 @@ class Element(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Part10:
-    """A file taken apart: meta elements by tag, where the data set's bytes begin in the file, and the data set as it can be walked."""
+    """A file taken apart: meta elements by tag, where the data set's bytes begin in the file, and the data set as it can be walked.
+
+    A deflated one is inflated while it is walked, and ends somewhere before `end`.
+    """
 
     meta: dict[int, bytes]
     offset: int
-    dataset: Buffer
+    dataset: Data
     start: int
+    end: int
     coding: Coding
 
 
@@ -67,7 +72,7 @@ def take_apart(file: Buffer) -> Part10:
     Raises
     ------
     NotDicom
-        No Part 10 file, or one whose deflated data set does not inflate.
+        No Part 10 file.
     """
     if bytes(file[128:132]) != b"DICM":
         raise NotDicom("no DICM prefix: not a Part 10 file")
@@ -75,34 +80,40 @@ def take_apart(file: Buffer) -> Part10:
     position = 132
     while len(file) - position >= 8 and struct.unpack_from("<H", file, position)[0] == 2:
         tag, _, start, length = _head(file, position, len(file), _META)
-        position = _within(start, length, len(file), tag)
+        position = _within(file, start, length, len(file), tag)
         # whoever writes the data set may begin it with such elements too: the first, which our listener wrote, counts
         meta.setdefault(tag, bytes(file[start:position]))
     syntax = meta.get(0x00020010, b"").decode("ascii", "replace").rstrip("\0 ")
     if not syntax:
         raise NotDicom("the file meta information has no transfer syntax")
     if syntax == _DEFLATED:
-        return Part10(meta, position, _inflated(file[position : position + _INFLATED_MOST]), 0, Coding(explicit=True, order="<"))
+        return Part10(meta, position, Inflated(file, position), 0, FAR, Coding(explicit=True, order="<"))
     explicit = syntax != _IMPLICIT
     if explicit and len(file) - position >= 8 and not _is_vr(bytes(file[position + 4 : position + 6])):
         explicit = False  # some senders negotiate explicit and write implicit VR
-    return Part10(meta, position, file, position, Coding(explicit=explicit, order=">" if syntax == _EXPLICIT_BIG else "<"))
+    coding = Coding(explicit=explicit, order=">" if syntax == _EXPLICIT_BIG else "<")
+    return Part10(meta, position, file, position, len(file), coding)
 
 
-def walk(buffer: Buffer, start: int, end: int, coding: Coding, *, until: int = 0xFFFFFFFF) -> Iterator[Element]:
+def walk(buffer: Data, start: int, end: int, coding: Coding, *, until: int = 0xFFFFFFFF) -> Iterator[Element]:
     """The elements from `start` on, up to the first tag that is `until` or above, the item's end, or the buffer's.
 
     Raises
     ------
     NotDicom
-        An element runs over the end, has no VR where there must be one, or sequences are nested too deep.
+        An element runs over the end, has no VR where there must be one, or sequences are nested too deep; what is deflated is damaged.
+    UnsupportedSyntax
+        It is deflated, and more than may be looked through.
     """
     position = start
-    head = _SHORT_HEADS[coding.order].unpack_from if coding.explicit else None
+    inflated = isinstance(buffer, Inflated)
+    head = _SHORT_HEADS[coding.order].unpack_from if coding.explicit and not inflated else None
     while position < end:
-        if head is not None and end - position >= 8:
+        if inflated:
+            end = _end_within(buffer, position + _HEAD_BYTES, end)
+        elif head is not None and end - position >= 8:
             # nearly every element is of this form: told apart here, without a call
-            group, number, vr, length = head(buffer, position)
+            group, number, vr, length = head(buffer, position)  # type: ignore[arg-type]  # it is not inflated
             tag, last = group << 16 | number, position + 8 + length
             if vr in _SHORT and tag < until and group != 0xFFFE and last <= end:
                 yield Element(tag, vr, position + 8, last)
@@ -118,11 +129,11 @@ def walk(buffer: Buffer, start: int, end: int, coding: Coding, *, until: int = 0
         if length == UNDEFINED:
             position = _end_of(buffer, first, end, Coding(coding.explicit and vr != b"UN", coding.order), sequence=True)
         else:
-            position = _within(first, length, end, tag)
+            position = _within(buffer, first, length, end, tag)
         yield Element(tag, vr, first, position)
 
 
-def items(buffer: Buffer, sequence: Element, coding: Coding, *, most: int) -> Iterator[tuple[int, int]]:
+def items(buffer: Data, sequence: Element, coding: Coding, *, most: int) -> Iterator[tuple[int, int]]:
     """Where the first `most` items of a sequence lie, to be walked."""
     position = sequence.start
     for _ in range(most):
@@ -141,33 +152,47 @@ def _is_vr(text: bytes) -> bool:
     return len(text) == 2 and text.isalpha() and text.isupper()
 
 
-def _tag_and_length(buffer: Buffer, position: int, coding: Coding) -> tuple[int, int]:
-    group, element, length = struct.unpack_from(f"{coding.order}HHI", buffer, position)
+def _end_within(buffer: Data, position: int, end: int) -> int:
+    """`end`, or where a deflated data set turns out to end before that position."""
+    return min(end, buffer.reach(position)) if isinstance(buffer, Inflated) else end
+
+
+def _held(buffer: Data, position: int) -> tuple[Buffer | bytearray, int]:
+    """The bytes, and where in them the position is."""
+    return buffer.at(position) if isinstance(buffer, Inflated) else (buffer, position)
+
+
+def _tag_and_length(buffer: Data, position: int, coding: Coding) -> tuple[int, int]:
+    held, at = _held(buffer, position)
+    group, element, length = struct.unpack_from(f"{coding.order}HHI", held, at)
     return group << 16 | element, length
 
 
-def _head(buffer: Buffer, position: int, end: int, coding: Coding) -> tuple[int, bytes, int, int]:
+def _head(buffer: Data, position: int, end: int, coding: Coding) -> tuple[int, bytes, int, int]:
     """Tag, VR, where the value begins and how long it is; eight bytes are there."""
-    tag, length = _tag_and_length(buffer, position, coding)
-    if not coding.explicit or tag >> 16 == 0xFFFE:
+    held, at = _held(buffer, position)
+    group, element, length = struct.unpack_from(f"{coding.order}HHI", held, at)
+    tag = group << 16 | element
+    if not coding.explicit or group == 0xFFFE:
         return tag, b"", position + 8, length
-    vr = bytes(buffer[position + 4 : position + 6])
+    vr = bytes(held[at + 4 : at + 6])
     if vr in _SHORT:
-        return tag, vr, position + 8, struct.unpack_from(f"{coding.order}H", buffer, position + 6)[0]
+        return tag, vr, position + 8, struct.unpack_from(f"{coding.order}H", held, at + 6)[0]
     if not _is_vr(vr):
         raise NotDicom(f"element {_name(tag)} has no value representation")
     if end - position < 12:
         raise NotDicom(f"the data set ends inside element {_name(tag)}")
-    return tag, vr, position + 12, struct.unpack_from(f"{coding.order}I", buffer, position + 8)[0]
+    return tag, vr, position + 12, struct.unpack_from(f"{coding.order}I", held, at + 8)[0]
 
 
-def _within(start: int, length: int, end: int, tag: int) -> int:
+def _within(buffer: Data, start: int, length: int, end: int, tag: int) -> int:
+    end = _end_within(buffer, start + length, end)
     if length > end - start:
         raise NotDicom(f"element {_name(tag)} says {length} bytes, {max(0, end - start)} are left: the data set is cut off or damaged")
     return start + length
 
 
-def _end_of(buffer: Buffer, position: int, end: int, coding: Coding, *, sequence: bool) -> int:
+def _end_of(buffer: Data, position: int, end: int, coding: Coding, *, sequence: bool) -> int:
     """Behind the delimiter that closes the sequence (or item) of undefined length whose content begins at `position`."""
     open_levels = [(sequence, coding)]
     seen = 0
@@ -177,6 +202,7 @@ def _end_of(buffer: Buffer, position: int, end: int, coding: Coding, *, sequence
             raise NotDicom(f"a sequence of more than {_MOST_WITHIN} elements")
         if len(open_levels) > _DEEPEST:
             raise NotDicom(f"sequences are nested more than {_DEEPEST} deep")
+        end = _end_within(buffer, position + _HEAD_BYTES, end)
         if end - position < 8:
             raise NotDicom("the data set ends inside a sequence")
         in_sequence, how = open_levels[-1]
@@ -190,7 +216,7 @@ def _end_of(buffer: Buffer, position: int, end: int, coding: Coding, *, sequence
             elif length == UNDEFINED:
                 open_levels.append((False, how))
             else:
-                position = _within(position, length, end, tag)
+                position = _within(buffer, position, length, end, tag)
             continue
         tag, vr, first, length = _head(buffer, position, end, how)
         if tag == _ITEM_END:
@@ -200,15 +226,10 @@ def _end_of(buffer: Buffer, position: int, end: int, coding: Coding, *, sequence
             open_levels.append((True, Coding(how.explicit and vr != b"UN", how.order)))
             position = first
         else:
-            position = _within(first, length, end, tag)
+            position = _within(buffer, first, length, end, tag)
+    if isinstance(buffer, Inflated):
+        buffer.count(seen)
     return position
-
-
-def _inflated(deflated: bytes) -> bytes:
-    try:
-        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(deflated, _INFLATED_MOST)
-    except zlib.error as damaged:
-        raise NotDicom(f"the deflated data set is damaged: {damaged}") from damaged
 
 
 def _name(tag: int) -> str:

@@ -18,7 +18,7 @@ from node.dimse.identity import IMPLEMENTATION_CLASS_UID
 from node.domain.characters import encodings
 from node.domain.header import Header, Value
 from node.domain.uid import derive_uid
-from node.flow.elements import Buffer, Coding, Element, Part10, items, take_apart, walk
+from node.flow.elements import Buffer, Coding, Data, Element, Part10, items, take_apart, walk
 from node.flow.values import LONGEST, plain
 
 _CHARACTER_SET = 0x00080005
@@ -79,6 +79,8 @@ def read_header(source: Path | BinaryIO | bytes) -> tuple[Identity, Header]:
     ------
     NotDicom
         It is no Part 10 file, is cut off before its pixels, or is nested too deep.
+    UnsupportedSyntax
+        It is deflated, and would have to be inflated further than is safe to find its pixels.
     MissingAttribute
         It has no SOP Instance or SOP Class UID, or one of its UIDs is no UID.
     """
@@ -185,7 +187,7 @@ def _header(file: Part10) -> tuple[dict[str, tuple[Value, ...]], bool]:
     character_set = encodings(b"")
     signed = False
     dataset, order = file.dataset, file.coding.order
-    for number, element in enumerate(walk(dataset, file.start, len(dataset), file.coding, until=_PER_FRAME_GROUPS)):
+    for number, element in enumerate(walk(dataset, file.start, file.end, file.coding, until=_PER_FRAME_GROUPS)):
         if number >= _MOST_ELEMENTS:
             raise NotDicom(f"more than {_MOST_ELEMENTS} elements before the pixels")
         if element.tag == _CHARACTER_SET:
@@ -260,7 +262,7 @@ def _names_hilum(file: Part10, equipment: Element) -> bool:
     return False
 
 
-def _values_of(buffer: Buffer, start: int, end: int, coding: Coding) -> Iterator[tuple[int, tuple[Value, ...]]]:
+def _values_of(buffer: Data, start: int, end: int, coding: Coding) -> Iterator[tuple[int, tuple[Value, ...]]]:
     """Manufacturer, and code value and scheme of the Purpose of Reference Code Sequence, of one item."""
     for element in walk(buffer, start, end, coding):
         if element.tag == 0x00080070:

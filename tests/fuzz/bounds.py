@@ -22,7 +22,7 @@ MODULES: Final = {
     "dialogues": _SENDING,
     "visits": (*_WIRE, "node.dimse.visit", "node.dimse.peek"),
     "peeks": ("node.dimse.peek",),
-    "headers": ("node.flow.elements", "node.flow.header", "node.flow.values", "node.domain.characters"),
+    "headers": ("node.flow.elements", "node.flow.inflating", "node.flow.header", "node.flow.values", "node.domain.characters"),
     "metas": ("node.dimse.outgoing",),
 }
 """By target, in the order in which they run."""

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from structlog.testing import capture_logs
 
-from inference.imaging.errors import MissingAttribute, NotDicom
+from inference.imaging.errors import MissingAttribute, NotDicom, UnsupportedSyntax
 from node.dimse.admission import Admitted
 from node.dimse.claim import Claim
 from node.dimse.contexts import accepted_contexts
@@ -325,7 +325,7 @@ def headers(data: bytes) -> None:
         file = take_apart(data)
         sender(file)
         identity, header = parse(file)
-    except (NotDicom, MissingAttribute):
+    except (NotDicom, MissingAttribute, UnsupportedSyntax):
         return
     for uid in (identity.sop_instance_uid, identity.sop_class_uid, identity.study_instance_uid, identity.series_instance_uid):
         assert 0 < len(uid) <= 64, "a UID has 64 characters at most"

@@ -18,7 +18,7 @@ from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 
 from inference.errors import InputError
-from inference.imaging.errors import MissingAttribute, NotDicom
+from inference.imaging.errors import MissingAttribute, NotDicom, UnsupportedSyntax
 from node.blobs.part10 import part10 as received
 from node.dimse.identity import IMPLEMENTATION_CLASS_UID
 from node.domain.header import Header
@@ -266,15 +266,56 @@ def test_sequences_nested_10_000_deep_are_refused_at_once() -> None:
     assert time.thread_time() - began < 1
 
 
-def test_a_deflated_bomb_is_inflated_no_further_than_a_header_needs() -> None:
-    """A gigabyte of zeros in a megabyte: bounded work, one error."""
+def _deflated(dataset: bytes, zeros_mb: int = 0, end: bytes = b"") -> bytes:
+    """A file whose deflated data set goes on with so many MiB of zeros."""
     squeeze = zlib.compressobj(9, zlib.DEFLATED, -15)
-    dataset = UIDS + element(0x00091001, b"OB", b"", 0x3FFFFFFE)
-    bomb = squeeze.compress(dataset) + b"".join(squeeze.compress(bytes(1 << 20)) for _ in range(256)) + squeeze.flush()
+    stream = squeeze.compress(dataset) + b"".join(squeeze.compress(bytes(1 << 20)) for _ in range(zeros_mb))
+    return by_hand(stream + squeeze.compress(end) + squeeze.flush(), DEFLATED.encode())
+
+
+def test_a_deflated_bomb_is_inflated_no_further_than_a_header_needs() -> None:
+    """A gigabyte of zeros in a megabyte: bounded work, one error, which calls it large and not damaged."""
+    bomb = _deflated(UIDS + element(0x00091001, b"OB", b"", 0x3FFFFFFE), 256)
     began = time.thread_time()
-    with pytest.raises(NotDicom, match="cut off"):
-        read_header(by_hand(bomb, b"1.2.840.10008.1.2.1.99"))
+    with pytest.raises(UnsupportedSyntax, match="deflated, and its header does not end in the first 64 MiB"):
+        read_header(bomb)
     assert time.thread_time() - began < 2
+
+
+def test_a_deflated_data_set_may_hold_a_lot_before_the_patient() -> None:
+    """Private data of the maker, more of it than is held at once: stepped over, as in a data set that is not deflated."""
+    size = 40 << 20
+    before, after = UIDS + element(0x00091010, b"OB", b"", size), PLACE + element(0x00280010, b"US", b"\4\0")
+    assert read_header(_deflated(before, 40, after))[1] == read_header(by_hand(before + bytes(size) + after))[1]
+
+
+def test_sequences_are_found_behind_much_that_is_deflated() -> None:
+    """A private sequence of undefined length as large as what is held: its end is found, and what comes behind is read."""
+    many = element(0x00091002, b"OB", bytes(4 << 20))
+    private = struct.pack("<HH2sHIHHI", 9, 0x1001, b"SQ", 0, 0xFFFFFFFF, 0xFFFE, 0xE000, 0xFFFFFFFF) + many * 6
+    private += struct.pack("<HHIHHI", 0xFFFE, 0xE00D, 0, 0xFFFE, 0xE0DD, 0)
+    assert read_header(_deflated(UIDS + private + PLACE))[0].study_instance_uid == "1.2.3"
+    with pytest.raises(UnsupportedSyntax, match="one of its sequences inflates to more than 16 MiB"):
+        read_header(_deflated(UIDS + private.replace(b"\x09\0\x01\x10SQ", b"\x18\0\x01\xa0SQ") + PLACE))
+
+
+def test_a_deflated_data_set_that_ends_early_is_cut_off() -> None:
+    """In a value, and in the stream itself; and a stream that is none is damaged."""
+    with pytest.raises(NotDicom, match="says 5 bytes, 1 are left: the data set is cut off"):
+        read_header(_deflated(UIDS + element(0x0020000D, b"UI", b"1", 5)))
+    whole = _deflated(UIDS + element(0x00091010, b"OB", bytes(range(256)) * 4000) + PLACE)
+    with pytest.raises(NotDicom, match="cut off"):
+        read_header(whole[:400])
+    with pytest.raises(NotDicom, match="the deflated data set is damaged"):
+        read_header(by_hand(b"\xff" * 64, DEFLATED.encode()))
+
+
+def test_a_deflated_bomb_of_elements_is_counted() -> None:
+    """Sequences that are each allowed, one behind the other, from a few kilobytes."""
+    sequence = struct.pack("<HH2sHIHHI", 9, 0x1001, b"SQ", 0, 0xFFFFFFFF, 0xFFFE, 0xE000, 0xFFFFFFFF)
+    sequence += element(0x00091002, b"CS", b"") * 350_000 + struct.pack("<HHIHHI", 0xFFFE, 0xE00D, 0, 0xFFFE, 0xE0DD, 0)
+    with pytest.raises(UnsupportedSyntax, match="more than 1000000 elements in sequences"):
+        read_header(_deflated(UIDS + sequence * 3 + PLACE))
 
 
 def test_a_million_elements_are_too_many() -> None:

@@ -1,9 +1,11 @@
 """Part 10 files made to exhaust the node: read in a child process, whose memory is measured, and which must come to an end."""
 
 import json
+import os
 import struct
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -78,6 +80,27 @@ def _long_text(path: Path) -> None:
         file.write(_WHERE)
 
 
+def _bomb(path: Path) -> None:
+    """Less than 1 MB that inflates to 500 MiB of private data."""
+    _deflated(path, 500)
+
+
+def _large_private_data(path: Path) -> None:
+    """300 MiB of private data, in a file that is not suspiciously small for them."""
+    _deflated(path, 300, os.urandom(4 << 20))
+
+
+def _deflated(path: Path, zeros_mb: int, noise: bytes = b"") -> None:
+    squeeze = zlib.compressobj(9, zlib.DEFLATED, -15)
+    meta = _META.replace(_element(2, 0x10, b"UI", b"1.2.840.10008.1.2.1"), _element(2, 0x10, b"UI", b"1.2.840.10008.1.2.1.99"))
+    with path.open("wb") as file:
+        file.write(bytes(128) + b"DICM" + _element(2, 0, b"UL", struct.pack("<I", len(meta))) + meta)
+        file.write(squeeze.compress(_WHO + struct.pack("<HH2sHI", 9, 0x1001, b"OB", 0, (zeros_mb << 20) + len(noise)) + noise))
+        for _ in range(zeros_mb):
+            file.write(squeeze.compress(bytes(1 << 20)))
+        file.write(squeeze.compress(_WHERE) + squeeze.flush())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "said"),
@@ -88,6 +111,8 @@ def _long_text(path: Path) -> None:
         (_deep, {"HLM-3001"}),
         (_open_ended, {"HLM-3001"}),
         (_long_text, {"read"}),
+        (_bomb, {"HLM-3004"}),
+        (_large_private_data, {"read"}),
     ],
 )
 def test_the_index_reads_or_refuses_a_hostile_file_in_little_memory(tmp_path: Path, make: Callable[[Path], None], said: set[str]) -> None:
