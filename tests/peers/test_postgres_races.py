@@ -216,6 +216,7 @@ def test_a_journal_of_the_first_release_keeps_its_queue(url: str, opened: Callab
         connection.execute(text("DROP INDEX ix_job_leased"))
         for table in ("result_object", "delivery"):
             connection.execute(text(f"ALTER TABLE {table} DROP COLUMN form"))
+        connection.execute(text("ALTER TABLE decision DROP COLUMN compares"))
         for table in (
             "console_key",
             "console_account",
