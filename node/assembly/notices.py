@@ -12,6 +12,7 @@ from typing import TypeAlias
 from node.blobs.room import CROWDED
 from node.dimse.secrets import passcode_of
 from node.domain.notice import About, Item, Notice
+from node.domain.sizes import sizes
 from node.flow.clock import Clock, Tick
 from node.flow.notices import NoticeStage, Troubles, late_sinks
 from node.journal.port import Journal, Leader
@@ -100,10 +101,8 @@ def _disk(config: Config, mark: float) -> dict[str, Item]:
     free = status.f_bavail * status.f_frsize
     if free >= mark * least:
         return {}
-    says = (
-        f"The disk of {socket.gethostname()} fills: {free / 2**30:.2f} GiB are free in {spool}. "
-        f"Below {CROWDED * least / 2**30:.2f} GiB no association is admitted."
-    )
+    there, crowded = sizes(free, int(CROWDED * least))
+    says = f"The disk of {socket.gethostname()} fills: {there} are free in {spool}. Below {crowded} no association is admitted."
     mend = "Make room: `hilum doctor` says what uses it, `store: {keep: …}` deletes sooner. Senders keep what they are refused."
     return {"disk": Item(about=About.DISK, says=says, remedy=mend)}
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from node.blobs.errors import NoRoom
 from node.blobs.files import flush_folder
+from node.domain.sizes import sizes
 from node.observe import metrics
 from node.observe.events import alarm, event
 
@@ -74,7 +75,8 @@ class Room:
                 free = self._look()
                 if free - size < self._min_free_bytes:
                     self._allowed = 0
-                    raise NoRoom(f"an instance would leave less than {self._min_free_bytes} of {free} bytes")
+                    there, least = sizes(free, self._min_free_bytes)
+                    raise NoRoom(f"{there} of the disk are free, and an instance would leave less than min_free, {least}")
                 plenty = free - size - self._min_free_bytes > _PLENTY_BYTES
                 self._allowed = size + (_AHEAD_BYTES if plenty else 0)
             self._allowed -= size
@@ -122,7 +124,8 @@ class Room:
         if status.f_files and status.f_favail < _LEAST_INODES:
             self._troubles["room"] = f"the disk has room for {status.f_favail} files only"
         elif free < self._min_free_bytes * (_ROOMY if "room" in self._troubles else CROWDED):
-            self._troubles["room"] = f"{free / 2**30:.2f} GiB of the disk are free, and min_free is {self._min_free_bytes / 2**30:.2f} GiB"
+            there, least = sizes(free, self._min_free_bytes)
+            self._troubles["room"] = f"{there} of the disk are free, and min_free is {least}"
         else:
             self._troubles.pop("room", None)
         if self._looked - self._counted > (_LOOK_EVERY_S if "waiting" in self._troubles else _COUNT_EVERY_S):

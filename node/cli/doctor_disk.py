@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from node.cli.finding import Finding
+from node.domain.sizes import sizes
 from node.settings.config import Config
 
 _LONG_S = 60.0
@@ -39,8 +40,9 @@ def _room(config: Config, subject: str, folder: Path) -> Iterator[Finding]:
     while not folder.exists():
         folder = folder.parent
     usage = shutil.disk_usage(folder)
-    detail = f"{usage.free / 2**30:.1f} GiB free of {usage.total / 2**30:.0f} GiB at {folder}"
     least = config.store.min_free_bytes
+    free, total, mark = sizes(usage.free, usage.total, least)
+    detail = f"{free} free of {total} at {folder}, min_free is {mark}"
     if usage.free < least:
         fix = "Free space or lower `store: {min_free: …}`: senders are answered 0xA700 and keep their instances until then."
         yield Finding(subject=subject, level="bad", detail=detail, fix=fix)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from node.cli.finding import Finding
+from node.domain.sizes import sizes
 from node.settings.config import Config
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ def _memory(config: Config) -> Iterator[Finding]:
         fix = "Name a folder on a tmpfs: `store: {encryption: {folder: …}}`."
         yield Finding(subject="opened files", level="bad", detail=f"{folder} lies on a disk", fix=fix)
     elif whole_memory(folder) < given.memory_bytes:
-        detail = f"{folder} has room for {whole_memory(folder) / 2**30:.1f} GiB, `memory` is {given.memory_bytes / 2**30:.1f} GiB"
+        room, wanted = sizes(whole_memory(folder), given.memory_bytes)
+        detail = f"{folder} has room for {room}, `memory` is {wanted}"
         yield Finding(subject="opened files", level="bad", detail=detail, fix="Make the tmpfs larger (`--shm-size`), or `memory` smaller.")
     elif swap := swaps():
         fix = "Turn swap off or encrypt it: what is decrypted in memory may be written there when memory runs short."

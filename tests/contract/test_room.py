@@ -63,7 +63,15 @@ def test_no_association_is_admitted_below_the_higher_mark(tmp_path: Path, disk: 
             keep(inbox)
     assert seen == [True, False, False, False, True, True]
     assert [one["event"] for one in events] == ["intake.crowded", "intake.roomy"]
-    assert "2.19 GiB" in events[0]["reason"]
+    assert events[0]["reason"] == "2.19 GiB of the disk are free, and min_free is 2.00 GiB"
+
+
+def test_what_an_instance_is_refused_for_is_told_as_people_read_it(tmp_path: Path, disk: Disk) -> None:
+    """4 KB above the mark: no raw bytes, and the two numbers read differently."""
+    disk.free = 100_003_840
+    inbox = _inbox(tmp_path, min_free_bytes=100_000_000)
+    with pytest.raises(RefusedError, match=r"^95\.371 MiB .* would leave less than min_free, 95\.367 MiB"):
+        inbox._room.take(10_000)
 
 
 def test_the_mark_is_not_overrun_however_much_comes_at_once(tmp_path: Path, disk: Disk) -> None:

@@ -1,9 +1,13 @@
 """`hilum doctor` about room and spool."""
 
 import os
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
 
 from node.blobs.inbox import FolderInbox
 from node.cli.doctor_disk import look_at_disk
@@ -25,6 +29,15 @@ def test_it_says_when_no_association_is_admitted(tmp_path: Path) -> None:
         (finding,) = look_at_disk(replace(config, store=replace(store, min_free_bytes=least)))
         assert finding.level == level
         assert bool(finding.fix) == (level != "good")
+
+
+def test_a_small_disk_is_told_in_digits_that_compare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """200 MiB in all, 4 KB above a `min_free` of 100MB: nothing is rounded to 0 GiB, and the two read differently."""
+    status = SimpleNamespace(free=100_003_840, total=200 * 2**20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: status)
+    store = Store(journal="", blobs=tmp_path, min_free_bytes=100_000_000)
+    (finding,) = look_at_disk(Config(path=tmp_path, digest="", node=Node(), store=store, models=tmp_path))
+    assert finding.detail == f"95.371 MiB free of 200.00 MiB at {tmp_path}, min_free is 95.367 MiB"
 
 
 def test_it_says_what_waits(tmp_path: Path) -> None:
