@@ -5,7 +5,7 @@ import contextlib
 import hashlib
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -60,31 +60,38 @@ def audited(config: Config, stage: str) -> Iterator[Trail | None]:
 
 
 @contextlib.contextmanager
-def overseen(config: Config) -> Iterator[None]:
-    """Tell that the node starts and ends, and send the trail to where the configuration says while the block runs."""
+def overseen(config: Config) -> Iterator[Callable[[], None]]:
+    """Send the trail to where the configuration says while the block runs. It is handed what to call when the node has begun to serve:
+    that tells that the node starts, and at the end that it stops. One that never served did neither."""
     with audited(config, "supervisor") as trail:
         if trail is None:
-            yield
+            yield lambda: None
             return
-        audit = config.audit
-        assert audit.folder is not None, "there is a trail"
+        audit, folder = config.audit, config.audit.folder
+        assert folder is not None, "there is a trail"
         address = None if audit.send is None else Address(host=audit.send.host, port=audit.send.port, secure=audit.send.secure)
         sender = Sender(
-            audit.folder,
+            folder,
             keep=audit.keep,
             address=address,
             tls=Tls(ca=audit.tls.ca, cert=audit.tls.cert, key=audit.tls.key),
             clock=Steady(lambda: datetime.now(UTC)),  # a clock that was set ahead makes nothing old
         )
-        trail.tell(_activity(config, codes.APPLICATION_START))
-        changed = _changed(config, audit.folder)
-        if changed is not None:
-            trail.tell(changed)
+        serves = False
+
+        def begun() -> None:
+            nonlocal serves
+            serves = True
+            trail.tell(_activity(config, codes.APPLICATION_START))
+            if changed := _changed(config, folder):
+                trail.tell(changed)
+
         sender.start()
         try:
-            yield
+            yield begun
         finally:
-            trail.tell(_activity(config, codes.APPLICATION_STOP))
+            if serves:
+                trail.tell(_activity(config, codes.APPLICATION_STOP))
             trail.flush(5.0)
             sender.stop()
 

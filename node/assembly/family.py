@@ -105,10 +105,10 @@ class Family:
         NotReady
             The listener did not come up.
         """
-        with overseen(self._config):
-            return self._run()
+        with overseen(self._config) as begun:
+            return self._run(begun)
 
-    def _run(self) -> int:
+    def _run(self, begun: Callable[[], None]) -> int:
         if Role.RECEIVE in self._roles:
             self._entrance = Entrance(self._config)
         self._release_the_dead()
@@ -117,6 +117,7 @@ class Family:
         if not self._await_ready():
             return self._drain()
         self._telemetry.turn()
+        begun()
         self._announce(self._ready())
         while not self._stopping:
             time.sleep(_WATCH_EVERY_S)

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -9,9 +10,11 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from node.assembly.entrance import NotReady
 from node.assembly.family import Family, _Member
 from node.assembly.telemetry import Watched
-from node.settings.config import Config, Node, Store
+from node.settings.config import Audit, Config, Node, Store
+from tests.lab import audit
 
 
 def test_a_death_while_the_journal_cannot_be_written_ends_nobody_else(tmp_path: Path) -> None:
@@ -52,3 +55,16 @@ def test_a_process_that_cannot_be_started_now_is_tried_again(tmp_path: Path, mon
     assert member.process is not None
     member.process.kill()
     member.process.wait()
+
+
+def test_a_node_that_never_served_neither_started_nor_stopped(tmp_path: Path) -> None:
+    """Its port is taken: the audit trail says nothing of an application that began (PS3.15 A.5.3.1)."""
+    path = tmp_path / "hilum.yaml"
+    path.write_text("node: {}\n")
+    store = Store(journal=f"sqlite:{tmp_path}/hilum.db", blobs=tmp_path / "blobs")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        node = Node(host="127.0.0.1", port=taken.getsockname()[1])
+        config = Config(path=path, digest="", node=node, store=store, models=tmp_path, audit=Audit(folder=tmp_path / "audit"))
+        with pytest.raises(NotReady):
+            Family(config, announce=lambda _: None).run()
+    assert audit.events(audit.trail(tmp_path / "audit")) == []
