@@ -34,7 +34,10 @@ def contexts(made: str) -> str:
     text.append("\n## What a status means for a delivery\n\n| status | name | hilum |\n|---|---|---|\n")
     said = {Verdict.ACCEPTED: "delivered", Verdict.REFUSED: "parked: a person decides", Verdict.UNCLEAR: "tried again"}
     spans: list[tuple[int, int, str, str]] = []
-    for status, (_, name) in sorted(STORAGE_SERVICE_CLASS_STATUS.items()):
+    # what is no status of the service class and is a warning all the same (PS3.7 C)
+    named = {0x0001: "Requested Optional Attributes Not Supported", **dict.fromkeys(range(0xB000, 0xC000), "other warnings")}
+    named |= {status: name for status, (_, name) in STORAGE_SERVICE_CLASS_STATUS.items()}
+    for status, name in sorted(named.items()):
         meaning = said[verdict(status)]
         if spans and spans[-1][1] == status - 1 and spans[-1][2:] == (name, meaning):
             spans[-1] = (spans[-1][0], status, name, meaning)

@@ -12,6 +12,7 @@ from node.domain.state import ArrivalState, DeliveryState, JobState
 from node.observe import metrics
 from node.observe.instruments import Metric
 from node.settings.load import schema
+from node.sinks.dimse import Verdict, verdict
 
 ROOT = Path(__file__).parents[3]
 ENCODED = {"objects.md", "ihe-integration-statement.md"}
@@ -84,3 +85,17 @@ def test_the_history_has_every_state_and_every_name_that_is_written() -> None:
                 written.add(str(found.value))
     columns = {f"{table}.id" for table in ("arrival", "job", "delivery", "instance")}
     assert written - columns <= set(HISTORY)
+
+
+def test_every_status_that_counts_as_stored_is_documented() -> None:
+    """The list of the conformance statement, and the table that it refers to, against what a sink makes of all 65,536 statuses."""
+    taken = {status for status in range(0x10000) if verdict(status) is Verdict.ACCEPTED}
+    statement = (FOLDER.parent / "conformance.md").read_text(encoding="utf-8")
+    _, _, section = statement.partition("### 1.4 C-STORE as SCU")
+    listed, _, _ = section.partition("of bytes.")
+    patterns = [re.compile(status.replace("x", ".")) for status in re.findall(r"\b[0-9A-F]{1,4}x{0,3}\b", listed.partition("\n")[2])]
+    assert {status for status in range(0x10000) if any(one.fullmatch(f"{status:04X}") for one in patterns)} == taken
+    rows = re.findall(
+        r"^\| ([0-9A-F]{4})(?:–([0-9A-F]{4}))? \| .* \| delivered \|$", (FOLDER / "contexts.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert {status for first, last in rows for status in range(int(first, 16), int(last or first, 16) + 1)} == taken
