@@ -43,7 +43,7 @@ class Identity:
     Attributes
     ----------
     study_instance_uid, series_instance_uid
-        Derived where the data set has none.
+        Derived where the data set has it empty, so that it is seen and routed; no result refers to such a UID (node.results.planes).
     calling_ae, called_ae, address
         From the file meta information (Source or Sending, and Receiving Application Entity Title; Source or Sending Presentation
         Address); empty in a file that no listener wrote.
