@@ -12,19 +12,21 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.pdu import A_ABORT_RQ
+from pynetdicom.timer import Timer
 from pynetdicom.transport import AssociationSocket
 
 from node.dimse.wire.pdu import ASSOCIATE_BYTES
 from node.observe.events import alarm
 
-_LOOK_UP_S = 0.05  # how late a time-out may be noticed, and how long a lost wake-up may last
+_LINGER_S = 0.05  # how long a peer may still say something before the connection is closed (PS3.8 Sta13)
+_RECKON_S = 10.0  # pynetdicom's timers go by the wall clock, which somebody may set meanwhile
 _INVALID_PARAMETER = 6  # PS3.8 9.3.8, reason of an abort by the service provider
 
 
@@ -65,7 +67,7 @@ class PromptSocket(AssociationSocket):  # type: ignore[misc]  # pynetdicom has n
 
     @property
     def ready(self) -> bool:
-        """Wait until there is something to read, something to send, or nothing for a while; whether there is something to read."""
+        """Wait until there is something to read, something to send, or time is up; whether there is something to read."""
         if self._received:
             return True
         if isinstance(self.socket, ssl.SSLSocket) and self._is_connected and self.socket.pending():
@@ -80,7 +82,7 @@ class PromptSocket(AssociationSocket):  # type: ignore[misc]  # pynetdicom has n
                 self.event_queue.put("Evt17")
                 return False
         # the reactor reads before it looks at its events: it must not wait while there are any
-        heard = {fd for fd, _ in poll.poll(_LOOK_UP_S * 1000 if self.event_queue.empty() else 0)}
+        heard = {fd for fd, _ in poll.poll(self.assoc.dul.patience_s * 1000 if self.event_queue.empty() else 0)}
         if self._wake.fileno() in heard:
             self._wake.heard()
         return bool(heard - {self._wake.fileno()})
@@ -97,6 +99,7 @@ class PromptSocket(AssociationSocket):  # type: ignore[misc]  # pynetdicom has n
         """
         if nr_bytes == 6:  # the head of a PDU (a body of six bytes only starts the clock again)
             self._deadline = time.monotonic() + self.pdu_timeout_s
+            self.assoc.dul.hears()
             if hasattr(socket, "TCP_QUICKACK"):
                 # the kernel falls back to delayed acknowledgements; a sender with Nagle's algorithm on would wait for each of them
                 self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
@@ -163,6 +166,29 @@ class PromptDul(DULServiceProvider):  # type: ignore[misc]
         self.news = threading.Event()
         self.to_user_queue = _Announcing(self.news.set)
 
+    @property
+    def patience_s(self) -> float:
+        """How long the reactor may wait when nothing comes: nobody rings when a timer expires."""
+        return _LINGER_S if self.state_machine.current_state == "Sta13" else _left_s(self.artim_timer)
+
+    @property
+    def idle_s(self) -> float:
+        """How long the association's own reactor may wait when there is no news."""
+        return _left_s(self._idle_timer)
+
+    def hears(self) -> None:
+        """A PDU has begun, which has its own time; the idle timer starts again with its end."""
+        self._idle_timer.stop()
+
+    @contextlib.contextmanager
+    def busy(self) -> Iterator[None]:
+        """Meanwhile the node works, and the peer is not idle."""
+        self._idle_timer.stop()
+        try:
+            yield
+        finally:
+            self._idle_timer.start()
+
     def send_pdu(self, primitive: Any) -> None:
         """Queue a primitive for the peer."""
         super().send_pdu(primitive)
@@ -201,9 +227,16 @@ class PromptDimse(DIMSEServiceProvider):  # type: ignore[misc]
         """The next message for a caller that waits; for the reactor never one, only the next moment at which it should look around."""
         if block:
             return super().get_msg(block=True)
-        self.dul.news.wait(_LOOK_UP_S)
+        self.dul.news.wait(self.dul.idle_s)
         self.dul.news.clear()
         return None, None
+
+
+def _left_s(timer: Timer) -> float:
+    """Until a timer expires, or should be looked at again: one that does not run may be started at any moment."""
+    running = timer._start_time is not None and timer._end_time is None
+    left_s: float = timer.remaining if running else timer.timeout
+    return min(max(left_s, 0.0), _RECKON_S)
 
 
 def make_prompt(assoc: Association, *, pdu_timeout_s: float, **given: Any) -> PromptSocket:

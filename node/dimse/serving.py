@@ -61,7 +61,11 @@ class ServingDimse(PromptDimse):
         self._held_bytes = 0
 
     def receive_primitive(self, primitive: Any) -> None:
-        """Take in fragments; serve the message when it is whole."""
+        """Take in fragments; serve the message when it is whole. The peer waits meanwhile, however long that takes."""
+        with self.dul.busy():
+            self._take(primitive)
+
+    def _take(self, primitive: Any) -> None:
         if self.message is None:
             self.message = DIMSEMessage()
             self.message.data_set = self._data_set = _DataSet(self.message, self.begin)

@@ -88,7 +88,7 @@ def talk(port: int, steps: Sequence[bytes], *, last: bytes = b"", sizes: Sequenc
                     size = next(turns)
                     connection.sendall(step[at : at + size])
                     at += size
-                answer = _pdu(connection)
+                answer = next_pdu(connection)
                 heard += answer
                 if answer[:1] in (b"", b"\x03", b"\x06", b"\x07"):
                     return understood(heard)
@@ -96,7 +96,7 @@ def talk(port: int, steps: Sequence[bytes], *, last: bytes = b"", sizes: Sequenc
     return understood(heard)
 
 
-def _pdu(connection: socket.socket) -> bytes:
+def next_pdu(connection: socket.socket) -> bytes:
     """One PDU; empty when the other side hung up."""
     whole = b""
     while len(whole) < 6 or len(whole) < 6 + int.from_bytes(whole[2:6], "big"):
