@@ -54,6 +54,14 @@ def memory_folder(store: Store, given: Encryption) -> Path:
     return (given.folder or _MEMORY) / f"hilum-{os.geteuid()}-{name}"
 
 
+def left_behind(store: Store, given: Encryption) -> list[Path]:
+    """Where files of this user's nodes still lie decrypted though no process uses them: of nodes that were killed, this one or others."""
+    from node.blobs.sealing.opened import is_left_behind
+
+    beside = memory_folder(store, given).parent
+    return [folder for folder in sorted(beside.glob(f"hilum-{os.geteuid()}-*")) if is_left_behind(folder)]
+
+
 def keep_temporaries_in_memory(sealing: "Sealing") -> None:
     """Let what this process, and whatever it starts, writes to temporary files (the voxels of large volumes) lie in memory too."""
     tempfile.tempdir = str(sealing.memory.folder(_TEMPORARY))

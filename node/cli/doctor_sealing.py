@@ -54,7 +54,7 @@ def look_at_encryption(config: Config) -> Iterator[Finding]:
 
 
 def _memory(config: Config) -> Iterator[Finding]:
-    from node.assembly.sealing import memory_folder
+    from node.assembly.sealing import left_behind, memory_folder
     from node.blobs.sealing.memory import lies_in_memory, swaps, whole_memory
 
     given = config.store.encryption
@@ -75,6 +75,10 @@ def _memory(config: Config) -> Iterator[Finding]:
     else:
         where = "on a disk, as the configuration says" if given.on_disk else "in memory, and nothing is swapped to a disk"
         yield Finding(subject="opened files", level="good", detail=f"{folder}: {where}")
+    if left := left_behind(config.store, given):
+        detail = f"decrypted, of nodes that were killed: {', '.join(map(str, left))}"
+        fix = "Start such a node again, which empties its folder; where it will not run again, delete the folder (`rm -r`)."
+        yield Finding(subject="left in memory", level="warning", detail=detail, fix=fix)
 
 
 def _files(root: Path) -> Iterator[Path]:

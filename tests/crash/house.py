@@ -3,6 +3,7 @@ can fail below it; and the count of what must be true whatever happened."""
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -12,9 +13,11 @@ from typing import Any, Self
 
 import psutil
 
+from node.assembly.sealing import memory_folder
 from node.domain.job import Job
 from node.domain.state import JobState
 from node.journal.sql import SqlJournal
+from node.settings.load import load
 from tests.crash.archive import Archive, Modality
 from tests.crash.counting import RESULTS, Count, Counting
 from tests.crash.disk import Disk
@@ -150,6 +153,9 @@ class House:
             if self.modality is not None:
                 self.modality.stop()
             self.disk.close()
+            if self.memory is not None:
+                # a node that was killed leaves it for its next start, which never comes
+                shutil.rmtree(self.memory, ignore_errors=True)
 
     # ---- what happens in a round
 
@@ -275,6 +281,12 @@ class House:
         with self.asked() as journal:
             jobs = journal.jobs(study=study.uid)
             return bool(jobs) and all(job.state in _ENDED for job in jobs)
+
+    @property
+    def memory(self) -> Path | None:
+        """Where the node has files decrypted; None: it does not encrypt."""
+        store = load(self.node.config).store
+        return None if store.encryption is None else memory_folder(store, store.encryption)
 
     @contextmanager
     def asked(self) -> Iterator[SqlJournal]:

@@ -9,6 +9,7 @@ import errno
 import fcntl
 import os
 import shutil
+import stat
 import uuid
 import weakref
 from collections.abc import Iterable, Iterator
@@ -120,6 +121,24 @@ class Opened:
             yield path
         finally:
             path.unlink(missing_ok=True)
+
+
+def is_left_behind(root: Path) -> bool:
+    """Whether `root` is such a folder of this user's, and nobody uses it: its processes were killed, or the last is just going."""
+    try:
+        about = root.lstat()
+        if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.geteuid():
+            return False
+        fd = os.open(root / _LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(fd)
+    return True
 
 
 def _make_private(root: Path) -> None:
