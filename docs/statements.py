@@ -6,7 +6,7 @@ from pydicom.uid import UID
 
 from docs.objects import named_kinds
 from node.dimse.contexts import DECODABLE, others, storage_classes
-from node.sinks.dimse import Verdict, verdict
+from node.dimse.statuses import Verdict, verdict
 
 
 def contexts(made: str) -> str:

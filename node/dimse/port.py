@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from node.dimse.statuses import Verdict, verdict
 from node.domain.context import Context
 
 
@@ -96,8 +97,8 @@ class StoreStatus:
 
     @property
     def accepted(self) -> bool:
-        """Success, or a warning with the object stored (0xB000, 0xB006, 0xB007, PS3.4 B.2.3), or a duplicate (0x0111)."""
-        return self.status in (0x0000, 0xB000, 0xB006, 0xB007, 0x0111)
+        """The object is stored, with or without a warning."""
+        return verdict(self.status) is Verdict.ACCEPTED
 
 
 class Requestor(Protocol):

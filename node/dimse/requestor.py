@@ -14,9 +14,10 @@ from node.dimse.errors import NotAFile, PeerAway, PeerRefuses
 from node.dimse.outgoing import Outgoing, batches, outgoing
 from node.dimse.port import StoreStatus
 from node.dimse.sending.association import Association, Ended
-from node.dimse.sending.batch import SOP_CLASS_NOT_SUPPORTED, Batch, Told
+from node.dimse.sending.batch import Batch, Told
 from node.dimse.sending.opening import Called, Timeouts
 from node.dimse.sending.standing import Standing
+from node.dimse.statuses import SOP_CLASS_NOT_SUPPORTED
 from node.domain.context import Context
 from node.domain.errors import DeliveryError
 from node.settings.config import May, Peer

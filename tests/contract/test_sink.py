@@ -14,10 +14,11 @@ from pynetdicom.sop_class import LabelMapSegmentationStorage, StudyRootQueryRetr
 
 from node.dimse.port import StoreStatus
 from node.dimse.requestor import PeerRequestor
+from node.dimse.statuses import Verdict, verdict
 from node.domain.context import Context
 from node.domain.errors import DeliveryError
 from node.settings import config as settings
-from node.sinks.dimse import DimseSink, Verdict, verdict
+from node.sinks.dimse import DimseSink
 from node.sinks.folder import FolderSink
 from node.sinks.port import Parcel, Sink
 from tests.lab.acceptor import Conversation, accepting

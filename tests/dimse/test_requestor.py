@@ -151,8 +151,8 @@ def test_what_is_no_dicom_file_is_not_sent(archive: Archive, tmp_path: Path) -> 
 
 
 def test_statuses_and_comments_come_back(archive: Archive, tmp_path: Path) -> None:
-    """A warning counts as stored, a refusal does not, and the peer's comment is kept."""
-    answers = iter([(0xB007, ""), (0xA700, "disk full"), (0x0111, "")])
+    """A warning counts as stored, whoever sends, a refusal does not, and the peer's comment is kept."""
+    answers = iter([(0xB007, ""), (0xA700, "disk full"), (0x0111, ""), (0x0107, ""), (0xB101, "")])
 
     def answer(_: evt.Event) -> Dataset:
         status = Dataset()
@@ -160,8 +160,14 @@ def test_statuses_and_comments_come_back(archive: Archive, tmp_path: Path) -> No
         return status
 
     scp = archive(handlers=[(evt.EVT_C_STORE, answer)])
-    statuses = _requestor(scp.port).store(_files(tmp_path, instance(), instance(), instance()))
-    assert [(one.status, one.accepted) for one in statuses] == [(0xB007, True), (0xA700, False), (0x0111, True)]
+    statuses = _requestor(scp.port).store(_files(tmp_path, *(instance() for _ in range(5))))
+    assert [(one.status, one.accepted) for one in statuses] == [
+        (0xB007, True),
+        (0xA700, False),
+        (0x0111, True),
+        (0x0107, True),
+        (0xB101, True),
+    ]
     assert statuses[1].detail == "«disk full»"
 
 

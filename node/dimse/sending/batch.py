@@ -10,10 +10,8 @@ from node.dimse.outgoing import Outgoing, contexts_for
 from node.dimse.port import StoreStatus
 from node.dimse.sending.association import Association, Ended
 from node.dimse.sending.parcel import Ready, window
+from node.dimse.statuses import SOP_CLASS_NOT_SUPPORTED
 from node.domain.context import name_of
-
-SOP_CLASS_NOT_SUPPORTED = 0x0122
-"""What stands for a peer that accepts no presentation context for an instance (PS3.7 C.5.6)."""
 
 Numbered: TypeAlias = tuple[int, Outgoing]
 

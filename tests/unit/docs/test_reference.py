@@ -8,11 +8,11 @@ import pytest
 
 from docs.event_meanings import HISTORY, LOGGED
 from docs.generate import FOLDER, PAGES, logged_events
+from node.dimse.statuses import Verdict, verdict
 from node.domain.state import ArrivalState, DeliveryState, JobState
 from node.observe import metrics
 from node.observe.instruments import Metric
 from node.settings.load import schema
-from node.sinks.dimse import Verdict, verdict
 
 ROOT = Path(__file__).parents[3]
 ENCODED = {"objects.md", "ihe-integration-statement.md"}
