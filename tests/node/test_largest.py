@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_study_of_four_thousand_slices_is_one_job(folder: Path) -> None:
-    """Every slice is indexed, the study is one job, which is done, and each result came once; receive and flow hold little more than before."""
+    """Every slice is indexed, the study is one job, which is done, each result came once; receive and flow hold little more."""
     study = slices_of(_SLICES, side=_SIDE)
     with node(folder, quiet="4s", durability="association") as running:
         peaks = Peaks(running.pid)
