@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from node.console.access import Visitor
 from node.domain.account import Role
 from node.domain.state import DeliveryState, JobState
-from node.records.words import plural, when
+from node.records.words import plural, when, zone
 
 PAGES = (
     ("/", "Queue", Role.VIEWER),
@@ -78,7 +78,7 @@ def _environment() -> Environment:
         "person": _person,
     }
     made.filters |= filters | {"pictures": _pictures, "date": _date, "event": _event, "detail": _detail}
-    made.globals |= {"plural": plural, "acts": acts}
+    made.globals |= {"plural": plural, "acts": acts, "zone": zone}
     return made
 
 

@@ -42,7 +42,15 @@ class Routing(Database):
         with self._writing() as connection:
             touched = select(_arrival.study_instance_uid).where(_arrival.id.in_([arrival, *revised]))
             lock_study(connection, *connection.execute(touched).scalars())
-            move(connection, ARRIVAL, arrival, ArrivalState.ROUTED, now, f"{len(jobs)} jobs", config_digest=config_digest)
+            move(
+                connection,
+                ARRIVAL,
+                arrival,
+                ArrivalState.ROUTED,
+                now,
+                f"{len(jobs)} job{'' if len(jobs) == 1 else 's'}",
+                config_digest=config_digest,
+            )
             if decisions:
                 connection.execute(
                     insert(schema.decision), [_decision_values(arrival, n, decision) for n, decision in enumerate(decisions)]

@@ -10,6 +10,13 @@ def when(at: datetime | None) -> str:
     return "" if at is None else at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
+def zone() -> str:
+    """The time zone that `when` tells times in, as it holds now: `UTC`, or `CET (UTC+01:00)`."""
+    now = datetime.now().astimezone()
+    name, offset = now.tzname() or "", now.isoformat()[-6:]
+    return name if name == "UTC" else f"{name} (UTC{offset})"
+
+
 def stamp(at: datetime | None) -> str | None:
     """A moment for scripts: ISO 8601 with its offset."""
     return None if at is None else at.isoformat()

@@ -1,11 +1,14 @@
 """What the pages tell, to whom; hostile names are text; a long list is as quick as a short one."""
 
+import re
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
+from node.console import frame
 from node.domain.instance import Instance
 from node.journal.port import NewInstance
 from tests.unit.cli.conftest import HEAD, REFUSED, TILTED, UNTAKEN, Hospital
@@ -111,6 +114,27 @@ def test_a_study_that_no_route_took_says_why(browser: Open) -> None:
     """In the list, as the command says it."""
     (one,) = browser("vera").client.get(f"/api/studies?q={UNTAKEN}").json()["studies"]
     assert one["reason"].startswith("no route took it; nearest: ")
+
+
+@pytest.mark.parametrize(("where", "told"), [("UTC", "UTC"), ("EST5", "EST (UTC-05:00)"), ("IST-5:30", "IST (UTC+05:30)")])
+def test_times_name_their_zone(browser: Open, monkeypatch: pytest.MonkeyPatch, where: str, told: str) -> None:
+    """On every page: a reader may sit in another country than the node."""
+    try:
+        with monkeypatch.context() as zone:
+            zone.setenv("TZ", where)
+            time.tzset()
+            for path in ("/", f"/studies/{HEAD}"):
+                assert f"Times are in {told}." in browser("vera").client.get(path).text
+    finally:
+        time.tzset()
+
+
+def test_the_tone_of_a_state_is_the_name_of_nothing_else() -> None:
+    """A rule for whatever is of the class `busy` would also shape each state that is."""
+    sheet = (Path(frame.__file__).parent / "static" / "console.css").read_text(encoding="utf-8")
+    selectors = {one.strip() for rule in re.findall(r"([^{}]+)\{", sheet) for one in rule.split(",")}
+    assert ".state.busy" in selectors
+    assert selectors.isdisjoint({".good", ".bad", ".busy", ".quiet"})
 
 
 @pytest.mark.slow
