@@ -42,15 +42,8 @@ class Routing(Database):
         with self._writing() as connection:
             touched = select(_arrival.study_instance_uid).where(_arrival.id.in_([arrival, *revised]))
             lock_study(connection, *connection.execute(touched).scalars())
-            move(
-                connection,
-                ARRIVAL,
-                arrival,
-                ArrivalState.ROUTED,
-                now,
-                f"{len(jobs)} job{'' if len(jobs) == 1 else 's'}",
-                config_digest=config_digest,
-            )
+            words = "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"
+            move(connection, ARRIVAL, arrival, ArrivalState.ROUTED, now, words, config_digest=config_digest)
             if decisions:
                 connection.execute(
                     insert(schema.decision), [_decision_values(arrival, n, decision) for n, decision in enumerate(decisions)]
