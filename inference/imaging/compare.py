@@ -1,13 +1,42 @@
-"""Whether two files with one SOP Instance UID show the same image: an update of the header, or a conflict of the pixels."""
+"""Whether two files with one SOP Instance UID are the same data set, the same image with another header, or different images."""
 
 from dataclasses import replace
+from enum import Enum
 from pathlib import Path
 
 import numpy as np
 
+from inference.errors import InputError
+from inference.imaging.compare_attributes import MOST_BYTES, head_bytes, same_attributes
 from inference.imaging.errors import NoPixelData
 from inference.imaging.header import Instance, read_instance
 from inference.imaging.stored import StoredFrames, Values
+
+
+class Likeness(Enum):
+    """What two files with one SOP Instance UID are to each other."""
+
+    DATA_SET = "data set"  # one is the other in another transfer syntax
+    IMAGE = "image"  # the same pixels at the same place, another header
+    NONE = "none"
+
+
+def likeness(a: Path, b: Path) -> Likeness:
+    """How much of two files is equal: see `same_image` and `same_attributes`.
+
+    Raises
+    ------
+    InputError
+        A file cannot be read, or the stored bytes differ and cannot be decoded.
+    """
+    first, second = _instance(a), _instance(b)
+    if not _same_image(first, second):
+        return Likeness.NONE
+    heads = [head_bytes(path, None if one is None else one.pixels.offset) for path, one in ((a, first), (b, second))]
+    try:
+        return Likeness.DATA_SET if max(heads) <= MOST_BYTES and same_attributes(a, b) else Likeness.IMAGE
+    except InputError:
+        return Likeness.IMAGE  # of the header more cannot be said
 
 
 def same_image(a: Path, b: Path) -> bool:
@@ -21,7 +50,25 @@ def same_image(a: Path, b: Path) -> bool:
     InputError
         A file cannot be read, or the stored bytes differ and cannot be decoded.
     """
-    first, second = _instance(a), _instance(b)
+    return _same_image(_instance(a), _instance(b))
+
+
+def refuse_undecodable(path: Path) -> None:
+    """Read the header, and decode the first and the last frame.
+
+    Raises
+    ------
+    InputError
+        One of them cannot be.
+    """
+    instance = _instance(path)
+    if instance is not None:
+        frames = StoredFrames(instance)
+        for index in {0, instance.pixels.frames - 1}:
+            _frame(frames, index)
+
+
+def _same_image(first: Instance | None, second: Instance | None) -> bool:
     if first is None or second is None:
         return first is None and second is None
     if not _same_header(first, second):

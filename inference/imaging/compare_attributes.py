@@ -1,29 +1,41 @@
-"""Whether two data sets say the same in every attribute, whatever their transfer syntaxes; their pixels are `compare.same_image`'s."""
+"""Whether two data sets say the same in every attribute, in different transfer syntaxes; their pixels are `compare`'s."""
 
+import os
 from collections.abc import Set
 from pathlib import Path
+from typing import TypeAlias
 
 from pydicom import Dataset, dcmread
 from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element
+from pydicom.filereader import read_file_meta_info
 from pydicom.tag import BaseTag
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from inference.imaging import tags
-from inference.imaging.deflated import refuse_bomb
 from inference.imaging.errors import NotDicom
 from inference.imaging.header import PARSE_ERRORS
 
+Stored: TypeAlias = DataElement | RawDataElement
+MOST_BYTES = 1 << 20
+"""Of attributes before the pixels, or of a file without: what is longer is not compared, for it would keep whoever indexes for seconds."""
 _HELD_BYTES = 1 << 20
 _PACKING = frozenset({*tags.PIXELS, 0x00082111, 0x00280004, 0x00280006, 0x7FE00001, 0x7FE00002, 0xFFFCFFFC})
 """At the outer level: pixel data, Derivation Description (where encoders tell how they compressed), Photometric Interpretation and Planar
-Configuration (which `same_image` judges by what they decode to), offset tables, padding."""
+Configuration (which are judged by what the pixels decode to), offset tables, padding."""
+_OF_PIXELS = frozenset({"OB", "OW", "OF", "OD", None})
+_UNKNOWN = frozenset({"UN", None})
+_AMBIGUOUS = -1
+_CHARACTER_SET = 0x00080005
+_TEXT = frozenset(["AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT"])
+"""Whose values are padded, and mean the same without."""
 
 
 def same_attributes(a: Path, b: Path) -> bool:
-    """Every attribute of two Part 10 files is equal but for the packing of their pixels: one may be the other in another transfer syntax.
+    """Two Part 10 files are in different transfer syntaxes, and every attribute but the packing of pixels is equal, byte for byte.
 
-    File meta information and group lengths do not count. Where equality cannot be shown (binary values of a big-endian data set, private
-    sequences of unknown value representation), the answer is False.
+    File meta information, group lengths and padding do not count. False where equality cannot be shown, or not at a bounded price: in one
+    transfer syntax, in big-endian and deflated ones, with overlays in the unused bits of the pixels (PS3.5 8.1.2, retired), with private
+    sequences of unknown value representation.
 
     Raises
     ------
@@ -31,45 +43,86 @@ def same_attributes(a: Path, b: Path) -> bool:
         A file cannot be parsed.
     """
     try:
-        return _alike(_read(a), _read(b), but=_PACKING)
+        if not _comparable(_syntax(a), _syntax(b)):
+            return False
+        one, other = dcmread(a, defer_size=_HELD_BYTES), dcmread(b, defer_size=_HELD_BYTES)
+        return _pixel_tag(one) == _pixel_tag(other) != _AMBIGUOUS and _alike(one, other, but=_PACKING)
     except PARSE_ERRORS as broken:
         raise NotDicom(f"{a.name} and {b.name} cannot be compared: {type(broken).__name__}") from broken
 
 
-def _read(path: Path) -> Dataset:
-    with path.open("rb") as file:
-        refuse_bomb(file, path.name)
-    dataset = dcmread(path, defer_size=_HELD_BYTES)
-    # what is deferred is read from its place in the file, which a deflated one has not
-    return dcmread(path) if dataset.file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian else dataset
+def head_bytes(path: Path, pixels_at: int | None) -> int:
+    """How long the attributes of a file are; `pixels_at` is where its pixel data begin, None where it has none."""
+    return os.stat(path).st_size if pixels_at is None else pixels_at
+
+
+def _syntax(path: Path) -> UID:
+    return UID(str(read_file_meta_info(path).TransferSyntaxUID))
+
+
+def _comparable(*syntaxes: UID) -> bool:
+    plain = all(syntax.is_little_endian and syntax != DeflatedExplicitVRLittleEndian for syntax in syntaxes)
+    return plain and syntaxes[0] != syntaxes[1]
+
+
+def _pixel_tag(dataset: Dataset) -> int | None:
+    """The one pixel data element, None for none; `_AMBIGUOUS` where not all that is drawn is what `same_image` compares."""
+    found = [_stored(dataset, tag) for tag in _tags(dataset) if tag in tags.PIXELS]
+    if len(found) > 1 or any(one.VR not in _OF_PIXELS for one in found) or _draws_into_pixels(dataset):
+        return _AMBIGUOUS
+    return int(found[0].tag) if found else None
+
+
+def _draws_into_pixels(dataset: Dataset) -> bool:
+    positions = (_stored(dataset, tag) for tag in _tags(dataset) if tag.group & 0xFF00 == 0x6000 and tag.element == 0x0102)
+    return any(one.value not in (b"\0\0", b"", None) for one in positions)
 
 
 def _alike(one: Dataset, other: Dataset, *, but: Set[int] = frozenset()) -> bool:
-    ours, theirs = ({tag for tag in dataset.keys() if tag not in but and tag.element != 0} for dataset in (one, other))  # noqa: SIM118  (data sets iterate over elements)
-    return ours == theirs and all(_same_element(one, other, tag) for tag in ours)
+    # as they lie in the files, private creators first: looking at one element decodes others
+    ours, theirs = (
+        {tag: _stored(each, tag) for tag in sorted(_tags(each)) if tag not in but and tag.element != 0} for each in (one, other)
+    )
+    if ours.keys() != theirs.keys():
+        return False
+    cheap_first = sorted(ours, key=lambda tag: ("SQ" in (ours[tag].VR, theirs[tag].VR), tag))
+    return all(_same_element((one, ours[tag]), (other, theirs[tag]), tag) for tag in cheap_first)
 
 
-def _same_element(one: Dataset, other: Dataset, tag: BaseTag) -> bool:
-    stored = one.get_item(tag), other.get_item(tag)
-    if _bytes(stored[0]) is not None and _bytes(stored[0]) == _bytes(stored[1]):
+def _tags(dataset: Dataset) -> set[BaseTag]:
+    return set(dataset.keys())  # a data set iterates over its elements, and reads each
+
+
+def _stored(dataset: Dataset, tag: BaseTag) -> Stored:
+    return dataset.get_item(tag)
+
+
+def _same_element(one: tuple[Dataset, Stored], other: tuple[Dataset, Stored], tag: BaseTag) -> bool:
+    first, second = one[1], other[1]
+    if isinstance(first, RawDataElement) and isinstance(second, RawDataElement):
+        told = {first.VR, second.VR} - _UNKNOWN
+        if len(told) > 1 or _is_deferred(first) or _is_deferred(second):
+            return False
+        ours, theirs = first.value or b"", second.value or b""
+        if ours == theirs:
+            return True
+        if told & _TEXT:
+            return ours.rstrip(b" \0") == theirs.rstrip(b" \0")
+    these, those = _read(*one, tag), _read(*other, tag)
+    if these.VR == those.VR == "SQ":
+        return len(these.value) == len(those.value) and all(map(_alike, these.value, those.value))
+    if these.is_empty and those.is_empty:
         return True
-    first, second = one[tag], other[tag]
-    if first.is_empty and second.is_empty:
-        return True
-    if first.VR != second.VR:
-        first, second = _as(stored[0], first, second.VR, one), _as(stored[1], second, first.VR, other)
-    if first.VR != "SQ" or second.VR != "SQ":
-        return first.VR == second.VR and bool(first.value == second.value)
-    return len(first.value) == len(second.value) and all(map(_alike, first.value, second.value))
+    # the reader decodes some for its own use
+    return these.VR == those.VR and (these.VR not in _TEXT or tag == _CHARACTER_SET) and bool(these.value == those.value)
 
 
-def _bytes(stored: DataElement | RawDataElement | None) -> bytes | None:
-    """What a little-endian file holds, where it is at hand: equal bytes are equal values then, whichever syntax tells their VR."""
-    return stored.value if isinstance(stored, RawDataElement) and stored.is_little_endian else None
+def _is_deferred(stored: RawDataElement) -> bool:
+    return stored.value is None and stored.length != 0
 
 
-def _as(stored: DataElement | RawDataElement | None, element: DataElement, vr: str, dataset: Dataset) -> DataElement:
-    """An element of unknown VR as one of the VR that the other file tells: its bytes are in implicit VR (PS3.5 6.2.2 note 2)."""
-    if element.VR != "UN" or not isinstance(stored, RawDataElement) or stored.value is None:
-        return element
-    return convert_raw_data_element(stored._replace(VR=vr, is_implicit_VR=True), encoding=dataset.original_character_set, ds=dataset)
+def _read(dataset: Dataset, stored: Stored, tag: BaseTag) -> DataElement:
+    """The element, with its items where it has some: one of unknown VR is read as what the other file says it is (PS3.5 6.2.2 note 2)."""
+    if isinstance(stored, RawDataElement) and stored.VR in _UNKNOWN and tag.is_private:
+        return convert_raw_data_element(stored._replace(VR="SQ", is_implicit_VR=True), encoding=dataset.original_character_set, ds=dataset)
+    return dataset[tag]

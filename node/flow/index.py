@@ -115,18 +115,26 @@ class Index:
             self._journal.record(batch.news, now)
         for instance, blob, header in batch.restored:
             self._journal.restore(instance, blob, header, now)
-        if batch.again:
-            self._journal.came_again(batch.again, self._config.digest, now)
+        # what retention deleted since it was judged is judged once more
+        gone = self._journal.came_again(batch.again, self._config.digest, now) if batch.again else frozenset()
+        stays = {batch.entries[instance] for instance in gone}
         for one in batch.own:
             self._journal.note("instance", 0, "instance.own_result", f"{one.identity.sop_instance_uid} from {one.identity.calling_ae}", now)
         for entry, blob in batch.moves:
-            self._inbox.settle(entry, blob)
+            if entry not in stays:
+                self._inbox.settle(entry, blob)
         for entry in batch.drops:
-            self._inbox.drop(entry)
+            if entry not in stays:
+                self._inbox.drop(entry)
         conflicts = sum(new.instance.standing is Standing.CONFLICT for new in batch.news)
         for peer, count in batch.erased.items():
             alarm("erased.came_again", peer=peer or None, instances=count)
-        counts = {"new": len(batch.news) - conflicts, "conflict": conflicts, "again": len(batch.again), "own_result": len(batch.own)}
+        counts = {
+            "new": len(batch.news) - conflicts,
+            "conflict": conflicts,
+            "again": len(batch.again) - len(gone),
+            "own_result": len(batch.own),
+        }
         for standing, count in counts.items():
             metrics.INDEXED.add(count, standing=standing)
         for new in batch.news:
@@ -135,7 +143,7 @@ class Index:
         event(
             "index.committed",
             new=len(batch.news),
-            again=len(batch.again),
+            again=counts["again"],
             restored=len(batch.restored),
             own_results=len(batch.own),
         )

@@ -12,8 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from inference.errors import InputError
-from inference.imaging.compare import same_image
-from inference.imaging.compare_attributes import same_attributes
+from inference.imaging.compare import Likeness, likeness, refuse_undecodable
 from node.blobs.port import Blobs, Inbox
 from node.domain.erased import marks
 from node.domain.faults import is_of_the_file
@@ -27,6 +26,10 @@ from node.settings.config import Peer, Scope, Settle
 _LATE_MOST = timedelta(seconds=1)
 """Quiet windows begin when instances came, not when they were journaled; but no more than so long before, because a node that was down
 could not be sent to."""
+
+_PASSED = (Standing.REPLACED, Standing.CONFLICT)
+_MOST_COMPARED = 8
+"""Versions of one instance that a new one is compared with, the newest: whoever makes up hundreds must not keep the node busy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +66,22 @@ class Batch:
     drops: list[Path] = field(default_factory=list)
     erased: Counter[str] = field(default_factory=Counter)
     """By peer, what came of studies that were erased on request not long ago."""
+    entries: dict[int, Path] = field(default_factory=dict)
+    """By the row of what came again, what came."""
+
+    def came_again(self, one: Arrived, row: Instance, now: datetime, *, restored: bool) -> None:
+        """Note what came as an instance that is known."""
+        self.entries[row.id] = one.entry
+        self.again.append(
+            CameAgain(
+                instance=row.id,
+                peer=None if one.peer is None else one.peer.name,
+                called_ae=one.identity.called_ae,
+                scope_series=one.settle.scope is Scope.SERIES,
+                due_at=one.due_at(now),
+                restored=restored,
+            )
+        )
 
 
 class Judge:
@@ -112,26 +131,20 @@ class Judge:
         else:
             batch.drops.append(one.entry)
             restored = False
-        batch.again.append(
-            CameAgain(
-                instance=row.id,
-                peer=None if one.peer is None else one.peer.name,
-                called_ae=one.identity.called_ae,
-                scope_series=one.settle.scope is Scope.SERIES,
-                due_at=one.due_at(now),
-                restored=restored,
-            )
-        )
+        batch.came_again(one, row, now, restored=restored)
 
     def _other_bytes(self, one: Arrived, rows: Sequence[Instance], batch: Batch, now: datetime) -> None:
         """A new instance, or other bytes under a known UID: the same in another transfer syntax, a corrected header, or other pixels."""
         current = next((row for row in rows if row.standing is Standing.CURRENT), None)
         before = current or next((row for row in reversed(rows) if row.standing is Standing.PURGED), None)
-        if current is not None and self._says_the_same(current, one):
-            self._known_bytes(one, current, batch, now)
+        alike = Likeness.IMAGE if current is None else self._likeness(current, one)
+        same = current if alike is Likeness.DATA_SET else self._older(one, rows)
+        if same is not None and self._blobs.has(same.blob):
+            batch.drops.append(one.entry)
+            batch.came_again(one, same, now, restored=False)
             return
-        conflict = current is not None and not self._same_image(current, one)
         instance = _instance(one)
+        conflict = alike is Likeness.NONE
         if conflict:
             instance = replace(instance, standing=Standing.CONFLICT)
         batch.news.append(
@@ -145,44 +158,35 @@ class Judge:
         )
         batch.moves.append((one.entry, instance.blob))
 
-    def _same_image(self, current: Instance, one: Arrived) -> bool:
-        with self._inbox.opened(one.entry) as came:
-            return self._same_as(current, came, one)
+    def _older(self, one: Arrived, rows: Sequence[Instance]) -> Instance | None:
+        """The row that this is in another transfer syntax, of those that were replaced or set against the current one: an old version that
+        comes again must not undo a correction."""
+        kept = [row for row in rows if row.standing in _PASSED and row.transfer_syntax_uid != one.identity.transfer_syntax_uid]
+        there = (row for row in reversed(kept[-_MOST_COMPARED:]) if self._blobs.has(row.blob))
+        return next((row for row in there if self._likeness(row, one) is Likeness.DATA_SET), None)
 
-    def _same_as(self, current: Instance, came: Path, one: Arrived) -> bool:
-        try:
-            path = self._blobs.path(current.blob)
-            if not path.exists():
-                return True  # nothing is left to compare with: what came is all there is
-            return same_image(path, came)
-        except InputError:
-            # a copy that can be read mends one that cannot; otherwise nobody can say, and both are kept
-            return _readable(lambda: came) and not _readable(lambda: self._blobs.path(current.blob))
-        except OSError as failed:
-            if not is_of_the_file(failed):
-                raise
-            return _readable(lambda: came) and not _readable(lambda: self._blobs.path(current.blob))
-        except Exception as defect:  # noqa: BLE001  (as in `step`: nobody can say, and both are kept)
-            tell_defect(one.entry, defect)
-            return False
-
-    def _says_the_same(self, current: Instance, one: Arrived) -> bool:
-        """Nothing but the transfer syntax differs from what is kept: there is nothing that could be analysed anew."""
-        if not self._blobs.has(current.blob):
-            return False
+    def _likeness(self, row: Instance, one: Arrived) -> Likeness:
         with self._inbox.opened(one.entry) as came:
             try:
-                kept = self._blobs.path(current.blob)
-                return same_attributes(kept, came) and same_image(kept, came)
+                kept = self._blobs.path(row.blob)
+                # where nothing is left to compare with, what came is all there is
+                return likeness(kept, came) if kept.exists() else Likeness.IMAGE
             except InputError:
-                return False  # one that can be read may mend one that cannot
+                return self._mends(row, came)
             except OSError as failed:
                 if not is_of_the_file(failed):
                     raise
-                return False
-            except Exception as defect:  # noqa: BLE001  (as in `_same_as`)
+                return self._mends(row, came)
+            except MemoryError:
+                raise  # the machine's fault
+            except Exception as defect:  # noqa: BLE001  (as in `step`: nobody can say, and both are kept)
                 tell_defect(one.entry, defect)
-                return False
+                return Likeness.NONE
+
+    def _mends(self, row: Instance, came: Path) -> Likeness:
+        """A copy that can be read mends one that cannot; otherwise nobody can say, and both are kept."""
+        mends = _readable(lambda: came) and not _readable(lambda: self._blobs.path(row.blob))
+        return Likeness.IMAGE if mends else Likeness.NONE
 
 
 def tell_defect(entry: Path, defect: Exception) -> None:
@@ -223,11 +227,11 @@ def _blob_after(blob: str) -> str:
 
 def _readable(of: Callable[[], Path]) -> bool:
     try:
-        path = of()
-        return same_image(path, path)
+        refuse_undecodable(of())
     except InputError:
         return False
     except OSError as failed:
         if not is_of_the_file(failed):
             raise
         return False
+    return True

@@ -154,14 +154,18 @@ def _reopen(connection: Connection, arrival: int, due: int, now: datetime) -> in
     return opened
 
 
-def came_again(connection: Connection, again: Sequence[CameAgain], config_digest: str, now: datetime) -> None:
+def came_again(connection: Connection, again: Sequence[CameAgain], config_digest: str, now: datetime) -> frozenset[int]:
     """Extend, join or revise the arrivals of known instances; see the port."""
     table = schema.instance
     columns = (table.c.id, table.c.study_instance_uid, table.c.series_instance_uid, table.c.standing)
     rows = {row.id: row for row in connection.execute(select(*columns).where(table.c.id.in_([one.instance for one in again])))}
     groups: dict[_Key, list[CameAgain]] = {}
+    gone: set[int] = set()
     for one in again:
         row = rows[one.instance]
+        if row.standing == Standing.PURGED:
+            gone.add(row.id)
+            continue
         note(connection, "instance", one.instance, "instance.duplicate", f"from {one.peer or 'a stranger'}", now)
         if row.standing != Standing.CURRENT:
             continue  # what was replaced, or is in conflict, stays out of arrivals however often it comes
@@ -185,6 +189,7 @@ def came_again(connection: Connection, again: Sequence[CameAgain], config_digest
                 continue
         arrival = _open_arrival(connection, key, members[0].called_ae, now)
         _join(connection, arrival, [one.instance for one in members], micros(now), due)
+    return frozenset(gone)
 
 
 def _latest(connection: Connection, key: _Key, *, locked: bool = False) -> Row[Any] | None:

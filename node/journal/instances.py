@@ -61,10 +61,10 @@ class Instances(Database):
             return [ids[blob] for blob in blobs]
 
     @rerun
-    def came_again(self, again: Sequence[CameAgain], config_digest: str, now: datetime) -> None:
+    def came_again(self, again: Sequence[CameAgain], config_digest: str, now: datetime) -> frozenset[int]:
         """See the port."""
         with self._writing() as connection:
-            came_again(connection, again, config_digest, now)
+            return came_again(connection, again, config_digest, now)
 
     @rerun
     def restore(self, instance: int, blob: str, header: Header, now: datetime) -> None:

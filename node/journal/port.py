@@ -169,11 +169,11 @@ class Journal(CommitmentJournal, ConsoleJournal, ErasureJournal, ReplayJournal, 
         """Insert all in one transaction; returns their row ids. Idempotent by `blob`."""
         ...
 
-    def came_again(self, again: Sequence[CameAgain], config_digest: str, now: datetime) -> None:
+    def came_again(self, again: Sequence[CameAgain], config_digest: str, now: datetime) -> frozenset[int]:
         """Known instances came once more: an event each, in one transaction. An open arrival of theirs waits longer. They join the
         open arrival of their study and peer, or open a revision, when that peer had not sent them yet, when the arrival was routed
         under another configuration than `config_digest`, when they came for another called AE title, or were restored; else nothing
-        moves."""
+        moves. Returned are those (rows) whose bytes retention has deleted meanwhile: nothing was noted of them."""
         ...
 
     def restore(self, instance: int, blob: str, header: Header, now: datetime) -> None:

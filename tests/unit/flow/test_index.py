@@ -1,6 +1,7 @@
 """The index stage on the real inbox, blobs and journal: what each instance is to the ones before it, and a crash at every step."""
 
 import os
+import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -8,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGLSLossless
 
 from node.blobs.folder import FolderBlobs
 from node.blobs.inbox import FolderInbox
@@ -24,7 +25,7 @@ from node.flow.senders import Senders
 from node.journal.port import NewJob
 from node.journal.sql import SqlJournal
 from node.settings.config import Config, Node, Peer, Scope, Settle, Store
-from tests.lab import empty_journal
+from tests.lab import dcmtk, empty_journal
 from tests.lab.spool import keep_whole
 from tests.unit.flow.files import data_set, slice_of
 
@@ -55,9 +56,17 @@ class Receiver:
         self.inbox = FolderInbox(self.config.store.blobs, min_free_bytes=0)
         self.blobs = FolderBlobs(self.config.store.blobs)
 
-    def send(self, dataset: Dataset | bytes, *, calling: str = "CT1", called: str = "HILUM", syntax: str = "1.2.840.10008.1.2.1") -> None:
-        """One C-STORE that was acknowledged."""
-        uid = "1.2.3.4.99" if isinstance(dataset, bytes) else str(dataset.SOPInstanceUID)
+    def send(
+        self,
+        dataset: Dataset | bytes,
+        *,
+        calling: str = "CT1",
+        called: str = "HILUM",
+        syntax: str = "1.2.840.10008.1.2.1",
+        uid: str = "1.2.3.4.99",
+    ) -> None:
+        """One C-STORE that was acknowledged; `uid` is what its command named, where bytes are given."""
+        uid = uid if isinstance(dataset, bytes) else str(dataset.SOPInstanceUID)
         content = dataset if isinstance(dataset, bytes) else data_set(dataset, syntax)
         keep_whole(
             self.inbox,
@@ -298,6 +307,68 @@ def test_the_same_instance_in_another_transfer_syntax_is_one(node: Receiver, tog
     assert node.inbox.waiting(1) == []
 
 
+def test_an_older_version_in_another_transfer_syntax_undoes_no_correction(node: Receiver) -> None:
+    """An archive forwards, in its own syntax, what it had before the name was corrected."""
+    node.send(slice_of(1))
+    node.index()
+    node.send(slice_of(1, PatientName="Roe^Jane"))
+    node.index()
+    node.send(slice_of(1), syntax=ImplicitVRLittleEndian)
+    node.index()
+    assert node.standings() == [Standing.REPLACED, Standing.CURRENT]
+    assert [row.header["PatientName"] for row in node.rows()] == [("Doe^Jane",), ("Roe^Jane",)]
+
+
+@pytest.mark.parametrize("swept", [False, True], ids=["its file is there", "its file is gone"])
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian], ids=["same syntax", "other syntax"])
+def test_what_retention_deletes_while_it_is_judged_is_not_dropped(node: Receiver, syntax: str, swept: bool) -> None:
+    """The copy that came is acknowledged, and by then the only one: it is judged once more."""
+    node.send(slice_of(1))
+    node.index()
+    node.complete_and_route()
+
+    purged: list[Any] = []
+
+    class Purging:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(node.journal, name)
+
+        def came_again(self, *came: Any) -> frozenset[int]:
+            if not purged:
+                purged.append(node.journal.tombstone([node.rows()[0].id], node.now))
+                for tombstone, blob in node.journal.purged_blobs().items() if swept else ():
+                    node.blobs.delete(blob)
+                    node.journal.swept([tombstone])
+            return node.journal.came_again(*came)
+
+    node.send(slice_of(1), syntax=syntax)
+    node.index(journal=Purging())
+    assert purged
+    assert node.inbox.waiting(1) == []
+    (row,) = [row for row in node.rows() if row.standing is Standing.CURRENT]
+    assert row.transfer_syntax_uid == syntax
+    assert node.blobs.has(row.blob)
+
+
+@pytest.mark.peers
+def test_a_copy_that_can_be_decoded_mends_one_that_cannot(node: Receiver, tmp_path: Path) -> None:
+    """The kept one has its header and its length; its JPEG-LS stream is damaged."""
+    plain, packed = tmp_path / "plain.dcm", tmp_path / "packed.dcm"
+    whole = slice_of(1)
+    whole.file_meta = FileMetaDataset()
+    whole.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    whole.save_as(plain, enforce_file_format=True)
+    assert dcmtk.transcode(plain, packed, "dcmcjpls").code == 0
+    content = packed.read_bytes()
+    frame = content.index(b"\xff\xd8\xff\xf7") + 2
+    content = content[:frame] + bytes(18) + content[frame + 18 :]
+    node.send(content[144 + struct.unpack_from("<I", content, 140)[0] :], syntax=JPEGLSLossless, uid="1.2.3.4.1")
+    node.index()
+    node.send(slice_of(1))
+    node.index()
+    assert node.standings() == [Standing.REPLACED, Standing.CURRENT]
+
+
 def test_another_transfer_syntax_takes_the_place_of_an_instance_whose_file_is_gone(node: Receiver) -> None:
     """What came is all there is."""
     node.send(slice_of(1))
@@ -476,7 +547,7 @@ def test_a_representation_that_does_not_exist_stops_nothing(node: Receiver) -> N
     assert node.standings(2) == [Standing.CURRENT]
 
 
-@pytest.mark.parametrize("reader", ["index.parse", "judge.same_image"])
+@pytest.mark.parametrize("reader", ["index.parse", "judge.likeness"])
 def test_an_instance_that_breaks_its_reader_stops_no_other(node: Receiver, monkeypatch: pytest.MonkeyPatch, reader: str) -> None:
     """A defect of a reader, whatever it is: the instance is set aside or kept as a conflict, never met again after a restart."""
     node.send(slice_of(1))
@@ -491,7 +562,7 @@ def test_an_instance_that_breaks_its_reader_stops_no_other(node: Receiver, monke
     assert node.inbox.waiting(1) == []
     assert ([one.code for one in node.journal.asides()], node.standings()) == {
         "index.parse": (["HLM-3082"], [Standing.CURRENT]),
-        "judge.same_image": ([], [Standing.CURRENT, Standing.CONFLICT]),
+        "judge.likeness": ([], [Standing.CURRENT, Standing.CONFLICT]),
     }[reader]
 
 

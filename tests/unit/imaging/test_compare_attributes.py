@@ -67,18 +67,58 @@ def original(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     "syntax",
-    [ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian, RLELossless, JPEGLSLossless, JPEG2000Lossless],
+    [ImplicitVRLittleEndian, RLELossless, JPEGLSLossless, JPEG2000Lossless],
     ids=lambda syntax: syntax.name,
 )
 @pytest.mark.parametrize("undefined", [False, True], ids=["lengths", "delimiters"])
 def test_another_transfer_syntax_says_the_same(original: Path, syntax: UID, undefined: bool, tmp_path: Path) -> None:
-    """Byte order, value representations, lengths of sequences and compression are no attribute."""
+    """Value representations, lengths of sequences and compression are no attribute."""
     dataset = data_set(syntax)
     for sequence in (dataset["AnatomicRegionSequence"], dataset[0x00091004]):
         sequence.is_undefined_length = undefined
     again = stored(dataset, syntax, tmp_path / "again.dcm")
     assert same_attributes(original, again)
     assert same_attributes(again, original)
+
+
+@pytest.mark.parametrize(
+    "syntax", [ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian], ids=lambda syntax: syntax.name
+)
+def test_where_it_cannot_be_shown_they_are_two(original: Path, syntax: UID, tmp_path: Path) -> None:
+    """In the same transfer syntax other bytes are a correction; big-endian values are other bytes; a deflated file may be a bomb."""
+    assert not same_attributes(original, stored(data_set(syntax), syntax, tmp_path / "again.dcm"))
+
+
+def test_text_that_cannot_be_decoded_is_compared_as_it_is(tmp_path: Path) -> None:
+    """Müller and Mäller in Latin-1, where the data set says UTF-8: a reader puts the same mark in the place of both letters."""
+    paths: list[Path] = []
+    for syntax, letter in ((ExplicitVRLittleEndian, b"\xfc"), (ImplicitVRLittleEndian, b"\xfc"), (ImplicitVRLittleEndian, b"\xe4")):
+        dataset = data_set(syntax)
+        dataset.SpecificCharacterSet, dataset.PatientName = "ISO_IR 192", "M?ller"
+        path = stored(dataset, syntax, tmp_path / f"{len(paths)}.dcm")
+        path.write_bytes(path.read_bytes().replace(b"M?ller", b"M" + letter + b"ller"))
+        paths.append(path)
+    assert same_attributes(paths[0], paths[1])
+    assert not same_attributes(paths[0], paths[2])
+
+
+def test_drawings_in_the_bits_beside_the_pixels_are_not_passed_over(tmp_path: Path) -> None:
+    """An overlay of before 2004 lies in bit 12 of the pixels (PS3.5 8.1.2), which are compared without it."""
+    paths: list[Path] = []
+    for syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian):
+        dataset = data_set(syntax)
+        dataset.add_new(0x60000100, "US", 16)
+        dataset.add_new(0x60000102, "US", 12)
+        paths.append(stored(dataset, syntax, tmp_path / f"{len(paths)}.dcm"))
+    assert not same_attributes(*paths)
+
+
+def test_numbers_of_two_kinds_are_two_numbers(tmp_path: Path) -> None:
+    """63536 and -2000 are the same two bytes; in implicit VR, Pixel Representation says which of them is meant."""
+    one, other = data_set(), data_set(RLELossless)
+    one.add_new(0x00280120, "US", 63536)
+    other.add_new(0x00280120, "SS", -2000)
+    assert not same_attributes(save(one, tmp_path / "one.dcm"), stored(other, RLELossless, tmp_path / "other.dcm"))
 
 
 def _rename(dataset: Dataset) -> None:
@@ -128,15 +168,14 @@ def test_one_other_attribute_is_another_data_set(original: Path, syntax: UID, ch
     assert not same_attributes(other, original)
 
 
-def test_a_value_too_long_to_hold_is_compared(tmp_path: Path) -> None:
-    """Two megabytes of a maker's own, of which the last byte differs."""
-    paths = []
-    for number, last in enumerate((b"\1", b"\1", b"\2")):
-        dataset = data_set()
-        dataset.private_block(0x0009, "MAKER 1.0").add_new(0x05, "OB", bytes(2**21 - 1) + last)
-        paths.append(save(dataset, tmp_path / f"{number}.dcm"))
-    assert same_attributes(paths[0], paths[1])
-    assert not same_attributes(paths[0], paths[2])
+def test_a_value_too_long_to_hold_is_not_compared(tmp_path: Path) -> None:
+    """Two megabytes of a maker's own are not read while others wait to be indexed."""
+    paths: list[Path] = []
+    for syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian):
+        dataset = data_set(syntax)
+        dataset.private_block(0x0009, "MAKER 1.0").add_new(0x05, "OB", bytes(2**21))
+        paths.append(stored(dataset, syntax, tmp_path / f"{len(paths)}.dcm"))
+    assert not same_attributes(*paths)
 
 
 def test_a_file_that_cannot_be_parsed_is_said(original: Path, tmp_path: Path) -> None:
@@ -147,9 +186,7 @@ def test_a_file_that_cannot_be_parsed_is_said(original: Path, tmp_path: Path) ->
 
 
 @pytest.mark.peers
-@pytest.mark.parametrize(
-    "command", [["dcmconv", "+ti"], ["dcmconv", "+tb"], ["dcmconv", "+td"], ["dcmcjpls"], ["dcmcrle"], ["dcmcjpeg", "+e1"]], ids=" ".join
-)
+@pytest.mark.parametrize("command", [["dcmconv", "+ti"], ["dcmcjpls"], ["dcmcrle"], ["dcmcjpeg", "+e1"]], ids=" ".join)
 def test_what_another_program_has_transcoded_says_the_same(original: Path, command: list[str], tmp_path: Path) -> None:
     """DCMTK's conversions, until something is corrected."""
     again = tmp_path / "again.dcm"
