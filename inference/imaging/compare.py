@@ -16,7 +16,7 @@ from inference.imaging.stored import StoredFrames, Values
 class Likeness(Enum):
     """What two files with one SOP Instance UID are to each other."""
 
-    DATA_SET = "data set"  # one is the other in another transfer syntax
+    DATA_SET = "data set"  # one is the other in another encoding
     IMAGE = "image"  # the same pixels at the same place, another header
     NONE = "none"
 

@@ -1,4 +1,4 @@
-"""Whether two data sets say the same in every attribute, in different transfer syntaxes; their pixels are `compare`'s."""
+"""Whether two data sets say the same in every attribute, however they are encoded; their pixels are `compare`'s."""
 
 import os
 from collections.abc import Set
@@ -19,9 +19,11 @@ Stored: TypeAlias = DataElement | RawDataElement
 MOST_BYTES = 1 << 20
 """Of attributes before the pixels, or of a file without: what is longer is not compared, for it would keep whoever indexes for seconds."""
 _HELD_BYTES = 1 << 20
-_PACKING = frozenset({*tags.PIXELS, 0x00082111, 0x00280004, 0x00280006, 0x7FE00001, 0x7FE00002, 0xFFFCFFFC})
-"""At the outer level: pixel data, Derivation Description (where encoders tell how they compressed), Photometric Interpretation and Planar
-Configuration (which are judged by what the pixels decode to), offset tables, padding."""
+_PACKING = frozenset({*tags.PIXELS, 0x00280004, 0x00280006, 0x7FE00001, 0x7FE00002, 0xFFFCFFFC})
+"""At the outer level: pixel data, Photometric Interpretation and Planar Configuration (which are judged by what the pixels decode to),
+offset tables, padding."""
+_REPACKING = _PACKING | {0x00082111}
+"""Between transfer syntaxes also Derivation Description, where encoders tell how they compressed."""
 _OF_PIXELS = frozenset({"OB", "OW", "OF", "OD", None})
 _UNKNOWN = frozenset({"UN", None})
 _AMBIGUOUS = -1
@@ -31,11 +33,11 @@ _TEXT = frozenset(["AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "
 
 
 def same_attributes(a: Path, b: Path) -> bool:
-    """Two Part 10 files are in different transfer syntaxes, and every attribute but the packing of pixels is equal, byte for byte.
+    """Every attribute of two Part 10 files but the packing of pixels is equal, byte for byte.
 
-    File meta information, group lengths and padding do not count. False where equality cannot be shown, or not at a bounded price: in one
-    transfer syntax, in big-endian and deflated ones, with overlays in the unused bits of the pixels (PS3.5 8.1.2, retired), with private
-    sequences of unknown value representation.
+    File meta information, transfer syntax, lengths of sequences and groups, and padding do not count. False where equality cannot be
+    shown, or not at a bounded price: in big-endian and deflated data sets, with overlays in the unused bits of the pixels (PS3.5 8.1.2,
+    retired), with private sequences of unknown value representation.
 
     Raises
     ------
@@ -43,10 +45,13 @@ def same_attributes(a: Path, b: Path) -> bool:
         A file cannot be parsed.
     """
     try:
-        if not _comparable(_syntax(a), _syntax(b)):
+        syntaxes = _syntax(a), _syntax(b)
+        if not all(syntax.is_little_endian and syntax != DeflatedExplicitVRLittleEndian for syntax in syntaxes):
             return False
         one, other = dcmread(a, defer_size=_HELD_BYTES), dcmread(b, defer_size=_HELD_BYTES)
-        return _pixel_tag(one) == _pixel_tag(other) != _AMBIGUOUS and _alike(one, other, but=_PACKING)
+        return _pixel_tag(one) == _pixel_tag(other) != _AMBIGUOUS and _alike(
+            one, other, but=_PACKING if syntaxes[0] == syntaxes[1] else _REPACKING
+        )
     except PARSE_ERRORS as broken:
         raise NotDicom(f"{a.name} and {b.name} cannot be compared: {type(broken).__name__}") from broken
 
@@ -58,11 +63,6 @@ def head_bytes(path: Path, pixels_at: int | None) -> int:
 
 def _syntax(path: Path) -> UID:
     return UID(str(read_file_meta_info(path).TransferSyntaxUID))
-
-
-def _comparable(*syntaxes: UID) -> bool:
-    plain = all(syntax.is_little_endian and syntax != DeflatedExplicitVRLittleEndian for syntax in syntaxes)
-    return plain and syntaxes[0] != syntaxes[1]
 
 
 def _pixel_tag(dataset: Dataset) -> int | None:

@@ -134,7 +134,7 @@ class Judge:
         batch.came_again(one, row, now, restored=restored)
 
     def _other_bytes(self, one: Arrived, rows: Sequence[Instance], batch: Batch, now: datetime) -> None:
-        """A new instance, or other bytes under a known UID: the same in another transfer syntax, a corrected header, or other pixels."""
+        """A new instance, or other bytes under a known UID: the same in another encoding, a corrected header, or other pixels."""
         current = next((row for row in rows if row.standing is Standing.CURRENT), None)
         before = current or next((row for row in reversed(rows) if row.standing is Standing.PURGED), None)
         alike = Likeness.IMAGE if current is None else self._likeness(current, one)
@@ -159,9 +159,9 @@ class Judge:
         batch.moves.append((one.entry, instance.blob))
 
     def _older(self, one: Arrived, rows: Sequence[Instance]) -> Instance | None:
-        """The row that this is in another transfer syntax, of those that were replaced or set against the current one: an old version that
+        """The row that this is in another encoding, of those that were replaced or set against the current one: an old version that
         comes again must not undo a correction."""
-        kept = [row for row in rows if row.standing in _PASSED and row.transfer_syntax_uid != one.identity.transfer_syntax_uid]
+        kept = [row for row in rows if row.standing in _PASSED]
         there = (row for row in reversed(kept[-_MOST_COMPARED:]) if self._blobs.has(row.blob))
         return next((row for row in there if self._likeness(row, one) is Likeness.DATA_SET), None)
 
