@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, delete, func, insert, literal, or_, select, update
+from sqlalchemy import Connection, Row, and_, delete, exists, func, insert, literal, or_, select, update
 
 from node.domain.arrival import Arrival, Completeness
 from node.domain.instance import Standing
@@ -118,16 +118,33 @@ def revise(connection: Connection, arrival: int, why: str, now: datetime) -> Non
         _complete_again(connection, opened, why, now)
 
 
-def revise_newest(connection: Connection, arrival: int, why: str, now: datetime) -> None:
-    """As `revise`, of the newest revision of what `arrival` is of, be it routed or about to be; one that is open looks for itself."""
-    row = connection.execute(select(schema.arrival).where(_arrival.id == arrival)).one()
-    key = _Key(row.study_instance_uid, row.series_instance_uid, row.peer)
-    latest = _latest(connection, key, locked=True)
-    # one that is complete may be in the hands of a process that does not know yet what became of the job
-    if latest is not None and latest.state != ArrivalState.RECEIVED:
+def revise_askers(connection: Connection, job: Row[Any], why: str, now: datetime) -> None:
+    """As `revise`, of the newest revisions of all that asked for a job, whoever sent it, be they routed or about to be; one that is open
+    looks for itself."""
+    of_study = select(schema.arrival).where(_arrival.study_instance_uid == job.study_instance_uid).order_by(_arrival.id)
+    keys = {row.id: _Key(row.study_instance_uid, row.series_instance_uid, row.peer) for row in connection.execute(of_study)}
+    own = keys[job.arrival_id]
+    for key in dict.fromkeys(keys.values()):
+        latest = _latest(connection, key, locked=True)
+        if latest is None or latest.state == ArrivalState.RECEIVED or not (key == own or _asks(connection, latest, job)):
+            continue
         opened = _open_arrival(connection, key, latest.called_ae, now)
         _join(connection, opened, [], latest.last_instance_at, micros(now))
         _complete_again(connection, opened, why, now)
+
+
+def _asks(connection: Connection, arrival: Row[Any], job: Row[Any]) -> bool:
+    """Whether a route of the job chose its series in this arrival; of one that is complete, whether it may at this moment: a process may
+    have it in its hands that does not know yet what became of the job."""
+    if arrival.state == ArrivalState.COMPLETE:
+        used = select(schema.job_instance.c.instance_id).where(schema.job_instance.c.job_id == job.id)
+        mine = exists().where(_member.arrival_id == arrival.id, _member.instance_id.in_(used))
+    else:
+        said = schema.decision.c
+        routes = select(schema.job_route.c.route).where(schema.job_route.c.job_id == job.id)
+        of_series = (said.arrival_id == arrival.id, said.chosen, said.series_instance_uid == job.series_instance_uid)
+        mine = exists().where(*of_series, said.route.in_(routes))
+    return bool(connection.execute(select(mine)).scalar())
 
 
 def _complete_again(connection: Connection, opened: int, why: str, now: datetime) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, Select, Table, exists, insert, select, u
 from node.domain.job import Job, ResultObject
 from node.domain.state import JobState
 from node.journal import schema
-from node.journal.arrivals import revise_newest
+from node.journal.arrivals import revise_askers
 from node.journal.buried import refuse_buried
 from node.journal.database import Database, lock_study, repeatable
 from node.journal.errors import NoSuchRow, TransitionRefused
@@ -110,7 +110,7 @@ class Jobs(Database):
             if state is JobState.CANCELLED:
                 cancel_deliveries(connection, job, reason, now, begun_too=True)
             if again is not None:
-                revise_newest(connection, _row(connection, job).arrival_id, again, now)
+                revise_askers(connection, _row(connection, job), again, now)
             return True
 
     def jobs(

@@ -315,7 +315,7 @@ class Journal(CommitmentJournal, ConsoleJournal, ErasureJournal, ReplayJournal, 
         self, job: int, lease: str | None, state: JobState, code: str, reason: str, now: datetime, *, again: str | None = None
     ) -> bool:
         """To PARKED, FAILED or CANCELLED. `lease` None is the operator, who needs no lease. With `again` (why) what came is looked at anew,
-        in the same transaction: the arrival that asked for the job gets a COMPLETE revision, unless one is open."""
+        in the same transaction: the arrivals that asked for the job, whoever sent them, get COMPLETE revisions, unless these are open."""
         ...
 
     def revive_job(self, job: int, now: datetime, *, afresh: bool = False) -> JobState:

@@ -1,5 +1,6 @@
 """The contract of node.journal.port, for every journal: what routing inserts, joins and supersedes."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -8,7 +9,7 @@ from node.domain.arrival import Completeness
 from node.domain.job import Priority
 from node.domain.state import ArrivalState, DeliveryState, JobState
 from node.journal.errors import TransitionRefused
-from node.journal.port import WAITS
+from node.journal.port import WAITS, CameAgain
 from tests.unit.journal.story import DECISION, START, Story
 
 SECOND = timedelta(seconds=1)
@@ -213,3 +214,26 @@ def test_a_job_that_ends_may_have_its_study_looked_at_anew(story: Story) -> None
     story.receive(4)
     assert journal.end_job(third, None, JobState.CANCELLED, "HLM-3027", "the prior: a gap", story.now, again="job 3")
     assert (story.arrival().revision, story.arrival().state) == (5, ArrivalState.RECEIVED)
+
+
+def test_a_job_that_ends_has_all_that_asked_for_it_looked_at_anew(story: Story) -> None:
+    """The same study came from three more peers: one whose route joined the job, one of which nothing was chosen, one that is about to be
+    routed. All but the second get a revision."""
+    journal = story.journal
+    ids = story.receive(1)
+    (job,) = story.route(story.job_asked())
+    for peer in ("ct2", "ct3", "ct4"):
+        again = CameAgain(instance=ids[0], peer=peer, called_ae="HILUM", scope_series=False, due_at=story.now, restored=False)
+        journal.came_again([again], "config 1", story.now)
+        assert journal.complete(story.arrival(peer=peer).id, Completeness.QUIET, story.now)
+    joined = story.job_asked(routes=("second",), sinks=("other",), instances=tuple(ids))
+    assert journal.route(story.arrival(peer="ct2").id, [replace(DECISION, route="second")], [joined], "config 1", story.now) == [job]
+    journal.route(story.arrival(peer="ct3").id, [replace(DECISION, chosen=False)], [], "config 1", story.now)
+    assert journal.end_job(job, None, JobState.CANCELLED, "HLM-3027", "the prior: a gap", story.now, again="job 1")
+    newest = {peer: story.arrival(peer=peer) for peer in ("ct1", "ct2", "ct3", "ct4")}
+    assert {peer: (one.revision, one.state) for peer, one in newest.items()} == {
+        "ct1": (2, ArrivalState.COMPLETE),
+        "ct2": (2, ArrivalState.COMPLETE),
+        "ct3": (1, ArrivalState.ROUTED),
+        "ct4": (2, ArrivalState.COMPLETE),
+    }
