@@ -1,6 +1,6 @@
 """The files of a job become what its application analyses: the one way from files to subjects, with the headers that results speak of."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -42,7 +42,9 @@ class Assembled:
     remarks: tuple[str, ...] = ()
 
 
-def subjects(takes: Takes, parts: Parts, files: Sequence[Path], series_instance_uid: str = "", *, threads: int = 2) -> list[Assembled]:
+def subjects(
+    takes: Takes, parts: Parts, files: Sequence[Path], series_instance_uid: str = "", of_prior: Collection[Path] = (), *, threads: int = 2
+) -> list[Assembled]:
     """Read the files of a job as its application wants them.
 
     Parameters
@@ -53,6 +55,8 @@ def subjects(takes: Takes, parts: Parts, files: Sequence[Path], series_instance_
         Part 10 files: of one series; for a pair, of it and of its prior; for images, of all series whose views belong together.
     series_instance_uid
         The series that the job is for. Of a pair it is the current one.
+    of_prior
+        Of a pair: those of `files` that are known to be the prior's, which is what is unfit where they cannot be read.
     threads
         How many images are read or decoded at a time.
 
@@ -67,6 +71,8 @@ def subjects(takes: Takes, parts: Parts, files: Sequence[Path], series_instance_
         One of `inference.imaging.errors`.
     """
     with stage(ASSEMBLE):
+        if takes is Takes.PAIR:
+            return _pair(files, of_prior, series_instance_uid, threads)
         return _READERS[takes]([read_instance(path) for path in files], parts, series_instance_uid, threads)
 
 
@@ -99,15 +105,24 @@ def _bounded(parts: Sequence[Part]) -> None:
         raise TooLarge(f"{len(parts)} volumes of {len(parts[0].slices)} slices: {voxels / 1e6:.0f} million voxels")
 
 
-def _pair(instances: Sequence[Instance], parts: Parts, series_instance_uid: str, threads: int) -> list[Assembled]:
+def _pair(files: Sequence[Path], of_prior: Collection[Path], series_instance_uid: str, threads: int) -> list[Assembled]:
+    known = set(of_prior)
+    instances = [read_instance(path) for path in files if path not in known]
+    unread: InputError | None = None
+    try:
+        instances += [read_instance(path) for path in files if path in known]
+    except InputError as error:
+        unread = error  # today's series is looked at first: what is wrong with it is for a person
     of_series: dict[str, list[Instance]] = {}
     for instance in instances:
         of_series.setdefault(instance.series_instance_uid, []).append(instance)
-    if len(of_series) != 2 or series_instance_uid not in of_series:
+    if series_instance_uid not in of_series or (unread is None and len(of_series) != 2):
         raise NotAPair(f"{len(of_series)} series, where series {series_instance_uid} and one prior were expected")
     current = imaging(of_series.pop(series_instance_uid))
     volume = volume_from(current, threads=threads)
     try:
+        if unread is not None:
+            raise unread
         prior = imaging(of_series.popitem()[1])
         pair = Pair(current=volume, prior=volume_from(prior, threads=threads))
     except InputError as error:
@@ -158,7 +173,6 @@ def _headers(instances: Sequence[Instance]) -> tuple[FileDataset, ...]:
 
 _READERS: Mapping[Takes, Callable[[Sequence[Instance], Parts, str, int], list[Assembled]]] = {
     Takes.VOLUME: _volumes,
-    Takes.PAIR: _pair,
     Takes.IMAGES: _images,
     Takes.CINE: _cines,
 }

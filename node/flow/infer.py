@@ -3,7 +3,7 @@
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,7 @@ class Inferred:
 
 
 class Analyst:
-    """Analyses jobs: `analyst(job, files)` is the runner's `analyse`.
+    """Analyses jobs: `analyst(job, files, of_prior)` is the runner's `analyse`; `of_prior` are those of the files that are a prior's.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ class Analyst:
         self._application_of = application_of
         self._engine_named = engine_named
 
-    def __call__(self, job: Job, files: Sequence[Path]) -> Inferred:
+    def __call__(self, job: Job, files: Sequence[Path], of_prior: Collection[Path] = ()) -> Inferred:
         """Assemble, check, analyse, check what was said.
 
         Raises
@@ -104,7 +104,7 @@ class Analyst:
             engine.check(model)
         digest = model_digest(engine, models) if models else method_digest(application)
         with collected() as stages_s:
-            made = subjects(application.accepts.takes, application.accepts.parts, files, job.series_instance_uid)
+            made = subjects(application.accepts.takes, application.accepts.parts, files, job.series_instance_uid, of_prior)
             assembled = time.monotonic()
             bounded = _Bounded(engine, application, calls, deadline, _URGENCY[job.priority])
             with stage(ANALYSE):

@@ -71,7 +71,7 @@ class Runner:
     owner
         What leases of this process begin with.
     analyse
-        `node.flow.infer.Analyst`: a job and its files to findings.
+        `node.flow.infer.Analyst`: a job, its files, and those of them that are a prior's, to findings.
     encode
         `node.results.encode.encode`: findings to checked objects.
     assemble
@@ -91,10 +91,10 @@ class Runner:
         config: settings.Config,
         clock: Clock,
         owner: str,
-        analyse: Callable[[Job, Sequence[Path]], Inferred],
+        analyse: Callable[[Job, Sequence[Path], Collection[Path]], Inferred],
         encode: Encode,
         *,
-        assemble: Callable[[Takes, Parts, Sequence[Path], str], list[Assembled]],
+        assemble: Callable[[Takes, Parts, Sequence[Path], str, Collection[Path]], list[Assembled]],
         application_of: Callable[[str], Application],
         away: Callable[[bool], Collection[str]],
         at_once: Callable[[], Mapping[str, int]] = dict,
@@ -150,18 +150,20 @@ class Runner:
         if delivered_before(self._journal, self._blobs, job):
             raise DeliveredBefore("every sink has these results; the journal had forgotten it")
         application = self._application_of(job.application)
-        files = self._files(job)
+        files, of_prior = self._files(job)
         if job.state is JobState.QUEUED:
-            parts = self._infer(job, application, lease, files)
+            parts = self._infer(job, application, lease, files, of_prior)
         else:
             self._refuse_another_version(job, application)
-            parts = self._read_back(job, application, files)
+            parts = self._read_back(job, application, files, of_prior)
         lease.check()
         self._freeze(job, application, lease, parts)
 
-    def _infer(self, job: Job, application: Application, lease: JobLease, files: Sequence[Path]) -> list[Analysed]:
+    def _infer(
+        self, job: Job, application: Application, lease: JobLease, files: Sequence[Path], of_prior: Collection[Path]
+    ) -> list[Analysed]:
         """The parts of the job with their findings, which are durable."""
-        inferred = self._analyse(job, files)
+        inferred = self._analyse(job, files, of_prior)
         made_by = f"{application.name} {application.version}"
         if inferred.made_by != made_by:
             raise ServedMeanwhile(f"{inferred.made_by} analysed, {made_by} was served when the job began")
@@ -182,12 +184,12 @@ class Runner:
         parts = zip(inferred.parts, found, kept.of_parts, strict=True)
         return [replace(part, findings=findings, digest=digest) for part, findings, digest in parts]
 
-    def _read_back(self, job: Job, application: Application, files: Sequence[Path]) -> list[Analysed]:
+    def _read_back(self, job: Job, application: Application, files: Sequence[Path], of_prior: Collection[Path]) -> list[Analysed]:
         """The parts of a job that was analysed in an earlier claim."""
         assert job.findings_blob is not None, "an inferred job has findings"
         found = findings_parts.loads(self._blobs.path(job.findings_blob).read_bytes())
         accepts = application.accepts
-        made = self._assemble(accepts.takes, accepts.parts, files, job.series_instance_uid)
+        made = self._assemble(accepts.takes, accepts.parts, files, job.series_instance_uid, of_prior)
         if [part for part, _ in found] != [assembled.part for assembled in made]:
             raise FindingsOfOtherParts(f"findings of {len(found)} parts, the files make {len(made)}, or others")
         return [Analysed(assembled=assembled, findings=findings) for assembled, (_, findings) in zip(made, found, strict=True)]
@@ -213,7 +215,8 @@ class Runner:
             metrics.JOBS_ENDED.add(application=job.application, state=JobState.DONE.value, code="")
         event("job.encoded", job=job.id, application=job.application, objects=len(objects), took_s=_rounded(took))
 
-    def _files(self, job: Job) -> list[Path]:
+    def _files(self, job: Job) -> tuple[list[Path], list[Path]]:
+        """All that the job uses, and those of them that are of another series than it is for: of a pair the prior's."""
         instances = self._journal.job_instances(job.id)
         paths = self._blobs.paths([instance.blob for instance in instances])
         gone = [
@@ -221,7 +224,8 @@ class Runner:
         ]
         if gone:
             raise PixelsGone(f"the pixels of {len(gone)} instances are gone, the first is {gone[0].sop_instance_uid}")
-        return paths
+        of_others = [path for one, path in zip(instances, paths, strict=True) if one.series_instance_uid != job.series_instance_uid]
+        return paths, of_others
 
     def _refuse_another_version(self, job: Job, application: Application) -> None:
         """Findings are encoded under the version that made them, or not at all."""

@@ -155,7 +155,7 @@ class Schedule:
         world = self._world
         journal, blobs, _ = self._ports(process)
 
-        def analyse(job: Job, files: Any) -> Inferred:
+        def analyse(job: Job, files: Any, _of_prior: Any) -> Inferred:
             process.pause("analysing")
             if world.trouble.happens("engine"):
                 raise EngineError("the engine failed")

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydicom import dcmread
 from structlog.testing import capture_logs
 
 from inference import codes
@@ -19,7 +20,8 @@ from node.flow.gates import unfits
 from node.flow.pairing import Pairing, Prior
 from node.flow.priors import EarlierStudy, choose
 from node.flow.route import RouteStage
-from tests.unit.flow.mini import APPLICATION, MiniNode
+from node.journal.port import CameAgain
+from tests.unit.flow.mini import APPLICATION, CT1, MiniNode
 from tests.unit.flow.test_pairs import NOW, THEN, reason, series_of, settle
 from tests.unit.flow.test_priors import CURRENT, ROUTE, study, view
 from tests.unit.flow.test_runner import Work
@@ -216,6 +218,60 @@ def test_a_prior_that_is_refused_while_its_study_is_routed_again(visits: Visits,
     assert visits.compared(today) == [(JobState.CANCELLED, {t1(2025)})]
     visits.happens()
     assert visits.compared(today) == [(JobState.CANCELLED, {t1(2025)}), (JobState.ENCODED, {t1(2024)})]
+
+
+def test_everybody_who_sent_the_study_gets_the_comparison_with_the_next_prior(visits: Visits) -> None:
+    """Two peers sent it, and their routes name one sink each: they share the job that is refused, and the next one."""
+    node = visits.node
+    routes = [Route(name=to, run=("compare",), send=(to,), peers=(peer,)) for peer, to in (("ct1", "archive"), ("ct2", "second"))]
+    node.configure(peers={"ct1": CT1, "ct2": replace(CT1, name="ct2", ae_title="CT2")}, routes=tuple(routes))
+    visits.comes(2024)
+    visits.comes(2025, without=2)
+    visits.happens()
+    today = visits.comes(2026)
+    came = [
+        CameAgain(instance=one.id, peer="ct2", called_ae="HILUM", scope_series=False, due_at=node.clock(), restored=False)
+        for one in node.journal.study_instances(today)
+    ]
+    node.journal.came_again(came, node.config.digest, node.clock())
+    visits.happens()
+    assert visits.compared(today) == [(JobState.CANCELLED, {t1(2025)}), (JobState.ENCODED, {t1(2024)})]
+    assert set(node.jobs()[-1].sinks) == {"archive", "second"}
+
+
+@pytest.mark.parametrize("damage", ["bits", "cut", "no pixels", "not DICOM"])
+def test_a_prior_of_which_a_file_cannot_be_read_is_left_out(visits: Visits, damage: str) -> None:
+    """Before there are series to look at; the same of today's files is for a person."""
+    visits.comes(2024)
+    before = visits.comes(2025)
+    visits.happens()
+    damaged(visits.node, before, damage)
+    today = visits.comes(2026)
+    visits.happens()
+    assert visits.compared(today) == [(JobState.CANCELLED, {t1(2025)}), (JobState.ENCODED, {t1(2024)})]
+    (refused, _) = [job for job in visits.node.jobs() if job.study_instance_uid == today]
+    assert refused.code == UnfitPrior.code
+    tomorrow = visits.comes(2027)
+    damaged(visits.node, tomorrow, damage)
+    visits.happens()
+    assert visits.compared(tomorrow) == [(JobState.PARKED, {t1(2026)})]
+
+
+def damaged(node: MiniNode, study: str, how: str) -> None:
+    """One stored file of a study is not what it was."""
+    path = node.blobs.path(node.journal.study_instances(study)[0].blob)
+    path.chmod(0o600)
+    if how == "not DICOM":
+        path.write_bytes(b"no such thing")
+    elif how == "cut":
+        path.write_bytes(path.read_bytes()[:-20])
+    else:
+        dataset = dcmread(path)
+        if how == "bits":
+            dataset.BitsStored = 99
+        else:
+            del dataset.PixelData
+        dataset.save_as(path)
 
 
 def test_todays_images_that_do_not_fit_park_the_job(visits: Visits) -> None:
