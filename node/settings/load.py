@@ -153,12 +153,15 @@ _REFERRED = ("peers", "engines", "sinks")
 
 
 def _told_apart(one: Peer, other: Peer) -> bool:
-    """Whether two peers of one title and address are never taken for each other: both prove the same kind of thing, and never the same."""
+    """Whether two peers of one title and address are never taken for each other: both prove the same kind of thing, and never the same.
+
+    Alternative names do not tell: one certificate may bear both.
+    """
     if one.user is not None and other.user is not None and one.user.name != other.user.name:
         return True
     if one.certificate is None or other.certificate is None:
         return False
-    kinds = ((rule.fingerprints, rule.names, rule.subjects) for rule in (one.certificate, other.certificate))
+    kinds = ((rule.fingerprints, rule.subjects) for rule in (one.certificate, other.certificate))
     return any(asked and wanted and set(asked).isdisjoint(wanted) for asked, wanted in zip(*kinds, strict=True))
 
 
@@ -173,7 +176,8 @@ def _check_together(values: dict[str, Any], tree: YamlNode, here: Here) -> None:
             assert at is not None, "a peer has an AE title"
             about = here.on(f'peer "{peer.name}"')
             bears = f'AE title "{peer.ae_title}" at {peer.host} is peer "{alike.name}" already'
-            about.refuse(DuplicateName, at, f"{bears}, and no certificate or user that each must show tells them apart")
+            unlike = "no fingerprint or subject of a certificate, nor user, that each must show tells them apart"
+            about.refuse(DuplicateName, at, f"{bears}, and {unlike}")
         others.append(peer)
     for sink in values["sinks"].values():
         if sink.peer is not None and values["peers"][sink.peer].port == 0:
