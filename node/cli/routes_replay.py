@@ -36,7 +36,7 @@ def replay(
     as_json
         One JSON object: `since`, `against`, `digest`, `arrivals`, `decided`, `forgotten`, `priors`, `urgencies`, and `differences`, each
         with `study_uid`, `series_uid`, `arrival`, `peer`, `route`, `decided_by`, `before` and `after` (`known`, `chosen`, `runs`,
-        `compares`, `reason`), and `conditions` (`key`, `before`, `after`).
+        `compares`, `parks`, `reason`), and `conditions` (`key`, `before`, `after`).
     """
     from node.assembly.compose import application
     from node.cli import screen
@@ -120,7 +120,8 @@ def _words(one: "Outcome", other: "Outcome") -> str:
         urgency = urgency_words(one, other, name)
         said.append(f"{name} to {' and '.join(sinks)}" + (f", {urgency}" if urgency else ""))
     said += [f"{name} where there is a prior" for name in sorted(one.compares)]
-    return f"run ({'; '.join(said)})" if said else "run"
+    does = "parked for want of a series" if one.parks else "run"
+    return f"{does} ({'; '.join(said)})" if said else does
 
 
 def _condition(one: "Tried | None") -> str:

@@ -119,8 +119,11 @@ class Asking:
         self._engine_of = engine_of
         self._application_of = application_of
 
-    def of(self, arrival: Arrival, series: Sequence[SeriesContent], calling: str, now: datetime) -> Asked:
-        """The jobs on `series`, those of the arrival, and one decision for every route and series of it."""
+    def of(self, arrival: Arrival, series: Sequence[SeriesContent], calling: str, now: datetime, *, waits: bool = True) -> Asked:
+        """The jobs on `series`, those of the arrival, and one decision for every route and series of it.
+
+        Not to `waits` is as when nothing more is expected of the study.
+        """
 
         study = self._study(arrival, series)
 
@@ -130,7 +133,7 @@ class Asking:
 
         decisions = tried(self._routes, series)
         said: dict[tuple[str, str], list[str]] = {}
-        judged = self._judged(arrival, series, study, decisions, now)
+        judged = self._judged(arrival, series, study, decisions, now, waits=waits)
         decisions = [self._gated(_judged_so(decision, judged, said), series) for decision in decisions]
         on_series = self._on_series(series, decisions)
         left_out: list[LeftOut] = []
@@ -159,10 +162,17 @@ class Asking:
         return [content.view for content in series]
 
     def _judged(
-        self, arrival: Arrival, series: Sequence[SeriesContent], study: Sequence[SeriesView], decisions: Sequence[Decision], now: datetime
+        self,
+        arrival: Arrival,
+        series: Sequence[SeriesContent],
+        study: Sequence[SeriesView],
+        decisions: Sequence[Decision],
+        now: datetime,
+        *,
+        waits: bool,
     ) -> dict[str, Judged]:
         """What the needs of each route come to that takes a series."""
-        over = arrival.completed_by is Completeness.OPERATOR
+        over = not waits or arrival.completed_by is Completeness.OPERATOR
         found = {}
         for route in [route for route in self._routes if route.needs is not None]:
             matched = {one.series_instance_uid for one in decisions if one.route == route.name and one.matched}

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from node.domain.arrival import Arrival
-from node.domain.route import Otherwise, Route, Tried
+from node.domain.route import Decision, Otherwise, Route, Tried
 from node.domain.state import ArrivalState
 from node.flow.conditions import duration_text, together_text
 from node.flow.routing import SeriesView, try_any
@@ -13,6 +13,8 @@ from node.flow.series import contents
 from node.journal.port import WAITS, Journal
 
 _KEY = "needs "
+_WAITS = "waits "
+_LACKS = "the study has no series "
 _THEN = {Otherwise.IGNORE: "is not run", Otherwise.PROCEED: "is run without", Otherwise.PARK: "is parked"}
 
 
@@ -54,8 +56,22 @@ class Judged:
     def reason(self) -> str:
         """For the decision."""
         if self.wait:
-            return f"waits {self.wait}, then {_THEN[self.otherwise]}: {self.missing}"
+            return f"{_WAITS}{self.wait}, then {_THEN[self.otherwise]}: {self.missing}"
         return self.missing if self.otherwise is Otherwise.IGNORE else f"{_THEN[self.otherwise]}: {self.missing}"
+
+
+def waited(decision: Decision) -> bool:
+    """Whether a route that needs another series only waited for it: what it came to was decided about a later revision of the arrival."""
+    return _lacked(decision) and not decision.chosen and decision.reason.startswith(_WAITS)
+
+
+def parked(decision: Decision) -> bool:
+    """Whether what a route asks for was parked because the study lacks a series."""
+    return _lacked(decision) and decision.chosen and f"{_THEN[Otherwise.PARK]}: {_LACKS}" in decision.reason
+
+
+def _lacked(decision: Decision) -> bool:
+    return any(one.key.startswith(_KEY) and not one.held for one in decision.tried)
 
 
 def judge(route: Route, study: Sequence[SeriesView], *, last: datetime | None, now: datetime, over: bool = False) -> Judged | None:
@@ -83,7 +99,7 @@ def judge(route: Route, study: Sequence[SeriesView], *, last: datetime | None, n
     waits = bool(missing) and not over and now < until
     return Judged(
         tried=tuple(tried),
-        missing=f"the study has no series {', '.join(missing)}" if missing else "",
+        missing=f"{_LACKS}{', '.join(missing)}" if missing else "",
         until=until if waits else None,
         otherwise=route.needs.otherwise,
         wait=f"until {until:%Y-%m-%d %H:%M:%S} UTC" if waits else "",

@@ -1,8 +1,9 @@
 """Replay: what was decided about what came, decided anew by other routes; what differs, and which condition made it so.
 
 Each arrival is asked again as at the moment when it was routed, by the node's own function; only that what is there of its study now
-counts, which later images or corrections may have changed since. What cannot be told is counted: whether there was a prior then, and the
-urgency of a job that another arrival, or a route of another one, asked for as well.
+counts, which later images or corrections may have changed since, and that no route waits: what it needs is there by now, or lacking. What
+cannot be told is counted: whether there was a prior then, and the urgency of a job that another arrival, or a route of another one, asked
+for as well.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ from node.domain.instance import Instance
 from node.domain.job import Job, Priority
 from node.domain.route import Decision, Route, Tried
 from node.flow.asking import RANKS, Asking
+from node.flow.needs import parked, waited
 from node.flow.pairing import Prior
 from node.flow.priors import Choice
 from node.flow.series import SeriesContent, contents
@@ -51,6 +53,8 @@ class Outcome:
         The applications that it asks for, each with the sinks of its job; but for those that compare with a prior.
     compares
         Those: where there is a prior.
+    parks
+        What it asks for is parked, because the study lacks a series that the route needs.
     urgency
         How urgent the jobs of `runs` are, where that can be told of then as well.
     """
@@ -60,6 +64,7 @@ class Outcome:
     reason: str = ""
     runs: Mapping[str, tuple[str, ...]]
     compares: frozenset[str] = frozenset()
+    parks: bool = False
     urgency: Mapping[str, Urgency] = field(default_factory=dict)
 
 
@@ -134,11 +139,13 @@ class Replay:
             return
         self.counted.decided += 1
         self._loaded.study = routed.study
-        asked = self._asking.of(routed.arrival, series, routed.calling, routed.at)
+        asked = self._asking.of(routed.arrival, series, routed.calling, routed.at, waits=False)
         before = {(one.route, one.series_instance_uid): one for one in routed.decisions}
         after = {(one.route, one.series_instance_uid): one for one in asked.decisions}
         urgencies = self._urgencies(routed)
         for route, uid in dict.fromkeys([*after, *before]):
+            if (route, uid) in before and waited(before[route, uid]):
+                continue
             then = self._outcome(before.get((route, uid)), routed.jobs, routed.arrival, urgencies)
             now = self._outcome(after.get((route, uid)), asked.jobs, routed.arrival, urgencies)
             self.counted.priors += len(now.compares)
@@ -176,12 +183,20 @@ class Replay:
                     within = None if job.deadline_at is None else job.deadline_at - arrival.completed_at
                     urgency[job.application] = Urgency(priority=job.priority, deadline=within)
         compares = frozenset(decision.compares)
-        return Outcome(known=True, chosen=decision.chosen, reason=decision.reason, runs=runs, compares=compares, urgency=urgency)
+        return Outcome(
+            known=True,
+            chosen=decision.chosen,
+            reason=decision.reason,
+            runs=runs,
+            compares=compares,
+            parks=parked(decision),
+            urgency=urgency,
+        )
 
     def _runs_otherwise(self, route: str, then: Outcome, now: Outcome) -> bool:
         """Whether a route that was chosen then and now asks for something else. A job has the sinks of all routes that ask for it, and is
         as urgent as the most urgent of them: one that gained differs for the route that it has it from, one that lost for all of them."""
-        if then.compares != now.compares:
+        if then.compares != now.compares or then.parks != now.parks:
             return True
         if not then.runs:
             return False  # its jobs are forgotten, or it compares

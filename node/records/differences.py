@@ -35,7 +35,14 @@ def urgency_words(one: "Outcome", other: "Outcome", application: str) -> str:
 
 def _outcome(one: "Outcome", other: "Outcome") -> dict[str, Any]:
     runs = [{"application": name, "sinks": list(sinks), "urgency": urgency_words(one, other, name)} for name, sinks in one.runs.items()]
-    return {"known": one.known, "chosen": one.chosen, "runs": runs, "compares": sorted(one.compares), "reason": one.reason}
+    return {
+        "known": one.known,
+        "chosen": one.chosen,
+        "runs": runs,
+        "compares": sorted(one.compares),
+        "parks": one.parks,
+        "reason": one.reason,
+    }
 
 
 def _tried(one: "Tried | None") -> dict[str, Any] | None:

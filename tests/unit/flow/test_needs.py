@@ -12,12 +12,13 @@ from node.domain.route import Condition, NeededSeries, Needs, Operator, Otherwis
 from node.domain.state import ArrivalState, JobState
 from node.flow.backwards import Backwards
 from node.flow.needs import awaits
+from node.flow.replay import Replay
 from node.flow.route import RouteStage
 from node.flow.settle import Settle, complete_now
 from node.journal.sql import SqlJournal
 from node.settings.config import May, Scope
 from node.settings.config import Settle as Rule
-from tests.unit.flow.mini import CT1, CountingPeer, MiniNode
+from tests.unit.flow.mini import CT1, START, CountingPeer, MiniNode
 from tests.unit.flow.test_route import application_of
 from tests.unit.flow.test_settle import AtOnce
 
@@ -352,3 +353,33 @@ def test_all_conditions_are_asked_of_one_series(node: MiniNode) -> None:
     step(node, 11)
     assert node.jobs() == []
     assert reason(node) == "any_series is none of 2 series, expected ContrastBolusAgent present and SliceThickness at most 2"
+
+
+def _replayed(node: MiniNode, route: Route) -> list[tuple[int, tuple[bool, bool], tuple[bool, bool]]]:
+    found = Replay(node.journal, (route,), "edited", application_of).differences(START - timedelta(days=1))
+    return [(one.arrival.revision, (one.before.chosen, one.before.parks), (one.after.chosen, one.after.parks)) for one in found]
+
+
+RUNS, PARKS, NOT_RUN = (True, False), (True, True), (False, False)
+OF = {Otherwise.IGNORE: NOT_RUN, Otherwise.PROCEED: RUNS, Otherwise.PARK: PARKS}
+
+
+def test_a_replay_tells_what_other_needs_would_have_come_to(waiting: MiniNode) -> None:
+    """Without needs it runs, under others it does what they say; told of the revision that decided, not of the one that waited."""
+    step(waiting, 700)
+    (route,) = waiting.config.routes
+    assert route.needs is not None
+    was = OF[route.needs.otherwise]
+    for otherwise, then in OF.items():
+        expected = [] if then == was else [(2, was, then)]
+        assert _replayed(waiting, replace(route, needs=replace(route.needs, otherwise=otherwise))) == expected
+    assert _replayed(waiting, replace(route, needs=None)) == ([] if was == RUNS else [(2, was, RUNS)])
+
+
+@pytest.mark.parametrize("within", [timedelta(seconds=1), timedelta(days=1)])
+def test_a_replay_waits_for_nothing(waiting: MiniNode, within: timedelta) -> None:
+    """However long the route would wait: what it comes to in the end is compared."""
+    step(waiting, 700)
+    (route,) = waiting.config.routes
+    assert route.needs is not None
+    assert _replayed(waiting, replace(route, needs=replace(route.needs, within=within))) == []
