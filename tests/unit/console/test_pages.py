@@ -74,6 +74,18 @@ def test_what_a_route_asks_of_the_patient_is_hidden(at_empty: Open, empty: Hospi
         assert "Jane" in at_empty("otto").client.get(path).text, path
 
 
+def test_what_a_reason_quotes_of_a_data_set_is_hidden(at_empty: Open, empty: Hospital) -> None:
+    """Why a job is parked may quote what somebody typed into an attribute."""
+    arrival = empty.receive(
+        "1.2", "ct1", "HILUM_STAT", (4, {"Modality": ("CT",), "BodyPartExamined": ("CHEST",), "SliceThickness": (1.0,)})
+    )
+    empty.route(arrival, parked=("HLM-3006", "BitsStored is «Doe^Jane»"))
+    (job,) = empty.journal.jobs(study="1.2")
+    for path in ("/parked", "/api/parked", f"/api/jobs/{job.id}", "/studies/1.2", "/api/studies/1.2"):
+        assert "Jane" not in at_empty("vera").client.get(path).text, path
+        assert "Jane" in at_empty("otto").client.get(path).text, path
+
+
 def test_hostile_names_are_text(at_empty: Open, empty: Hospital) -> None:
     """A patient called <script> is shown so, in lists, in the passport and in what was searched for."""
     empty.receive("1.2.3", "pacs", "HILUM", (1, {"Modality": (HOSTILE,), "PatientName": (HOSTILE,), "SeriesDescription": (HOSTILE,)}))
