@@ -69,6 +69,12 @@ def laterality_of(header: Dataset) -> str:
     return stated if stated in {"L", "R", "B"} else ""
 
 
+def body_parts_of(header: Dataset) -> tuple[str, ...]:
+    """What was imaged, in the header's own words: BodyPartExamined, and the meanings of Anatomic Region Sequence (PS3.3 10.5)."""
+    meanings = [_meaning(item) for item in tags.items(header, tags.ANATOMIC_REGION, "")]
+    return tuple(part for part in (tags.text(header, tags.BODY_PART_EXAMINED), *meanings) if part)
+
+
 def orientation_of(header: Dataset) -> tuple[str, str] | None:
     """Where rows and columns run to (PS3.3 C.7.6.1.1.1), letters of A, P, R, L, H, F."""
     stated = tags.text(header, tags.PATIENT_ORIENTATION).split("\\")
@@ -159,8 +165,12 @@ def _view(header: Dataset) -> str:
     known = VIEWS.get(tags.text(codes[0], tags.CODE_VALUE))
     if known is not None:
         return known
+    return _meaning(codes[0])
+
+
+def _meaning(code: Dataset) -> str:
     try:
-        return str(codes[0][tags.CODE_MEANING].value or "").strip()
+        return str(code[tags.CODE_MEANING].value or "").strip()
     except PARSE_ERRORS:
         return ""
 

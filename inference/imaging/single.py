@@ -12,7 +12,7 @@ from inference.imaging import tags
 from inference.imaging.errors import NotACine, NotImages, TooLarge, naming
 from inference.imaging.frame_values import MOST_BYTES, frames_of, is_colour, is_inverted
 from inference.imaging.header import PARSE_ERRORS, Instance
-from inference.imaging.projection import laterality_of, orientation_of, regions_of, spacing_of, view_of, window_of
+from inference.imaging.projection import body_parts_of, laterality_of, orientation_of, regions_of, spacing_of, view_of, window_of
 from inference.imaging.subject import Cine, Image, Images
 from inference.imaging.volume import SliceSource
 
@@ -194,6 +194,7 @@ def _images(instance: Instance, threads: int) -> tuple[list[Image], bool]:
             orientation=orientation_of(header),
             regions=regions,
             window=window_of(instance, frame),
+            body_parts=body_parts_of(header),
         )
         for frame in frames
     ], doubted

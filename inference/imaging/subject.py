@@ -81,6 +81,8 @@ class Image:
         As of a `Cine`: calibrated regions of an ultrasound still.
     window
         The lowest and the highest pixel that the header's first VOI window tells apart; None where it has none.
+    body_parts
+        What the header says was imaged, in its own words: BodyPartExamined, and the meanings of Anatomic Region Sequence.
     """
 
     pixels: NDArray[Any]
@@ -94,6 +96,7 @@ class Image:
     orientation: tuple[str, str] | None = None
     regions: tuple[Region, ...] = ()
     window: tuple[float, float] | None = None
+    body_parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

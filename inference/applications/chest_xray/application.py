@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from inference import codes
-from inference.applications.chest_xray.errors import NotFrontal
+from inference.applications.chest_xray.errors import NotAChest, NotFrontal
 from inference.applications.chest_xray.explaining import AT_ONCE, CELLS, gradient_weighted, laid_back, occlusion
 from inference.applications.chest_xray.preparing import SIDE, prepare, square
 from inference.applications.port import Accepts, Application, EvaluationOutput, ExplanationOutput, Infer, ModelRef, Takes
 from inference.codes import Code
 from inference.engines.port import SERVING
+from inference.errors import quoted
 from inference.findings import Evaluation, Explanation, Findings
 from inference.imaging.subject import Image, Images
 
@@ -17,6 +18,8 @@ MODEL = ModelRef(name="chest_xray_pneumonia", version=SERVING)
 """Made by `hilum train chest-xray`; what was exported last is served."""
 
 FRONTAL = frozenset({"PA", "AP", ""})
+_CHEST = ("CHEST", "THORA", "TORAX", "TÓRAX", "LUNG", "PULMO")
+"""Words, one of which stands in what a header says of a chest: the defined terms (PS3.16 Annex L), and what is typed instead."""
 _SIDES = frozenset({"L", "R", "B"})
 
 GRAD_CAM, OCCLUSION = "Grad-CAM", "Occlusion sensitivity"
@@ -69,9 +72,12 @@ def analyse(images: Images, infer: Infer) -> Findings:
 
     Raises
     ------
-    NotFrontal, NotARadiograph
+    NotFrontal, NotAChest, NotARadiograph
     """
     frontal = _frontal(images)
+    if not frontal and (others := [image for image in images.images if _view(image) in FRONTAL]):
+        parts = dict.fromkeys(part for image in others for part in image.body_parts)
+        raise NotAChest(f"series {images.series_instance_uid} shows {', '.join(quoted(part) for part in parts)}, by its headers")
     if not frontal:
         raise NotFrontal(f"views of series {images.series_instance_uid}: {', '.join(image.view for image in images.images)}")
     answers = {index: ask(images.images[index], infer) for index in frontal}
@@ -115,7 +121,12 @@ def _explained(image: Image, index: int, infer: Infer) -> Iterator[Explanation]:
 
 
 def _frontal(images: Images) -> list[int]:
-    return [index for index, image in enumerate(images.images) if _view(image) in FRONTAL]
+    return [index for index, image in enumerate(images.images) if _view(image) in FRONTAL and _may_be_a_chest(image)]
+
+
+def _may_be_a_chest(image: Image) -> bool:
+    """Whether the header says so, or nothing."""
+    return not image.body_parts or any(word in part.upper() for part in image.body_parts for word in _CHEST)
 
 
 def _remarks(images: Images, answers: dict[int, Answer]) -> Iterator[str]:
@@ -127,7 +138,7 @@ def _remarks(images: Images, answers: dict[int, Answer]) -> Iterator[str]:
         )
     rest = len(images.images) - len(answers)
     if rest:
-        yield f"{rest} of {len(images.images)} images are no frontal views and were not looked at."
+        yield f"{rest} of {len(images.images)} images are no frontal views of a chest and were not looked at."
 
 
 def _view(image: Image) -> str:

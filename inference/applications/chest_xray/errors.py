@@ -17,3 +17,13 @@ class NotFrontal(InputError):
 
     code = "HLM-3196"
     remedy = "Cancel the job, or narrow the route: the network has seen frontal views (PA, AP) alone."
+
+
+class NotAChest(InputError):
+    """The headers say of every frontal view that it shows another part of the body than the chest."""
+
+    code = "HLM-3197"
+    remedy = (
+        "Cancel the job, and narrow the route (`when: {BodyPartExamined: CHEST}`): the network answers on any image, and has seen chests "
+        "alone. Where the header is wrong, correct BodyPartExamined and send the images again."
+    )

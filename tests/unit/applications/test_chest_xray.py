@@ -14,7 +14,7 @@ from inference import codes
 from inference.applications.accept import check
 from inference.applications.catalog import load
 from inference.applications.chest_xray.application import MODEL, analyse, explain
-from inference.applications.chest_xray.errors import NotARadiograph, NotFrontal
+from inference.applications.chest_xray.errors import NotAChest, NotARadiograph, NotFrontal
 from inference.applications.chest_xray.explaining import laid_back, occlusion
 from inference.applications.chest_xray.preparing import prepare
 from inference.applications.declared import check_outputs
@@ -389,6 +389,27 @@ def _refused(one: Encoded, dataset: Dataset, encoding: Encoding, sources: Source
     dataset.save_as(file, enforce_file_format=True)
     with pytest.raises(error, match=said):
         check_objects([replace(one, data=file.getvalue())], encoding, sources)
+
+
+@pytest.mark.parametrize("part", ["HIP", "EXTREMITY", "hand li"])
+def test_another_part_of_the_body_is_refused(tmp_path: Path, part: str) -> None:
+    """A network that has seen chests alone is certain of pneumonia on a hip."""
+    with pytest.raises(NotAChest, match=part):
+        analyse(received(tmp_path, smooth(), ViewPosition="AP", BodyPartExamined=part), Says(0.9))
+
+
+@pytest.mark.parametrize("part", ["CHEST", "Thorax", "PORT CHEST", "NECKCHEST", "TORAX", ""])
+def test_a_chest_by_any_name_is_looked_at(tmp_path: Path, part: str) -> None:
+    """As a defined term, as typed, or not said at all."""
+    assert analyse(received(tmp_path, smooth(), ViewPosition="AP", BodyPartExamined=part), Says(0.9)).evaluations
+
+
+def test_the_coded_region_is_heard(tmp_path: Path) -> None:
+    """Where it alone says what was imaged, and where it says more than the term."""
+    hip = Dataset()
+    hip.CodeValue, hip.CodingSchemeDesignator, hip.CodeMeaning = "24136001", "SCT", "Hip joint"
+    with pytest.raises(NotAChest, match="Hip joint"):
+        analyse(received(tmp_path, smooth(), ViewPosition="AP", AnatomicRegionSequence=[hip]), Says(0.9))
 
 
 def test_what_is_no_frontal_radiograph_is_refused(tmp_path: Path) -> None:
