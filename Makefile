@@ -34,6 +34,7 @@ types: $(READY)
 fast: $(READY)
 	$(BIN)/pytest -q -n 3 --dist worksteal -m "not slow and not peers and not registry" $(WITHOUT_FAST_TESTS)
 
+# three processes: nodes, viewers and archives are waited for; with four a viewer came too late on two processors
 test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy

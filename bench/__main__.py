@@ -15,18 +15,21 @@ _BENCHMARKS = (
     "receive",
     "sealed",
     "siege",
+    "load",
     "send",
     "assemble",
     "encode",
     "masks",
     "overhead",
     "embedded",
+    "jail",
     "pipeline",
     "replay",
     "console",
     "studies",
     "tiles",
     "triton_transfer",
+    "judge",
 )
 
 RESULTS = Path(__file__).with_name("results.json")

@@ -22,6 +22,7 @@ from node.console.passwords import hashed
 from node.domain.account import Account, Role
 from node.journal import schema
 from node.journal.database import connect
+from node.journal.port import Journal
 from node.journal.sql import SqlJournal
 
 STUDIES, FEW = 10_000, 10
@@ -45,7 +46,7 @@ def prepare(folder: Path, studies: int) -> Path:
     before, _ = configs(folder)
     url = f"sqlite:{folder}/hilum.db"
     fill(url, studies, before)
-    engine, _ = connect(url)
+    engine, _, _ = connect(url)
     known = [
         {
             "patient_id": f"P{number - 1}",
@@ -61,12 +62,17 @@ def prepare(folder: Path, studies: int) -> Path:
         connection.execute(insert(schema.patient_series), known)
     engine.dispose()
     with contextlib.closing(SqlJournal.open(url)) as journal:
-        journal.open_account(Account(name=_NAME, role=Role.OPERATOR, password=hashed(_PASSWORD), created_at=datetime.now(UTC)))
+        let_in(journal)
     file = folder / "console.yaml"
     text = before.path.read_text(encoding="utf-8")
     store = f'store: {{journal: "{url}", blobs: "file:{folder}/blobs"}}'
     file.write_text(f'{store}\nconsole: {{listen: "127.0.0.1:0"}}\n{text}', encoding="utf-8")
     return file
+
+
+def let_in(journal: Journal) -> None:
+    """Open the account of the visitor."""
+    journal.open_account(Account(name=_NAME, role=Role.OPERATOR, password=hashed(_PASSWORD), created_at=datetime.now(UTC)))
 
 
 @contextlib.contextmanager
@@ -86,8 +92,9 @@ def logged_in(config: Path) -> Iterator["Visitor"]:
 class Visitor:
     """Asks with the cookie of a session, over a connection for each page."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, *, patience_s: float = 60) -> None:
         self._port = port
+        self._patience_s = patience_s
         form = urlencode({"name": _NAME, "password": _PASSWORD})
         status, _, cookie = self._ask("POST", "/login", form, {"Content-Type": "application/x-www-form-urlencoded"})
         if status != HTTPStatus.SEE_OTHER or not cookie:
@@ -102,7 +109,7 @@ class Visitor:
         return content
 
     def _ask(self, method: str, path: str, body: str, headers: dict[str, str]) -> tuple[int, bytes, str]:
-        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)) as connection:
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self._port, timeout=self._patience_s)) as connection:
             connection.request(method, path, body, headers)
             answer = connection.getresponse()
             return answer.status, answer.read(), answer.getheader("set-cookie") or ""

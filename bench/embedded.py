@@ -110,7 +110,7 @@ def _exported(content: bytes, input: str, output: str) -> bytes:
     return file.getvalue()
 
 
-def _inputs(models: Path, name: str, files: Sequence[Path]) -> dict[ModelRef, Tensors]:
+def inputs_of_series(models: Path, name: str, files: Sequence[Path]) -> dict[ModelRef, Tensors]:
     """What an application gives its models for a series."""
     from inference.applications import catalog
     from inference.applications.recording import inputs_of
@@ -168,13 +168,13 @@ def measure() -> list[Row]:
             return []
         say(f"mr-brain on {what}")
         rows: list[Row] = []
-        inputs = _inputs(models, "mr-brain", files)
+        inputs = inputs_of_series(models, "mr-brain", files)
         for model, tensors in inputs.items():
             rows += _ways(models, model, tensors)
         if LUNG.is_dir() and SLICES_OF_LUNG.is_dir():
             say("ct-lung on real slices")
             slices = [path for path in sorted(SLICES_OF_LUNG.rglob("*")) if path.is_file()]
-            for model, tensors in _inputs(models, "ct-lung", slices).items():
+            for model, tensors in inputs_of_series(models, "ct-lung", slices).items():
                 rows += _ways(models, model, tensors)
         else:
             say("SKIPPED: ct-lung's weights and real slices are not here (HILUM_DATA)")

@@ -24,6 +24,8 @@ _SHORT = 10_000
 """A history that fits into any cache, and has a page or two of everything."""
 _ROUNDS = 9
 _BATCH = 200
+QUEUED, _FEW_QUEUED = 100_000, 100
+_CLAIMS = 50
 _SERIES = "'2.25.4711.' || {0} || '.1'"
 _STUDY = "'2.25.4711.' || {0}"
 _NAMES = "'0123456789abcdef0123456789abcdef0123456789abcdef' || (1000000000000000 + {0})"
@@ -35,7 +37,7 @@ def fill(url: str, instances: int = INSTANCES, *, now: datetime | None = None, d
     job and delivered to one sink; five studies a patient. Rows only, made by the database itself: a million takes about half a minute.
     No file lies behind them."""
     SqlJournal.open(url).close()
-    engine, _ = connect(url)
+    engine, _, _ = connect(url)
     end = int((now or datetime.now(UTC)).timestamp() * 1e6) - 3_600_000_000  # a quiet hour: nothing of it is due
     studies = -(-instances // PER_SERIES)
     every = int(days * 86_400e6 / studies)
@@ -236,7 +238,7 @@ def asked_of(journal: SqlJournal, now: datetime) -> dict[str, Callable[[int], ob
         "settle: what is open": lambda _: journal.arrivals(states=(ArrivalState.RECEIVED,)),
         "settle: the latest": lambda number: journal.latest_arrival(f"2.25.4711.{number + 5}", None, "ct1"),
         "settle: its history": lambda number: journal.events("arrival", number + 5),
-        "route: what is complete": lambda _: journal.arrivals(states=(ArrivalState.COMPLETE,), limit=20),
+        "route: what is complete": lambda _: journal.to_route(20),
         "route: a manifest": lambda number: journal.arrival_instances(number + 5),
         "route: priors": lambda number: journal.related(f"2.25.4711.{number + 5}"),
         "route: jobs of a study": lambda number: journal.jobs(study=f"2.25.4711.{number + 5}"),
@@ -256,12 +258,62 @@ def asked_of(journal: SqlJournal, now: datetime) -> dict[str, Callable[[int], ob
         "people: the newest studies": lambda _: journal.arrivals(limit=20, newest=True),
         "people: what failed": lambda _: journal.jobs(states=(JobState.FAILED, JobState.PARKED), limit=20, newest=True),
         "people: one study": lambda number: journal.study_instances(f"2.25.4711.{number + 5}"),
+        "people: results of other nodes": lambda number: journal.other_results(f"2.25.4711.{number + 5}"),
+        "people: what was set aside beside it": lambda number: journal.asides_near(f"2.25.4711.{number + 5}"),
+        "statements: what stays unanswered": lambda _: journal.state_no_results(["archive"], now),
+        "withdrawals: what was superseded": lambda _: journal.withdraw_superseded(["archive"], now, since=now - timedelta(days=30)),
         "people: conflicts": lambda _: journal.conflicts(limit=20),
     }
 
 
 def _again(number: int, now: datetime) -> CameAgain:
     return CameAgain(instance=(number + 5) * PER_SERIES, peer="ct1", called_ae="HILUM", scope_series=False, due_at=now)
+
+
+def queue(url: str, jobs: int) -> None:
+    """Let so many jobs wait in a journal that has a history: all but one in twenty are of one peer, the others of four."""
+    engine, _, _ = connect(url)
+    with engine.execution_options(hilum_writes=True).begin() as connection:
+        for statement in _PER_JOB:
+            connection.execute(text(_NUMBERS + statement), {"most": jobs, "now": int(datetime.now(UTC).timestamp() * 1e6) - 1})
+    engine.dispose()
+
+
+_PER_JOB = (
+    _insert(
+        "job",
+        id="i + 10000000",
+        arrival_id="1",
+        study_instance_uid="'2.25.4712.' || i",
+        series_instance_uid="'2.25.4712.' || i || '.1'",
+        application="'threshold'",
+        application_version="'1.0.0'",
+        engine="'default'",
+        rank="1",
+        state="'queued'",
+        attempts="0",
+        due_at=":now",
+        created_at=":now",
+        moved_at=":now",
+        waits_since=":now",
+        input_digest=_NAMES.format("i"),
+        peer="CASE WHEN i % 20 = 0 THEN 'ct' || (i / 20 % 4) ELSE 'flood' END",
+    ),
+    _insert("job_route", job_id="i + 10000000", route="'all'", position="0"),
+)
+
+
+def _claims(url: str, jobs: int) -> float:
+    """Median milliseconds of a claim while so many jobs wait."""
+    fill(url, PER_SERIES)
+    queue(url, jobs)
+    took = []
+    with contextlib.closing(SqlJournal.open(url)) as journal:
+        for _ in range(_CLAIMS):
+            began = time.perf_counter()
+            assert journal.claim_job("bench:1", datetime.now(UTC), timedelta(minutes=1)) is not None
+            took.append((time.perf_counter() - began) * 1e3)
+    return median(took)
 
 
 def _took(journal: SqlJournal) -> dict[str, float]:
@@ -291,4 +343,7 @@ def measure(instances: int = INSTANCES) -> list[Row]:
                 took[size] = _took(journal)
         for name, ms in took[instances].items():
             rows.append(Row(name=f"journal of {instances}: {name}", value=ms, unit="ms", baseline=took[_SHORT][name]))
+        many, few = (_claims(f"sqlite:{Path(made) / f'queue-{jobs}.db'}", jobs) for jobs in (QUEUED, _FEW_QUEUED))
+        goal = "≤ 2 × with a hundred"
+        rows.append(Row(name=f"{QUEUED:,} jobs queued: claim", value=many, unit="ms", baseline=few, goal=goal, met=many <= 2 * few))
         return rows

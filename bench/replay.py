@@ -83,7 +83,7 @@ def differing(studies: int) -> int:
 def fill(url: str, studies: int, config: Config) -> None:
     """Give the empty journal at `url` studies of one header each, a minute apart, decided by the routes of `config`. Rows only."""
     SqlJournal.open(url).close()
-    engine, _ = connect(url)
+    engine, _, _ = connect(url)
     start = _END - timedelta(minutes=studies)
     for first in range(1, studies + 1, _AT_ONCE):
         rows: dict[Table, list[Mapping[str, Any]]] = {}
@@ -134,7 +134,7 @@ def _rows(number: int, now: datetime, config: Config) -> list[tuple[Table, Mappi
         "config_digest": config.digest,
         "instances": 1,
     }
-    view = SeriesView(series_instance_uid=series, header=header, instances=1)
+    view = SeriesView(series_instance_uid=series, header=header, instances=1, images=1)
     decisions = decide(config.routes, [view], peer="ct1", calling="CT1", called="HILUM", now=now)
     return [
         (schema.series_header, {"id": number, "series_instance_uid": series, "content": whole(header)}),

@@ -62,6 +62,7 @@ class Running:
     def __init__(self, process: "subprocess.Popen[str]", ready: Mapping[str, Any], events: Path) -> None:
         self.port = int(ready["port"])
         self.tls_port = int(ready.get("tls_port", 0))
+        self.metrics_port = int(ready.get("metrics_port", 0))
         self.events = events
         self._process = psutil.Process(process.pid)
 
@@ -71,6 +72,18 @@ class Running:
         if not found:
             raise LookupError(f"no process runs {stage}")
         return float(sum(times.user + times.system for times in found))
+
+    def console_port(self) -> int:
+        """Where the console listens, once it does."""
+        deadline = time.monotonic() + READY_S
+        while time.monotonic() < deadline:
+            for process in self._process.children():
+                with contextlib.suppress(psutil.Error):  # one that has just ended
+                    found = [one.laddr.port for one in process.net_connections("tcp") if one.status == psutil.CONN_LISTEN]
+                    if "console" in process.cmdline() and found:
+                        return int(found[0])
+            time.sleep(_LOOK_S)
+        raise RuntimeError("the console does not listen")
 
     def settle(self) -> None:
         """Return when the family does nothing: a worker loads its libraries for seconds after the node is ready.

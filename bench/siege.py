@@ -2,8 +2,8 @@
 
 The sender comes again and again, each time with a new association, without TLS and with it in turn, and sends C-ECHO or one CT slice of
 512 KiB. Counted from before it connects until it has the answer. The node flushes each instance before it answers, and indexes it. Peace
-comes first, then one siege after the other, on the same node; the besiegers come from another address, unless it is said that they share
-the sender's.
+comes first, then one siege after the other, on the same node; the besiegers are strangers, who are admitted here, and come from another
+address, unless it is said that they share the sender's.
 """
 
 import contextlib
@@ -100,7 +100,7 @@ def measure() -> list[Row]:
                 "key": str(own.key),
                 "authorities": str(authority.certificate),
             }
-            config = configuration(folder / receiver, quiet_s=_NEVER_S, node={"receiver": receiver.value, "tls": tls})
+            config = configuration(folder / receiver, quiet_s=_NEVER_S, node={"receiver": receiver.value, "tls": tls, "strangers": True})
             with serve(config) as running:
                 rows += _besieged(running, receiver, _context(authority, sender))
     return rows

@@ -46,9 +46,15 @@ from inference.imaging.subject import Images, Pair
 from inference.imaging.subjects import Assembled, subjects
 from inference.imaging.write_series import write_series
 from node.domain.profile import Compression, Kind, Language, Masks, Profile
+from node.domain.statement import NoResult, Statement, Why
 from node.domain.uid import derive_uid
+from node.domain.withdrawal import Rejection, Withdrawal, WithdrawnObject
 from node.results.encode import encode
+from node.results.planes import SourceSeries
 from node.results.port import Encoded, Encoding, Predecessor
+from node.results.statement.port import Stated, nothing_of
+from node.results.statement.statement import encode_statement
+from node.results.withdrawal.withdrawal import encode_withdrawal
 
 _EVERYTHING = Profile(name="everything", kinds=frozenset(Kind), empty_masks=True, languages=tuple(Language))
 _LABELMAP = Profile(name="label map", masks=Masks.LABELMAP, compression=Compression.JPEG_LS)
@@ -131,8 +137,42 @@ def _example(hospital: _Hospital, folder: Path) -> Example:
         ("radiograph", shadow, _explained(hospital)),
     ):
         made += encode(_encoding(hospital, name, assembled, findings))
+    stated = _stated(hospital, volume)
+    made += encode_withdrawal(stated.encoding, _withdrawn(hospital, made))
+    made += encode_statement(stated)
     headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in (files[1][0], files[0][0])]
     return Example(objects=tuple(made), sources=tuple(headers))
+
+
+def _stated(hospital: _Hospital, volume: Assembled) -> Stated:
+    """The images of one hospital were declined, the analysis of the other's broke."""
+    about = volume.subject
+    why = Why.DECLINED if hospital.seed == 1 else Why.FAILED
+    one = NoResult(job=1, series_instance_uid=about.series_instance_uid, why=why, code="HLM-3000", reason=f"reason {hospital.seed}")
+    encoding = replace(
+        _encoding(hospital, "stated", volume, Findings()),
+        subject=nothing_of(about.study_instance_uid, about.series_instance_uid, hospital.modality),
+    )
+    instances = tuple((source.sop_class_uid, source.sop_instance_uid) for source in about.sources)
+    looked_at = SourceSeries(
+        study_instance_uid=about.study_instance_uid, series_instance_uid=about.series_instance_uid, instances=instances
+    )
+    return Stated(encoding=encoding, statement=Statement(series=(one,)), looked_at=[looked_at])
+
+
+def _withdrawn(hospital: _Hospital, made: Sequence[Encoded]) -> Withdrawal:
+    """In one hospital late images came, in the other a later result."""
+    objects = tuple(
+        WithdrawnObject(
+            kind=one.kind,
+            series_instance_uid=one.series_instance_uid,
+            sop_class_uid=one.sop_class_uid,
+            sop_instance_uid=one.sop_instance_uid,
+            blob=f"results/{one.sop_instance_uid}.dcm",
+        )
+        for one in made[: 2 + hospital.seed]
+    )
+    return Withdrawal(rejection=Rejection.WRONG if hospital.seed == 1 else Rejection.REPLACED, objects=objects)
 
 
 def _series(hospital: _Hospital, folder: Path, number: int) -> Sequence[Path]:
@@ -221,7 +261,7 @@ def _found(hospital: _Hospital) -> Findings:
             Measurement(name=codes.VOLUME, value=0.5 * hospital.seed, unit=codes.CUBIC_CENTIMETRE, location="finding 1"),
             Measurement(name=codes.VOLUME, value=80.0 * hospital.seed, unit=codes.CUBIC_CENTIMETRE),
         ),
-        evaluations=(Evaluation(finding=_LESION, value=codes.PRESENT, finding_site=hospital.site, certainty=hospital.certainty),),
+        evaluations=(Evaluation(finding=_LESION, value=codes.PRESENT, finding_site=hospital.site, probability=hospital.certainty),),
         remarks=(f"Voxels are {hospital.spacing_mm[0]} mm apart.",),
         locations=tuple(
             Location(

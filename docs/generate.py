@@ -60,6 +60,10 @@ def configuration() -> str:
         text.append(f"| `{question.key}` | `{_cell(question.example)}` | {question.says} | {fits} |\n")
     text += [
         "| `not` | `{not: LOCALIZER}`, `{not: {in: [US, XA]}}` | The one condition in it does not hold. | text, dates, numbers |\n\n",
+        "Patterns have RE2's syntax, which is Python's without look-around, back-references and possessive repetitions: the ",
+        "search takes time in proportion to the text, whatever a sender writes. `hilum config check` refuses what does not fit ",
+        "and says what to write instead. `\\d`, `\\w`, `\\s` and `\\b` know ASCII (`\\pL` is any letter, `\\pN` any digit), `$` is ",
+        "the very end. Of a longer value the first 1,024 characters are searched, which explanations tell.\n\n",
         "Numbers are the keywords with VR DS, IS, FL, FD, SS, US, SL, UL, SV, UV; dates those with DA; text all others but sequences and ",
         "binary ones, on which there are no conditions. Three keywords count what was received: `NumberOfSeriesRelatedInstances`, ",
         "`NumberOfStudyRelatedInstances`, `NumberOfStudyRelatedSeries`. Of enhanced multi-frame images, PixelSpacing, SliceThickness and ",

@@ -40,11 +40,13 @@ from inference.imaging.volume import Volume
 from inference.imaging.write_series import from_nifti, write_series
 from node.cli.demo_input import HEAD_MEMBER, HEAD_REQUIREMENT, HEAD_SHA256
 from node.domain.uid import derive_uid
+from node.results.narrative.narrative_sentences import found_in_short
 from node.results.page.explanation import drawn
 from node.results.page.lettering import write
 from node.results.page.summary import drawing
 from node.results.planes import read_sources
 from node.results.port import Encoding
+from node.results.reports.sr import ENGLISH_WORDS
 from training.data.heads import rician
 from training.data.made_thorax import SPACING_MM, made_thorax
 from training.data.npz import sides
@@ -70,7 +72,7 @@ def explained(models: Path, radiographs: Path, out: Path) -> None:
         sure: list[tuple[float, int]] = []
         for index in np.flatnonzero(test.labels.ravel())[:100]:
             (found,) = application.analyse(_images(Path(folder), test.images[index]), OfEngine(engine)).evaluations
-            sure.append((found.certainty or 0.0 if found.value == codes.PRESENT else 0.0, int(index)))
+            sure.append((found.probability or 0.0 if found.value == codes.PRESENT else 0.0, int(index)))
         subject = _images(Path(folder), test.images[max(sure)[1]])
         findings = application.analyse(subject, OfEngine(engine))
         findings = replace(findings, explanations=application.explain(subject, OfEngine(engine)))
@@ -121,7 +123,9 @@ def nodules(models: Path, out: Path) -> None:
         volume = assemble(files)
         findings = application.analyse(volume, OfEngine(engine))
         encoding = _encoding(application, findings, volume, files, engine)
-        drawing(encoding, read_sources(encoding))().image.save(out, optimize=True)
+        drawing(encoding, read_sources(encoding), found_in_short(encoding, read_sources(encoding), ENGLISH_WORDS))().image.save(
+            out, optimize=True
+        )
     print("planted:", *(number for number, one in enumerate(findings.locations, 1) if _on_nodule(one, volume, planting)))
 
 

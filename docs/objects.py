@@ -32,6 +32,8 @@ _TITLES = {
     Kind.PDF: "Narrative report as PDF",
     Kind.EXPLANATION: "Explanation of an answer, drawn",
     Kind.EXPLANATION_MAP: "Explanation of an answer, map",
+    Kind.STATEMENT: "Statement that there is no result",
+    Kind.WITHDRAWAL: "Withdrawal of superseded results",
 }
 _LATER_NAMES = {"1.2.840.10008.5.1.4.1.1.66.7": "Label Map Segmentation Storage"}
 """SOP classes that are younger than the dictionary."""
@@ -61,7 +63,8 @@ def page(made: str) -> str:
         made,
         "What hilum writes, attribute by attribute. The tables are read from objects: the encoder makes every kind for two hospitals that ",
         "differ in patient, study, images, application, model, findings and time. `value`: the same in both. *source*: copied from the ",
-        "analysed images. *computed*: anything else; dates and times are the journal's, UIDs are derived (`2.25.` + UUIDv5). ",
+        "analysed images. *computed*: anything else; dates and times are the journal's, UIDs are derived (`2.25.` + UUIDv5), ",
+        "an object's own from its bytes. ",
         "[conformance.md](../conformance.md) says the rest; [validators.md](validators.md) says what independent programs find.\n\n",
         _classes(hospitals),
         _templates(hospitals),

@@ -49,6 +49,7 @@ MULTI_SCALE_FILTERING = Code("123106", "DCM", "Multi-Scale/Resolution Filtering"
 PRESENT = Code("52101004", "SCT", "Present")
 ABSENT = Code("272519000", "SCT", "Absent")
 UNDETERMINED = Code("373068000", "SCT", "Undetermined")
+RECOMMENDED_FOLLOW_UP = Code("111053", "DCM", "Recommended Follow-up")
 
 SMOOTHING = Code("113087", "DCM", "Smoothing")
 SPATIAL_RESAMPLING = Code("113085", "DCM", "Spatial resampling")

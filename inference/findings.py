@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.codes import Code
+from inference.said import Said
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -121,10 +122,34 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Earlier:
+    """The same measurement in an earlier study of the same patient; the node finds it, no application says it.
+
+    Attributes
+    ----------
+    value
+        In the unit of today's.
+    date
+        The day of that study, YYYY-MM-DD.
+    version
+        Of the application that measured it, where it is another than today's.
+    another_model
+        Whether other models measured it.
+    """
+
+    value: float
+    date: str
+    version: str = ""
+    another_model: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
     """A number with a unit; of the segment or the location that is named, or of all that was analysed when neither is.
 
-    `span` says from which frames of a cine it was taken.
+    `span` says from which frames of a cine it was taken. `at_least`: what was measured goes on beyond the images, or fades out at their
+    border, so that the true value is this or more; it is compared with nothing. `total`: of several segments together, which `parts` name,
+    it is the sum, and this is what they are together ("Both lungs").
     """
 
     name: Code
@@ -134,6 +159,10 @@ class Measurement:
     derivation: Code | None = None
     location: str | None = None
     span: Span | None = None
+    at_least: bool = False
+    total: Code | None = None
+    parts: tuple[str, ...] = ()
+    earlier: Earlier | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +172,9 @@ class Evaluation:
     Attributes
     ----------
     finding_site
-        Where it was looked for: "Absent" means absent there, and nowhere else.
+        Where it was looked for, as far as the application can tell: "Absent" means absent there, and nowhere else.
+    probability
+        That the finding is there, 0 to 1, whatever `value` says; None where the application does not say.
     images
         Indices of the source images that it rests on; empty: all of them.
     """
@@ -152,7 +183,7 @@ class Evaluation:
     value: Code
     finding_site: Code | None = None
     laterality: Code | None = None
-    certainty: float | None = None
+    probability: float | None = None
     images: tuple[int, ...] = ()
     span: Span | None = None
 
@@ -235,6 +266,22 @@ class Registration:
     matrix: NDArray[np.float64]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caution:
+    """What a reader must know before anything else that a result says.
+
+    Attributes
+    ----------
+    sentence
+        It begins the first sentence of every report, and stands at the top of the page.
+    mark
+        A few words that Series Descriptions begin with ("INCOMPLETE 154 of 384"); "" where the sentence is enough.
+    """
+
+    sentence: Said
+    mark: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Findings:
     """All that one application says about one subject; the empty findings are a result too."""
@@ -243,10 +290,16 @@ class Findings:
     measurements: tuple[Measurement, ...] = ()
     evaluations: tuple[Evaluation, ...] = ()
     remarks: tuple[str, ...] = ()
-    """Sentences from the quality gate that a reader must see ("slices 3.0 mm apart: volume is approximate")."""
+    """Sentences from the quality gate that a reader must see ("slices 3.0 mm apart: volume is approximate"); those of hilum itself are
+    `Said`, what an application of somebody else says is shown as it is."""
     locations: tuple[Location, ...] = ()
     saliencies: tuple[Saliency, ...] = ()
     derived: tuple[DerivedImage, ...] = ()
     registration: Registration | None = None
     explanations: tuple[Explanation, ...] = ()
     """Only where a sink asks for them by a key of its own (`Application.explain`)."""
+    cautions: tuple[Caution, ...] = ()
+    """What comes before anything else, the gravest first."""
+    cut: bool = False
+    """Whether images are known to be missing: what was looked for and not found is then undetermined and never absent, and nothing is
+    measured of masks, of an empty one neither."""

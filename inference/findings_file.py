@@ -16,11 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.codes import Code
+from inference.codes import ABSENT, Code
 from inference.errors import HilumError
 from inference.findings import (
     Box,
+    Caution,
     DerivedImage,
+    Earlier,
     Evaluation,
     Explanation,
     Findings,
@@ -35,6 +37,7 @@ from inference.findings import (
     Segment,
     Span,
 )
+from inference.said import Said
 
 MAGIC = b"hilum-findings 2\n"
 _MAGIC_1 = b"hilum-findings 1\n"
@@ -47,11 +50,12 @@ _CLASSES = {
     for one in (
         *(Findings, Segment, Measurement, Evaluation, Location, Quality),
         *(Box, Point, Line, PointInSpace, Span, Saliency, DerivedImage, Registration),
-        *(Explanation, Code),
+        *(Explanation, Caution, Earlier, Code),
     )
 }
 _IS = "is"
 _ARRAY = "array"
+_SAID = "Said"
 _DTYPES = frozenset({"|b1", "|u1", "<i2", "<u2", "<f4", "<f8"})
 
 
@@ -132,6 +136,9 @@ def _header(findings: Findings) -> tuple[bytes, list[tuple[bytes, bool]]]:
 
 def _plain(value: Any, contents: list[tuple[bytes, bool]]) -> Any:
     """A finding, or a part of one, as JSON has it; the contents of arrays are collected in the order in which they are met."""
+    if isinstance(value, Said):
+        values = [[name, _plain(each, contents)] for name, each in value.values.items()]
+        return {_IS: _SAID, "template": value.template, **({"values": values} if values else {})}
     if isinstance(value, np.ndarray):
         little = value if value.dtype == np.bool_ else value.astype(value.dtype.newbyteorder("<"), copy=False)
         if little.dtype.str not in _DTYPES:
@@ -155,7 +162,7 @@ def _plain(value: Any, contents: list[tuple[bytes, bool]]) -> Any:
 
 
 def _silent(value: Any) -> bool:
-    return value is None or (isinstance(value, tuple) and not value)
+    return value is None or value is False or (isinstance(value, tuple) and not value)
 
 
 def _bytes(array: NDArray[Any]) -> bytes:
@@ -195,7 +202,7 @@ def _arrays(value: Any) -> Iterator[dict[str, Any]]:
     elif isinstance(value, dict):
         if value[_IS] == _ARRAY:
             yield value
-        else:
+        elif value[_IS] != _SAID:
             for field in fields(_CLASSES[value[_IS]]):
                 yield from _arrays(value.get(field.name))
 
@@ -207,7 +214,17 @@ def _read(value: Any) -> Any:
         return value
     if value[_IS] == _ARRAY:
         return _array(value)
-    return _CLASSES[value[_IS]](**{name: _read(each) for name, each in value.items() if name != _IS})
+    if value[_IS] == _SAID:
+        return Said(value["template"], dict(_read(value.get("values", []))))
+    return _CLASSES[value[_IS]](**{name: _read(each) for name, each in _renamed(value).items() if name != _IS})
+
+
+def _renamed(value: dict[str, Any]) -> dict[str, Any]:
+    """An evaluation of before said how certain its answer was: of Absent, how probable it is that the finding is not there."""
+    if value[_IS] != "Evaluation" or "certainty" not in value:
+        return value
+    certainty = value.pop("certainty")
+    return {**value, "probability": 1 - certainty if value["value"]["value"] == ABSENT.value else certainty}
 
 
 def _array(entry: dict[str, Any]) -> NDArray[Any]:

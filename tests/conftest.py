@@ -1,5 +1,6 @@
 """What all tests share: marks follow folders, and what was skipped for want of a program or of images is said loudly at the end."""
 
+import gc
 import os
 import zipfile
 from collections.abc import Callable, Iterator
@@ -26,12 +27,16 @@ _PEERS = _HERE / "peers"
 _LONGEST_FIRST = (
     "peers/test_kills.py",
     "peers/test_viewer_results.py",
+    "meaning/test_node.py",
     "node/test_network_cases.py",
     "peers/test_many_nodes.py",
     "triton/test_engine.py",
     "soak/test_soak.py",
     "peers/test_crash.py",
     "node/test_commitment.py",
+    "node/test_largest.py",
+    "peers/test_console.py",
+    "node/test_whole_way.py",
     "node/test_prior.py",
     "node/test_backup.py",
     "peers/test_viewer_detections.py",
@@ -40,6 +45,9 @@ _LONGEST_FIRST = (
     "peers/test_docker.py",
     "crash/test_matrix.py",
     "peers/test_head_mr.py",
+    "results/test_masks.py",
+    "node/test_reload.py",
+    "hundred/test_hundred.py",
     "node/test_erase.py",
     "peers/test_viewer.py",
     "peers/test_profiles.py",
@@ -54,6 +62,9 @@ _LONGEST_FIRST = (
     "peers/test_hippocampus.py",
     "training/test_chest_xray.py",
     "training/test_restore.py",
+    "node/test_short.py",
+    "peers/test_two_nodes.py",
+    "peers/test_bad_input.py",
     "training/test_lung_nodule.py",
     "peers/test_refused.py",
     "node/test_views.py",
@@ -63,6 +74,7 @@ _LONGEST_FIRST = (
     "node/test_bundle.py",
     "node/test_metrics.py",
     "node/test_bright_lesion.py",
+    "node/test_without_images.py",
     "node/test_lung_nodule.py",
     "peers/test_away.py",
     "peers/test_docker_set.py",
@@ -128,6 +140,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _PEERS in item.path.parents:
             item.add_marker(pytest.mark.peers)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays until the end, some 700,000 objects: the garbage collector walks through them no more, which
+    took a second of a processor now and then, of whichever test was under way."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -9,20 +9,23 @@ from inference.applications.port import Accepts, Application
 from inference.imaging.errors import UnfitPrior
 from inference.imaging.subject import Cine, Images, Pair, Subject, Takes
 from inference.imaging.volume import Volume
+from inference.said import Said, say
 
 _ORIENTATIONS = ("sagittal", "coronal", "axial")  # the patient axis (x, y, z) that the slices are stacked along
 TOLERANCE_MM = 0.001
 """How far beyond a bound what files say still is within it. Decimal strings (DS, PS3.5 6.2) come from binary floats and are rounded: slices
 2.5 mm apart come out as 2.5000003. No scanner builds slices of 2.501 mm."""
+_HALF_WAY = 1e-3
+"""Direction cosines are written with so many figures, at least."""
 _KINDS: Mapping[Takes, type] = {Takes.VOLUME: Volume, Takes.PAIR: Pair, Takes.IMAGES: Images, Takes.CINE: Cine}
 
 
-def check(application: Application, subject: Subject) -> tuple[str, ...]:
+def check(application: Application, subject: Subject) -> tuple[Said, ...]:
     """Refuse a subject that the application does not accept.
 
     Returns
     -------
-    tuple of str
+    tuple of Said
         Remarks for the reader of the result: accepted, but worth knowing.
 
     Raises
@@ -39,17 +42,17 @@ def check(application: Application, subject: Subject) -> tuple[str, ...]:
         if of_prior and not reasons:
             raise UnfitPrior(f"the prior: {'; '.join(of_prior)}")
         reasons += [f"the prior: {reason}" for reason in of_prior]
-        spacing_mm = max(*subject.current.spacing_mm, *subject.prior.spacing_mm)
+        spacing_mm = max(subject.current.widest_mm, subject.prior.widest_mm)
     elif isinstance(subject, Volume):
         reasons = _unfit(application.accepts, subject)
-        spacing_mm = max(subject.spacing_mm)
+        spacing_mm = subject.widest_mm
     else:
-        reasons = _of_another_modality(application.accepts, subject.modality)
+        reasons = of_another_modality(application.accepts, subject.modality)
         spacing_mm = 0.0
     if reasons:
         raise NotAccepted(refusal(application.name, subject.series_instance_uid, reasons))
     if spacing_mm > application.accepts.remark_spacing_mm:
-        return (f"Voxels are {spacing_mm:.1f} mm apart: volumes are approximate.",)
+        return (say("Voxels are {spacing} mm apart: volumes are approximate.", spacing=f"{spacing_mm:.1f}"),)
     return ()
 
 
@@ -75,12 +78,18 @@ def in_mm(value_mm: float) -> str:
     return f"{value_mm:.3f}".rstrip("0").rstrip(".") + " mm"
 
 
+def nearest_plane(cosines: Sequence[float]) -> str:
+    """ "axial", "coronal" or "sagittal" for ImageOrientationPatient (0020,0037), PS3.3 C.7.6.2.1.1; "" half-way between two."""
+    sides = sorted(zip(np.abs(np.cross(cosines[:3], cosines[3:])), _ORIENTATIONS, strict=True), reverse=True)
+    return "" if sides[0][0] - sides[1][0] < _HALF_WAY else sides[0][1]
+
+
 def _unfit(accepts: Accepts, volume: Volume) -> list[str]:
-    reasons = _of_another_modality(accepts, volume.modality)
+    reasons = of_another_modality(accepts, volume.modality)
     slices = volume.voxels.shape[0]
     if slices < accepts.min_slices:
         reasons.append(f"{slices} slices, at least {accepts.min_slices} are needed")
-    spacing_mm = max(volume.spacing_mm)
+    spacing_mm = volume.widest_mm
     if accepts.max_spacing_mm is not None and beyond(spacing_mm, accepts.max_spacing_mm):
         reasons.append(f"voxels are {in_mm(spacing_mm)} apart, at most {accepts.max_spacing_mm:g} mm are taken")
     if thick := too_thick(accepts, volume.thickness_mm):
@@ -95,7 +104,8 @@ def _unfit(accepts: Accepts, volume: Volume) -> list[str]:
     return reasons
 
 
-def _of_another_modality(accepts: Accepts, modality: str) -> list[str]:
+def of_another_modality(accepts: Accepts, modality: str) -> list[str]:
+    """What is wrong with a modality; nothing where nothing is."""
     return [] if modality in accepts.modality else [f"modality is {modality or '(absent)'}, not {' or '.join(accepts.modality)}"]
 
 

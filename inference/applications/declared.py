@@ -182,7 +182,7 @@ class _Gate:
     def _on_its_slice(self, what: str, point: PointInSpace, image: int) -> None:
         """People are shown the slice, machines the point: they are one place."""
         assert self._volume is not None
-        at = np.linalg.inv(self._volume.affine) @ (point.x, point.y, point.z, 1.0)
+        at = self._volume.to_indices(np.array([point.x, point.y, point.z]))
         if abs(at[0] - image) > _BESIDE or not all(
             -_BESIDE <= at[axis] <= self._volume.voxels.shape[axis] - 1 + _BESIDE for axis in range(3)
         ):
@@ -198,6 +198,10 @@ class _Gate:
             self.refuse(f"{what} is of a segment and of a location")
         if measurement.segment is not None and measurement.segment not in {segment.label for segment in findings.segments}:
             self.refuse(f"{what} refers to a segment that the findings do not hold")
+        if measurement.parts and (measurement.total is None or measurement.segment is not None or measurement.location is not None):
+            self.refuse(f"{what} sums up segments, and is no total of its own")
+        if not {*measurement.parts} <= {segment.label for segment in findings.segments}:
+            self.refuse(f"{what} sums up a segment that the findings do not hold")
         if measurement.location is not None and measurement.location not in {location.label for location in findings.locations}:
             self.refuse(f"{what} refers to a location that the findings do not hold")
         self._span(what, measurement.span)
@@ -207,7 +211,7 @@ class _Gate:
         self.declared(EvaluationOutput(finding=evaluation.finding), what)
         if evaluation.value not in _ANSWERS:
             self.refuse(f"{what} is {evaluation.value.meaning}, not Present, Absent or Undetermined")
-        self.certain(what, evaluation.certainty)
+        self.certain(what, evaluation.probability)
         for image in evaluation.images:
             self._image(what, image)
         self._span(what, evaluation.span)

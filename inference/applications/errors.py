@@ -33,10 +33,13 @@ class BrokenApplication(HilumError):
 
 
 class NotAccepted(InputError):
-    """The series is not what the application was made for."""
+    """What the application declares of series excludes this one: its modality, slices, spacing, extent or plane, as its headers say."""
 
     code = "HLM-3101"
-    remedy = "Narrow the route's `when` so that such series do not match, or send a series that fits; the reason says what does not."
+    remedy = (
+        "Nothing need be done: the application is not applicable to the series, which ends its job. Where it should be, send a series that "
+        "fits, or correct its headers and send it again; the reason says what does not fit."
+    )
 
 
 class UndeclaredOutput(ModelError):

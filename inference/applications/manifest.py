@@ -25,6 +25,8 @@ _VERSION = re.compile(r"\d+\.\d+\.\d+([-+.][0-9A-Za-z.-]+)?")
 _MODALITY = re.compile(r"[A-Z]{2,16}")
 _LO_LENGTH = 64
 """Label and title become LO elements (PS3.5 6.2): 64 characters, no backslash."""
+_LONGEST_NOUN = 24
+"""So that kind of object, application and version have room behind it in a Series Description."""
 _LOCALISING: Mapping[type[Output], str] = {
     SegmentOutput: "a mask",
     LocationOutput: "a location",
@@ -45,7 +47,13 @@ def check_manifest(application: Any, name: str, where: str) -> Application:
     """
     if not isinstance(application, Application):
         raise BrokenApplication(f'application "{name}" in {where}: APPLICATION is a {type(application).__name__}, not an Application')
-    problems = [*_identity(application, name), *_accepts(application.accepts), *_models(application), *_outputs(application)]
+    problems = [
+        *_identity(application, name),
+        *_accepts(application.accepts),
+        *_models(application),
+        *_outputs(application),
+        *_expects(application),
+    ]
     if problems:
         raise BrokenApplication(f'application "{name}" in {where}: {"; ".join(problems)}')
     return application
@@ -61,6 +69,8 @@ def _identity(application: Application, name: str) -> list[str]:
         problems.append(f'version "{application.version}" is not MAJOR.MINOR.PATCH')
     if not is_label(application.title):
         problems.append(f'title "{application.title}" is not 1 to {_LO_LENGTH} characters without a backslash')
+    if application.noun and not (is_label(application.noun) and len(application.noun) <= _LONGEST_NOUN):
+        problems.append(f'noun "{application.noun}" is not up to {_LONGEST_NOUN} characters without a backslash')
     if application.qualification not in {"RESEARCH", "PRODUCT"}:
         problems.append(f'qualification "{application.qualification}" is neither RESEARCH nor PRODUCT')
     return problems
@@ -73,9 +83,9 @@ def _accepts(accepts: Accepts) -> list[str]:
         problems.append(f'accepts.modality is {accepts.modality!r}, not a tuple of modalities like ("MR",)')
     if accepts.min_slices < 1:
         problems.append(f"accepts.min_slices is {accepts.min_slices}")
-    if accepts.parts not in {"refuse", "each"}:
-        problems.append(f'accepts.parts "{accepts.parts}" is neither refuse nor each')
-    if accepts.parts == "each" and accepts.takes is not Takes.VOLUME:
+    if accepts.parts not in {"refuse", "each", "b0"}:
+        problems.append(f'accepts.parts "{accepts.parts}" is neither refuse nor each nor b0')
+    if accepts.parts != "refuse" and accepts.takes is not Takes.VOLUME:
         problems.append(f"accepts.parts is for volumes, and it takes {accepts.takes.value}")
     if accepts.whole_study and accepts.takes is not Takes.IMAGES:
         problems.append(f"accepts.whole_study is for images, and it takes {accepts.takes.value}")
@@ -159,3 +169,25 @@ def _explained(application: Application) -> list[str]:
 def is_label(text: str) -> bool:
     """Whether a text may stand in an LO element, and reads like one: for labels of findings."""
     return 0 < len(text) <= _LO_LENGTH and "\\" not in text and text.isprintable() and text == text.strip()
+
+
+def _expects(application: Application) -> list[str]:
+    """What the judge is to go by has to speak of segments that there may be, and of every age."""
+    expects, takes = application.expects, application.accepts.takes
+    labels = {output.label for output in application.outputs if isinstance(output, SegmentOutput)}
+    named = [label for segments in (*(m.segments for m in expects.marked), *(p.segments for p in expects.plausible)) for label in segments]
+    problems = [f'expects something of segment "{label}", which it does not declare' for label in named if label not in labels]
+    for plausible in expects.plausible:
+        ages = [span.from_years for span in plausible.spans]
+        known = [age for age in ages if age is not None]
+        if ages[:1] != [None] or len(known) != len(ages) - 1 or known[:1] != [0] or known != sorted(set(known)):
+            problems.append(f"{plausible.structure}: spans begin with that of an unknown age, then 0 years, then rising")
+        if any(
+            not span.possible[0] <= span.usual[0] < span.usual[1] <= span.possible[1] or span.possible[0] < 0 for span in plausible.spans
+        ):
+            problems.append(f"{plausible.structure}: what is usual lies within what is possible")
+        if not plausible.source:
+            problems.append(f"{plausible.structure}: bounds without a source")
+    if expects.view is not None and takes is not Takes.IMAGES:
+        problems.append("expects a view, and takes no single images")
+    return problems

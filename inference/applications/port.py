@@ -1,7 +1,7 @@
 """The application: what it accepts, which models it calls, what it may say, and the function that says it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
 from numpy.typing import NDArray
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from inference.codes import ARTIFICIAL_INTELLIGENCE, Code
 from inference.engines.port import Call, Golden, ModelRef, ModelSource, Tensors
 from inference.findings import Explanation, Findings
+from inference.imaging.judge.expects import Expects
 from inference.imaging.subject import Takes
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Application",
     "DerivedOutput",
     "EvaluationOutput",
+    "Expects",
     "Explain",
     "ExplanationOutput",
     "Golden",
@@ -66,8 +68,8 @@ class Accepts:
     of a mm more than either is rounding in the files, and taken. `min_extent_mm` holds for the smallest extent. Above `remark_spacing_mm`
     the reader is told that volumes are approximate.
     `takes` says what `analyse` is given. `parts` is for series that hold several volumes of one place (times, echoes, b-values): "refuse"
-    them, or analyse "each" on its own. `whole_study` (images only): all series of the study that the route matches are one subject, the
-    views of an examination.
+    them, analyse "each" on its own, or of a diffusion series the one at b 0 ("b0"). `whole_study` (images only): all series of the study
+    that the route matches are one subject, the views of an examination.
     """
 
     modality: tuple[str, ...]
@@ -78,7 +80,7 @@ class Accepts:
     orientation: Literal["axial", "coronal", "sagittal"] | None = None
     remark_spacing_mm: float = 3.0
     takes: Takes = Takes.VOLUME
-    parts: Literal["refuse", "each"] = "refuse"
+    parts: Literal["refuse", "each", "b0"] = "refuse"
     whole_study: bool = False
 
 
@@ -213,5 +215,9 @@ class Application:
     family: Code = ARTIFICIAL_INTELLIGENCE
     """What kind of algorithm it is (CID 7162): one that has not learned anything says so."""
     sample: Sample | None = None
+    noun: str = ""
+    """What its results are about, in a word or two ("Brain volume"): every Series Description begins with it; "": the title."""
+    expects: Expects = field(default_factory=Expects)
+    """What the pictures have to show, and how what is marked has to look, for `inference.imaging.judge`."""
     explain: Explain | None = None
     """Called besides `analyse` where a sink of the job asks for explanations; `outputs` then has an `ExplanationOutput` for each map."""

@@ -35,7 +35,17 @@ class Chosen:
     """A loaded model; `runtime` is what the record of a job says of it."""
 
     compute: Compute
-    runtime: str
+    way: Way
+    threads: int
+
+    @property
+    def runtime(self) -> str:
+        return said_of(self.way, self.threads)
+
+
+def said_of(way: Way, threads: int) -> str:
+    """A way as a job's record names it: "openvino f32 2026.4.1, 2 threads"."""
+    return f"{way} {installed(way.runtime)}, {threads} {'thread' if threads == 1 else 'threads'}"
 
 
 def open_model(
@@ -80,7 +90,7 @@ def open_model(
             continue
         if way != wanted:
             tell(Fallback(model=model, wanted=wanted, used=way, reason=reason))
-        return Chosen(compute=compute, runtime=f"{way} {installed(way.runtime)}, {threads} {'thread' if threads == 1 else 'threads'}")
+        return Chosen(compute=compute, way=way, threads=threads)
     raise refusals[first]
 
 

@@ -1,5 +1,6 @@
 """How far the answers of one way to compute a model lie from those of another: in values, and in the masks that they mean."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -73,3 +74,12 @@ def _dice(meant: NDArray[Any], found: NDArray[Any], low: float, high: float) -> 
 def _overlap(ours: NDArray[np.bool_], theirs: NDArray[np.bool_]) -> float:
     sizes = int(np.count_nonzero(ours)) + int(np.count_nonzero(theirs))
     return 1.0 if sizes < 2 * FEWEST else 2 * int(np.count_nonzero(ours & theirs)) / sizes
+
+
+def digest_of(answer: Mapping[str, NDArray[Any]]) -> str:
+    """SHA-256 (hex) of all outputs, by name."""
+    digest = hashlib.sha256()
+    for name in sorted(answer):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(answer[name]).data)
+    return digest.hexdigest()

@@ -1,4 +1,7 @@
-"""What a model's file says of its tensors: ONNX and torch.export files know them, TorchScript does not and is asked by running it."""
+"""What a model's file says of its tensors: ONNX and torch.export files know them, TorchScript does not and is asked by running it.
+
+Files are read, and run, in a confined process.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,8 +11,11 @@ import numpy as np
 
 from inference.engines.configtext import config_text
 from inference.engines.errors import Underivable, UnreadableModel
+from inference.engines.jail.errors import JailBroken
+from inference.engines.jail.model import Limits, call_in_jail, carries_code, imports_of
 from inference.engines.modelconfig import ANY, TensorConfig
 from inference.engines.program import UNREADABLE, load_program
+from inference.engines.sieve.sieve import sift
 
 BATCH = 8
 """max_batch_size of a model whose first axis may have any length."""
@@ -18,7 +24,9 @@ _MOST_ELEMENTS = 1 << 28
 _LARGEST_SIDE = 1 << 20
 
 
-def derive_config(name: str, file: str, weights: bytes, shape: tuple[int, ...] | None = None, batch: int = BATCH) -> str:
+def derive_config(
+    name: str, file: str, weights: bytes, shape: tuple[int, ...] | None = None, batch: int = BATCH, *, limits: Limits | None = None
+) -> str:
     """A config.pbtxt for weights.
 
     Parameters
@@ -34,7 +42,28 @@ def derive_config(name: str, file: str, weights: bytes, shape: tuple[int, ...] |
         The file does not say it, or it is not the kind of model that a config.pbtxt describes.
     UnreadableModel
         The file is none of its kind.
+    HostileModel
+        It holds more than a computation; it was not loaded.
+    Unconfined
+        It can carry a program, and this kernel confines none.
     """
+    text, _ = call_in_jail(
+        f'the file of "{name}"',
+        "inference.engines.deriving:derived",
+        weights,
+        {"name": name, "file": file, "shape": shape, "batch": batch},
+        limits=limits or Limits.usual(),
+        carries_code=carries_code(file, weights),
+        imports=imports_of(file),
+    )
+    if not isinstance(text, str):
+        raise JailBroken(f'the file of "{name}": no text for a config.pbtxt')
+    return text
+
+
+def derived(weights: bytes, *, name: str, file: str, shape: Sequence[int] | None, batch: int) -> str:
+    """As `derive_config`, in the process that loads the file."""
+    sift(file, weights, f'the file of "{name}"')
     if file == "model.onnx":
         inputs, outputs = _onnx(name, weights)
         return _from_graph(name, "onnxruntime", inputs, outputs, file, batch)
@@ -43,7 +72,7 @@ def derive_config(name: str, file: str, weights: bytes, shape: tuple[int, ...] |
         return _from_graph(name, "pytorch", inputs, outputs, file, batch)
     if shape is None:
         raise Underivable(f'TorchScript does not say what "{name}" takes')
-    return _scripted(name, weights, shape, file, batch)
+    return _scripted(name, weights, tuple(shape), file, batch)
 
 
 def _from_graph(name: str, backend: str, inputs: Sequence[TensorConfig], outputs: Sequence[TensorConfig], file: str, batch: int) -> str:
@@ -70,8 +99,6 @@ def _onnx(name: str, weights: bytes) -> tuple[list[TensorConfig], list[TensorCon
         model = onnx.load_from_string(weights)
     except DecodeError as broken:
         raise UnreadableModel(f'the file of "{name}" is not an ONNX model: {broken}') from broken
-    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
-        raise UnreadableModel(f'the weights of "{name}" lie in another file beside the .onnx; save it as one file (external_data=False)')
     constants = {tensor.name for tensor in model.graph.initializer}
 
     def tensor(each: Any) -> TensorConfig:

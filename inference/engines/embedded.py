@@ -1,4 +1,8 @@
-"""The embedded engine: TorchScript, torch.export and ONNX models of the repository, computed in this process on the CPU."""
+"""The embedded engine: TorchScript, torch.export and ONNX models of the repository, computed on this machine's CPU.
+
+Each model is loaded and computed in a confined process of its own (`inference.engines.jail`): a model is a program, and this process
+holds the journal's and the archive's keys.
+"""
 
 import threading
 import time
@@ -6,29 +10,33 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from inference.engines.choosing import Fallback, Tell, open_model
+from inference.engines.choosing import Fallback, Tell
 from inference.engines.ensemble import Ensemble, ensemble_of
-from inference.engines.errors import EngineTimeout
+from inference.engines.errors import DigestMismatch, EngineTimeout
+from inference.engines.jail.model import Limits, ModelInJail
 from inference.engines.modelconfig import ModelConfig
 from inference.engines.port import EngineHealth, Load, ModelRef, Tensors, Urgency
 from inference.engines.processors import threads_each
 from inference.engines.repository import Repository
-from inference.engines.runtimes import Arrays, Compute, Runtime, installed
+from inference.engines.runtimes import Arrays, Runtime, installed, reference
+
+WARM = 8
+"""Models whose processes are kept between calls; the one that was not used for longest is ended, and loaded again when it is called."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Loaded:
     config: ModelConfig
     digest: str
-    compute: Compute | Ensemble
+    compute: ModelInJail | Ensemble
     runtime: str = ""
 
 
 class EmbeddedEngine:
-    """Runs models in-process; satisfies the port `Engine`.
+    """Runs models in processes of their own; satisfies the port `Engine`.
 
-    A model is loaded when it is first asked for and kept. A computation that has begun is not interrupted: the process that
-    holds the engine is what a deadline can end.
+    A model is loaded when it is first asked for and kept. A computation is ended, with its process, by the caller's deadline, by what the
+    size of its input explains, and by the memory that one model may take; the next call loads the model again.
 
     Parameters
     ----------
@@ -38,12 +46,23 @@ class EmbeddedEngine:
         How many threads one computation takes; None: this process's share of the cores that it may use.
     workers
         How many processes compute on this machine at the same time.
+    limits
+        What one model may take; None: this process's share of most of the machine's memory, and no program where it is not confined.
     tell
         Is told when a model is computed in another way than its entry in the repository names.
     """
 
-    def __init__(self, repository: Path, *, threads: int | None = None, workers: int = 1, tell: Tell | None = None) -> None:
+    def __init__(
+        self,
+        repository: Path,
+        *,
+        threads: int | None = None,
+        workers: int = 1,
+        limits: Limits | None = None,
+        tell: Tell | None = None,
+    ) -> None:
         self._repository = Repository(repository)
+        self._limits = limits or Limits.usual(workers)
         self._threads = threads or threads_each(workers)
         self._tell = tell or _nobody
         self._loaded: dict[ModelRef, _Loaded] = {}
@@ -61,7 +80,9 @@ class EmbeddedEngine:
         if isinstance(loaded.compute, Ensemble):
             outputs = loaded.compute.run(inputs, partial(self._infer_until, ends_at))
         else:
-            outputs = loaded.compute(inputs)
+            if not loaded.compute.warm:
+                self._make_room(loaded.compute)
+            outputs = loaded.compute(inputs, ends_at=ends_at)
         loaded.config.check_outputs(outputs)
         return outputs
 
@@ -95,15 +116,18 @@ class EmbeddedEngine:
         with self._lock:
             return self._loaded[model].runtime if model in self._loaded else ""
 
-    def computation(self, model: ModelRef) -> Compute:
+    def computation(self, model: ModelRef) -> ModelInJail:
         """A model itself, loaded: what `infer` calls between its checks. For measurements."""
         compute = self._load(model).compute
         assert not isinstance(compute, Ensemble), "an ensemble is called step by step"
         return compute
 
     def close(self) -> None:
-        """Let go of the loaded models."""
+        """Let go of the loaded models, and end their processes."""
         with self._lock:
+            for loaded in self._loaded.values():
+                if isinstance(loaded.compute, ModelInJail):
+                    loaded.compute.end()
             self._loaded.clear()
 
     def _infer_until(self, ends_at: float | None, model: ModelRef, inputs: Tensors) -> Arrays:
@@ -125,17 +149,39 @@ class EmbeddedEngine:
     def _opened(self, model: ModelRef, config: ModelConfig) -> _Loaded:
         file, content, digest = self._repository.read(model)
         entry = self._repository.entry(model)
-        chosen = open_model(
+        measured = entry.embedded if entry else None
+        compute = ModelInJail(
             model,
             config,
             file,
-            content,
+            partial(self._content, model, digest, [content]),
             threads=self._threads,
-            measured=entry.embedded if entry else None,
+            limits=self._limits,
+            measured=measured,
             golden=entry.golden if entry else None,
-            tell=self._tell,
         )
-        return _Loaded(config=config, digest=digest, compute=chosen.compute, runtime=chosen.runtime)
+        self._make_room(compute)
+        opened = compute.open()
+        wanted = measured.way if measured else reference(file)
+        if opened.way != wanted:
+            self._tell(Fallback(model=model, wanted=wanted, used=opened.way, reason=opened.instead))
+        return _Loaded(config=config, digest=digest, compute=compute, runtime=opened.runtime)
+
+    def _content(self, model: ModelRef, digest: str, first: list[bytes]) -> bytes:
+        """The weights, each time that a process loads them: those that were loaded first, which are not kept, or none."""
+        if first:
+            return first.pop()
+        file, content, found = self._repository.read(model)
+        if found != digest:
+            raise DigestMismatch(f"{file} has SHA-256 {found}, the model that was loaded had {digest}")
+        return content
+
+    def _make_room(self, coming: ModelInJail) -> None:
+        """End the processes that were not used for longest, so that with one more there are not too many; one that computes goes on."""
+        models = [loaded.compute for loaded in list(self._loaded.values()) if isinstance(loaded.compute, ModelInJail)]
+        warm = sorted((each for each in models if each.warm and each is not coming), key=lambda each: each.used_at)
+        for each in warm[: max(0, len(warm) - WARM + 1)]:
+            each.end(wait=False)
 
 
 def _nobody(_fallback: Fallback) -> None:

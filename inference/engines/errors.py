@@ -118,7 +118,10 @@ class ModelMissing(ModelError):
     """The repository has no such model, no such version, or no weights in it."""
 
     code = "HLM-4101"
-    remedy = "Run `hilum models list`, then `hilum models import APPLICATION` and `hilum jobs retry`."
+    remedy = (
+        "Run `hilum models list`. Published weights come by `hilum models import APPLICATION`; of an application that has none, train "
+        "them, or bring a file: `hilum models import --file FILE --name MODEL`. Then `hilum jobs retry`."
+    )
 
 
 class DigestMismatch(ModelError):
@@ -150,10 +153,13 @@ class WrongWeights(ModelError):
 
 
 class NoSource(ModelError):
-    """The application's weights lie on no registry, and no file was named."""
+    """The application's weights lie on no registry, or are published nowhere, and no file was named."""
 
     code = "HLM-4106"
-    remedy = "Get the published weights and name the file: `hilum models import APPLICATION --file PATH`."
+    remedy = (
+        "Get the weights and name the file: published ones by `hilum models import APPLICATION --file PATH`, those that were trained by "
+        "`hilum models import --file FILE --name MODEL`."
+    )
 
 
 class ModelNotServed(ModelError):
@@ -168,6 +174,16 @@ class GoldenMismatch(ModelError):
 
     code = "HLM-4107"
     remedy = "Update torch or onnxruntime to the versions in constraints.txt, or import the model again."
+
+
+class HostileModel(ModelError):
+    """The model's file holds what no model needs: a program where weights belong, an unlisted operator, a trick in its archive."""
+
+    code = "HLM-4111"
+    remedy = (
+        "Do not use the file before you know why it says that. Ask its author for the weights alone (safetensors or a state dict, in a "
+        "bundle) or for ONNX; nothing of the file was run."
+    )
 
 
 class PrecisionRefused(ModelError):

@@ -22,16 +22,22 @@ from inference.engines.configtext import config_text
 from inference.engines.embedded import EmbeddedEngine
 from inference.engines.errors import NotConvertible, TooDifferent
 from inference.engines.golden import golden_input
+from inference.engines.jail.loading import config_from_json, config_to_json
+from inference.engines.jail.model import Limits, call_in_jail, carries_code, imports_of
 from inference.engines.modelconfig import ANY, ModelConfig, TensorConfig, parse_text, positions
 from inference.engines.port import ModelRef
 from inference.engines.program import load_program
 from inference.engines.repository import CONFIG, Repository
+from inference.engines.sieve.sieve import sift
 
 FORMATS = {"onnx": "model.onnx", "pt2": "model.pt2"}
 """What `hilum models export --to` takes, and what the file is called."""
 
 TOLERANCE = 1e-3
 """Largest absolute difference of outputs that is no difference; logits and probabilities are of the order of one."""
+
+CONVERT_S = 1800.0
+"""How long a conversion may take: it traces every operator in Python."""
 
 _RANDOM_RUNS = 3
 _OPEN_SIDE = 32
@@ -98,25 +104,47 @@ def refuse_different(what: str, difference: Difference, tolerance: float = TOLER
         )
 
 
-def convert(config: ModelConfig, suffix: str, content: bytes, to: str) -> bytes:
-    """The bytes of a model in another format; axes that config.pbtxt leaves open stay open.
+def convert(config: ModelConfig, suffix: str, content: bytes, to: str, *, limits: Limits | None = None) -> bytes:
+    """The bytes of a model in another format, converted in a confined process; axes that config.pbtxt leaves open stay open.
 
     Raises
     ------
-    NotConvertible
+    NotConvertible, Unconfined
     """
     if suffix == ".onnx":
         raise NotConvertible(f'"{config.name}" is ONNX, which is converted to nothing')
     if suffix == f".{to}":
         raise NotConvertible(f'"{config.name}" is {to} already')
+    _, made = call_in_jail(
+        f'"{config.name}"',
+        "inference.engines.exporting:converted",
+        content,
+        {"config": config_to_json(config), "suffix": suffix, "to": to},
+        limits=limits or Limits.usual(),
+        carries_code=carries_code(f"model{suffix}", content),
+        imports=imports_of(f"model{suffix}"),
+        seconds=CONVERT_S,
+    )
+    return made
+
+
+def converted(content: bytes, *, config: Mapping[str, Any], suffix: str, to: str) -> tuple[None, bytes]:
+    """As `convert`, in the process that loads the model."""
+    return None, _converted(config_from_json(config), suffix, content, to)
+
+
+def _converted(config: ModelConfig, suffix: str, content: bytes, to: str) -> bytes:
     import torch
 
+    from inference.engines.torch_model import load_scripted
+
+    sift(f"model{suffix}", content, f'the file of "{config.name}"')
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             if suffix == ".pt2":
                 return onnx_of(load_program(content), _names(config.inputs), _names(config.outputs))
-            module = torch.jit.load(io.BytesIO(content), map_location="cpu").eval()  # type: ignore[no-untyped-call]
+            module = load_scripted(Path(f"model{suffix}"), content, frozen=False)
             examples = tuple(torch.from_numpy(array) for array in _inputs(config, 2, _OPEN_SIDE, None))
             return _script_to_onnx(config, module, examples) if to == "onnx" else _script_to_program(module, examples)
     except _FAILS as failed:
@@ -135,17 +163,15 @@ def onnx_of(program: Any, inputs: Sequence[str], outputs: Sequence[str]) -> byte
 
     # it warns of an optional package's operators, which no network here has
     logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
-    with tempfile.TemporaryDirectory(prefix="hilum-export-") as folder:
-        path = Path(folder) / "model.onnx"
-        try:
-            made = torch.onnx.export(
-                program, (), None, input_names=list(inputs), output_names=list(outputs), dynamo=True, external_data=False, verbose=False
-            )
-        except torch.onnx.errors.OnnxExporterError as failed:
-            raise NotConvertible(f"torch cannot write ONNX: {str(failed).strip().splitlines()[0]}") from failed
-        assert made is not None, "the exporter of exported programs gives a program"
-        made.save(str(path), external_data=False)
-        return path.read_bytes()
+    try:
+        made = torch.onnx.export(
+            program, (), None, input_names=list(inputs), output_names=list(outputs), dynamo=True, external_data=False, verbose=False
+        )
+    except torch.onnx.errors.OnnxExporterError as failed:
+        raise NotConvertible(f"torch cannot write ONNX: {str(failed).strip().splitlines()[0]}") from failed
+    assert made is not None, "the exporter of exported programs gives a program"
+    # in memory: where a model is converted there is no folder
+    return bytes(made.model_proto.SerializeToString())
 
 
 def program_bytes(program: Any) -> bytes:
@@ -163,18 +189,17 @@ def _script_to_onnx(config: ModelConfig, module: Any, examples: tuple[Any, ...])
 
     inputs, outputs = _names(config.inputs), _names(config.outputs)
     axes = {name: _open_axes(config, tensor) for tensor, name in (*_ordered(config.inputs), *_ordered(config.outputs))}
-    with tempfile.TemporaryDirectory(prefix="hilum-export-") as folder:
-        path = Path(folder) / "model.onnx"
-        torch.onnx.export(
-            module,
-            examples,
-            str(path),
-            input_names=inputs,
-            output_names=outputs,
-            dynamic_axes={name: places for name, places in axes.items() if places},
-            dynamo=False,
-        )
-        return path.read_bytes()
+    made = io.BytesIO()
+    torch.onnx.export(
+        module,
+        examples,
+        made,  # type: ignore[arg-type]
+        input_names=inputs,
+        output_names=outputs,
+        dynamic_axes={name: places for name, places in axes.items() if places},
+        dynamo=False,
+    )
+    return made.getvalue()
 
 
 def _script_to_program(module: Any, examples: tuple[Any, ...]) -> bytes:

@@ -16,10 +16,12 @@ from inference.engines.embedded import EmbeddedEngine
 from inference.engines.errors import ModelMissing, NoSource, Underivable, UnreadableModel
 from inference.engines.golden import golden_run
 from inference.engines.importing import FORMATS
+from inference.engines.jail.model import Limits
 from inference.engines.modelconfig import ANY, ModelConfig, parse_config
 from inference.engines.port import Golden, ModelRef
 from inference.engines.repository import CONFIG, Entry, Repository
 from inference.engines.serving import served
+from inference.engines.sieve.sieve import sift
 from inference.engines.writing import NewVersion, add_version, present
 
 SUFFIXES = {".onnx": "model.onnx", ".pt2": "model.pt2", ".pt": "model.pt", ".ts": "model.pt", ".pth": "model.pt"}
@@ -44,6 +46,8 @@ class ModelFile:
         Of the input without the batch axis, where the file does not say it.
     golden_shape
         Of the golden input, with the batch axis where there is one; None makes one of config.pbtxt.
+    allow_code
+        Load a file that can carry a program even where the kernel cannot confine the process that does.
     """
 
     name: str
@@ -54,6 +58,7 @@ class ModelFile:
     shape: tuple[int, ...] | None = None
     batch: int = BATCH
     golden_shape: tuple[int, ...] | None = None
+    allow_code: bool = False
 
 
 def import_file(file: Path, said: ModelFile, repository: Path) -> tuple[ModelRef, Entry]:
@@ -61,7 +66,7 @@ def import_file(file: Path, said: ModelFile, repository: Path) -> tuple[ModelRef
 
     Raises
     ------
-    NoSource, Underivable, UnreadableModel, AlreadyThere, OtherModel
+    NoSource, HostileModel, Underivable, UnreadableModel, AlreadyThere, OtherModel
         Nothing was written.
     """
     if not file.is_file():
@@ -102,11 +107,12 @@ class Source:
 
 def import_weights(source: Source, said: ModelFile, repository: Path, beside: Mapping[str, bytes] | None = None) -> tuple[ModelRef, Entry]:
     """As `import_file`, of weights that are in memory."""
+    sift(source.file, source.weights, source.where)
     model = ModelRef(name=said.name, version=next_version(said, source, repository))
     text = (
         without_digests(said.config)
         if said.config is not None
-        else derive_config(model.name, source.file, source.weights, said.shape, said.batch)
+        else derive_config(model.name, source.file, source.weights, said.shape, said.batch, limits=Limits.usual(allow_code=said.allow_code))
     )
     golden = _golden(model, source, said, text)
     entry = Entry(
@@ -172,7 +178,7 @@ def _golden(model: ModelRef, source: Source, said: ModelFile, text: str) -> Gold
         if len({tensor.dims for tensor in config.inputs}) > 1:
             return None
         shape = said.golden_shape or golden_shape(config)
-        with closing(EmbeddedEngine(trial)) as engine:
+        with closing(EmbeddedEngine(trial, limits=Limits.usual(allow_code=said.allow_code))) as engine:
             mean, deviation = golden_run(engine, Repository(trial), model, Golden(shape=shape, mean=0.0, deviation=0.0))
     if not (np.isfinite(mean) and np.isfinite(deviation)):
         raise UnreadableModel(f'"{model.name}" gives values that are no numbers for the golden input of shape {shape}')

@@ -30,6 +30,9 @@ class Importable(Protocol):
     def version(self) -> str: ...
 
     @property
+    def models(self) -> tuple[ModelRef, ...]: ...
+
+    @property
     def sources(self) -> tuple[ModelSource, ...]: ...
 
 
@@ -55,6 +58,9 @@ def import_models(application: Importable, repository: Path, *, files: Sequence[
     NoSource, WrongWeights, RegistryAway, OtherModel
         Nothing was written for that model; models before it are complete.
     """
+    if application.models and not application.sources:
+        names = ", ".join(model.name for model in application.models)
+        raise NoSource(f"no weights of {application.name} are published: {names} has to be trained (`hilum train`, `hilum export`)")
     return tuple(_import_model(application, source, Repository(repository), files, cache) for source in application.sources)
 
 

@@ -1,6 +1,7 @@
 """ONNX, TorchScript and torch.export models computed by OpenVINO; the only module of the engines that imports it.
 
-A converted model is kept in the user's cache as OpenVINO's own format, so that a process that only computes never imports torch. Compiled
+Where there is a folder to write to (a Triton server's process), a converted model is kept in the user's cache as OpenVINO's own format, so
+that a process that only computes never imports torch; a confined process has none, and converts each time that it loads a model. Compiled
 models are not kept: compiling takes a tenth of a second, about as long as reading a compiled one back.
 """
 
@@ -83,16 +84,34 @@ class OpenvinoComputation:
 
     def __call__(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         # a request of its own for every call: its outputs are handed out as they are, and no other call writes into them
+        results = self._infer(self._compiled.create_infer_request(), inputs)
+        return {name: results[place] for name, place in self._outputs.items()}
+
+    def into(self, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> bool:
+        """Compute into arrays that are there; False where the answer has other shapes or types, and stands nowhere.
+
+        No reference to the arrays is left behind.
+        """
         request = self._compiled.create_infer_request()
+        for name, place in self._outputs.items():
+            port, array = self._compiled.outputs[place], outputs[name]
+            if not port.partial_shape.compatible(openvino().PartialShape(list(array.shape))) or port.element_type.to_dtype() != array.dtype:
+                return False
+            request.set_output_tensor(place, openvino().Tensor(array, shared_memory=True))
+        results = self._infer(request, inputs)
+        # a tensor that is large enough is made smaller where the answer is
+        found = [(results[place], outputs[name]) for name, place in self._outputs.items()]
+        return all(made.shape == array.shape and made.ctypes.data == array.ctypes.data for made, array in found)
+
+    def _infer(self, request: Any, inputs: Mapping[str, NDArray[Any]]) -> Any:
         given = {self._inputs[name]: np.ascontiguousarray(array) for name, array in inputs.items()}
         try:
-            results = request.infer(given, share_inputs=True, share_outputs=True)
+            return request.infer(given, share_inputs=True, share_outputs=True)
         except RuntimeError as failed:
             last = (str(failed).strip().splitlines() or [type(failed).__name__])[-1].strip()
             if "alloc" in str(failed):
                 raise OutOfMemory(f'model "{self._config.name}": {last}') from failed
             raise WrongTensors(f'model "{self._config.name}" cannot compute these inputs: {last}') from failed
-        return {name: results[place] for name, place in self._outputs.items()}
 
 
 def can_compute_in(precision: Precision) -> bool:
@@ -167,8 +186,9 @@ def _digest(folder: Path) -> str:
 
 def _from_torch(config: ModelConfig, file: Path, content: bytes) -> Any:
     """Convert TorchScript or torch.export; through the front end itself, since OpenVINO's own converter reports its use."""
-    import torch
     from openvino.frontend import FrontEndManager
+
+    from inference.engines.torch_model import load_scripted
 
     if file.suffix == ".pt2":
         from openvino.frontend.pytorch.fx_decoder import TorchFXPythonDecoder
@@ -177,7 +197,7 @@ def _from_torch(config: ModelConfig, file: Path, content: bytes) -> Any:
     else:
         from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
-        decoder = TorchScriptPythonDecoder(torch.jit.load(io.BytesIO(content), map_location="cpu").eval())  # type: ignore[no-untyped-call]
+        decoder = TorchScriptPythonDecoder(load_scripted(file, content, frozen=False))
     front_end = FrontEndManager().load_by_framework("pytorch")
     loaded = front_end.load(decoder)
     if file.suffix != ".pt2":

@@ -1,4 +1,4 @@
-"""How much of this machine a process may use, and what to call the machine in a record of measurements."""
+"""How much of this machine, cores and memory, a process may use, and what to call the machine in a record of measurements."""
 
 import math
 import os
@@ -6,6 +6,7 @@ from pathlib import Path
 
 _CPUINFO = Path("/proc/cpuinfo")
 _QUOTA_V2 = Path("/sys/fs/cgroup/cpu.max")
+_MEMORY_V2, _MEMORY_V1 = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _QUOTA_V1, _PERIOD_V1 = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
 
 
@@ -17,6 +18,18 @@ def usable_cores(*, v2: Path = _QUOTA_V2, v1: tuple[Path, Path] = (_QUOTA_V1, _P
     cores = len(os.sched_getaffinity(0))
     paid = _quota(v2, v1)
     return cores if paid is None else max(1, min(cores, math.floor(paid)))
+
+
+def usable_memory(*, limits: tuple[Path, ...] = (_MEMORY_V2, _MEMORY_V1)) -> int:
+    """Bytes of memory that the processes of this container, or this machine, may have together."""
+    found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGESIZE")]
+    for limit in limits:
+        try:
+            # "max" where there is none; the first form says a number beyond all memory
+            found.append(int(limit.read_text(encoding="ascii")))
+        except (OSError, ValueError):
+            continue
+    return min(found)
 
 
 def threads_each(workers: int) -> int:

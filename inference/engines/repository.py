@@ -14,7 +14,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from inference.engines.calling import call_from_json, call_to_json
@@ -121,8 +121,11 @@ class Repository:
         """
         folder = self._version_folder(model)
         named = self.config(model).weights
+        if named and PurePath(named).name != named:
+            raise UnreadableModel(f'config.pbtxt of "{model.name}" names {named!r} for its weights; they lie in the version\'s own folder')
         for name in [named] if named else WEIGHTS:
             if (folder / name).is_file():
+                self._refuse_led_out(folder / name)
                 return folder / name
         raise ModelMissing(f'model "{model.name}" version {model.version} has no {named or " or ".join(WEIGHTS)} in {folder}')
 
@@ -192,6 +195,11 @@ class Repository:
         """The entry, once the digest is found to be the one that it says (`verified_digest`)."""
         self.verified_digest(model)
         return self.entry(model)
+
+    def _refuse_led_out(self, file: Path) -> None:
+        """A link within the repository is a name more; one that leads out of it would have any file read as weights."""
+        if not file.resolve().is_relative_to(self.path.resolve()):
+            raise UnreadableModel(f"{file} is a link that leads out of the repository, to {file.resolve()}")
 
     def _compare(self, model: ModelRef, what: Path, digest: str) -> None:
         entry = self.entry(model)

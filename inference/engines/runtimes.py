@@ -6,15 +6,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from numpy.typing import NDArray
 
 from inference.engines.errors import EngineNotInstalled
 from inference.engines.modelconfig import ModelConfig
+from inference.engines.sieve.sieve import sift
 
 Arrays: TypeAlias = dict[str, NDArray[Any]]
 Compute: TypeAlias = Callable[[Mapping[str, NDArray[Any]]], Arrays]
+
+
+@runtime_checkable
+class ComputesInto(Protocol):
+    """A computation that can write its answer into memory that is there, so that nothing copies it."""
+
+    def into(self, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> bool:
+        """Compute into `outputs`; False where the answer has other shapes or types. No reference to the arrays is left behind."""
 
 
 class Runtime(StrEnum):
@@ -89,9 +98,12 @@ def computation(way: Way, config: ModelConfig, file: Path, content: bytes, threa
         The library is not there.
     UnreadableModel, WrongTensors
         The library cannot read the file, or it holds other tensors than config.pbtxt says.
+    HostileModel
+        It holds more than a computation; it was not loaded.
     """
     if installed(way.runtime) is None:
         raise EngineNotInstalled(f'model "{config.name}" needs {way.runtime} ({file.name})')
+    sift(file, content)
     match way.runtime:
         case Runtime.OPENVINO:
             from inference.engines.openvino_model import openvino_computation

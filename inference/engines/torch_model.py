@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from inference.engines.errors import OutOfMemory, UnreadableModel, WrongTensors
 from inference.engines.modelconfig import ModelConfig, positions
 from inference.engines.program import UNREADABLE, load_program
+from inference.engines.sieve.walking import refuse_operators
 
 # torch's own; a `raise` in TorchScript; a shape that torch.export was not told of; an axis or a value that an operator does not take
 _REFUSALS = (RuntimeError, torch.jit.Error, AssertionError, IndexError, ValueError)
@@ -90,11 +91,14 @@ def load_scripted(file: Path, content: bytes, *, channels_last: bool = False, fr
     Raises
     ------
     UnreadableModel
+    HostileModel
+        A method calls what is not on the list of operators; none of them was run.
     """
     try:
         module = torch.jit.load(io.BytesIO(content), map_location="cpu")  # type: ignore[no-untyped-call]
     except (RuntimeError, ValueError) as broken:
         raise UnreadableModel(f"{file} is not a TorchScript file: {str(broken).strip().splitlines()[0]}") from broken
+    refuse_operators(module, str(file))
     if channels_last:
         for weights in module.parameters():
             if form := _CHANNELS_LAST.get(weights.ndim):

@@ -4,16 +4,13 @@ A way is offered when it gives the reference's answers within bounds, the golden
 fresh one. Of those offered the fastest is chosen; lower precisions only when they are asked for, and pass a gate of their own.
 """
 
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from inference.engines.again import digest_of
 from inference.engines.choosing import impossible
-from inference.engines.comparing import NONE, Difference, difference
+from inference.engines.comparing import NONE, Difference, difference, digest_of
 from inference.engines.errors import (
     EngineNotInstalled,
     GoldenMismatch,
@@ -24,13 +21,14 @@ from inference.engines.errors import (
     WrongTensors,
 )
 from inference.engines.golden import SLACK, compare_golden
+from inference.engines.jail.model import Limits, computation_in_jail
 from inference.engines.made_inputs import golden_inputs, growing_inputs
 from inference.engines.measured import Measured
 from inference.engines.modelconfig import ModelConfig
 from inference.engines.port import ModelRef, Tensors
 from inference.engines.processors import machine, usable_cores
 from inference.engines.repository import Entry, Repository
-from inference.engines.runtimes import Arrays, Compute, Precision, Way, candidates, computation, installed, reference
+from inference.engines.runtimes import Arrays, Compute, Precision, Way, candidates, installed, reference
 
 MOST_DIFFERENCE = 1e-3
 """Of any output value, as a share of the outputs' range, in single precision."""
@@ -44,7 +42,6 @@ CLEARLY_FASTER = 0.95
 RUNS, RUN_S = 5, 2.0
 GROW_S = 0.5
 """While the reference takes less than this, the next larger input is tried."""
-FRESH_S = 300.0
 
 Say = Callable[[str], None]
 
@@ -69,6 +66,7 @@ def tune(
     real: Sequence[Tensors] = (),
     real_named: str = "",
     threads: int | None = None,
+    limits: Limits | None = None,
     say: Say = lambda _: None,
 ) -> Measured:
     """Measure a model; nothing is entered.
@@ -81,6 +79,8 @@ def tune(
         Inputs from a real series, to measure and judge with in place of made ones; at least two, the largest last.
     real_named
         What they are, for the record: "8 inputs of a series of 384 slices".
+    limits
+        What the model may take; each way is computed in a confined process of its own.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def tune(
     entry = repository.entry(model)
     if entry is None:
         raise NotEntered(f'model "{model.name}" version {model.version} has no entry in hilum.json: nowhere to write what is measured')
-    bench = _Bench(repository, model, config, file, content, entry, threads or usable_cores(), say)
+    bench = _Bench(model, config, file, content, entry, threads or usable_cores(), limits or Limits.usual(), say)
     return bench.measure(candidates(file, config, precision), precision, real, real_named)
 
 
@@ -107,22 +107,22 @@ class _Bench:
 
     def __init__(
         self,
-        repository: Repository,
         model: ModelRef,
         config: ModelConfig,
         file: Path,
         content: bytes,
         entry: Entry,
         threads: int,
+        limits: Limits,
         say: Say,
     ) -> None:
-        self._repository = repository
         self._model = model
         self._config = config
         self._file = file
         self._content = content
         self._entry = entry
         self._threads = threads
+        self._limits = limits
         self._say = say
 
     def measure(self, ways: Sequence[Way], precision: Precision, real: Sequence[Tensors], real_named: str) -> Measured:
@@ -152,7 +152,7 @@ class _Bench:
         )
 
     def _load(self, way: Way) -> Compute:
-        return computation(way, self._config, self._file, self._content, self._threads)
+        return computation_in_jail(self._model, way, self._config, self._file, self._content, self._threads, self._limits)
 
     def _grown(self, compute: Compute) -> list[Arrays]:
         """Made inputs as large as the reference computes in a moment."""
@@ -227,9 +227,8 @@ class _Bench:
         return tried[first]
 
     def _same_in_a_fresh_process(self, tried: _Tried) -> bool:
-        command = [sys.executable, "-m", "inference.engines.again", str(self._repository.path), self._model.name, str(self._model.version)]
-        done = subprocess.run([*command, str(tried.way), str(self._threads)], capture_output=True, text=True, timeout=FRESH_S, check=False)
-        return done.returncode == 0 and done.stdout.split()[-1:] == [tried.golden]
+        answer = self._load(tried.way)(golden_inputs(self._config, self._entry.golden))
+        return digest_of(answer) == tried.golden
 
 
 def _too_far(tried: _Tried) -> str:

@@ -15,9 +15,12 @@ _OLDEST = 120
 
 
 def years_of(header: Dataset) -> int | None:
-    """Completed years: by PatientAge (AS, PS3.5 6.2), else from PatientBirthDate to StudyDate; None where neither can be made out."""
+    """Completed years: by PatientAge (AS, PS3.5 6.2), else from PatientBirthDate to StudyDate; None where neither can be made out.
+
+    An age of 0 in any unit says nothing: it stands for what was taken out, and of who was born today the dates say so.
+    """
     stated = _AGE.fullmatch(tags.text(header, tags.PATIENT_AGE))
-    if stated and (years := int(int(stated[1]) / _IN_A_YEAR[stated[2]])) <= _OLDEST:
+    if stated and int(stated[1]) and (years := int(int(stated[1]) / _IN_A_YEAR[stated[2]])) <= _OLDEST:
         return years
     born, then = (_day(tags.text(header, tag)) for tag in (tags.PATIENT_BIRTH_DATE, tags.STUDY_DATE))
     if born is None or then is None:

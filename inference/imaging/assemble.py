@@ -10,6 +10,7 @@ from pathlib import Path
 
 from inference.imaging import tags
 from inference.imaging.age import years_of
+from inference.imaging.bounds import refuse_size
 from inference.imaging.decode import candidate_dtypes, modality_values
 from inference.imaging.dimensions import split
 from inference.imaging.errors import (
@@ -19,16 +20,23 @@ from inference.imaging.errors import (
     MissingAttribute,
     MixedFrameOfReference,
     MixedSeries,
+    Mosaic,
+    NoPixelData,
     NotAVolume,
     naming,
 )
 from inference.imaging.geometry import series_geometry
-from inference.imaging.header import Instance, read_instance
+from inference.imaging.header import Imageless, Instance, read_image
+from inference.imaging.projection import laterality_of
 from inference.imaging.slices import Slice, slices_of
+from inference.imaging.sop_classes import IMAGES, class_name
 from inference.imaging.space import space
 from inference.imaging.stored import StoredFrames, Values
 from inference.imaging.volume import SliceSource, Volume
 from inference.stages import ASSEMBLE, DECODE, stage
+
+MOSAICS = frozenset({"MOSAIC", "VFRAME"})
+"""Values of ImageType by which vendors (Siemens, UIH) say that one image holds all slices beside each other."""
 
 FRAME_OF_REFERENCE_NAMESPACE = uuid.UUID("6d2c1b0e-6c0b-5f7a-9a55-9d1a4cf2f0c1")
 
@@ -36,7 +44,8 @@ FRAME_OF_REFERENCE_NAMESPACE = uuid.UUID("6d2c1b0e-6c0b-5f7a-9a55-9d1a4cf2f0c1")
 def assemble(files: Sequence[Path], *, threads: int = 2) -> Volume:
     """Decode the images of one series and stack them along their common normal.
 
-    Localizers (ImageType says LOCALIZER) are left out. The order of the files, InstanceNumber and PatientPosition have no say.
+    Localizers (ImageType says LOCALIZER) are left out, and so is what holds no image. The order of the files, InstanceNumber and
+    PatientPosition have no say.
 
     Parameters
     ----------
@@ -57,7 +66,32 @@ def assemble(files: Sequence[Path], *, threads: int = 2) -> Volume:
         One of `inference.imaging.errors`.
     """
     with stage(ASSEMBLE):
-        return volume_from(imaging([read_instance(path) for path in files]), threads=threads)
+        images, _ = read_images(files)
+        return volume_from(imaging(images), threads=threads)
+
+
+def read_images(files: Sequence[Path]) -> tuple[list[Instance], list[Imageless]]:
+    """The headers of the images among files, and the objects beside them that hold none.
+
+    Raises
+    ------
+    NoPixelData
+        None of them holds an image; or one that should has no pixels.
+    InputError
+        One cannot be read.
+    """
+    read = [read_image(path) for path in files]
+    images = [each for each in read if isinstance(each, Instance)]
+    others = [each for each in read if isinstance(each, Imageless)]
+    if others and not images:
+        kinds = ", ".join(kinds_of(others))
+        raise NoPixelData(f"{len(others)} instances and no image among them ({kinds}): {naming(each.sop_instance_uid for each in others)}")
+    return images, others
+
+
+def kinds_of(others: Sequence[Imageless]) -> list[str]:
+    """What they are, each kind once: by their SOP classes, by their modality where that class holds images."""
+    return sorted({each.modality if each.sop_class_uid in IMAGES else class_name(each.sop_class_uid) for each in others})
 
 
 def volume_from(instances: Sequence[Instance], *, threads: int = 2) -> Volume:
@@ -75,10 +109,11 @@ def placed(instances: Sequence[Instance]) -> list[Slice]:
 
     Raises
     ------
-    NotAVolume, MissingAttribute, MixedFrameOfReference
+    NotAVolume, Mosaic, MissingAttribute, MixedFrameOfReference
         Some images can never be slices: they are in colour, or masks, or have no place, or one in another space.
     """
     _greyscale(instances)
+    _no_mosaics(instances)
     _all_placed(instances)
     _frame_of_reference(instances)
     return slices_of(instances)
@@ -98,6 +133,7 @@ def volume_of(slices: Sequence[Slice], *, threads: int = 2) -> Volume:
     return Volume(
         voxels=_voxels(stack, threads),
         affine=geometry.affine,
+        steps=geometry.steps,
         sources=tuple(
             SliceSource(sop_instance_uid=each.instance.sop_instance_uid, sop_class_uid=each.instance.sop_class_uid, frame=each.plane.frame)
             for each in stack
@@ -107,8 +143,14 @@ def volume_of(slices: Sequence[Slice], *, threads: int = 2) -> Volume:
         series_instance_uid=first.series_instance_uid,
         frame_of_reference_uid=_frame_of_reference([each.instance for each in slices]),
         patient_years=years_of(first.header),
+        laterality=_side([each.instance for each in slices]),
         thickness_mm=max((each.plane.thickness for each in stack if each.plane.thickness), default=None),
     )
+
+
+def _side(instances: Sequence[Instance]) -> str:
+    stated = {laterality_of(each.header) for each in instances}
+    return stated.pop() if stated in ({"L"}, {"R"}) else ""
 
 
 def imaging(instances: Sequence[Instance]) -> list[Instance]:
@@ -150,13 +192,17 @@ def _greyscale(images: Sequence[Instance]) -> None:
         "are in colour": lambda image: image.pixels.samples != 1 or image.pixels.photometric == "PALETTE COLOR",
         "hold one bit a pixel (masks, not images)": lambda image: image.pixels.bits_allocated == 1,
         "map their values through a modality lookup table": lambda image: image.lookup_table,
-        # one image holds all slices beside each other: its position and spacing are those of none of them
-        "are mosaics of slices": lambda image: "MOSAIC" in image.image_type,
     }
     for reason, holds in reasons.items():
         wrong = [image.sop_instance_uid for image in images if holds(image)]
         if wrong:
             raise NotAVolume(f"{len(wrong)} of {len(images)} {_kind(images)} instances {reason}: {naming(wrong)}")
+
+
+def _no_mosaics(images: Sequence[Instance]) -> None:
+    wrong = [image.sop_instance_uid for image in images if not MOSAICS.isdisjoint(image.image_type)]
+    if wrong:
+        raise Mosaic(f"{len(wrong)} of {len(images)} {_kind(images)} instances are mosaics of slices: {naming(wrong)}")
 
 
 def _all_placed(images: Sequence[Instance]) -> None:
@@ -178,12 +224,22 @@ def _kind(images: Sequence[Instance]) -> str:
 
 
 def _frame_of_reference(images: Sequence[Instance]) -> str:
-    named = sorted({image.frame_of_reference_uid for image in images})
-    if named == [""]:
-        return f"2.25.{uuid.uuid5(FRAME_OF_REFERENCE_NAMESPACE, images[0].series_instance_uid).int}"
+    named = one_frame_of_reference([(image.sop_instance_uid, image.frame_of_reference_uid) for image in images])
+    return named or f"2.25.{uuid.uuid5(FRAME_OF_REFERENCE_NAMESPACE, images[0].series_instance_uid).int}"
+
+
+def one_frame_of_reference(images: Sequence[tuple[str, str]]) -> str:
+    """The frame of reference that images (SOP Instance UID, FrameOfReferenceUID) all name; "" where none names one.
+
+    Raises
+    ------
+    MixedFrameOfReference
+        They name several, or some name none.
+    """
+    named = sorted({frame for _, frame in images})
     if len(named) == 1:
         return named[0]
-    groups = [sorted({image.sop_instance_uid for image in images if image.frame_of_reference_uid == each}) for each in named]
+    groups = [sorted({uid for uid, frame in images if frame == each}) for each in named]
     smallest = min(groups, key=len)
     without = ", one of them unnamed" if "" in named else ""
     raise MixedFrameOfReference(f"{len(named)} frames of reference in one series{without}; apart from the others: {naming(smallest)}")
@@ -193,6 +249,7 @@ def _voxels(stack: Sequence[Slice], threads: int) -> Values:
     shape = (len(stack), stack[0].plane.rows, stack[0].plane.columns)
     with stage(DECODE):
         for dtype in candidate_dtypes([each.instance for each in stack]):
+            refuse_size(shape, dtype.itemsize, stack[0].plane.name)
             voxels = space(shape, dtype)
             if _fill(voxels, stack, threads):
                 return voxels

@@ -12,6 +12,7 @@ from typing import TypeAlias
 from pydicom.datadict import dictionary_description, dictionary_has_tag, keyword_for_tag
 
 from inference.imaging import tags
+from inference.imaging.diffusion import b_value_of, direction_of
 from inference.imaging.groups import macro
 from inference.imaging.slices import FrameData, Slice, frame_data
 
@@ -94,8 +95,10 @@ def _component(key: Key, rank: int, count: int) -> str:
     return " ".join(dict.fromkeys(words))
 
 
+B_VALUES = "b-values"
+"""What the axis of b-values counts."""
+_B_VALUE = _Kind(enhanced=(0x00189117, 0x00189087), classic=0x00189087, plural=B_VALUES, words=_unit("b", "s/mm2"), tells=True)
 KINDS = (
-    _Kind(enhanced=(0x00189117, 0x00189087), classic=0x00189087, plural="b-values", words=_unit("b", "s/mm2"), tells=True),
     _Kind(enhanced=(0x00189114, 0x00189082), classic=0x00180081, plural="echo times", words=_echo, tells=True),
     _Kind(enhanced=(0x00189115, 0x00189079), classic=0x00180082, plural="inversion times", words=_unit("TI", "ms"), tells=True),
     _Kind(enhanced=(0x00189112, 0x00181314), classic=0x00181314, plural="flip angles", words=_unit("flip angle", "degrees"), tells=True),
@@ -129,7 +132,7 @@ KINDS = (
     ),
     _Kind(enhanced=None, classic=0x00080032, plural="time points", words=_counted("time"), number=False, ranked=True, apart=True),
 )
-"""In the order in which they are believed: physics before times, times before numbers. DiffusionBValue, EffectiveEchoTime or EchoTime,
+"""In the order in which they are believed, behind b-values: physics before times, times before numbers. EffectiveEchoTime or EchoTime,
 InversionTimes, FlipAngle, KVP, ConvolutionKernel, NominalPercentageOfCardiacPhase, TemporalPositionIndex or …Identifier,
 NominalCardiacTriggerDelayTime or TriggerTime, StackID, EchoNumbers, (Frame)AcquisitionNumber, SequenceName, FrameReferenceTime,
 date-times."""
@@ -146,8 +149,8 @@ def axes_of(slices: Sequence[Slice], places: Sequence[Sequence[int]]) -> list[Ax
     frames = frame_data(slices)
     found = [_axis(_name(kind, frames), kind, [_read(kind, frame) for frame in frames], places) for kind in KINDS]
     # behind the b-values and behind the echoes: a direction without its strength says little
-    found[2:2] = [_components(frames, places)]
-    found[1:1] = [_directions(frames, places)]
+    found[1:1] = [_components(frames, places)]
+    found[0:0] = [_b_values(frames, places), _directions(frames, places)]
     found += [_vector(tag, plural, noun, slices, frames, places) for tag, plural, noun in _VECTORS]
     found += _dimensions(frames, places)
     return [axis for axis in found if axis is not None]
@@ -208,14 +211,16 @@ def _ranked(keys: Sequence[Key], places: Sequence[Sequence[int]], *, apart: bool
     return ranks
 
 
+def _b_values(frames: Sequence[FrameData], places: Sequence[Sequence[int]]) -> Axis | None:
+    stated = [b_value_of(frame) for frame in frames]
+    keys = [None if one is None else (float(f"{one[0]:.{SIGNIFICANT}g}"),) for one in stated]
+    where = dict.fromkeys(one[1] for one in stated if one is not None)
+    return _axis(" and ".join(where), _B_VALUE, keys, places)
+
+
 def _directions(frames: Sequence[FrameData], places: Sequence[Sequence[int]]) -> Axis | None:
     """Diffusion gradients (PS3.3 C.8.13.5.9): images without one (b 0, trace) stand beside those that have one."""
-    keys: list[Key] = []
-    for frame in frames:
-        holder = macro(frame.own, frame.common, 0x00189117, frame.uid)
-        named = tags.items(holder, 0x00189076, frame.uid) if frame.enhanced else ()
-        direction = tags.stated(named[0] if named else holder, 0x00189089, 3)
-        keys.append(() if direction is None else tuple(round(cosine, 4) + 0.0 for cosine in direction))
+    keys: list[Key] = [direction_of(frame) for frame in frames]
     if not any(len({keys[index] for index in place}) > 1 for place in places):
         return None
     order = [key for key in sorted(set(keys)) if key]

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.imaging import tags
+from inference.imaging.bounds import refuse_values
 from inference.imaging.groups import Rescale
 from inference.imaging.header import Instance, read_instance
 from inference.imaging.stored import StoredFrames, Values
@@ -79,8 +80,12 @@ def modality_values(stored: "StoredFrames", frame: int, out: Values) -> bool:
         np.bitwise_xor(values, values.dtype.type(-1 if pixels.signed else (1 << pixels.bits_stored) - 1), out=values)
     if out.dtype == np.int16:
         return _to_int16(values, rescale, out)
+    if values.dtype.kind == "f":
+        refuse_values(values, instance.sop_instance_uid)
     np.multiply(values, rescale.slope, out=out, casting="same_kind")
     out += np.float32(rescale.intercept)
+    if values.dtype.kind == "f":
+        refuse_values(out, instance.sop_instance_uid)
     return True
 
 

@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from collections.abc import Callable
 from typing import BinaryIO
 
 from pydicom.uid import DeflatedExplicitVRLittleEndian
@@ -14,8 +15,13 @@ _CHUNK = 1 << 20
 _HEAD = 1024
 
 
-def refuse_bomb(file: BinaryIO, name: str) -> None:
+def refuse_bomb(file: BinaryIO, name: Callable[[], str]) -> None:
     """Inflate a deflated data set for its length alone; the file stands at its beginning afterwards. Of others only the head is read.
+
+    Parameters
+    ----------
+    name
+        What people know the file by, where it is refused.
 
     Raises
     ------
@@ -33,6 +39,6 @@ def refuse_bomb(file: BinaryIO, name: str) -> None:
         while deflated and not inflate.eof:
             size += len(inflate.decompress(deflated, _CHUNK))
             if size > MOST_BYTES:
-                raise UnsupportedSyntax(f"{name} is deflated, and inflates to more than {MOST_BYTES >> 20} MiB")
+                raise UnsupportedSyntax(f"{name()} is deflated, and inflates to more than {MOST_BYTES >> 20} MiB")
             deflated = inflate.unconsumed_tail or file.read(_CHUNK)
     file.seek(0)

@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from inference.imaging.axes import Axis, Key, axes_of
+from inference.imaging.axes import B_VALUES, Axis, Key, axes_of
 from inference.imaging.geometry import places_of
 from inference.imaging.slices import Slice
 
@@ -18,10 +18,11 @@ LONGEST_LABEL = 40
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """The images of one volume among several, and what people call it ("b 1000 s/mm2")."""
+    """The images of one volume among several, what people call it ("b 1000 s/mm2"), and its b-value where that tells volumes apart."""
 
     label: str
     slices: tuple[Slice, ...]
+    b_value: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,13 +83,16 @@ def _parted(
     # what else is one thing in each volume, and not in all of them, is worth saying: the b-value of an acquisition
     also = [axis for axis in telling if all(len({axis.keys[index] for index in indices}) == 1 for indices in members.values())]
     labels = []
+    weighted = next((axis for axis in (*also, *chosen) if axis.plural == B_VALUES), None)
+    b_values = [None if weighted is None else float(weighted.keys[indices[0]][0]) for indices in members.values()]
     for indices in members.values():
         words = [axis.labels[axis.keys[indices[0]]] for axis in (*also, *chosen)]
         labels.append(", ".join(word for word in words if word))
     if len(set(labels)) < len(labels) or any(not 0 < len(label) <= LONGEST_LABEL for label in labels):
         labels = [f"part {number} of {len(labels)}" for number in range(1, len(labels) + 1)]
     parts = tuple(
-        Part(label=label, slices=tuple(slices[index] for index in indices)) for label, indices in zip(labels, members.values(), strict=True)
+        Part(label=label, slices=tuple(slices[index] for index in indices), b_value=b_value)
+        for label, indices, b_value in zip(labels, members.values(), b_values, strict=True)
     )
     reason = " and ".join(f"{len(set(axis.keys))} {axis.plural} ({axis.attribute})" for axis in chosen)
     return Split(parts=parts, reason=reason, plurals=tuple(axis.plural for axis in chosen))

@@ -30,7 +30,7 @@ class Truncated(InputError):
 
 
 class NoPixelData(InputError):
-    """The instance holds no pixel data, or pixel data of zero length."""
+    """There is no image: an image's pixel data are absent or of zero length, or the series holds other objects only."""
 
     code = "HLM-3003"
     remedy = "Send the images of this series, not only its reports or presentation states."
@@ -107,10 +107,10 @@ class FourDimensional(InputError):
 
 
 class GantryTilt(InputError):
-    """The slices are sheared against their normal: the gantry was tilted."""
+    """The slices are sheared against their normal by more than a gantry can be tilted."""
 
     code = "HLM-3017"
-    remedy = "Send a reconstruction without tilt: a corrected series, or a reformat of the thin slices."
+    remedy = "Look at the positions of the named instances; send a reconstruction without tilt, or a reformat of the thin slices."
 
 
 class ShiftedSlices(InputError):
@@ -128,7 +128,7 @@ class Gap(InputError):
 
 
 class IrregularSpacing(InputError):
-    """The distances between slices differ."""
+    """The distances between slices differ, and not as those of blocks of thinner and thicker slices that leave no gap."""
 
     code = "HLM-3020"
     remedy = "Send a reconstruction with even slice spacing, or split the series where the spacing changes."
@@ -181,3 +181,44 @@ class UnfitPrior(InputError):
 
     code = "HLM-3027"
     remedy = "Nothing: the study is routed again without this prior, and compared with the next one that fits, or with none."
+
+
+class MixedIdentity(InputError):
+    """Images that were to be analysed as one name several patients, or several studies."""
+
+    code = "HLM-3030"
+    remedy = (
+        "Find out whose images these are, correct PatientID or StudyInstanceUID where they come from, and send all of the series again; "
+        "never correct them by guess."
+    )
+
+
+class BeyondMeasure(InputError):
+    """A number of the header, or of the pixels, is one that no image of a patient has: a spacing, a position, a rescale, a value."""
+
+    code = "HLM-3031"
+    remedy = "Look at the named attribute where the images come from; correct it there and send the series again."
+
+
+class UnusableUid(InputError):
+    """What results have to repeat is no identifier: a UID of study, series, instance or frame of reference (PS3.5 9.1), or PatientID."""
+
+    code = "HLM-3032"
+    remedy = (
+        "Send the series again with UIDs of digits and dots, no part with a leading zero, 64 characters at most; a program that takes "
+        "names out of images has to put new UIDs in."
+    )
+
+
+class NotOneUnweighted(InputError):
+    """The application looks at images without diffusion weighting (b 0), and the series has no volume of them, or several."""
+
+    code = "HLM-3028"
+    remedy = "Send one volume at b 0; or route the series to an application that takes each volume on its own."
+
+
+class Mosaic(InputError):
+    """One image holds all slices beside each other, as some MR scanners send them: its position and spacing are those of none of them."""
+
+    code = "HLM-3029"
+    remedy = "Let the scanner send one image a slice, or enhanced multi-frame images: turn off mosaic (Siemens) or save by slice (UIH)."

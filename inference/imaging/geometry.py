@@ -1,6 +1,8 @@
-"""Where slices lie in the patient: pure functions over planes, no files. One stack of parallel, evenly spaced slices or a reason why not.
+"""Where slices lie in the patient: pure functions over planes, no files. One stack of parallel slices or a reason why not.
 
-Only orientation and position count (PS3.3 C.7.6.2.1.1); never InstanceNumber, PatientPosition, SliceThickness or SpacingBetweenSlices.
+Only orientation and position count (PS3.3 C.7.6.2.1.1); never InstanceNumber, PatientPosition or SpacingBetweenSlices. A tilted gantry
+shifts each slice sideways in proportion to its depth: the stack is sheared, and its affine says so. SliceThickness is asked in two places:
+of a single slice, and of slices that are not evenly spaced, which are one stack where blocks of thinner and thicker slices leave no gap.
 """
 
 import math
@@ -11,6 +13,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.imaging.bounds import refuse_extent, refuse_places
 from inference.imaging.errors import (
     DuplicatePosition,
     FourDimensional,
@@ -42,6 +45,21 @@ SIDEWAYS_PIXELS = 0.25
 """How far, in pixels, slices may drift sideways over the stack: positions rounded to 0.1 mm stay within it, the least tilt
 of a gantry (0.5 degrees) leaves it after a few slices."""
 
+MOST_TILT_DEGREES = 35.0
+"""Gantries tilt by 30 degrees at most; a stack that is sheared by more has wrong positions."""
+
+NEAREST_BLOCKS_MM = 1.0
+"""The least distance from one block of slices to the next: a stack that is resampled in finer steps than this grows beyond measure."""
+
+MOST_GROWTH = 16
+"""How many times as many planes as slices blocks may take when they are resampled evenly: 0.625 mm and 10 mm beside each other do."""
+
+SAME_THICKNESS = 1e-2
+"""Relative difference of SliceThickness up to which slices are of one block: writers round it."""
+
+_GAPS_LEAST = 3
+"""With fewer distances nobody can say which of them is the usual one."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plane:
@@ -58,7 +76,7 @@ class Plane:
     spacing
         PixelSpacing: distance between rows, then between columns, mm.
     thickness
-        SliceThickness in mm; used for a single slice only.
+        SliceThickness in mm.
     """
 
     uid: str
@@ -86,11 +104,15 @@ class SeriesGeometry:
         Indices into the planes, sorted along the normal (row direction x column direction), so that the axes (column, row, slice) are
         right-handed. Because `affine` takes (z, y, x), its columns are reversed and its determinant is negative.
     affine
-        (4, 4), array indices (z, y, x, 1) to mm (LPS); its columns are exactly perpendicular.
+        (4, 4), array indices (z, y, x, 1) to mm (LPS). Its last two columns are exactly perpendicular; so is the first to both, unless the
+        gantry was tilted.
+    steps
+        As `Volume.steps`.
     """
 
     order: tuple[int, ...]
     affine: Affine
+    steps: tuple[float, ...] | None = None
 
 
 def series_geometry(planes: Sequence[Plane]) -> SeriesGeometry:
@@ -99,8 +121,8 @@ def series_geometry(planes: Sequence[Plane]) -> SeriesGeometry:
     Raises
     ------
     InputError
-        One of MissingAttribute, MixedOrientation, MixedShape, FourDimensional, DuplicatePosition, GantryTilt, ShiftedSlices, Gap,
-        IrregularSpacing: the first that holds, in this order.
+        One of BeyondMeasure, MissingAttribute, MixedOrientation, MixedShape, FourDimensional, DuplicatePosition, GantryTilt,
+        ShiftedSlices, Gap, IrregularSpacing: the first that holds, in this order; BeyondMeasure again of the stack as a whole.
     """
     across, down = _directions(planes)
     _same_shape(planes)
@@ -111,14 +133,22 @@ def series_geometry(planes: Sequence[Plane]) -> SeriesGeometry:
     stack = [planes[index] for index in order]
     positions, depth = positions[order], depth[order]
     _one_image_a_place(stack, depth)
+    slope: Reals = np.zeros(3)
+    steps: Reals | None = None
+    if len(stack) == 1:
+        spacing = _thickness(stack[0])
+    else:
+        slope = _slope(stack, positions, depth, normal)
+        spacing, steps = _spacing(stack, depth)
     # the best fit to all positions: rounded ones then err by half of what they would against the first alone
-    step = normal * _slice_step(stack, positions, depth, normal)
+    step = (normal + slope) * spacing
     affine = np.eye(4)
     affine[:3, 0] = step
     affine[:3, 1] = down * stack[0].spacing[0]
     affine[:3, 2] = across * stack[0].spacing[1]
-    affine[:3, 3] = positions.mean(axis=0) - step * (len(stack) - 1) / 2
-    return SeriesGeometry(order=tuple(order), affine=affine)
+    affine[:3, 3] = positions.mean(axis=0) - step * ((len(stack) - 1) / 2 if steps is None else steps.mean())
+    refuse_extent(affine, (len(stack), stack[0].rows, stack[0].columns), stack[0].name)
+    return SeriesGeometry(order=tuple(order), affine=affine, steps=None if steps is None else tuple(map(float, steps)))
 
 
 def places_of(planes: Sequence[Plane]) -> list[tuple[int, ...]]:
@@ -126,14 +156,34 @@ def places_of(planes: Sequence[Plane]) -> list[tuple[int, ...]]:
 
     Raises
     ------
-    MissingAttribute, MixedOrientation
-        The planes are not parallel.
+    BeyondMeasure, MissingAttribute, MixedOrientation
+        The planes are not parallel, or nowhere.
     """
     across, down = _directions(planes)
     depth: Reals = np.array([plane.position for plane in planes], dtype=np.float64) @ np.cross(across, down)
     order = _order(planes, depth)
     apart = np.flatnonzero(np.diff(depth[order]) >= SAME_PLACE_MM) + 1
     return [tuple(map(int, place)) for place in np.split(np.array(order), apart)]
+
+
+def missing_slices(depths: Sequence[float]) -> int:
+    """How many slices are missing between others, of places along the normal in mm that are evenly spaced but for that; 0 where they are
+    not, or nothing is."""
+    depth: Reals = np.sort(np.array(depths, dtype=np.float64))
+    gaps = np.diff(depth)
+    gaps = gaps[gaps >= SAME_PLACE_MM]
+    if len(gaps) < _GAPS_LEAST:
+        return 0
+    _, multiples = _multiples(gaps)
+    return 0 if multiples is None else int((multiples - 1).sum())
+
+
+def _multiples(gaps: Reals) -> tuple[float, Reals | None]:
+    """The usual distance, and how many of it each gap is; None where some gap is no multiple."""
+    usual = float(np.median(gaps))
+    multiples = np.round(gaps / usual)
+    regular = np.abs(gaps - multiples * usual) <= OFF_GRID_STEPS * usual
+    return usual, multiples if bool(np.all(regular & (multiples >= 1))) else None
 
 
 def _order(planes: Sequence[Plane], depth: Reals) -> list[int]:
@@ -163,12 +213,15 @@ def _same_shape(planes: Sequence[Plane]) -> None:
 
 def _directions(planes: Sequence[Plane]) -> tuple[Reals, Reals]:
     """The common row and column direction, made exactly orthonormal."""
+    refuse_places(planes)
     all_directions = np.array([plane.orientation for plane in planes], dtype=np.float64)
     across, down = all_directions[:, :3], all_directions[:, 3:]
-    error = np.max(
-        np.abs([np.linalg.norm(across, axis=1) - 1, np.linalg.norm(down, axis=1) - 1, np.einsum("ij,ij->i", across, down)]), axis=0
-    )
-    wrong = [planes[int(index)].name for index in np.flatnonzero(error > DIRECTION_TOLERANCE)]
+    with np.errstate(over="ignore", invalid="ignore"):
+        error = np.max(
+            np.abs([np.linalg.norm(across, axis=1) - 1, np.linalg.norm(down, axis=1) - 1, np.einsum("ij,ij->i", across, down)]), axis=0
+        )
+    # the error of numbers that are too large for their squares is no number
+    wrong = [planes[int(index)].name for index in np.flatnonzero(~(error <= DIRECTION_TOLERANCE))]
     if wrong:
         raise MissingAttribute(f"ImageOrientationPatient is not two perpendicular unit vectors in {naming(wrong)}")
     differs = np.max(np.abs(all_directions - all_directions[0]), axis=1) > DIRECTION_TOLERANCE
@@ -206,48 +259,46 @@ def _one_image_a_place(stack: Sequence[Plane], depth: Reals) -> None:
     )
 
 
-def _slice_step(stack: Sequence[Plane], positions: Reals, depth: Reals, normal: Reals) -> float:
-    """The distance from one slice to the next in mm, along the normal."""
-    if len(stack) == 1:
-        thickness = stack[0].thickness
-        if thickness is None or thickness <= 0:
-            raise MissingAttribute(f"a single slice needs its SliceThickness, which {stack[0].name} does not give")
-        return thickness
-    _not_sideways(stack, positions, normal)
-    return _even_spacing(stack, depth)
+def _thickness(alone: Plane) -> float:
+    if alone.thickness is None or alone.thickness <= 0:
+        raise MissingAttribute(f"a single slice needs its SliceThickness, which {alone.name} does not give")
+    return alone.thickness
 
 
-def _not_sideways(stack: Sequence[Plane], positions: Reals, normal: Reals) -> None:
+def _slope(stack: Sequence[Plane], positions: Reals, depth: Reals, normal: Reals) -> Reals:
+    """How far the slices shift sideways for each mm along the normal, (3,): nothing, unless the gantry was tilted."""
     allowed = SIDEWAYS_PIXELS * min(stack[0].spacing)
     off = positions - positions[0]
-    depth = off @ normal
-    sideways = off - depth[:, None] * normal
+    sideways = off - (off @ normal)[:, None] * normal
     if float(np.linalg.norm(sideways, axis=1).max()) <= allowed:
-        return
+        return np.zeros(3)
     # a tilted gantry shifts in proportion to the depth, whatever the spacing
-    slope = sideways[-1] / depth[-1]
-    residual = np.linalg.norm(sideways - depth[:, None] * slope, axis=1)
-    if float(residual.max()) <= allowed:
-        angle = math.degrees(math.atan(float(np.linalg.norm(slope))))
+    deep, aside = depth - depth.mean(), sideways - sideways.mean(axis=0)
+    slope: Reals = deep @ aside / (deep @ deep)
+    if float(np.linalg.norm(aside - deep[:, None] * slope, axis=1).max()) > allowed:
+        worst = int(np.argmax(np.linalg.norm(np.diff(sideways, axis=0), axis=1)))
+        shift = float(np.linalg.norm(sideways[worst + 1] - sideways[worst]))
+        raise ShiftedSlices(f"{stack[worst + 1].name} lies {shift:.1f} mm sideways of its neighbour {stack[worst].name}")
+    angle = math.degrees(math.atan(float(np.linalg.norm(slope))))
+    if angle > MOST_TILT_DEGREES:
         raise GantryTilt(
             f"the slices are sheared by {angle:.1f} degrees ({np.linalg.norm(sideways[-1]):.1f} mm over the stack), from {stack[0].name} "
-            f"to {stack[-1].name}"
+            f"to {stack[-1].name}; a gantry tilts by 30 at most"
         )
-    worst = int(np.argmax(np.linalg.norm(np.diff(sideways, axis=0), axis=1)))
-    shift = float(np.linalg.norm(sideways[worst + 1] - sideways[worst]))
-    raise ShiftedSlices(f"{stack[worst + 1].name} lies {shift:.1f} mm sideways of its neighbour {stack[worst].name}")
+    return slope
 
 
-def _even_spacing(stack: Sequence[Plane], depth: Reals) -> float:
+def _spacing(stack: Sequence[Plane], depth: Reals) -> tuple[float, Reals | None]:
+    """The distance from one slice to the next in mm, along the normal; of slices in blocks the mean one, and where each slice lies."""
+    spacing = _even_spacing(depth)
+    if spacing is not None:
+        return spacing, None
+    if _in_blocks(stack, depth):
+        mean = float(depth[-1] - depth[0]) / (len(stack) - 1)
+        return mean, (depth - depth[0]) / mean
     gaps = np.diff(depth)
-    index = np.arange(len(depth)) - (len(depth) - 1) / 2
-    spacing = float(index @ depth / (index @ index))
-    if float(np.abs(depth - depth.mean() - spacing * index).max()) <= OFF_GRID_STEPS * spacing:
-        return spacing
-    usual = float(np.median(gaps))
-    multiples = np.round(gaps / usual)
-    regular = np.abs(gaps - multiples * usual) <= OFF_GRID_STEPS * usual
-    if bool(np.all(regular & (multiples >= 1))) and bool(np.any(multiples > 1)):
+    usual, multiples = _multiples(gaps)
+    if multiples is not None and bool(np.any(multiples > 1)):
         missing = int((multiples - 1).sum())
         where = [f"{stack[i].name} and {stack[i + 1].name} ({gaps[i]:.2f} mm)" for i in map(int, np.flatnonzero(multiples > 1))]
         lost = "1 slice is" if missing == 1 else f"{missing} slices are"
@@ -256,6 +307,33 @@ def _even_spacing(stack: Sequence[Plane], depth: Reals) -> float:
     raise IrregularSpacing(
         f"the distance between slices varies from {gaps.min():.2f} to {gaps.max():.2f} mm (mostly {usual:.2f} mm); "
         f"it is {gaps[worst]:.2f} mm between {stack[worst].name} and {stack[worst + 1].name}"
+    )
+
+
+def _even_spacing(depth: Reals) -> float | None:
+    """The one distance between slices; None where it varies."""
+    index = np.arange(len(depth)) - (len(depth) - 1) / 2
+    spacing = float(index @ depth / (index @ index))
+    return spacing if float(np.abs(depth - depth.mean() - spacing * index).max()) <= OFF_GRID_STEPS * spacing else None
+
+
+def _in_blocks(stack: Sequence[Plane], depth: Reals) -> bool:
+    """Whether blocks of slices of one thickness each follow each other without a gap: 4 mm through the skull base, 7 mm above.
+
+    Within a block the slices are evenly spaced; from block to block the last and the first slice touch or overlap, by their own thickness.
+    """
+    thick = np.array([plane.thickness or 0.0 for plane in stack])
+    if thick.min() <= 0:
+        return False
+    ends = np.flatnonzero(np.abs(np.diff(thick)) > SAME_THICKNESS * thick[:-1]) + 1
+    between = np.diff(depth)[ends - 1]
+    touching = (thick[ends - 1] + thick[ends]) / 2
+    blocks = np.split(depth, ends)
+    return (
+        len(blocks) > 1
+        and float(depth[-1] - depth[0]) <= MOST_GROWTH * len(stack) * float(np.diff(depth).min())
+        and all(len(block) > 1 and _even_spacing(block) is not None for block in blocks)
+        and bool(np.all((between >= NEAREST_BLOCKS_MM) & (between <= touching * (1 + OFF_GRID_STEPS))))
     )
 
 

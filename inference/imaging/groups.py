@@ -1,12 +1,12 @@
 """What one frame says of itself: its rescale and its place, from functional groups (PS3.3 C.7.6.16) or a classic instance's data set."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
 
 from inference.imaging import tags
+from inference.imaging.bounds import thickness_mm
 from inference.imaging.errors import MissingAttribute
 from inference.imaging.geometry import Plane
 
@@ -88,7 +88,7 @@ def _plane(own: Dataset, common: Dataset, uid: str, frame: int | None, shape: tu
         spacing=(spacing[0], spacing[1]),
         rows=shape[0],
         columns=shape[1],
-        thickness=thickness[0] if thickness and math.isfinite(thickness[0]) else None,
+        thickness=thickness_mm(thickness[0] if thickness else None),
     )
 
 

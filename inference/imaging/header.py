@@ -5,26 +5,31 @@ an unrelated damaged element could spoil.
 """
 
 import os
+import re
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.filereader import read_file_meta_info
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from inference.errors import quoted
 from inference.imaging import tags
+from inference.imaging.bounds import refuse_rescale
 from inference.imaging.deflated import refuse_bomb
 from inference.imaging.errors import MissingAttribute, NoPixelData, NotDicom, Truncated, UnsupportedSyntax
 from inference.imaging.geometry import Plane
 from inference.imaging.groups import Rescale, functional_groups, planes_of, rescale_of
 from inference.imaging.known import take
 from inference.imaging.nuclear import is_tomogram, tomogram_planes
+from inference.imaging.sop_classes import holds_image
 
 UNDEFINED_LENGTH = 0xFFFFFFFF
 _HELD_BYTES = 16 << 20
@@ -37,8 +42,11 @@ PARSE_ERRORS = (
 
 PROJECTIONS = frozenset({"CR", "DX", "MG", "RG", "RF", "XA", "IO", "PX", "DR"})
 """Modalities whose pixels lie on a detector, behind the patient and therefore magnified."""
+_MOST_BITS_USED = 16
+"""Converters write wider pixels, and fill no more of them than scanners do."""
 _ITEM_BYTES = 8
 """The head of the item that a compressed frame is (PS3.5 A.4)."""
+_UID = re.compile(r"[0-9.]{1,64}")
 LONG_VRS = frozenset({b"OB", b"OW", b"OF", b"OD", b"UN"})
 
 
@@ -109,6 +117,39 @@ class Instance:
             raise MissingAttribute(self.misplaced)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imageless:
+    """An instance of which nothing could be analysed (`inference.imaging.sop_classes`): raw data, a presentation state, a report."""
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    modality: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parsed:
+    """A file's data set before the pixels, where their value begins, its length and its tag (None: there is none), and the file's size."""
+
+    path: Path
+    dataset: FileDataset
+    offset: int
+    length: int
+    tag: int | None
+    size: int
+    sop_instance_uid: str
+    sop_class_uid: str
+    modality: str
+
+
+def read_image(path: Path) -> Instance | Imageless:
+    """`read_instance`, of a file that may as well hold no image; of one that does not, nothing about pixels is asked."""
+    about = take(path) or _parsed(path)
+    rows = isinstance(about, Instance) or tags.ROWS in about.dataset
+    if not holds_image(about.sop_class_uid, about.modality, rows=rows):
+        return Imageless(sop_instance_uid=about.sop_instance_uid, sop_class_uid=about.sop_class_uid, modality=about.modality)
+    return about if isinstance(about, Instance) else _instance(about)
+
+
 def read_instance(path: Path) -> Instance:
     """The header of one Part 10 file; one that was read ahead is not read again.
 
@@ -120,11 +161,13 @@ def read_instance(path: Path) -> Instance:
         A transfer syntax that nobody here has heard of, whose packing is therefore not known.
     Truncated
         The file ends before its uncompressed pixel data does.
-    NoPixelData, MissingAttribute
-        The instance is no image, or an attribute that gives the pixels their meaning is absent or wrong.
+    NoPixelData, MissingAttribute, BeyondMeasure
+        The instance is no image, or an attribute that gives the pixels their meaning is absent, wrong, or beyond any device.
     """
-    if (known := take(path)) is not None:
-        return known
+    return take(path) or _instance(_parsed(path))
+
+
+def _parsed(path: Path) -> _Parsed:
     with path.open("rb") as file:
         dataset, offset, length, tag = _parse(file, path)
         _refuse_swapped_bytes(file, dataset, offset, path)
@@ -133,22 +176,36 @@ def read_instance(path: Path) -> Instance:
     sop_instance_uid = tags.text(dataset, tags.SOP_INSTANCE_UID) or tags.text(dataset.file_meta, tags.MEDIA_STORAGE_SOP_INSTANCE_UID)
     if not sop_instance_uid:
         raise MissingAttribute(f"SOPInstanceUID is absent in {path.name}")
-    if tag is None or length == 0:
-        how = "no pixel data" if tag is None else "pixel data of zero length"
-        modality = tags.text(dataset, tags.MODALITY)
+    return _Parsed(
+        path=path,
+        dataset=dataset,
+        offset=offset,
+        length=length,
+        tag=tag,
+        size=size,
+        sop_instance_uid=sop_instance_uid,
+        sop_class_uid=tags.text(dataset, tags.SOP_CLASS_UID) or tags.text(dataset.file_meta, tags.MEDIA_STORAGE_SOP_CLASS_UID),
+        modality=tags.text(dataset, tags.MODALITY),
+    )
+
+
+def _instance(parsed: _Parsed) -> Instance:
+    dataset, sop_instance_uid, modality = parsed.dataset, parsed.sop_instance_uid, parsed.modality
+    if parsed.tag is None or parsed.length == 0:
+        how = "no pixel data" if parsed.tag is None else "pixel data of zero length"
         raise NoPixelData(f"{sop_instance_uid} ({quoted(modality) if modality else 'no modality'}) holds {how}")
-    pixels = _pixel_format(dataset, sop_instance_uid, offset, length, tag)
-    _not_cut_off(pixels, size, sop_instance_uid)
-    modality = tags.text(dataset, tags.MODALITY)
+    pixels = _pixel_format(dataset, sop_instance_uid, parsed.offset, parsed.length, parsed.tag)
+    _not_cut_off(pixels, parsed.size, sop_instance_uid)
     shared, per_frame = functional_groups(dataset, pixels.frames, sop_instance_uid)
     frames = [(group, shared) for group in per_frame] or [(dataset, dataset)] * pixels.frames
     multiframe = bool(per_frame) or pixels.frames > 1
     planes, misplaced = _places(dataset, frames, pixels, sop_instance_uid, enhanced=bool(per_frame))
     rescales = [rescale_of(own, common, sop_instance_uid) for own, common in frames]
+    _refuse_rescales({rescale for rescale, _ in rescales}, pixels, sop_instance_uid, ct=modality == "CT")
     return Instance(
-        path=path,
+        path=parsed.path,
         sop_instance_uid=sop_instance_uid,
-        sop_class_uid=tags.text(dataset, tags.SOP_CLASS_UID) or tags.text(dataset.file_meta, tags.MEDIA_STORAGE_SOP_CLASS_UID),
+        sop_class_uid=parsed.sop_class_uid,
         study_instance_uid=tags.text(dataset, tags.STUDY_INSTANCE_UID),
         series_instance_uid=tags.text(dataset, tags.SERIES_INSTANCE_UID),
         frame_of_reference_uid=tags.text(dataset, tags.FRAME_OF_REFERENCE_UID),
@@ -163,6 +220,18 @@ def read_instance(path: Path) -> Instance:
         misplaced=misplaced,
         header=dataset,
     )
+
+
+def read_dataset(path: Path) -> FileDataset:
+    """The data set of one Part 10 file before its pixels, whatever it is an object of, and whether its pixels can be read or not.
+
+    Raises
+    ------
+    NotDicom, UnsupportedSyntax
+        As `read_instance`.
+    """
+    with path.open("rb") as file:
+        return _parse(file, path)[0]
 
 
 def _is_physical(modality: str, units: Sequence[str]) -> bool:
@@ -191,7 +260,7 @@ def _places(
 def _parse(file: BinaryIO, path: Path) -> tuple[FileDataset, int, int, int | None]:
     """The data set before the pixels, where their value begins, its length and its tag."""
     try:
-        refuse_bomb(file, path.name)
+        refuse_bomb(file, partial(_called, path))
         dataset = dcmread(file, stop_before_pixels=True, defer_size=_HELD_BYTES)
         syntax = dataset.file_meta.TransferSyntaxUID
         known = syntax.is_transfer_syntax
@@ -204,10 +273,19 @@ def _parse(file: BinaryIO, path: Path) -> tuple[FileDataset, int, int, int | Non
     except PARSE_ERRORS as broken:
         raise NotDicom(f"{path.name} cannot be read as DICOM: {type(broken).__name__} ({quoted(broken)})") from broken
     if not known:
-        raise UnsupportedSyntax(f"{path.name} is in transfer syntax {quoted(syntax)}, which is not known here")
+        raise UnsupportedSyntax(f"{_called(path)} is in transfer syntax {quoted(syntax)}, which is not known here")
     if syntax == DeflatedExplicitVRLittleEndian:
         return dataset, *_deflated_pixels(path)
     return dataset, *_pixel_element(file, implicit=bool(implicit), little=bool(little))
+
+
+def _called(path: Path) -> str:
+    """What people know a file by: the SOP Instance UID in its meta information (0002,0003); where that has none, the file's name."""
+    try:
+        uid = str(read_file_meta_info(path).get("MediaStorageSOPInstanceUID") or "")
+    except (OSError, *PARSE_ERRORS):
+        return path.name
+    return uid if _UID.fullmatch(uid) else path.name
 
 
 def _refuse_swapped_bytes(file: BinaryIO, dataset: FileDataset, offset: int, path: Path) -> None:
@@ -216,7 +294,7 @@ def _refuse_swapped_bytes(file: BinaryIO, dataset: FileDataset, offset: int, pat
         return
     file.seek(offset - 8)
     if file.read(2) == b"OW":
-        raise UnsupportedSyntax(f"{path.name} holds 8-bit pixels as big-endian words")
+        raise UnsupportedSyntax(f"{_called(path)} holds 8-bit pixels as big-endian words")
 
 
 def _deflated_pixels(path: Path) -> tuple[int, int, int | None]:
@@ -249,16 +327,21 @@ def _pixel_format(dataset: FileDataset, uid: str, offset: int, length: int, tag:
     high = tags.integer(dataset, tags.HIGH_BIT, uid, default=stored - 1)
     if allocated not in {1, 8, 16, 32, 64} or stored > allocated or not stored - 1 <= high < allocated:
         raise MissingAttribute(f"{uid} has BitsAllocated {allocated}, BitsStored {stored}, HighBit {high}: no such pixel exists")
+    signed = tags.integer(dataset, tags.PIXEL_REPRESENTATION, uid, default=0)
+    samples = tags.count(dataset, tags.SAMPLES_PER_PIXEL, uid, default=1)
+    planar = tags.integer(dataset, tags.PLANAR_CONFIGURATION, uid, default=0)
+    if signed not in {0, 1} or (samples > 1 and planar not in {0, 1}):
+        raise MissingAttribute(f"{uid} has PixelRepresentation {signed}, PlanarConfiguration {planar}: each is 0 or 1")
     return PixelFormat(
         rows=rows,
         columns=columns,
         frames=tags.count(dataset, tags.NUMBER_OF_FRAMES, uid, default=1),
-        samples=tags.count(dataset, tags.SAMPLES_PER_PIXEL, uid, default=1),
+        samples=samples,
         bits_allocated=allocated,
         bits_stored=stored,
         high_bit=high,
-        signed=tags.integer(dataset, tags.PIXEL_REPRESENTATION, uid, default=0) == 1,
-        planar=tags.integer(dataset, tags.PLANAR_CONFIGURATION, uid, default=0),
+        signed=signed == 1,
+        planar=planar,
         photometric=tags.text(dataset, tags.PHOTOMETRIC_INTERPRETATION) or "MONOCHROME2",
         transfer_syntax=dataset.file_meta.TransferSyntaxUID,
         big_endian=not dataset.original_encoding[1],
@@ -266,6 +349,13 @@ def _pixel_format(dataset: FileDataset, uid: str, offset: int, length: int, tag:
         offset=offset,
         length=length,
     )
+
+
+def _refuse_rescales(rescales: Collection[Rescale], pixels: PixelFormat, uid: str, *, ct: bool) -> None:
+    # floating point pixels say themselves how large they are, once they are read
+    stored = float((1 << min(pixels.bits_stored, _MOST_BITS_USED)) - 1) if pixels.tag == tags.PIXEL_DATA else 1.0
+    for rescale in rescales:
+        refuse_rescale(rescale.slope, rescale.intercept, stored, uid, ct=ct)
 
 
 def _not_cut_off(pixels: PixelFormat, size: int, uid: str) -> None:

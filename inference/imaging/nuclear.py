@@ -4,6 +4,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from inference.imaging import tags
+from inference.imaging.bounds import thickness_mm
 from inference.imaging.errors import MissingAttribute
 from inference.imaging.geometry import Plane
 
@@ -60,7 +61,7 @@ def tomogram_planes(dataset: Dataset, frames: int, uid: str, shape: tuple[int, i
                 spacing=(spacing[0], spacing[1]),
                 rows=shape[0],
                 columns=shape[1],
-                thickness=thickness[0] if thickness else None,
+                thickness=thickness_mm(thickness[0] if thickness else None),
             )
         )
     return tuple(planes)

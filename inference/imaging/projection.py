@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pydicom.dataset import Dataset
 
 from inference.imaging import tags
+from inference.imaging.bounds import is_distance
 from inference.imaging.header import PARSE_ERRORS, PROJECTIONS, Instance
 from inference.imaging.subject import Region
 
@@ -95,6 +96,7 @@ def spacing_of(instance: Instance) -> tuple[tuple[float, float] | None, bool]:
     detector = detector or _distance(header, tags.NOMINAL_SCANNED_PIXEL_SPACING)
     if inside is None:
         own = instance.planes[0].spacing if instance.planes and instance.planes[0] is not None else None
+        own = own if own is not None and all(map(is_distance, own)) else None
         return (own, True) if own is not None else (detector, False)
     if instance.modality not in PROJECTIONS and detector is None:
         return inside, True
@@ -140,7 +142,7 @@ def regions_of(instance: Instance) -> tuple[tuple[Region, ...], bool]:
             continue
         edges = [int(corner[0]) for corner in corners if corner is not None]
         steps = [abs(delta[0]) for delta in deltas if delta is not None]
-        if len(edges) < 4 or len(steps) < 2 or min(steps) <= 0:
+        if len(edges) < 4 or len(steps) < 2 or not all(is_distance(cm * 10) for cm in steps):
             doubted = True
             continue
         left, top, right, bottom = edges
@@ -183,9 +185,9 @@ def _first(header: Dataset, tag: int) -> float | None:
 
 
 def _distance(header: Dataset, tag: int) -> tuple[float, float] | None:
-    """Two distances above zero; what is no distance says nothing."""
+    """Two distances that pixels can have; what is none says nothing."""
     found = tags.stated(header, tag, 2)
-    return (found[0], found[1]) if found is not None and min(found) > 0 else None
+    return (found[0], found[1]) if found is not None and all(map(is_distance, found)) else None
 
 
 def _alike(one: tuple[float, float], other: tuple[float, float]) -> bool:

@@ -15,15 +15,16 @@ from inference.imaging.header import PARSE_ERRORS, Instance
 from inference.imaging.projection import body_parts_of, laterality_of, orientation_of, regions_of, spacing_of, view_of, window_of
 from inference.imaging.subject import Cine, Image, Images
 from inference.imaging.volume import SliceSource
+from inference.said import Said, say
 
 TIMES = frozenset({tags.FRAME_TIME, tags.FRAME_TIME_VECTOR})
 MOVING = frozenset({"US", "XA", "RF", "IVUS", "ES", "XC"})
 """Modalities whose multi-frame images are loops where nothing else is said."""
 
-DOUBTED = "A calibrated region reaches beyond the image or has no scale: it is not used."
+DOUBTED = say("A calibrated region reaches beyond the image or has no scale: it is not used.")
 
 
-def images_from(instances: Sequence[Instance], series_instance_uid: str, *, threads: int = 2) -> tuple[Images, list[Instance], list[str]]:
+def images_from(instances: Sequence[Instance], series_instance_uid: str, *, threads: int = 2) -> tuple[Images, list[Instance], list[Said]]:
     """The single images among the instances, those instances, and what a reader must know of them.
 
     Loops are left out: they are another kind of subject. The frames of a multi-frame image that is no loop are images each.
@@ -44,9 +45,10 @@ def images_from(instances: Sequence[Instance], series_instance_uid: str, *, thre
     pixels = sum(each.pixels.rows * each.pixels.columns * each.pixels.frames for each in stills)
     if pixels > MOST_BYTES // 4:
         raise TooLarge(f"{len(stills)} instances hold {pixels / 1e6:.0f} million pixels")
-    remarks = []
+    remarks: list[Said] = []
     if len(stills) < len(instances):
-        remarks.append(f"{len(instances) - len(stills)} of {len(instances)} instances are loops and were not looked at.")
+        loops, of = str(len(instances) - len(stills)), str(len(instances))
+        remarks.append(say("{number} of {of} instances are loops and were not looked at.", number=loops, of=of))
     images: list[Image] = []
     doubts = False
     for each in stills:
@@ -96,7 +98,7 @@ def bounded_together(loops: Sequence[Instance]) -> None:
         raise TooLarge(f"{len(loops)} loops of {needed / 2**30:.1f} GiB together")
 
 
-def cine_from(loop: Instance, *, threads: int = 2) -> tuple[Cine, list[str]]:
+def cine_from(loop: Instance, *, threads: int = 2) -> tuple[Cine, list[Said]]:
     """The frames of one loop, and what a reader must know of them."""
     regions, doubted = regions_of(loop)
     spacing_mm, calibrated = spacing_of(loop)

@@ -20,6 +20,7 @@ from pydicom.uid import (
     HTJ2KLossless,
     HTJ2KLosslessRPCL,
     JPEG2000Lossless,
+    JPEGExtended12Bit,
     JPEGLossless,
     JPEGLosslessSV1,
     JPEGLSLossless,
@@ -30,6 +31,7 @@ from inference.errors import quoted
 from inference.imaging import tags
 from inference.imaging.errors import Truncated, UndecodablePixels, UnsupportedSyntax
 from inference.imaging.header import UNDEFINED_LENGTH, Instance, PixelFormat
+from inference.imaging.jpeg_extended import decode_extended
 from inference.imaging.remembered import recalled
 
 Values: TypeAlias = NDArray[Any]
@@ -148,6 +150,8 @@ class StoredFrames:
 
     def _decode(self, frame: int, *, raw: bool) -> Values:
         pixels, uid = self._pixels, self.instance.sop_instance_uid
+        if pixels.transfer_syntax == JPEGExtended12Bit and pixels.bits_stored > 8:
+            return self._decode_extended(frame)
         decoder = _decoder(pixels.transfer_syntax, uid)
         value = encapsulate([self._encoded[frame]], has_bot=False)
         preferred = PREFERRED.get(pixels.transfer_syntax, "")
@@ -162,6 +166,12 @@ class StoredFrames:
                 reason = broken
         last = (str(reason).strip().splitlines() or [type(reason).__name__])[-1].strip()
         raise UndecodablePixels(f"frame {frame + 1} of {uid} cannot be decoded: {quoted(last)}") from reason
+
+    def _decode_extended(self, frame: int) -> Values:
+        pixels, name = self._pixels, f"frame {frame + 1} of {self.instance.sop_instance_uid}"
+        if pixels.signed or pixels.samples != 1 or pixels.bits_allocated != 16:
+            raise UndecodablePixels(f"{name} is in JPEG Extended, which holds 12-bit samples of greyscale without a sign (PS3.5 8.2.1)")
+        return decode_extended(self._encoded[frame], pixels.rows, pixels.columns, name)
 
 
 def stored_dtype(pixels: PixelFormat) -> np.dtype[Any]:

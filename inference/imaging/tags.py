@@ -8,12 +8,15 @@ from typing import Any
 from pydicom.datadict import dictionary_VR, keyword_for_tag
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
+from pydicom.valuerep import PersonName
 
 from inference.errors import quoted
 from inference.imaging.errors import MissingAttribute
 
 MEDIA_STORAGE_SOP_CLASS_UID = 0x00020002
 MEDIA_STORAGE_SOP_INSTANCE_UID = 0x00020003
+SPECIFIC_CHARACTER_SET = 0x00080005
 SOP_CLASS_UID = 0x00080016
 SOP_INSTANCE_UID = 0x00080018
 IMAGE_TYPE = 0x00080008
@@ -98,12 +101,14 @@ FLOAT_PIXEL_DATA = 0x7FE00008
 DOUBLE_FLOAT_PIXEL_DATA = 0x7FE00009
 PIXELS = frozenset({PIXEL_DATA, FLOAT_PIXEL_DATA, DOUBLE_FLOAT_PIXEL_DATA})
 
-_UNPARSABLE = (
+UNPARSABLE = (
     *(NotImplementedError, RecursionError, ValueError, TypeError, KeyError, AttributeError, EOFError, OSError, OverflowError),
-    struct.error,
+    *(struct.error, BytesLengthException),
 )
 """What pydicom raises for an element that cannot be converted, by fuzzing."""
 
+_MOST_STATED = 1e15
+"""Milliseconds since a day long ago are fewer."""
 _BINARY = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d", "AT": "H"}
 
 
@@ -125,7 +130,7 @@ def numbers(dataset: Dataset, tag: int, uid: str, count: int) -> tuple[float, ..
     if value is None or value == "":
         return None
     try:
-        parsed = tuple(float(part) for part in (value.split("\\") if isinstance(value, str) else value))
+        parsed = tuple(float(part) for part in (_parts(value) if isinstance(value, str) else value))
     except (TypeError, ValueError) as wrong:
         raise MissingAttribute(f"{keyword_for_tag(tag)} of {uid} is {quoted(value)}, not {count} numbers") from wrong
     if len(parsed) != count or not all(map(math.isfinite, parsed)):
@@ -133,12 +138,25 @@ def numbers(dataset: Dataset, tag: int, uid: str, count: int) -> tuple[float, ..
     return parsed
 
 
+def _parts(value: str) -> list[str]:
+    """Decimal strings as PS3.5 6.2 has them; Python would read "1_0" as ten.
+
+    Raises
+    ------
+    ValueError
+    """
+    if "_" in value:
+        raise ValueError(value)
+    return value.split("\\")
+
+
 def stated(dataset: Dataset, tag: int, count: int) -> tuple[float, ...] | None:
-    """`numbers`, of an attribute that images do without: None also where it is no such thing."""
+    """`numbers`, of an attribute that images do without: None also where it is no such thing, or larger than any such number is."""
     try:
-        return numbers(dataset, tag, "", count)
+        found = numbers(dataset, tag, "", count)
     except MissingAttribute:
         return None
+    return None if found is None or any(abs(number) > _MOST_STATED for number in found) else found
 
 
 def pointers(dataset: Dataset, tag: int) -> tuple[int, ...]:
@@ -187,7 +205,7 @@ def items(dataset: Dataset, tag: int, uid: str) -> Sequence[Dataset]:
     try:
         value: Any = dataset[tag].value
         found = list(value or ())
-    except _UNPARSABLE as broken:
+    except UNPARSABLE as broken:
         raise MissingAttribute(f"{keyword_for_tag(tag)} of {uid} cannot be parsed: {quoted(broken)}") from broken
     if not all(isinstance(item, Dataset) for item in found):
         raise MissingAttribute(f"{keyword_for_tag(tag)} of {uid} is not a sequence")
@@ -200,7 +218,7 @@ def _raw(dataset: Dataset, tag: int) -> str | tuple[float, ...] | None:
         return None
     try:
         element: Any = dataset.get_item(tag)
-    except _UNPARSABLE:
+    except UNPARSABLE:
         return None  # a VR that does not exist: nobody can say what stands there
     value: Any = element.value
     if value is None:
@@ -209,7 +227,7 @@ def _raw(dataset: Dataset, tag: int) -> str | tuple[float, ...] | None:
         if element.VR == "AT":
             tags_named = [value] if isinstance(value, int) else value
             return tuple(float(half) for each in tags_named for half in (int(each) >> 16, int(each) & 0xFFFF))
-        parts = [value] if isinstance(value, (str, int, float)) else value
+        parts = [value] if isinstance(value, (str, int, float, PersonName)) else value
         return "\\".join(str(part) for part in parts)
     kind = _BINARY.get(_implicit_vr(tag) if element.VR in {None, "UN"} else element.VR)
     if kind is None:

@@ -171,10 +171,11 @@ def _shared(modality: str, spacing: NDArray[np.float64], directions: NDArray[np.
         dataset.RescaleIntercept, dataset.RescaleSlope, dataset.RescaleType = str(CT_INTERCEPT), "1", "HU"
     else:
         dataset.SpacingBetweenSlices = format_number_as_ds(float(spacing[0]))
-        dataset.ScanningSequence, dataset.SequenceVariant, dataset.ScanOptions = ["GR", "IR"], "MP", ""
-        dataset.MRAcquisitionType, dataset.SequenceName = "3D", "tfl3d1"
-        dataset.RepetitionTime, dataset.EchoTime, dataset.InversionTime = "2000", "2.5", "900"
-        dataset.EchoTrainLength, dataset.FlipAngle, dataset.MagneticFieldStrength = "1", "9", "3"
+        # nobody knows how these voxels were acquired; a made-up echo time would be taken for a contrast
+        dataset.ScanningSequence, dataset.SequenceVariant, dataset.ScanOptions = "RM", "NONE", ""
+        dataset.MRAcquisitionType = "3D"
+        dataset.RepetitionTime, dataset.EchoTime = "", ""
+        dataset.EchoTrainLength, dataset.MagneticFieldStrength = "", ""
     return dataset
 
 

@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 
 from node.assembly import compose
 from node.assembly.backup_errors import NoBackup
+from node.assembly.identity import agree
 from node.assembly.journal_copy import Copied, copy_journal
 from node.assembly.manifest import BLOBS, CONFIG, MANIFEST, MARKS, SPOOL, Entry, Manifest, checksum, read
 from node.blobs.coming import COMPLETE
@@ -107,6 +108,7 @@ class _Making:
         self._folder.mkdir(mode=0o700)
         self._copy_spool()
         with contextlib.closing(compose.open_journal(self._config)) as journal:
+            self._refuse_other_blobs(journal)
             copied, absent = self._copy_rows_and_bytes(journal)
         if self._store.bucket is None:
             self._list_marks()
@@ -136,6 +138,11 @@ class _Making:
         if self._store.spool is not None or self._store.bucket is not None:
             self._taken.left_out.append("spools of other hosts: what they have acknowledged and not journaled is theirs alone")
         return self._taken
+
+    def _refuse_other_blobs(self, journal: Journal) -> None:
+        """A backup of a journal without its blobs restores nothing; those in a bucket are not in it."""
+        if self._store.bucket is None:
+            agree(self._config, journal, compose.open_bare_blobs(self._config))
 
     def _copy_spool(self) -> None:
         root = self._store.spool or self._store.blobs

@@ -1,6 +1,6 @@
 """Chooses the plug-ins: which journal, blobs, sinks and engines a configuration means. Heavy ones are imported when asked for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,13 +11,16 @@ from node.settings.config import Bucket, Config, EngineKind, EngineSettings, Pee
 if TYPE_CHECKING:
     from inference.applications.port import Application
     from inference.engines.choosing import Fallback
+    from inference.engines.jail.model import Limits
     from inference.engines.port import Engine
     from inference.engines.triton.control import Control
     from inference.engines.triton.engine import TritonEngine
     from node.assembly.bell import Bell
+    from node.assembly.identity import Meant
     from node.blobs.bucket import BucketBlobs
     from node.blobs.folder import FolderBlobs
     from node.blobs.inbox import FolderInbox
+    from node.blobs.owed import FolderOwed
     from node.blobs.sealing.blobs import SealedBlobs
     from node.blobs.sealing.sealing import Sealing
     from node.blobs.slips import FolderSlips
@@ -52,13 +55,20 @@ def bell(config: Config, name: str) -> "AnyBell":
     return PostgresBell(config.store.journal, name, local=local)
 
 
-def open_journal(config: Config) -> "SqlJournal":
-    """The journal, created or brought to the present schema if need be."""
+def open_journal(config: Config, meant: "Meant | None" = None) -> "SqlJournal":
+    """The journal, brought to the present schema if need be; created only where there was no store, or where `meant` says so.
+
+    Raises
+    ------
+    JournalLost
+        There is none, and blobs are there that had one.
+    """
+    from node.assembly.identity import NOTHING, refuse_unless_new
     from node.assembly.restoring import refuse_half_restored
     from node.journal.sql import SqlJournal
 
     refuse_half_restored(config)
-    return SqlJournal.open(config.store.journal)
+    return SqlJournal.open(config.store.journal, lambda: refuse_unless_new(config, meant or NOTHING))
 
 
 def open_blobs(config: Config) -> "FolderBlobs | BucketBlobs | SealedBlobs":
@@ -67,13 +77,14 @@ def open_blobs(config: Config) -> "FolderBlobs | BucketBlobs | SealedBlobs":
 
     sealing = open_sealing(config)
     if sealing is None:
-        return _plain_blobs(config)
+        return open_bare_blobs(config)
     from node.blobs.sealing.blobs import SealedBlobs
 
-    return SealedBlobs(_plain_blobs(config), sealing)
+    return SealedBlobs(open_bare_blobs(config), sealing)
 
 
-def _plain_blobs(config: Config) -> "FolderBlobs | BucketBlobs":
+def open_bare_blobs(config: Config) -> "FolderBlobs | BucketBlobs":
+    """The bytes as they lie there, encrypted or not: for questions about names alone."""
     store = config.store
     if store.bucket is None:
         from node.blobs.folder import FolderBlobs
@@ -101,12 +112,16 @@ def ask_bucket(bucket: Bucket) -> str:
 
 def open_intake(config: Config, *, kept: Callable[[], None] = lambda: None) -> "FolderInbox":
     """Where the receiver keeps instances; needs nothing but this host's disk. `kept` is called when some became entries."""
+    from node.assembly.places import places_of
     from node.assembly.sealing import open_sealing
 
-    return _intake(config, open_sealing(config), kept=kept)
+    beside = [path for path in places_of(config).values() if path.exists()]
+    return _intake(config, open_sealing(config), kept=kept, beside=beside)
 
 
-def _intake(config: Config, sealing: "Sealing | None", *, kept: Callable[[], None] = lambda: None) -> "FolderInbox":
+def _intake(
+    config: Config, sealing: "Sealing | None", *, kept: Callable[[], None] = lambda: None, beside: Sequence[Path] = ()
+) -> "FolderInbox":
     from node.blobs.inbox import FolderInbox
 
     store = config.store
@@ -118,6 +133,7 @@ def _intake(config: Config, sealing: "Sealing | None", *, kept: Callable[[], Non
         ahead_bytes=store.written_ahead_bytes,
         kept=kept,
         sealing=sealing,
+        beside=beside,
     )
 
 
@@ -137,6 +153,13 @@ def sealing_of(blobs: "FolderBlobs | BucketBlobs | SealedBlobs") -> "Sealing | N
     from node.blobs.sealing.blobs import SealedBlobs
 
     return blobs.sealing if isinstance(blobs, SealedBlobs) else None
+
+
+def open_owed(config: Config, *, kept: "Callable[[], None]" = lambda: None) -> "FolderOwed":
+    """Where the receiver keeps what series lack that came; needs nothing but this host's disk."""
+    from node.blobs.owed import FolderOwed
+
+    return FolderOwed(config.store.spool or config.store.blobs, kept=kept)
 
 
 def open_slips(config: Config) -> "FolderSlips":
@@ -183,7 +206,15 @@ def open_engine(config: Config, name: str) -> "Engine":
     from inference.engines.embedded import EmbeddedEngine
 
     threads = settings.threads if settings else None
-    return EmbeddedEngine(config.models, threads=threads, workers=config.node.workers, tell=_fallback)
+    return EmbeddedEngine(config.models, threads=threads, workers=config.node.workers, limits=model_limits(config, name), tell=_fallback)
+
+
+def model_limits(config: Config, name: str = "default") -> "Limits":
+    """What the process of one model may take on an engine of kind embedded."""
+    from inference.engines.jail.model import Limits
+
+    settings = config.engines.get(name) or EngineSettings(name=name)
+    return Limits.usual(config.node.workers, memory=settings.memory, allow_code=settings.allow_code)
 
 
 def _fallback(fallback: "Fallback") -> None:

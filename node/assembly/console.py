@@ -53,6 +53,7 @@ def console(config: Config, stop: threading.Event, *, ready: Callable[..., None]
             health=Health(list(subjects(config))),
             models=config.models,
             editing=EditedRoutes(config, in_force, trials),
+            peers=config.peers,
         )
         beat = Beat(journal, f"console {owner_of(config, os.getpid())}", journal.now)
         beat.step()

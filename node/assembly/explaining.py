@@ -34,7 +34,7 @@ def of_received(
     sender, called
         The peer and the called AE title that are taken to have been there; None: those that were.
     """
-    from node.assembly.compose import application, engine_of
+    from node.assembly.compose import application, engine_of, manifest
     from node.flow.asking import Asking
     from node.flow.pairing import Pairing
     from node.flow.series import series_of
@@ -42,7 +42,16 @@ def of_received(
     now, then = [], []
     application_of = partial(application, config)
     pairing = Pairing(opened, config.routes, application_of)
-    asking = Asking(opened, pairing, config.routes, partial(engine_of, config), application_of)
+    asking = Asking(
+        opened,
+        pairing,
+        config.routes,
+        partial(engine_of, config),
+        application_of,
+        declared_of=partial(manifest, config),
+        known=opened,
+        settle_of=config.settle_of,
+    )
     newest: dict[tuple[str | None, str | None], Arrival] = {}
     for arrival in opened.arrivals(study=study):
         newest[arrival.peer, arrival.series_instance_uid] = arrival

@@ -115,6 +115,7 @@ def _counted(census: Census) -> list[Sample]:
         metrics.LEASES.of(census.jobs_held, subject="job"),
         metrics.LEASES.of(census.deliveries_held, subject="delivery"),
         metrics.JOURNAL_BYTES.of(census.size_bytes),
+        metrics.INSTANCES_HELD.of(census.instances_held),
     ]
     for jobs in census.jobs:
         state, priority, application = jobs.state.value, jobs.priority.value, jobs.application

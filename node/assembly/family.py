@@ -15,15 +15,20 @@ from node.assembly import compose
 from node.assembly.audit import overseen
 from node.assembly.entrance import Entrance, NotReady
 from node.assembly.hosts import dead_owners, forget, owner_of
+from node.assembly.identity import NOTHING, Meant, agree, refuse_other_places
 from node.assembly.in_force import InForce
+from node.assembly.places import Places
 from node.assembly.reload import Reloading
 from node.assembly.restoring import refuse_half_restored
 from node.assembly.roles import ALL, Role, lock, shares_journal
 from node.assembly.sealing import open_sealing
 from node.assembly.telemetry import Telemetry, Watched
+from node.assembly.vigil import Alerts, Ending
+from node.blobs.errors import BucketAway, BucketRefused
 from node.blobs.sealing.sealing import Sealing
 from node.dimse.provision import demand_usable_tls
 from node.domain.errors import JournalError
+from node.journal.errors import JournalAway, JournalBusy
 from node.observe.events import alarm, event
 from node.settings.config import Config
 
@@ -34,6 +39,7 @@ _STEADY_S = 60.0  # a process that lived this long starts again at once
 _READY_S = 60.0
 _DRAIN_S = 30.0
 _WATCH_EVERY_S = 0.2
+_STAYS_EVERY_S = 1.0
 
 
 @dataclass(slots=True)
@@ -49,6 +55,7 @@ class _Member:
     ready: threading.Event = field(default_factory=threading.Event)
     row: int = 0
     """Of the receive processes, which."""
+    ending: Ending = field(default_factory=Ending)
     owner: str = ""
     """How leases of this process begin (it gives itself the same name)."""
 
@@ -60,13 +67,17 @@ class Family:
     ------
     AlreadyRunning
         Another family holds the store's lock.
+    JournalLost, BlobsLost, StoresMixed, NotANewJournal
+        Journal, blobs and spool are not of one store; `meant` says which loss is no mistake.
     HalfRestored
         The store holds a part of a backup.
     NotPrivate, TlsUnusable, TlsExpired
         No handshake could succeed with what `tls:` names.
     """
 
-    def __init__(self, config: Config, *, announce: Callable[[dict[str, object]], None], roles: frozenset[Role] = ALL) -> None:
+    def __init__(
+        self, config: Config, *, announce: Callable[[dict[str, object]], None], roles: frozenset[Role] = ALL, meant: Meant = NOTHING
+    ) -> None:
         self._config = config
         self._announce = announce
         self._stopping = False  # a plain name: an Event that a signal handler sets can meet its own lock
@@ -75,10 +86,13 @@ class Family:
         if Role.RECEIVE in roles or Role.FLOW in roles:
             demand_usable_tls(config)
         self._sealing = self._unlock()
+        self._identify(meant)
+        self._places = Places(config)
         self._roles = roles
         self._entrance: Entrance | None = None
         self._members = list(_members(config, roles))
-        self._telemetry = Telemetry(config, [member.watched for member in self._members])
+        self._telemetry = Telemetry(config, [member.watched for member in self._members], self._places.why)
+        self._alerts = Alerts(config)
         self._in_force = InForce(config)
         self._reloading = Reloading(config, self._in_force, self._telemetry.adopt)
 
@@ -88,6 +102,17 @@ class Family:
         if sealing is not None:
             event("store.encrypted", keys=sealing.keys.names(), opened_in=str(sealing.memory.root))
         return sealing
+
+    def _identify(self, meant: Meant) -> None:
+        """Refuse to start where journal, blobs and spool are not of one store. What is away now is compared by each process later."""
+        try:
+            with contextlib.closing(compose.open_journal(self._config, meant)) as journal:
+                agree(self._config, journal, compose.open_bare_blobs(self._config), meant)
+        except (JournalAway, JournalBusy, BucketAway, BucketRefused) as away:
+            if meant != NOTHING or (isinstance(away, JournalBusy) and not shares_journal(self._config)):
+                raise
+            refuse_other_places(self._config)
+            event("store.away", code=away.code, reason=str(away))
 
     def stop(self) -> None:
         """Drain and end; safe to call from a signal handler."""
@@ -112,6 +137,7 @@ class Family:
         if Role.RECEIVE in self._roles:
             self._entrance = Entrance(self._config)
         self._release_the_dead()
+        self._places.begin()
         for member in self._members:
             self._start(member)
         if not self._await_ready():
@@ -123,9 +149,17 @@ class Family:
             time.sleep(_WATCH_EVERY_S)
             self._telemetry.turn()
             self._reloading.turn()
+            if self._places.came_anew():
+                self._begin_anew()
             for member in self._members:
                 self._watch(member)
         return self._drain()
+
+    def _begin_anew(self) -> None:
+        """End what holds files of a place that is another one of the same store now; `_watch` starts it again."""
+        for member in self._members:
+            if member.process is not None:
+                member.process.kill()
 
     def _await_ready(self) -> bool:
         """Wait until every listener accepts associations; without one, until every process has begun. False when told to stop."""
@@ -185,6 +219,7 @@ class Family:
 
     def _spawn(self, member: _Member) -> None:
         member.ready.clear()
+        member.ending = Ending()
         member.started = time.monotonic()
         # stdin is a life line: a child whose parent dies reads end-of-file and drains
         counts = member.watched.cells.descriptor
@@ -217,6 +252,9 @@ class Family:
             return
         code = member.process.poll()
         if code is None:
+            silent_s = self._telemetry.silent_s(member.watched)
+            member.ending.turn(member.process, member.stage, silent_s, time.monotonic())
+            self._alerts.turn(member.watched.name, silent_s, ready=member.watched.ready)
             return
         member.watched.died(code)
         if self._entrance is not None and member.stage == Role.RECEIVE:
@@ -251,9 +289,11 @@ class Family:
                     process.send_signal(signal.SIGTERM)
             deadline = time.monotonic() + _DRAIN_S
             for process in going:
-                try:
-                    process.wait(max(0.1, deadline - time.monotonic()))
-                except subprocess.TimeoutExpired:
+                while process.poll() is None and time.monotonic() < deadline:
+                    self._telemetry.stays()
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        process.wait(min(_STAYS_EVERY_S, max(0.1, deadline - time.monotonic())))
+                if process.poll() is None:
                     alarm("process.killed", pid=process.pid, after_s=_DRAIN_S)
                     process.kill()
                     process.wait()

@@ -12,6 +12,7 @@ from node.assembly.commitment import committing
 from node.assembly.history import telling_history
 from node.assembly.horizon import Everywhere, journaled_until
 from node.assembly.hosts import host_of, owner_of
+from node.assembly.identity import agree, refuse_other_places
 from node.assembly.in_force import Followed
 from node.assembly.index import indexing, telling
 from node.assembly.notices import telling_people
@@ -28,16 +29,20 @@ from node.flow.port import Stage
 from node.flow.retention import Retention
 from node.flow.route import RouteStage
 from node.flow.settle import Settle
+from node.flow.superseded import WithdrawalStage
+from node.flow.unanswered import StatementStage
 from node.journal.port import Journal
 from node.settings.config import Config
 
 _BEAT_EVERY = timedelta(seconds=10)
 _RETAIN_EVERY = timedelta(seconds=30)
 _MOVE_UP_EVERY = timedelta(seconds=10)
+_STATE_EVERY = timedelta(seconds=5)
 _SWEEP_COPIES_EVERY = timedelta(minutes=10)
 _LOOK_FOR_ORPHANS_EVERY = timedelta(seconds=10)
 _ROUND_S = 4 * 3600.0  # a listing of everything is dear, and nothing waits for what it finds
 _FORGET_EVERY = timedelta(hours=1)
+_LISTING_S = 3600.0
 
 
 def flow(config: Config, stop: threading.Event, *, ready: Callable[..., None], in_force: Path | None = None) -> None:
@@ -45,17 +50,25 @@ def flow(config: Config, stop: threading.Event, *, ready: Callable[..., None], i
 
     Of all flow processes on one journal one leads: it settles, routes and sweeps. Each empties its own host's spool, and all deliver.
     """
+    refuse_other_places(config)
     blobs = compose.open_blobs(config)
     inbox = compose.open_inbox(config, blobs)
     owner = owner_of(config, os.getpid())
     with contextlib.closing(compose.open_journal(config)) as journal, contextlib.closing(journal.leader("flow")) as leader:
+        agree(config, journal, blobs)
         sinks = {name: compose.open_sink(config, sink) for name, sink in config.sinks.items()}
         deliver = Deliver(journal, blobs, sinks, config, journal.now, owner)
         horizon = _horizon(config, journal, inbox)
         settle = Settle(journal, config, journal.now, lambda peer: compose.requestor(config, peer, brisk=True), horizon=horizon)
         route = RouteStage(
-            journal, config, journal.now, lambda name: compose.engine_of(config, name), lambda name: compose.application(config, name)
+            journal,
+            config,
+            journal.now,
+            lambda name: compose.engine_of(config, name),
+            lambda name: compose.application(config, name),
+            lambda name: compose.manifest(config, name),
         )
+        route.blame()
         beat = Beat(journal, f"flow {owner}", journal.now)
         beat.step()
         clock = Clock(
@@ -63,6 +76,8 @@ def flow(config: Config, stop: threading.Event, *, ready: Callable[..., None], i
                 Tick(stage=beat, every=_BEAT_EVERY),
                 Tick(stage=Led(Retention(journal, blobs, config, journal.now), leader), every=_RETAIN_EVERY),
                 Tick(stage=Led(Patience(journal, config, journal.now), leader), every=_MOVE_UP_EVERY),
+                Tick(stage=Led(StatementStage(journal, config, journal.now), leader), every=_STATE_EVERY),
+                Tick(stage=Led(WithdrawalStage(journal, config, journal.now), leader), every=_STATE_EVERY),
             ]
         )
         # a clock of its own: listing a large bucket must not keep the signs of life waiting
@@ -74,7 +89,8 @@ def flow(config: Config, stop: threading.Event, *, ready: Callable[..., None], i
                 Tick(stage=Led(Rounds(_old_marks(config, journal, blobs), rest_s=_ROUND_S), leader), every=_LOOK_FOR_ORPHANS_EVERY),
                 Tick(stage=Swept(blobs), every=_SWEEP_COPIES_EVERY),
                 Tick(stage=Led(Forgotten(journal, journal.now), leader), every=_FORGET_EVERY),
-            ]
+            ],
+            most_s=_LISTING_S,
         )
         with (
             contextlib.closing(compose.bell(config, "flow")) as bell,

@@ -11,6 +11,7 @@ from pathlib import Path
 from node.assembly import compose
 from node.assembly.horizon import Telling
 from node.assembly.hosts import host_of, make_run_folder, owner_of
+from node.assembly.identity import agree, refuse_other_places
 from node.assembly.in_force import Followed
 from node.assembly.roles import shares_journal
 from node.assembly.stages import Alone, Beat, Paced, Ringing, Swept
@@ -19,6 +20,7 @@ from node.domain.errors import JournalError
 from node.flow.clock import Clock, Tick, turn
 from node.flow.commit_slips import TakeSlips
 from node.flow.index import BATCH, Index
+from node.flow.owed import TakeOwed
 from node.flow.port import Stage
 from node.journal.bell import AnyBell
 from node.journal.port import Journal
@@ -35,9 +37,11 @@ _STREAM = 20
 
 def index(config: Config, stop: threading.Event, *, ready: Callable[..., None], in_force: Path | None = None) -> None:
     """Bring what this host receives to the blobs and into the journal, until `stop`, and do nothing else."""
+    refuse_other_places(config)
     blobs = compose.open_blobs(config)
     inbox = compose.open_inbox(config, blobs)
     with contextlib.closing(compose.open_journal(config)) as journal:
+        agree(config, journal, blobs)
         beat = Beat(journal, f"index {owner_of(config, os.getpid())}", journal.now)
         beat.step()
         clock = Clock([Tick(stage=beat, every=_BEAT_EVERY), Tick(stage=Swept(blobs), every=_SWEEP_COPIES_EVERY)])
@@ -108,5 +112,8 @@ def _stages(config: Config, journal: Journal, inbox: Inbox, blobs: Blobs, in_for
     paced = Paced(index, every_s=_EVERY_S, stream_every_s=_STREAM_EVERY_S, stream=_STREAM, full=BATCH)
     # of the families that share a host's spool one empties it
     slips = TakeSlips(journal, compose.open_slips(config), config, journal.now)
+    # before the instances: no study settles whose last word is that one of them was refused
+    owed = TakeOwed(journal, compose.open_owed(config), journal.now)
     followed = Followed(config, in_force, [index])
-    return [followed, Alone(paced, make_run_folder(config) / "spool.lock"), Alone(slips, make_run_folder(config) / "slips.lock")]
+    run = make_run_folder(config)
+    return [followed, Alone(owed, run / "owed.lock"), Alone(paced, run / "spool.lock"), Alone(slips, run / "slips.lock")]

@@ -9,13 +9,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeAlias
 
+from inference.errors import HilumError
 from node.blobs.room import CROWDED
 from node.dimse.secrets import passcode_of
 from node.domain.notice import About, Item, Notice
 from node.domain.sizes import sizes
 from node.flow.clock import Clock, Tick
-from node.flow.notices import NoticeStage, Troubles, late_sinks
+from node.flow.notices import NoticeStage, Troubles, held_back, late_sinks, short_series
 from node.journal.port import Journal, Leader
+from node.observe.events import alarm
 from node.observe.notices.errors import MessengerAway
 from node.observe.notices.mail import Mail
 from node.observe.notices.webhook import Webhook
@@ -47,6 +49,16 @@ def trial(config: Config) -> Notice:
     says = "This is a trial: nothing is wrong. Messages of this node reach you here."
     item = Item(about=About.TRIAL, says=says)
     return Notice(node=_name(config), at=datetime.now(UTC), items=(item,), link=config.notify.link)
+
+
+def tell_now(config: Config, item: Item) -> None:
+    """Tell one thing at once and once, without a journal; what could not be told is an event."""
+    notice = Notice(node=_name(config), at=datetime.now(UTC), items=(item,), link=config.notify.link)
+    for name, send in messengers(config).items():
+        try:
+            send(notice)
+        except HilumError as failed:
+            alarm("notice.not_sent", messenger=name, code=failed.code, reason=str(failed))
 
 
 @contextlib.contextmanager
@@ -83,10 +95,13 @@ def _troubles(config: Config, journal: Journal, leader: Leader) -> Troubles:
 
     def look(now: datetime) -> Mapping[str, Item]:
         nonlocal full
-        sinks = late_sinks(journal, now, config.notify.late) if leader.leads else {}
+        if not leader.leads:
+            shared: Mapping[str, Item] = {}
+        else:
+            shared = {**late_sinks(journal, now, config.notify.late), **held_back(journal), **short_series(journal)}
         disk = _disk(config, _ROOMY if full else _FILLS)
         full = bool(disk)
-        return {**sinks, **disk}
+        return {**shared, **disk}
 
     return look
 

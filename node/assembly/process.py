@@ -18,6 +18,7 @@ from node.assembly.hosts import stay_alive
 from node.observe.cells import Cells
 from node.observe.events import alarm, event, start_events, tell_patients
 from node.observe.instruments import count_in
+from node.observe.pulse import Pulse
 from node.settings.config import Config
 
 _PAUSE_FIRST_S = 0.5
@@ -100,7 +101,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     os.nice(_NICENESS[given.stage])  # once: it adds to what it was, and a stage may begin again and again
     if given.count_in is not None:
-        count_in(Cells.attach(given.count_in))
+        region = Cells.attach(given.count_in)
+        count_in(region)
+        Pulse(region).beat_on()
 
     from node.settings.load import load
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from node.assembly import compose
+from node.assembly.identity import refuse_other_places
 from node.dimse.sockets import Sockets
 from node.dimse.standing import Standing
 from node.settings.config import Config
@@ -30,12 +31,21 @@ def receive(config: Config, lent: Lent | None, stop: threading.Event, *, ready: 
     from node.dimse.listener import Listener
 
     _may_open_all()
+    refuse_other_places(config)
     bell = compose.local_bell(config, "index")  # who empties the spool is on this host, and needs no database to be woken
     inbox = compose.open_intake(config, kept=bell.ring)
     # adopted last: what fails before is tried again, and a socket belongs to whoever adopts it first
     sockets = None if lent is None else Sockets.adopt(plain=lent.plain, secure=lent.secure)
     standing = None if lent is None else Standing.attach(lent.standing, lent.row)
-    listener = Listener(config, inbox, sockets=sockets, standing=standing, slips=compose.open_slips(config), on_slip=bell.ring)
+    listener = Listener(
+        config,
+        inbox,
+        sockets=sockets,
+        standing=standing,
+        slips=compose.open_slips(config),
+        owed=compose.open_owed(config, kept=bell.ring),
+        on_slip=bell.ring,
+    )
     inbox.write_ahead()
     # modules and settings stay as long as the process: the collector need not walk over all of them again while instances come in
     gc.collect()

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from node.assembly import restoring
+from node.assembly import compose, restoring
 from node.assembly.backup_errors import BackupDamaged, NotEmpty, NotThisJournal
+from node.assembly.identity import Meant, agree, forget
 from node.assembly.journal_copy import refuse_if_there, restore_journal
 from node.assembly.manifest import BLOBS, JOURNAL_DUMP, JOURNAL_FILE, MARKS, SPOOL, Manifest, damage, read
 from node.assembly.roles import ALL, lock
@@ -75,6 +76,7 @@ def restore(config: Config, backup: Path) -> Restored:
         if restoring.begun(config) != str(backup.resolve()):
             refuse_if_there(config.store.journal)
             _refuse_unless_empty({store, spool})
+            forget(config)
             restoring.begin(config, backup)
         files = 0
         for name in manifest.files:
@@ -149,7 +151,9 @@ def _tidy(config: Config, manifest: Manifest, files: int) -> Restored:
         journal.release("", now)
         journal.bytes_gone(manifest.absent, now)
         journal.ask_anew(now)
-        ended = (JobState.DONE, JobState.SUPERSEDED, JobState.CANCELLED)
+        if config.store.bucket is None:
+            agree(config, journal, compose.open_bare_blobs(config), Meant(new_blobs=True))  # they were brought here with it
+        ended = (JobState.DONE, JobState.NOT_APPLICABLE, JobState.SUPERSEDED, JobState.CANCELLED)
         jobs = Counter(job.state.value for job in journal.jobs(states=[one for one in JobState if one not in ended], limit=_MOST))
         waiting = (DeliveryState.WAITING, DeliveryState.DELIVERED, DeliveryState.PARKED)
         deliveries = Counter(one.state.value for one in journal.deliveries(states=waiting, limit=_MOST))

@@ -14,6 +14,7 @@ from node.journal.bell import AnyBell
 from node.journal.port import Journal, Leader
 
 _FORGOTTEN = timedelta(days=1)
+_SHORT = timedelta(days=30)
 
 
 class Ringing:
@@ -163,7 +164,7 @@ class Beat:
 
 class Forgotten:
     """Forgets the signs of life of processes that have given none for a day (their host is gone, and nobody need be told of it for ever),
-    and by what erased studies were known again, some days after its time is over."""
+    by what erased studies were known again, some days after its time is over, and what series lacked a month ago."""
 
     name = "forgotten"
 
@@ -177,4 +178,4 @@ class Forgotten:
         gone = [process for process, (at, _) in self._journal.beats().items() if now - at > _FORGOTTEN]
         for process in gone:
             self._journal.release(process.partition(" ")[2], now)
-        return len(gone) + self._journal.forget_erased(now - STILL_KNOWN)
+        return len(gone) + self._journal.forget_erased(now - STILL_KNOWN) + self._journal.forget_shortfalls(now - _SHORT)

@@ -5,7 +5,7 @@ import math
 import os
 import platform
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
@@ -13,11 +13,13 @@ from pathlib import Path
 
 from node.assembly.certificates import Certificates
 from node.assembly.facts import Facts, Found
+from node.assembly.vigil import ENDED_S, SILENT_S, Wakefulness, Watchdog
 from node.observe import exposition, metrics
 from node.observe.cells import Cells
 from node.observe.endpoint import Endpoint, Page, as_json
 from node.observe.events import alarm
 from node.observe.instruments import Sample, end_of_process, samples
+from node.observe.pulse import Pulse
 from node.settings.config import Config
 
 _TRY_AGAIN_S = 30.0
@@ -38,10 +40,21 @@ class Watched:
     ready: bool = False
     ended: int = 0
     why: str = "not started yet"
+    pulse: Pulse = field(init=False)
+
+    def __post_init__(self) -> None:
+        """The place of its signs of life, before it attaches to its region."""
+        self.pulse = Pulse(self.cells)
+        self.pulse.beat()
+
+    def silent_s(self, awake_since: float) -> float:
+        """How long it has given no sign of life, as far as the supervisor was awake to hear it; 0 where it does not run."""
+        return 0.0 if self.pid is None else max(0.0, time.monotonic() - max(self.pulse.at_s, awake_since))
 
     def began(self, pid: int, owner: str) -> None:
         """It was started."""
         self.pid, self.owner, self.ready, self.why = pid, owner, False, "starting"
+        self.pulse.beat()
 
     def died(self, exit_code: int) -> None:
         """It ended by itself."""
@@ -53,8 +66,9 @@ class Watched:
 class Telemetry:
     """Answers for the family. `turn` is called by the supervisor's loop: that it is called is what "live" means."""
 
-    def __init__(self, config: Config, processes: Sequence[Watched]) -> None:
+    def __init__(self, config: Config, processes: Sequence[Watched], lost: Callable[[], str] = lambda: "") -> None:
         self._config = config
+        self._lost = lost
         self._processes = processes
         self._facts = Facts(config)
         self._certificates = Certificates(config)
@@ -62,6 +76,8 @@ class Telemetry:
         self._open_at = 0.0
         self._turned = time.monotonic()
         self._draining = False
+        self._awake = Wakefulness()
+        self._watchdog = Watchdog()
 
     @property
     def port(self) -> int | None:
@@ -71,6 +87,8 @@ class Telemetry:
     def turn(self) -> None:
         """A sign of life of the supervisor; opens the pages when they are wanted and not there."""
         self._turned = time.monotonic()
+        self._awake.turn(self._turned)
+        self._watchdog.turn()
         self._certificates.turn()
         host = self._config.node.metrics_host
         if host is None or self._endpoint is not None or self._turned < self._open_at:
@@ -83,6 +101,14 @@ class Telemetry:
             self._open_at = self._turned + _TRY_AGAIN_S
             address = f"{host}:{self._config.node.metrics_port}"
             alarm("metrics.unavailable", address=address, reason=str(taken.strerror), again_in_s=_TRY_AGAIN_S)
+
+    def silent_s(self, process: Watched) -> float:
+        """How long one process has given no sign of life."""
+        return process.silent_s(self._awake.since)
+
+    def stays(self) -> None:
+        """A sign of life of the supervisor while it ends."""
+        self._watchdog.turn()
 
     def adopt(self, config: Config) -> None:
         """Name these routes as the ones in force."""
@@ -125,10 +151,11 @@ class Telemetry:
 
     def _parts(self) -> tuple[dict[str, str], dict[str, str]]:
         """Why each part is not ready ("" when it is): those that intake needs, and the rest."""
-        processes = {one.name: "" if one.ready else one.why for one in self._processes}
+        processes = {one.name: self._why(one) for one in self._processes}
         receives = [name for name in processes if name.startswith("receive")]
         intake = {name: processes[name] for name in (receives or processes)}
         rest = {name: why for name, why in processes.items() if name not in intake}
+        intake["store"] = self._lost()
         found = self._facts.latest()
         if found is None or self._facts.age_s(found) > _STALE_S:
             intake["disk"] = rest["journal"] = "no answer"
@@ -138,6 +165,13 @@ class Telemetry:
         for name, up in self._engines().items():
             rest[f"engine {name}"] = "" if up else "it does not answer; its jobs wait"
         return intake, rest
+
+    def _why(self, process: Watched) -> str:
+        """Why a process is not ready; "" when it is."""
+        if not process.ready:
+            return process.why
+        silent_s = self.silent_s(process)
+        return "" if silent_s < SILENT_S else f"no sign of life for {silent_s:.0f} s; after {ENDED_S:.0f} s it is ended and started again"
 
     def _room(self, free: int) -> str:
         least = self._config.store.min_free_bytes
@@ -155,7 +189,7 @@ class Telemetry:
 
     def _processes_now(self, found: Found | None) -> Iterator[Sample]:
         for one in self._processes:
-            yield metrics.PROCESS_UP.of(one.ready, process=one.name)
+            yield metrics.PROCESS_UP.of(self._why(one) == "", process=one.name)
             yield metrics.PROCESS_RESTARTS.of(one.ended, process=one.name)
             if one.pid is None:
                 continue

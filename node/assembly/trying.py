@@ -1,6 +1,6 @@
 """A process that tries edited routes on what was received: `python -m node.assembly.trying CONFIG SECONDS`, started by the console.
 
-It is a process of its own because a rule may be costly (a regular expression holds its whole interpreter), and ends by itself when its
+It is a process of its own because a rule may be costly (years of studies), and ends by itself when its
 time is over, or when whoever started it is gone. Nothing is changed by it.
 """
 

@@ -14,6 +14,7 @@ from inference.imaging.remembered import Remembered, remember_in
 from inference.imaging.subjects import subjects
 from node.assembly import compose
 from node.assembly.hosts import make_run_folder, owner_of
+from node.assembly.identity import agree, refuse_other_places
 from node.assembly.in_force import Followed
 from node.assembly.sealing import keep_temporaries_in_memory
 from node.assembly.stages import Beat, Ringing, Swept, SweptFrames
@@ -27,6 +28,8 @@ from node.flow.measured import measured
 from node.flow.runner import Runner
 from node.journal.port import Journal
 from node.results.encode import encode
+from node.results.statement.statement import encode_statement
+from node.results.withdrawal.withdrawal import encode_withdrawal
 from node.settings.config import Config
 
 _BEAT_EVERY = timedelta(seconds=10)
@@ -45,11 +48,13 @@ def work(config: Config, stop: threading.Event, *, ready: Callable[..., None], i
 
     engines = Engines(config, lambda name: measured(name, lambda: compose.open_engine(config, name)), application_of)
 
+    refuse_other_places(config)
     blobs = compose.open_blobs(config)
     sealing = compose.sealing_of(blobs)
     if sealing is not None:
         keep_temporaries_in_memory(sealing)
     with contextlib.closing(compose.open_journal(config)) as journal, contextlib.closing(engines):
+        agree(config, journal, blobs)
         runner = Runner(
             journal,
             blobs,
@@ -58,6 +63,8 @@ def work(config: Config, stop: threading.Event, *, ready: Callable[..., None], i
             owner_of(config, os.getpid()),
             Analyst(config, application_of, engines.of),
             encode,
+            encode_statement=encode_statement,
+            encode_withdrawal=encode_withdrawal,
             assemble=subjects,
             application_of=application_of,
             away=engines.away,

@@ -33,6 +33,16 @@ class BlobsFailed(JournalError):
     code = "HLM-7051"
 
 
+class BlobsGone(JournalError):
+    """The folder of the blobs was deleted or replaced under the node, or its file system is not mounted any more."""
+
+    code = "HLM-7063"
+    remedy = (
+        "Mount or move back what belongs there: work goes on by itself then. Senders are refused meanwhile and keep their instances. "
+        "Else stop the node and restore the last backup."
+    )
+
+
 class BucketAway(JournalError):
     """The object store of the bucket does not answer."""
 

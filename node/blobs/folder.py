@@ -9,21 +9,23 @@ from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
-from node.blobs.errors import BlobDiffers, BlobsFailed
+from node.blobs.errors import BlobDiffers, BlobsFailed, BlobsGone
 from node.blobs.files import flush_folder, make_folder, write_flushed
 from node.blobs.firm import FirmFolders
 from node.blobs.lives import Writer, sweep
+from node.blobs.place import Place
 
 INBOX = "inbox"
 COMING = "coming"
 SLIPS = "slips"
+OWED = "owed"
 ASIDE = "aside"
 PARTIAL = "partial"
 CACHE = "cache"
 HOLD = "hold"
 SEALED = "sealed"
 AHEAD = "ahead"
-OURS = (INBOX, COMING, SLIPS, ASIDE, PARTIAL, CACHE, HOLD, SEALED, AHEAD)
+OURS = (INBOX, COMING, SLIPS, OWED, ASIDE, PARTIAL, CACHE, HOLD, SEALED, AHEAD)
 _CHUNK_BYTES = 1 << 20
 
 
@@ -38,6 +40,7 @@ class FolderBlobs:
         try:
             make_folder(self._partial)
             sweep(self._partial)
+            self._place = Place(root)
         except OSError as failed:
             raise BlobsFailed(f"the folder of the blobs, {root}, cannot be used: {failed.strerror}") from failed
 
@@ -81,7 +84,14 @@ class FolderBlobs:
         """The folder has it; nobody needs a copy."""
 
     def path(self, name: str) -> Path:
-        """The file of a blob, whether it is there or not."""
+        """The file of a blob, whether it is there or not.
+
+        Raises
+        ------
+        BlobsGone
+            The folder is not the one that was opened: nothing in it is taken for absent.
+        """
+        self._demand()
         parts = PurePosixPath(name).parts
         assert parts, "a blob has a name"
         assert not name.startswith("/"), f"{name!r} is no relative path"
@@ -136,8 +146,9 @@ class FolderBlobs:
                 return  # something else lies in it
 
     def names(self, prefix: str = "", *, written_before: datetime | None = None) -> Iterator[str]:
-        """Walk the folder."""
-        for folder, folders, files in os.walk(self._root):
+        """Walk the folder, or the one that all names with `prefix` lie in."""
+        self._demand()
+        for folder, folders, files in os.walk(self._root.joinpath(*PurePosixPath(prefix.rpartition("/")[0]).parts)):
             here = Path(folder).relative_to(self._root)
             if here == Path():
                 folders[:] = [one for one in folders if one not in OURS]
@@ -145,6 +156,10 @@ class FolderBlobs:
                 name = (here / file).as_posix()
                 if name.startswith(prefix) and (written_before is None or _written(Path(folder) / file) < written_before.timestamp()):
                     yield name
+
+    def _demand(self) -> None:
+        if why := self._place.why():
+            raise BlobsGone(why)
 
     def used_share(self) -> float:
         """How full the file system is, 0 to 1, of what the node's user may write at all."""

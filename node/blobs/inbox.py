@@ -12,6 +12,7 @@ from node.blobs.files import flush_folder, make_folder, write_flushed
 from node.blobs.firm import FirmFolders
 from node.blobs.folder import ASIDE, COMING, INBOX
 from node.blobs.part10 import part10
+from node.blobs.place import Place
 from node.blobs.promised import FLUSHED_AFTER_S, NAMED_AFTER_S, OWED, Promised, owed, own_name
 from node.blobs.room import Room
 from node.blobs.sealing.sealing import Sealing
@@ -47,6 +48,8 @@ class FolderInbox:
         Called when instances became entries, from whatever thread.
     sealing
         What entries are encrypted with; None: they lie here as they came.
+    beside
+        Other places of the store: while one is not what it is now, nothing is taken in.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class FolderInbox:
         ahead_bytes: int = 0,
         kept: Callable[[], None] = lambda: None,
         sealing: Sealing | None = None,
+        beside: Sequence[Path] = (),
     ) -> None:
         self._root = root
         self._sealing = sealing
@@ -74,7 +78,13 @@ class FolderInbox:
             take_up(self._coming_folder, self._folder, root / ASIDE, COMPLETE)
         except OSError as failed:
             raise BlobsFailed(f"the inbox in {root} cannot be used: {failed.strerror}") from failed
-        self._room = Room(self._coming_folder, self._folder, min_free_bytes=min_free_bytes, most_waiting=most_waiting)
+        self._room = Room(
+            self._coming_folder,
+            self._folder,
+            min_free_bytes=min_free_bytes,
+            most_waiting=most_waiting,
+            places=(*map(Place, beside), Place(root)),
+        )
         owing = durability is Durability.ASSOCIATION
         self._coming = Coming(
             self._coming_folder,

@@ -9,10 +9,12 @@ import os
 import threading
 import time
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
-from node.blobs.errors import NoRoom
+from node.blobs.errors import DiskFailed, NoRoom
 from node.blobs.files import flush_folder
+from node.blobs.place import Place
 from node.domain.sizes import sizes
 from node.observe import metrics
 from node.observe.events import alarm, event
@@ -43,12 +45,15 @@ class Room:
         Folders of the spool, on one file system.
     min_free_bytes
         What must stay free on it.
+    places
+        What must stay what it is: an instance that lands elsewhere is lost.
     most_waiting
         With more entries in the inbox no association is admitted: nobody empties it, or too slowly.
     """
 
-    def __init__(self, coming: Path, inbox: Path, *, min_free_bytes: int, most_waiting: int) -> None:
+    def __init__(self, coming: Path, inbox: Path, *, min_free_bytes: int, most_waiting: int, places: Sequence[Place] = ()) -> None:
         self._coming, self._inbox = coming, inbox
+        self._places = tuple(places)
         self._min_free_bytes = min_free_bytes
         self._most_waiting = most_waiting
         self._lock = threading.Lock()
@@ -69,7 +74,11 @@ class Room:
         ------
         NoRoom
             Less than `min_free` would be left.
+        DiskFailed
+            A place of the store is not what it was.
         """
+        if why := self._elsewhere():
+            raise DiskFailed(why)
         with self._lock:
             if size > self._allowed or time.monotonic() > self._until:
                 free = self._look()
@@ -107,12 +116,22 @@ class Room:
     # ---- for associations
     def crowded(self) -> str | None:
         """Why no association may be admitted now; None: there is room."""
+        if (why := self._elsewhere()) or "place" in self._troubles:
+            with self._lock:
+                self._troubles["place"] = why
+                if not why:
+                    del self._troubles["place"]
+                self._tell()
         with self._lock:
             if time.monotonic() - self._looked > _LOOK_EVERY_S or self._troubles:
                 with contextlib.suppress(OSError):
                     self._look()
                 self._probe()
             return "; ".join(self._troubles.values()) or None
+
+    def _elsewhere(self) -> str:
+        """Why an instance would land where nobody looks for it; "" while every place is what it was."""
+        return next((why for one in self._places if (why := one.why())), "")
 
     # ---- looking, the lock held
     def _look(self) -> int:

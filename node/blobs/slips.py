@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from node.blobs.entries import drop_entry, read_entry
 from node.blobs.errors import BlobsFailed, DiskFailed, NoRoom
 from node.blobs.files import flush_folder, make_folder, write_flushed
 from node.blobs.folder import SLIPS
@@ -22,7 +23,6 @@ from node.observe.events import alarm
 
 _COMPLETE = ".json"
 _PARTIAL = ".part"
-_FOREIGN = ".unreadable"
 
 
 class FolderSlips:
@@ -79,25 +79,15 @@ class FolderSlips:
         BlobsFailed
             It cannot be read.
         """
-        try:
-            content = json.loads(entry.read_bytes())
-            return _slip(content), entry.stat().st_mtime
-        except FileNotFoundError:
-            return None
-        except (ValueError, LookupError, TypeError) as foreign:
-            alarm("commitment.unreadable", entry=entry.name, error=type(foreign).__name__)
-            with contextlib.suppress(FileNotFoundError):
-                entry.rename(entry.with_suffix(_FOREIGN))
-            return None
-        except OSError as failed:
-            raise BlobsFailed(f"{entry.name} cannot be read: {failed.strerror}") from failed
+        return read_entry(
+            entry,
+            lambda content, written_at: (_slip(content), written_at),
+            lambda foreign: alarm("commitment.unreadable", entry=entry.name, error=type(foreign).__name__),
+        )
 
     def drop(self, entry: Path) -> None:
         """The journal has it; an absent one is no error."""
-        try:
-            entry.unlink(missing_ok=True)
-        except OSError as failed:
-            raise BlobsFailed(f"{entry.name} cannot be deleted: {failed.strerror}") from failed
+        drop_entry(entry)
 
 
 def _content(slip: Request | Report) -> dict[str, Any]:

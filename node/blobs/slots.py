@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from node.blobs.files import FILE_MODE, flush_folder, make_folder, write_all
+from node.blobs.files import FILE_MODE, FOLDER_MODE, flush_folder, write_all
 from node.blobs.lives import token_of
 from node.observe.events import alarm
 
@@ -209,7 +209,8 @@ class Slots:
             _unlink(path)
         if before != after:
             with contextlib.suppress(OSError):  # it is a hint
-                make_folder(self._plan.parent)
+                # not what is above it: where that went, nothing may be made in its place
+                self._plan.parent.mkdir(mode=FOLDER_MODE, exist_ok=True)
                 self._plan.write_text(f"{after[0]} {after[1]}\n", encoding="ascii")
 
     def _most(self, capacity: int) -> int:

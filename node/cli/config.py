@@ -19,7 +19,8 @@ def check(path: Path | None = None, /, *, config: ConfigOption = None, as_json: 
     path
         The configuration, as with --config.
     as_json
-        One JSON object: `good`, `path`, `digest`, `problems` (each with `code` and `message`).
+        One JSON object: `good`, `path`, `digest`, `problems` (each with `code` and `message`), `remarks` (what is good, and yet to be
+        thought over).
     """
     from node.dimse.provision import demand_usable_tls
     from node.settings.find import find_config
@@ -40,7 +41,8 @@ def check(path: Path | None = None, /, *, config: ConfigOption = None, as_json: 
         problems = getattr(refused, "problems", (refused,))
     told = [{"code": problem.code, "message": str(problem)} for problem in problems]
     digest = loaded.digest if loaded is not None else None
-    print(json.dumps({"good": not told, "path": str(found), "digest": digest, "problems": told}, indent=1))
+    remarks = _remarks(loaded) if loaded is not None else []
+    print(json.dumps({"good": not told, "path": str(found), "digest": digest, "problems": told, "remarks": remarks}, indent=1))
     return 1 if told else 0
 
 
@@ -75,5 +77,12 @@ def _show(config: "Config") -> None:
         console.print(routes)
     else:
         console.print("  no routes: studies are received and kept, nothing runs", style="yellow")
-    if not node.strangers and not config.peers:
-        console.print("  no peers: nobody may send anything", style="yellow")
+    for remark in _remarks(config):
+        console.print(f"  {remark}", style="yellow")
+
+
+def _remarks(config: "Config") -> list[str]:
+    """What is good, and yet to be thought over: who may send."""
+    from node.cli.doctor_senders import look_at_senders
+
+    return [f"{one.detail}. {one.fix}" for one in look_at_senders(config) if one.level != "good"]

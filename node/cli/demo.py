@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from node.journal.sql import SqlJournal
     from node.settings.config import Config
 
-_ENDED = (JobState.DONE, JobState.PARKED, JobState.FAILED)
+_ENDED = (JobState.DONE, JobState.PARKED, JobState.FAILED, JobState.NOT_APPLICABLE)
 _PATIENCE_S = 900.0
 _CONFIG = """\
 # Written by `hilum demo`; `hilum serve --config {path}` runs the same node again.
@@ -133,14 +133,15 @@ def _archive(out: Path) -> Iterator[int]:
     """A small archive: a storage SCP that writes what it gets into the output folder."""
     from node.cli.demo_archive import ArchiveFolder
     from node.dimse.listener import Listener
-    from node.settings.config import Config, Node, Store
+    from node.settings.config import Config, Node, Peer, Store
 
     settings = Config(
         path=out,
         digest="",
-        node=Node(ae_titles=("ARCHIVE",), port=0, strangers=True),
+        node=Node(ae_titles=("ARCHIVE",), port=0),
         store=Store(journal="", blobs=out),
         models=out,
+        peers={"node": Peer(name="node", ae_title="HILUM", host="127.0.0.1", port=0)},
     )
     listener = Listener(settings, ArchiveFolder(out))
     listener.start()
@@ -276,9 +277,17 @@ def _summarise(config: "Config", job: Job, out: Path) -> dict[str, object]:
         "application": f"{chosen.name} {chosen.version}",
         "objects": objects,
         "measurements": [
-            {"name": m.name.meaning, "value": m.value, "unit": m.unit.value, "segment": m.segment, "location": m.location}
+            {
+                "name": m.name.meaning,
+                "value": m.value,
+                "unit": m.unit.value,
+                "segment": m.segment,
+                "location": m.location,
+                "at_least": m.at_least,
+            }
             for m in findings.measurements
         ],
+        "cautions": [one.sentence for one in findings.cautions],
         "remarks": list(findings.remarks),
         "overlay": str(out / "overlay.png"),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from node.cli.archives import DAMAGED, Unpacked
 from node.domain.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -32,9 +33,11 @@ def demo_series(given: Path | None, folder: Path, sample: "Sample | None") -> li
     if not given.exists():
         raise NoInput(f"{given} does not exist")
     if zipfile.is_zipfile(given):
-        folder.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(given) as archive:
-            archive.extractall(folder)  # ZipFile strips drive letters and .. from member names
+        try:
+            for _ in Unpacked(folder).members(given, str(given)):
+                pass
+        except DAMAGED as damaged:
+            raise NoInput(f"{given} is a zip that cannot be read: {damaged}") from damaged
         given = folder
     files = sorted(path for path in given.rglob("*") if path.is_file()) if given.is_dir() else [given]
     found = [path for path in files if _is_part10(path)]

@@ -32,9 +32,10 @@ def tell(console: "Console", summary: dict[str, object], out: Path) -> None:
         value = measurement["value"]
         # a part of the hippocampus has a few cm3, a head two thousand
         said = f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
-        console.print(f"\n   {measurement['name']}{about}: [bold]{said} {measurement['unit']}[/]")
-    for remark in summary["remarks"]:  # type: ignore[attr-defined]
-        console.print(f"\n   {remark}")
+        bound = "at least " if measurement["at_least"] else ""
+        console.print(f"\n   {measurement['name']}{about}: [bold]{bound}{said} {measurement['unit']}[/]")
+    for sentence in (*summary["cautions"], *summary["remarks"]):  # type: ignore[misc]
+        console.print(f"\n   {sentence}")
     triton = summary.get("triton")
     if isinstance(triton, dict) and triton["computed"]:
         console.print("\n   Triton computed: " + ", ".join(f"{name} {count}×" for name, count in triton["computed"].items() if count))

@@ -1,11 +1,13 @@
 """The DICOM headers under a path: a file, a folder, or a zip of files."""
 
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from inference.errors import InputError
+from node.cli.archives import DAMAGED, Unpacked
 from node.cli.errors import NothingFound
 from node.domain.header import Header
 
@@ -47,15 +49,18 @@ def read(path: Path) -> Found:
     return found
 
 
-def _files(path: Path) -> Iterator[tuple[str, bytes | Path]]:
+def _files(path: Path) -> Iterator[tuple[str, Path]]:
     if path.is_dir():
         for file in sorted(path.rglob("*")):
             if file.is_file() and not file.name.startswith(".") and file.name != "DICOMDIR":
                 yield str(file.relative_to(path)), file
     elif zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            for member in archive.infolist():
-                if not member.is_dir():
-                    yield member.filename, archive.read(member)
+        with tempfile.TemporaryDirectory(prefix="hilum-headers-") as folder:
+            try:
+                for name, file in Unpacked(Path(folder)).members(path, path.name):
+                    yield name.partition("!")[2], file
+                    file.unlink()  # one at a time: only headers are kept
+            except DAMAGED as damaged:
+                raise NothingFound(f"{path} is a zip that cannot be read: {damaged}") from damaged
     else:
         yield path.name, path

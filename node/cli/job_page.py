@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from node.cli import screen
 from node.cli.delivery_page import print_objects, print_trouble
 from node.records.job_series import other_series, own_instances
+from node.records.words import work_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,7 +22,7 @@ def print_page(console: "Console", content: dict[str, Any]) -> None:
         (f"job {content['id']}", "bold"),
         "  ",
         screen.state(content["state"]),
-        f"  {content['application']} {content['application_version']}",
+        f"  {work_of(content)} {content['application_version']}".rstrip(),
     )
     console.print(title)
     print_trouble(console, content, indent=2)

@@ -40,6 +40,7 @@ def list_jobs(
     """
     from node.cli import screen
     from node.records.jobs import record, why
+    from node.records.words import work_of
 
     with journal(config) as (_, opened):
         found = [(job, _pending(opened, job)) for job in _wanted(opened, state, study, limit)]
@@ -55,7 +56,14 @@ def list_jobs(
         code, reason = why(job, deliveries)
         told = screen.brief(f"{code} {reason}" if code else reason or "", console.width)
         uid = screen.uid(job.study_instance_uid, console.width)
-        table.add_row(str(job.id), screen.state(job.state), job.application, screen.when(job.created_at)[5:16], uid, told)
+        table.add_row(
+            str(job.id),
+            screen.state(job.state),
+            work_of({"application": job.application, "kind": job.kind}),
+            screen.when(job.created_at)[5:16],
+            uid,
+            told,
+        )
     console.print(table)
     return 0
 

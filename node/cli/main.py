@@ -139,6 +139,9 @@ def _studies() -> App:
     app.command("node.cli.studies:list_studies", name="list", help="List the studies that were received, the newest first.")
     app.command("node.cli.studies:show", name="show", help="Show a study's passport: what came, what was decided, what ran, what left.")
     app.command("node.cli.studies:complete", name="complete", help="Declare a study complete, without waiting for the quiet window.")
+    app.command("node.cli.studies:retry", name="retry", help="Route a parked study again.")
+    app.command("node.cli.held:accept_held", name="accept-held", help="Let what is held of a study count, and analyse it anew.")
+    app.command("node.cli.held:refuse_held", name="refuse-held", help="Never use what is held of a study.")
     return app
 
 

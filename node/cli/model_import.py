@@ -78,11 +78,12 @@ def import_(
     modality
         Of a bundle that does not say it, "CT".
     weights
-        The bundle's member that holds the weights; without it models/model.onnx, model.ts or model.pt, the first that is there.
+        The bundle's member that holds the weights; without it the first of model.onnx, model.safetensors, model.ts and model.pt in models/.
     to
         What a bundle's state dict becomes.
     allow_code
-        Let the bundle run its author's Python code, once, now, as you.
+        Let the bundle run its author's Python code, once, now, as you; and load a file that can carry a program (TorchScript) even where
+        the kernel cannot confine the process that does.
     tune
         Measure in which way this machine computes it best, as `hilum models tune` does; --no-tune leaves that for later.
     """
@@ -126,12 +127,13 @@ def import_(
             config=config_pbtxt.read_text(encoding="utf-8") if config_pbtxt is not None else None,
             shape=_sides(shape, "--shape"),
             golden_shape=_sides(golden_shape, "--golden-shape"),
+            allow_code=allow_code,
         )
         entered = [import_file(file[0], said, repository)]
     if tune:
         from node.cli.tune import tune_imported
 
-        tune_imported(repository, [model for model, _ in entered], quiet=as_json)
+        tune_imported(repository, [model for model, _ in entered], allow_code=allow_code, quiet=as_json)
     _tell(entered, repository, application or "", imported.application if bundle is not None else None, as_json=as_json)
     return 0
 

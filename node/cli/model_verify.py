@@ -42,22 +42,23 @@ def verify(
     from inference.engines.embedded import EmbeddedEngine
     from inference.engines.errors import ModelMissing
     from inference.engines.repository import Repository
-    from node.assembly.compose import open_engine
+    from node.assembly.compose import model_limits, open_engine
     from node.cli import screen
     from node.cli.opened import configuration
 
     with contextlib.ExitStack() as stack:
-        other = None
+        other, limits = None, None
         if engine is not None or repository is None:
             loaded = configuration(config)
             repository = repository or loaded.models
+            limits = model_limits(loaded)
             other = stack.enter_context(contextlib.closing(open_engine(loaded, engine))) if engine is not None else None
         opened = Repository(repository)
         wanted = [each for each in opened.list() if not model or each.model.name in model]
         absent = set(model) - {each.model.name for each in wanted}
         if absent:
             raise ModelMissing(f"{', '.join(sorted(absent))}: not in the repository {opened.path}")
-        embedded = stack.enter_context(contextlib.closing(EmbeddedEngine(opened.path)))
+        embedded = stack.enter_context(contextlib.closing(EmbeddedEngine(opened.path, limits=limits)))
         judge = _Judge(repository=opened, embedded=embedded, other=other, run=run, tolerance=tolerance)
         verdicts = [judge.verdict(each) for each in wanted]
     if as_json:

@@ -8,7 +8,7 @@ from node.cli.delivery_page import print_objects, print_trouble
 from node.cli.job_page import timeline
 from node.domain.arrival import Completeness
 from node.records.job_series import other_series
-from node.records.waiting import in_words
+from node.records.waiting import in_words, short_in_words
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,6 +22,10 @@ def print_passport(console: "Console", content: dict[str, Any]) -> None:
     console.print(f"study {content['study_uid']}", style="bold")
     _print_series(console, content["series"])
     _print_conflicts(console, content["conflicts"])
+    _print_held(console, content["held"])
+    _print_astray(console, content["astray"])
+    _print_other_results(console, content["other_results"])
+    _print_incomplete(console, content["incomplete"])
     _print_arrivals(console, content)
     for job in content["jobs"]:
         _print_job(console, job)
@@ -37,6 +41,8 @@ def _print_series(console: "Console", series: Sequence[dict[str, Any]]) -> None:
         said = [one["modality"], one["description"], ", ".join(counts), screen.size(one["bytes"]), f"from {', '.join(one['senders'])}"]
         console.print(screen.hanging(f"series {one['number'] or '–'} · " + " · ".join(word for word in said if word)))
         console.print(f"  {one['series_uid']}", style="dim")
+        for remark in one["remarks"]:
+            console.print(screen.hanging(remark, 2))
 
 
 def _print_conflicts(console: "Console", conflicts: Sequence[dict[str, Any]]) -> None:
@@ -46,6 +52,52 @@ def _print_conflicts(console: "Console", conflicts: Sequence[dict[str, Any]]) ->
     for one in conflicts:
         console.print(screen.hanging(f"{one['sop_instance_uid']} from {one['sender']} at {one['received_at']}"))
         console.print(f"  {one['blob']}", style="dim")
+
+
+def _print_held(console: "Console", held: Sequence[dict[str, Any]]) -> None:
+    if not held:
+        return
+    console.print("\nheld: kept, used by nothing until a person decides (`hilum studies accept-held`, `refuse-held`)", style="bold")
+    for one in held:
+        counted = screen.plural(one["instances"], "instance")
+        console.print(screen.hanging(f"{counted} from {one['sender']}: {one['reason']}"))
+        console.print(f"  series {one['series_uid']}", style="dim")
+
+
+def _print_astray(console: "Console", astray: Sequence[dict[str, Any]]) -> None:
+    if not astray:
+        return
+    console.print("\nwithout a place: it came, most likely belongs to this study, and is not analysed with it", style="bold")
+    for one in astray:
+        counted = (
+            f"{screen.plural(one['instances'], 'instance' if one['study_uid'] else 'file')} from {one['sender']} at {one['received_at']}"
+        )
+        console.print(screen.hanging(f"{counted}: {one['reason']}{_coded(one['code'])}"))
+        console.print(f"  {one['study_uid'] or one['entry']}", style="dim")
+
+
+def _coded(code: str | None) -> str:
+    return f" [{code}]" if code else ""
+
+
+def _print_other_results(console: "Console", results: Sequence[dict[str, Any]]) -> None:
+    for same_model, words in ((True, "with the same model"), (False, "with other applications or models")):
+        those = [one for one in results if one["same_model"] is same_model]
+        if not those:
+            continue
+        console.print(f"\nanother node has analysed this study {words}; its results are kept, and nothing is done with them", style="bold")
+        for one in those:
+            said = [one["modality"], one["description"], ", ".join(one["software"]), f"from {one['sender']} at {one['received_at']}"]
+            console.print(screen.hanging(" · ".join(word for word in said if word)))
+            console.print(f"  {one['sop_instance_uid']}", style="dim")
+
+
+def _print_incomplete(console: "Console", incomplete: Sequence[dict[str, Any]]) -> None:
+    if not incomplete:
+        return
+    console.print("\nincomplete: routes wait for the rest (`hilum studies complete` analyses what came, and says so)", style="bold")
+    for one in incomplete:
+        console.print(screen.hanging(short_in_words(one)))
 
 
 def _print_arrivals(console: "Console", content: dict[str, Any]) -> None:
@@ -59,8 +111,12 @@ def _print_arrivals(console: "Console", content: dict[str, Any]) -> None:
         sender = f"{arrival['peer'] or 'a stranger'} to {arrival['called']}"
         counted = screen.plural(arrival["instances"], "instance")
         console.print(f"\narrival {arrival['id']}: {scope} from {sender}{revised}: {counted}{done}", style="bold")
-        if arrival["waits"] is not None:
+        if arrival["waits"] is not None and not content["incomplete"]:
             console.print(screen.hanging(in_words(arrival["waits"])))
+        if arrival["code"] is not None:
+            tried = f"{arrival['state']}, {screen.plural(arrival['attempts'], 'attempt')}"
+            console.print(screen.hanging(f"{tried}: {arrival['code']} {arrival['reason']}"))
+            console.print(screen.hanging(f"what to do: {arrival['remedy']}"))
         if arrival["config_digest"] is not None:
             console.print(f"  decided by the routes {arrival['config_digest'][:12]}", style="dim")
         for decision in arrival["decisions"]:
@@ -72,7 +128,9 @@ def _print_arrivals(console: "Console", content: dict[str, Any]) -> None:
 def _print_job(console: "Console", job: dict[str, Any]) -> None:
     from rich.text import Text
 
-    name = f"{job['application']} {job['application_version']}"
+    from node.records.words import work_of
+
+    name = f"{work_of(job)} {job['application_version']}".strip()
     console.print(Text.assemble((f"\njob {job['id']}: {name}", "bold"), "  ", screen.state(job["state"])))
     print_trouble(console, job, indent=2)
     for words, series in other_series(job):

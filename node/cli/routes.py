@@ -94,14 +94,12 @@ def _known(config: "Config", sender: str | None, called: str | None) -> None:
 def of_files(config: "Config", path: Path, sender: str | None, called: str | None) -> tuple[list[Explained], list[tuple[str, str]]]:
     """Decide with the node's own function. A sender or called AE title that was not named holds, and is shown as assumed."""
     from node.cli.input_files import read
-    from node.flow.header import merge
-    from node.flow.routing import SeriesView
+    from node.flow.routing import class_of, seen
 
     found = read(path)
     views = {
         study: tuple(
-            SeriesView(series_instance_uid=series, header=merge(headers.values()), instances=len(headers))
-            for series, headers in sorted(by_series.items())
+            seen(series, [(class_of(header), header) for header in headers.values()]) for series, headers in sorted(by_series.items())
         )
         for study, by_series in sorted(found.series.items())
     }

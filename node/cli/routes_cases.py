@@ -1,7 +1,7 @@
 """`hilum routes test`: cases that the routes are tried on, and what is expected of each."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,9 @@ from node.cli.routes import explained, of_files, of_study
 from node.domain.route import Decision, Route
 
 if TYPE_CHECKING:
+    from node.flow.routing import SeriesView
     from node.settings.config import Config
-    from node.settings.route_cases import Case
+    from node.settings.route_cases import Case, SeriesCase
 
 BESIDE = "routes.test.yaml"
 
@@ -77,20 +78,20 @@ def _run(route: Route, decisions: Sequence[Decision]) -> tuple[str, ...]:
 
 def _studies(config: "Config", case: "Case") -> Sequence[Explained]:
     """What the routes say of the study that the case means."""
-    from node.flow.header import merge
-    from node.flow.routing import SeriesView
-
     if case.files is not None:
         return of_files(config, case.files, case.peer, case.called)[0]
     if case.study is not None:
         return of_study(config.path, case.study, case.peer, case.called)[1]
-    views: Mapping[str, tuple[SeriesView, ...]] = {
-        "made": tuple(
-            SeriesView(series_instance_uid=f"{number}", header=merge([one.header]), instances=one.images)
-            for number, one in enumerate(case.headers, start=1)
-        )
-    }
+    views = {"made": tuple(_made(f"{number}", one) for number, one in enumerate(case.headers, start=1))}
     return explained(config, views, case.peer, case.called)
+
+
+def _made(uid: str, case: "SeriesCase") -> "SeriesView":
+    """A series of as many images as the case says, all of them alike."""
+    from node.flow.routing import class_of, seen
+
+    view = seen(uid, [(class_of(case.header), case.header)])
+    return replace(view, instances=case.images, images=case.images if view.images else 0)
 
 
 def _telling(route: str, decisions: Sequence[Decision]) -> Decision | None:

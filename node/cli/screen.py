@@ -24,6 +24,7 @@ _COLOURS = {
     "parked": "bold red",
     "failed": "bold red",
     "set-aside": "bold red",
+    "not_applicable": "dim",
     "cancelled": "dim",
     "superseded": "dim",
     "replaced": "dim",

@@ -34,17 +34,26 @@ def _is_title(_: type, value: str | None) -> None:
         raise ValueError(f'"{value}" is no AE title: 1 to 16 characters, no backslash')
 
 
+def _is_size(_: type, value: str | None) -> None:
+    from node.settings.kinds import size
+
+    if value is not None:
+        size(value)
+
+
 def send(
     *paths: ExistingPath,
     to: Annotated[str, Parameter(validator=_is_destination)],
     calling: Annotated[str | None, Parameter(validator=_is_title)] = None,
     config: ConfigOption = None,
+    largest: Annotated[str | None, Parameter(validator=_is_size)] = None,
     as_json: JsonOption = False,
 ) -> int:
     """Send DICOM files as a PACS would. Ends with 0 only if there were instances and the peer accepted every one.
 
     Data sets go out as they lie in the files, in their own transfer syntax where the peer takes it. Files that are not DICOM are
-    skipped and counted.
+    skipped and counted; DICOM files whose meta information does not say what they are, and zips that cannot be read, are skipped, named,
+    and end it with 1.
 
     Parameters
     ----------
@@ -54,17 +63,23 @@ def send(
         AET@HOST:PORT, or the name of a peer in the configuration.
     calling
         The AE title to call under (HILUM-SEND, or the node's own when `to` names a peer).
+    largest
+        What one zip may unpack to (4GB). Without it: a hundred times its own size, and 100 MB in any case; a larger one is refused, and
+        nothing is sent.
     """
     from node.cli.sendable import collect
     from node.dimse.requestor import PeerRequestor
+    from node.settings.kinds import size
 
     if not paths:
         raise NothingFound("no path was given")
     peer, own_title = _peer(to, config)
     requestor = PeerRequestor(peer, calling_ae=calling or own_title)
     with tempfile.TemporaryDirectory(prefix="hilum-send-") as unpacked:
-        found = collect(paths, Path(unpacked))
+        found = collect(paths, Path(unpacked), largest=None if largest is None else size(largest))
         if not found.files:
+            if found.unusable:
+                raise NothingFound(f"nothing to send: {found.unusable[0][0]}: {found.unusable[0][1]}")
             reason = f"; {found.skipped[0][0]} is {found.skipped[0][1]}" if found.skipped else ""
             raise NothingFound(f"nothing to send: none of {len(found.skipped)} files is a DICOM instance{reason}")
         with _progress(len(found.files), quiet=as_json) as advance:
@@ -73,7 +88,7 @@ def send(
         _print_json(peer, found, statuses)
     else:
         _tell(peer, found, statuses)
-    return 0 if all(status.accepted for status in statuses) else 1
+    return 0 if all(status.accepted for status in statuses) and not found.unusable else 1
 
 
 def _peer(to: str, config: Path | None) -> "tuple[Peer, str]":
@@ -128,7 +143,7 @@ def _print_json(peer: "Peer", found: "Sendable", statuses: "list[StoreStatus]") 
             "to": f"{peer.ae_title}@{peer.host}:{peer.port}",
             "accepted": sum(status.accepted for status in statuses),
             "not_accepted": sum(not status.accepted for status in statuses),
-            "skipped": [{"path": name, "reason": reason} for name, reason in found.skipped],
+            "skipped": [{"path": name, "reason": reason} for name, reason in (*found.unusable, *found.skipped)],
             "instances": instances,
         }
     )
@@ -144,5 +159,9 @@ def _tell(peer: "Peer", found: "Sendable", statuses: "list[StoreStatus]") -> Non
     if len(failed) > _MOST_TOLD:
         screen.say(f"… and {len(failed) - _MOST_TOLD} more (--json lists all)")
     screen.say(f"{len(statuses) - len(failed)} of {len(statuses)} instances were accepted by {peer.ae_title} at {peer.host}:{peer.port}")
+    for name, reason in found.unusable[:_MOST_TOLD]:
+        screen.say(f"{name}: not sent: {reason}")
+    if len(found.unusable) > _MOST_TOLD:
+        screen.say(f"… and {len(found.unusable) - _MOST_TOLD} more that were not sent (--json lists all)")
     if found.skipped:
         screen.say(f"{len(found.skipped)} files were skipped; the first: {found.skipped[0][0]}: {found.skipped[0][1]}")

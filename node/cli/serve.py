@@ -13,6 +13,8 @@ def serve(
     *,
     config: Annotated[Path | None, Parameter(name=["--config", "-c"])] = None,
     stages: Annotated[str | None, Parameter(name="--stages", show_default=False)] = None,
+    new_journal: Annotated[bool, Parameter(name="--new-journal", negative="", show_default=False)] = False,
+    new_blobs: Annotated[bool, Parameter(name="--new-blobs", negative="", show_default=False)] = False,
 ) -> int:
     """Run the node: receive, decide, analyse, deliver. SIGTERM drains and ends it.
 
@@ -29,8 +31,13 @@ def serve(
         What this family does, with commas between: `receive` (listen, and bring what came to the blobs and into the journal), `flow`
         (settle, route, deliver), `work` (analyse, encode). Default: all of it. Families on several hosts share a journal on PostgreSQL, and
         a bucket or a folder.
+    new_journal
+        Begin a new journal over the blobs of a store that had one: it is lost for good. Without it such a start is refused.
+    new_blobs
+        Go on without the blobs (or the spool) of the journal's store: they are lost for good. Without it such a start is refused.
     """
     from node.assembly.family import Family
+    from node.assembly.identity import Meant
     from node.assembly.roles import ALL, roles_of
     from node.observe.events import start_events
     from node.settings.find import find_config
@@ -42,7 +49,8 @@ def serve(
     def announce(ready: dict[str, object]) -> None:
         print(json.dumps(ready), flush=True)
 
-    family = Family(loaded, announce=announce, roles=ALL if stages is None else roles_of(stages))
+    meant = Meant(new_journal=new_journal, new_blobs=new_blobs)
+    family = Family(loaded, announce=announce, roles=ALL if stages is None else roles_of(stages), meant=meant)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: family.stop())
     signal.signal(signal.SIGHUP, lambda *_: family.reload())

@@ -22,7 +22,7 @@ def with_others(config: "Config", study: str, views: "Mapping[str, Sequence[Seri
 
 def _with(decision: Decision, route: Route, config: "Config", study: str, views: "Mapping[str, Sequence[SeriesView]]") -> Decision:
     from inference.applications.port import Takes
-    from node.flow.gates import gated, parks, unfit, unfits
+    from node.flow.gates import excludes, gated, unfit, unfits
     from node.flow.needs import would
     from node.flow.priors import EarlierStudy, choose
     from node.flow.routing import holds_images
@@ -41,7 +41,7 @@ def _with(decision: Decision, route: Route, config: "Config", study: str, views:
     chosen = decision.chosen
     applications = {name: accepts for name in route.run if (accepts := _accepts(config, name)) is not None}
     decision = gated(decision, applications, current)
-    parked = {name: why for name, accepts in applications.items() if decision.matched and (why := unfit(accepts, current))}
+    excluded = {name: why for name, accepts in applications.items() if decision.matched and (why := unfit(accepts, current))}
     for name, accepts in applications.items():
         if accepts.whole_study and decision.matched and holds_images(current):
             chosen = True
@@ -53,10 +53,10 @@ def _with(decision: Decision, route: Route, config: "Config", study: str, views:
                 if uid != study
             ]
             said.append(f"{name}: {choose(current, others, route).reason}")
-    said += [parks(name, why) for name, why in parked.items() if chosen]
+    said += [excludes(name, why) for name, why in excluded.items() if chosen]
     if not said:
         return decision
-    if parked.keys() == set(route.run):
+    if excluded.keys() == set(route.run):
         return replace(decision, chosen=False, reason="; ".join(said))
     first = decision.reason if decision.chosen else "all conditions hold"
     return replace(decision, chosen=chosen, reason="; ".join([first, *said]))

@@ -1,4 +1,4 @@
-"""`hilum studies list|show|complete`: what was received, and what became of it."""
+"""`hilum studies list|show|complete|retry`: what was received, and what became of it."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -28,10 +28,13 @@ def list_studies(*, search: str | None = None, limit: int = 100, config: ConfigO
         At most so many.
     """
     from node.cli import screen
+    from node.records.held import held_studies, studies_of_results
     from node.records.studies import aside_record
 
     with journal(config) as (_, opened):
         studies = _found(opened, search, limit)
+        if search is None:
+            studies += [*held_studies(opened), *studies_of_results(opened, limit)]
         asides = opened.asides(limit=limit) if search is None else []
     if as_json:
         screen.as_json([*studies, *(aside_record(one) for one in asides)])
@@ -83,6 +86,8 @@ def show(study: str, /, *, config: ConfigOption = None, as_json: JsonOption = Fa
 def complete(study: str, /, *, config: ConfigOption = None) -> int:
     """Declare a study complete, without waiting for the quiet window.
 
+    A series that is known to be short, and waits for its rest, is analysed now: every result begins with INCOMPLETE.
+
     Parameters
     ----------
     study
@@ -101,6 +106,24 @@ def complete(study: str, /, *, config: ConfigOption = None) -> int:
     return 0
 
 
+def retry(study: str, /, *, config: ConfigOption = None) -> int:
+    """Route a parked study again. It is parked where the matching of routes took too long on it, or the node stumbled over it.
+
+    Parameters
+    ----------
+    study
+        Its UID, or the end of it.
+    """
+    from node.flow.settle import put_back
+
+    with journal(config) as (_, opened):
+        uid = find_study(opened, study)
+        if not put_back(opened, uid):
+            raise NotDone(f"study {uid} is not parked; `hilum jobs retry JOB` tries one of its jobs again")
+    print(f"study {uid} is routed again")
+    return 0
+
+
 def find_study(opened: "Journal", text: str, *, besides: str = "") -> str:
     """The UID of the study that is called so, or whose UID ends so. `besides` says what else was looked for.
 
@@ -109,10 +132,12 @@ def find_study(opened: "Journal", text: str, *, besides: str = "") -> str:
     NothingFound, Ambiguous
         No study does, or several do.
     """
-    if opened.arrivals(study=text, limit=1):
+    if opened.arrivals(study=text, limit=1) or opened.results_alone(study=text):
         return text
     ending = text.lstrip("…")
     known = dict.fromkeys(one.study_instance_uid for one in opened.arrivals(limit=_MOST, newest=True))
+    known |= dict.fromkeys(one.study_instance_uid for one in opened.held_series())
+    known |= dict.fromkeys(one.study_instance_uid for one in opened.results_alone(limit=_MOST))
     found = [uid for uid in known if ending and uid.endswith(ending)]
     if not found:
         raise NothingFound(f'no study that was received has the UID "{text}", or one that ends so{besides}')
@@ -153,8 +178,9 @@ def _matches(opened: "Journal", one: dict[str, Any], arrival: Arrival, search: s
 
 def _became(one: dict[str, Any]) -> str:
     from node.records.waiting import in_words
+    from node.records.words import work_of
 
-    said = [f"{job['application']} {job['state']}" for job in one["jobs"]]
+    said = [f"{work_of(job)} {job['state']}" for job in one["jobs"]]
     if one["code"]:
         said.append(f"{one['code']} {one['reason']}")
     elif one["reason"]:
@@ -165,4 +191,6 @@ def _became(one: dict[str, Any]) -> str:
         said.append(in_words(one["waits"]))
     if one["conflicts"]:
         said.append(f"{one['conflicts']} in conflict")
+    if one["held"]:
+        said.append(f"{one['held']} held ({', '.join(one['held_because'])})")
     return "; ".join(said)

@@ -12,6 +12,7 @@ from node.cli.opened import ConfigOption, JsonOption
 if TYPE_CHECKING:
     from inference.applications.port import Application, ModelRef, Tensors
     from inference.engines.embedded import EmbeddedEngine
+    from inference.engines.jail.model import Limits
     from inference.engines.measured import Measured
     from inference.engines.port import Call
     from inference.engines.repository import Repository
@@ -47,16 +48,19 @@ def tune(
         Measure nothing; take out what was measured: the models are computed by their own libraries again.
     """
     from inference.engines.errors import ModelMissing
+    from inference.engines.jail.model import Limits
     from inference.engines.repository import Repository
     from node.cli import screen
 
     folders: tuple[Path, ...] = ()
-    workers = 1
+    workers, limits = 1, Limits.usual()
     if repository is None:
+        from node.assembly.compose import model_limits
         from node.cli.opened import configuration
 
         loaded = configuration(config)
         repository, folders, workers = loaded.models, loaded.application_folders, loaded.node.workers
+        limits = model_limits(loaded)
     from inference.engines.processors import threads_each
 
     opened = Repository(repository)
@@ -75,19 +79,20 @@ def tune(
         if as_json:
             screen.as_json([{"model": each.name, "version": each.version} for each in singles])
         return 0
-    recorded = _Recorded(opened, series, folders) if series else None
-    records = [_tuned(opened, each, precision, recorded, threads or threads_each(workers), quiet=as_json) for each in singles]
+    recorded = _Recorded(opened, series, folders, limits) if series else None
+    records = [_tuned(opened, each, precision, recorded, threads or threads_each(workers), limits, quiet=as_json) for each in singles]
     if as_json:
         screen.as_json(records)
     return 0
 
 
-def tune_imported(repository: Path, models: Iterable["ModelRef"], *, quiet: bool) -> None:
+def tune_imported(repository: Path, models: Iterable["ModelRef"], *, allow_code: bool, quiet: bool) -> None:
     """Measure what was just imported, unless this machine has measured that very model before.
 
     Where the models' own library is not installed, as on a host that only hands them to a Triton server, nothing is measured.
     """
     from inference.engines.errors import EngineNotInstalled
+    from inference.engines.jail.model import Limits
     from inference.engines.processors import usable_cores
     from inference.engines.repository import Repository
     from node.cli import screen
@@ -97,7 +102,7 @@ def tune_imported(repository: Path, models: Iterable["ModelRef"], *, quiet: bool
         entry = opened.entry(model)
         if entry is not None and _measurable(opened, model) and (entry.embedded is None or entry.embedded.elsewhere()):
             try:
-                _tuned(opened, model, "f32", None, usable_cores(), quiet=quiet)
+                _tuned(opened, model, "f32", None, usable_cores(), Limits.usual(allow_code=allow_code), quiet=quiet)
             except EngineNotInstalled as absent:
                 if not quiet:
                     screen.say(f"not measured: {absent}")
@@ -113,7 +118,7 @@ def _measurable(repository: "Repository", model: "ModelRef") -> bool:
 class _Recorded:
     """A real series, and what the applications that know a model give it for that."""
 
-    def __init__(self, repository: "Repository", folder: Path, folders: Sequence[Path]) -> None:
+    def __init__(self, repository: "Repository", folder: Path, folders: Sequence[Path], limits: "Limits") -> None:
         from inference.engines.embedded import EmbeddedEngine
         from node.cli.errors import NothingFound
 
@@ -121,7 +126,7 @@ class _Recorded:
         if not files:
             raise NothingFound(f"{folder} holds no files")
         self._folders = folders
-        self._infer = _Direct(EmbeddedEngine(repository.path), repository)
+        self._infer = _Direct(EmbeddedEngine(repository.path, limits=limits), repository)
         self._files = files
         self._subjects: dict[tuple[str, str], Subject] = {}
 
@@ -184,7 +189,7 @@ class _Direct:
 
 
 def _tuned(
-    repository: "Repository", model: "ModelRef", precision: str, recorded: _Recorded | None, threads: int, *, quiet: bool
+    repository: "Repository", model: "ModelRef", precision: str, recorded: _Recorded | None, threads: int, limits: "Limits", *, quiet: bool
 ) -> dict[str, Any]:
     from inference.engines.entering import enter
     from inference.engines.errors import PrecisionRefused
@@ -203,6 +208,7 @@ def _tuned(
         real=real,
         real_named=f"{screen.plural(len(real), 'input')} of a series of {screen.plural(recorded.images, 'image')}" if recorded else "",
         threads=threads,
+        limits=limits,
         say=(lambda _: None) if quiet else (lambda line: screen.say(f"  {line}")),
     )
     enter(repository, model, measured)

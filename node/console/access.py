@@ -7,7 +7,8 @@ from http import HTTPStatus
 from typing import Annotated
 from urllib.parse import parse_qs, urlsplit
 
-from fastapi import Depends, Request
+from fastapi import Depends, Path, Query, Request
+from starlette.requests import ClientDisconnect
 
 from node.console.desk import Desk
 from node.console.editing import MOST_TEXT
@@ -17,7 +18,10 @@ from node.domain.account import KeyKind, Role
 
 COOKIE = "hilum_session"
 _FORM_BYTES = 16_384
-_LONG_FORM_BYTES = 12 * MOST_TEXT + _FORM_BYTES  # a character has four bytes at most, and each may be escaped in a form (`%F0`)
+LONGEST_FORM = 12 * MOST_TEXT + _FORM_BYTES  # a character has four bytes at most, and each may be escaped in a form (`%F0`)
+_MOST_FIELDS = 100
+_ROUTES = "text"
+"""The field of edited routes, of which the loader says at which line they hold what."""
 _LONG = ("/routes/", "/api/routes")
 
 
@@ -70,18 +74,27 @@ def at_least(role: Role) -> Callable[..., Visitor]:
 
 async def body(request: Request) -> bytes:
     """What was sent; more than a form of that address holds is not read."""
-    most = _LONG_FORM_BYTES if request.url.path.startswith(_LONG) else _FORM_BYTES
+    most = LONGEST_FORM if request.url.path.startswith(_LONG) else _FORM_BYTES
     found = bytearray()
-    async for piece in request.stream():
-        found += piece
-        if len(found) > most:
-            raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the form is too long")
+    try:
+        async for piece in request.stream():
+            found += piece
+            if len(found) > most:
+                raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the form is too long")
+    except ClientDisconnect as left:
+        raise Refused(HTTPStatus.BAD_REQUEST, "the form did not come whole") from left
     return bytes(found)
 
 
 def form(body: Annotated[bytes, Depends(body)]) -> dict[str, str]:
     """The fields of a form, the last of each name."""
-    return {name: values[-1] for name, values in parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True).items()}
+    try:
+        found = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+    except ValueError as many:
+        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "the form is not one of ours") from many
+    if any("\0" in value for name, values in found.items() for value in values if name != _ROUTES):
+        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "the form holds a character that no text has (NUL)")
+    return {name: values[-1] for name, values in found.items()}
 
 
 def from_here(request: Request) -> None:
@@ -109,6 +122,10 @@ def meant(request: Request, who: Annotated[Visitor, Depends(visitor)], fields: A
         raise Refused(HTTPStatus.FORBIDDEN, "the form is not of this session; load the page again")
 
 
+MOST_NUMBER = 2**63 - 1
+"""The largest number that a journal's column holds."""
+Number = Annotated[int, Path(ge=1, le=MOST_NUMBER)]
+Before = Annotated[int | None, Query(ge=1, le=MOST_NUMBER)]
 Looking = Annotated[Visitor, Depends(visitor)]
 Operating = Annotated[Visitor, Depends(at_least(Role.OPERATOR))]
 At = Annotated[Desk, Depends(desk)]

@@ -1,4 +1,4 @@
-"""What an operator does to jobs: pages and API do the same."""
+"""What an operator does to jobs and studies: pages and API do the same."""
 
 from http import HTTPStatus
 
@@ -7,7 +7,10 @@ from node.console.asking import job
 from node.console.desk import Desk
 from node.console.errors import Refused
 from node.domain.errors import JournalError
-from node.domain.state import JobState
+from node.domain.state import ArrivalState, JobState
+from node.flow import held
+from node.flow.held import Part
+from node.flow.settle import complete_now, put_back
 from node.observe.events import event
 
 
@@ -36,3 +39,63 @@ def act(at: Desk, who: Visitor, number: int, verb: str) -> str:
         raise Refused(HTTPStatus.CONFLICT, str(refused)) from refused
     event("console.acted", account=who.name, verb=verb, job=number)
     return at.journal.job(number).state.value
+
+
+def complete(at: Desk, who: Visitor, uid: str) -> int:
+    """Say that nothing more is expected of a study: what waits, for the rest of a series too, is routed now. How many of its arrivals did.
+
+    Raises
+    ------
+    Refused
+        Nothing of the study is waited for.
+    """
+    open_now = at.journal.arrivals(states=(ArrivalState.RECEIVED,), study=uid)
+    done = sum(complete_now(at.journal, one, at.journal.now()) for one in open_now)
+    if not done:
+        raise Refused(HTTPStatus.CONFLICT, "nothing more is expected of this study")
+    event("console.acted", account=who.name, verb="complete", study=uid)
+    return done
+
+
+def route_again(at: Desk, who: Visitor, uid: str) -> int:
+    """Have what is parked of a study routed again; how many of its arrivals were.
+
+    Raises
+    ------
+    Refused
+        Nothing of the study is parked.
+    """
+    put = put_back(at.journal, uid)
+    if not put:
+        raise Refused(HTTPStatus.CONFLICT, "nothing of this study is parked: its jobs are retried one by one")
+    event("console.acted", account=who.name, verb="retry", study=uid)
+    return put
+
+
+def decide_held(at: Desk, who: Visitor, uid: str, verb: str, part: Part, *, seen: int | None = None) -> int:
+    """Accept or refuse what is held of a study; how many instances.
+
+    Parameters
+    ----------
+    seen
+        How many the person was shown; None: all that is held, however many it is.
+
+    Raises
+    ------
+    Refused
+        Nothing is held, more or less than was shown, or there is no such verb.
+    """
+    if verb not in ("accept", "refuse"):
+        raise Refused(HTTPStatus.NOT_FOUND, "what is held is accepted or refused")
+    found = held.held_of(at.journal, uid, part)
+    if not found:
+        raise Refused(HTTPStatus.CONFLICT, "nothing of this is held any more")
+    if seen not in (None, len(found)):
+        raise Refused(HTTPStatus.CONFLICT, "more came, or somebody else decided, since the page was made: look again")
+    by = f"{who.name} at the console"
+    if verb == "accept":
+        many = held.accept(at.journal, found, at.peers, at.journal.now, by=by)
+    else:
+        many = held.refuse(at.journal, found, at.journal.now, by=by)
+    event("console.acted", account=who.name, verb=f"{verb}-held", study=uid)
+    return many

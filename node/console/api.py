@@ -5,8 +5,9 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 
 from node.console import asking
-from node.console.access import At, Looking, Meant, Operating
-from node.console.acting import act
+from node.console.access import At, Before, Looking, Meant, Number, Operating
+from node.console.acting import act, complete, decide_held, route_again
+from node.flow.held import Part
 
 router = APIRouter(prefix="/api", tags=["console"])
 
@@ -18,9 +19,7 @@ def queue(at: At, who: Looking) -> dict[str, Any]:
 
 
 @router.get("/studies")
-def studies(
-    at: At, who: Looking, q: Annotated[str, Query(max_length=200)] = "", before: Annotated[int | None, Query(ge=1)] = None
-) -> dict[str, Any]:
+def studies(at: At, who: Looking, q: Annotated[str, Query(max_length=200)] = "", before: Before = None) -> dict[str, Any]:
     """Studies, the newest first; `next` is the `before` of the following page."""
     found, more = asking.studies(at, who, q, before)
     return {"studies": found, "next": more}
@@ -36,17 +35,35 @@ def study(at: At, who: Looking, uid: str) -> dict[str, Any]:
 
 @router.get("/parked")
 def parked(at: At, who: Looking) -> dict[str, Any]:
-    """Jobs about which a person decides."""
-    return {"jobs": asking.parked(at, who)}
+    """Jobs about which a person decides, and studies that could not be routed."""
+    return {"jobs": asking.parked(at, who), "studies": asking.unrouted(at, who)}
 
 
 @router.get("/jobs/{number}")
-def job(at: At, who: Looking, number: int) -> dict[str, Any]:
+def job(at: At, who: Looking, number: Number) -> dict[str, Any]:
     """Everything about a job."""
     return asking.job(at, who, number)
 
 
+@router.post("/studies/{uid}/complete", dependencies=[Meant])
+def run_now(at: At, who: Operating, uid: str) -> dict[str, Any]:
+    """Analyse what came of a study's short series, without waiting for the rest."""
+    return {"study_uid": uid, "arrivals": complete(at, who, uid)}
+
+
+@router.post("/studies/{uid}/retry", dependencies=[Meant])
+def retry(at: At, who: Operating, uid: str) -> dict[str, Any]:
+    """Route a parked study again."""
+    return {"study_uid": uid, "arrivals": route_again(at, who, uid)}
+
+
+@router.post("/studies/{uid}/held/{verb}", dependencies=[Meant])
+def decide(at: At, who: Operating, uid: str, verb: Literal["accept", "refuse"], series: str | None = None) -> dict[str, Any]:
+    """Accept or refuse what is held of a study, or of one of its series."""
+    return {"study_uid": uid, "instances": decide_held(at, who, uid, verb, Part(series_instance_uid=series))}
+
+
 @router.post("/jobs/{number}/{verb}", dependencies=[Meant])
-def change(at: At, who: Operating, number: int, verb: Literal["retry", "cancel"]) -> dict[str, Any]:
+def change(at: At, who: Operating, number: Number, verb: Literal["retry", "cancel"]) -> dict[str, Any]:
     """Retry or cancel a job."""
     return {"id": number, "state": act(at, who, number, verb)}

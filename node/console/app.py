@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -14,10 +15,14 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from node.console import api, login, pace, pictures, routing, surroundings, views
+from node.console.access import Looking
 from node.console.desk import Desk
 from node.console.errors import NotLoggedIn, Refused
+from node.console.forwarded import Forwarded
 from node.console.frame import page
+from node.console.hosts import is_reached_by, named
 from node.domain.errors import JournalError
+from node.observe.events import alarm, trace
 
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -35,17 +40,28 @@ def build(desk: Desk, ending: threading.Event) -> FastAPI:
         released = version("hilum")
     except PackageNotFoundError:
         released = "0"
-    # the pages that FastAPI makes of the description fetch scripts from elsewhere: only the description is served
-    app = FastAPI(title="hilum console", version=released, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
+    # FastAPI's own description is for everybody, and the pages that it makes of it fetch scripts from elsewhere
+    app = FastAPI(title="hilum console", version=released, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.desk, app.state.ending = desk, ending
     calls = (api.router, pictures.calls, surroundings.calls, pace.calls, routing.calls)
     for router in (login.router, views.router, pictures.pages, surroundings.pages, pace.pages, routing.pages, *calls):
         app.include_router(router)
+
+    @app.get("/api/openapi.json", include_in_schema=False)
+    def description(who: Looking) -> dict[str, Any]:
+        """What the API offers, for those who may use it."""
+        return app.openapi()
+
     app.mount("/static", StaticFiles(directory=Path(__file__).with_name("static")))
 
     @app.middleware("http")
     async def guarded(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
-        answer = await call(request)
+        host = named(request.headers.get("host"))
+        if is_reached_by(host, desk.settings, str((request.scope.get("server") or ("",))[0])):
+            answer = await _answered(request, call)
+        else:
+            words = f"this console is not called “{host}”: name it in `console: {{hosts: …}}`" if host else "the request names no host"
+            answer = _said(request, HTTPStatus.MISDIRECTED_REQUEST if host else HTTPStatus.BAD_REQUEST, words)
         for name, value in _HEADERS.items():
             # a page that says of itself that it may do less, says so
             answer.headers.setdefault(name, value)
@@ -54,6 +70,9 @@ def build(desk: Desk, ending: threading.Event) -> FastAPI:
         if desk.secure:
             answer.headers["Strict-Transport-Security"] = "max-age=31536000"
         return answer
+
+    # the outermost: what is told below is told of who asks, and not of the proxy
+    app.add_middleware(Forwarded, proxies=desk.settings.trusted_proxies)
 
     @app.exception_handler(Refused)
     async def refused(request: Request, error: Refused) -> Response:
@@ -72,6 +91,19 @@ def build(desk: Desk, ending: threading.Event) -> FastAPI:
         return _said(request, HTTPStatus.UNPROCESSABLE_ENTITY, "the address or the form is not one of ours")
 
     return app
+
+
+async def _answered(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
+    # no UID, name or word has it, and PostgreSQL takes it for nothing
+    if "\0" in request.scope["path"] or "%00" in request.url.query:
+        return _said(request, HTTPStatus.BAD_REQUEST, "the address holds a character that no text has (NUL)")
+    try:
+        return await call(request)
+    except Exception as defect:  # noqa: BLE001
+        # a defect of one page ends that request alone, and is told without its words, which may quote a patient
+        route = getattr(request.scope.get("route"), "path", "")
+        alarm("console.defect", route=route, error=type(defect).__name__, trace=trace(defect))
+        return _said(request, HTTPStatus.INTERNAL_SERVER_ERROR, "a defect of the console: the node's log says where")
 
 
 def _said(request: Request, status: HTTPStatus, words: str, *, lead: bool = False, retry_after_s: float | None = None) -> Response:

@@ -10,9 +10,11 @@ from node.console.desk import Desk
 from node.console.errors import Refused
 from node.domain.errors import JournalError
 from node.domain.job import Job
-from node.domain.state import DeliveryState, JobState
+from node.domain.state import ArrivalState, DeliveryState, JobState
+from node.records.held import HELD, RESULTS, held_studies, studies_of_results
 from node.records.jobs import page as job_record
 from node.records.passport import passport
+from node.records.remedies import remedy
 from node.records.studies import study_record
 
 PAGE = 25
@@ -37,6 +39,9 @@ def studies(at: Desk, who: Visitor, search: str, before: int | None) -> tuple[li
         if not who.sees_patients:
             study["reason"], person = hiding.reason_of(study), hiding.without_person(person)
         told.append({**study, **person})
+    if not search and before is None:
+        alone = [*held_studies(at.journal), *studies_of_results(at.journal, PAGE)]
+        told = [*({**one, **hiding.person(None)} for one in alone), *told]
     return _for(who, told), shown[-1].arrival if len(found) > PAGE else None
 
 
@@ -50,7 +55,13 @@ def study(at: Desk, who: Visitor, uid: str) -> dict[str, Any]:
     """
     arrivals = at.journal.arrivals(study=uid, newest=True)
     if not arrivals:
-        raise Refused(HTTPStatus.NOT_FOUND, "no study of this UID was received")
+        state = HELD if at.journal.held_instances(study=uid, limit=1) else RESULTS
+        if state == RESULTS and not at.journal.results_alone(study=uid):
+            raise Refused(HTTPStatus.NOT_FOUND, "no study of this UID was received")
+        # whose it is waits for a person to decide, or nothing was looked at
+        alone = passport(at.journal, uid)
+        alone = alone if who.sees_patients else hiding.without_patients(alone)
+        return dict(_for(who, {**alone, **hiding.person(None), "state": state}))
     told, person = passport(at.journal, uid), hiding.person(at.journal.newest_headers([arrivals[0].id]).get(arrivals[0].id))
     if not who.sees_patients:
         told, person = hiding.without_patients(told), hiding.without_person(person)
@@ -66,7 +77,7 @@ def job(at: Desk, who: Visitor, number: int) -> dict[str, Any]:
         There is none of this number.
     """
     try:
-        return dict(_for(who, job_record(at.journal, at.journal.job(number))))
+        return dict(_job_for(who, job_record(at.journal, at.journal.job(number))))
     except JournalError as unknown:
         if unknown.retry:
             raise
@@ -79,7 +90,25 @@ def parked(at: Desk, who: Visitor) -> list[dict[str, Any]]:
     for delivery in at.journal.deliveries(states=(DeliveryState.PARKED,), limit=_MOST_STUCK):
         if delivery.job not in found:
             found[delivery.job] = at.journal.job(delivery.job)
-    return list(_for(who, [job_record(at.journal, found[number]) for number in sorted(found, reverse=True)]))
+    return [_job_for(who, job_record(at.journal, found[number])) for number in sorted(found, reverse=True)]
+
+
+def unrouted(at: Desk, who: Visitor) -> list[dict[str, Any]]:
+    """What could not be routed, the newest first: a person decides."""
+    found = [
+        {
+            "study_uid": one.study_instance_uid,
+            "peer": one.peer,
+            "instances": one.instances,
+            "attempts": one.attempts,
+            "code": one.code,
+            "reason": one.reason,
+            "remedy": remedy(one.code),
+            "received_at": one.last_instance_at.isoformat(),
+        }
+        for one in at.journal.arrivals(states=(ArrivalState.PARKED,), limit=_MOST_STUCK, newest=True)
+    ]
+    return list(_for(who, found))
 
 
 def queue(at: Desk) -> dict[str, Any]:
@@ -94,8 +123,10 @@ def queue(at: Desk) -> dict[str, Any]:
     going = at.journal.jobs(states=_UNDER_WAY, limit=_SHOWN)
     return {
         "jobs": jobs,
-        "stuck": sum(jobs[one.value] for one in _STUCK) + sum(one.get(DeliveryState.PARKED.value, 0) for one in sinks.values()),
-        "incoming": sum(one.count for one in census.arrivals),
+        "stuck": sum(jobs[one.value] for one in _STUCK)
+        + sum(one.get(DeliveryState.PARKED.value, 0) for one in sinks.values())
+        + sum(one.count for one in census.arrivals if one.state is ArrivalState.PARKED),
+        "incoming": sum(one.count for one in census.arrivals if one.state is not ArrivalState.PARKED),
         "at_work": census.jobs_held,
         "sending": census.deliveries_held,
         "sinks": sinks,
@@ -109,11 +140,16 @@ def _for(who: Visitor, record: Any) -> Any:
     return record if who.sees_patients else hiding.unquoted(record)
 
 
+def _job_for(who: Visitor, record: dict[str, Any]) -> dict[str, Any]:
+    return record if who.sees_patients else dict(hiding.unquoted(hiding.job(record)))
+
+
 def _line(one: Job, now: datetime) -> dict[str, Any]:
     held = one.lease is not None and one.lease_until is not None and one.lease_until > now
     return {
         "id": one.id,
         "study_uid": one.study_instance_uid,
+        "kind": one.kind.value,
         "application": one.application,
         "state": one.state.value,
         "priority": one.priority.value,

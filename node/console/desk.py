@@ -1,5 +1,6 @@
 """What every view has at hand: the journal, the settings, the pictures, the routes, who was asked how he is, and who failed to log in."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,12 +10,13 @@ from node.console.health import Health
 from node.console.images.gallery import Gallery
 from node.console.limits import TRIES, TRIES_WINDOW_S, Recent
 from node.journal.port import Journal
-from node.settings.config import Console
+from node.settings.config import Console, Peer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
-    """Shared by all requests; the journal is safe in many threads. `models` is the folder of the model repository."""
+    """Shared by all requests; the journal is safe in many threads. `models` is the folder of the model repository, `peers` are those of the
+    configuration by name."""
 
     journal: Journal
     settings: Console
@@ -23,10 +25,11 @@ class Desk:
     health: Health
     models: Path
     editing: Editing
+    peers: Mapping[str, Peer]
     failures: Recent = field(default_factory=Recent)
     tries: Recent = field(default_factory=lambda: Recent(most=TRIES, window_s=TRIES_WINDOW_S))
 
     @property
     def secure(self) -> bool:
         """Whether browsers reach us over TLS, so that cookies need not go any other way."""
-        return self.settings.cert is not None or bool(self.settings.proxies)
+        return self.settings.cert is not None or bool(self.settings.trusted_proxies)

@@ -31,9 +31,9 @@ _MOST_PICTURES = 12
 _TONES = {
     **dict.fromkeys(("done", "committed", "delivered", "ready", "alive", "served"), "good"),
     **dict.fromkeys(("parked", "failed", "conflict", "set-aside", "away", "silent"), "bad"),
-    **dict.fromkeys(("queued", "inferred", "encoded", "waiting", "received", "complete", "waits"), "busy"),
+    **dict.fromkeys(("queued", "inferred", "encoded", "waiting", "received", "complete", "waits", "incomplete"), "busy"),
 }
-RETRIED = (JobState.PARKED, JobState.FAILED, JobState.CANCELLED)
+RETRIED = (JobState.PARKED, JobState.FAILED, JobState.NOT_APPLICABLE, JobState.CANCELLED)
 CANCELLED = (JobState.QUEUED, JobState.INFERRED, JobState.ENCODED, JobState.PARKED, JobState.FAILED)
 """States from which a job may be retried, and cancelled."""
 

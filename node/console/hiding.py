@@ -12,6 +12,7 @@ _OF_MANY = frozenset({"CS", "DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US"
 """Codes and numbers (PS3.5 6.2), which many studies have alike. Names, texts, dates, times and identifiers are somebody's own, or typed."""
 _OF_ONE = ("Patient", "Pregnancy", "Smoking")
 """What keywords hold whose codes and numbers describe a person, as PatientSex and PatientWeight do."""
+_CODE = re.compile(r"[A-Z0-9]{1,16}")
 _KEYWORD = re.compile(r"[A-Z][A-Za-z0-9]+")
 
 
@@ -43,12 +44,38 @@ def person(header: Header | None) -> dict[str, str]:
 
 def without_person(one: Mapping[str, str]) -> dict[str, str]:
     """Only what is not about the patient: descriptions are written by people, and may be."""
-    return {name: value if name == "modality" else "" for name, value in one.items()}
+    return {name: code(value) if name == "modality" else "" for name, value in one.items()}
 
 
 def without_patients(passport: dict[str, Any]) -> dict[str, Any]:
-    """A passport whose decisions do not tell the patient's data that a route asks for."""
-    return {**passport, "arrivals": [{**one, "decisions": decisions(one["decisions"])} for one in passport["arrivals"]]}
+    """A passport without what people wrote about its series, whose decisions do not tell the patient's data that a route asks for."""
+    return {
+        **passport,
+        "arrivals": [{**one, "decisions": decisions(one["decisions"])} for one in passport["arrivals"]],
+        "series": [
+            {**one, "description": "", "number": _of_digits(one["number"]), "modality": code(one["modality"])} for one in passport["series"]
+        ],
+        "jobs": [job(one) for one in passport["jobs"]],
+        "other_results": [
+            {**one, "description": "", "application": "", "software": [], "modality": code(one["modality"])}
+            for one in passport["other_results"]
+        ],
+    }
+
+
+def job(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A job without what people wrote about the series that it uses, and when those were taken."""
+    series = [{**one, "description": "", "number": _of_digits(one["number"]), "study_date": ""} for one in record["series"]]
+    return {**record, "series": series}
+
+
+def code(said: str | None) -> str:
+    """A code string (PS3.5 6.2), if it is one: a sender may have put any text in its place."""
+    return said if said and _CODE.fullmatch(said) else ""
+
+
+def _of_digits(said: str | None) -> str:
+    return said if said and said.isdecimal() else ""
 
 
 def decisions(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

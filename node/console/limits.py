@@ -22,18 +22,22 @@ class Recent:
         self._guard = threading.Lock()
         self._times: OrderedDict[str, deque[float]] = OrderedDict()
 
-    def wait_s(self, who: str) -> float:
-        """How long whoever it is has to wait; 0 when it may be done."""
+    def take(self, who: str) -> float:
+        """Count it before it is done: what is counted afterwards is done many times at once. How long to wait instead; 0: do it."""
         with self._guard:
-            times = self._of(who)
-            return 0.0 if len(times) < self._most else times[0] + self._window_s - self._clock()
-
-    def add(self, who: str) -> None:
-        """It was done once more."""
-        with self._guard:
-            self._of(who).append(self._clock())
+            times, now = self._of(who), self._clock()
+            if len(times) >= self._most:
+                return times[0] + self._window_s - now
+            times.append(now)
             while len(self._times) > _MOST_KNOWN:
                 self._times.popitem(last=False)
+            return 0.0
+
+    def give_back(self, who: str) -> None:
+        """What was counted last does not count: it did not fail."""
+        with self._guard:
+            if times := self._of(who):
+                times.pop()
 
     def _of(self, who: str) -> deque[float]:
         times = self._times.setdefault(who, deque(maxlen=self._most))

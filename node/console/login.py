@@ -11,6 +11,7 @@ from node.console.access import COOKIE, At, Fields, Looking, Meant, from_here
 from node.console.frame import page
 from node.console.passwords import digest_of, drawn, fits
 from node.domain.account import AccessKey, KeyKind
+from node.domain.places import address_group
 from node.observe.events import alarm, event
 
 router = APIRouter(include_in_schema=False)
@@ -26,7 +27,9 @@ def ask(request: Request) -> HTMLResponse:
 def log_in(request: Request, at: At, fields: Fields) -> Response:
     """Open a session, or say no: not whether the name or the password was wrong."""
     address = request.client.host if request.client else ""
-    wait_s = at.failures.wait_s(address)
+    # whoever has one IPv6 address has 2^64 of them
+    group = address_group(address)
+    wait_s = at.failures.take(group)
     if wait_s > 0:
         minutes = math.ceil(wait_s / 60)
         answer = page(
@@ -37,9 +40,9 @@ def log_in(request: Request, at: At, fields: Fields) -> Response:
     name = fields.get("name", "").strip()
     account = at.journal.account(name)
     if not fits(None if account is None else account.password, fields.get("password", "")) or account is None:
-        at.failures.add(address)
         alarm("console.login_refused", address=address)
         return page(request, "login.html", None, status=HTTPStatus.FORBIDDEN, said="Name or password is wrong.", name=name)
+    at.failures.give_back(group)
     secret, now = drawn(), at.journal.now()
     lasts: timedelta = at.settings.session
     at.journal.open_key(

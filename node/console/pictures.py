@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, Response
 
 from node.console import asking, hiding
-from node.console.access import At, Looking, Visitor
+from node.console.access import At, Looking, Number, Visitor
 from node.console.desk import Desk
 from node.console.errors import Refused
 from node.console.frame import page
@@ -97,8 +97,8 @@ def image(
     at: At,
     who: Looking,
     uid: str,
-    row: int,
-    frame: int,
+    row: Number,
+    frame: Number,
     centre: Annotated[float | None, Query(ge=-_MOST, le=_MOST)] = None,
     width: Annotated[float | None, Query(gt=0, le=_MOST)] = None,
 ) -> Response:
@@ -112,14 +112,14 @@ def image(
 
 
 @calls.get("/studies/{uid}/images/{row}/{frame}/mask/received/{sop_uid}.png", **_PNG)
-def received_mask(at: At, who: Looking, uid: str, row: int, frame: int, sop_uid: str) -> Response:
+def received_mask(at: At, who: Looking, uid: str, row: Number, frame: Number, sop_uid: str) -> Response:
     """The same of a segmentation that came with the study."""
     asked, one = _asked(at, who, uid, row, frame), _segmented(at, uid, RECEIVED, sop_uid)
     return _png(at, who, uid, lambda: at.gallery.mask(asked, one))
 
 
 @calls.get("/studies/{uid}/images/{row}/{frame}/mask/{job}/{sop_uid}.png", **_PNG)
-def mask(at: At, who: Looking, uid: str, row: int, frame: int, job: int, sop_uid: str) -> Response:
+def mask(at: At, who: Looking, uid: str, row: Number, frame: Number, job: Number, sop_uid: str) -> Response:
     """What a segmentation marks on an image: as large as that, clear elsewhere."""
     asked, one = _asked(at, who, uid, row, frame), _object(at, job, sop_uid)
     if at.journal.job(job).study_instance_uid != uid or one.kind != Kind.SEG:
@@ -128,7 +128,7 @@ def mask(at: At, who: Looking, uid: str, row: int, frame: int, job: int, sop_uid
 
 
 @calls.get("/jobs/{job}/objects/{sop_uid}/thumbnail.png", **_PNG)
-def thumbnail(at: At, who: Looking, job: int, sop_uid: str) -> Response:
+def thumbnail(at: At, who: Looking, job: Number, sop_uid: str) -> Response:
     """A small picture of a result; in the place of one that cannot be made any more, the reason."""
     one = _object(at, job, sop_uid)
     made_of = at.journal.job(job)

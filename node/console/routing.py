@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
 from node.console import asking, hiding
-from node.console.access import Administering, At, Body, Fields, Meant, Operating, Visitor
+from node.console.access import Administering, At, Body, Fields, Meant, Number, Operating, Visitor
 from node.console.desk import Desk
 from node.console.editing import MOST_TEXT, Checked, Problem, Progress, RoutesRefused, Saved, Shown
 from node.console.errors import Refused
@@ -73,13 +73,13 @@ def replay(request: Request, at: At, who: Operating, fields: Fields) -> HTMLResp
 
 
 @pages.get("/routes/replays/{number}")
-def replay_now(request: Request, at: At, who: Operating, number: int) -> HTMLResponse:
+def replay_now(request: Request, at: At, who: Operating, number: Number) -> HTMLResponse:
     """How far a replay is."""
     return page(request, "routes_replay.html", who, one=progress(at, who, number))
 
 
 @pages.post("/routes/replays/{number}/stop", dependencies=[Meant])
-def replay_stop(request: Request, at: At, who: Operating, number: int) -> HTMLResponse:
+def replay_stop(request: Request, at: At, who: Operating, number: Number) -> HTMLResponse:
     """End a replay."""
     return page(request, "routes_replay.html", who, one=stopped(at, who, number))
 
@@ -116,13 +116,13 @@ def replay_call(at: At, who: Operating, since: _Since, body: Body) -> dict[str, 
 
 
 @calls.get("/routes/replays/{number}")
-def replay_record(at: At, who: Operating, number: int) -> dict[str, Any]:
+def replay_record(at: At, who: Operating, number: Number) -> dict[str, Any]:
     """How far a replay of this account is, and what it found so far."""
     return asdict(progress(at, who, number))
 
 
 @calls.post("/routes/replays/{number}/stop", dependencies=[Meant])
-def stop_call(at: At, who: Operating, number: int) -> dict[str, Any]:
+def stop_call(at: At, who: Operating, number: Number) -> dict[str, Any]:
     """End a replay of this account."""
     return asdict(stopped(at, who, number))
 
@@ -192,10 +192,9 @@ def _bounded(at: Desk, who: Visitor, text: str) -> str:
     """The same text, if it is not too long and not one of too many."""
     if len(text) > MOST_TEXT:
         raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"more than {MOST_TEXT} characters of routes are edited in the file itself")
-    wait_s = at.tries.wait_s(who.name)
+    wait_s = at.tries.take(who.name)
     if wait_s > 0:
         raise Refused(HTTPStatus.TOO_MANY_REQUESTS, "too many tries in a minute", retry_after_s=math.ceil(wait_s))
-    at.tries.add(who.name)
     return text
 
 

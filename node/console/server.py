@@ -1,22 +1,31 @@
 """The console's listener: HTTP/1.1 with or without TLS, until told to stop."""
 
 import contextlib
+import logging
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 import uvicorn
 
+from node.console.access import LONGEST_FORM
 from node.console.app import build
 from node.console.desk import Desk
 from node.console.errors import ConsoleCannotListen
+from node.console.front import MOST_AT_ONCE, MOST_HEADER, Bounds, bounded
+from node.console.whole import Whole
+from node.dimse.tls import web_context
+from node.dimse.tls_errors import TlsUnusable
+from node.observe.pulse import turned, turning
 from node.settings.config import Console
 
 _DRAIN_S = 5
 _LOOK_S = 0.2
-_AT_ONCE = 256
+_ACCEPTS = 16
+"""Connections that are accepted between two looks at those that are there: who has sent its request is read before others push it out."""
+_BACKLOG = 1024
 
 
 def serve(desk: Desk, stop: threading.Event, *, ready: Callable[..., None]) -> None:
@@ -26,38 +35,64 @@ def serve(desk: Desk, stop: threading.Event, *, ready: Callable[..., None]) -> N
     ------
     ConsoleCannotListen
         The address is taken, or the certificate is none.
+    NotPrivate
+        Others may read the key.
     """
     settings = desk.settings
     ending = threading.Event()
     config = uvicorn.Config(
-        build(desk, ending),
+        Whole(build(desk, ending), most=LONGEST_FORM),
+        http=bounded(_bounds(settings)),
+        ws="none",
         log_config=None,
+        log_level=logging.CRITICAL,  # a line for each request that is none would let anybody fill the log; defects are events
         access_log=False,  # addresses of pages hold what people searched for
         server_header=False,
         lifespan="off",
-        limit_concurrency=_AT_ONCE,
+        limit_concurrency=MOST_AT_ONCE,
+        backlog=_ACCEPTS,
+        h11_max_incomplete_event_size=MOST_HEADER,
         timeout_graceful_shutdown=_DRAIN_S,
-        proxy_headers=bool(settings.proxies),
-        forwarded_allow_ips=list(settings.proxies),
-        ssl_certfile=settings.cert,
-        ssl_keyfile=settings.key,
+        proxy_headers=False,  # `Forwarded` reads them, of those that are trusted
     )
     with contextlib.closing(_listening(settings)) as listener:
-        try:
-            config.load()
-        except (OSError, ssl.SSLError) as unfit:
-            raise ConsoleCannotListen(f"{settings.cert} and {settings.key} cannot be used: {unfit}") from unfit
-        server = uvicorn.Server(config)
-        answering = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="console", daemon=True)
+        server = _Server(config)
+        answering = threading.Thread(target=server.answer, args=(listener,), name="console", daemon=True)
         answering.start()
         while not server.started and answering.is_alive():
             time.sleep(0.01)
+        listener.listen(_BACKLOG)  # asyncio has one number for what the kernel holds and what it accepts at a time
         ready(port=listener.getsockname()[1])
         while answering.is_alive() and not stop.wait(_LOOK_S):
             pass
         ending.set()
         server.should_exit = True
         answering.join(2 * _DRAIN_S)
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn's loop of events, as one whose standstill matters."""
+
+    def answer(self, listener: socket.socket) -> None:
+        """Answer until told to stop."""
+        with turning("console"):
+            self.run(sockets=[listener])
+
+    async def on_tick(self, counter: int) -> bool:
+        """Called by the loop ten times a second."""
+        turned()
+        return await super().on_tick(counter)
+
+
+def _bounds(settings: Console) -> Bounds:
+    if settings.cert is None or settings.key is None:
+        return Bounds(settings.trusted_proxies)
+    context = partial(web_context, settings.cert, settings.key)
+    try:
+        context()
+    except TlsUnusable as unfit:
+        raise ConsoleCannotListen(str(unfit)) from unfit
+    return Bounds(settings.trusted_proxies, context)
 
 
 def _listening(settings: Console) -> socket.socket:

@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 from inference.engines.errors import ModelMissing, UnreadableModel
 from inference.engines.repository import CARD, Listed, Repository
 from inference.engines.serving import Served, served
-from node.console.access import At, Looking
+from node.console.access import At, Looking, Number
 from node.console.desk import Desk
 from node.console.errors import Refused
 from node.console.frame import asked_by_htmx, page
@@ -68,7 +68,7 @@ def model(request: Request, at: At, who: Looking, name: str) -> HTMLResponse:
 
 
 @pages.get("/models/{name}/{version}/card")
-def evaluation_page(at: At, who: Looking, name: str, version: int) -> HTMLResponse:
+def evaluation_page(at: At, who: Looking, name: str, version: Number) -> HTMLResponse:
     """The page of a version's evaluation, alone in the window: plots and pictures, of numbered cases."""
     known = any((one.model.name, one.model.version) == (name, version) for one in Repository(at.models).list())
     content = _page(at.models / name / str(version) / _PAGE) if known else None

@@ -10,16 +10,19 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
 from node.console import asking
-from node.console.access import At, Fields, Looking, Meant, Operating, Visitor
-from node.console.acting import act
+from node.console.access import At, Before, Fields, Looking, Meant, Number, Operating, Visitor
+from node.console.acting import act, complete, decide_held, route_again
 from node.console.desk import Desk
 from node.console.errors import Refused
 from node.console.frame import asked_by_htmx, page, rendered
 from node.console.pictures import pictured
 from node.domain.errors import JournalError
+from node.domain.instance import HeldFor
+from node.flow.held import Part
 
 router = APIRouter(include_in_schema=False)
 _EVERY_S = 2.0
+_MOST_DIGITS = 18
 _LOOKS = 900
 """A stream ends after so many looks; the browser opens the next by itself, and is asked who it is."""
 _STREAMS = asyncio.Semaphore(64)
@@ -55,9 +58,7 @@ async def _told(request: Request, at: Desk, who: Visitor) -> AsyncIterator[str]:
 
 
 @router.get("/studies")
-def studies(
-    request: Request, at: At, who: Looking, q: Annotated[str, Query(max_length=200)] = "", before: Annotated[int | None, Query(ge=1)] = None
-) -> HTMLResponse:
+def studies(request: Request, at: At, who: Looking, q: Annotated[str, Query(max_length=200)] = "", before: Before = None) -> HTMLResponse:
     """What was received."""
     found, more = asking.studies(at, who, q, before)
     name = "studies_rows.html" if asked_by_htmx(request) else "studies.html"
@@ -75,11 +76,36 @@ def study(request: Request, at: At, who: Looking, uid: str) -> HTMLResponse:
 @router.get("/parked")
 def parked(request: Request, at: At, who: Looking) -> HTMLResponse:
     """What waits for a person."""
-    return page(request, "parked.html", who, jobs=asking.parked(at, who))
+    return page(request, "parked.html", who, jobs=asking.parked(at, who), studies=asking.unrouted(at, who))
+
+
+@router.post("/studies/{uid}/complete", dependencies=[Meant])
+def run_now(at: At, who: Operating, uid: str) -> Response:
+    """Analyse what came of a study's short series, without waiting for the rest, and go back to the study."""
+    complete(at, who, uid)
+    return RedirectResponse(f"/studies/{uid}", HTTPStatus.SEE_OTHER)
+
+
+@router.post("/studies/{uid}/retry", dependencies=[Meant])
+def retry(at: At, who: Operating, uid: str) -> Response:
+    """Route a parked study again, and go back to it."""
+    route_again(at, who, uid)
+    return RedirectResponse(f"/studies/{uid}", HTTPStatus.SEE_OTHER)
+
+
+@router.post("/studies/{uid}/held/{verb}", dependencies=[Meant])
+def decide(at: At, who: Operating, uid: str, verb: str, fields: Fields) -> Response:
+    """Accept or refuse what is held of a study, as far as it was shown, and go back to the study."""
+    why, seen = fields.get("held_for", ""), fields.get("instances", "")
+    if why not in list(HeldFor) or not seen.isdecimal() or len(seen) > _MOST_DIGITS:
+        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "the form is not one of ours")
+    part = Part(series_instance_uid=fields.get("series"), sender=fields.get("sender"), held_for=HeldFor(why))
+    decide_held(at, who, uid, verb, part, seen=int(seen))
+    return RedirectResponse(f"/studies/{uid}", HTTPStatus.SEE_OTHER)
 
 
 @router.post("/jobs/{number}/{verb}", dependencies=[Meant])
-def change(at: At, who: Operating, number: int, verb: str, fields: Fields) -> Response:
+def change(at: At, who: Operating, number: Number, verb: str, fields: Fields) -> Response:
     """Retry or cancel a job, and go back to where it was asked."""
     act(at, who, number, verb)
     study_uid = fields.get("study", "")

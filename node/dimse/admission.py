@@ -1,21 +1,25 @@
 """Who may associate: titles, addresses, certificates and users, how many at once and how often; no network here, only the decision."""
 
-import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from enum import Enum
-from ipaddress import ip_address
 
+from node.dimse import addresses
+from node.dimse.addresses import AddressBook, Whose
 from node.dimse.claim import APPLICATION_CONTEXT, USERNAME, USERNAME_AND_PASSCODE, Certificate, Claim, UserIdentity
+from node.dimse.half_open import SEATS, HalfOpen, Taken
 from node.dimse.secrets import is_user
-from node.dimse.standing import HALF_OPEN, Pace, Seat, Standing
+from node.dimse.standing import Of, Pace, Seat, Standing
 from node.dimse.tls_errors import NotPrivate, PasscodeUnusable
+from node.domain.places import address_group
 from node.observe import metrics
 from node.observe.refusals import Refusals
 from node.settings.config import Config, Limits, May, Peer
+from node.settings.kinds import ae_title
 from node.settings.security import CertificateRule, User
 
-_LINGERING = HALF_OPEN // 4
+_LINGERING = SEATS // 4
 """Connections that may wait for their peers to close them; beyond, the node closes them, as it does when ARTIM ends (PS3.8 9.1.4)."""
 
 
@@ -72,22 +76,44 @@ class Admission:
         self._node = config.node
         self._peers = tuple(config.peers.values())
         self._standing = standing or Standing.alone(config)
+        self._addresses = AddressBook(config)
+        # where there is none for whom they could be kept, all seats are everybody's
+        keeps = bool(config.peers or config.node.trusted_proxies)
+        self._half_open: HalfOpen[Hashable] = HalfOpen(reserved=SEATS // 2 if keeps else 0, per_group=config.node.connections_per_address)
+        most = config.node.max_associations
+        self._most_strangers = most - most // 2 if config.peers else most
+        self._lingering = 0
+        self._counting = threading.Lock()
         self.refusals = Refusals()
 
-    def connect(self, address: str) -> Seat | None:
-        """Let a connection in, of which nothing but its address is known, until `disconnect`; None: close it at once."""
-        return self._standing.connect(_plain(address), most=self._node.connections_per_address)
+    def whose(self, address: str) -> Whose:
+        """Whose an address is; connections of unknown ones are closed at once, since none of them could be admitted."""
+        return self._addresses.whose(address)
 
-    def linger(self) -> Seat | None:
-        """Let a connection stand whose association is over, until its peer closes it and it is given back by `disconnect`; None: close it.
+    def connect(self, caller: Hashable, address: str, whose: Whose) -> Taken[Hashable] | None:
+        """Let a connection in, of which nothing but its address is known, until `disconnect`; what it displaces is to be closed. None: it
+        is to be closed itself."""
+        return self._half_open.enter(caller, address_group(address), known=whose.is_known)
+
+    def disconnect(self, caller: Hashable) -> None:
+        """A connection was admitted by `enter`, or has ended."""
+        self._half_open.leave(caller)
+
+    def linger(self) -> bool:
+        """Let a connection stand whose association is over, until its peer closes it and `lingered`; False: close it.
 
         It does not count for its address: who was rejected, and is slow to hang up, may come again.
         """
-        return self._standing.linger(most=_LINGERING)
+        with self._counting:
+            if self._lingering >= _LINGERING:
+                return False
+            self._lingering += 1
+            return True
 
-    def disconnect(self, seat: Seat) -> None:
-        """A connection was admitted by `enter`, or has ended without."""
-        self._standing.leave(seat)
+    def lingered(self) -> None:
+        """It is closed."""
+        with self._counting:
+            self._lingering -= 1
 
     def enter(self, claim: Claim) -> Admitted | Refusal:
         """Admit or refuse one association; who is admitted must `leave`."""
@@ -98,24 +124,29 @@ class Admission:
             return Refusal(rejection=Rejection.CONTEXT, why="its application context name is not DICOM's", label=label)
         if claim.called not in self._node.ae_titles:
             return Refusal(rejection=Rejection.CALLED, why=f'called AE title "{claim.called}" is none of this node', label=label)
-        if not titled and not self._node.strangers:
+        if not titled and not (self._node.strangers and _is_title(claim.calling)):
             return Refusal(rejection=Rejection.CALLING, why=f'calling AE title "{claim.calling}" is no peer')
         # a peer's title from another address is not a stranger's, but somebody else's
         there = sorted((peer for peer in titled if _is_at(peer.host, claim.address)), key=_proofs, reverse=True)
-        if titled and not there:
+        if titled and not there and not claim.behind_proxy:
             why = f'peer "{titled[0].name}" is not at {claim.address} but at {titled[0].host}'
             return Refusal(rejection=Rejection.CALLING, why=why, label=label)
+        there = there or sorted(titled, key=_proofs, reverse=True)
         # several may share title and address, and be told apart by what they prove
         unproved = [self._unproved(peer, claim) for peer in there]
         if unproved and None not in unproved:
             return next(refusal for refusal in unproved if refusal is not None)
-        peer = there[unproved.index(None)] if there else None
+        proved = [peer for peer, why_not in zip(there, unproved, strict=True) if why_not is None]
+        if claim.behind_proxy and len(proved) > 1 and _proofs(proved[0]) == _proofs(proved[1]):
+            why = f'peers "{proved[0].name}" and "{proved[1].name}" cannot be told apart behind the trusted proxy {claim.address}'
+            return Refusal(rejection=Rejection.CALLING, why=why, label=label)
+        peer = proved[0] if proved else None
         who = f"stranger {claim.calling}" if peer is None else peer.name
         may, limits = (frozenset({May.STORE, May.ECHO}), Limits()) if peer is None else (peer.may, peer.limits)
         crowded = self._crowded() if May.STORE in may else None
         if crowded is not None:
             return Refusal(rejection=Rejection.CONGESTED, why=crowded, label=label)
-        seat = self._seat(who, limits)
+        seat = self._seat(who, limits, stranger=peer is None)
         if isinstance(seat, str):
             return Refusal(rejection=Rejection.BUSY, why=seat, label=label)
         confirms = peer is not None and peer.user is not None and claim.identity is not None and claim.identity.wants_response
@@ -142,11 +173,13 @@ class Admission:
             return Refusal(rejection=Rejection.IDENTITY, why=f'peer "{peer.name}": {why}', label=peer.name)
         return None
 
-    def _seat(self, who: str, limits: Limits) -> Seat | str:
-        seat = self._standing.enter(who, most=limits.associations, most_in_all=self._node.max_associations)
+    def _seat(self, who: str, limits: Limits, *, stranger: bool) -> Seat | str:
+        most, strangers = self._node.max_associations, self._most_strangers if stranger else None
+        seat = self._standing.enter(who, most=limits.associations, most_in_all=most, most_strangers=strangers)
         if not isinstance(seat, Seat):
-            most = self._node.max_associations
-            return f"{most} associations stand already" if seat >= most else f"{seat} associations of {who} stand already"
+            if seat.of is Of.STRANGERS:
+                return f"{seat.stand} associations of strangers stand already, and the other seats are kept for peers"
+            return f"{seat.stand} associations{'' if seat.of is Of.ALL else f' of {who}'} stand already"
         rate = limits.associations_per_minute
         if rate is not None and not self._standing.allows(f"associations {who}", per_minute=rate):
             self._standing.leave(seat)
@@ -159,6 +192,13 @@ class Admission:
         return Pace(
             standing=self._standing, who=who, bytes_per_second=limits.bytes_per_second, instances_per_second=limits.instances_per_second
         )
+
+
+def _is_title(text: str) -> bool:
+    try:
+        return bool(ae_title(text))
+    except ValueError:
+        return False
 
 
 def _proofs(peer: Peer) -> int:
@@ -194,20 +234,9 @@ def _other_user(user: User, given: UserIdentity | None) -> str:
 
 def _is_at(host: str, address: str) -> bool:
     """Whether `host`, a name or an address, is where `address` is; a name that cannot be resolved now is nowhere."""
-    if _plain(host) == _plain(address):
+    if addresses.plain(host) == addresses.plain(address):
         return True
     try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        return addresses.plain(address) in addresses.resolved(host)
     except OSError:
         return False
-    return _plain(address) in {_plain(str(one[4][0])) for one in found}
-
-
-def _plain(host: str) -> str:
-    """An IPv4 address as such, also where a socket for both families reports it as IPv6; names as they are."""
-    try:
-        address = ip_address(host.partition("%")[0])
-    except ValueError:
-        return host.lower()
-    mapped = getattr(address, "ipv4_mapped", None)
-    return str(mapped or address)

@@ -58,7 +58,10 @@ class UserIdentity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """One request for an association, as far as it tells who asks. `certificate` None: without TLS, or none was shown."""
+    """One request for an association, as far as it tells who asks. `certificate` None: without TLS, or none was shown.
+
+    `behind_proxy`: `address` is a trusted proxy's, which does not tell from where the sender called it.
+    """
 
     called: str
     calling: str
@@ -66,3 +69,4 @@ class Claim:
     application_context: str = APPLICATION_CONTEXT
     certificate: Certificate | None = None
     identity: UserIdentity | None = None
+    behind_proxy: bool = False

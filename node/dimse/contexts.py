@@ -21,11 +21,11 @@ DECODABLE: tuple[str, ...] = (
     uid.JPEG2000Lossless,
     uid.HTJ2KLossless,
     uid.HTJ2KLosslessRPCL,
+    uid.JPEGExtended12Bit,  # before the next: a sender that offers both would cut 12 bits down to 8
     uid.JPEGBaseline8Bit,
     uid.JPEGLSNearLossless,
     uid.JPEG2000,
     uid.HTJ2K,
-    uid.JPEGExtended12Bit,  # last: 8 bits a sample are decoded, 12 only where a plug-in for pydicom can
 )
 """Transfer syntaxes that the node can decode: without loss before lossy ones, so that a sender that offers both loses nothing."""
 

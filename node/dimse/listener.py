@@ -10,7 +10,7 @@ from node.dimse import tls
 from node.dimse.admission import Admission
 from node.dimse.commitment import CommitmentProvider, Slips
 from node.dimse.contexts import accepted_contexts
-from node.dimse.port import Intake
+from node.dimse.port import Intake, Owed
 from node.dimse.server import Caller, Server
 from node.dimse.sockets import Sockets, bind
 from node.dimse.standing import Standing
@@ -26,7 +26,8 @@ class Listener:
     """Listens under the AE titles of `config.node` and hands every instance to `intake`.
 
     `sockets` and `standing` are what the receive processes of one node share; without them this process is the only one, and binds its own.
-    `slips` keeps requests and reports of storage commitment, and `on_slip` is called after each; without it there is none.
+    `slips` keeps requests and reports of storage commitment, and `on_slip` is called after each; without it there is none. `owed`
+    keeps what series lack that came.
     """
 
     def __init__(
@@ -37,13 +38,14 @@ class Listener:
         sockets: Sockets | None = None,
         standing: Standing | None = None,
         slips: Slips | None = None,
+        owed: Owed | None = None,
         on_slip: Callable[[], None] = lambda: None,
     ) -> None:
         self._config = config
         self._sockets = sockets
         self._patience = Patience.of(config.node)
         self._admission = Admission(config, crowded=intake.crowded, standing=standing)
-        self._visits = Visits(self._admission, intake, peers=config.peers)
+        self._visits = Visits(self._admission, intake, peers=config.peers, owed=owed)
         commitment = None if slips is None else CommitmentProvider(config, slips, flush=intake.ended, on_kept=on_slip)
         self._stock = Stock(config.node, self._visits, commitment)
         self._server: Server | None = None
@@ -80,31 +82,36 @@ class Listener:
             server.stop(drain_s)
 
     def _serve(self, caller: Caller) -> None:
-        """One connection, in its own thread, from the handshake until it may be closed."""
+        """One connection, in its own thread, from its first byte until it may be closed."""
+        node = self._config.node
+        if node.proxy_protocol and caller.behind_proxy and not caller.comes_through(self._patience.acse_s):
+            return
         certificate = None
         if caller.secure:
-            settings = self._config.node.tls
-            assert settings is not None, "what is accepted with TLS is configured"
+            assert node.tls is not None, "what is accepted with TLS is configured"
             secured = tls.accept(
                 caller.connection,
-                settings,
+                node.tls,
                 timeout_s=self._patience.acse_s,
                 address=caller.address,
                 refusals=self._admission.refusals,
+                wrapped=caller.secured,
             )
             if secured is None:
                 return
-            caller.connection, certificate = secured, tls.certificate_of(secured)
-        received = b""
-        if self._config.node.receiver is Receiver.FAST:
-            fast = FastAssociation(caller.connection, self._visits, self._patience, caller=caller, certificate=certificate)
-            caller.served_by(fast)
-            try:
-                fast.serve()
-            except HandOver as over:
-                received = over.received
-            else:
-                return
-        stock = StockAssociation(self._stock, caller, certificate=certificate, received=received)
-        caller.served_by(stock)
-        stock.serve()
+            certificate = tls.certificate_of(secured)
+        fast = FastAssociation(
+            caller.connection,
+            self._visits,
+            self._patience,
+            caller=caller,
+            certificate=certificate,
+            serves=node.receiver is Receiver.FAST,
+        )
+        caller.served_by(fast)
+        try:
+            fast.serve()
+        except HandOver as over:
+            stock = StockAssociation(self._stock, caller, certificate=certificate, received=over.received)
+            caller.served_by(stock)
+            stock.serve()

@@ -14,7 +14,9 @@ _BIG_ENDIAN = "1.2.840.10008.1.2.2"
 _IMPLICIT = ("1.2.840.10008.1.2", "1.2.840.10008.1.20")
 _DEFLATED = ("1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205")
 _SOP_CLASS, _SOP_INSTANCE = 0x0016, 0x0018
-_SOP_UIDS = (_SOP_CLASS, _SOP_INSTANCE)
+_STUDY, _SERIES = 0x000D, 0x000E  # of group 0020
+_GROUP_OF: Final = {_SOP_CLASS: 0x0008, _SOP_INSTANCE: 0x0008, _STUDY: 0x0020, _SERIES: 0x0020}
+"""Of the elements that name an instance, and what it is of."""
 _LONG_VRS = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
 _SHORT_VRS = (
     *(b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN", b"SH", b"SL", b"SS", b"ST", b"TM", b"UI"),
@@ -88,6 +90,12 @@ class Peek:
             self._skip = 0
             self._held = bytes(fragment[at:]) if left else b""
 
+    @property
+    def series(self) -> tuple[str, str] | None:
+        """Its (study, series) as far as they have come; None: not both."""
+        study, series = self._named.get(_STUDY, ""), self._named.get(_SERIES, "")
+        return (study, series) if study and series else None
+
     def end(self) -> None:
         """Judge the whole, once it is there.
 
@@ -146,7 +154,7 @@ class Peek:
                 heads = _NONE if levels[-1] else _HEAD_BYTES
                 at += head
                 continue
-            if group == 0x0008 and element in _SOP_UIDS and length <= _LONGEST_UID and len(levels) == 1:
+            if _GROUP_OF.get(element) == group and length <= _LONGEST_UID and len(levels) == 1:
                 if at + head + length > size:
                     self._seen = seen
                     return at

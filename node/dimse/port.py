@@ -1,12 +1,13 @@
 """What the listener needs of whoever keeps the bytes, and what the requestor answers."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from node.dimse.statuses import Verdict, verdict
 from node.domain.context import Context
+from node.domain.shortage import RefusedInstance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +86,42 @@ class Intake(Protocol):
         ...
 
 
+class Owed(Protocol):
+    """Keeps what series lack that came here, until the journal has it. Called from many threads at once; raises nothing."""
+
+    def refused(self, one: RefusedInstance) -> None:
+        """An instance is about to be answered with a failure; on the disk when this returns, if the disk takes anything."""
+        ...
+
+    def stands(self, association: str, peer: str | None, series: Sequence[tuple[str, str]]) -> None:
+        """An association is in the middle of these: (study, series)."""
+        ...
+
+    def released(self, association: str) -> None:
+        """It ended as it should."""
+        ...
+
+    def torn(self, association: str, peer: str | None, series: Sequence[tuple[str, str]]) -> None:
+        """It ended otherwise, in the middle of these."""
+        ...
+
+
+class NothingOwed:
+    """Keeps nothing: for a listener whose series nobody analyses."""
+
+    def refused(self, one: RefusedInstance) -> None:
+        """See the port."""
+
+    def stands(self, association: str, peer: str | None, series: Sequence[tuple[str, str]]) -> None:
+        """See the port."""
+
+    def released(self, association: str) -> None:
+        """See the port."""
+
+    def torn(self, association: str, peer: str | None, series: Sequence[tuple[str, str]]) -> None:
+        """See the port."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreStatus:
     """The answer to one C-STORE. `status` None: there is none. Then `unknown` says whether the peer may have the object: all of it went
@@ -112,5 +149,7 @@ class Requestor(Protocol):
     def store(self, files: Sequence[str]) -> list[StoreStatus]: ...
 
     def count(self, study_instance_uid: str, series_instance_uid: str | None) -> int | None: ...
+
+    def count_series(self, study_instance_uid: str, wanted: Collection[str]) -> Mapping[str, int]: ...
 
     def holds(self, files: Sequence[str]) -> frozenset[str]: ...

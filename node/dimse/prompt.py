@@ -18,6 +18,7 @@ from typing import Any
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dul import DULServiceProvider
+from pynetdicom.fsm import InvalidEventError
 from pynetdicom.pdu import A_ABORT_RQ
 from pynetdicom.timer import Timer
 from pynetdicom.transport import AssociationSocket
@@ -26,6 +27,7 @@ from node.dimse.wire.pdu import ASSOCIATE_BYTES
 from node.observe.events import alarm
 
 _LINGER_S = 0.05  # how long a peer may still say something before the connection is closed (PS3.8 Sta13)
+_BEFORE = frozenset({"Sta1", "Sta2", "Sta3", "Sta4", "Sta5"})  # PS3.8 9.2.2: no association yet
 _RECKON_S = 10.0  # pynetdicom's timers go by the wall clock, which somebody may set meanwhile
 _INVALID_PARAMETER = 6  # PS3.8 9.3.8, reason of an abort by the service provider
 
@@ -57,13 +59,20 @@ class Wake:
 class PromptSocket(AssociationSocket):  # type: ignore[misc]  # pynetdicom has no types
     """Reads a whole PDU at once, within a time, and none that is longer than `most_bytes`. `received` was read before, and comes first."""
 
-    def __init__(self, assoc: Association, *, pdu_timeout_s: float, wake: Wake, received: bytes = b"", **given: Any) -> None:
+    def __init__(self, assoc: Association, *, wake: Wake, received: bytes = b"", **given: Any) -> None:
         super().__init__(assoc, **given)
         self._received = memoryview(received)
         self.most_bytes = ASSOCIATE_BYTES
-        self.pdu_timeout_s = pdu_timeout_s
         self._wake = wake
         self._deadline = 0.0
+
+    @property
+    def pdu_timeout_s(self) -> float:
+        """How long a PDU may take as a whole: the ACSE time-out until the association stands, then that of DIMSE. By the state, which the
+        thread that reads changes: the peer may speak before any other has noted that the association stands."""
+        standing = self.assoc.dul.state_machine.current_state not in _BEFORE
+        seconds: float = self.assoc.dimse_timeout if standing else self.assoc.acse_timeout
+        return seconds
 
     @property
     def ready(self) -> bool:
@@ -212,6 +221,10 @@ class PromptDul(DULServiceProvider):  # type: ignore[misc]
         """Run until killed; then nobody is left to hear the bell."""
         try:
             super().run_reactor()
+        except InvalidEventError:
+            # this side answered a request at the moment at which the peer broke the protocol and was aborted (PS3.8 9.2.3, Sta13)
+            if self.socket is not None:
+                self.socket.close()
         finally:
             self.wake.close()
             self.news.set()
@@ -222,6 +235,12 @@ class PromptDimse(DIMSEServiceProvider):  # type: ignore[misc]
 
     The stock reactor takes any message that it sees first, one that somebody else waits for among them; that one is lost.
     """
+
+    def receive_primitive(self, primitive: Any) -> None:
+        """Take a message, or a part of one. A C-CANCEL is forgotten: nothing that is served can be cancelled (PS3.7 9.3.2.3), and
+        pynetdicom keeps ten and takes the eleventh for a request, which ends the association."""
+        super().receive_primitive(primitive)
+        self.cancel_req.clear()
 
     def get_msg(self, block: bool = False) -> Any:
         """The next message for a caller that waits; for the reactor never one, only the next moment at which it should look around."""
@@ -239,11 +258,11 @@ def _left_s(timer: Timer) -> float:
     return min(max(left_s, 0.0), _RECKON_S)
 
 
-def make_prompt(assoc: Association, *, pdu_timeout_s: float, **given: Any) -> PromptSocket:
+def make_prompt(assoc: Association, **given: Any) -> PromptSocket:
     """Give a new association a prompt reactor; the socket for it, which is accepted as `client_socket`."""
     dul = PromptDul(assoc)
     assoc.dul = dul
     # the time-outs were set on the reactor that this one replaces
     assoc.acse_timeout = assoc.acse_timeout
     assoc.network_timeout = assoc.network_timeout
-    return PromptSocket(assoc, pdu_timeout_s=pdu_timeout_s, wake=dul.wake, **given)
+    return PromptSocket(assoc, wake=dul.wake, **given)

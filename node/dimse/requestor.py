@@ -9,7 +9,7 @@ from pathlib import Path
 from pydicom import dcmread
 
 from node.dimse.asking import VERIFICATION, accepted_contexts
-from node.dimse.counting import FIND, count_instances, finding, holds_instance
+from node.dimse.counting import FIND, count_instances, count_series, finding, holds_instance
 from node.dimse.errors import NotAFile, PeerAway, PeerRefuses
 from node.dimse.outgoing import Outgoing, batches, outgoing
 from node.dimse.port import StoreStatus
@@ -125,6 +125,20 @@ class PeerRequestor:
                 return count_instances(finding(association), study_instance_uid, series_instance_uid)
         except PeerRefuses:
             return None
+
+    def count_series(self, study_instance_uid: str, wanted: Collection[str]) -> dict[str, int]:
+        """How many instances of each of these series of a study the peer has; without those of which it cannot say, or knows none.
+
+        Raises
+        ------
+        PeerAway, PeerRejected, PeerUntrusted
+            There is no association.
+        """
+        try:
+            with self._association([FIND]) as association:
+                return count_series(finding(association), study_instance_uid, wanted)
+        except PeerRefuses:
+            return {}
 
     def holds(self, files: Sequence[str]) -> frozenset[str]:
         """The SOP Instance UIDs of those of these files that the peer lists; none where the node may not ask it, or it does not answer."""

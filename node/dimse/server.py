@@ -7,10 +7,13 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from node.dimse.addresses import Whose
 from node.dimse.admission import Admission
+from node.dimse.proxy_protocol import NoHeader, read_source
 from node.dimse.sockets import Sockets
-from node.dimse.standing import Seat
+from node.observe import metrics
 from node.observe.events import alarm, trace
+from node.observe.pulse import turned, turning
 
 _KEEPALIVE_S: Final = 30
 _AGAIN_S: Final = 0.05
@@ -28,30 +31,70 @@ class Served(Protocol):
 
 
 class Caller:
-    """One connection, from the moment that it was accepted until it is closed."""
+    """One connection, from the moment that it was accepted until it is closed.
 
-    def __init__(self, server: "Server", connection: socket.socket, *, address: str, secure: bool, seat: Seat) -> None:
+    `behind_proxy`: `address` is a trusted proxy's, which has not told (yet) from where the sender called it.
+    """
+
+    def __init__(self, server: "Server", connection: socket.socket, *, address: str, secure: bool, whose: Whose) -> None:
         self.connection = connection
         self.address = address
         self.secure = secure
+        self.behind_proxy = whose is Whose.PROXY
         self._server = server
-        self._seat: Seat | None = seat
+        self._lock = threading.Lock()
+        self._displaced = False
+        self._lingers = False
+
+    def secured(self, connection: socket.socket) -> None:
+        """TLS has taken the descriptor over."""
+        with self._lock:
+            self.connection = connection
+            if self._displaced:
+                _shut_down(connection)
+
+    def displace(self) -> None:
+        """Another connection has its seat now: end this one, whatever its thread waits for. Called from another thread."""
+        with self._lock:
+            self._displaced = True
+            _shut_down(self.connection)
+
+    def comes_through(self, timeout_s: float) -> bool:
+        """Take the sender's own address from what the proxy says first; False: the connection is over, and was told of."""
+        admission = self._server.admission
+        try:
+            source = read_source(self.connection, timeout_s=timeout_s)
+        except NoHeader as missing:
+            admission.refusals.alarm("association.no_proxy_header", address=self.address, reason=str(missing))
+            metrics.CONNECTIONS_CLOSED.add(reason="no_proxy_header")
+            return False
+        self.behind_proxy = False
+        if source is None:
+            return True  # of the proxy itself
+        self.address = source
+        admission.disconnect(self)
+        return self._server.seated(self)
 
     def admitted(self) -> None:
         """It is an association now, or has been one, and counts no more for its address."""
-        seat, self._seat = self._seat, None
-        if seat is not None:
-            self._server.admission.disconnect(seat)
+        self._server.admission.disconnect(self)
 
     def lingers(self) -> bool:
         """Its association is over, and the peer is to close it: whether there is room to wait for that."""
         self.admitted()
-        self._seat = self._server.admission.linger()
-        return self._seat is not None
+        self._lingers = self._server.admission.linger()
+        return self._lingers
 
     def served_by(self, served: Served) -> None:
         """Who is to be told when the node stops."""
         self._server.tell(self, served)
+
+    def close(self) -> None:
+        """Its thread has ended."""
+        self.admitted()
+        if self._lingers:
+            self._server.admission.lingered()
+        self.connection.close()
 
 
 class Server:
@@ -87,8 +130,7 @@ class Server:
                 if served is not None:
                     served.stop()
                 else:
-                    # not the method of an SSLSocket, which would take TLS off
-                    socket.socket.shutdown(caller.connection, socket.SHUT_RDWR)
+                    _shut_down(caller.connection)
         deadline = time.monotonic() + _TO_STOP_S
         while self._standing() and time.monotonic() < deadline:
             time.sleep(_TO_DRAIN_S)
@@ -108,7 +150,12 @@ class Server:
             return list(self._served.values())
 
     def _accept(self, listening: socket.socket, secure: bool) -> None:
+        with turning("listener"):
+            self._accept_on(listening, secure)
+
+    def _accept_on(self, listening: socket.socket, secure: bool) -> None:
         while not self._stopping:
+            turned()
             try:
                 connection, address = listening.accept()
             except BlockingIOError:
@@ -130,12 +177,11 @@ class Server:
                 alarm("listener.cannot_accept", reason=type(broken).__name__)
 
     def _let_in(self, connection: socket.socket, address: str, secure: bool) -> None:
-        seat = self.admission.connect(address)
-        if seat is None:
-            self.admission.refusals.alarm("association.too_many_connections", address=address)
+        whose = self.admission.whose(address)
+        caller = Caller(self, connection, address=address, secure=secure, whose=whose)
+        if not self.seated(caller, whose):
             connection.close()
             return
-        caller = Caller(self, connection, address=address, secure=secure, seat=seat)
         with self._lock:
             self._served[caller] = None
         try:
@@ -143,6 +189,27 @@ class Server:
         except RuntimeError as failed:  # no more threads
             alarm("listener.cannot_accept", reason=str(failed))
             self._end(caller)
+
+    def seated(self, caller: Caller, whose: Whose | None = None) -> bool:
+        """Find a seat for a half-open connection, by its address; False: there is none, which was told."""
+        address = caller.address
+        whose = whose or self.admission.whose(address)
+        if whose is Whose.UNKNOWN:
+            self.admission.refusals.event("association.unknown_address", address=address)
+            metrics.CONNECTIONS_CLOSED.add(reason="unknown_address")
+            return False
+        taken = self.admission.connect(caller, address, whose)
+        if taken is None:
+            self._too_many(address)
+            return False
+        if isinstance(taken.displaced, Caller):
+            self._too_many(taken.displaced.address)
+            taken.displaced.displace()
+        return True
+
+    def _too_many(self, address: str) -> None:
+        self.admission.refusals.alarm("association.too_many_connections", address=address)
+        metrics.CONNECTIONS_CLOSED.add(reason="too_many")
 
     def _run(self, caller: Caller) -> None:
         try:
@@ -155,10 +222,15 @@ class Server:
             self._end(caller)
 
     def _end(self, caller: Caller) -> None:
-        caller.admitted()
         with self._lock:
             self._served.pop(caller, None)
-        caller.connection.close()
+        caller.close()
+
+
+def _shut_down(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        # not the method of an SSLSocket, which would take TLS off
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
 def _has_gone(connection: socket.socket) -> bool:

@@ -1,4 +1,4 @@
-"""What stands and how fast it comes, counted over all receive processes: open connections and associations, and buckets for rates.
+"""What stands and how fast it comes, counted over all receive processes: associations, and buckets for rates.
 
 In memory that the supervisor lends (ADR-0009), one row for each receive process: what a process had open when it died is forgotten when its
 row is blanked, by the supervisor or by its successor. A lock of the kernel guards it, which a process that dies cannot keep.
@@ -14,24 +14,41 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from enum import Enum
 from hashlib import blake2b
 
 from node.settings.config import Config
 
-HALF_OPEN = 128
-"""Connections of one process that are not admitted yet: a handshake and an A-ASSOCIATE-RQ take milliseconds, or somebody stalls."""
-_HEAD = struct.Struct("=4Q")  # rows, seats for associations and for connections in each, buckets
+_HEAD = struct.Struct("=3Q")  # rows, seats for associations in each, buckets
 _KEY_BYTES = 16
 _EMPTY = bytes(_KEY_BYTES)
 _BUCKET = struct.Struct("=16sdd")  # whose, how much may still pass, when that was so (monotonic, seconds)
 _BUCKETS = 512
+_PEERS, _STRANGERS = b"\1", b"\2"
+"""How the keys of seats begin."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seat:
-    """What one connection or association holds until it is given back."""
+    """What one association holds until it is given back."""
 
     at: int
+
+
+class Of(Enum):
+    """Whose seats are full."""
+
+    ALL = "all"
+    ONE = "one"  # the sender's own
+    STRANGERS = "strangers"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Full:
+    """No seat was left; so many stand."""
+
+    of: Of
+    stand: int
 
 
 class Standing:
@@ -43,8 +60,8 @@ class Standing:
         self._row = row
         self._clock = clock
         self._threads = threading.Lock()
-        self._rows, self._associations, self._connections, self._buckets = _HEAD.unpack_from(memory)
-        self._row_bytes = (self._associations + self._connections) * _KEY_BYTES
+        self._rows, self._associations, self._buckets = _HEAD.unpack_from(memory)
+        self._row_bytes = self._associations * _KEY_BYTES
 
     @classmethod
     def make(cls, config: Config, *, rows: int) -> "Standing":
@@ -78,39 +95,27 @@ class Standing:
     def blank(self, row: int) -> None:
         """Forget what the process of a row had open: it is dead."""
         with self._locked():
-            start = _HEAD.size + row * self._row_bytes
+            start = self._start(row)
             self._memory[start : start + self._row_bytes] = bytes(self._row_bytes)
 
-    def connect(self, address: str, *, most: int) -> Seat | None:
-        """A seat for a connection that shows nothing but its address; None when `most` of that address stand, or every seat is taken."""
-        key = _key("address", address)
+    def enter(self, who: str, *, most: int, most_in_all: int, most_strangers: int | None = None) -> Seat | Full:
+        """A seat for an association of `who`, or what is full. `most_strangers`: it is a stranger's, of whom so many may stand together."""
+        kind = _PEERS if most_strangers is None else _STRANGERS
+        key = kind + _key("association", who)[len(kind) :]
         with self._locked():
-            if sum(1 for one in self._seated(connections=True) if one == key) >= most:
-                return None
-            return self._sit(key, connections=True)
-
-    def linger(self, *, most: int) -> Seat | None:
-        """A seat for a connection whose association is over; None when `most` of them stand. It counts for no address."""
-        key = _key("lingering", "")
-        with self._locked():
-            if sum(1 for one in self._seated(connections=True) if one == key) >= most:
-                return None
-            return self._sit(key, connections=True)
-
-    def enter(self, who: str, *, most: int, most_in_all: int) -> Seat | int:
-        """A seat for an association; else how many stand: of `who`, or in all where that is what is full (`most_in_all` at least)."""
-        key = _key("association", who)
-        with self._locked():
-            taken = list(self._seated(connections=False))
-            if len(taken) >= most_in_all:
-                return len(taken)
+            taken = list(self._seated())
             own = sum(1 for one in taken if one == key)
+            if len(taken) >= most_in_all:
+                return Full(of=Of.ALL, stand=len(taken))
             if own >= most:
-                return own
-            return self._sit(key, connections=False) or max(len(taken), most_in_all)
+                return Full(of=Of.ONE, stand=own)
+            strangers = sum(1 for one in taken if one.startswith(_STRANGERS))
+            if most_strangers is not None and strangers >= most_strangers:
+                return Full(of=Of.STRANGERS, stand=strangers)
+            return self._sit(key) or Full(of=Of.ALL, stand=len(taken))
 
     def leave(self, seat: Seat) -> None:
-        """A connection or association has ended."""
+        """An association has ended."""
         with self._locked():
             self._memory[seat.at : seat.at + _KEY_BYTES] = _EMPTY
 
@@ -131,29 +136,28 @@ class Standing:
             return max(0.0, (amount - level) / per_second)
 
     # ---- under the lock
-    def _seated(self, *, connections: bool) -> Iterator[bytes]:
+    def _seated(self) -> Iterator[bytes]:
         for row in range(self._rows):
-            start, seats = self._seats(row, connections=connections)
-            block = self._memory[start : start + seats * _KEY_BYTES]
+            start = self._start(row)
+            block = self._memory[start : start + self._row_bytes]
             for at in range(0, len(block), _KEY_BYTES):
                 if (one := block[at : at + _KEY_BYTES]) != _EMPTY:
                     yield one
 
-    def _sit(self, key: bytes, *, connections: bool) -> Seat | None:
-        start, seats = self._seats(self._row, connections=connections)
-        for at in range(start, start + seats * _KEY_BYTES, _KEY_BYTES):
+    def _sit(self, key: bytes) -> Seat | None:
+        start = self._start(self._row)
+        for at in range(start, start + self._row_bytes, _KEY_BYTES):
             if self._memory[at : at + _KEY_BYTES] == _EMPTY:
                 self._memory[at : at + _KEY_BYTES] = key
                 return Seat(at=at)
         return None
 
-    def _seats(self, row: int, *, connections: bool) -> tuple[int, int]:
-        start = _HEAD.size + row * self._row_bytes
-        return (start + self._associations * _KEY_BYTES, self._connections) if connections else (start, self._associations)
+    def _start(self, row: int) -> int:
+        return int(_HEAD.size + row * self._row_bytes)
 
     def _bucket(self, key: bytes, *, rate: float, burst: float) -> tuple[int, float]:
         """Where a bucket is, and what may pass now. One that nobody asked for longest makes room for a new one, which is full."""
-        start, now = _HEAD.size + self._rows * self._row_bytes, self._clock()
+        start, now = self._start(self._rows), self._clock()
         oldest, oldest_at = start, float("inf")
         for at in range(start, start + self._buckets * _BUCKET.size, _BUCKET.size):
             whose, level, then = _BUCKET.unpack_from(self._memory, at)
@@ -210,8 +214,8 @@ class Pace:
 def _blank(config: Config, rows: int) -> bytes:
     # any one process may come to hold all associations
     associations = config.node.max_associations
-    head = _HEAD.pack(rows, associations, HALF_OPEN, _BUCKETS)
-    return head + bytes(rows * (associations + HALF_OPEN) * _KEY_BYTES + _BUCKETS * _BUCKET.size)
+    head = _HEAD.pack(rows, associations, _BUCKETS)
+    return head + bytes(rows * associations * _KEY_BYTES + _BUCKETS * _BUCKET.size)
 
 
 def _key(kind: str, name: str) -> bytes:

@@ -60,7 +60,7 @@ class StockAssociation:
         # sets back after each handler
         abort = association._abort_blocking
         association.abort = association._abort_blocking = lambda block=False: abort(block=False)
-        association.set_socket(make_prompt(association, pdu_timeout_s=stock.ae.acse_timeout, client_socket=connection, received=received))
+        association.set_socket(make_prompt(association, client_socket=connection, received=received))
         association.acceptor.ae_title = stock.ae.ae_title
         association.acceptor.implementation_class_uid = stock.ae.implementation_class_uid
         association.acceptor.implementation_version_name = stock.ae.implementation_version_name
@@ -121,6 +121,7 @@ class StockAssociation:
                 application_context=str(request.application_context_name or ""),
                 certificate=self._certificate,
                 identity=UserIdentity.of(association.requestor.user_identity),
+                behind_proxy=self._caller.behind_proxy,
             )
         )
         if isinstance(decided, Refusal):
@@ -149,7 +150,6 @@ class StockAssociation:
     def _established(self, asked: evt.Event) -> None:
         association, visit = asked.assoc, self._visit
         assert visit is not None, "it was admitted"
-        association.dul.socket.pdu_timeout_s = association.dimse_timeout
         association.dimse.established.set()
         visit.accepted(
             contexts=len(association.accepted_contexts), rejected=len(association.rejected_contexts), receiver=Receiver.STOCK.value

@@ -1,4 +1,5 @@
-"""TLS for associations, in and out: contexts by the profiles of PS3.15 B.12 and B.13, handshakes, and who the other side proved to be.
+"""TLS for associations, in and out, and for browsers: contexts by the profiles of PS3.15 B.12 and B.13, handshakes, and who the other side
+proved to be.
 
 Files are read again when they change: a renewed certificate needs no restart, and one that was renewed by halves is not used. Nor is a
 context kept for longer than a minute, and with it the sessions that a client might resume without showing its certificate again.
@@ -76,14 +77,37 @@ def client_context(settings: PeerTls) -> ssl.SSLContext:
     return _kept(settings, _of_client, (settings.certificate, settings.key, settings.authorities, settings.revocations)).context()
 
 
-def accept(connection: socket, settings: TlsListener, *, timeout_s: float, address: str, refusals: Refusals) -> ssl.SSLSocket | None:
-    """Shake hands with who connected, within `timeout_s` in all; None (told, and closed) when there is no TLS with them."""
+def web_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    """The context in which browsers are answered (BCP 195, as B.12 has it), made anew when one of its files has changed.
+
+    Raises
+    ------
+    NotPrivate, TlsUnusable
+        It cannot be made, and never could since the process began.
+    """
+    return _kept((certificate, key), _of_web, (certificate, key)).context()
+
+
+def accept(
+    connection: socket,
+    settings: TlsListener,
+    *,
+    timeout_s: float,
+    address: str,
+    refusals: Refusals,
+    wrapped: Callable[[ssl.SSLSocket], None] = lambda _: None,
+) -> ssl.SSLSocket | None:
+    """Shake hands with who connected, within `timeout_s` in all; None (told, and closed) when there is no TLS with them.
+
+    `wrapped` is called before the handshake with what has taken the descriptor over: who is to end it needs that one.
+    """
     try:
         secured = server_context(settings).wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
     except (OSError, NotPrivate, TlsUnusable) as unusable:
         alarm("tls.unusable", address=address, reason=str(unusable))
         connection.close()
         return None
+    wrapped(secured)
     try:
         secured.settimeout(timeout_s)  # of the whole handshake: a byte now and then does not prolong it
         secured.do_handshake()
@@ -175,6 +199,13 @@ def _of_server(settings: TlsListener) -> ssl.SSLContext:
     return context
 
 
+def _of_web(files: tuple[Path, Path]) -> ssl.SSLContext:
+    context = _profiled(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), TlsProfile.BCP195)
+    context.set_alpn_protocols(["http/1.1"])
+    _load_identity(context, *files)
+    return context
+
+
 def _of_client(settings: PeerTls) -> ssl.SSLContext:
     context = _profiled(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), settings.profile)  # verifies chain and name
     _load(context, settings.authorities, settings.revocations, settings.certificate, settings.key)
@@ -198,8 +229,11 @@ def _load(context: ssl.SSLContext, authorities: Path, revocations: Path | None, 
             raise TlsUnusable(f"{path}: {_of_file(unfit)}") from unfit
     if revocations is not None:
         context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
-    if certificate is None or key is None:
-        return
+    if certificate is not None and key is not None:
+        _load_identity(context, certificate, key)
+
+
+def _load_identity(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
     demand_private(key)
     try:
         if b"ENCRYPTED" in key.read_bytes():

@@ -12,10 +12,13 @@ from node.dimse.admission import Admission, Admitted, Refusal
 from node.dimse.claim import Claim
 from node.dimse.errors import NotAUid, WrongContext
 from node.dimse.peek import Peek
-from node.dimse.port import Incoming, Intake, Reception
+from node.dimse.port import Incoming, Intake, NothingOwed, Owed, Reception
+from node.dimse.under_way import UnderWay
 from node.domain.errors import RefusedError
+from node.domain.shortage import RefusedInstance
 from node.observe import metrics
 from node.observe.events import alarm, event, trace
+from node.settings.config import Settle
 
 PROCESSING_FAILURE: Final = 0x0110
 # leading zeros in a component break PS3.5 9.1, but old devices write them and nothing here minds
@@ -35,9 +38,10 @@ _KEPT: Final = Answer(0x0000, "")
 class Visits:
     """Lets associations in, and has what they store kept. Called from many threads at once."""
 
-    def __init__(self, admission: Admission, intake: Intake, *, peers: Iterable[str]) -> None:
+    def __init__(self, admission: Admission, intake: Intake, *, peers: Iterable[str], owed: Owed | None = None) -> None:
         self._admission = admission
         self.intake = intake
+        self.owed: Owed = owed or NothingOwed()
         for peer in (*peers, metrics.STRANGER):
             for status in (0x0000, RefusedError.status, PROCESSING_FAILURE):
                 # a series that begins at 0 lets a rate see its first event
@@ -77,6 +81,9 @@ class Visit:
         self._began = time.monotonic()
         self._over = False
         self._flushed: bool | None = None
+        self._under_way = UnderWay()
+        self._came_at = self._began
+        self._cut_off = False
 
     def accepted(self, *, contexts: int, rejected: int, receiver: str) -> None:
         """The association stands."""
@@ -109,12 +116,52 @@ class Visit:
             self._flushed = self._visits.intake.ended(self.id)
         return self._flushed
 
-    def leave(self, how: str) -> None:
-        """The association has ended: "released", "aborted" or "lost". Only the first call counts."""
+    def came(self, of: tuple[str, str] | None, *, whole: bool = True) -> None:
+        """An instance of (study, series) came whole, or was cut off; None: nobody can say of which."""
+        self._came_at = time.monotonic()
+        self._cut_off = self._cut_off or not whole
+        if of is not None and self._under_way.came(*of):
+            self._visits.owed.stands(self.id, self.peer, self._under_way.series)
+
+    def refuse(self, sop_instance: str, of: tuple[str, str] | None, status: int) -> None:
+        """An instance of (study, series) is about to be answered with a failure."""
+        if of is None:
+            return
+        study, series = of
+        self._visits.owed.refused(
+            RefusedInstance(
+                sop_instance_uid=sop_instance,
+                series_instance_uid=series,
+                study_instance_uid=study,
+                peer=self.peer,
+                status=status,
+                at=datetime.now(UTC),
+            )
+        )
+
+    @property
+    def peer(self) -> str | None:
+        """The name of the peer that the sender was admitted as; None: a stranger."""
+        return self.admitted.peer.name if self.admitted.peer else None
+
+    def leave(self, how: str, *, idle: bool = False) -> None:
+        """The association has ended: "released", "aborted" or "lost"; `idle`: by the node, because nothing was under way for too long. Only
+        the first call counts.
+
+        Who had sent nothing for longer than its quiet window was in the middle of nothing: what came counted as complete by then. Scanners
+        keep associations open for hours, until they, or the node, are switched off.
+        """
         if self._over:
             return
         self._over = True
+        quiet = (Settle() if self.admitted.peer is None else self.admitted.peer.settle).quiet
+        silent = not self._cut_off and time.monotonic() - self._came_at > quiet.total_seconds()
         self.flush()
+        if series := self._under_way.series:
+            if how == "released" or idle or silent:
+                self._visits.owed.released(self.id)
+            else:
+                self._visits.owed.torn(self.id, self.peer, series)
         self._visits.leave(self.admitted)
         metrics.ASSOCIATIONS.add(peer=self.admitted.label, outcome=how)
         event(
@@ -130,7 +177,7 @@ class Visit:
 class Storing:
     """One C-STORE, from its command to its answer; `answer` or `abandon` ends it. Raises nothing: what goes wrong becomes the answer."""
 
-    __slots__ = ("_incoming", "_pace", "_peek", "_refused", "_size", "_visit", "_visits")
+    __slots__ = ("_blind", "_incoming", "_pace", "_peek", "_refused", "_size", "_sop_instance", "_visit", "_visits")
 
     def __init__(self, visit: Visit, visits: Visits, sop_class: str, sop_instance: str, abstract_syntax: str, transfer_syntax: str) -> None:
         self._visit = visit
@@ -139,12 +186,14 @@ class Storing:
         self._size = 0
         self._refused: Answer | None = None
         self._incoming: Incoming | None = None
+        self._sop_instance = sop_instance
+        self._peek = Peek(syntax=transfer_syntax, sop_class=sop_class, sop_instance=sop_instance)
+        self._blind = False
         try:
             if not _UID(sop_instance):
                 raise NotAUid(f"{quoted(sop_instance)} is no UID")
             if sop_class != abstract_syntax:
                 raise WrongContext(f"SOP class {quoted(sop_class)} came in a context for {abstract_syntax}")
-            self._peek = Peek(syntax=transfer_syntax, sop_class=sop_class, sop_instance=sop_instance)
             claim = visit.claim
             self._incoming = visits.intake.begin(
                 Reception(
@@ -156,22 +205,28 @@ class Storing:
                     address=claim.address,
                     association=visit.id,
                     received_at=datetime.now(UTC),
-                    peer=visit.admitted.peer.name if visit.admitted.peer else "",
+                    peer=visit.peer or "",
                 )
             )
         except Exception as why:  # noqa: BLE001
             self._refuse(why)
 
     def write(self, *fragments: bytes | memoryview) -> None:
-        """Take fragments of the data set; once the instance is refused, they are dropped."""
+        """Take fragments of the data set; once the instance is refused, they are dropped, but for what says of which series it is."""
         incoming = self._incoming
         if incoming is None:
+            self._look(fragments)
             return
         size = 0
         try:
             for fragment in fragments:
                 self._peek.feed(fragment)
                 size += len(fragment)
+        except Exception as why:  # noqa: BLE001
+            self._blind = True
+            self._refuse(why)
+            return
+        try:
             incoming.write(*fragments)
         except Exception as why:  # noqa: BLE001
             self._refuse(why)
@@ -192,6 +247,9 @@ class Storing:
                 self._refuse(why)
         peer = visit.admitted.label
         answer = self._refused or _KEPT
+        visit.came(self._peek.series)
+        if answer is not _KEPT:
+            visit.refuse(self._sop_instance, self._peek.series, answer.status)
         metrics.RECEIVE.observe(time.monotonic() - began, peer=peer)
         metrics.INSTANCES.add(peer=peer, status=f"{answer.status:04X}")
         if answer is _KEPT:
@@ -209,12 +267,26 @@ class Storing:
 
     def abandon(self) -> None:
         """It was cut off: nothing is kept, nobody is answered."""
+        self._visit.came(self._peek.series, whole=False)
+        self._drop()
+
+    def _drop(self) -> None:
         incoming, self._incoming = self._incoming, None
         if incoming is not None:
             incoming.abandon()
 
+    def _look(self, fragments: Iterable[bytes | memoryview]) -> None:
+        """Find out of which series an instance is that is refused already."""
+        if self._blind or self._peek.series is not None:
+            return
+        try:
+            for fragment in fragments:
+                self._peek.feed(fragment)
+        except Exception:  # noqa: BLE001  (it is refused; what more is wrong with it nobody asks)
+            self._blind = True
+
     def _refuse(self, why: Exception) -> None:
-        self.abandon()
+        self._drop()
         if isinstance(why, RefusedError):
             self._refused = Answer(why.status, f"{why.code} {why}")
             event("instance.refused", association=self._visit.id, code=why.code, status=f"{why.status:04X}", reason=str(why))

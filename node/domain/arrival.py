@@ -12,6 +12,7 @@ class Completeness(StrEnum):
 
     QUIET = "quiet"  # nothing came for the quiet window
     COUNT = "count"  # the sender's own count (C-FIND) was reached, and the shortened window passed
+    LONGEST = "longest"  # it went on growing, or never met a count, for as long as any may
     OPERATOR = "operator"  # completed by hand
     PRIOR = "prior"  # nothing of its own came, but what it is compared with, or needs beside it, did, changed, or does not fit
 
@@ -20,7 +21,9 @@ class Completeness(StrEnum):
 class Arrival:
     """One revision of a study (`series_instance_uid` None) or of a series, as it came from one peer.
 
-    `supersedes` is the arrival that this one revises because instances came late.
+    `supersedes` is the arrival that this one revises because instances came late. `counted`: the sender's count is met by what came last.
+    `waits_for` is what an open one is kept open for, in words, and nothing came since; else it is empty. `attempts` counts how often
+    routing it failed, since it was complete or put back; `code` and `reason` say why it did last.
     """
 
     id: int
@@ -37,3 +40,8 @@ class Arrival:
     completed_at: datetime | None
     completed_by: Completeness | None
     instances: int
+    counted: bool = False
+    waits_for: str = ""
+    attempts: int = 0
+    code: str | None = None
+    reason: str | None = None

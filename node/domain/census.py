@@ -39,7 +39,8 @@ class DeliveriesIn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Census:
-    """What has not ended, and what ended badly; `held` counts live leases of jobs and of deliveries. What went well is not counted."""
+    """What has not ended, and what ended badly; `held` counts live leases of jobs and of deliveries,
+    and instances that wait for a person. What went well is not counted."""
 
     jobs: tuple[JobsIn, ...]
     arrivals: tuple[ArrivalsIn, ...]
@@ -47,3 +48,4 @@ class Census:
     jobs_held: int
     deliveries_held: int
     size_bytes: int
+    instances_held: int = 0

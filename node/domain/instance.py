@@ -13,7 +13,29 @@ class Standing(StrEnum):
     CURRENT = "current"  # the one that jobs use
     REPLACED = "replaced"  # corrected attributes came later, with the same pixels
     CONFLICT = "conflict"  # same UID, other pixels or geometry: kept, reported, never used
+    RESULT = "result"  # what another hilum node made: kept and told, in no arrival, never analysed
     PURGED = "purged"  # pixels deleted by retention, header kept
+    HELD = (
+        "held"  # added to, or rewriting, what another sender sent, or another patient's: kept, told, used by nothing until a person decides
+    )
+    REFUSED = "refused"  # was held, and a person said no: kept as long as pixels are, used by nothing
+
+
+class HeldFor(StrEnum):
+    """Why an instance is held."""
+
+    IDENTITY = "identity"  # another PatientID, issuer or StudyInstanceUID than its series has, or another patient than its study has
+    ADDED = "added"  # a new instance in a series that another sender sent first
+    REWRITTEN = "rewritten"  # other bytes under a SOP Instance UID that another sender sent first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sender:
+    """Who sent an instance: the peer that it was admitted as (None: a stranger), and how it called."""
+
+    peer: str | None
+    calling_ae: str
+    address: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,3 +61,9 @@ class Instance:
     received_at: datetime
     header: Header
     standing: Standing = Standing.CURRENT
+    held_for: HeldFor | None = None
+
+    @property
+    def sender(self) -> Sender:
+        """Who sent it."""
+        return Sender(peer=self.peer, calling_ae=self.calling_ae, address=self.address)

@@ -1,13 +1,11 @@
 """Jobs, their result objects, and the deliveries that bring these to sinks."""
 
-import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from node.domain.shortage import Shortage
 from node.domain.state import DeliveryState, JobState
-
-_PART = re.compile(r" \[(.+)\]$")
 
 
 class Priority(StrEnum):
@@ -18,13 +16,23 @@ class Priority(StrEnum):
     OFFPEAK = "offpeak"
 
 
+class JobKind(StrEnum):
+    """What a job is for."""
+
+    ANALYSIS = "analysis"
+    STATEMENT = "statement"  # to say of a study that an application gave no result
+    WITHDRAWAL = "withdrawal"  # to withdraw superseded objects from an archive that has their successor
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One application on one series; several routes that ask for the same share one job, and its sinks are the union.
 
     `attempts` counts claims. `lease` is the fence: a finish under another lease touches nothing.
-    `input_digest` is SHA-256 over the sorted (SOP Instance UID, digest) pairs of the instances it uses. `deadline_at` is when the results
-    should be there; within a class of priority the earliest goes first.
+    `input_digest` is SHA-256 over the sorted (SOP Instance UID, digest) pairs of the images it uses. `deadline_at` is when the results
+    should be there; within a class of priority the earliest goes first. `shortage`: its series was known to be short when it was made;
+    `marked` says whether its results begin with that, or have a remark. `declined` says of a parked one that the images are the cause,
+    not the machinery.
     """
 
     id: int
@@ -51,6 +59,10 @@ class Job:
     code: str | None
     reason: str | None
     deadline_at: datetime | None = None
+    shortage: Shortage | None = None
+    marked: bool = False
+    kind: JobKind = JobKind.ANALYSIS
+    declined: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +71,8 @@ class ResultObject:
 
     `kind` is one of `node.domain.profile.Kind`. `form` tells apart what exists in several forms, of which a sink gets one: of masks, and of
     the reports that refer to them, "binary", "labelmap", "labelmap+jpeg-ls" …; of narratives the language, with the form
-    of the masks that they refer to where it is not binary ("en+labelmap"); "" for everything else.
+    of the masks that they refer to where it is not binary ("en+labelmap"); "" for everything else. `part` is the part of the series that
+    it is about ("echo 1"); "" for all of it.
     """
 
     id: int = 0
@@ -73,6 +86,7 @@ class ResultObject:
     size: int
     digest: str
     form: str = ""
+    part: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,9 +108,3 @@ class Delivery:
     reason: str | None
     waiting_since: datetime | None = None
     form: str = ""
-
-
-def part_of(description: str) -> str:
-    """The part of a series that a result with this description is about; "" for all of it."""
-    found = _PART.search(description)
-    return found[1] if found else ""

@@ -11,6 +11,8 @@ class About(StrEnum):
     PARKED = "parked"
     SINK = "sink"
     DISK = "disk"
+    HELD = "held"
+    PROCESS = "process"
     TRIAL = "trial"
 
 
@@ -41,7 +43,11 @@ class Notice:
         """One line."""
         counts = {about: sum(1 for one in self.items if one.about is about and not one.over) for about in About}
         counts[About.PARKED] += self.more
-        parts = [_NAMED[about].format(many, "" if many == 1 else "s") for about, many in counts.items() if many]
+        parts = [
+            _NAMED[about].format(many, "" if many == 1 else "es" if about is About.PROCESS else "s")
+            for about, many in counts.items()
+            if many
+        ]
         over = sum(1 for one in self.items if one.over)
         if over:
             parts.append(f"{over} thing{'' if over == 1 else 's'} mended")
@@ -58,4 +64,11 @@ class Notice:
         return "\n".join([*lines, *(["", self.link] if self.link else []), ""])
 
 
-_NAMED = {About.PARKED: "{} parked", About.SINK: "{} sink{} late", About.DISK: "a disk fills", About.TRIAL: "a trial message"}
+_NAMED = {
+    About.PARKED: "{} parked",
+    About.SINK: "{} sink{} late",
+    About.DISK: "a disk fills or is away",
+    About.HELD: "images held",
+    About.PROCESS: "{} process{} silent",
+    About.TRIAL: "a trial message",
+}

@@ -13,13 +13,23 @@ class Patient:
     patient_id: str
     issuer: str
 
+    def contradicts(self, other: "Patient") -> bool:
+        """Whether they cannot be one: another ID, or another issuer. Where one issuer is not said nothing speaks against it."""
+        return self.patient_id != other.patient_id or bool(self.issuer and other.issuer and self.issuer != other.issuer)
+
 
 def patient_of(header: Header) -> Patient | None:
     """The patient of an instance or a series; None without an ID, or where a series' instances name several."""
-    ids, issuers = (_texts(header, keyword) for keyword in ("PatientID", "IssuerOfPatientID"))
+    ids, issuers = named_by(header)
     if len(ids) != 1 or len(issuers) > 1:
         return None
     return Patient(patient_id=ids[0], issuer=issuers[0] if issuers else "")
+
+
+def named_by(header: Header) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The values of PatientID and of IssuerOfPatientID that are not blank: instances with equal ones are of one patient, or of nobody."""
+    ids, issuers = (tuple(_texts(header, keyword)) for keyword in ("PatientID", "IssuerOfPatientID"))
+    return ids, issuers
 
 
 def studied_at(header: Header) -> str:
@@ -33,6 +43,13 @@ def studied_at(header: Header) -> str:
             times = [moment for moment in _texts(header, time) if moment.replace(".", "").isdigit()]
             return min(days) + (min(times) if times else "")
     return ""
+
+
+def is_earlier(one: str, other: str) -> bool:
+    """Whether moments of `studied_at` say so: on one day only where both have a time."""
+    if not one or (one[:8] == other[:8] and min(len(one), len(other)) <= 8):
+        return False
+    return one < other
 
 
 def _texts(header: Header, keyword: str) -> list[str]:

@@ -20,6 +20,8 @@ class Kind(StrEnum):
     PDF = "pdf"  # Encapsulated PDF; its form is the language
     EXPLANATION = "explanation"  # what moved a classifier's answer, drawn beside the image, as Secondary Capture
     EXPLANATION_MAP = "explanation-map"  # the same as Parametric Map
+    STATEMENT = "statement"  # Enhanced SR: there is no result; its form is the language
+    WITHDRAWAL = "withdrawal"  # Key Object Selection: superseded objects are not to be used any more (IHE IOCM)
 
 
 EXPLANATIONS = frozenset({Kind.EXPLANATION, Kind.EXPLANATION_MAP})
@@ -95,7 +97,7 @@ class Profile:
     compression: Compression = Compression.NONE
     empty_masks: bool = False
     kinds: frozenset[Kind] = frozenset(
-        {Kind.SR, Kind.DETECTIONS, Kind.SC, Kind.MAP, Kind.DERIVED, Kind.REGISTRATION},
+        {Kind.SR, Kind.DETECTIONS, Kind.SC, Kind.MAP, Kind.DERIVED, Kind.REGISTRATION, Kind.STATEMENT},
     )
     languages: tuple[Language, ...] = (Language.ENGLISH,)
     not_taken: NotTaken = NotTaken.PARK
@@ -119,7 +121,7 @@ VIEWER = Profile(name="viewer")
 
 PACS = Profile(
     name="pacs",
-    kinds=frozenset({Kind.SR, Kind.DETECTIONS, Kind.SC, Kind.OVERLAY, Kind.DERIVED}),
+    kinds=frozenset({Kind.SR, Kind.DETECTIONS, Kind.SC, Kind.OVERLAY, Kind.DERIVED, Kind.STATEMENT}),
     not_taken=NotTaken.LEAVE_OUT,
 )
 """A conservative PACS: pictures that every workstation shows, besides masks and reports where it takes them. Maps come as pictures."""
@@ -129,9 +131,10 @@ ARCHIVE = Profile(
     masks=Masks.LABELMAP,
     compression=Compression.RLE,
     empty_masks=True,
-    kinds=frozenset(Kind) - {Kind.SEG} - EXPLANATIONS,
+    kinds=frozenset(Kind) - {Kind.SEG, Kind.STATEMENT, Kind.WITHDRAWAL} - EXPLANATIONS,
 )
-"""A research archive: every kind of object but explanations; one label map instead of a mask a segment, compressed as all toolkits read."""
+"""A research archive: every kind of object but explanations, withdrawals and notes that there is no result; one label map instead of a
+mask a segment, compressed as all toolkits read."""
 
 SHIPPED: Mapping[str, Profile] = {one.name: one for one in (VIEWER, PACS, ARCHIVE)}
 """The profiles that need not be declared."""

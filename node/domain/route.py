@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from node.domain.header import Value
 from node.domain.job import Priority
+from node.domain.shortage import WhenShort
 
 
 class Operator(StrEnum):
@@ -61,7 +62,8 @@ class Route:
     """One entry of `routes:`. Empty `peers` or `called` take any. `each` runs the applications on every series that fits, else on
     the best one (most instances per application's acceptance, then thinnest slices, then lowest series number). Results should be there
     within `deadline` of the moment at which the study was complete. All of `any_series` hold for at least one series of the study,
-    whichever it is, all of `all_series` for each that holds images."""
+    whichever it is, all of `all_series` for each that holds images. `short` and `longest` say what it does with a series that is known
+    to be short; None: what the peer's say."""
 
     name: str
     peers: tuple[str, ...] = ()
@@ -75,6 +77,8 @@ class Route:
     send: tuple[str, ...] = ()
     each: bool = False
     deadline: timedelta | None = None
+    short: WhenShort | None = None
+    longest: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,10 +91,17 @@ class Tried:
     held: bool
 
 
+class Withheld(StrEnum):
+    """Why what a route asks for is not run on a series that it matched."""
+
+    WAITS = "waits"  # for a series that it needs, or for the rest of one: what it came to was decided about a later revision
+    PARKED = "parked"  # for a person: the study lacks a series that it needs
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """What one route decided about one series. `matched` says the conditions held; `chosen` that this series was picked to run; `compares`
-    are those applications of the route that then compare it with a prior, wherever there is one."""
+    are those applications of the route that then compare it with a prior, wherever there is one; `withheld` is why none runs for now."""
 
     route: str
     series_instance_uid: str
@@ -99,3 +110,4 @@ class Decision:
     tried: Sequence[Tried]
     reason: str
     compares: tuple[str, ...] = ()
+    withheld: Withheld | None = None

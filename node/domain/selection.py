@@ -8,13 +8,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from node.domain.job import ResultObject, part_of
+from node.domain.job import ResultObject
 from node.domain.profile import Form, Kind, Masks, Profile
 
 LEFT_OUT = "left out: "
 """What the detail of a receipt begins with that stands for an object which the sink does not get."""
 
-_IN_LANGUAGES = (Kind.NARRATIVE, Kind.PDF)
+_DOCUMENTS = (Kind.NARRATIVE, Kind.PDF)
+_IN_LANGUAGES = (*_DOCUMENTS, Kind.STATEMENT)
 _NOUNS = {
     Kind.SR: "reports",
     Kind.DETECTIONS: "reports of detections",
@@ -27,6 +28,8 @@ _NOUNS = {
     Kind.PDF: "PDFs",
     Kind.EXPLANATION: "explanations of answers as pictures",
     Kind.EXPLANATION_MAP: "explanations of answers as maps",
+    Kind.STATEMENT: "statements that there is no result",
+    Kind.WITHDRAWAL: "notes that withdraw superseded results",
 }
 
 
@@ -107,13 +110,13 @@ def select(profile: Profile, objects: Sequence[ResultObject], form: Form | None)
     """
     # each part of a series that was split has narratives of its own, and masks or none
     written = {
-        (kind, part): _written(profile, [one for one in objects if one.kind == kind and part_of(one.description) == part], form)
-        for kind, part in {(Kind(one.kind), part_of(one.description)) for one in objects if one.kind in _IN_LANGUAGES}
+        (kind, part): _written(profile, [one for one in objects if one.kind == kind and one.part == part], form)
+        for kind, part in {(Kind(one.kind), one.part) for one in objects if one.kind in _IN_LANGUAGES}
     }
     sent: list[ResultObject] = []
     left_out: list[LeftOut] = []
     for one in objects:
-        why = _why_not(profile, one, form, written.get((Kind(one.kind), part_of(one.description)), ()))
+        why = _why_not(profile, one, form, written.get((Kind(one.kind), one.part), ()))
         if why:
             left_out.append(LeftOut(one=one, why=why))
         else:
@@ -158,7 +161,7 @@ def _wanting(profile: Profile, objects: Sequence[ResultObject]) -> tuple[str, ..
     for wanted, other in ((Kind.OVERLAY, Kind.MAP), (Kind.EXPLANATION, Kind.EXPLANATION_MAP), (Kind.EXPLANATION_MAP, Kind.EXPLANATION)):
         if wanted in profile.kinds and other in kinds and wanted not in kinds:
             said.append(f"{_NOUNS[wanted]} were not made")
-    for kind in _IN_LANGUAGES:
+    for kind in (Kind.STATEMENT,) if Kind.STATEMENT in kinds else _DOCUMENTS:
         if kind in profile.kinds:
             made_too = {one.form.partition("+")[0] for one in objects if one.kind == kind}
             missing = [language.value for language in profile.languages if language not in made_too]

@@ -9,6 +9,7 @@ class ArrivalState(StrEnum):
     RECEIVED = "received"  # at least one instance is durable; more may come
     COMPLETE = "complete"  # the manifest is frozen, the reason kept
     ROUTED = "routed"  # every route was tried, jobs inserted in the same transaction
+    PARKED = "parked"  # routing it took too long, or ended its process, as often as it may be tried: a person decides
 
 
 class JobState(StrEnum):
@@ -20,6 +21,7 @@ class JobState(StrEnum):
     DONE = "done"  # every delivery is committed
     PARKED = "parked"  # a person decides: code, reason, remedy
     FAILED = "failed"  # attempts used up
+    NOT_APPLICABLE = "not_applicable"  # what its application declares excludes the series by its headers: an end, nobody need look
     CANCELLED = "cancelled"  # by the operator
     SUPERSEDED = "superseded"  # late instances opened a new revision with other inputs
 
@@ -36,17 +38,21 @@ class DeliveryState(StrEnum):
 
 ARRIVAL_TRANSITIONS: dict[ArrivalState, frozenset[ArrivalState]] = {
     ArrivalState.RECEIVED: frozenset({ArrivalState.COMPLETE}),
-    ArrivalState.COMPLETE: frozenset({ArrivalState.ROUTED}),
+    ArrivalState.COMPLETE: frozenset({ArrivalState.ROUTED, ArrivalState.PARKED}),
     ArrivalState.ROUTED: frozenset(),
+    ArrivalState.PARKED: frozenset({ArrivalState.COMPLETE, ArrivalState.ROUTED}),  # ROUTED: a later revision was, in its place
 }
 
 JOB_TRANSITIONS: dict[JobState, frozenset[JobState]] = {
-    JobState.QUEUED: frozenset({JobState.INFERRED, JobState.PARKED, JobState.FAILED, JobState.CANCELLED, JobState.SUPERSEDED}),
+    JobState.QUEUED: frozenset(
+        {JobState.INFERRED, JobState.PARKED, JobState.FAILED, JobState.NOT_APPLICABLE, JobState.CANCELLED, JobState.SUPERSEDED}
+    ),
     JobState.INFERRED: frozenset({JobState.ENCODED, JobState.PARKED, JobState.FAILED, JobState.CANCELLED, JobState.SUPERSEDED}),
     JobState.ENCODED: frozenset({JobState.DONE, JobState.CANCELLED, JobState.SUPERSEDED}),
     JobState.DONE: frozenset({JobState.ENCODED, JobState.SUPERSEDED}),  # ENCODED: the operator sends the frozen objects again
     JobState.PARKED: frozenset({JobState.QUEUED, JobState.INFERRED, JobState.CANCELLED, JobState.SUPERSEDED}),
     JobState.FAILED: frozenset({JobState.QUEUED, JobState.INFERRED, JobState.CANCELLED, JobState.SUPERSEDED}),
+    JobState.NOT_APPLICABLE: frozenset({JobState.QUEUED, JobState.CANCELLED, JobState.SUPERSEDED}),  # QUEUED: a manifest changed
     JobState.CANCELLED: frozenset({JobState.QUEUED, JobState.INFERRED, JobState.ENCODED}),
     JobState.SUPERSEDED: frozenset(),
 }

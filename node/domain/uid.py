@@ -4,6 +4,7 @@ import re
 import uuid
 
 _NAMESPACE = uuid.UUID("6f0b4ed6-6d38-5d0c-9d8f-5b5a0d6a0e51")
+_LONG = 43
 _UID = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")
 
 
@@ -11,6 +12,20 @@ def derive_uid(*parts: str) -> str:
     """A UID that depends on `parts` and their order alone; parts cannot run into each other."""
     name = "".join(f"{len(part)}:{part}" for part in parts)
     return f"2.25.{uuid.uuid5(_NAMESPACE, name).int}"
+
+
+def derive_long_uid(*parts: str) -> str:
+    """A derived UID of 43 or 44 characters: with its padding it always fills 44 bytes of an object (PS3.5 9.4)."""
+    uid = derive_uid(*parts)
+    while len(uid) < _LONG:
+        parts = (*parts, uid)
+        uid = derive_uid(*parts)
+    return uid
+
+
+def device_uid(application: str, model_digest: str) -> str:
+    """DeviceUID of the processing equipment: one for every application and model file, on every node (IHE AIR)."""
+    return derive_uid("device", application, model_digest)
 
 
 def is_uid(text: str) -> bool:

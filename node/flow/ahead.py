@@ -1,6 +1,7 @@
 """Ahead: while a study is still coming in, what will have to be read and decoded is, so that its completion starts inference.
 
-Nothing depends on it: what was not read and decoded ahead is when a job asks for it.
+Nothing depends on it: what was not read and decoded ahead is when a job asks for it. So an arrival over which a process died, or that takes
+too long to look at, is left to its jobs, which count what they cost.
 """
 
 import time
@@ -8,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from inference.errors import InputError
@@ -17,14 +19,19 @@ from node.domain.errors import JournalError
 from node.domain.instance import Instance, Standing
 from node.domain.route import Route
 from node.domain.state import ArrivalState
+from node.flow.bounded import of_instances, within
+from node.flow.errors import TookTooLong
 from node.flow.port import Clock
-from node.flow.routing import SeriesView, decide
+from node.flow.routing import decide, is_image, seen
 from node.journal.port import Journal
+from node.observe.in_hand import InHand
+from node.observe.pulse import at_most, turned
 from node.settings.config import Config
 
 _SLICE_S = 0.1
 """How long a step works: a job that becomes due waits no longer."""
 _LOOK_EVERY_S = 1.0
+_FETCH_S = 300.0
 _PLAIN = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"})
 """Transfer syntaxes whose pixels need no decoding (PS3.5 A.1 to A.3, A.5)."""
 _LULL = timedelta(milliseconds=500)
@@ -80,7 +87,10 @@ class Ahead:
         self._seconds = seconds
         self._open: dict[int, _Open] = {}
         self._looked_at = float("-inf")
-        self._under_way: Iterator[bool] | None = None
+        self._under_way: tuple[int, Iterator[bool]] | None = None
+        self._left: set[int] = set()
+        self._in_hand = InHand("ahead")
+        self._in_hand.count_death()
 
     def adopt(self, config: Config) -> None:
         """Ask these routes about what comes from now on."""
@@ -102,56 +112,74 @@ class Ahead:
             while self._seconds() - began < _SLICE_S and self._turn():
                 pass
         except JournalError:
+            self._in_hand.put_down()
             self._open.clear()  # found anew once the journal and the blobs answer again
             raise
         return 0
 
     def _turn(self) -> bool:
         """One frame; False when there is none."""
+        turned()
         if self._under_way is None:
-            path = self._next()
-            if path is None:
+            found = self._next()
+            if found is None:
                 return False
-            self._under_way = self._decode(path)
-        if next(self._under_way, None) is None:
+            self._under_way = found[0], self._decode(found[1])
+        arrival, frames = self._under_way
+        self._in_hand.take(arrival)
+        if next(frames, None) is None:
             self._under_way = None
+        self._in_hand.put_down()
         return True
 
     def _look(self) -> None:
         """Find what came since the last look."""
         arrivals = self._journal.arrivals(states=(ArrivalState.RECEIVED,), limit=_OPEN_MOST, newest=True)
+        arrivals = [one for one in arrivals if one.id not in self._left and not self._in_hand.deaths(one.id)]
         self._open = {arrival.id: self._open.get(arrival.id) or _Open() for arrival in arrivals}
         for arrival in arrivals:
+            self._in_hand.take(arrival.id)
             known = self._open[arrival.id]
-            for instance in self._journal.arrival_instances(arrival.id, after=known.last):
-                known.last = max(known.last, instance.id)
-                if self._wanted(arrival, known, instance):
-                    queue = known.plain if instance.transfer_syntax_uid in _PLAIN else known.waiting
-                    queue.append(instance.blob)
-            if self._clock() - arrival.last_instance_at >= _LULL:
-                known.waiting.extend(known.plain)
-                known.plain.clear()
+            try:
+                within(of_instances(arrival.instances), "looking ahead", partial(self._look_at, arrival, known))
+            except TookTooLong:
+                self._left.add(arrival.id)
+                del self._open[arrival.id]
+        self._in_hand.put_down()
+
+    def _look_at(self, arrival: Arrival, known: _Open) -> None:
+        for instance in self._journal.arrival_instances(arrival.id, after=known.last):
+            known.last = max(known.last, instance.id)
+            if self._wanted(arrival, known, instance):
+                queue = known.plain if instance.transfer_syntax_uid in _PLAIN else known.waiting
+                queue.append(instance.blob)
+        if self._clock() - arrival.last_instance_at >= _LULL:
+            known.waiting.extend(known.plain)
+            known.plain.clear()
 
     def _wanted(self, arrival: Arrival, known: _Open, instance: Instance) -> bool:
         if instance.standing is not Standing.CURRENT or (instance.transfer_syntax_uid in _PLAIN and not self._plain):
             return False
+        if not is_image(instance.sop_class_uid, instance.header):
+            return False
         series = instance.series_instance_uid
         if series not in known.taken:
-            view = SeriesView(series_instance_uid=series, header=instance.header, instances=1)
+            view = seen(series, [(instance.sop_class_uid, instance.header)])
             called, calling = instance.called_ae, instance.calling_ae
             decisions = decide(self._routes, [view], peer=arrival.peer, calling=calling, called=called, now=self._clock())
             known.taken[series] = any(all(tried.held or _counts(tried.key) for tried in decision.tried) for decision in decisions)
         return known.taken[series]
 
-    def _next(self) -> Path | None:
-        for known in self._open.values():
+    def _next(self) -> tuple[int, Path] | None:
+        for arrival, known in self._open.items():
             while known.waiting:
                 try:
-                    path = self._blobs.path(known.waiting.popleft())
+                    with at_most(_FETCH_S):
+                        path = self._blobs.path(known.waiting.popleft())
                 except InputError:
                     continue  # who analyses it is told the reason
                 if path.is_file():
-                    return path
+                    return arrival, path
         return None
 
 

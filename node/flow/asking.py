@@ -1,6 +1,6 @@
 """What the routes ask of a complete arrival: which jobs, on which instances, and what there is to say of priors and whole studies."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -12,17 +12,20 @@ from inference.errors import HilumError
 from node.domain.arrival import Arrival, Completeness
 from node.domain.instance import Instance
 from node.domain.job import Job, Priority
-from node.domain.route import Decision, Route
-from node.flow.errors import SeriesMissing
-from node.flow.gates import gated, parks, unfit
+from node.domain.route import Decision, Route, Withheld
+from node.domain.shortage import NewHold, Shortage, Shortfalls, WhenShort
+from node.flow.errors import SeriesIncomplete, SeriesMissing
+from node.flow.gates import excludes, gated, unfit
 from node.flow.needs import Judged, judge
 from node.flow.pairing import Prior
 from node.flow.routing import SeriesView, decide, holds_images, preference
 from node.flow.series import SeriesContent, contents, digest_of
+from node.flow.short import Known, condition, held_text, rule_of, shortage_of
 from node.journal.port import NewJob
+from node.results.errors import SourcesNameless
+from node.settings.config import Settle
 
 RANKS = {Priority.URGENT: 0, Priority.ROUTINE: 1, Priority.OFFPEAK: 2}
-_UNKNOWN_VERSION = "unknown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +46,9 @@ class Asked:
     decisions
         With what there is to say of priors, whole studies and series that are needed.
     waits
-        Until when a route waits for a series that is missing, and why; None: none does.
+        Until when a route waits for a series that is missing, or for the rest of one, and why; None: none does.
+    holds
+        The series of which it waits for the rest.
     mistaken
         Jobs that compare with what is another patient's by now, and that nothing takes the place of.
     left_out
@@ -55,6 +60,7 @@ class Asked:
     mistaken: list[Job] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
     waits: tuple[datetime, str] | None = None
+    holds: list[NewHold] = field(default_factory=list)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -67,6 +73,9 @@ class _Wish:
     routes: list[Route] = field(default_factory=list)
     missing: str = ""
     unfit: str = ""
+    shortage: Shortage | None = None
+    marked: bool = False
+    incomplete: str = ""
 
     @property
     def sinks(self) -> tuple[str, ...]:
@@ -103,6 +112,12 @@ class Asking:
         The name of the engine that runs an application here.
     application_of
         The application of a name; one that cannot be loaded parks its jobs with the reason.
+    declared_of
+        The same as it declares itself, whatever models the repository has: by it a series is judged whose application lacks its model.
+    known
+        What is known of what series lack; None: nothing, and none is short.
+    settle_of
+        How what a peer sends settles.
     """
 
     def __init__(
@@ -112,12 +127,19 @@ class Asking:
         routes: Sequence[Route],
         engine_of: Callable[[str], str],
         application_of: Callable[[str], Application],
+        *,
+        declared_of: Callable[[str], Application] | None = None,
+        known: Known | None = None,
+        settle_of: Callable[[str | None], Settle] = lambda _: Settle(),
     ) -> None:
         self._studies = studies
         self._pairs = pairs
         self._routes = routes
         self._engine_of = engine_of
         self._application_of = application_of
+        self._declared_of = declared_of or application_of
+        self._known = known
+        self._settle_of = settle_of
 
     def of(self, arrival: Arrival, series: Sequence[SeriesContent], calling: str, now: datetime, *, waits: bool = True) -> Asked:
         """The jobs on `series`, those of the arrival, and one decision for every route and series of it.
@@ -140,19 +162,23 @@ class Asking:
         whole = [wish for wish in on_series if self._is_whole(arrival, wish, said, left_out)]
         runs = [decision for decision in decisions if decision.route not in judged or not judged[decision.route].withheld]
         wishes = [*whole, *self._on_studies(arrival, runs, said, tried)]
+        parked: set[tuple[str, str]] = set()
         for wish in wishes:
-            _park(wish, judged, said)
+            parked |= _park(wish, judged, said)
             self._gate(wish, said)
+        held = self._short(arrival, wishes, said, now, over=not waits or arrival.completed_by is Completeness.OPERATOR)
+        wishes = [wish for wish in wishes if wish.routes]
         alone = [wish for wish in on_series if wish not in whole]
         mistaken = [self._pairs.mistaken(arrival.study_instance_uid, wish.series[0], wish.application) for wish in alone]
         complete_at = arrival.completed_at or now
         jobs = [self._job(wish, complete_at) for wish in wishes]
         return Asked(
             jobs=jobs,
-            decisions=[self._with(decision, said) for decision in decisions],
+            decisions=[held.told(self._with(decision, said, parked)) for decision in decisions],
             left_out=left_out,
             mistaken=[job for job in mistaken if job is not None],
-            waits=min(((one.until, one.missing) for one in judged.values() if one.until is not None), default=None),
+            waits=min([*((one.until, one.missing) for one in judged.values() if one.until is not None), *held.waits()], default=None),
+            holds=held.holds,
         )
 
     def _study(self, arrival: Arrival, series: Sequence[SeriesContent]) -> list[SeriesView]:
@@ -240,12 +266,80 @@ class Asking:
         return list(wishes.values())
 
     def _gate(self, wish: _Wish, said: dict[tuple[str, str], list[str]]) -> None:
-        """Park what the application would refuse as soon as it saw the images."""
-        wish.unfit = unfit(self._accepts(wish.application), wish.series[0].view)
-        if wish.unfit and not wish.missing:
+        """Say what its headers keep from the application: it would refuse it as soon as it saw the images."""
+        accepts = self._accepts(wish.application)
+        # of a pair the first is the current one, and the prior was chosen; of a whole study one view that fits is enough
+        judged = wish.series if wish.whole_study else wish.series[:1]
+        # of a series that is held in part, too few images are no header's doing: the work on it ends as what is missing decides
+        reasons = [unfit(accepts, content.view, whole=content.unfit() is None and not content.held) for content in judged]
+        wish.unfit = "; ".join(dict.fromkeys(reasons)) if all(reasons) else ""
+        # how many slices there are is no condition of a route, which is asked of headers without images, too
+        why = unfit(accepts, wish.series[0].view) if wish.unfit else ""
+        if why:
             for route in wish.routes:
                 words = said.setdefault((route.name, wish.series[0].series_instance_uid), [])
-                words.append(parks(wish.application, wish.unfit))
+                words.append(excludes(wish.application, why))
+
+    def _short(
+        self, arrival: Arrival, wishes: Sequence[_Wish], said: dict[tuple[str, str], list[str]], now: datetime, *, over: bool
+    ) -> "_Held":
+        """Withhold what is known to be short from the routes that wait for its rest; park, or mark, what is asked for all the same."""
+        held = _Held()
+        facts: dict[str, Mapping[str, Shortfalls]] = {}
+        for wish in wishes:
+            # too few images are no reason: the rest of them may come
+            excluded = wish.unfit and unfit(self._accepts(wish.application), wish.series[0].view)
+            if wish.missing or excluded or any(content.unfit() for content in wish.series):
+                continue  # it ends whatever else comes
+            found = self._shortest(wish, arrival.study_instance_uid, facts)
+            if found is None:
+                continue
+            short, wish.shortage = found
+            members = short.current + short.gone
+            last = max((one.received_at for one in members), default=now)
+            running: list[Route] = []
+            parking: list[Route] = []
+            for route in wish.routes:
+                rule = rule_of(route, self._settle_of(arrival.peer))
+                until = min(last, now) + rule.longest  # when the clock went back, from now on
+                uids = [content.series_instance_uid for content in wish.series]
+                if rule.when is not WhenShort.RUN and not over and now < until:
+                    new = NewHold(series_instance_uid=short.series_instance_uid, route=route.name, shortage=wish.shortage, until=until)
+                    held.add(new, uids, held_text(rule, wish.shortage, until))
+                    continue
+                held.conditions.update({(route.name, uid): wish.shortage for uid in uids})
+                if rule.when is WhenShort.HOLD and not over:
+                    parking.append(route)
+                else:
+                    running.append(route)
+                    wish.marked = wish.marked or rule.when is not WhenShort.RUN
+            if wish.unfit and running:  # what is missing, not a header, is why it has too few images: somebody must be told
+                parking, running = [*parking, *running], []
+            if parking and not running:
+                wish.incomplete = f"series {short.series_instance_uid} is incomplete: {wish.shortage.sentence}"
+            becomes = f"is run for {', '.join(one.name for one in running)} alone" if running else "is parked as incomplete"
+            for route, words in [*((one, becomes) for one in parking), *((one, "is run though it is incomplete") for one in running)]:
+                for content in wish.series:
+                    told = said.setdefault((route.name, content.series_instance_uid), [])
+                    told.append(f"{wish.application} {words}: {wish.shortage.sentence}")
+            wish.routes = running or parking
+        return held
+
+    def _shortest(self, wish: _Wish, study: str, facts: dict[str, Mapping[str, Shortfalls]]) -> tuple[SeriesContent, Shortage] | None:
+        """The series of a wish that lacks most, and what; None: nothing says that any lacks anything. A prior is passed over: one that is
+        short is not chosen."""
+        if self._known is None:
+            return None
+        accepts = self._accepts(wish.application)
+        volume = accepts.takes in (Takes.VOLUME, Takes.PAIR)
+        found = []
+        if study not in facts:
+            facts[study] = self._known.shortfalls(study)
+        for content in wish.series if wish.whole_study else wish.series[:1]:
+            shortage = shortage_of(content, facts[study], volume=volume)
+            if shortage is not None:
+                found.append((content, shortage))
+        return max(found, key=lambda one: (one[1].expected or one[1].came) - one[1].came, default=None)
 
     def _gated(self, decision: Decision, series: Sequence[SeriesContent]) -> Decision:
         """The decision with what the manifests of its applications say."""
@@ -255,10 +349,12 @@ class Asking:
         run = next(route.run for route in self._routes if route.name == decision.route)
         return gated(decision, {application: self._accepts(application) for application in run}, view)
 
-    def _with(self, decision: Decision, said: dict[tuple[str, str], list[str]]) -> Decision:
+    def _with(self, decision: Decision, said: dict[tuple[str, str], list[str]], parked: Collection[tuple[str, str]]) -> Decision:
         words = said.get((decision.route, decision.series_instance_uid))
         if not words:
             return decision
+        if (decision.route, decision.series_instance_uid) in parked:
+            decision = replace(decision, withheld=Withheld.PARKED)
         if decision.chosen:
             return replace(decision, reason="; ".join([decision.reason, *words]))
         # it lost against another series, and is analysed all the same: with that one
@@ -267,21 +363,33 @@ class Asking:
     def _accepts(self, application: str) -> Accepts:
         """What the application accepts; of one that cannot be loaded nobody knows, and its job is parked with the reason."""
         try:
-            return self._application_of(application).accepts
+            return self._declared_of(application).accepts
         except HilumError:
             return Accepts(modality=())
+
+    def _declared_version(self, application: str) -> str:
+        """Without the models' versions; "" where nobody knows."""
+        try:
+            return self._declared_of(application).version
+        except HilumError:
+            return ""
 
     def _job(self, wish: _Wish, complete_at: datetime) -> NewJob:
         parked = next((reason for content in wish.series if (reason := content.unfit()) is not None), None)
         if parked is None and wish.missing:
             parked = SeriesMissing.code, wish.missing
-        if parked is None and wish.unfit:
+        if parked is None and wish.incomplete:
+            parked = SeriesIncomplete.code, wish.incomplete
+        not_applicable = None
+        if wish.unfit and not wish.incomplete:
             uid = wish.series[0].series_instance_uid
-            parked = NotAccepted.code, refusal(wish.application, uid, [wish.unfit])
+            not_applicable = NotAccepted.code, refusal(wish.application, uid, [wish.unfit])
+        # nothing can be said in a study that nobody can name
+        declined = parked is not None and parked[0] != SourcesNameless.code
         try:
             version = self._application_of(wish.application).version
         except HilumError as error:
-            version = _UNKNOWN_VERSION
+            version = self._declared_version(wish.application)
             parked = parked or (error.code, str(error))
         return NewJob(
             series_instance_uid=wish.series[0].series_instance_uid,
@@ -295,8 +403,41 @@ class Asking:
             instances=tuple(member.id for content in wish.series for member in content.current + content.gone),
             deadline_at=None if wish.deadline is None else complete_at + wish.deadline,
             parked=parked,
+            declined=declined,
+            not_applicable=not_applicable,
             whole_study=wish.whole_study,
+            shortage=wish.shortage,
+            marked=wish.shortage is not None and (wish.marked or bool(wish.incomplete)),
         )
+
+
+@dataclass(slots=True, kw_only=True)
+class _Held:
+    """The series that are short: what waits for their rest, and what the decisions of which routes say of them."""
+
+    holds: list[NewHold] = field(default_factory=list)
+    words: dict[tuple[str, str], str] = field(default_factory=dict)
+    conditions: dict[tuple[str, str], Shortage] = field(default_factory=dict)
+
+    def add(self, new: NewHold, series: Sequence[str], words: str) -> None:
+        """A route waits, with all of the series that its application is given together."""
+        if new not in self.holds:
+            self.holds.append(new)
+        self.words.update({(new.route, uid): words for uid in series})
+        self.conditions[new.route, new.series_instance_uid] = new.shortage
+
+    def waits(self) -> list[tuple[datetime, str]]:
+        """Until when each waits, and why."""
+        return [(one.until, one.shortage.sentence) for one in self.holds]
+
+    def told(self, decision: Decision) -> Decision:
+        """The decision with the condition that the series is whole; a route that waits for its rest chooses nothing."""
+        key = decision.route, decision.series_instance_uid
+        if key in self.conditions:
+            decision = replace(decision, tried=(*decision.tried, condition(self.conditions[key])))
+        if key not in self.words:
+            return decision
+        return replace(decision, chosen=False, reason=self.words[key], withheld=Withheld.WAITS)
 
 
 def _judged_so(decision: Decision, judged: Mapping[str, Judged], said: dict[tuple[str, str], list[str]]) -> Decision:
@@ -307,12 +448,14 @@ def _judged_so(decision: Decision, judged: Mapping[str, Judged], said: dict[tupl
     decision = replace(decision, tried=(*decision.tried, *one.tried))
     if one.missing and decision.chosen and not one.withheld and not one.parks:
         said.setdefault((decision.route, decision.series_instance_uid), []).append(one.reason)
-    withheld = one.withheld and decision.chosen
-    return replace(decision, chosen=False, reason=one.reason) if withheld else decision
+    if not (one.withheld and decision.chosen):
+        return decision
+    return replace(decision, chosen=False, reason=one.reason, withheld=None if one.until is None else Withheld.WAITS)
 
 
-def _park(wish: _Wish, judged: Mapping[str, Judged], said: dict[tuple[str, str], list[str]]) -> None:
-    """Park what only routes ask for that lack a series; where others ask for it too, it is run for these alone."""
+def _park(wish: _Wish, judged: Mapping[str, Judged], said: dict[tuple[str, str], list[str]]) -> set[tuple[str, str]]:
+    """Park what only routes ask for that lack a series, (route, series) of which are given; where others ask for it too, it is run for
+    these alone."""
     lacking = [route for route in wish.routes if route.name in judged and judged[route.name].parks]
     others = [route for route in wish.routes if route not in lacking]
     if lacking and not others:
@@ -324,3 +467,4 @@ def _park(wish: _Wish, judged: Mapping[str, Judged], said: dict[tuple[str, str],
         for content in wish.series:
             words = said.setdefault((route.name, content.series_instance_uid), [])
             words.append(f"{wish.application} {becomes}: {judged[route.name].missing}")
+    return set() if others else {(route.name, content.series_instance_uid) for route in lacking for content in wish.series}

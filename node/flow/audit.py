@@ -82,7 +82,7 @@ class AuditStage:
                     yield from self._analysed(event)
                 case "delivery.claimed" | "delivery.delivered" | "delivery.retry" | "delivery.parked":
                     yield from self._sent(event)
-                case "instance.conflict" | "instance.duplicate" | "instance.purged":
+                case "instance.conflict" | "instance.held" | "instance.duplicate" | "instance.purged":
                     by_name.setdefault(event.name, []).append(event)
         for name, events in by_name.items():
             yield from self._of_instances(name, events)
@@ -108,7 +108,7 @@ class AuditStage:
                 yield self._deleted(at, group)
             else:
                 # sent again, and the same: nothing was changed by it
-                yield self._transfer(at, Action.CREATE if name == "instance.conflict" else Action.READ, group)
+                yield self._transfer(at, Action.READ if name == "instance.duplicate" else Action.CREATE, group)
 
     def _deleted(self, at: datetime, group: Sequence[Instance]) -> Message:
         """Retention deleted pixels: the whole study's, or some."""
@@ -130,7 +130,7 @@ class AuditStage:
         if not used:
             return
         job = self._journal.job(event.subject_id)
-        who = Participant(user_id=f"{job.application}@{job.application_version}", roles=(codes.APPLICATION,))
+        who = Participant(user_id=f"{job.application}@{job.application_version}".rstrip("@"), roles=(codes.APPLICATION,))
         node = Participant(user_id=self._process, ae_titles=self._config.node.ae_titles, requestor=True)
         by_patient: dict[object, list[Instance]] = {}
         for one in used:

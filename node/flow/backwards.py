@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from node.flow.deliver import LEASE
 from node.flow.port import Clock
+from node.flow.short import LONGEST
 from node.journal.port import Journal
 from node.observe.events import alarm
 from node.settings.config import Config, Settle
@@ -39,7 +40,9 @@ class Backwards:
         """Know how long arrivals wait by these routes."""
         quiet = [peer.settle.quiet for peer in config.peers.values()]
         needed = [route.needs.within for route in config.routes if route.needs is not None]
+        longest = [*(peer.settle.longest for peer in config.peers.values()), *(route.longest for route in config.routes)]
         self._quiet = max([Settle().quiet, *quiet, *needed])
+        self._held = max([self._quiet, LONGEST, *(one for one in longest if one is not None)])
 
     def step(self) -> int:
         """Bring near what is further away than anybody ever puts anything off; how many rows."""
@@ -50,7 +53,7 @@ class Backwards:
             self._ahead = ahead
             return 0
         # first, so that a journal that is away lets it be tried again
-        brought = self._journal.bring_near(now, arrivals=self._quiet, retries=2 * self._retry, lease=LEASE)
+        brought = self._journal.bring_near(now, arrivals=self._quiet, held=self._held, retries=2 * self._retry, lease=LEASE)
         went_back_s = 0.0 if self._ahead is None else (self._ahead - ahead).total_seconds()
         self._ahead = ahead
         if brought or went_back_s:

@@ -16,12 +16,14 @@ from inference.errors import HilumError
 from node.flow.port import Stage
 from node.observe import metrics
 from node.observe.events import alarm, trace
+from node.observe.pulse import at_most, turned, turning
 
 _SWEEP_S = 1.0
 _BURST = 50  # steps of one stage before the others have their turn
 _PAUSE_FIRST_S = 0.5
 _PAUSE_MOST_S = 30.0
 _LOOK_EVERY_S = 1.0
+_TICK_S = 600.0
 _WENT_BACK_S = 1.0
 
 
@@ -31,7 +33,8 @@ def turn(
     """Step the stages, in their order and each until it is idle, until `stop` is set.
 
     A stage that fails (a journal that is away, mostly) pauses, longer each time, and the others go on. Anything that is no `HilumError`
-    is a defect and ends the loop: the supervisor starts the process again.
+    is a defect and ends the loop: the supervisor starts the process again. A step that stands ends it as well: the process gives no sign
+    of life until the step says that it goes on (`node.observe.pulse`).
 
     Parameters
     ----------
@@ -41,14 +44,16 @@ def turn(
         A clock that only goes forward.
     """
     pauses = {id(stage): _Pause() for stage in stages}
-    while not stop.is_set():
-        moved = 0
-        for stage in stages:
-            pause = pauses[id(stage)]
-            if seconds() >= pause.until:
-                moved += _burst(stage, pause, stop, seconds)
-        if moved == 0 and not stop.is_set():
-            wait(_SWEEP_S)
+    with turning(threading.current_thread().name):
+        while not stop.is_set():
+            moved = 0
+            for stage in stages:
+                pause = pauses[id(stage)]
+                if seconds() >= pause.until:
+                    moved += _burst(stage, pause, stop, seconds)
+            turned()
+            if moved == 0 and not stop.is_set():
+                wait(_SWEEP_S)
 
 
 @dataclass(slots=True)
@@ -63,6 +68,7 @@ def _burst(stage: Stage, pause: _Pause, stop: threading.Event, seconds: Callable
     moved = 0
     try:
         for _ in range(_BURST):
+            turned()
             began = time.monotonic()
             step = stage.step()
             if step:
@@ -90,9 +96,12 @@ class Tick:
 
 
 class Clock:
-    """Ticks idempotent sweeps; a tick that is lost, late or doubled changes nothing but the time at which things happen."""
+    """Ticks idempotent sweeps; a tick that is lost, late or doubled changes nothing but the time at which things happen.
 
-    def __init__(self, ticks: Sequence[Tick]) -> None:
+    One that takes longer than `most_s` stands: the process gives no sign of life.
+    """
+
+    def __init__(self, ticks: Sequence[Tick], *, most_s: float = _TICK_S) -> None:
         # the scheduler's own log repeats what the events say, without codes
         logging.getLogger("apscheduler").setLevel(logging.CRITICAL)
         self._ticks = tuple(ticks)
@@ -103,7 +112,7 @@ class Clock:
         self._scheduler.add_listener(_failed, EVENT_JOB_ERROR)
         for tick in ticks:
             self._scheduler.add_job(
-                tick.stage.step,
+                _within(tick.stage, most_s),
                 "interval",
                 seconds=tick.every.total_seconds(),
                 id=tick.stage.name,
@@ -131,6 +140,14 @@ class Clock:
             if ahead_s < before_s - _WENT_BACK_S:
                 for tick in self._ticks:
                     self._scheduler.reschedule_job(tick.stage.name, trigger="interval", seconds=tick.every.total_seconds())
+
+
+def _within(stage: Stage, most_s: float) -> Callable[[], None]:
+    def step() -> None:
+        with turning(stage.name), at_most(most_s):
+            stage.step()
+
+    return step
 
 
 def _failed(failure: JobExecutionEvent) -> None:

@@ -1,12 +1,12 @@
 """Conditions on DICOM keywords, tried on a merged header: whether one holds, and in which words to tell it."""
 
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 from node.domain.header import Header, Value
 from node.domain.route import Condition, Operator, Tried
+from node.settings.patterns import SEARCHED, compiled
 
 _AHEAD = timedelta(hours=14)  # a DA value has no zone: the sender's day may have begun 14 h before the UTC one
 _SHOWN = 5  # values of one keyword in an explanation
@@ -22,7 +22,11 @@ def try_on(condition: Condition, header: Header, now: datetime) -> Tried:
 def _tried(condition: Condition, values: tuple[Value, ...] | None, now: datetime | None) -> Tried:
     """Remembered: routes ask the same of many series, and series say the same."""
     held = _holds(condition, values or (), now) != condition.negated
-    return Tried(key=condition.keyword, expected=expected_text(condition), found=_found_text(values), held=held)
+    found = _found_text(values)
+    longest = max((len(value) for value in values or () if isinstance(value, str)), default=0)
+    if condition.operator is Operator.MATCHES and longest > SEARCHED:
+        found += f" ({longest:,} characters, of which the first {SEARCHED:,} were searched)"
+    return Tried(key=condition.keyword, expected=expected_text(condition), found=found, held=held)
 
 
 def _holds(condition: Condition, values: tuple[Value, ...], now: datetime | None) -> bool:
@@ -33,8 +37,8 @@ def _holds(condition: Condition, values: tuple[Value, ...], now: datetime | None
         case Operator.EQUALS:
             return any(value in expected for value in values)  # text exactly, numbers as numbers
         case Operator.MATCHES:
-            patterns = [_pattern(str(one)) for one in expected]
-            return any(pattern.search(_text(value)) is not None for value in values for pattern in patterns)
+            patterns = [compiled(str(one)) for one in expected]
+            return any(pattern.found_in(_text(value)) for value in values for pattern in patterns)
         case Operator.MIN:
             # a bound holds for all values: a series with one slice too thick is too thick
             return bool(values) and all(not isinstance(value, str) and value >= _bound(expected) for value in values)
@@ -43,11 +47,6 @@ def _holds(condition: Condition, values: tuple[Value, ...], now: datetime | None
         case Operator.WITHIN:
             assert now is not None, "it counts from a moment"
             return any(_within(value, timedelta(seconds=_bound(expected)), now) for value in values)
-
-
-@lru_cache(maxsize=512)
-def _pattern(text: str) -> re.Pattern[str]:
-    return re.compile(text)
 
 
 def _bound(expected: tuple[Value, ...]) -> float:
@@ -108,8 +107,12 @@ def _found_text(values: tuple[Value, ...] | None) -> str:
         return "absent"
     if not values:
         return "empty"
-    shown = ", ".join(_text(value) for value in values[:_SHOWN])
+    shown = ", ".join(_short(_text(value)) for value in values[:_SHOWN])
     return shown if len(values) <= _SHOWN else f"{shown} and {len(values) - _SHOWN} more"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= SEARCHED else f"{text[:SEARCHED]}…"
 
 
 def _text(value: Value) -> str:

@@ -3,15 +3,19 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import TypeAlias
 
 from inference import findings_file
 from inference.applications.port import Application
+from inference.findings import Caution
+from inference.said import Said, say
 from node.blobs.port import Blobs
-from node.domain.job import Job, ResultObject, part_of
+from node.domain.job import Job, JobKind, ResultObject
 from node.domain.profile import Kind, Profile
-from node.domain.uid import derive_uid
+from node.domain.state import DeliveryState
+from node.domain.uid import device_uid
 from node.flow.infer import Analysed
 from node.journal.port import Journal
 from node.results.port import Encoded, Encoding, Predecessor
@@ -20,6 +24,7 @@ from node.settings.config import Sink
 Encode: TypeAlias = Callable[[Encoding], list[Encoded]]
 
 _REPORTS = (Kind.SR, Kind.DETECTIONS, Kind.NARRATIVE)
+_LEFT = (DeliveryState.DELIVERED, DeliveryState.COMMITTED)
 _WRITERS = ("hilum", "highdicom", "pydicom")
 
 
@@ -49,8 +54,8 @@ def encoding_of(
         input_digest=job.input_digest,
         model_digest=job.model_digest,
         findings_digest=part.digest or findings_file.digest(part.findings),
-        parameters=_parameters(),
-        device_uid=derive_uid("device", application.name, job.model_digest),
+        parameters=parameters(),
+        device_uid=device_uid(application.name, job.model_digest),
         predecessors=predecessors,
         profiles=profiles,
     )
@@ -85,6 +90,7 @@ def freeze(blobs: Blobs, job: int, encoded: Sequence[Encoded]) -> list[ResultObj
                 size=len(one.data),
                 digest=digest,
                 form=one.form,
+                part=one.part,
             )
         )
     return frozen
@@ -105,11 +111,40 @@ def predecessors_of(journal: Journal, job: Job, part: str = "") -> list[Predeces
             form=one.form,
         )
         for one in journal.predecessor_objects(job.id)
-        if one.kind in _REPORTS and part_of(one.description) == part
+        if one.kind in _REPORTS and one.part == part
     ]
 
 
-def _parameters() -> str:
+def replacing(journal: Journal, job: Job) -> list[Caution]:
+    """What a reader must know of a result where an earlier one, or the note that there was none, stands in an archive; behind what is to be
+    known of its images."""
+    cautions = []
+    before = journal.predecessor_objects(job.id)
+    if before:
+        made_at, revision = journal.job(before[0].job).inferred_at, 1
+        while before:
+            revision += 1
+            before = journal.predecessor_objects(before[0].job)
+        said = say(
+            "This is revision {revision}: it replaces the result{made}, which was made from other images.",
+            revision=str(revision),
+            made=_of(made_at),
+        )
+        cautions.append(Caution(sentence=said, mark=f"Revision {revision}"))
+    notes = [
+        one for one in journal.jobs(study=job.study_instance_uid) if (one.kind, one.application) == (JobKind.STATEMENT, job.application)
+    ]
+    left = [one for one in notes if any(delivery.state in _LEFT for delivery in journal.deliveries(job=one.id))]
+    if left:
+        cautions.append(Caution(sentence=say("This result replaces the note{made} that there was none.", made=_of(left[-1].inferred_at))))
+    return cautions
+
+
+def _of(moment: datetime | None) -> Said:
+    return say("") if moment is None else say(" of {moment} UTC", moment=f"{moment:%Y-%m-%d %H:%M}")
+
+
+def parameters() -> str:
     """What writes the objects: another version may write other bytes, and then their UIDs differ too."""
     return json.dumps({name: _version(name) for name in _WRITERS}, sort_keys=True)
 

@@ -52,6 +52,45 @@ class SeriesMissing(InputError):
     remedy = "Send the series that the reason names: the job then runs by itself. `hilum jobs retry JOB` runs it without."
 
 
+class SeriesIncomplete(InputError):
+    """The series is known to be short, and the time to wait for its rest is over."""
+
+    code = "HLM-3087"
+    remedy = (
+        "Send the series again: what is missing is taken, and the job then runs by itself, on the whole. `hilum jobs retry JOB` analyses "
+        "what came: every result of it begins with INCOMPLETE, and has no volumes."
+    )
+
+
+class TookTooLong(InputError):
+    """Matching, parsing or deciding took more processor time than what a peer wrote explains."""
+
+    code = "HLM-3088"
+    remedy = (
+        "Look at the event `arrival.retry` or `loop.stands`, and report this as a defect; other studies go on. `hilum studies retry STUDY` "
+        "routes the study again once hilum, or the route, is mended."
+    )
+
+
+class RoutingDied(InputError):
+    """The process that routes ended in the middle of an arrival as often as one may be tried."""
+
+    code = "HLM-3089"
+    remedy = (
+        "Look for `process.died` and `process.silent` in the event log, and at the memory of the host; other studies go on. `hilum studies "
+        "retry STUDY` routes the study again."
+    )
+
+
+class RoutingBroke(InputError):
+    """hilum stumbled over an arrival while it routed it, as often as one may be tried."""
+
+    code = "HLM-3093"
+    remedy = (
+        "Report this as a defect, with the event `arrival.defect`; other studies go on. `hilum studies retry STUDY` routes the study again."
+    )
+
+
 class DeliveredBefore(InputError):
     """Every sink has these results already; only the journal does not know, because it was replaced by an older copy of itself."""
 

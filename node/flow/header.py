@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag
 
-from inference.errors import quoted
+from inference.errors import InputError, quoted
 from inference.imaging.errors import MissingAttribute, NotDicom
 from node.dimse.identity import IMPLEMENTATION_CLASS_UID
 from node.domain.characters import encodings
@@ -20,6 +20,7 @@ from node.domain.header import Header, Value
 from node.domain.uid import derive_uid
 from node.flow.elements import Buffer, Coding, Data, Element, Part10, items, take_apart, walk
 from node.flow.values import LONGEST, plain
+from node.observe.pulse import turned
 
 _CHARACTER_SET = 0x00080005
 _CONTRIBUTING_EQUIPMENT = 0x0018A001
@@ -115,6 +116,7 @@ def need_pages(content: Buffer, pass_bytes: int) -> None:
     size = len(content)
     for start in range(0, size, pass_bytes):
         part = min(pass_bytes, size - start)
+        turned()
         try:
             content.madvise(_POPULATE_READ, start, part)
         except OSError as refused:
@@ -146,6 +148,19 @@ def parse(file: Part10) -> tuple[Identity, Header]:
         ),
         header,
     )
+
+
+def told(file: Part10) -> Header:
+    """What can be read of a file that is no instance, to say whose it is; {} where nothing can."""
+    try:
+        return _header(file)[0]
+    except (InputError, ValueError, LookupError, ArithmeticError, TypeError):  # that is why it is set aside
+        return {}
+
+
+def names_no_study(study: str, series: str, instance: str, header: Header) -> bool:
+    """Whether an instance goes by a study or series UID of the node's own, because it names none."""
+    return study == _derived_study(header, instance) or series == _derived_series(header, study)
 
 
 def merge(headers: Iterable[Header]) -> Header:

@@ -5,6 +5,8 @@ stands and whose blob does not is moved, one whose blob stands is a duplicate.
 """
 
 import hashlib
+from collections import Counter
+from dataclasses import replace
 from datetime import datetime
 from mmap import MADV_DONTNEED, mmap
 from pathlib import Path
@@ -12,23 +14,32 @@ from pathlib import Path
 from inference.errors import InputError
 from node.blobs.port import Blobs, Inbox
 from node.domain.faults import is_of_the_file
+from node.domain.header import Header
 from node.domain.instance import Standing
+from node.flow.bounded import STEP_S, within
 from node.flow.elements import Buffer, take_apart
-from node.flow.errors import NotRead, NotUnderstood
-from node.flow.header import mapped, need_pages, parse, sender
-from node.flow.judge import Arrived, Batch, Judge, tell_defect
+from node.flow.errors import NotRead, NotUnderstood, TookTooLong
+from node.flow.header import mapped, need_pages, parse, sender, told
+from node.flow.judge import Arrived, Batch, Judge, number_of, tell_defect
 from node.flow.port import Clock
 from node.flow.senders import Senders
 from node.flow.unread import Unread
+from node.journal.errors import JournalRace
 from node.journal.port import Aside, Journal
 from node.observe import metrics
 from node.observe.events import alarm, event
+from node.observe.in_hand import InHand
+from node.observe.pulse import at_most, turned
 from node.settings.config import Config
 
+_MOST_DEATHS = 3
 BATCH = 500
 """Entries that one step takes at most."""
 _BATCH_BYTES = 256 << 20
 """A step begins no further entry behind so many bytes: what was read of large ones is seen before the next are."""
+_PUBLISH_S = 120.0
+_SLOWEST_BYTES_PER_S = 1 << 20
+"""What a bucket takes of a batch in a second, at least."""
 _PASS_BYTES = 16 << 20
 """A file is mapped as a whole, but no more of it is held in memory at a time."""
 
@@ -43,9 +54,11 @@ class Index:
         self._inbox = inbox
         self._config = config
         self._clock = clock
-        self._judge = Judge(journal, inbox, blobs)
         self._senders = Senders(config)
         self._unread = Unread()
+        self._in_hand = InHand("entry")
+        self._in_hand.count_death()
+        self._judge = Judge(journal, inbox, blobs, config.peers, in_hand=self._in_hand)
 
     def adopt(self, config: Config) -> None:
         """Know by which routes arrivals are judged from now on: what comes again after other ones is judged anew."""
@@ -61,8 +74,9 @@ class Index:
         for entry in self._unread.without(waiting, now):
             if read_bytes > _BATCH_BYTES:
                 break
+            turned()
             try:
-                one = self._read(entry)
+                one = self._taken(entry)
             except FileNotFoundError:
                 continue  # another process had it first
             except InputError as unreadable:
@@ -88,14 +102,32 @@ class Index:
             arrived.setdefault(one.identity.sop_instance_uid, one)
         if not arrived:
             return done
-        batch = self._judge.batch(list(arrived.values()), now)
-        self._commit(batch, now)
+        came = list(arrived.values())
+        size = sum(one.size for one in came)
+        try:
+            self._commit(self._judge.batch(came, now), now, size)
+        except JournalRace:
+            # nothing of the batch is journaled: what another process began meanwhile is seen now
+            self._commit(self._judge.batch(came, now), now, size)
         return done + len(arrived)
+
+    def _taken(self, entry: Path) -> Arrived:
+        """Read it, unless processes died over it; while it is read it is in hand."""
+        number = number_of(entry)
+        if self._in_hand.deaths(number) >= _MOST_DEATHS:
+            raise NotUnderstood(f"the process that read it ended {_MOST_DEATHS} times in the middle of it")
+        self._in_hand.take(number)
+        try:
+            return self._read(entry)
+        except TookTooLong as late:
+            raise NotUnderstood(str(late)) from late
+        finally:
+            self._in_hand.put_down()
 
     def _read(self, entry: Path) -> Arrived:
         with self._inbox.opened(entry) as file, mapped(file) as (content, written_at):
             need_pages(content, _PASS_BYTES)
-            identity, header = parse(take_apart(content))
+            identity, header = within(STEP_S, "reading its header", lambda: parse(take_apart(content)))
             digest = _digest(content, identity.dataset_offset)
             size = len(content)
         return Arrived(
@@ -108,13 +140,15 @@ class Index:
             peer=self._senders.peer(identity.calling_ae, identity.address, identity.peer),
         )
 
-    def _commit(self, batch: Batch, now: datetime) -> None:
+    def _commit(self, batch: Batch, now: datetime, size: int) -> None:
         # before any row: an arrival that is complete has its pixels where every worker reads them
-        self._inbox.publish(batch.moves)
+        with at_most(_PUBLISH_S + size / _SLOWEST_BYTES_PER_S):
+            self._inbox.publish(batch.moves)
         if batch.news:
             self._journal.record(batch.news, now)
         for instance, blob, header in batch.restored:
             self._journal.restore(instance, blob, header, now)
+        accepted = self._journal.accept(batch.accepted, now) if batch.accepted else []
         # what retention deleted since it was judged is judged once more
         gone = self._journal.came_again(batch.again, self._config.digest, now) if batch.again else frozenset()
         stays = {batch.entries[instance] for instance in gone}
@@ -129,39 +163,68 @@ class Index:
         conflicts = sum(new.instance.standing is Standing.CONFLICT for new in batch.news)
         for peer, count in batch.erased.items():
             alarm("erased.came_again", peer=peer or None, instances=count)
+        held = Counter((new.instance.series_instance_uid, new.instance.peer, new.instance.held_for) for new in batch.news)
+        held = Counter({key: count for key, count in held.items() if key[2] is not None})
         counts = {
-            "new": len(batch.news) - conflicts,
+            "new": len(batch.news) - conflicts - held.total() - len(batch.others),
             "conflict": conflicts,
+            "held": held.total(),
             "again": len(batch.again) - len(gone),
             "own_result": len(batch.own),
+            "other_result": len(batch.others),
         }
         for standing, count in counts.items():
             metrics.INDEXED.add(count, standing=standing)
         for new in batch.news:
             if new.instance.standing is Standing.CONFLICT:
                 alarm("instance.conflict", sop_instance_uid=new.instance.sop_instance_uid, peer=new.instance.peer)
+        for (series, by, why), count in held.items():
+            assert why is not None
+            alarm("instance.held", series_instance_uid=series, peer=by, held_for=why.value, instances=count)
         event(
             "index.committed",
             new=len(batch.news),
+            held=held.total(),
+            accepted=len(accepted),
             again=counts["again"],
             restored=len(batch.restored),
             own_results=len(batch.own),
+            other_results=len(batch.others),
         )
 
     def _set_aside(self, entry: Path, why: InputError, now: datetime) -> None:
-        who = "" if isinstance(why, NotRead) else self._sender(entry)
-        self._journal.set_aside(Aside(at=now, entry=entry.name, sender=who, code=why.code, reason=str(why)))
+        aside = Aside(at=now, entry=entry.name, sender="", code=why.code, reason=str(why))
+        unread = isinstance(why, NotRead) or self._in_hand.deaths(number_of(entry)) >= _MOST_DEATHS
+        self._journal.set_aside(aside if unread else self._whose(entry, aside, read=not isinstance(why, NotUnderstood)))
         self._inbox.set_aside(entry, f"{why} [{why.code}]")
         metrics.INDEXED.add(standing="aside")
         alarm("instance.set_aside", entry=entry.name, code=why.code, reason=str(why))
 
-    def _sender(self, entry: Path) -> str:
+    def _whose(self, entry: Path, aside: Aside, *, read: bool) -> Aside:
+        """With who sent it and, if the header may be `read` again, of whom and which study it is."""
         try:
             with self._inbox.opened(entry) as file, mapped(file) as (content, _):
-                told = sender(take_apart(content))
+
+                def who() -> tuple[dict[str, str], Header]:
+                    part10 = take_apart(content)
+                    return sender(part10), told(part10) if read else {}
+
+                by, header = within(STEP_S, "reading who sent it", who)
         except (InputError, ValueError, LookupError, ArithmeticError, TypeError):  # it is set aside for not being readable
-            return ""
-        return f"{told['calling_ae']}@{told['address']}"
+            return aside
+
+        def said(keyword: str) -> str:
+            return str(next(iter(header.get(keyword, ())), "")).strip()
+
+        return replace(
+            aside,
+            sender=f"{by['calling_ae']}@{by['address']}",
+            patient_id=said("PatientID"),
+            issuer=said("IssuerOfPatientID"),
+            accession=said("AccessionNumber"),
+            study_instance_uid=said("StudyInstanceUID"),
+            series_instance_uid=said("SeriesInstanceUID"),
+        )
 
 
 def _digest(content: Buffer, offset: int) -> str:
@@ -170,6 +233,7 @@ def _digest(content: Buffer, offset: int) -> str:
         for start in range(0, len(content), _PASS_BYTES):
             with whole[max(start, offset) : start + _PASS_BYTES] as part:
                 digest.update(part)
+            turned()
             if isinstance(content, mmap) and len(content) > _PASS_BYTES:
                 content.madvise(MADV_DONTNEED, start, min(_PASS_BYTES, len(content) - start))  # it stays in the system's cache
     return digest.hexdigest()

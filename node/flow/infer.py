@@ -11,6 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from inference.applications.accept import check
+from inference.applications.analysing import analyse
 from inference.applications.declared import check_outputs
 from inference.applications.port import Application, Infer
 from inference.engines.calling import with_places_taken
@@ -18,11 +19,15 @@ from inference.engines.port import Call, Engine, ModelRef, Tensors, Urgency
 from inference.engines.repository import Repository
 from inference.errors import EngineError, ModelError
 from inference.findings import Findings
+from inference.imaging.judge.judging import Judge
 from inference.imaging.subjects import Assembled, subjects
 from inference.stages import ANALYSE, INFER, collected, stage
 from node.domain.job import Job, Priority
+from node.flow.allowance import size_of, to_decode_s, to_infer_s
 from node.flow.errors import JobTooLate
+from node.flow.incomplete import as_incomplete
 from node.observe.events import alarm
+from node.observe.pulse import at_most
 from node.settings import config as settings
 
 _URGENCY = {Priority.URGENT: Urgency.URGENT, Priority.ROUTINE: Urgency.ROUTINE, Priority.OFFPEAK: Urgency.OFFPEAK}
@@ -104,11 +109,12 @@ class Analyst:
             engine.check(model)
         digest = model_digest(engine, models) if models else method_digest(application)
         with collected() as stages_s:
-            made = subjects(application.accepts.takes, application.accepts.parts, files, job.series_instance_uid, of_prior)
+            with at_most(to_decode_s(size_of(files))):
+                made = subjects(application.accepts.takes, application.accepts.parts, files, job.series_instance_uid, of_prior)
             assembled = time.monotonic()
             bounded = _Bounded(engine, application, calls, deadline, _URGENCY[job.priority])
-            with stage(ANALYSE):
-                parts = tuple(_analysed(application, each, bounded, explained=self._explained(job)) for each in made)
+            with stage(ANALYSE), at_most(to_infer_s(deadline - time.monotonic())):
+                parts = tuple(_analysed(application, each, bounded, job, explained=self._explained(job)) for each in made)
         bounded.share_out(stages_s)
         took_s = {"assemble": assembled - began, "infer": time.monotonic() - assembled}
         runtimes = {f"{model.name} v{model.version}": engine.runtime(model) for model in models}
@@ -126,22 +132,36 @@ class Analyst:
         return any(self._config.sinks[name].profile.explains for name in job.sinks if name in self._config.sinks)
 
 
-def _analysed(application: Application, assembled: Assembled, infer: Infer, *, explained: bool) -> Analysed:
+def _analysed(application: Application, assembled: Assembled, infer: Infer, job: Job, *, explained: bool) -> Analysed:
     """What the application says of one part, behind what the gates and the reading of the files say."""
     remarks = check(application, assembled.subject)
-    said = application.analyse(assembled.subject, infer)
-    check_outputs(application, said, assembled.subject)
+    judge = Judge(application.expects, assembled.subject, assembled.headers, whole=not (job.shortage and job.marked))
+    cautions = judge.before()
+    said = analyse(application, assembled.subject, infer)
+    answered = _answered(said)
+    said = judge.after(replace(said, cautions=(*cautions, *said.cautions)))
     if explained:
-        said = _explained_by(application, assembled, infer, said)
+        said = _explained_by(application, assembled, infer, said, left_out=answered - _answered(said))
+    if job.shortage is not None:
+        said = as_incomplete(said, job.shortage, assembled.subject, marked=job.marked)
     return Analysed(assembled=assembled, findings=replace(said, remarks=(*assembled.remarks, *remarks, *said.remarks)))
 
 
-def _explained_by(application: Application, assembled: Assembled, infer: Infer, said: Findings) -> Findings:
-    """The findings with what moved them; without it where that fails: an answer does not wait for its explanation."""
+def _answered(said: Findings) -> frozenset[int]:
+    """The images that an answer names."""
+    return frozenset(index for each in said.evaluations for index in each.images)
+
+
+def _explained_by(application: Application, assembled: Assembled, infer: Infer, said: Findings, *, left_out: frozenset[int]) -> Findings:
+    """The findings with what moved them; without it where that fails: an answer does not wait for its explanation.
+
+    Of the images that the judge left out there is no answer, and nothing moved it.
+    """
     if application.explain is None:
         return said
     try:
-        explained = replace(said, explanations=application.explain(assembled.subject, infer))
+        moved = application.explain(assembled.subject, infer)
+        explained = replace(said, explanations=tuple(each for each in moved if each.image not in left_out))
         check_outputs(application, explained, assembled.subject)
         return explained
     except EngineError as away:

@@ -1,6 +1,5 @@
 """The lease: the fence around a claimed job, kept alive by a thread while the work runs."""
 
-import faulthandler
 import threading
 from datetime import timedelta
 from types import TracebackType
@@ -13,7 +12,6 @@ from node.observe.events import event
 
 LENGTH = timedelta(seconds=60)
 _RENEW_S = 15.0
-_STDERR = 2  # the descriptor: what writes there must not need the interpreter
 
 
 class LeaseLost(Exception):
@@ -23,16 +21,14 @@ class LeaseLost(Exception):
 class JobLease:
     """Renews the lease of one job until the block ends; `lost` says that it is no longer held.
 
-    A decoder or an application that never comes back would hold its job, and this process, for ever. After `stuck` the process ends with
-    a traceback on stderr, even while a library holds the interpreter; what follows is what follows any death of a worker.
+    It bounds no work: a step that never comes back leaves the process without a sign of life (`node.flow.allowance`).
     """
 
-    def __init__(self, journal: Journal, clock: Clock, job: int, token: str, *, stuck: timedelta | None = None) -> None:
+    def __init__(self, journal: Journal, clock: Clock, job: int, token: str) -> None:
         self._journal = journal
         self._clock = clock
         self._job = job
         self.token = token
-        self._stuck = stuck
         self._lost = threading.Event()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._renew, name=f"lease of job {job}", daemon=True)
@@ -67,13 +63,9 @@ class JobLease:
             self.renew()
 
     def __enter__(self) -> Self:
-        if self._stuck is not None:
-            faulthandler.dump_traceback_later(self._stuck.total_seconds(), exit=True, file=_STDERR)
         self._thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._stuck is not None:
-            faulthandler.cancel_dump_traceback_later()
         self._over.set()
         self._thread.join()

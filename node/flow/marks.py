@@ -1,8 +1,9 @@
 """Marks of what was delivered, kept beside the blobs: they outlive a database that is lost, or replaced by an older copy of itself.
 
 A database that was restored from yesterday's backup has jobs waiting that were done since, and does not know studies that came since. The
-marks say of a job's inputs, application and sink that this very result has been delivered, so that nothing is analysed and sent twice under
-one UID with other times in it. A mark is empty; its name is a digest: it tells nothing about a patient.
+marks say of a job's inputs, application and sink that this very result has been delivered, so that nothing is analysed and sent twice:
+the same findings once more, with other times in them and under other UIDs. A mark is empty; its name is a digest: it tells nothing about a
+patient.
 """
 
 import hashlib

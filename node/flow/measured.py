@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from inference.engines.port import Engine, EngineHealth, Load, ModelRef, Tensors, Urgency
 from inference.errors import HilumError
 from node.domain.errors import JournalError
-from node.domain.job import Delivery
+from node.domain.job import Delivery, JobKind
 from node.domain.state import DeliveryState, JobState
 from node.journal.port import Journal
 from node.observe import metrics
@@ -103,6 +103,8 @@ def observe_delivered(journal: Journal, delivery: Delivery, now: datetime) -> No
     metrics.DELIVERIES.add(sink=delivery.sink, outcome="delivered", code="")
     with contextlib.suppress(JournalError):
         job = journal.job(delivery.job)
+        if job.kind is not JobKind.ANALYSIS:
+            return  # that there is no result is no success of an application
         done = [line.at for line in journal.events("job", job.id) if line.name == f"job.{JobState.DONE}"]
         if done == [now]:  # the transaction of this very delivery ended it, and it had not ended before
             metrics.JOBS_ENDED.add(application=job.application, state=JobState.DONE.value, code="")

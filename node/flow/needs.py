@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from node.domain.arrival import Arrival
-from node.domain.route import Decision, Otherwise, Route, Tried
+from node.domain.route import Otherwise, Route, Tried
 from node.domain.state import ArrivalState
 from node.flow.conditions import duration_text, together_text
 from node.flow.routing import SeriesView, try_any
 from node.flow.series import contents
-from node.journal.port import WAITS, Journal
+from node.journal.port import Journal
 
 _KEY = "needs "
 _WAITS = "waits "
@@ -60,20 +60,6 @@ class Judged:
         return self.missing if self.otherwise is Otherwise.IGNORE else f"{_THEN[self.otherwise]}: {self.missing}"
 
 
-def waited(decision: Decision) -> bool:
-    """Whether a route that needs another series only waited for it: what it came to was decided about a later revision of the arrival."""
-    return _lacked(decision) and not decision.chosen and decision.reason.startswith(_WAITS)
-
-
-def parked(decision: Decision) -> bool:
-    """Whether what a route asks for was parked because the study lacks a series."""
-    return _lacked(decision) and decision.chosen and f"{_THEN[Otherwise.PARK]}: {_LACKS}" in decision.reason
-
-
-def _lacked(decision: Decision) -> bool:
-    return any(one.key.startswith(_KEY) and not one.held for one in decision.tried)
-
-
 def judge(route: Route, study: Sequence[SeriesView], *, last: datetime | None, now: datetime, over: bool = False) -> Judged | None:
     """What the needs of `route` come to; None where it has none.
 
@@ -114,15 +100,6 @@ def would(route: Route, study: Sequence[SeriesView], now: datetime) -> Judged | 
     return replace(judged, wait=duration_text(route.needs.within.total_seconds()))
 
 
-def awaits(journal: Journal, arrival: Arrival) -> str:
-    """What is missing where the arrival is open only because a route waits for a series, and nothing came since; else the empty text."""
-    if arrival.supersedes is None:
-        return ""
-    last = f"; last {arrival.last_instance_at.isoformat()}"
-    told = [line.detail for line in journal.events("arrival", arrival.id) if line.name == WAITS and line.detail.endswith(last)]
-    return told[0].removesuffix(last) if told else ""
-
-
 class Concerned:
     """Finds the other arrivals of a study that lacked a series which the study holds now."""
 
@@ -146,7 +123,7 @@ class Concerned:
     def _lacked(self, other: Arrival, study: Sequence[SeriesView], now: datetime) -> bool:
         if other.state is ArrivalState.ROUTED:
             routed = other.id
-        elif other.state is ArrivalState.RECEIVED and other.supersedes is not None and awaits(self._journal, other):
+        elif other.state is ArrivalState.RECEIVED and other.supersedes is not None and other.waits_for:
             routed = other.supersedes
         else:
             return False  # it looks for itself when it is routed

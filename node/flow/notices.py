@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from inference.errors import HilumError
 from node.domain.notice import About, Item, Notice
-from node.domain.state import DeliveryState, JobState
+from node.domain.state import ArrivalState, DeliveryState, JobState
 from node.flow.port import Clock
 from node.journal.port import Event, Journal, Pausable
 
@@ -21,9 +21,11 @@ _MOST_ITEMS = 20
 _AGAIN_FIRST = timedelta(seconds=15)
 _AGAIN_MOST = timedelta(minutes=10)
 _STUCK = (JobState.PARKED, JobState.FAILED)
-_EVENTS = {"job.parked", "job.failed", "delivery.parked"}
+_EVENTS = {"job.parked", "job.failed", "delivery.parked", "arrival.parked"}
 
 _ASK_DOCTOR = "`hilum doctor` says why it takes nothing; results are kept, and sent by themselves when it is back."
+_SEND_THE_REST = "Send the series again. `hilum studies complete STUDY` analyses what came, and says that it is incomplete."
+_LOOK_AT_HELD = "`hilum studies list` names the study; `hilum studies show STUDY` says why, and what may be done."
 
 Troubles: TypeAlias = Callable[[datetime], Mapping[str, Item]]
 """What is wrong just now, each under a key that stays the same while it lasts."""
@@ -96,7 +98,7 @@ class NoticeStage:
         parked, position = self._parked(now) if leads else ([], None)
         wrong = {key: item for key, item in self._troubles(now).items() if item.about in self._about}
         if not leads:  # what is with the sinks another host says, and this one again should it lead once more
-            wrong.update({key: item for key, item in self._told.items() if item.about is About.SINK})
+            wrong.update({key: item for key, item in self._told.items() if item.about in (About.SINK, About.HELD)})
         begun = [item for key, item in wrong.items() if key not in self._told]
         over = [_over(item) for key, item in self._told.items() if key not in wrong]
         items = [*begun, *over, *parked]
@@ -144,6 +146,11 @@ class NoticeStage:
                 return None
             says = f"The results of job {delivery.job} for the sink {delivery.sink} are parked"
             return self._said(says, delivery.code, delivery.job)
+        if event.subject == "arrival":
+            arrival = self._journal.arrival(event.subject_id)
+            if arrival is None or arrival.state is not ArrivalState.PARKED:
+                return None
+            return self._said(f"A study from {arrival.peer or 'a stranger'} (arrival {arrival.id}) is parked", arrival.code, 0)
         try:
             job = self._journal.job(event.subject_id)
         except HilumError as gone:
@@ -169,6 +176,27 @@ def late_sinks(journal: Journal, now: datetime, late: timedelta) -> dict[str, It
             waits = "1 delivery waits" if one.count == 1 else f"{one.count} deliveries wait"
             says = f"{waits} for the sink {one.sink}, the oldest since {one.since:%Y-%m-%d %H:%M} UTC."
             found[f"sink {one.sink}"] = Item(about=About.SINK, says=says, remedy=_ASK_DOCTOR)
+    return found
+
+
+def held_back(journal: Journal) -> dict[str, Item]:
+    """Series of which a sender's instances wait for a person."""
+    found = {}
+    for one in journal.held_series():
+        many = "1 instance" if one.instances == 1 else f"{one.instances} instances"
+        says = f"{many} of one series from {one.sender.peer or 'a stranger'} are held: used by nothing until a person has looked."
+        found[f"held {one.series_instance_uid} {one.study_instance_uid} {one.sender}"] = Item(
+            about=About.HELD, says=says, remedy=_LOOK_AT_HELD
+        )
+    return found
+
+
+def short_series(journal: Journal) -> dict[str, Item]:
+    """Series that are known to be short, and whose routes wait for the rest: each once, however many do."""
+    found: dict[str, Item] = {}
+    for one in journal.holds():
+        says = f"A series is incomplete, and held until {one.until:%Y-%m-%d %H:%M} UTC: {one.shortage.sentence}."
+        found.setdefault(f"short {one.series_instance_uid}", Item(about=About.HELD, says=says, remedy=_SEND_THE_REST))
     return found
 
 

@@ -7,15 +7,15 @@ from inference.applications.port import Accepts, Application, Takes
 from inference.errors import HilumError
 from inference.imaging.errors import UnfitPrior
 from node.domain.arrival import Arrival
-from node.domain.job import Job
+from node.domain.job import Job, JobKind
 from node.domain.patient import patient_of, studied_at
 from node.domain.route import Route
 from node.domain.state import ArrivalState, JobState
 from node.flow.gates import unfits
-from node.flow.needs import awaits
 from node.flow.priors import Choice, EarlierStudy, choose
 from node.flow.routing import SeriesView
 from node.flow.series import SeriesContent, contents, digest_of, series_of
+from node.flow.short import shortage_of
 from node.journal.port import Journal
 
 _MOST = 10
@@ -121,7 +121,11 @@ class Pairing:
     def live_job(self, study: str, series: str, application: str) -> Job | None:
         """The job that stands for this series and application, if there is one."""
         ended = (JobState.SUPERSEDED, JobState.CANCELLED)
-        found = [job for job in self._journal.jobs(study=study) if (job.series_instance_uid, job.application) == (series, application)]
+        found = [
+            job
+            for job in self._journal.jobs(study=study)
+            if (job.kind, job.series_instance_uid, job.application) == (JobKind.ANALYSIS, series, application)
+        ]
         return next((job for job in reversed(found) if job.state not in ended), None)
 
     def _latest(self, study: str) -> list[Arrival]:
@@ -192,11 +196,15 @@ class Pairing:
         views = tuple(member.view for member in members)
         reasons = {member.series_instance_uid: member.unfit() for member in members if member.series_instance_uid not in used}
         unfit = {series: reason[1] for series, reason in reasons.items() if reason is not None}
+        known = self._journal.shortfalls(study)  # a gap in its positions is found, and told, when its images are read
+        for member in members:
+            if member.series_instance_uid not in used and (shortage := shortage_of(member, known, volume=False)) is not None:
+                unfit.setdefault(member.series_instance_uid, f"it is incomplete: {shortage.sentence}")
         return EarlierStudy(
             study_instance_uid=study,
             series=views,
             unfit=unsuited(members, views) | unfit,
-            arriving=any(not awaits(self._journal, one) for one in self._journal.arrivals(states=(ArrivalState.RECEIVED,), study=study)),
+            arriving=any(not one.waits_for for one in self._journal.arrivals(states=(ArrivalState.RECEIVED,), study=study)),
         )
 
     def _series(self, arrival: Arrival) -> list[SeriesContent]:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from itertools import takewhile
 
 from node.domain.header import Header
-from node.domain.patient import Patient, patient_of, studied_at
+from node.domain.patient import Patient, is_earlier, patient_of, studied_at
 from node.domain.route import Operator, Route
 from node.flow.routing import SeriesView, decide, named, preference
 
@@ -87,7 +87,7 @@ def _in_study(
 ) -> tuple[SeriesView | None, str, Sequence[SeriesView]]:
     """The series of `study` to compare with; what speaks against the study or its best series, "" where it is not worth a word (another
     patient, a later study); and the series before it that cannot be given."""
-    views = [view for view in study.series if patient_of(view.header) == patient and _is_earlier(studied_at(view.header), when)]
+    views = [view for view in study.series if patient_of(view.header) == patient and is_earlier(studied_at(view.header), when)]
     if not views:
         return None, "", ()
     day = _day(views[0].header)
@@ -148,13 +148,6 @@ def _plane(header: Header) -> str:
     (rx, ry, rz), (cx, cy, cz) = cosines[:3], cosines[3:]
     normal = [abs(ry * cz - rz * cy), abs(rz * cx - rx * cz), abs(rx * cy - ry * cx)]
     return _PLANES[normal.index(max(normal))] if max(normal) > 0 else ""
-
-
-def _is_earlier(one: str, other: str) -> bool:
-    """Whether moments of `studied_at` say so: on one day only where both have a time."""
-    if not one or (one[:8] == other[:8] and min(len(one), len(other)) <= 8):
-        return False
-    return one < other
 
 
 def _date(study: EarlierStudy) -> str:

@@ -28,7 +28,8 @@ _OWED = timedelta(seconds=5)
 _RETRY_FIRST = timedelta(seconds=10)
 _RETRY_MOST = timedelta(minutes=30)
 _CHUNK = 500
-_HELD = (Standing.CURRENT, Standing.REPLACED)
+_HELD = (Standing.CURRENT, Standing.REPLACED, Standing.RESULT)
+_NOT_USED = (Standing.CONFLICT, Standing.HELD, Standing.REFUSED)
 
 
 class Promise:
@@ -134,15 +135,16 @@ class Promise:
         return verdicts, held
 
     def _verdict(self, reference: Reference, rows: Sequence[Instance], peer: str) -> int:
-        current = next((row for row in rows if row.standing is Standing.CURRENT), None)
+        ranked = [row for standing in (Standing.CURRENT, Standing.RESULT) for row in rows if row.standing is standing]
+        current = next(iter(ranked), None)
+        sent = [row.standing for row in rows if row.peer == peer]
+        if any(standing in _NOT_USED for standing in sent) and Standing.CURRENT not in sent:
+            # what this peer sent is not what stands here under this UID: it had better keep its own
+            return FailureReason.PROCESSING_FAILURE
         if current is None:
             return FailureReason.NO_SUCH_INSTANCE
         if current.sop_class_uid != reference.sop_class_uid:
             return FailureReason.CLASS_INSTANCE_CONFLICT
-        sent = [row.standing for row in rows if row.peer == peer]
-        if Standing.CONFLICT in sent and Standing.CURRENT not in sent:
-            # what this peer sent is not what stands here under this UID: it had better keep its own
-            return FailureReason.PROCESSING_FAILURE
         # a row may be there before its bytes have their place
         return 0 if self._blobs.has(current.blob) else FailureReason.NO_SUCH_INSTANCE
 

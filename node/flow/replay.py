@@ -15,9 +15,8 @@ from inference.errors import HilumError
 from node.domain.arrival import Arrival
 from node.domain.instance import Instance
 from node.domain.job import Job, Priority
-from node.domain.route import Decision, Route, Tried
+from node.domain.route import Decision, Route, Tried, Withheld
 from node.flow.asking import RANKS, Asking
-from node.flow.needs import parked, waited
 from node.flow.pairing import Prior
 from node.flow.priors import Choice
 from node.flow.series import SeriesContent, contents
@@ -25,7 +24,7 @@ from node.journal.port import NewJob
 from node.journal.replay_port import ReplayJournal, Routed
 
 _PAGE = 200
-_TELLING = frozenset({"Modality", "NumberOfFrames", "SliceThickness", "SeriesNumber"})
+_TELLING = frozenset({"Modality", "Rows", "NumberOfFrames", "SliceThickness", "SeriesNumber", "ImageOrientationPatient"})
 """What deciding looks at whatever the routes ask (node.flow.routing)."""
 
 
@@ -144,7 +143,7 @@ class Replay:
         after = {(one.route, one.series_instance_uid): one for one in asked.decisions}
         urgencies = self._urgencies(routed)
         for route, uid in dict.fromkeys([*after, *before]):
-            if (route, uid) in before and waited(before[route, uid]):
+            if (route, uid) in before and before[route, uid].withheld is Withheld.WAITS:
                 continue
             then = self._outcome(before.get((route, uid)), routed.jobs, routed.arrival, urgencies)
             now = self._outcome(after.get((route, uid)), asked.jobs, routed.arrival, urgencies)
@@ -189,7 +188,7 @@ class Replay:
             reason=decision.reason,
             runs=runs,
             compares=compares,
-            parks=parked(decision),
+            parks=decision.withheld is Withheld.PARKED,
             urgency=urgency,
         )
 

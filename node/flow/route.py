@@ -1,26 +1,42 @@
-"""Route: every route is tried on every series of a complete arrival; jobs and reasons go into the journal in one transaction."""
+"""Route: every route is tried on every series of a complete arrival; jobs and reasons go into the journal in one transaction.
+
+What one arrival brings ends no other's way: deciding is bounded, and an arrival over which it failed, or the process died, is parked.
+"""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import TypeAlias
 
 from inference.applications.port import Application
+from inference.errors import HilumError, InputError
 from node.domain.arrival import Arrival
 from node.domain.job import Job
+from node.domain.shortage import Hold
 from node.domain.state import ArrivalState, DeliveryState, JobState
-from node.flow.asking import Asking
-from node.flow.errors import PriorMistaken
+from node.flow.asking import Asked, Asking
+from node.flow.bounded import of_instances, within
+from node.flow.errors import PriorMistaken, RoutingBroke, RoutingDied
 from node.flow.needs import Concerned
 from node.flow.pairing import Pairing
 from node.flow.port import Clock
-from node.flow.series import series_of
+from node.flow.routing import holds_images
+from node.flow.series import SeriesContent, series_of
 from node.journal.errors import TransitionRefused
 from node.journal.port import Journal, NewJob
 from node.observe import metrics
-from node.observe.events import alarm, event
+from node.observe.events import alarm, event, trace
+from node.observe.in_hand import InHand
+from node.observe.pulse import turned
 from node.settings import config as settings
 
 _BATCH = 20
+_MOST_ATTEMPTS = 3
+"""As many as a job has by default."""
+
+
+_Decided: TypeAlias = tuple[list[SeriesContent], Asked, dict[int, str], list[Arrival]]
+"""Its series, what the routes ask of it, whom it revises, and who needs one of its series."""
 
 
 class RouteStage:
@@ -32,6 +48,10 @@ class RouteStage:
         The name of the engine that runs an application here.
     application_of
         The application of a name; one that cannot be loaded parks its jobs with the reason.
+    declared_of
+        The same as it declares itself, whatever models the repository has.
+    in_hand
+        Where the arrival that is being routed stands, for the process that comes after this one.
     """
 
     name = "route"
@@ -43,11 +63,16 @@ class RouteStage:
         clock: Clock,
         engine_of: Callable[[str], str],
         application_of: Callable[[str], Application],
+        declared_of: Callable[[str], Application] | None = None,
+        *,
+        in_hand: InHand | None = None,
     ) -> None:
         self._journal = journal
         self._clock = clock
         self._engine_of = engine_of
         self._application_of = application_of
+        self._declared_of = declared_of or application_of
+        self._in_hand = in_hand or InHand("arrival")
         self.adopt(config)
 
     def adopt(self, config: settings.Config) -> None:
@@ -55,32 +80,82 @@ class RouteStage:
         self._config = config
         self._pairing = Pairing(self._journal, config.routes, self._application_of)
         self._concerned = Concerned(self._journal, config.routes)
-        self._asking = Asking(self._journal, self._pairing, config.routes, self._engine_of, self._application_of)
+        self._asking = Asking(
+            self._journal,
+            self._pairing,
+            config.routes,
+            self._engine_of,
+            self._application_of,
+            declared_of=self._declared_of,
+            known=self._journal,
+            settle_of=config.settle_of,
+        )
 
     def step(self) -> int:
-        """Route the oldest complete arrivals."""
-        complete = self._journal.arrivals(states=(ArrivalState.COMPLETE,), limit=_BATCH)
+        """Route complete arrivals, of each peer its oldest, by turns; behind the others those of which it has failed before."""
+        complete = self._journal.to_route(_BATCH)
         for arrival in complete:
-            self._route(arrival)
+            self._in_hand.take(arrival.id)
+            try:
+                self._route(arrival)
+            except InputError as unfit:  # it took too long, or cannot be read: others are routed all the same
+                self._failed(arrival, unfit)
+            except HilumError:
+                self._in_hand.put_down()  # the journal's: should the process end now, it is not to blame
+                raise
+            except MemoryError:
+                raise
+            except Exception as defect:  # noqa: BLE001  (what one arrival brings, others need not wait for)
+                alarm("arrival.defect", arrival=arrival.id, error=type(defect).__name__, trace=trace(defect))
+                self._failed(arrival, RoutingBroke(f"routing it met a defect: {type(defect).__name__}"))
+            self._in_hand.put_down()
+            turned()
         return len(complete)
+
+    def blame(self) -> None:
+        """At the start of a process: count the death of the one before over the arrival that it had in hand."""
+        arrival = self._journal.arrival(self._in_hand.number) if self._in_hand.number else None
+        if arrival is not None:
+            self._failed(arrival, RoutingDied("the process that routed it ended in the middle of it"))
+        self._in_hand.put_down()
+
+    def _failed(self, arrival: Arrival, why: InputError) -> None:
+        """Try it again behind the others, or park it."""
+        reason, digest = str(why), self._config.digest
+        attempts = self._journal.routing_failed(arrival.id, why.code, reason, digest, self._clock(), most=_MOST_ATTEMPTS)
+        if attempts >= _MOST_ATTEMPTS:
+            alarm("arrival.parked", arrival=arrival.id, peer=arrival.peer, code=why.code, reason=reason, attempts=attempts)
+        elif attempts:
+            alarm("arrival.retry", arrival=arrival.id, peer=arrival.peer, code=why.code, reason=reason, attempts=attempts)
+        if attempts:
+            metrics.ROUTING_FAILED.add(peer=arrival.peer or metrics.STRANGER, code=why.code)
 
     def _route(self, arrival: Arrival) -> None:
         began = time.monotonic()
-        manifest = self._journal.arrival_instances(arrival.id)
-        series = series_of(self._journal, arrival, manifest)
         now = self._clock()
-        asked = self._asking.of(arrival, series, manifest[0].calling_ae if manifest else "", now)
-        revised = self._pairing.awaiting(arrival)
+        series, asked, revised, needed = within(
+            of_instances(arrival.instances), "matching and deciding", lambda: self._decided(arrival, now)
+        )
         # first, and again after a crash: once it is routed, nobody looks at this arrival any more
         for job in asked.mistaken:
             self._withdraw(job, now)
-        needed = self._concerned.by(arrival, now)
         for other in needed:
             self._journal.shorten(other.id, now)
+        held_before = self._journal.held_by(arrival.id)
+        self._release_others(arrival, series, asked, now)
         came = f"arrival {arrival.id} of the study came, with a series that a route needs"
         again = revised | {other.id: came for other in needed if other.state is ArrivalState.ROUTED}
         try:
-            jobs = self._journal.route(arrival.id, asked.decisions, asked.jobs, self._config.digest, now, revised=again, waits=asked.waits)
+            jobs = self._journal.route(
+                arrival.id,
+                asked.decisions,
+                asked.jobs,
+                self._config.digest,
+                now,
+                revised=again,
+                waits=asked.waits,
+                holds=asked.holds,
+            )
         except TransitionRefused:
             return  # another process routed it at the same time
         metrics.ROUTE.observe(time.monotonic() - began)
@@ -98,6 +173,7 @@ class RouteStage:
         if needed:
             event("arrival.needed", arrival=arrival.id, by=[other.id for other in needed])
         self._tell(asked.jobs, jobs)
+        self._tell_held(arrival, held_before, asked, now)
         for prior in asked.left_out:
             words = f"{prior.application} is not given series {prior.series_instance_uid}: {prior.why}"
             self._journal.note("arrival", arrival.id, "arrival.prior_left_out", words, now)
@@ -111,9 +187,50 @@ class RouteStage:
         if asked.waits is not None:
             until, missing = asked.waits
             event("arrival.waits", arrival=arrival.id, peer=arrival.peer, until=until.isoformat(), missing=missing)
-        elif not any(decision.chosen for decision in asked.decisions):
+        elif not any(decision.chosen for decision in asked.decisions) and any(holds_images(content.view) for content in series):
             metrics.UNMATCHED.add(peer=arrival.peer or metrics.STRANGER)
             event("arrival.unmatched", arrival=arrival.id, peer=arrival.peer, routes=len(self._config.routes))
+
+    def _decided(self, arrival: Arrival, now: datetime) -> _Decided:
+        """What becomes of it, without a word to the journal yet."""
+        manifest = self._journal.arrival_instances(arrival.id)
+        series = series_of(self._journal, arrival, manifest)
+        asked = self._asking.of(arrival, series, manifest[0].calling_ae if manifest else "", now)
+        return series, asked, self._pairing.awaiting(arrival), self._concerned.by(arrival, now)
+
+    def _release_others(self, arrival: Arrival, series: Sequence[SeriesContent], asked: Asked, now: datetime) -> None:
+        """What another sender's arrival waits for may have come with this one: that one looks again, at once."""
+        short = {one.series_instance_uid for one in asked.holds} | {
+            job.series_instance_uid for job in asked.jobs if job.shortage is not None
+        }
+        whole = {content.series_instance_uid for content in series} - short
+        for hold in self._journal.holds(study=arrival.study_instance_uid):
+            if hold.arrival != arrival.id and hold.series_instance_uid in whole:
+                self._journal.shorten(hold.arrival, now)
+
+    def _tell_held(self, arrival: Arrival, before: Sequence[Hold], asked: Asked, now: datetime) -> None:
+        """Say of each series once that it is held, and once that it is no more."""
+        peer = arrival.peer or metrics.STRANGER
+        known, held = {one.series_instance_uid for one in before}, {one.series_instance_uid: one for one in reversed(asked.holds)}
+        for uid, new in held.items():
+            if uid not in known:
+                metrics.HELD.add(peer=peer, lack=new.shortage.lack.value)
+                alarm(
+                    "series.held",
+                    arrival=arrival.id,
+                    peer=arrival.peer,
+                    series=uid,
+                    lack=new.shortage.lack.value,
+                    came=new.shortage.came,
+                    expected=new.shortage.expected,
+                    until=new.until.isoformat(),
+                )
+        short = {job.series_instance_uid: job for job in asked.jobs if job.shortage is not None}
+        for uid in known - held.keys():
+            job = short.get(uid)
+            how = "whole" if job is None else "parked" if job.parked is not None else "incomplete"
+            since = min(one.since for one in before if one.series_instance_uid == uid)
+            event("series.released", arrival=arrival.id, peer=arrival.peer, series=uid, how=how, held_s=(now - since).total_seconds())
 
     def _withdraw(self, job: Job, now: datetime) -> None:
         """End a job that compares two people; what has left already a person has to find."""
@@ -135,7 +252,14 @@ class RouteStage:
 
     def _tell(self, asked: list[NewJob], jobs: list[int]) -> None:
         for job, wanted in zip(jobs, asked, strict=False):  # none when a later revision was routed first
-            if wanted.parked is not None and self._journal.job(job).state is JobState.PARKED:
-                code, reason = wanted.parked
-                metrics.JOBS_ENDED.add(application=wanted.application, state=JobState.PARKED.value, code=code)
-                alarm("job.parked", job=job, application=wanted.application, code=code, reason=reason)
+            ended = wanted.not_applicable or wanted.parked
+            if ended is None:
+                continue
+            state = JobState.PARKED if wanted.not_applicable is None else JobState.NOT_APPLICABLE
+            if self._journal.job(job).state is state:
+                code, reason = ended
+                metrics.JOBS_ENDED.add(application=wanted.application, state=state.value, code=code)
+                if state is JobState.PARKED:
+                    alarm("job.parked", job=job, application=wanted.application, code=code, reason=reason)
+                else:  # nobody need do anything about it
+                    event("job.not_applicable", job=job, application=wanted.application, code=code, reason=reason)

@@ -4,32 +4,74 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
+from inference.imaging.sop_classes import MODALITIES_WITHOUT_IMAGES, class_name, holds_image
 from node.domain.header import Header, Value
 from node.domain.route import Condition, Decision, Route, Tried
 from node.flow.conditions import one_of, together_text, try_on
-
-NO_IMAGES = frozenset(
-    {"SEG", "SR", "PR", "KO", "RTSTRUCT", "RTPLAN", "RTRECORD", "RTDOSE", "REG", "FID", "RWV", "DOC", "AU", "ECG", "PLAN"}
-)
-"""Modalities whose instances hold no images that could be analysed (PS3.3 C.7.3.1.1.1)."""
+from node.flow.header import merge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesView:
-    """One series as routes see it: the merged header of its instances, and how many there are."""
+    """One series as routes see it (`seen`).
+
+    Attributes
+    ----------
+    header
+        The merged header of its images; of all instances where none is an image.
+    instances, images
+        How many there are, and how many of them hold an image.
+    without
+        What the others are: modalities, or names of SOP classes.
+    """
 
     series_instance_uid: str
     header: Header
     instances: int
+    images: int
+    without: tuple[str, ...] = ()
 
     @property
     def slices(self) -> int:
         """Images in the series: frames of a multi-frame series, instances of any other."""
         frames = [value for value in self.header.get("NumberOfFrames", ()) if isinstance(value, int)]
-        return max(self.instances, *frames) if frames else self.instances
+        return max(self.images, *frames) if frames else self.images
+
+
+def seen(series_instance_uid: str, instances: Sequence[tuple[str, Header]]) -> SeriesView:
+    """The view of a series of these instances: SOP Class UID ("" where it is not known) and header of each."""
+    images: list[Header] = []
+    without: dict[str, None] = {}
+    for sop_class_uid, header in instances:
+        if is_image(sop_class_uid, header):
+            images.append(header)
+        else:
+            modality = _modality(header)
+            without[modality if modality in MODALITIES_WITHOUT_IMAGES else class_name(sop_class_uid)] = None
+    return SeriesView(
+        series_instance_uid=series_instance_uid,
+        header=merge(images or [header for _, header in instances]),
+        instances=len(instances),
+        images=len(images),
+        without=tuple(without),
+    )
+
+
+def is_image(sop_class_uid: str, header: Header) -> bool:
+    """Whether an instance is an image, by the table that reading goes by as well (`inference.imaging.sop_classes`)."""
+    return holds_image(sop_class_uid, _modality(header), rows="Rows" in header)
+
+
+def class_of(header: Header) -> str:
+    """The SOP Class UID that a header names; "" where it names none."""
+    return str(next(iter(header.get("SOPClassUID", ())), ""))
+
+
+def _modality(header: Header) -> str:
+    return "\\".join(map(str, header.get("Modality", ())))
 
 
 def decide(
@@ -74,7 +116,7 @@ def _with_counts(view: SeriesView, series: Sequence[SeriesView]) -> SeriesView:
         "NumberOfStudyRelatedInstances": (sum(one.instances for one in series),),
         "NumberOfStudyRelatedSeries": (len(series),),
     }
-    return SeriesView(series_instance_uid=view.series_instance_uid, header=header, instances=view.instances)
+    return replace(view, header=header)
 
 
 # ---- conditions
@@ -125,7 +167,7 @@ def _fitting(conditions: Sequence[Condition], series: Sequence[SeriesView], stud
 
 def _choose(route: Route, series: Sequence[SeriesView], tried: Sequence[tuple[Tried, ...]]) -> list[Decision]:
     matched = [all(one.held for one in conditions) for conditions in tried]
-    images = [not _imageless(view) for view in series]
+    images = [holds_images(view) for view in series]
     fitting = [view for view, fits, has in zip(series, matched, images, strict=True) if fits and has]
     best = min(fitting, key=preference, default=None)
     decisions = []
@@ -134,7 +176,7 @@ def _choose(route: Route, series: Sequence[SeriesView], tried: Sequence[tuple[Tr
         if not fits:
             reason = "; ".join(f"{one.key} is {one.found}, expected {one.expected}" for one in conditions if not one.held)
         elif not has:
-            reason = f"the series holds no images ({_imageless(view)})"
+            reason = f"the series holds no images ({', '.join(view.without)})"
         elif chosen:
             reason = _why_chosen(route, view, fitting)
         else:
@@ -155,13 +197,7 @@ def _choose(route: Route, series: Sequence[SeriesView], tried: Sequence[tuple[Tr
 
 def holds_images(view: SeriesView) -> bool:
     """Whether there is anything in the series that could be analysed."""
-    return not _imageless(view)
-
-
-def _imageless(view: SeriesView) -> str:
-    """The series' modality when that one holds no images, else the empty text."""
-    found = [str(value) for value in view.header.get("Modality", ()) if value in NO_IMAGES]
-    return ", ".join(found)
+    return view.images > 0
 
 
 def preference(view: SeriesView) -> tuple[int, float, float, str]:

@@ -1,5 +1,6 @@
 """The runner: claims a job, has it analysed and encoded, and turns whatever goes wrong into a state, a code and a sentence."""
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -8,40 +9,58 @@ from datetime import timedelta
 from pathlib import Path
 
 from inference import findings_file, findings_parts
+from inference.applications.errors import NotAccepted
 from inference.applications.port import Application
 from inference.engines.errors import EngineAway, EngineBusy, EngineLost
-from inference.errors import EngineError, HilumError
+from inference.errors import EngineError, HilumError, InputError
+from inference.findings import Caution
 from inference.imaging.errors import UnfitPrior
 from inference.imaging.subject import Takes
 from inference.imaging.subjects import Assembled, Parts
+from inference.said import Said
 from inference.stages import collected
 from node.blobs.port import Blobs
+from node.domain import statement as statements
+from node.domain import withdrawal as withdrawals
 from node.domain.errors import JournalError
 from node.domain.instance import Standing
-from node.domain.job import Job
+from node.domain.job import Job, JobKind
+from node.domain.numbering import numbering_remarks
 from node.domain.state import JobState
+from node.domain.withdrawal import Withdrawal
+from node.flow.allowance import BETWEEN_S, size_of, to_decode_s, to_encode_s, to_fetch_s
 from node.flow.backoff import back_off
-from node.flow.encode import Encode, encoding_of, freeze, predecessors_of, profiles_of
+from node.flow.earlier import measured_in, with_earlier
+from node.flow.encode import Encode, encoding_of, freeze, predecessors_of, profiles_of, replacing
 from node.flow.errors import ApplicationChanged, DeliveredBefore, FindingsOfOtherParts, PixelsGone, ServedMeanwhile, WorkerDied
+from node.flow.held import said_of_held
 from node.flow.infer import Analysed, Inferred, settings_of
 from node.flow.lease import LENGTH, JobLease, LeaseLost
 from node.flow.marks import delivered_before
 from node.flow.port import Clock
+from node.flow.routing import is_image
+from node.flow.statements import analysed_now, loadable, stands_for_model, stated, what_there_is_to_say
+from node.flow.withdrawals import withdrawing
 from node.journal.port import Journal
 from node.observe import metrics
 from node.observe.events import alarm, event, trace
-from node.results.port import Encoded
+from node.observe.pulse import at_most
+from node.results.port import Encoded, Encoding
+from node.results.statement.port import Stated
 from node.settings import config as settings
 
 _RETRY_FIRST = timedelta(seconds=5)
 _RETRY_MOST = timedelta(minutes=5)
-_GRACE = timedelta(minutes=10)
-"""What a job may take beyond its analysis' time-out, to be assembled and encoded; after that it hangs."""
+_OPENS_S = 300.0
+"""What engines may take to be opened and asked, before a job is claimed."""
 _LONGEST_REASON = 1000
+_LOOK_AGAIN = timedelta(seconds=30)
+"""Somebody had a job tried again before it was said that there is no result."""
 _END_STATES: Mapping[type[HilumError], JobState] = {
     WorkerDied: JobState.FAILED,
     DeliveredBefore: JobState.CANCELLED,
     UnfitPrior: JobState.CANCELLED,
+    NotAccepted: JobState.NOT_APPLICABLE,  # what manifests ask for stands in headers, whoever reads them
 }
 _LOST_BEFORE_BLAME = 5
 """How often an engine may end in the middle of one job before its attempts count: a study can bring a server down, as a power cut can."""
@@ -74,6 +93,10 @@ class Runner:
         `node.flow.infer.Analyst`: a job, its files, and those of them that are a prior's, to findings.
     encode
         `node.results.encode.encode`: findings to checked objects.
+    encode_statement
+        `node.results.statement.statement.encode_statement`: that there is no result, to checked objects.
+    encode_withdrawal
+        `node.results.withdrawal.withdrawal.encode_withdrawal`: what is withdrawn, to a checked object.
     assemble
         `inference.imaging.subjects.subjects`: files to what was analysed.
     away
@@ -94,6 +117,8 @@ class Runner:
         analyse: Callable[[Job, Sequence[Path], Collection[Path]], Inferred],
         encode: Encode,
         *,
+        encode_statement: Callable[[Stated], list[Encoded]],
+        encode_withdrawal: Callable[[Encoding, Withdrawal], list[Encoded]],
         assemble: Callable[[Takes, Parts, Sequence[Path], str, Collection[Path]], list[Assembled]],
         application_of: Callable[[str], Application],
         away: Callable[[bool], Collection[str]],
@@ -106,6 +131,8 @@ class Runner:
         self._owner = owner
         self._analyse = analyse
         self._encode = encode
+        self._encode_statement = encode_statement
+        self._encode_withdrawal = encode_withdrawal
         self._assemble = assemble
         self._application_of = application_of
         self._away = away
@@ -116,15 +143,16 @@ class Runner:
         """Work on the job whose turn it is; 0 when there is none."""
         if self._unrecorded is not None:
             self._record(self._unrecorded)
-        job = self._claim()
+        with at_most(_OPENS_S):
+            job = self._claim()
         if job is None:
             return 0
         assert job.lease is not None, "a claimed job has a lease"
         if job.attempts == 1 and job.code is None:
             metrics.QUEUE_WAIT.observe((self._clock() - job.created_at).total_seconds(), priority=job.priority.value)
         event("job.claimed", job=job.id, application=job.application, state=job.state.value, attempt=job.attempts)
-        stuck = settings_of(self._config, job.application).timeout + _GRACE
-        with JobLease(self._journal, self._clock, job.id, job.lease, stuck=stuck) as lease, self._blobs.hold():
+        lease_of = JobLease(self._journal, self._clock, job.id, job.lease)
+        with at_most(BETWEEN_S), lease_of as lease, self._blobs.hold():
             try:
                 self._work(job, lease)
             except LeaseLost:
@@ -149,15 +177,74 @@ class Runner:
             raise WorkerDied(_last_words(job))
         if delivered_before(self._journal, self._blobs, job):
             raise DeliveredBefore("every sink has these results; the journal had forgotten it")
+        if job.kind is JobKind.STATEMENT:
+            self._state(job, loadable(job, self._application_of), lease)
+            return
+        if job.kind is JobKind.WITHDRAWAL:
+            self._withdraw(job, loadable(job, self._application_of), lease)
+            return
         application = self._application_of(job.application)
         files, of_prior = self._files(job)
+        size = size_of(files)
         if job.state is JobState.QUEUED:
             parts = self._infer(job, application, lease, files, of_prior)
         else:
             self._refuse_another_version(job, application)
-            parts = self._read_back(job, application, files, of_prior)
+            with at_most(to_decode_s(size)):
+                parts = self._read_back(job, application, files, of_prior)
         lease.check()
-        self._freeze(job, application, lease, parts)
+        with at_most(to_encode_s(size)):
+            self._freeze(job, application, lease, parts)
+
+    def _state(self, job: Job, application: Application, lease: JobLease) -> None:
+        """Say of a study that it has no result: what there is to say is journaled as findings are, and then made into objects."""
+        if job.state is JobState.QUEUED:
+            said = what_there_is_to_say(self._journal, job, self._clock)
+            if said is None:
+                now = self._clock()
+                if analysed_now(self._journal, job):
+                    again = now + _LOOK_AGAIN
+                    self._journal.retry_job(job.id, lease.token, again, "", "an analysis is under way", now, count_attempt=False)
+                else:  # cancelled, or not applicable after all; what ends without a result later is stated anew
+                    self._journal.end_job(job.id, lease.token, JobState.SUPERSEDED, "", "no analysis lacks a result any more", now)
+                return
+            self._keep(job, application, lease, statements.dumped(said))
+        journaled = self._journal.job(job.id)
+        assert journaled.findings_blob is not None, "what there is to say is durable"
+        said = statements.loaded(self._blobs.path(journaled.findings_blob).read_bytes())
+        instances = self._journal.job_instances(job.id)
+        wanted = profiles_of(self._config.sinks, journaled)
+        each = stated(journaled, application, said, instances, self._blobs, wanted)
+        made = [one for whose in each for one in self._encode_statement(whose)]
+        lease.check()
+        if not self._journal.encoded(job.id, lease.token, freeze(self._blobs, job.id, made), self._clock()):
+            raise LeaseLost
+        metrics.STATEMENTS.add(application=job.application, status=said.status.name.lower())
+        event("job.stated", job=job.id, application=job.application, status=said.status.name.lower(), objects=len(made))
+
+    def _withdraw(self, job: Job, application: Application, lease: JobLease) -> None:
+        """Withdraw superseded objects from an archive: which ones stands in the journal since the job was made."""
+        if job.state is JobState.QUEUED:
+            self._keep(job, application, lease, withdrawals.dumped(self._journal.withdrawal(job.id)))
+        journaled = self._journal.job(job.id)
+        assert journaled.findings_blob is not None, "what is withdrawn is durable"
+        withdrawn = withdrawals.loaded(self._blobs.path(journaled.findings_blob).read_bytes())
+        instances = self._journal.job_instances(job.id)
+        wanted = profiles_of(self._config.sinks, journaled)
+        each = withdrawing(journaled, application, withdrawn, instances, self._blobs, wanted)
+        made = [one for encoding, own in each for one in self._encode_withdrawal(encoding, own)]
+        lease.check()
+        if not self._journal.encoded(job.id, lease.token, freeze(self._blobs, job.id, made), self._clock()):
+            raise LeaseLost
+        metrics.WITHDRAWALS.add(application=job.application, reason=withdrawn.rejection.value)
+        event("job.withdrawn", job=job.id, application=job.application, reason=withdrawn.rejection.value, objects=len(withdrawn.objects))
+
+    def _keep(self, job: Job, application: Application, lease: JobLease, data: bytes) -> None:
+        """Journal what a note is made of, as findings are."""
+        blob = f"findings/{job.id}-{hashlib.sha256(data).hexdigest()}.bin"
+        self._blobs.put(blob, data)
+        if not self._journal.inferred(job.id, lease.token, blob, stands_for_model(application), self._clock()):
+            raise LeaseLost
 
     def _infer(
         self, job: Job, application: Application, lease: JobLease, files: Sequence[Path], of_prior: Collection[Path]
@@ -168,6 +255,7 @@ class Runner:
         if inferred.made_by != made_by:
             raise ServedMeanwhile(f"{inferred.made_by} analysed, {made_by} was served when the job began")
         lease.check()
+        inferred = self._numbered(job, self._beside_held(job, self._compared(job, application, inferred)))
         # as their file gives them back: the objects are the same with or without a crash before the encoder
         found = [findings_file.as_stored(part.findings) for part in inferred.parts]
         kept = findings_parts.written([(part.assembled.part, findings) for part, findings in zip(inferred.parts, found, strict=True)])
@@ -176,13 +264,47 @@ class Runner:
         # before the state, so that whoever waits for it finds the figures
         stages_s = _rounded(inferred.stages_s)
         self._note(job, _ANALYSED, took_s=inferred.took_s, application=made_by, stages_s=stages_s, runtimes=dict(inferred.runtimes))
-        if not self._journal.inferred(job.id, lease.token, blob, inferred.model_digest, self._clock()):
+        kept_values = [
+            one
+            for part, findings in zip(inferred.parts, found, strict=True)
+            for one in measured_in(findings, part.assembled.part, application.version)
+        ]
+        facts = (blob, inferred.model_digest, self._clock())
+        if not self._journal.inferred(job.id, lease.token, *facts, measured=kept_values):
             raise LeaseLost
         metrics.ASSEMBLE.observe(inferred.took_s["assemble"], application=job.application)
         metrics.INFER.observe(inferred.took_s["infer"], application=job.application)
         event("job.inferred", job=job.id, application=job.application, took_s=_rounded(inferred.took_s))
         parts = zip(inferred.parts, found, kept.of_parts, strict=True)
         return [replace(part, findings=findings, digest=digest) for part, findings, digest in parts]
+
+    def _compared(self, job: Job, application: Application, inferred: Inferred) -> Inferred:
+        """With the journal's earlier values beside today's: found once, and durable with the findings, so that a retry says the same. Of a
+        series that is known to be short nothing is compared."""
+        results = [] if job.shortage is not None else self._journal.earlier_results(job.id)
+        told = (application.version, inferred.model_digest, results)
+        parts = [replace(one, findings=with_earlier(one.findings, one.assembled.part, *told)) for one in inferred.parts]
+        return replace(inferred, parts=tuple(parts))
+
+    def _beside_held(self, job: Job, inferred: Inferred) -> Inferred:
+        """With a caution where instances of the job's series are held now: durable with the findings, so that a retry says the same."""
+        held = tuple(Caution(sentence=said) for said in self._held_of(job))
+        if not held:
+            return inferred
+        parts = (replace(one, findings=replace(one.findings, cautions=(*one.findings.cautions, *held))) for one in inferred.parts)
+        return replace(inferred, parts=tuple(parts))
+
+    def _numbered(self, job: Job, inferred: Inferred) -> Inferred:
+        """With remarks on what numbers in the headers lead to expect; not of a series that is known to be short, of which more is said."""
+        of_series = [one for one in self._journal.job_instances(job.id) if one.series_instance_uid == job.series_instance_uid]
+        headers = [one.header for one in of_series if is_image(one.sop_class_uid, one.header)]
+        said = numbering_remarks(headers) if job.shortage is None else ()
+        parts = (replace(one, findings=replace(one.findings, remarks=(*one.findings.remarks, *said))) for one in inferred.parts)
+        return replace(inferred, parts=tuple(parts)) if said else inferred
+
+    def _held_of(self, job: Job) -> tuple[Said, ...]:
+        series = {one.series_instance_uid for one in self._journal.job_instances(job.id)}
+        return said_of_held(self._journal, job.study_instance_uid, series)
 
     def _read_back(self, job: Job, application: Application, files: Sequence[Path], of_prior: Collection[Path]) -> list[Analysed]:
         """The parts of a job that was analysed in an earlier claim."""
@@ -200,7 +322,9 @@ class Runner:
         wanted = profiles_of(self._config.sinks, journaled)
         encoded: list[Encoded] = []
         with collected() as stages_s:
+            replaces = replacing(self._journal, journaled)
             for part in parts:
+                part = replace(part, findings=replace(part.findings, cautions=(*part.findings.cautions, *replaces)))
                 before = predecessors_of(self._journal, journaled, part.assembled.part)
                 encoded += self._encode(encoding_of(journaled, application, part, before, wanted))
                 lease.check()
@@ -218,7 +342,8 @@ class Runner:
     def _files(self, job: Job) -> tuple[list[Path], list[Path]]:
         """All that the job uses, and those of them that are of another series than it is for: of a pair the prior's."""
         instances = self._journal.job_instances(job.id)
-        paths = self._blobs.paths([instance.blob for instance in instances])
+        with at_most(to_fetch_s(sum(instance.size for instance in instances))):
+            paths = self._blobs.paths([instance.blob for instance in instances])
         gone = [
             instance for instance, path in zip(instances, paths, strict=True) if instance.standing is Standing.PURGED or not path.is_file()
         ]
@@ -256,9 +381,13 @@ class Runner:
         now = self._clock()
         if not retry:
             state = _END_STATES.get(type(error), JobState.PARKED)
+            if state is JobState.NOT_APPLICABLE and (job.shortage is not None or self._held_of(job)):
+                state = (
+                    JobState.PARKED
+                )  # of a series that is short, or held in part, nobody knows whether a header is the cause or what is missing
             # it is routed again, and whoever looks for a prior then passes this one over
             again = f"job {job.id} of {job.application}: {reason}" if isinstance(error, UnfitPrior) else None
-            self._end(job, lease, state, error.code, reason, again=again)
+            self._end(job, lease, state, error.code, reason, again=again, declined=isinstance(error, InputError))
             return
         counts = not self._blameless(job, error)
         attempts = settings_of(self._config, job.application).attempts
@@ -282,10 +411,22 @@ class Runner:
             return len(lost) < _LOST_BEFORE_BLAME
         return away or isinstance(error, EngineAway | EngineBusy)
 
-    def _end(self, job: Job, lease: str, state: JobState, code: str, reason: str, *, told: str = "", again: str | None = None) -> None:
-        if self._journal.end_job(job.id, lease, state, code, reason, self._clock(), again=again):
+    def _end(
+        self,
+        job: Job,
+        lease: str,
+        state: JobState,
+        code: str,
+        reason: str,
+        *,
+        told: str = "",
+        again: str | None = None,
+        declined: bool = False,
+    ) -> None:
+        if self._journal.end_job(job.id, lease, state, code, reason, self._clock(), again=again, declined=declined):
             metrics.JOBS_ENDED.add(application=job.application, state=state.value, code=code)
-            alarm(f"job.{state.value}", job=job.id, application=job.application, code=code, reason=told or reason)
+            tell = event if state is JobState.NOT_APPLICABLE else alarm  # nobody need do anything about it
+            tell(f"job.{state.value}", job=job.id, application=job.application, code=code, reason=told or reason)
 
     def _defect(self, job: Job, defect: Exception) -> HilumError:
         """A defect of hilum or of an application: the event has the place, and the words only if patient data may stand in events."""

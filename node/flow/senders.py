@@ -26,11 +26,12 @@ class Senders:
         titled = self._by_title.get(calling_ae, ())
         if admitted_as and (named := next((peer for peer in titled if peer.name == admitted_as), None)):
             return named
-        host = _host(address)
+        host = host_of(address)
         return next((peer for peer in titled if _same(peer.host, host)), None)
 
 
-def _host(address: str) -> str:
+def host_of(address: str) -> str:
+    """An address as the receiver writes it, without scheme and port."""
     bare = address.partition("://")[2] or address
     if bare.startswith("["):
         return bare[1:].partition("]")[0]

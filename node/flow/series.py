@@ -1,15 +1,17 @@
 """The series of an arrival or a study: the instances of each that count now, and why no application can be given one."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from node.domain.arrival import Arrival
 from node.domain.instance import Instance, Standing
 from node.flow.errors import ConflictingInstances, PixelsGone
-from node.flow.header import merge
-from node.flow.routing import SeriesView
+from node.flow.header import names_no_study
+from node.flow.routing import SeriesView, is_image, seen
 from node.journal.port import Journal
+from node.results.errors import SourcesNameless
 
 _NAMED = 3  # instances named in a reason
 
@@ -26,19 +28,21 @@ class SeriesContent:
         Those of which only the header is left.
     conflicts
         Those that came under another one's UID.
+    held
+        How many more are held for a person: what is there may not be all of it.
     """
 
     series_instance_uid: str
     current: tuple[Instance, ...]
     gone: tuple[Instance, ...]
     conflicts: tuple[Instance, ...]
+    held: int = 0
 
     @property
     def view(self) -> SeriesView:
         """The series as routes see it; pixels that are gone change nothing about what was received."""
         members = self.current + self.gone
-        header = merge([member.header for member in members])
-        return SeriesView(series_instance_uid=self.series_instance_uid, header=header, instances=len(members))
+        return seen(self.series_instance_uid, [(member.sop_class_uid, member.header) for member in members])
 
     @property
     def input_digest(self) -> str:
@@ -47,17 +51,24 @@ class SeriesContent:
 
     def unfit(self) -> tuple[str, str] | None:
         """(code, reason) when no application can be given this series."""
-        if self.conflicts:
-            named = _named(self.conflicts)
+        first = self.current[0] if self.current else None
+        if first and names_no_study(first.study_instance_uid, first.series_instance_uid, first.sop_instance_uid, first.header):
+            return SourcesNameless.code, "its images name no study, or no series: a result would have no place in the archive"
+        if conflicts := _images(self.conflicts):
+            named = _named(conflicts)
             return ConflictingInstances.code, f"two different images came under one SOP Instance UID: {named}"
-        if self.gone:
-            return PixelsGone.code, f"the pixels of {len(self.gone)} instances were deleted by retention: {_named(self.gone)}"
+        if gone := _images(self.gone):
+            return PixelsGone.code, f"the pixels of {len(gone)} instances were deleted by retention: {_named(gone)}"
         return None
 
 
 def digest_of(series: Sequence[SeriesContent]) -> str:
-    """SHA-256 over the sorted (SOP Instance UID, digest) pairs of all of them; the same before and after retention deleted pixels."""
-    lines = sorted(f"{member.sop_instance_uid} {member.digest}\n" for one in series for member in one.current + one.gone)
+    """SHA-256 over the sorted (SOP Instance UID, digest) pairs of all their images; the same before and after retention deleted pixels.
+
+    What holds no image changes nothing: raw data that come late are no reason to analyse the images again.
+    """
+    members = [member for one in series for member in _images(one.current + one.gone)]
+    lines = sorted(f"{member.sop_instance_uid} {member.digest}\n" for member in members)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
@@ -76,7 +87,9 @@ def series_of(journal: Journal, arrival: Arrival, manifest: Sequence[Instance]) 
     scanner sends too, with its own headers or in part, would have jobs run on a part of a series.
     """
     came = {instance.series_instance_uid for instance in manifest}
-    return [content for content in contents(journal.study_instances(arrival.study_instance_uid)) if content.series_instance_uid in came]
+    found = [one for one in contents(journal.study_instances(arrival.study_instance_uid)) if one.series_instance_uid in came]
+    held = Counter(one.series_instance_uid for one in journal.held_instances(study=arrival.study_instance_uid))
+    return [replace(one, held=held[one.series_instance_uid]) for one in found]
 
 
 def _content(series: str, members: Sequence[Instance]) -> SeriesContent:
@@ -89,6 +102,10 @@ def _content(series: str, members: Sequence[Instance]) -> SeriesContent:
     }
     conflicts = tuple(member for member in members if member.standing is Standing.CONFLICT)
     return SeriesContent(series_instance_uid=series, current=tuple(current.values()), gone=tuple(gone.values()), conflicts=conflicts)
+
+
+def _images(instances: Sequence[Instance]) -> tuple[Instance, ...]:
+    return tuple(member for member in instances if is_image(member.sop_class_uid, member.header))
 
 
 def _named(instances: Sequence[Instance]) -> str:

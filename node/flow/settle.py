@@ -1,6 +1,7 @@
-"""Settle: when is a study (or series) complete? After its quiet window, sooner when the sender's own count is reached, or by hand."""
+"""Settle: when is a study (or series) complete? After its quiet window, sooner when the sender's own count is reached, when it has been
+open for as long as any may be, or by hand."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,8 +10,9 @@ from node.dimse.port import Requestor
 from node.domain.arrival import Arrival, Completeness
 from node.domain.errors import JournalError
 from node.domain.state import ArrivalState
-from node.flow.needs import awaits
 from node.flow.port import Clock
+from node.flow.routing import is_image
+from node.flow.short import LONGEST
 from node.journal.port import Journal
 from node.observe import metrics
 from node.observe.events import event
@@ -20,6 +22,14 @@ _ASK_EVERY = timedelta(seconds=2)
 _LULL = timedelta(milliseconds=500)  # while instances still stream in, asking is in vain
 _ASKERS = 4
 _COUNTED = "arrival.counted"
+_SURE_WITHIN = timedelta(seconds=10)
+"""A count that is not met waits so long for the question that confirms it: what is known to be short is told by routing."""
+_ANSWERED_WITHIN = timedelta(seconds=3)
+"""An arrival that is due waits so long for the first answer of a sender who can be asked: a short window does not outrun the question."""
+
+
+_LONGEST_EVERY = timedelta(seconds=5)
+"""How often all that is open is looked at: nothing hangs on seconds after hours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +38,23 @@ class _Asked:
 
     arrival: Arrival
     peer: str
-    answer: Future[int | None]
+    answer: Future["_Answer"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """How many instances a sender has of what settles as one; where that is more than came, or unknown, of each series of it, too."""
+
+    count: int | None
+    series: Mapping[str, int]
 
 
 class Settle:
     """The stage that turns RECEIVED into COMPLETE.
 
-    The sender's count only ever shortens the wait: it grows while a scan runs and counts other people's objects, so that reaching it
-    means "probably all", and `settle.counted` more without an instance confirms it. Questions run in threads of their own: a sender
-    that does not answer delays nothing.
+    A count that is reached shortens the wait: it grows while a scan runs and counts other people's objects, so that reaching it
+    means "probably all", and `settle.counted` more without an instance confirms it. Of every arrival the sender is asked at least once
+    before it is complete. Questions run in threads of their own: a sender that does not answer delays an arrival by three seconds at most.
 
     Parameters
     ----------
@@ -69,7 +87,11 @@ class Settle:
         self._executor = executor or ThreadPoolExecutor(max_workers=_ASKERS, thread_name_prefix="count")
         self._asking: dict[str, _Asked] = {}  # by peer: one question at a time
         self._asked_at: dict[int, datetime] = {}  # by arrival
+        self._answered: dict[int, datetime] = {}  # by arrival: when the question went out whose answer, or failure, is known
+        self._unsure_until: dict[int, datetime] = {}  # by arrival
         self._looked_at: datetime | None = None
+        self._counted_open: datetime | None = None
+        self._began = clock()
 
     def step(self) -> int:
         """Complete what is due; ask senders about what is open and read what they answered."""
@@ -78,7 +100,8 @@ class Settle:
         self._looked_at = now = self._clock()
         horizon = self._horizon()  # after `now`: the inbox is looked at for all that came before
         until = now if horizon is None else min(now, horizon)
-        return sum(self._complete(arrival, now) for arrival in self._journal.arrivals(states=(ArrivalState.RECEIVED,), due_before=until))
+        done = sum(self._complete(arrival, now) for arrival in self._journal.arrivals(states=(ArrivalState.RECEIVED,), due_before=until))
+        return done + self._complete_longest(now)
 
     def due_in_s(self, most_s: float) -> float:
         """How long a loop may sleep, `most_s` at most, before an arrival becomes due that was not yet at the last step.
@@ -104,21 +127,42 @@ class Settle:
         # one that is to come yet says that the clock went back: then its own time decides alone
         if last <= now < last + rule.quiet and arrival.due_at < last + min(rule.counted, rule.quiet):
             return False  # the window was shortened for a count that a later instance has overtaken
-        by = Completeness.COUNT if self._was_counted(arrival) else Completeness.QUIET
+        if now < self._unsure_until.get(arrival.id, now) and last <= now < last + LONGEST:
+            return False  # the sender lists more of a series: whether it still does is asked once more
+        if self._unanswered(arrival) and last <= now < self._asked_or_due(arrival) + _ANSWERED_WITHIN:
+            return False  # what the sender lists is not known yet
+        by = Completeness.COUNT if arrival.counted else Completeness.QUIET
         if not self._journal.complete(arrival.id, by, now, expected_last=arrival.last_instance_at):
             return False  # an instance came at this very moment: its own window runs
-        self._asked_at.pop(arrival.id, None)
-        waited = max(0.0, (now - last).total_seconds())
+        self._told(arrival, by, now)
+        return True
+
+    def _complete_longest(self, now: datetime) -> int:
+        """Complete what has been open for as long as any arrival may be, whatever still comes or is counted: that is late then."""
+        if self._counted_open is not None and now < self._counted_open + _LONGEST_EVERY:
+            return 0
+        self._counted_open = now
+        done = 0
+        for arrival in self._journal.arrivals(states=(ArrivalState.RECEIVED,)):
+            # what waits for nothing of its own sender is bounded by what it waits for
+            if arrival.waits_for or now < arrival.opened_at + self._rule(arrival).growing:
+                continue
+            if self._journal.complete(arrival.id, Completeness.LONGEST, now):
+                self._told(arrival, Completeness.LONGEST, now)
+                done += 1
+        return done
+
+    def _told(self, arrival: Arrival, by: Completeness, now: datetime) -> None:
+        self._forget(arrival.id)
+        waited = max(0.0, (now - arrival.last_instance_at).total_seconds())
         peer = arrival.peer or metrics.STRANGER
-        if not awaits(self._journal, arrival):
+        if not arrival.waits_for:
             metrics.SETTLE_WAIT.observe(waited, peer=peer)
         metrics.ARRIVALS_COMPLETE.add(peer=peer, by=by.value)
         event("arrival.complete", arrival=arrival.id, peer=arrival.peer, by=by.value, instances=arrival.instances, waited_s=waited)
-        return True
 
     def _rule(self, arrival: Arrival) -> settings.Settle:
-        peer = self._config.peers.get(arrival.peer or "")
-        return peer.settle if peer is not None else settings.Settle()
+        return self._config.settle_of(arrival.peer)
 
     # ---- the sender's own count
 
@@ -127,12 +171,34 @@ class Settle:
             if not asked.answer.done():
                 continue
             del self._asking[peer]
+            if (asked_at := self._asked_at.get(asked.arrival.id)) is not None:
+                self._answered[asked.arrival.id] = asked_at
             error = asked.answer.exception()
             if error is not None:
                 # the count is a convenience: without it the quiet window decides
                 event("arrival.count_unknown", arrival=asked.arrival.id, peer=peer, error=type(error).__name__, reason=str(error))
             else:
-                self._compare(asked, asked.answer.result())
+                answer = asked.answer.result()
+                self._keep_counts(asked, answer.series)
+                self._compare(asked, answer.count)
+
+    def _keep_counts(self, asked: _Asked, counts: Mapping[str, int]) -> None:
+        """Keep what the sender lists of each series, for routing to compare with what came."""
+        if not counts:
+            return
+        arrival, now = asked.arrival, self._clock()
+        self._journal.count_series(arrival.study_instance_uid, asked.peer, counts, now)
+        known = self._journal.shortfalls(arrival.study_instance_uid)
+        came = self._journal.came(arrival.study_instance_uid)
+        unsure = any(
+            one.count > came.get(series, 0) and not one.stands and one.peer == asked.peer
+            for series in counts
+            for one in known[series].counts
+        )
+        if unsure:
+            self._unsure_until[arrival.id] = now + _SURE_WITHIN
+        else:
+            self._unsure_until.pop(arrival.id, None)
 
     def _compare(self, asked: _Asked, count: int | None) -> None:
         asked_about = asked.arrival
@@ -144,28 +210,27 @@ class Settle:
         due_at = present.last_instance_at + self._rule(present).counted
         if due_at >= present.due_at:
             return
-        self._journal.shorten(present.id, due_at)
-        # the note names the last instance: one that comes later makes the count void, also after a restart
-        detail = f"{present.instances} received, {count} at {asked.peer}, last {present.last_instance_at.isoformat()}"
+        # it holds for what came last: an instance that comes later makes the count void, also after a restart
+        self._journal.shorten(present.id, due_at, counted=True)
+        detail = f"{present.instances} received, {count} at {asked.peer}"
         self._journal.note("arrival", present.id, _COUNTED, detail, self._clock())
 
-    def _was_counted(self, arrival: Arrival) -> bool:
-        last = f"last {arrival.last_instance_at.isoformat()}"
-        return any(line.name == _COUNTED and line.detail.endswith(last) for line in self._journal.events("arrival", arrival.id))
+    def _askable(self, arrival: Arrival) -> settings.Peer | None:
+        peer = self._config.peers.get(arrival.peer or "")
+        return peer if peer is not None and settings.May.FIND in peer.may and peer.port else None
 
     def _ask(self) -> None:
-        askable = {name: peer for name, peer in self._config.peers.items() if settings.May.FIND in peer.may and peer.port}
-        if not askable:
+        if not any(settings.May.FIND in peer.may for peer in self._config.peers.values()):
             return
         now = self._clock()
         open_now = self._journal.arrivals(states=(ArrivalState.RECEIVED,))
         self._forget_all_but({arrival.id for arrival in open_now})
         for arrival in open_now:
-            peer = askable.get(arrival.peer or "")
+            peer = self._askable(arrival)
             if peer is None or peer.name in self._asking or not self._worth_asking(arrival, now):
                 continue
             self._asked_at[arrival.id] = now
-            if awaits(self._journal, arrival):
+            if arrival.waits_for:
                 continue  # that all has come which the sender has is known
             answer = self._executor.submit(self._count, peer, arrival)
             self._asking[peer.name] = _Asked(arrival, peer.name, answer)
@@ -174,14 +239,48 @@ class Settle:
         asked_at = self._asked_at.get(arrival.id)
         if asked_at is not None and now - asked_at < _ASK_EVERY:
             return False
-        return now - arrival.last_instance_at >= _LULL and arrival.last_instance_at + self._rule(arrival).counted < arrival.due_at
+        if now - arrival.last_instance_at < min(_LULL, self._rule(arrival).quiet):
+            return False
+        first = self._unanswered(arrival) or arrival.id in self._unsure_until
+        return first or arrival.last_instance_at + self._rule(arrival).counted < arrival.due_at
 
-    def _count(self, peer: settings.Peer, arrival: Arrival) -> int | None:
-        return self._requestor_of(peer).count(arrival.study_instance_uid, arrival.series_instance_uid)
+    def _unanswered(self, arrival: Arrival) -> bool:
+        """Whether its sender, who can be asked, has not yet said what it lists since the last instance came."""
+        answered = self._answered.get(arrival.id)
+        return self._askable(arrival) is not None and not arrival.waits_for and (answered is None or answered < arrival.last_instance_at)
+
+    def _count(self, peer: settings.Peer, arrival: Arrival) -> _Answer:
+        requestor, study, series = self._requestor_of(peer), arrival.study_instance_uid, arrival.series_instance_uid
+        count = requestor.count(study, series)
+        if series is not None:
+            return _Answer(count, {} if not count else {series: count})
+        if count is not None and count <= arrival.instances:
+            return _Answer(count, {})
+        # only what came can be short; that of one's own results nothing is asked follows: they are in no arrival
+        came = {one.series_instance_uid for one in self._journal.one_of_each(arrival.id) if is_image(one.sop_class_uid, one.header)}
+        return _Answer(count, requestor.count_series(study, sorted(came)))
+
+    def _asked_or_due(self, arrival: Arrival) -> datetime:
+        """From when on its sender has the time of an answer: of the first question since its last instance, else of when it was due."""
+        asked_at = self._asked_at.get(arrival.id)
+        return asked_at if asked_at is not None and asked_at >= arrival.last_instance_at else max(arrival.due_at, self._began)
 
     def _forget_all_but(self, open_now: Collection[int]) -> None:
         for arrival in [arrival for arrival in self._asked_at if arrival not in open_now]:
-            del self._asked_at[arrival]
+            self._forget(arrival)
+
+    def _forget(self, arrival: int) -> None:
+        for known in (self._asked_at, self._answered, self._unsure_until):
+            known.pop(arrival, None)
+
+
+def put_back(journal: Journal, study: str) -> int:
+    """Have what is parked of a study routed again; of how many senders, or series, that was something."""
+    parked = journal.arrivals(states=(ArrivalState.PARKED,), study=study)
+    for arrival in parked:
+        journal.put_back(arrival.id, journal.now())
+        event("arrival.put_back", arrival=arrival.id, peer=arrival.peer)
+    return len(parked)
 
 
 def complete_now(journal: Journal, arrival: Arrival, now: datetime) -> bool:

@@ -9,13 +9,16 @@ from sqlalchemy import Connection, Row, and_, delete, exists, func, insert, lite
 
 from node.domain.arrival import Arrival, Completeness
 from node.domain.instance import Standing
+from node.domain.shortage import NewHold
 from node.domain.state import ArrivalState
 from node.journal import schema
 from node.journal.database import Database, lock_study, rerun
 from node.journal.errors import NoSuchRow
 from node.journal.port import WAITS, CameAgain, NewInstance
-from node.journal.rows import micros, moment, to_arrival
+from node.journal.rows import micros, to_arrival
+from node.journal.shortage import goes_on, hold
 from node.journal.transitions import ARRIVAL, move, note, state_of
+from node.journal.turns import ARRIVAL_WAITS, peers_waiting
 
 _arrival = schema.arrival.c
 _member = schema.arrival_instance.c
@@ -54,6 +57,19 @@ class Arrivals(Database):
         with self._reading() as connection:
             return [to_arrival(row) for row in connection.execute(statement)]
 
+    def to_route(self, limit: int) -> list[Arrival]:
+        """See the port."""
+        with self._reading() as connection:
+            peers = connection.scalars(peers_waiting(schema.arrival, ARRIVAL_WAITS)).all()
+            columns = (_arrival.id, _arrival.attempts)
+            each = (select(*columns).where(ARRIVAL_WAITS, _arrival.peer == peer).order_by(_arrival.id).limit(limit) for peer in peers)
+            found = [connection.execute(of_peer).all() for of_peer in each]
+            # the first of every peer, the second of every peer, …; what failed before behind what has not
+            order = sorted((row.attempts, turn, row.id) for of_peer in found for turn, row in enumerate(of_peer))
+            wanted = [arrival for _, _, arrival in order[:limit]]
+            rows = connection.execute(select(schema.arrival).where(_arrival.id.in_(wanted)))
+            return sorted((to_arrival(row) for row in rows), key=lambda arrival: wanted.index(arrival.id))
+
     def latest_arrival(self, study_instance_uid: str, series_instance_uid: str | None, peer: str | None) -> Arrival | None:
         """The newest revision; `series_instance_uid` None is the arrival of a whole study."""
         with self._reading() as connection:
@@ -61,14 +77,17 @@ class Arrivals(Database):
             return None if row is None else to_arrival(row)
 
     @rerun
-    def shorten(self, arrival: int, due_at: datetime) -> None:
-        """Move an open arrival's `due_at` nearer, never further."""
+    def shorten(self, arrival: int, due_at: datetime, *, counted: bool = False) -> None:
+        """See the port."""
         nearer = micros(due_at)
+        values: dict[str, Any] = {"due_at": nearer}
+        if counted:
+            values["counted_last"] = _arrival.last_instance_at
         with self._writing() as connection:
             connection.execute(
                 update(schema.arrival)
                 .where(_arrival.id == arrival, _arrival.state == ArrivalState.RECEIVED.value, _arrival.due_at > nearer)
-                .values(due_at=nearer)
+                .values(**values)
             )
 
     @rerun
@@ -82,6 +101,28 @@ class Arrivals(Database):
                 return False
             move(connection, ARRIVAL, arrival, ArrivalState.COMPLETE, now, by.value, completed_at=micros(now), completed_by=by.value)
             return True
+
+    @rerun
+    def routing_failed(self, arrival: int, code: str, reason: str, config_digest: str, now: datetime, *, most: int) -> int:
+        """See the port."""
+        with self._writing() as connection:
+            if state_of(connection, ARRIVAL, arrival) is not ArrivalState.COMPLETE:
+                return 0  # its process died behind the commit that routed it
+            attempts = 1 + int(connection.execute(select(_arrival.attempts).where(_arrival.id == arrival)).scalar_one())
+            said = {"attempts": attempts, "code": code, "reason": reason}
+            if attempts >= most:
+                move(connection, ARRIVAL, arrival, ArrivalState.PARKED, now, f"{code} {reason}", config_digest=config_digest, **said)
+            else:
+                connection.execute(update(schema.arrival).where(_arrival.id == arrival).values(**said))
+                note(connection, ARRIVAL.name, arrival, "arrival.retry", f"{code} {reason}", now)
+            return attempts
+
+    @rerun
+    def put_back(self, arrival: int, now: datetime) -> None:
+        """See the port."""
+        with self._writing() as connection:
+            fresh = {"attempts": 0, "code": None, "reason": None, "config_digest": None}
+            move(connection, ARRIVAL, arrival, ArrivalState.COMPLETE, now, "by the operator", **fresh)
 
     def config_digest(self, arrival: int) -> str | None:
         """The configuration under which the arrival was routed; None before."""
@@ -107,6 +148,7 @@ def admit(connection: Connection, news: Iterable[tuple[int, NewInstance]], now: 
         if replaced:
             connection.execute(delete(schema.arrival_instance).where(_member.arrival_id == arrival, _member.instance_id.in_(replaced)))
         received = max(micros(new.instance.received_at) for _, new in members)
+        _go_on(connection, [(new.instance.series_instance_uid, micros(new.instance.received_at)) for _, new in members])
         due = max(micros(new.due_at) for _, new in members)
         _join(connection, arrival, [row_id for row_id, _ in members], received, due)
 
@@ -126,7 +168,8 @@ def revise_askers(connection: Connection, job: Row[Any], why: str, now: datetime
     own = keys[job.arrival_id]
     for key in dict.fromkeys(keys.values()):
         latest = _latest(connection, key, locked=True)
-        if latest is None or latest.state == ArrivalState.RECEIVED or not (key == own or _asks(connection, latest, job)):
+        still = (ArrivalState.RECEIVED, ArrivalState.PARKED)  # the second until a person puts it back
+        if latest is None or latest.state in still or not (key == own or _asks(connection, latest, job)):
             continue
         opened = _open_arrival(connection, key, latest.called_ae, now)
         _join(connection, opened, [], latest.last_instance_at, micros(now))
@@ -152,12 +195,14 @@ def _complete_again(connection: Connection, opened: int, why: str, now: datetime
     move(connection, ARRIVAL, opened, ArrivalState.COMPLETE, now, why, **completed)
 
 
-def keep_open(connection: Connection, arrival: int, until: datetime, why: str, now: datetime) -> None:
+def keep_open(connection: Connection, arrival: int, until: datetime, why: str, holds: Sequence[NewHold], now: datetime) -> None:
     """Open a revision of a routed arrival that waits `until` for what may come; see `Journal.route`."""
     opened = _reopen(connection, arrival, micros(until), now)
     if opened is not None:
-        last = connection.execute(select(_arrival.last_instance_at).where(_arrival.id == opened)).scalar_one()
-        note(connection, ARRIVAL.name, opened, WAITS, f"{why}; last {moment(last).isoformat()}", now)
+        waits = {"waits_last": _arrival.last_instance_at, "waits_for": why}
+        connection.execute(update(schema.arrival).where(_arrival.id == opened).values(**waits))
+        hold(connection, opened, holds, now)
+        note(connection, ARRIVAL.name, opened, WAITS, why, now)
 
 
 def _reopen(connection: Connection, arrival: int, due: int, now: datetime) -> int | None:
@@ -192,21 +237,32 @@ def came_again(connection: Connection, again: Sequence[CameAgain], config_digest
     for key, members in groups.items():
         latest = _latest(connection, key, locked=True)
         due = max(micros(one.due_at) for one in members)
+        mended = _go_on(connection, [(rows[one.instance].series_instance_uid, micros(one.received_at or now)) for one in members])
         if latest is not None:
             inside = set(connection.execute(select(_member.instance_id).where(_member.arrival_id == latest.id)).scalars())
             missing = [one.instance for one in members if one.instance not in inside]
             if latest.state != ArrivalState.RECEIVED:
-                routed = latest.state == ArrivalState.ROUTED
+                routed = latest.state in (ArrivalState.ROUTED, ArrivalState.PARKED)
                 elsewhere = any(one.called_ae != latest.called_ae or one.restored for one in members)
-                if not (missing or elsewhere or (routed and latest.config_digest != config_digest)):
+                if not (missing or elsewhere or mended or (routed and latest.config_digest != config_digest)):
                     continue
             elif not missing:
-                later = update(schema.arrival).where(_arrival.id == latest.id, _arrival.due_at < due)
-                connection.execute(later.values(due_at=due))
+                # a transfer that broke off is made again: nobody waits any longer than its window
+                otherwise = _arrival.due_at < due if not mended else _arrival.due_at != due
+                connection.execute(update(schema.arrival).where(_arrival.id == latest.id, otherwise).values(due_at=due))
                 continue
         arrival = _open_arrival(connection, key, members[0].called_ae, now)
         _join(connection, arrival, [one.instance for one in members], micros(now), due)
     return frozenset(gone)
+
+
+def _go_on(connection: Connection, came: Iterable[tuple[str, int]]) -> bool:
+    """Whether the transfer of a series had broken off before one of its instances came: (series, when)."""
+    newest: dict[str, int] = {}
+    for series, at in came:
+        newest[series] = max(at, newest.get(series, at))
+    mended = [goes_on(connection, series, at) for series, at in newest.items()]
+    return any(mended)
 
 
 def _latest(connection: Connection, key: _Key, *, locked: bool = False) -> Row[Any] | None:

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import case, or_, update
+from sqlalchemy import case, exists, or_, update
 
 from node.domain.commitment import RequestState
 from node.domain.state import ArrivalState, DeliveryState, JobState
@@ -23,17 +23,22 @@ class BroughtNear(Database):
     """The part of the journal that mends times."""
 
     @rerun
-    def bring_near(self, now: datetime, *, arrivals: timedelta, retries: timedelta, lease: timedelta) -> int:
+    def bring_near(self, now: datetime, *, arrivals: timedelta, held: timedelta, retries: timedelta, lease: timedelta) -> int:
         """See the port."""
         arrival = schema.arrival.c
-        open_ones = update(schema.arrival).where(arrival.state == ArrivalState.RECEIVED.value, arrival.due_at > micros(now + arrivals))
+        holds = exists().where(schema.hold.c.arrival_id == arrival.id)
         with self._writing() as connection:
-            brought = connection.execute(open_ones.values(due_at=micros(now + arrivals))).rowcount
+            brought = 0
+            for which, most in ((~holds, arrivals), (holds, held)):
+                far = (arrival.state == ArrivalState.RECEIVED.value, arrival.due_at > micros(now + most), which)
+                brought += connection.execute(update(schema.arrival).where(*far).values(due_at=micros(now + most))).rowcount
             for table, states in _WAITING.items():
                 waiting = update(table).where(table.c.state.in_(states))
                 due = waiting.where(table.c.due_at > micros(now + retries)).values(due_at=micros(now))
-                held = waiting.where(table.c.lease_until > micros(now + lease)).values(lease_until=micros(now + lease))
-                brought += connection.execute(due).rowcount + connection.execute(held).rowcount
+                leased = waiting.where(table.c.lease_until > micros(now + lease)).values(lease_until=micros(now + lease))
+                brought += connection.execute(due).rowcount + connection.execute(leased).rowcount
+            had = update(schema.job_turn).where(schema.job_turn.c.at > micros(now))
+            connection.execute(had.values(at=micros(now)))
             delivery, asked = schema.delivery.c, schema.promise_asked.c
             reports = (delivery.state == DeliveryState.DELIVERED.value, delivery.due_at > micros(now + _REPORT_MOST))
             brought += connection.execute(update(schema.delivery).where(*reports).values(due_at=micros(now))).rowcount

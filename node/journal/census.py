@@ -7,6 +7,7 @@ from enum import StrEnum
 from sqlalchemy import Connection, Table, func, select, text
 
 from node.domain.census import ArrivalsIn, Census, DeliveriesIn, JobsIn
+from node.domain.instance import Standing
 from node.domain.state import ArrivalState, DeliveryState, JobState
 from node.journal import schema
 from node.journal.database import Database
@@ -15,9 +16,10 @@ from node.journal.rows import PRIORITIES, micros, moment
 _job = schema.job.c
 _arrival = schema.arrival.c
 _delivery = schema.delivery.c
+_instance = schema.instance.c
 _HELD = (JobState.QUEUED, JobState.INFERRED)
 _JOBS = (JobState.QUEUED, JobState.INFERRED, JobState.ENCODED, JobState.PARKED, JobState.FAILED)
-_ARRIVALS = (ArrivalState.RECEIVED, ArrivalState.COMPLETE)
+_ARRIVALS = (ArrivalState.RECEIVED, ArrivalState.COMPLETE, ArrivalState.PARKED)
 _DELIVERIES = (DeliveryState.WAITING, DeliveryState.PARKED)
 
 
@@ -34,6 +36,7 @@ class Counted(Database):
                 jobs_held=_held(connection, schema.job, _HELD, now),
                 deliveries_held=_held(connection, schema.delivery, (DeliveryState.WAITING,), now),
                 size_bytes=_size(connection),
+                instances_held=int(connection.execute(select(func.count()).where(_instance.standing == Standing.HELD.value)).scalar_one()),
             )
 
 

@@ -1,4 +1,4 @@
-"""Claims in the journal: whose turn it is, and the lease under which a process gets it. One statement chooses and takes."""
+"""Claims in the journal: the job or delivery whose turn it is, and the lease under which a process gets it. One transaction does both."""
 
 import contextlib
 import secrets
@@ -11,16 +11,11 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Row,
     Select,
     Table,
-    TextClause,
     and_,
-    case,
     exists,
     func,
-    insert,
-    literal,
     or_,
     select,
     text,
@@ -33,15 +28,13 @@ from node.journal.database import Database, rerun
 from node.journal.errors import JournalAway
 from node.journal.jobs import read_jobs
 from node.journal.port import Pausable
-from node.journal.rows import PRIORITIES, RANKS, micros, to_delivery
-from node.journal.schema import NEVER, Micros
+from node.journal.rows import RANKS, micros, to_delivery
+from node.journal.schema import NEVER
 from node.journal.transitions import DELIVERY, JOB, note
+from node.journal.turns import DELIVERY_WAITS, JOB_WAITS, delivery_of_turn, had_turn, job_of_turn
 
 _job = schema.job.c
 _delivery = schema.delivery.c
-# the very words of the partial indices, or SQLite would not use these
-_CLAIMABLE = text("job.state || '' IN ('queued', 'inferred')")
-_SENDABLE = text("delivery.state || '' = 'waiting'")
 _OFFPEAK = RANKS[Priority.OFFPEAK]
 _UNSURE_S = 60.0
 
@@ -71,18 +64,24 @@ class Claims(Database):
         with self._remembering(token) as unsure, self._writing() as connection:
             if (lost := _mine(connection, schema.job, unsure, now, lease)) is not None:
                 return read_jobs(connection, select(schema.job).where(_job.id == lost))[0]
-            # two that count at the same instant would both find a place that only one may take
-            _in_order(connection, one_by_one=bool(at_once))
+            _in_order(connection, "pg_advisory_xact_lock(4711204)")
             full = _full(connection, at_once, at) if at_once else []
+            chosen = _next_job(connection, at, away_engines, full, offpeak)
+            if chosen is None:
+                return None
             claim = (
                 update(schema.job)
-                .where(_job.id == _next_job(at, away_engines, full, offpeak).scalar_subquery())
+                .where(_job.id == chosen)
                 .values(lease=token, lease_until=micros(now + lease), attempts=_job.attempts + 1)
-                .returning(_job.id, _job.attempts)
+                .returning(_job.id, _job.attempts, _job.turn, _job.place, _job.peer)
             )
-            claimed = connection.execute(claim).one_or_none()
-            if claimed is None:
-                return None
+            claimed = connection.execute(claim).one()
+            had_turn(
+                connection,
+                schema.job_turn,
+                {"turn": claimed.turn, "placed": claimed.place != NEVER, "peer": claimed.peer},
+                at=at,
+            )
             note(connection, JOB.name, claimed.id, "job.claimed", f"by {owner}, attempt {claimed.attempts}", now)
             return read_jobs(connection, select(schema.job).where(_job.id == claimed.id))[0]
 
@@ -90,69 +89,31 @@ class Claims(Database):
     def claim_delivery(self, owner: str, now: datetime, lease: timedelta, *, busy_sinks: Collection[str] = ()) -> Delivery | None:
         """See the port."""
         token, at = _new_lease(owner), micros(now)
-        candidate = (
-            select(_delivery.id)
-            .where(
-                _SENDABLE,
-                _delivery.due_at <= at,
-                or_(_delivery.lease.is_(None), _delivery.lease_until < at),
-                _delivery.sink.not_in(_paused(Pausable.SINK)),
-                _delivery.sink.not_in(sorted(busy_sinks)),
-            )
-            .order_by(_delivery.due_at, _delivery.id)
-            .limit(1)
-            .with_for_update(skip_locked=True)
-        )
-        claim = (
-            update(schema.delivery)
-            .where(_delivery.id == candidate.scalar_subquery())
-            .values(lease=token, lease_until=micros(now + lease), attempts=_delivery.attempts + 1)
-            .returning(*schema.delivery.c)
+        able = (
+            _delivery.due_at <= at,
+            or_(_delivery.lease.is_(None), _delivery.lease_until < at),
+            _delivery.sink.not_in(_paused(Pausable.SINK)),
+            _delivery.sink.not_in(sorted(busy_sinks)),
         )
         with self._remembering(token) as unsure, self._writing() as connection:
             if (lost := _mine(connection, schema.delivery, unsure, now, lease, _delivery.sink.not_in(sorted(busy_sinks)))) is not None:
                 return to_delivery(connection.execute(select(schema.delivery).where(_delivery.id == lost)).one())
-            _in_order(connection)
-            row = connection.execute(claim).one_or_none()
-            if row is None:
+            _in_order(connection, "pg_advisory_xact_lock(4711205)")
+            first = select(_delivery.sink).where(DELIVERY_WAITS, *able).order_by(_delivery.due_at, _delivery.id).limit(1)
+            sink = connection.execute(first.with_for_update(skip_locked=True)).scalar()
+            chosen = None if sink is None else delivery_of_turn(connection, sink, able)
+            if chosen is None:
                 return None
+            claim = (
+                update(schema.delivery)
+                .where(_delivery.id == chosen)
+                .values(lease=token, lease_until=micros(now + lease), attempts=_delivery.attempts + 1)
+                .returning(*schema.delivery.c)
+            )
+            row = connection.execute(claim).one()
+            had_turn(connection, schema.delivery_turn, {"sink": row.sink, "peer": row.peer})
             note(connection, DELIVERY.name, row.id, "delivery.claimed", f"by {owner}, attempt {row.attempts}", now)
             return to_delivery(row)
-
-    @rerun
-    def move_up(self, now: datetime, patience: timedelta, *, offpeak_since: datetime | None, limit: int = 500) -> int:
-        """See the port."""
-        at, wait = micros(now), micros(now) - micros(now - patience)
-        # of an off-peak job counts only what it has waited in this opening of its window
-        opened = NEVER if offpeak_since is None else micros(offpeak_since)
-        since = case((and_(_job.rank == _OFFPEAK, _job.waits_since < opened), literal(opened, Micros)), else_=_job.waits_since)
-        waiting = (
-            select(_job.id)
-            .where(_CLAIMABLE, _job.waits_since <= at - wait, since <= at - wait, or_(_job.lease.is_(None), _job.lease_until < at))
-            .order_by(_job.waits_since)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-        )
-        top = _job.turn == 0
-        moved = (
-            update(schema.job)
-            .where(_job.id.in_(waiting))
-            .values(
-                turn=case((top, 0), else_=_job.turn - 1),
-                # nothing is above the first class: what has no deadline would wait behind every one that has, for ever
-                place=case((and_(top, _job.place == NEVER), literal(at, Micros)), else_=_job.place),
-                waits_since=case((top, literal(NEVER, Micros)), else_=since + literal(wait, Micros)),
-            )
-            .returning(_job.id, _job.turn, _job.waits_since)
-        )
-        with self._writing() as connection:
-            rows = connection.execute(moved).all()
-            if rows:
-                told = [
-                    {"at": at, "subject": JOB.name, "subject_id": row.id, "name": "job.moved_up", "detail": _where(row)} for row in rows
-                ]
-                connection.execute(insert(schema.event), told)
-            return len(rows)
 
     @contextlib.contextmanager
     def _remembering(self, token: str) -> Iterator[set[str]]:
@@ -201,12 +162,12 @@ def _mine(
     return int(found.id)
 
 
-def _in_order(connection: Connection, *, one_by_one: bool = False) -> None:
+def _in_order(connection: Connection, lock: str) -> None:
     """Have PostgreSQL read candidates in the order of their index until the first that will do. Where it has no statistics yet of a queue
-    that has just filled, it would take all of them and sort. With `one_by_one` no other claim that says so runs at the same time."""
+    that has just filled, it would take all of them and sort. No other claim that takes the same lock runs at the same time: two that look
+    at the same instant would give one peer two turns, or both find a place that only one may take."""
     if connection.dialect.name == "postgresql":
-        lock = ", pg_advisory_xact_lock(4711204)" if one_by_one else ""
-        connection.execute(text(f"SELECT set_config('enable_sort', 'off', true){lock}"))
+        connection.execute(text(f"SELECT set_config('enable_sort', 'off', true), {lock}"))
 
 
 def _full(connection: Connection, at_once: Mapping[str, int], at: int) -> list[str]:
@@ -217,11 +178,10 @@ def _full(connection: Connection, at_once: Mapping[str, int], at: int) -> list[s
     return sorted(application for application, bound in at_once.items() if at_work.get(application, 0) >= bound)
 
 
-def _next_job(at: int, away_engines: Collection[str], full: Collection[str], offpeak: bool) -> Select[tuple[int]]:
-    """The job whose turn it is."""
+def _next_job(connection: Connection, at: int, away_engines: Collection[str], full: Collection[str], offpeak: bool) -> int | None:
+    """The job whose turn it is: of the first class that has one that may run, the one with the earliest place, else by turns of peers."""
     route = schema.job_route.c
-    wanted: list[ColumnElement[bool] | TextClause] = [
-        _CLAIMABLE,
+    wanted: list[ColumnElement[bool]] = [
         _job.due_at <= at,
         or_(_job.lease.is_(None), _job.lease_until < at),
         _job.engine.not_in(sorted(away_engines)),
@@ -233,11 +193,9 @@ def _next_job(at: int, away_engines: Collection[str], full: Collection[str], off
     if not offpeak:
         # the first bound is the index's: those that have not moved up need not even be read
         wanted += [_job.turn < _OFFPEAK, _job.rank < _OFFPEAK]
-    # SQLite has no such words and needs none: it has one writer
-    return select(_job.id).where(*wanted).order_by(_job.turn, _job.place, _job.due_at, _job.id).limit(1).with_for_update(skip_locked=True)
-
-
-def _where(row: Row[Any]) -> str:
-    if row.waits_since == NEVER:
-        return "it has waited long in the first class: to the front"
-    return f"it has waited long: among {PRIORITIES[row.turn].value} jobs"
+    # SQLite has no such words as SKIP LOCKED and needs none: it has one writer
+    earliest = select(_job.id, _job.turn, _job.place).where(JOB_WAITS, *wanted).order_by(_job.turn, _job.place, _job.due_at, _job.id)
+    first = connection.execute(earliest.limit(1).with_for_update(skip_locked=True)).one_or_none()
+    if first is None or first.place != NEVER:
+        return None if first is None else int(first.id)
+    return job_of_turn(connection, first.turn, wanted)

@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-import os
+import re
 import sqlite3
 import threading
 import time
@@ -10,14 +10,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, inspect, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from node.domain.errors import JournalError
-from node.journal.errors import JournalAway, JournalBusy, JournalRace, JournalUnreachable, NewerJournal, translated
+from node.journal.errors import JournalAway, JournalBusy, JournalCorrupt, JournalRace, JournalStrange, NewerJournal, translated
+from node.journal.file import JournalFile
 from node.journal.schema import HEAD
 from node.journal.server import creator, server
+from node.observe.events import alarm, trace
+from node.observe.pulse import turned
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -36,6 +38,9 @@ _PATIENCE_S = 20.0
 _ONE_AT_A_TIME = threading.Lock()
 """Alembic keeps the connection that it migrates in its modules: of two threads one would migrate the other's journal."""
 _LOOK_AGAIN_S = 0.5
+_NO_VALUE = (ValueError, TypeError, KeyError, OverflowError)
+"""What reading a row ends in when it holds none of the values that there are; UnicodeDecodeError and JSON's errors are of the first."""
+_REVISION = re.compile(r"[0-9]{4}")
 
 
 class Database:
@@ -45,8 +50,9 @@ class Database:
     (`with_for_update`) and the studies that it locks (`lock_study`); each statement sees what was committed before it began.
     """
 
-    def __init__(self, engine: Engine, name: str) -> None:
+    def __init__(self, engine: Engine, name: str, file: JournalFile | None) -> None:
         self._engine = engine
+        self._file = file
         self._shared = engine.dialect.name == "postgresql"
         # a read on PostgreSQL sees one moment, as on SQLite
         moment: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
@@ -70,15 +76,23 @@ class Database:
         """A transaction in which what was read under a lock is still so when it writes."""
         with self._told(), self._writer.begin() as connection:
             yield connection
+            if self._file is not None:
+                self._file.look()  # a commit into a file without a name is none
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:
+        turned()  # waiting for the database is bounded by the database's time-outs
+        if self._file is not None:
+            self._file.look()
         try:
             yield
+            turned()
         except DBAPIError as error:
             raise translated(error, self._name) from error
         except PoolTimeout as error:
             raise JournalBusy(f"{self._name}: no connection became free within {_POOL_WAIT_S:g} s") from error
+        except _NO_VALUE as error:
+            raise strange(error, self._name) from error
 
     def close(self) -> None:
         """Give back every connection."""
@@ -129,8 +143,13 @@ def lock_study(connection: Connection, *studies: str) -> None:
             connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:study, 4711203))"), {"study": study})
 
 
-def connect(url: str) -> tuple[Engine, str]:
-    """The engine behind `store: {journal: …}`, at the present schema, and the name that errors may print.
+def connect(url: str, making: Callable[[], None] = lambda: None) -> tuple[Engine, str, JournalFile | None]:
+    """The engine behind `store: {journal: …}`, at the present schema, the name that errors may print, and its file if it is one.
+
+    Parameters
+    ----------
+    making
+        Called before a journal is made where none is; what it raises keeps one from being made.
 
     Raises
     ------
@@ -141,27 +160,43 @@ def connect(url: str) -> tuple[Engine, str]:
     DriverAbsent
         It is on PostgreSQL, and psycopg is not installed.
     """
-    engine, name = _sqlite(url) if url.startswith("sqlite:") else _server(url)
+    file = JournalFile(Path(url.removeprefix("sqlite:"))) if url.startswith("sqlite:") else None
+    if file is None:
+        engine, name = _server(url)
+    else:
+        if file.absent():
+            making()
+            file.make()
+        file.opened()
+        engine, name = _sqlite(file), str(file.path)
     try:
-        _upgrade(engine, name)
+        _upgrade(engine, name, making)
     except DBAPIError as error:
         engine.dispose()
         raise translated(error, name) from error
-    except JournalError:
+    except _NO_VALUE as error:
+        engine.dispose()
+        raise strange(error, name) from error
+    except BaseException:
         engine.dispose()
         raise
-    return engine, name
+    return engine, name, file
 
 
-def _sqlite(url: str) -> tuple[Engine, str]:
-    path = Path(url.removeprefix("sqlite:"))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # the journal holds patient data: nobody else may read it, nor the -wal and -shm files that take its mode
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    except OSError as refused:
-        raise JournalUnreachable(f"{path}: {refused.strerror}") from refused
-    engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"timeout": _BUSY_S}, **_POOL)
+def strange(error: Exception, name: str) -> JournalStrange:
+    """What reading a row ended in, without the value, which may be a patient's; where it happened is an event."""
+    alarm("journal.strange", journal=name, error=type(error).__name__, trace=trace(error))
+    return JournalStrange(f"{name}: a row holds what no hilum writes there ({type(error).__name__})")
+
+
+def _sqlite(file: JournalFile) -> Engine:
+    # mode=rw: a connection of the pool must not make an empty database where the journal was deleted
+    at = f"{file.path.absolute().as_uri()}?mode=rw"
+
+    def connection() -> sqlite3.Connection:
+        return sqlite3.connect(at, uri=True, timeout=_BUSY_S, check_same_thread=False)
+
+    engine = create_engine(URL.create("sqlite", database=str(file.path)), creator=connection, **_POOL)
 
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _record: object) -> None:
@@ -182,7 +217,7 @@ def _sqlite(url: str) -> tuple[Engine, str]:
         writes = connection.get_execution_options().get("hilum_writes", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
-    return engine, str(path)
+    return engine
 
 
 def _server(url: str) -> tuple[Engine, str]:
@@ -191,21 +226,36 @@ def _server(url: str) -> tuple[Engine, str]:
     return create_engine(at.url, creator=creator(at), pool_pre_ping=True, **_POOL), at.name
 
 
-def _revision(connection: Connection) -> str | None:
-    """The schema revision that the database says it has; None for an empty one."""
-    if not connection.dialect.has_table(connection, "alembic_version"):
+def _revision(connection: Connection, name: str) -> str | None:
+    """The schema revision that the database says it has; None for an empty one.
+
+    Raises
+    ------
+    JournalCorrupt
+        It is not empty, and says none that hilum gives.
+    """
+    tables = inspect(connection).get_table_names()
+    if "alembic_version" not in tables:
+        if "instance" in tables:
+            raise JournalCorrupt(f"{name} has lost the table alembic_version")
+        if tables and connection.dialect.name == "sqlite":
+            raise JournalCorrupt(f"{name} is another program's database: it has a table {tables[0][:40]!r}")
         return None
     revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-    return None if revision is None else str(revision)
+    if revision is None and "instance" not in tables:
+        return None
+    if not _REVISION.fullmatch(str(revision)):
+        raise JournalCorrupt(f"{name}: its schema revision is none of hilum's")
+    return str(revision)
 
 
-def _upgrade(engine: Engine, name: str) -> None:
+def _upgrade(engine: Engine, name: str, making: Callable[[], None]) -> None:
     with engine.connect() as connection:
-        found = _revision(connection)
+        found = _revision(connection, name)
     if found == HEAD:
         return
-    if engine.dialect.name == "sqlite":
-        _switch_to_wal(engine)
+    if found is None:
+        making()
     # imported here: an open of a journal that is up to date, which every command does, need not load alembic
     from alembic import command
     from alembic.script import ScriptDirectory
@@ -214,6 +264,8 @@ def _upgrade(engine: Engine, name: str) -> None:
     known = {revision.revision for revision in ScriptDirectory.from_config(script).walk_revisions()}
     if found is not None and found not in known:
         raise NewerJournal(f"{name}: schema revision {found} is newer than this hilum, which knows up to {HEAD}")
+    if engine.dialect.name == "sqlite":
+        _switch_to_wal(engine)
     with engine.execution_options(hilum_writes=True).begin() as connection:
         if connection.dialect.name == "postgresql":
             # a new index on a long history takes its time

@@ -104,6 +104,7 @@ class Erased(Database):
             else:
                 for series in _chunks(now_held.series):
                     connection.execute(delete(schema.patient_series).where(schema.patient_series.c.series_instance_uid.in_(series)))
+            _forget_shortfalls(connection, now_held)
             for names in _chunks(list(entries)):
                 connection.execute(delete(schema.aside).where(schema.aside.c.entry.in_(names)))
 
@@ -260,6 +261,15 @@ def _forget_decisions(connection: Connection, held: Held) -> None:
     decision = schema.decision.c
     for some in _chunks(held.series):
         connection.execute(delete(schema.decision).where(decision.series_instance_uid.in_(some)))
+
+
+def _forget_shortfalls(connection: Connection, held: Held) -> None:
+    """What was refused, broke off or was counted of studies that go, and of the series of others of which something goes."""
+    for table in (schema.refused_instance, schema.torn_series, schema.series_count):
+        for some in _chunks(held.studies):
+            connection.execute(delete(table).where(table.c.study_instance_uid.in_(some)))
+        for some in _chunks(held.series):
+            connection.execute(delete(table).where(table.c.series_instance_uid.in_(some)))
 
 
 def _forget_words(connection: Connection, results: set[str], instances: set[str]) -> None:

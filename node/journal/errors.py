@@ -29,10 +29,13 @@ class JournalUnreachable(JournalError):
 
 
 class JournalCorrupt(JournalError):
-    """The journal's file is damaged, or is no journal."""
+    """The journal's file or database is damaged, or is no journal."""
 
     code = "HLM-7004"
-    remedy = "Stop the node, keep a copy of the file, and restore the last backup; `sqlite3 FILE .recover` may save rows."
+    remedy = (
+        "Stop the node, keep a copy of the file with its -wal, and restore the last backup (`hilum restore`); `hilum doctor --deep` says "
+        "what of it is damaged, and `sqlite3 FILE .recover` may save rows. Check the disk and the memory of the machine."
+    )
     retry = False
 
 
@@ -101,6 +104,27 @@ class DriverAbsent(JournalError):
     retry = False
 
 
+class JournalGone(JournalError):
+    """The journal is not where it was: its file was deleted, moved or replaced, its file system is not mounted, its tables are gone."""
+
+    code = "HLM-7013"
+    remedy = (
+        "Mount or move back what belongs there: work goes on by itself then. Else stop the node and restore the last backup; "
+        "`hilum serve --new-journal` begins a new one, and knows nothing of what was received before."
+    )
+
+
+class JournalStrange(JournalError):
+    """A row of the journal holds what no hilum writes there: text that is no UTF-8, a state that is none, a number out of bounds."""
+
+    code = "HLM-7014"
+    remedy = (
+        "Run `hilum doctor --deep`, which names the table. Where it finds damage, stop the node and restore the last backup; "
+        "where it finds none, report this as a defect of hilum with the events before it."
+    )
+    retry = False
+
+
 _BY_SQLITE_NAME: dict[str, type[JournalError]] = {
     "SQLITE_BUSY": JournalBusy,
     "SQLITE_LOCKED": JournalBusy,
@@ -108,6 +132,11 @@ _BY_SQLITE_NAME: dict[str, type[JournalError]] = {
     "SQLITE_CORRUPT": JournalCorrupt,
     "SQLITE_NOTADB": JournalCorrupt,
     "SQLITE_CONSTRAINT": JournalRace,
+    "SQLITE_CANTOPEN": JournalGone,
+    # no such table, no such column: the schema is not what its revision says
+    "SQLITE_ERROR": JournalCorrupt,
+    "SQLITE_MISMATCH": JournalCorrupt,
+    "SQLITE_FORMAT": JournalCorrupt,
 }
 
 
@@ -120,6 +149,9 @@ _BY_SQLSTATE: dict[str, type[JournalError]] = {
     "3D000": JournalAway,  # no such database
     "40001": JournalRace,  # not serialisable
     "40P01": JournalRace,  # a deadlock, of which this was the victim
+    "3F000": JournalGone,  # no such schema
+    "42P01": JournalGone,  # no such table
+    "42703": JournalCorrupt,  # no such column
     "42501": JournalUnreachable,  # not permitted
     "53": JournalAway,  # out of memory, of connections
     "53100": JournalFull,
@@ -127,6 +159,7 @@ _BY_SQLSTATE: dict[str, type[JournalError]] = {
     "57": JournalAway,  # the server shuts down, crashed, or is starting
     "57014": JournalBusy,  # longer than the statement time-out
     "58030": JournalUnreachable,  # the server's disk failed
+    "22021": JournalStrange,  # text that is not of the database's encoding
     "XX001": JournalCorrupt,
     "XX002": JournalCorrupt,
 }
@@ -138,6 +171,9 @@ def translated(error: DBAPIError, where: str) -> JournalError:
     if isinstance(original, sqlite3.Error):
         # extended names begin with the primary one: SQLITE_IOERR_WRITE, SQLITE_BUSY_SNAPSHOT
         name = "_".join(getattr(original, "sqlite_errorname", "").split("_")[:2])
+        if not name:
+            # the driver's own words: of a text that is no UTF-8 it quotes what may be a patient's name
+            return JournalStrange(f"{where}: {str(original).partition(' with text')[0]}")
         return _BY_SQLITE_NAME.get(name, JournalUnreachable)(f"{where}: {original}")
     sqlstate = getattr(original, "sqlstate", None)
     # the first line: those that follow may quote values

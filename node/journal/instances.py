@@ -1,17 +1,20 @@
 """Instances in the journal: recording what came, what came again, and what could not be read."""
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, distinct, exists, func, insert, or_, select, text, update
 
+from node.domain.erased import mark_of
 from node.domain.header import Header
 from node.domain.instance import Instance, Standing
+from node.domain.patient import patient_of
 from node.journal import schema
 from node.journal.arrivals import admit, came_again
 from node.journal.buried import refuse_buried
-from node.journal.database import Database, rerun
+from node.journal.database import Database, lock_study, rerun
 from node.journal.errors import JournalRace, NoSuchRow, TransitionRefused
 from node.journal.headers import Bases, bases, restored
 from node.journal.patients import know
@@ -27,6 +30,12 @@ def read_instances(connection: Connection, statement: Select[Any], keywords: Col
     rows: Sequence[Row[Any]] = connection.execute(statement).all()
     known: dict[int, Header] = bases(connection, {row.header_base for row in rows if row.header_base is not None}, keywords)
     return [to_instance(row, restored(row, known, keywords)) for row in rows]
+
+
+def was(*standings: Standing) -> ColumnElement[bool]:
+    """Rows of these standings, those included of which retention has deleted the bytes since."""
+    values = [one.value for one in standings]
+    return or_(_instance.standing.in_(values), and_(_instance.standing == Standing.PURGED.value, _instance.standing_kept.in_(values)))
 
 
 class Instances(Database):
@@ -49,14 +58,26 @@ class Instances(Database):
                 if new.instance.blob not in ids:
                     fresh.setdefault(new.instance.blob, new)
             refuse_buried(connection, fresh)
+            _refuse_begun(connection, {new.instance.series_instance_uid for new in fresh.values() if new.begins})
             for new in fresh.values():
                 if new.replaces is not None:  # before the insert: one SOP Instance UID has one current row at most
-                    _replace(connection, new.replaces, new.instance, now)
+                    replace_row(connection, new.replaces, new.instance, now)
             ids |= _insert(connection, list(fresh.values()))
             know(connection, [new.instance for new in fresh.values()])
             for blob, new in fresh.items():
                 if new.instance.standing is Standing.CONFLICT:
                     note(connection, "instance", ids[blob], "instance.conflict", f"other pixels under {new.instance.sop_instance_uid}", now)
+                if new.instance.held_for is not None:
+                    note(connection, "instance", ids[blob], "instance.held", new.instance.held_for.value, now)
+                if new.instance.standing is Standing.RESULT:
+                    note(
+                        connection,
+                        "instance",
+                        ids[blob],
+                        "instance.other_result",
+                        f"{new.instance.sop_instance_uid}, made by another node",
+                        now,
+                    )
             admit(connection, [(ids[blob], new) for blob, new in fresh.items() if new.opens], now)
             return [ids[blob] for blob in blobs]
 
@@ -91,20 +112,52 @@ class Instances(Database):
         """See the port."""
         with self._writing() as connection:
             if not connection.execute(select(exists().where(schema.aside.c.entry == aside.entry))).scalar():
-                values = {"entry": aside.entry, "sender": aside.sender, "code": aside.code, "reason": aside.reason}
+                values = {one.name: getattr(aside, one.name) for one in fields(Aside) if one.name != "at"}
                 connection.execute(insert(schema.aside).values(at=micros(aside.at), **values))
 
     def asides(self, *, limit: int = 1000) -> list[Aside]:
         """See the port."""
         with self._reading() as connection:
-            rows = connection.execute(select(schema.aside).order_by(schema.aside.c.id.desc()).limit(limit))
-            return [Aside(at=moment(row.at), entry=row.entry, sender=row.sender, code=row.code, reason=row.reason) for row in rows]
+            return [_aside(row) for row in connection.execute(select(schema.aside).order_by(schema.aside.c.id.desc()).limit(limit))]
+
+    def asides_near(self, study: str) -> list[Aside]:
+        """See the port."""
+        one, named = schema.aside.c, schema.patient_series.c
+        series = select(named.series_instance_uid).where(named.study_instance_uid == study)
+        patients = select(named.patient_id).where(named.study_instance_uid == study)
+        whose = [one.study_instance_uid == study, one.series_instance_uid.in_(series), one.patient_id.in_(patients)]
+        with self._reading() as connection:
+            # one by one: an index serves each
+            found = {row.id: row for by in whose for row in connection.execute(select(schema.aside).where(by))}
+        return [_aside(found[number]) for number in sorted(found)]
 
     def own_results(self, sop_instance_uids: Collection[str]) -> set[str]:
         """See the port."""
         made = schema.result_object.c.sop_instance_uid
         with self._reading() as connection:
             return set(connection.execute(select(made).where(made.in_(list(sop_instance_uids)))).scalars())
+
+    def other_results(self, study_instance_uid: str) -> list[Instance]:
+        """See the port."""
+        wanted = select(schema.instance).where(
+            _instance.study_instance_uid == study_instance_uid,
+            # in words, as the index has it
+            text("coalesce(instance.standing_kept, instance.standing) = 'result'"),
+        )
+        with self._reading() as connection:
+            return read_instances(connection, wanted.order_by(_instance.id))
+
+    def results_alone(self, *, study: str | None = None, limit: int = 100) -> list[Instance]:
+        """See the port."""
+        # in words, as the index has it
+        result = text("coalesce(instance.standing_kept, instance.standing) = 'result'")
+        first = select(func.max(_instance.id)).where(result).group_by(_instance.study_instance_uid)
+        if study is not None:
+            first = first.where(_instance.study_instance_uid == study)
+        came = schema.arrival.c.study_instance_uid == _instance.study_instance_uid
+        wanted = select(schema.instance).where(_instance.id.in_(first), ~exists().where(came))
+        with self._reading() as connection:
+            return read_instances(connection, wanted.order_by(_instance.id.desc()).limit(limit))
 
     def arrival_instances(self, arrival: int, *, after: int = 0) -> list[Instance]:
         """See the port."""
@@ -113,6 +166,22 @@ class Instances(Database):
             joined = select(schema.instance).join(schema.arrival_instance, member.instance_id == _instance.id)
             wanted = joined.where(member.arrival_id == arrival, member.instance_id > after)
             return read_instances(connection, wanted.order_by(_instance.id))
+
+    def came(self, study_instance_uid: str) -> dict[str, int]:
+        """See the port."""
+        made_here = func.coalesce(_instance.standing_kept, _instance.standing) == Standing.RESULT.value
+        counted = select(_instance.series_instance_uid, func.count(distinct(_instance.sop_instance_uid)).label("came"))
+        counted = counted.where(_instance.study_instance_uid == study_instance_uid, ~made_here).group_by(_instance.series_instance_uid)
+        with self._reading() as connection:
+            return {row.series_instance_uid: int(row.came) for row in connection.execute(counted)}
+
+    def one_of_each(self, arrival: int) -> list[Instance]:
+        """See the port."""
+        member = schema.arrival_instance.c
+        first = select(func.min(_instance.id)).join(schema.arrival_instance, member.instance_id == _instance.id)
+        first = first.where(member.arrival_id == arrival).group_by(_instance.series_instance_uid, _instance.sop_class_uid)
+        with self._reading() as connection:
+            return read_instances(connection, select(schema.instance).where(_instance.id.in_(first)).order_by(_instance.id))
 
     def study_instances(self, study_instance_uid: str) -> list[Instance]:
         """See the port."""
@@ -141,7 +210,29 @@ class Instances(Database):
             return read_instances(connection, joined.where(member.job_id == job).order_by(_instance.id))
 
 
-def _replace(connection: Connection, old: int, by: Instance, now: datetime) -> None:
+def _aside(row: Row[Any]) -> Aside:
+    return Aside(at=moment(row.at), **{one.name: getattr(row, one.name) for one in fields(Aside) if one.name != "at"})
+
+
+def _refuse_begun(connection: Connection, series: Collection[str]) -> None:
+    """Let nobody begin a series that another process has begun meanwhile: who sent it first decides who may add to it."""
+    if not series:
+        return
+    lock_study(connection, *series)  # their UIDs are locked as those of studies are
+    counts = (_instance.series_instance_uid.in_(list(series)), was(Standing.CURRENT, Standing.REPLACED))
+    began = select(_instance.id).where(*counts).limit(1)
+    if connection.execute(began).scalar() is not None:
+        raise JournalRace("another process has begun a series of this batch: it is judged anew")
+
+
+def replace_row(connection: Connection, old: int, by: Instance, now: datetime) -> None:
+    """CURRENT → REPLACED: what comes counts in its place.
+
+    Raises
+    ------
+    NoSuchRow, JournalRace
+        There is no such row, or another process replaced it.
+    """
     row = connection.execute(select(_instance.standing).where(_instance.id == old)).one_or_none()
     if row is None:
         raise NoSuchRow(f"there is no instance {old}")
@@ -176,6 +267,8 @@ def _insert(connection: Connection, news: Iterable[NewInstance]) -> dict[str, in
             "peer": instance.peer or "",
             "received_at": micros(instance.received_at),
             "standing": instance.standing.value,
+            "held_for": None if instance.held_for is None else instance.held_for.value,
+            "whose": mark_of(instance.study_instance_uid, patient_of(instance.header)),
             **headers.columns(instance.series_instance_uid, instance.header),
         }
         for instance in instances

@@ -6,19 +6,22 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, Table, exists, insert, select, update
 
-from node.domain.job import Job, ResultObject
+from node.domain.job import Job, JobKind, ResultObject
+from node.domain.measured import Measured
 from node.domain.state import JobState
 from node.journal import schema
 from node.journal.arrivals import revise_askers
 from node.journal.buried import refuse_buried
 from node.journal.database import Database, lock_study, repeatable
 from node.journal.errors import NoSuchRow, TransitionRefused
+from node.journal.measurements import keep_measured
+from node.journal.routing import supersede
 from node.journal.rows import micros, to_job, to_object
 from node.journal.sending import cancel_deliveries, insert_deliveries
 from node.journal.transitions import JOB, held, move, note
 
 _job = schema.job.c
-_ENDED_BY_HAND = (JobState.PARKED, JobState.FAILED, JobState.CANCELLED)
+_ENDS = (JobState.PARKED, JobState.FAILED, JobState.NOT_APPLICABLE, JobState.CANCELLED, JobState.SUPERSEDED)
 
 
 def read_jobs(connection: Connection, statement: Select[Any]) -> list[Job]:
@@ -50,8 +53,10 @@ class Jobs(Database):
             return connection.execute(renewed).rowcount == 1
 
     @repeatable
-    def inferred(self, job: int, lease: str, findings_blob: str, model_digest: str, now: datetime) -> bool:
-        """QUEUED → INFERRED; the lease stays held."""
+    def inferred(
+        self, job: int, lease: str, findings_blob: str, model_digest: str, now: datetime, *, measured: Sequence[Measured] = ()
+    ) -> bool:
+        """See the port."""
         with self._writing() as connection:
             if not held(connection, schema.job, job, lease):
                 return False
@@ -59,6 +64,7 @@ class Jobs(Database):
             if row.state == JobState.INFERRED and (row.findings_blob, row.model_digest) == (findings_blob, model_digest):
                 return True
             refuse_buried(connection, [findings_blob])
+            keep_measured(connection, job, measured)
             facts = {"findings_blob": findings_blob, "model_digest": model_digest, "inferred_at": micros(now), "code": None, "reason": None}
             move(connection, JOB, job, JobState.INFERRED, now, f"model {model_digest}", **facts)
             return True
@@ -75,6 +81,7 @@ class Jobs(Database):
                 connection.execute(insert(schema.result_object), [_object_values(job, one) for one in objects])
             free = {"lease": None, "lease_until": None, "code": None, "reason": None}
             move(connection, JOB, job, JobState.ENCODED, now, f"{len(objects)} objects", **free)
+            _supersede_statements(connection, job, now)
             sinks = _names(connection, schema.job_sink, "sink", [job]).get(job, ())
             if not insert_deliveries(connection, job, sinks, now):
                 move(connection, JOB, job, JobState.DONE, now, "no sinks")
@@ -94,18 +101,27 @@ class Jobs(Database):
 
     @repeatable
     def end_job(
-        self, job: int, lease: str | None, state: JobState, code: str, reason: str, now: datetime, *, again: str | None = None
+        self,
+        job: int,
+        lease: str | None,
+        state: JobState,
+        code: str,
+        reason: str,
+        now: datetime,
+        *,
+        again: str | None = None,
+        declined: bool = False,
     ) -> bool:
         """See the port. A cancelled job's waiting deliveries are cancelled with it."""
-        if state not in _ENDED_BY_HAND:
-            raise TransitionRefused(f"job {job}: end_job leads to parked, failed or cancelled, not to {state}")
+        if state not in _ENDS:
+            raise TransitionRefused(f"job {job}: end_job leads to parked, failed, not_applicable, cancelled or superseded, not to {state}")
         with self._writing() as connection:
             if again is not None:
                 lock_study(connection, _row(connection, job).study_instance_uid)  # first, as whoever routes does
             if lease is not None and not held(connection, schema.job, job, lease):
                 row = _row(connection, job)
                 return (row.state, row.code, row.reason) == (state, code, reason)
-            free = {"lease": None, "lease_until": None, "code": code, "reason": reason}
+            free = {"lease": None, "lease_until": None, "code": code, "reason": reason, "declined": declined}
             move(connection, JOB, job, state, now, f"{code} {reason}", **free)
             if state is JobState.CANCELLED:
                 cancel_deliveries(connection, job, reason, now, begun_too=True)
@@ -159,6 +175,17 @@ class Jobs(Database):
         return []
 
 
+def _supersede_statements(connection: Connection, job: int, now: datetime) -> None:
+    """There is a result now: what said that there was none, of the same study and application, is superseded."""
+    row = _row(connection, job)
+    if JobKind(row.kind) is not JobKind.ANALYSIS:
+        return
+    stands = _job.state.not_in([JobState.SUPERSEDED.value, JobState.CANCELLED.value])
+    said = (_job.study_instance_uid == row.study_instance_uid, _job.application == row.application, _job.kind == JobKind.STATEMENT.value)
+    for statement in connection.execute(select(_job.id).where(*said, stands).order_by(_job.id)).scalars().all():
+        supersede(connection, statement, f"job {job} gave a result", now)
+
+
 def _row(connection: Connection, job: int) -> Row[Any]:
     return connection.execute(select(schema.job).where(_job.id == job)).one()
 
@@ -180,4 +207,5 @@ def _object_values(job: int, one: ResultObject) -> dict[str, Any]:
         "size": one.size,
         "digest": one.digest,
         "form": one.form,
+        "part": one.part,
     }

@@ -34,8 +34,21 @@ class Operator(Database):
             if successor is not None:
                 # it was cancelled before its inputs changed: its results would stand beside those of the newer ones
                 raise TransitionRefused(f"job {job} is {state}, and job {successor} has taken its place with newer inputs")
-            fresh = {"attempts": 0, "due_at": micros(now), "code": None, "reason": None, "turn": _job.rank, "waits_since": micros(now)}
+            fresh = {
+                "attempts": 0,
+                "due_at": micros(now),
+                "code": None,
+                "reason": None,
+                "declined": False,
+                "turn": _job.rank,
+                "waits_since": micros(now),
+            }
             if _has_objects(connection, job):
+                if afresh:
+                    raise TransitionRefused(
+                        f"job {job} is {state}: its results are made, and are not made again; `hilum jobs resend {job}` sends them again. "
+                        "To have it analysed anew, serve another version of the application or its model, and have the study sent again"
+                    )
                 return _revive_encoded(connection, job, state, now)
             if afresh:
                 fresh |= {"findings_blob": None, "model_digest": None, "inferred_at": None}

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from sqlalchemy import select
 
+from node.domain.job import JobKind
 from node.domain.state import ArrivalState, JobState
 from node.journal import schema
 from node.journal.console_port import Ended
@@ -11,7 +12,7 @@ from node.journal.database import Database
 from node.journal.rows import micros, moment
 
 _arrival, _job = schema.arrival.c, schema.job.c
-_CLOSED = [ArrivalState.COMPLETE.value, ArrivalState.ROUTED.value]
+_CLOSED = [ArrivalState.COMPLETE.value, ArrivalState.ROUTED.value, ArrivalState.PARKED.value]
 
 
 class Pace(Database):
@@ -20,7 +21,11 @@ class Pace(Database):
     def ended(self, since: datetime, limit: int) -> list[Ended]:
         """See the port."""
         columns = (_job.application, _job.created_at, _job.moved_at, _arrival.last_instance_at)
-        done = select(*columns).join(schema.arrival, _arrival.id == _job.arrival_id).where(_job.state == JobState.DONE.value)
+        done = (
+            select(*columns)
+            .join(schema.arrival, _arrival.id == _job.arrival_id)
+            .where(_job.state == JobState.DONE.value, _job.kind == JobKind.ANALYSIS.value)
+        )
         with self._reading() as connection:
             rows = connection.execute(done.where(_job.moved_at >= micros(since)).order_by(_job.moved_at.desc()).limit(limit))
             return [

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, delete, exists, insert, select, update
 
-from node.domain.instance import Instance
+from node.domain.instance import Instance, Standing
 from node.domain.patient import patient_of, studied_at
 from node.journal import schema
 from node.journal.database import Database
@@ -30,22 +30,28 @@ class Patients(Database):
 
 
 def know(connection: Connection, instances: Iterable[Instance]) -> None:
-    """Remember whose these are; an instance without a patient ID is nobody's."""
+    """Remember whose these are; an instance without a patient ID is nobody's. What is held says whose it is, for erasure, and changes
+    nothing about a series that is known."""
     fresh: dict[tuple[str, str, str], dict[str, Any]] = {}
-    for instance in instances:
+    counts: set[tuple[str, str, str]] = set()
+    for instance in sorted(instances, key=lambda one: one.standing is not Standing.HELD):
         patient = patient_of(instance.header)
         if patient is not None:
             key = {"patient_id": patient.patient_id, "issuer": patient.issuer, "series_instance_uid": instance.series_instance_uid}
-            fresh[patient.patient_id, patient.issuer, instance.series_instance_uid] = key | _facts(instance)
+            this = patient.patient_id, patient.issuer, instance.series_instance_uid
+            fresh[this] = key | _facts(instance)
+            if instance.standing is not Standing.HELD:
+                counts.add(this)
     if not fresh:
         return
     table = schema.patient_series
     series = {values["series_instance_uid"] for values in fresh.values()}
     for row in connection.execute(select(table).where(_known.series_instance_uid.in_(series))).all():
-        values = fresh.pop((row.patient_id, row.issuer, row.series_instance_uid), None)
-        if values is not None and values != dict(row._mapping):
-            this = and_(*(table.c[column.name] == getattr(row, column.name) for column in table.primary_key))
-            connection.execute(update(table).where(this).values(**values))
+        known = row.patient_id, row.issuer, row.series_instance_uid
+        values = fresh.pop(known, None)
+        if values is not None and known in counts and values != dict(row._mapping):
+            same = and_(*(table.c[column.name] == getattr(row, column.name) for column in table.primary_key))
+            connection.execute(update(table).where(same).values(**values))
     if fresh:
         connection.execute(insert(table), list(fresh.values()))
 

@@ -6,7 +6,7 @@ allow raises `JournalError`; one made under a lease that is no longer held retur
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
@@ -14,17 +14,25 @@ from node.domain.arrival import Arrival, Completeness
 from node.domain.census import Census
 from node.domain.header import Header
 from node.domain.instance import Instance
-from node.domain.job import Delivery, Job, Priority, ResultObject
+from node.domain.job import Delivery, Priority
 from node.domain.route import Decision
-from node.domain.state import ArrivalState, DeliveryState, JobState
+from node.domain.shortage import NewHold, Shortage
+from node.domain.state import ArrivalState
 from node.journal.commitment_port import CommitmentJournal
 from node.journal.console_port import ConsoleJournal
+from node.journal.delivery_port import DeliveryJournal
 from node.journal.erasure_port import ErasureJournal
+from node.journal.held_port import HeldJournal
+from node.journal.identity_port import IdentityJournal
+from node.journal.job_port import JobJournal
 from node.journal.replay_port import ReplayJournal
 from node.journal.retention_port import RetentionJournal
+from node.journal.shortage_port import ShortageJournal
+from node.journal.statement_port import StatementJournal
+from node.journal.withdrawal_port import WithdrawalJournal
 
 WAITS = "arrival.waits"
-"""The event of an arrival that is open because a route waits for a series; its detail ends with `last` and when its last instance came."""
+"""The event of an arrival that is open because a route waits for a series, or for the rest of one; its detail says so in words."""
 
 
 class Pausable(StrEnum):
@@ -57,9 +65,9 @@ class NewInstance:
     """An instance to be journaled, and what it means for arrivals.
 
     `instance.standing` is CURRENT for a new one or an update (then `replaces` is the row that becomes REPLACED), CONFLICT for other
-    pixels. With `opens` the instance joins the open arrival of its study (or series, by `scope_series`) and peer, or opens one,
-    whose `due_at` becomes `due_at`; a closed arrival is never reopened: the new one names it in `supersedes` with revision + 1, and
-    inherits its instances.
+    pixels, RESULT for what another node made, HELD (with `instance.held_for`) for what a person has to look at. With `opens` the instance
+    joins the open arrival of its study (or series, by `scope_series`) and peer, or opens one, whose `due_at` becomes `due_at`; a closed
+    arrival is never reopened: the new one names it in `supersedes` with revision + 1, and inherits its instances.
     """
 
     instance: Instance
@@ -67,6 +75,8 @@ class NewInstance:
     scope_series: bool
     due_at: datetime
     replaces: int | None = None
+    begins: bool = False
+    """Nothing of its series was known when it was judged: recording it raises JournalRace if something is by now, from whomever."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,24 +90,31 @@ class CameAgain:
     scope_series: bool
     due_at: datetime
     restored: bool = False
+    received_at: datetime | None = None
+    """None: at this moment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aside:
-    """A received file that is no readable instance: its name where the inbox keeps such files, who sent it (as far as known), and why
-    it cannot be indexed."""
+    """A received file that is no readable instance: its name where the inbox keeps such files, who sent it (as far as known), why it
+    cannot be indexed, and what can be read of whose it is; "" where nothing can."""
 
     at: datetime
     entry: str
     sender: str
     code: str
     reason: str
+    patient_id: str = ""
+    issuer: str = ""
+    accession: str = ""
+    study_instance_uid: str = ""
+    series_instance_uid: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
     """A job that routing asks for. A live or finished job with the same (study, series, application) and equal `input_digest`
-    gains the routes and missing sinks instead of a twin, and is queued if it was parked from the start for a reason that is gone; one
+    gains the routes and missing sinks instead of a twin, and is queued if it ended from the start for a reason that is gone; one
     with another digest is superseded and named as `predecessor`."""
 
     series_instance_uid: str
@@ -111,9 +128,17 @@ class NewJob:
     instances: tuple[int, ...]
     deadline_at: datetime | None = None
     parked: tuple[str, str] | None = None
-    """(code, reason) when the job is parked from the start (an application that refuses the series)."""
+    """(code, reason) when the job is parked from the start (a series that no application can be given)."""
+    declined: bool = False
+    """Whether it is parked because of its images."""
+    not_applicable: tuple[str, str] | None = None
+    """(code, reason) when what the application declares excludes the series by its headers."""
     whole_study: bool = False
     """One job for all series of the study: the one with the same (study, application) is meant, whichever series that names."""
+    shortage: Shortage | None = None
+    """What it analyses is known to be short."""
+    marked: bool = False
+    """Its results begin with that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +165,21 @@ class Leader(Protocol):
         ...
 
 
-class Journal(CommitmentJournal, ConsoleJournal, ErasureJournal, ReplayJournal, RetentionJournal, Protocol):
+class Journal(
+    CommitmentJournal,
+    ConsoleJournal,
+    DeliveryJournal,
+    ErasureJournal,
+    HeldJournal,
+    IdentityJournal,
+    JobJournal,
+    ReplayJournal,
+    RetentionJournal,
+    ShortageJournal,
+    StatementJournal,
+    WithdrawalJournal,
+    Protocol,
+):
     """See the module's docstring; tests/contract/test_journal.py holds every journal to it."""
 
     # ---- many hosts
@@ -189,6 +228,10 @@ class Journal(CommitmentJournal, ConsoleJournal, ErasureJournal, ReplayJournal, 
         """The newest first."""
         ...
 
+    def asides_near(self, study: str) -> list[Aside]:
+        """What was set aside and names the study, a series of a patient of it, or a patient whom it ever named; the oldest first."""
+        ...
+
     def note(self, subject: str, subject_id: int, name: str, detail: str, now: datetime) -> None:
         """An event without a state change (a duplicate, a conflict, a file set aside)."""
         ...
@@ -197,8 +240,24 @@ class Journal(CommitmentJournal, ConsoleJournal, ErasureJournal, ReplayJournal, 
         """Those of them that jobs of this journal made."""
         ...
 
+    def other_results(self, study_instance_uid: str) -> list[Instance]:
+        """What other nodes made of a study and somebody sent here, in the order in which it came; purged ones included."""
+        ...
+
+    def results_alone(self, *, study: str | None = None, limit: int = 100) -> list[Instance]:
+        """Of each study of which nothing but `other_results` came, the one that came last, the newest first; of one `study` alone."""
+        ...
+
     def arrival_instances(self, arrival: int, *, after: int = 0) -> list[Instance]:
         """The manifest of an arrival, purged instances included, in the order of their rows; of those behind row `after` alone."""
+        ...
+
+    def came(self, study_instance_uid: str) -> dict[str, int]:
+        """How many instances of each series of the study came, whoever sent them, those included that a person has to decide about."""
+        ...
+
+    def one_of_each(self, arrival: int) -> list[Instance]:
+        """Of each series in the manifest of an arrival one instance of each SOP class: what the series is made of."""
         ...
 
     def study_instances(self, study_instance_uid: str) -> list[Instance]:
@@ -230,9 +289,29 @@ class Journal(CommitmentJournal, ConsoleJournal, ErasureJournal, ReplayJournal, 
         """The oldest first (by `due_at` with `due_before`), so that a stage that takes a few is fair; `newest` first for people."""
         ...
 
+    def routing_failed(self, arrival: int, code: str, reason: str, config_digest: str, now: datetime, *, most: int) -> int:
+        """Count one more attempt to route a complete arrival that failed, and why; at `most` of them it is parked, under the configuration
+        that it was judged by. How many there were, 0 when it is not complete (any more)."""
+        ...
+
+    def put_back(self, arrival: int, now: datetime) -> None:
+        """Have a parked arrival routed again, as if for the first time.
+
+        Raises
+        ------
+        TransitionRefused
+            It is not parked.
+        """
+        ...
+
+    def to_route(self, limit: int) -> list[Arrival]:
+        """Those in COMPLETE: the oldest of each peer, then the second of each, …: hundreds of one peer hold up no other. Those of
+        which routing failed before stand behind the others."""
+        ...
+
     def latest_arrival(self, study_instance_uid: str, series_instance_uid: str | None, peer: str | None) -> Arrival | None: ...
-    def shorten(self, arrival: int, due_at: datetime) -> None:
-        """Move an open arrival's `due_at` nearer, never further."""
+    def shorten(self, arrival: int, due_at: datetime, *, counted: bool = False) -> None:
+        """Move an open arrival's `due_at` nearer, never further; `counted`: because what came meets its sender's count."""
         ...
 
     def complete(self, arrival: int, by: Completeness, now: datetime, *, expected_last: datetime | None = None) -> bool:
@@ -249,6 +328,7 @@ class Journal(CommitmentJournal, ConsoleJournal, ErasureJournal, ReplayJournal, 
         *,
         revised: Mapping[int, str] | None = None,
         waits: tuple[datetime, str] | None = None,
+        holds: Sequence[NewHold] = (),
     ) -> list[int]:
         """COMPLETE → ROUTED with every decision kept and jobs inserted, in one transaction.
 
@@ -256,124 +336,15 @@ class Journal(CommitmentJournal, ConsoleJournal, ErasureJournal, ReplayJournal, 
         revision that holds the same instances, unless it is open or was revised meanwhile. Nothing is revised by an arrival that was
         overtaken: the one that overtook it did.
 
-        With `waits` (until when, and why) a route waits for a series that is missing: a revision is open from now on that holds the same
-        instances and is due then, unless one is open already. What comes joins it, and then its window is theirs."""
+        With `waits` (until when, and why) a route waits for a series that is missing, or for the rest of one (`holds`): a revision is open
+        from now on that holds the same instances and is due then, unless one is open already. What comes joins it, and then its window is
+        theirs, and what was held is held no more."""
         ...
 
     def decisions(self, arrival: int) -> list[Decision]: ...
     def config_digest(self, arrival: int) -> str | None:
         """The configuration under which the arrival was routed; None before."""
         ...
-
-    # ---- jobs
-    def claim_job(
-        self,
-        owner: str,
-        now: datetime,
-        lease: timedelta,
-        *,
-        away_engines: Collection[str] = (),
-        offpeak: bool = True,
-        at_once: Mapping[str, int] | None = None,
-    ) -> Job | None:
-        """Lease the due job in QUEUED or INFERRED whose turn it is and whose route and engine are neither paused nor away; counts an
-        attempt.
-
-        Urgent jobs come before routine ones, these before off-peak ones (which are passed over without `offpeak`); within a class the
-        earliest deadline, then what has none, in the order in which they became due. `at_once` bounds how many jobs of an application
-        are under a live lease at any time, whoever holds these. A claim whose answer was lost is given out again to its owner."""
-        ...
-
-    def move_up(self, now: datetime, patience: timedelta, *, offpeak_since: datetime | None, limit: int = 500) -> int:
-        """A job that has waited in its class for `patience` waits in the next higher one from now on; in the first class, one without a
-        deadline goes to the front. Off-peak jobs wait only since `offpeak_since`, when their window opened (None: it is shut), and never
-        leave it. Returns how many moved."""
-        ...
-
-    def bring_near(self, now: datetime, *, arrivals: timedelta, retries: timedelta, lease: timedelta) -> int:
-        """The clock went back: an open arrival that is due later than `arrivals` from now is due then, a job or delivery that waits for
-        longer than `retries` is due now, a lease that is longer than `lease` ends then. Returns how many; nothing else moves."""
-        ...
-
-    def renew(self, job: int, lease: str, until: datetime) -> bool: ...
-    def release(self, owner: str, now: datetime, *, count_attempt: bool = True) -> int:
-        """Make what a dead process holds (jobs and deliveries whose lease begins with `owner`; "" means all) claimable at once.
-        A lease token is `<owner>/<random>`. Its signs of life (`<stage> <owner>`) are forgotten. Attempts stay counted, so that a study
-        that kills its worker ends parked; a process that was stopped on purpose gives the attempt back (`count_attempt` False)."""
-        ...
-
-    def inferred(self, job: int, lease: str, findings_blob: str, model_digest: str, now: datetime) -> bool: ...
-    def encoded(self, job: int, lease: str, objects: Sequence[ResultObject], now: datetime) -> bool:
-        """INFERRED → ENCODED; inserts the objects and one WAITING delivery per sink of the job; releases the lease."""
-        ...
-
-    def retry_job(self, job: int, lease: str, due_at: datetime, code: str, reason: str, now: datetime, *, count_attempt: bool) -> bool:
-        """Keep the state, release the lease, set `due_at`; an engine that is away gives the attempt back (`count_attempt` False)."""
-        ...
-
-    def end_job(
-        self, job: int, lease: str | None, state: JobState, code: str, reason: str, now: datetime, *, again: str | None = None
-    ) -> bool:
-        """To PARKED, FAILED or CANCELLED. `lease` None is the operator, who needs no lease. With `again` (why) what came is looked at anew,
-        in the same transaction: the arrivals that asked for the job, whoever sent them, get COMPLETE revisions, unless these are open."""
-        ...
-
-    def revive_job(self, job: int, now: datetime, *, afresh: bool = False) -> JobState:
-        """The operator's retry: PARKED, FAILED, CANCELLED → the furthest durable state (QUEUED, INFERRED); a job that has its objects
-        (DONE, or ENCODED) gets its deliveries WAITING again, to send the same bytes; of one that is SUPERSEDED those alone that were parked
-        half-way. Attempts restart."""
-        ...
-
-    def jobs(
-        self,
-        *,
-        states: Collection[JobState] = (),
-        arrival: int | None = None,
-        study: str | None = None,
-        limit: int = 1000,
-        newest: bool = False,
-    ) -> list[Job]:
-        """The oldest first, or the `newest`."""
-        ...
-
-    def job(self, job: int) -> Job: ...
-    def objects(self, job: int) -> list[ResultObject]: ...
-    def predecessor_objects(self, job: int) -> list[ResultObject]:
-        """The objects of the nearest predecessor of which some sink has accepted any; empty when nothing of earlier inputs ever left."""
-        ...
-
-    # ---- deliveries
-    def claim_delivery(self, owner: str, now: datetime, lease: timedelta, *, busy_sinks: Collection[str] = ()) -> Delivery | None:
-        """Lease the next due WAITING delivery whose sink is neither paused nor among `busy_sinks` (those that the caller is already
-        sending to, so that a slow sink holds up nobody else); counts an attempt."""
-        ...
-
-    def undelivered(self, delivery: int) -> list[ResultObject]:
-        """The objects of the delivery that its sink has not accepted yet."""
-        ...
-
-    def receipt(
-        self, delivery: int, lease: str, object_id: int, accepted: bool, status: int | None, detail: str, now: datetime
-    ) -> bool: ...
-    def choose_form(self, delivery: int, lease: str, form: str, why: str, now: datetime) -> bool:
-        """In which form masks and their reports go from now on, until everything is sent again; `why` where it is not the form that was
-        asked for. False when the lease is lost."""
-        ...
-
-    def delivered(self, delivery: int, lease: str, now: datetime, *, commits: bool = False) -> bool:
-        """WAITING → DELIVERED, and on to COMMITTED unless the sink `commits` and has not yet (`node.journal.commitment_port`); the job is
-        DONE when all its deliveries are COMMITTED."""
-        ...
-
-    def retry_delivery(self, delivery: int, lease: str, due_at: datetime, code: str, reason: str, now: datetime) -> bool: ...
-    def park_delivery(self, delivery: int, lease: str, code: str, reason: str, now: datetime) -> bool: ...
-    def resend(self, job: int, sink: str | None, now: datetime) -> list[int]:
-        """The operator's resend: WAITING again to one sink (inserted if new) or all; every object is sent again. Of a SUPERSEDED job only
-        what was parked half-way."""
-        ...
-
-    def deliveries(self, *, job: int | None = None, states: Collection[DeliveryState] = (), limit: int = 1000) -> list[Delivery]: ...
-    def receipts(self, delivery: int) -> list[tuple[ResultObject, bool, int | None, str]]: ...
 
     # ---- operator and history
     def pause(self, kind: Pausable, name: str, now: datetime) -> None: ...

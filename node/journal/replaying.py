@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, func, select
 
 from node.domain.arrival import Arrival
 from node.domain.instance import Instance, Standing
-from node.domain.job import Job
+from node.domain.job import Job, JobKind
 from node.domain.route import Decision
 from node.domain.state import ArrivalState, JobState
 from node.journal import schema
@@ -119,7 +119,7 @@ def _held(connection: Connection, studies: Sequence[str], keywords: Collection[s
 
 def _jobs(connection: Connection, studies: Sequence[str]) -> dict[str, list[Job]]:
     job = schema.job.c
-    wanted = (job.study_instance_uid.in_(studies), job.state != JobState.SUPERSEDED.value)
+    wanted = (job.study_instance_uid.in_(studies), job.state != JobState.SUPERSEDED.value, job.kind == JobKind.ANALYSIS.value)
     found: dict[str, list[Job]] = defaultdict(list)
     for one in read_jobs(connection, select(schema.job).where(*wanted).order_by(job.id)):
         found[one.study_instance_uid].append(one)

@@ -32,12 +32,14 @@ def _busy(parked: bool) -> ColumnElement[bool]:
 
 
 def _free_to_go(parked: bool, promised_before: datetime | None) -> tuple[ColumnElement[bool], ...]:
-    """Instances that have their bytes, and neither an unrouted arrival nor a busy job, nor a peer that relies on them still."""
+    """Instances that have their bytes, and neither an unrouted arrival nor a busy job, nor a peer that relies on them still; without
+    `parked`, what a person may put back is unrouted too."""
     manifest, used = schema.arrival_instance.c, schema.job_instance.c
+    over = [ArrivalState.ROUTED.value, *([ArrivalState.PARKED.value] if parked else [])]
     unrouted = (
         select(manifest.instance_id)
         .join(schema.arrival, schema.arrival.c.id == manifest.arrival_id)
-        .where(manifest.instance_id == _instance.id, schema.arrival.c.state != ArrivalState.ROUTED.value)
+        .where(manifest.instance_id == _instance.id, schema.arrival.c.state.not_in(over))
     )
     needed = select(used.instance_id).join(schema.job, _job.id == used.job_id).where(used.instance_id == _instance.id, _busy(parked))
     with_bytes = [standing.value for standing in Standing if standing is not Standing.PURGED]

@@ -7,16 +7,18 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, exists, insert, select, update
 
+from node.domain.job import JobKind
 from node.domain.route import Decision
+from node.domain.shortage import NewHold, Shortage
 from node.domain.state import ArrivalState, JobState
 from node.journal import schema
 from node.journal.arrivals import keep_open, revise
 from node.journal.database import Database, lock_study, rerun
 from node.journal.port import NewJob
 from node.journal.rows import RANKS, micros, to_decision, tried_text
-from node.journal.schema import NEVER
 from node.journal.sending import cancel_deliveries, insert_deliveries
 from node.journal.transitions import ARRIVAL, JOB, move, note
+from node.journal.turns import place_of
 
 _arrival = schema.arrival.c
 _job = schema.job.c
@@ -36,6 +38,7 @@ class Routing(Database):
         *,
         revised: Mapping[int, str] | None = None,
         waits: tuple[datetime, str] | None = None,
+        holds: Sequence[NewHold] = (),
     ) -> list[int]:
         """See the port. When a later revision was routed already nothing is inserted: its jobs know more."""
         revised = revised or {}
@@ -43,7 +46,8 @@ class Routing(Database):
             touched = select(_arrival.study_instance_uid).where(_arrival.id.in_([arrival, *revised]))
             lock_study(connection, *connection.execute(touched).scalars())
             words = "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"
-            move(connection, ARRIVAL, arrival, ArrivalState.ROUTED, now, words, config_digest=config_digest)
+            said = {"config_digest": config_digest, "code": None, "reason": None}
+            move(connection, ARRIVAL, arrival, ArrivalState.ROUTED, now, words, **said)
             if decisions:
                 connection.execute(
                     insert(schema.decision), [_decision_values(arrival, n, decision) for n, decision in enumerate(decisions)]
@@ -52,11 +56,12 @@ class Routing(Database):
             if _later_revision_routed(connection, row):
                 note(connection, ARRIVAL.name, arrival, "arrival.overtaken", "a later revision was routed first; no jobs inserted", now)
                 return []
+            _overtake_parked(connection, row, now)
             placed = [_place(connection, row, job, now) for job in jobs]
             for other, why in revised.items():
                 revise(connection, other, why, now)
             if waits is not None:
-                keep_open(connection, arrival, *waits, now)
+                keep_open(connection, arrival, *waits, holds, now)
             return placed
 
     def decisions(self, arrival: int) -> list[Decision]:
@@ -78,6 +83,7 @@ def _decision_values(arrival: int, position: int, decision: Decision) -> dict[st
         "tried": tried_text(decision),
         "reason": decision.reason,
         "compares": json.dumps(decision.compares),
+        "withheld": None if decision.withheld is None else decision.withheld.value,
     }
 
 
@@ -92,18 +98,39 @@ def _later_revision_routed(connection: Connection, row: Row[Any]) -> bool:
     return bool(connection.execute(select(later)).scalar())
 
 
+def _overtake_parked(connection: Connection, row: Row[Any], now: datetime) -> None:
+    """Earlier revisions that are parked wait for nobody any more: this one has all that they have."""
+    if row.supersedes is None:
+        return
+    earlier = select(_arrival.id).where(
+        _arrival.study_instance_uid == row.study_instance_uid,
+        _arrival.series_instance_uid == row.series_instance_uid,
+        _arrival.peer == row.peer,
+        _arrival.revision < row.revision,
+        _arrival.state == ArrivalState.PARKED.value,
+    )
+    why = f"arrival {row.id} revises it; no jobs inserted"
+    for parked in connection.execute(earlier).scalars().all():
+        move(connection, ARRIVAL, parked, ArrivalState.ROUTED, now, why, code=None, reason=None)
+
+
 def _place(connection: Connection, arrival: Row[Any], new: NewJob, now: datetime) -> int:
     """Join the job that does the same already, or insert one that replaces its predecessor."""
     same = (
         _job.study_instance_uid == arrival.study_instance_uid,
         *(() if new.whole_study else (_job.series_instance_uid == new.series_instance_uid,)),
         _job.application == new.application,
+        _job.kind == JobKind.ANALYSIS.value,
         _job.state != JobState.SUPERSEDED.value,
     )
     # locked, so that it is not encoded for its old sinks while it gains new ones
     latest = select(schema.job).where(*same).order_by(_job.id.desc()).limit(1).with_for_update()
     before = connection.execute(latest).one_or_none()
-    if before is not None and before.input_digest == new.input_digest and not _upgrade_may_help(before, new):
+    if (
+        before is not None
+        and before.input_digest == new.input_digest
+        and not (_upgrade_may_help(before, new) or _is_whole_now(before, new))
+    ):
         _join(connection, before, new, now)
         return int(before.id)
     if before is not None and JobState(before.state) is not JobState.CANCELLED:
@@ -113,8 +140,20 @@ def _place(connection: Connection, arrival: Row[Any], new: NewJob, now: datetime
 
 def _upgrade_may_help(before: Row[Any], new: NewJob) -> bool:
     """A job that a person would have to revive is worth a fresh start under another version of its application."""
-    stuck = JobState(before.state) in (JobState.PARKED, JobState.FAILED)
+    stuck = JobState(before.state) in (JobState.PARKED, JobState.FAILED, JobState.NOT_APPLICABLE)
     return stuck and bool(before.application_version != new.application_version)
+
+
+def _is_whole_now(before: Row[Any], new: NewJob) -> bool:
+    """A job whose results say that they are incomplete was made of what is known to be whole by now."""
+    begun = JobState(before.state) in (JobState.INFERRED, JobState.ENCODED, JobState.DONE, JobState.FAILED)
+    return before.lack is not None and new.shortage is None and begun
+
+
+def _shortage_values(shortage: Shortage | None, marked: bool) -> dict[str, Any]:
+    if shortage is None:
+        return {"lack": None, "came": None, "expected": None, "marked": None}
+    return {"lack": shortage.lack.value, "came": shortage.came, "expected": shortage.expected, "marked": marked}
 
 
 def _insert(connection: Connection, arrival: Row[Any], new: NewJob, predecessor: int | None, now: datetime) -> int:
@@ -136,8 +175,10 @@ def _insert(connection: Connection, arrival: Row[Any], new: NewJob, predecessor:
         "predecessor": predecessor,
         "deadline_at": None if new.deadline_at is None else micros(new.deadline_at),
         "turn": RANKS[new.priority],
-        "place": NEVER if new.deadline_at is None else micros(new.deadline_at),
+        "place": place_of(connection, arrival.peer, RANKS[new.priority], new.deadline_at),
         "waits_since": at,
+        "peer": arrival.peer,
+        **_shortage_values(new.shortage, new.marked),
     }
     job = int(connection.execute(insert(schema.job).values(**values).returning(_job.id)).scalar_one())
     note(connection, JOB.name, job, f"job.{JobState.QUEUED}", f"arrival {arrival.id}", now)
@@ -146,10 +187,18 @@ def _insert(connection: Connection, arrival: Row[Any], new: NewJob, predecessor:
     if new.instances:
         members = [{"job_id": job, "instance_id": instance} for instance in dict.fromkeys(new.instances)]
         connection.execute(insert(schema.job_instance), members)
-    if new.parked is not None:
-        code, reason = new.parked
-        move(connection, JOB, job, JobState.PARKED, now, f"{code} {reason}", code=code, reason=reason)
+    _end_at_once(connection, job, new, now)
     return job
+
+
+def _end_at_once(connection: Connection, job: int, new: NewJob, now: datetime) -> None:
+    """A job that is queued, and that routing knows an end of."""
+    ends = ((JobState.NOT_APPLICABLE, new.not_applicable), (JobState.PARKED, new.parked))
+    state, said = next(((state, said) for state, said in ends if said is not None), (None, None))
+    if state is not None and said is not None:
+        code, reason = said
+        declined = state is JobState.PARKED and new.declined
+        move(connection, JOB, job, state, now, f"{code} {reason}", code=code, reason=reason, declined=declined)
 
 
 def _join(connection: Connection, job: Row[Any], new: NewJob, now: datetime) -> None:
@@ -160,17 +209,30 @@ def _join(connection: Connection, job: Row[Any], new: NewJob, now: datetime) -> 
     if rank < job.rank:
         connection.execute(update(schema.job).where(_job.id == job.id).values(rank=rank, turn=min(rank, job.turn)))
     if new.deadline_at is not None and (job.deadline_at is None or micros(new.deadline_at) < job.deadline_at):
-        nearer = micros(new.deadline_at)
-        connection.execute(update(schema.job).where(_job.id == job.id).values(deadline_at=nearer, place=min(nearer, job.place)))
-    if JobState(job.state) is JobState.PARKED and job.attempts == 0 and new.parked is None:
-        # nobody has tried it yet: it was refused when it was made, for pixels or an application that are there now
-        move(connection, JOB, job.id, JobState.QUEUED, now, "what it was parked for is mended", code=None, reason=None, due_at=micros(now))
+        nearer = min(place_of(connection, job.peer, min(rank, job.turn), new.deadline_at), job.place)
+        connection.execute(update(schema.job).where(_job.id == job.id).values(deadline_at=micros(new.deadline_at), place=nearer))
+    if JobState(job.state) in (JobState.QUEUED, JobState.PARKED, JobState.NOT_APPLICABLE) and job.lease is None:
+        marked = new.marked or bool(job.marked)  # as the most careful of the routes that share it asks
+        connection.execute(update(schema.job).where(_job.id == job.id).values(**_shortage_values(new.shortage, marked)))
+    _begin_anew(connection, job, new, now)
     if routes or sinks:
         note(connection, JOB.name, job.id, "job.joined", f"routes {', '.join(routes) or '-'}; sinks {', '.join(sinks) or '-'}", now)
     if sinks and JobState(job.state) in (JobState.ENCODED, JobState.DONE):
         insert_deliveries(connection, job.id, sinks, now)
         if JobState(job.state) is JobState.DONE:
             move(connection, JOB, job.id, JobState.ENCODED, now, f"for {', '.join(sinks)}")
+
+
+def _begin_anew(connection: Connection, job: Row[Any], new: NewJob, now: datetime) -> None:
+    """Queue a job that nobody has tried yet: it ended when it was made, for pixels, an application or a manifest that are others now."""
+    before = JobState(job.state)
+    ends = {JobState.PARKED: new.parked, JobState.NOT_APPLICABLE: new.not_applicable}
+    if before not in ends or job.attempts or ends[before] is not None:
+        return
+    was = "parked" if before is JobState.PARKED else "not applicable"
+    why = f"what it was {was} for is mended"
+    move(connection, JOB, job.id, JobState.QUEUED, now, why, code=None, reason=None, declined=False, due_at=micros(now))
+    _end_at_once(connection, job.id, new, now)
 
 
 def _add_names(connection: Connection, table: Any, column: str, job: int, names: Iterable[str]) -> list[str]:

@@ -10,9 +10,10 @@ from sqlalchemy import Row
 
 from node.domain.arrival import Arrival, Completeness
 from node.domain.header import Header
-from node.domain.instance import Instance, Standing
-from node.domain.job import Delivery, Job, Priority, ResultObject
-from node.domain.route import Decision, Tried
+from node.domain.instance import HeldFor, Instance, Standing
+from node.domain.job import Delivery, Job, JobKind, Priority, ResultObject
+from node.domain.route import Decision, Tried, Withheld
+from node.domain.shortage import Lack, Shortage
 from node.domain.state import ArrivalState, DeliveryState, JobState
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -54,6 +55,7 @@ def to_instance(row: Row[Any], header: Header) -> Instance:
         received_at=moment(row.received_at),
         header=header,
         standing=Standing(row.standing),
+        held_for=None if row.held_for is None else HeldFor(row.held_for),
     )
 
 
@@ -74,6 +76,11 @@ def to_arrival(row: Row[Any]) -> Arrival:
         completed_at=_moment_or_none(row.completed_at),
         completed_by=None if row.completed_by is None else Completeness(row.completed_by),
         instances=row.instances,
+        counted=row.counted_last == row.last_instance_at,
+        waits_for=(row.waits_for or "") if row.waits_last == row.last_instance_at else "",
+        attempts=row.attempts,
+        code=row.code,
+        reason=row.reason,
     )
 
 
@@ -104,6 +111,10 @@ def to_job(row: Row[Any], routes: Mapping[int, tuple[str, ...]], sinks: Mapping[
         code=row.code,
         reason=row.reason,
         deadline_at=_moment_or_none(row.deadline_at),
+        shortage=None if row.lack is None else Shortage(lack=Lack(row.lack), came=row.came, expected=row.expected),
+        marked=bool(row.marked),
+        kind=JobKind(row.kind),
+        declined=row.declined,
     )
 
 
@@ -121,6 +132,7 @@ def to_object(row: Row[Any]) -> ResultObject:
         size=row.size,
         digest=row.digest,
         form=row.form,
+        part=row.part,
     )
 
 
@@ -162,4 +174,5 @@ def to_decision(row: Row[Any]) -> Decision:
         tried=_tried(row.tried),
         reason=row.reason,
         compares=tuple(json.loads(row.compares)),
+        withheld=None if row.withheld is None else Withheld(row.withheld),
     )

@@ -98,6 +98,10 @@ class Cells:
         """Set one cell."""
         self._numbers[place] = value
 
+    def get(self, place: int) -> float:
+        """What one cell holds."""
+        return self._numbers[place]
+
     def read(self) -> Iterator[tuple[bytes, tuple[float, ...]]]:
         """Every series as it stands: its key and its cells."""
         for key, place, cells in self._records():

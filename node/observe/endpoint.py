@@ -1,23 +1,39 @@
-"""A small HTTP server for pages that programs read: GET and HEAD only, a few at a time, none for long; standard library."""
+"""A small HTTP server for pages that programs read: GET and HEAD only; standard library.
 
+One thread does all reading and writing and waits for nobody; each page is made by a thread of its own, once for all who wait for it. So
+neither a thousand connections that say nothing nor a page that takes long keeps another page from being answered.
+"""
+
+import contextlib
 import json
-import sys
+import selectors
+import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum, auto
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socket import AF_INET, AF_INET6, SHUT_RDWR, AddressFamily, socket
 from typing import Any
 
 from inference.errors import HilumError
+from node.domain.places import Places, address_group
 from node.observe.events import alarm, trace
 
-_AT_ONCE = 8
-_SILENT_S = 5.0
-_LONGEST_S = 15.0
-_POLL_S = 0.5
+_MOST_HALF = 128
+"""Connections of which no whole request has come."""
+_MOST_ANSWERED = 128
+"""Connections that wait for an answer, or that it goes out to."""
+_REQUEST_S = 5.0
+_ANSWER_S = 15.0
+_LINGER_S = 1.0
+_REQUEST_BYTES = 16_384
+_PIECE = 65_536
+_ACCEPTS = 64
+_LOOK_S = 0.25
+_BACKLOG = 1024
+_NO_DESCRIPTOR_S = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,109 +50,265 @@ def as_json(status: HTTPStatus, content: Mapping[str, Any]) -> Page:
     return Page(status=status, content_type="application/json", body=json.dumps(content, indent=1).encode() + b"\n")
 
 
+class _Phase(Enum):
+    REQUEST = auto()
+    PAGE = auto()
+    ANSWER = auto()
+    LINGER = auto()
+    """All is sent; what still comes is dropped for a moment, as closing at once would take the answer back (RFC 9112 9.6)."""
+
+
+@dataclass(slots=True, eq=False)
+class _Visitor:
+    connection: socket.socket
+    group: str
+    until: float
+    phase: _Phase = _Phase.REQUEST
+    received: bytearray = field(default_factory=bytearray)
+    to_send: memoryview = field(default_factory=lambda: memoryview(b""))
+    body: bool = True
+
+
 class Endpoint:
     """Serves `pages` by path from threads of its own.
 
-    Whoever connects cannot hold it up: more than a few connections are closed at once, silence ends a connection, and so does taking long.
+    Who connects cannot hold it up: silence ends a connection, and so does a request or an answer that takes long. Where no place is free,
+    the oldest connection of the address that has the most of them is ended.
     """
 
     def __init__(self, host: str, port: int, pages: Mapping[str, Callable[[], Page]]) -> None:
-        self._server = _Server(host, port, pages)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(_POLL_S,), name="metrics", daemon=True)
-        self._thread.start()
-
-    @property
-    def port(self) -> int:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._listener = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._listener.bind((host, port))
+            self._listener.listen(_BACKLOG)
+        except OSError:
+            self._listener.close()
+            raise
+        self.port = int(self._listener.getsockname()[1])
         """The port that it listens on, also when the system chose it."""
-        return int(self._server.server_address[1])
+        self._listener.setblocking(False)
+        self._waker, self._woken = socket.socketpair()
+        self._waker.setblocking(False)
+        self._woken.setblocking(False)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._listener, selectors.EVENT_READ)
+        self._selector.register(self._woken, selectors.EVENT_READ)
+        self._visitors: dict[socket.socket, _Visitor] = {}
+        self._half: Places[_Visitor] = Places(_MOST_HALF)
+        self._answered: Places[_Visitor] = Places(_MOST_ANSWERED)
+        self._made: deque[tuple[list[_Visitor], Page | None]] = deque()
+        self._pages = {path: _Maker(path, make, self._is_made) for path, make in pages.items()}
+        self._looked_at = 0.0
+        self._ending = False
+        self._thread = threading.Thread(target=self._serve, name="metrics", daemon=True)
+        self._thread.start()
 
     def close(self) -> None:
         """Listen no more."""
-        self._server.shutdown()
-        self._server.server_close()
+        self._ending = True
+        self._wake()
+        self._thread.join(_ANSWER_S)
+        for maker in self._pages.values():
+            maker.close()
 
+    def _wake(self) -> None:
+        with contextlib.suppress(OSError):  # it is woken already, or has ended
+            self._waker.send(b"\0")
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False  # a visitor who dawdles must not hold up the node's end
-    request_queue_size = 16
+    def _is_made(self, visitors: list["_Visitor"], page: Page | None) -> None:
+        self._made.append((visitors, page))
+        self._wake()
 
-    def __init__(self, host: str, port: int, pages: Mapping[str, Callable[[], Page]]) -> None:
-        self.address_family: AddressFamily = AF_INET6 if ":" in host else AF_INET
-        self.pages = pages
-        self._open: dict[socket, float] = {}
-        self._guard = threading.Lock()
-        super().__init__((host, port), _Handler)
+    # ---- what follows is done by the endpoint's thread alone
 
-    def server_bind(self) -> None:
-        """Bind without the look-up of the own host's name, which may take seconds in a network without DNS."""
-        self.socket.bind(self.server_address)
-        self.server_address = self.socket.getsockname()
-        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
-
-    def verify_request(self, request: Any, client_address: Any) -> bool:
-        """Whether there is a free place."""
-        with self._guard:
-            if len(self._open) >= _AT_ONCE:
-                return False
-            self._open[request] = time.monotonic()
-        return True
-
-    def shutdown_request(self, request: Any) -> None:
-        """Give the place back."""
-        with self._guard:
-            self._open.pop(request, None)
-        super().shutdown_request(request)
-
-    def service_actions(self) -> None:
-        """Between connections: end those that take too long."""
-        with self._guard:
-            late = [one for one, since in self._open.items() if time.monotonic() - since > _LONGEST_S]
-        for one in late:
-            try:
-                one.shutdown(SHUT_RDWR)
-            except OSError:
-                continue  # it ended meanwhile
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A visitor who leaves in the middle is no event; a defect of a page is one."""
-        error = sys.exception()
-        if isinstance(error, Exception) and not isinstance(error, OSError):
-            alarm("metrics.defect", error=type(error).__name__, trace=trace(error))
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: _Server
-    timeout = _SILENT_S
-    server_version = "hilum"
-    sys_version = ""
-
-    def do_GET(self) -> None:
-        """A page with its body."""
-        self._answer(body=True)
-
-    def do_HEAD(self) -> None:
-        """A page without it."""
-        self._answer(body=False)
-
-    def _answer(self, *, body: bool) -> None:
-        made = self.server.pages.get(self.path.partition("?")[0])
-        if made is None:
-            self.send_error(HTTPStatus.NOT_FOUND)
-            return
+    def _serve(self) -> None:
         try:
-            page = made()
+            while not self._ending:
+                for key, ready in self._selector.select(_LOOK_S):
+                    if key.fileobj is self._listener:
+                        self._accept()
+                    elif key.fileobj is self._woken:
+                        with contextlib.suppress(BlockingIOError):
+                            self._woken.recv(_PIECE)
+                    elif (visitor := self._visitors.get(key.fileobj)) is not None:  # type: ignore[call-overload]
+                        self._serve_one(visitor, ready)
+                while self._made:
+                    for visitor in (told := self._made.popleft())[0]:
+                        self._answer(visitor, told[1])
+                self._end_late()
+        finally:
+            for visitor in list(self._visitors.values()):
+                self._end(visitor)
+            for one in (self._listener, self._waker, self._woken):
+                one.close()
+            self._selector.close()
+
+    def _accept(self) -> None:
+        for _ in range(_ACCEPTS):
+            try:
+                connection, address = self._listener.accept()
+            except BlockingIOError:
+                return
+            except ConnectionError:
+                continue
+            except OSError:
+                # the process has no descriptor left: the listener stays readable, and the loop must not spin on it
+                time.sleep(_NO_DESCRIPTOR_S)
+                return
+            connection.setblocking(False)
+            visitor = _Visitor(connection=connection, group=address_group(str(address[0])), until=time.monotonic() + _REQUEST_S)
+            self._visitors[connection] = visitor
+            self._selector.register(connection, selectors.EVENT_READ)
+            if (crowded := self._half.take(visitor, visitor.group)) is not None:
+                self._end(crowded)
+            self._serve_one(visitor, selectors.EVENT_READ)
+
+    def _serve_one(self, visitor: _Visitor, ready: int) -> None:
+        try:
+            if ready & selectors.EVENT_READ:
+                self._read(visitor)
+            elif visitor.phase is _Phase.ANSWER:
+                self._write(visitor)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._end(visitor)
+
+    def _read(self, visitor: _Visitor) -> None:
+        piece = visitor.connection.recv(_PIECE)
+        if not piece:
+            self._end(visitor)
+        if not piece or visitor.phase is not _Phase.REQUEST:
+            return
+        visitor.received += piece
+        head, whole, _ = bytes(visitor.received).replace(b"\r\n", b"\n").partition(b"\n\n")
+        if whole:
+            self._asked(visitor, head)
+        elif len(visitor.received) > _REQUEST_BYTES:
+            status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE if b"\n" in visitor.received else HTTPStatus.REQUEST_URI_TOO_LONG
+            self._known(visitor)
+            self._answer(visitor, _refusal(status))
+
+    def _asked(self, visitor: _Visitor, head: bytes) -> None:
+        """A whole request has come."""
+        self._known(visitor)
+        method, _, rest = head.partition(b"\n")[0].partition(b" ")
+        target, _, version = rest.partition(b" ")
+        maker = self._pages.get(target.partition(b"?")[0].decode("latin-1"))
+        visitor.body = method != b"HEAD"
+        if not version.startswith(b"HTTP/1."):
+            self._answer(visitor, _refusal(HTTPStatus.BAD_REQUEST))
+        elif method not in (b"GET", b"HEAD"):
+            self._answer(visitor, _refusal(HTTPStatus.NOT_IMPLEMENTED))
+        elif maker is None:
+            self._answer(visitor, _refusal(HTTPStatus.NOT_FOUND))
+        else:
+            maker.wanted(visitor)
+
+    def _known(self, visitor: _Visitor) -> None:
+        self._half.free(visitor)
+        visitor.phase, visitor.until = _Phase.PAGE, time.monotonic() + _ANSWER_S
+        visitor.received.clear()
+        self._selector.unregister(visitor.connection)  # until there is an answer nothing is read: who has said all may still listen
+        if (crowded := self._answered.take(visitor, visitor.group)) is not None:
+            self._end(crowded)
+
+    def _answer(self, visitor: _Visitor, page: Page | None) -> None:
+        if visitor.phase is not _Phase.PAGE or visitor.connection not in self._visitors:
+            return  # it left meanwhile
+        if page is None:
+            self._end(visitor)
+            return
+        lines = (
+            f"HTTP/1.1 {page.status.value} {page.status.phrase}",
+            "Server: hilum",
+            f"Content-Type: {page.content_type}",
+            f"Content-Length: {len(page.body)}",
+            "Cache-Control: no-store",
+            "Connection: close",
+        )
+        head = "".join(f"{line}\r\n" for line in (*lines, "")).encode()
+        visitor.to_send = memoryview(head + page.body if visitor.body else head)
+        visitor.phase = _Phase.ANSWER
+        self._selector.register(visitor.connection, selectors.EVENT_WRITE)
+        self._serve_one(visitor, selectors.EVENT_WRITE)
+
+    def _write(self, visitor: _Visitor) -> None:
+        sent = visitor.connection.send(visitor.to_send)
+        visitor.to_send = visitor.to_send[sent:]
+        if visitor.to_send:
+            return
+        visitor.phase, visitor.until = _Phase.LINGER, time.monotonic() + _LINGER_S
+        self._selector.modify(visitor.connection, selectors.EVENT_READ)
+        visitor.connection.shutdown(socket.SHUT_WR)
+
+    def _end_late(self) -> None:
+        now = time.monotonic()
+        if now - self._looked_at < _LOOK_S:
+            return
+        self._looked_at = now
+        for visitor in [one for one in self._visitors.values() if one.until <= now]:
+            self._end(visitor)
+
+    def _end(self, visitor: _Visitor) -> None:
+        if self._visitors.pop(visitor.connection, None) is None:
+            return
+        self._half.free(visitor)
+        self._answered.free(visitor)
+        if visitor.phase is not _Phase.PAGE:
+            self._selector.unregister(visitor.connection)
+        visitor.connection.close()
+
+
+class _Maker:
+    """Makes one page, in a thread of its own, for all who wait for it at that moment."""
+
+    def __init__(self, path: str, make: Callable[[], Page], made: Callable[[list[_Visitor], Page | None], None]) -> None:
+        self._make = make
+        self._made = made
+        self._waiting: list[_Visitor] = []
+        self._changed = threading.Condition()
+        self._ending = False
+        threading.Thread(target=self._run, name=f"page {path}", daemon=True).start()
+
+    def wanted(self, visitor: _Visitor) -> None:
+        """Make it once more, for one who came just now."""
+        with self._changed:
+            if len(self._waiting) >= 2 * _MOST_ANSWERED:
+                # a page that is never made must not keep everybody who gave up
+                self._waiting = [one for one in self._waiting if one.connection.fileno() >= 0]
+            self._waiting.append(visitor)
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Make no more."""
+        with self._changed:
+            self._ending = True
+            self._changed.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._ending)
+                if self._ending:
+                    return
+                waiting, self._waiting = self._waiting, []
+            self._made(waiting, self._page())
+
+    def _page(self) -> Page | None:
+        """The page; None where a defect kept it from being made, which ends the connections."""
+        try:
+            return self._make()
         except HilumError as failed:
             alarm("metrics.failed", code=failed.code, reason=str(failed))
-            self.send_error(HTTPStatus.SERVICE_UNAVAILABLE)
-            return
-        self.send_response(page.status)
-        self.send_header("Content-Type", page.content_type)
-        self.send_header("Content-Length", str(len(page.body)))
-        self.send_header("Cache-Control", "no-store")
-        self.end_headers()
-        if body:
-            self.wfile.write(page.body)
+            return _refusal(HTTPStatus.SERVICE_UNAVAILABLE)
+        except Exception as defect:  # noqa: BLE001
+            # the pages must survive a defect of one of them
+            alarm("metrics.defect", error=type(defect).__name__, trace=trace(defect))
+            return None
 
-    def log_message(self, format: str, *args: Any) -> None:
-        """Every scrape in the log would drown what matters."""
+
+def _refusal(status: HTTPStatus) -> Page:
+    return Page(status=status, content_type="text/plain; charset=utf-8", body=f"{status.phrase.lower()}\n".encode())

@@ -148,6 +148,11 @@ def count_in(cells: Cells) -> None:
         metric.forget()
 
 
+def lent() -> Cells:
+    """The region that this process counts in."""
+    return _home.cells
+
+
 def counted() -> list[Sample]:
     """What this process has counted itself."""
     return list(samples(_home.cells))

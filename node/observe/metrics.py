@@ -34,6 +34,12 @@ ASSOCIATIONS = Counter(
     "peer",
     "outcome",
 )
+CONNECTIONS_CLOSED = Counter(
+    "hilum_connections_closed_total",
+    "Connections that the node closed before an association was asked for: unknown_address (no peer has it), too_many (displaced, or "
+    "without a seat), no_proxy_header.",
+    "reason",
+)
 CROWDED = Gauge("hilum_intake_crowded", "1 while no association is admitted, for want of room: a mark is crossed.", merge=Merge.MAX)
 ASSOCIATIONS_OPEN = Gauge("hilum_associations_open", "Associations that stand now.", "peer", merge=Merge.SUM)
 
@@ -41,7 +47,8 @@ ASSOCIATIONS_OPEN = Gauge("hilum_associations_open", "Associations that stand no
 
 INDEXED = Counter(
     "hilum_indexed_total",
-    "Received files by what they were to the journal: new, again, own_result, aside (no readable instance), conflict (other pixels).",
+    "Received files by what they were to the journal: new, again, own_result, other_result (of another node), "
+    "aside (no readable instance), conflict (other pixels), held.",
     "standing",
 )
 SETTLE_WAIT = Histogram(
@@ -51,7 +58,16 @@ ARRIVALS_COMPLETE = Counter("hilum_arrivals_complete_total", "Arrivals that were
 ROUTE = Histogram(
     "hilum_route_seconds", "Trying every route on every series of one arrival, and journaling what came of it.", buckets=_STEP_S
 )
-UNMATCHED = Counter("hilum_arrivals_unmatched_total", "Arrivals of which no route took any series.", "peer")
+HELD = Counter(
+    "hilum_series_held_total",
+    "Series that routes wait for because they are known to be short: refused (by this node), count (the sender lists more), gap, torn.",
+    "peer",
+    "lack",
+)
+ROUTING_FAILED = Counter(
+    "hilum_arrivals_failed_total", "Attempts to route an arrival that failed; after three it is parked (hilum_arrivals).", "peer", "code"
+)
+UNMATCHED = Counter("hilum_arrivals_unmatched_total", "Arrivals with images of which no route took any series.", "peer")
 
 # ---- analysing
 
@@ -63,9 +79,22 @@ INFER = Histogram("hilum_infer_seconds", "The application's analysis, calls of i
 ENCODE = Histogram(
     "hilum_encode_seconds", "Encoding the result objects, reading them back, checking and keeping them.", "application", buckets=_WORK_S
 )
+STATEMENTS = Counter(
+    "hilum_statements_total",
+    "Statements that an application gave no result of a study: not_attempted (images declined, or late) or failed.",
+    "application",
+    "status",
+)
+WITHDRAWALS = Counter(
+    "hilum_withdrawals_total",
+    "Notes that withdraw superseded results from an archive: wrong (made from wrong, mixed or incomplete images) or replaced.",
+    "application",
+    "reason",
+)
 JOBS_ENDED = Counter(
     "hilum_jobs_ended_total",
-    "Jobs that ended: done (every delivery arrived), parked (a person decides) or failed (attempts used up), with the error code if any.",
+    "Jobs that ended: done (every delivery arrived), parked (a person decides), failed (attempts used up) or "
+    "not_applicable (its application excludes such a series by its headers), with the error code if any.",
     "application",
     "state",
     "code",
@@ -136,7 +165,7 @@ STUDY = Histogram(
 STAGE = Histogram("hilum_stage_seconds", "One turn of a stage that moved something.", "stage", buckets=_STEP_S)
 STAGE_FAILURES = Counter("hilum_stage_failures_total", "Turns of a stage that failed; it pauses and is turned again.", "stage", "code")
 WAKE_UPS = Counter("hilum_wake_ups_total", "Times that a process woke: ring (another told it), or sweep (nobody did).", "bell", "by")
-PROCESS_UP = Fact("hilum_process_up", "1 while a process of the family runs.", "process")
+PROCESS_UP = Fact("hilum_process_up", "1 while a process of the family runs and gives signs of life.", "process")
 PROCESS_RESTARTS = Fact(
     "hilum_process_restarts_total", "Times that a process ended by itself and was started again.", "process", kind="counter"
 )
@@ -170,11 +199,12 @@ JOBS = Fact(
     "application",
 )
 JOBS_OLDEST = Fact("hilum_jobs_oldest_seconds", "How long the oldest of them has been in that state.", "state", "priority", "application")
-ARRIVALS = Fact("hilum_arrivals", "Arrivals not yet routed: received (more may come), complete.", "state")
+ARRIVALS = Fact("hilum_arrivals", "Arrivals not yet routed: received (more may come), complete, parked (for a person).", "state")
 ARRIVALS_OLDEST = Fact("hilum_arrivals_oldest_seconds", "Since the oldest of them was opened.", "state")
 WAITING = Fact("hilum_deliveries", "Deliveries by state: waiting, parked.", "sink", "state")
 WAITING_OLDEST = Fact("hilum_deliveries_oldest_seconds", "How long the oldest of them has waited.", "sink", "state")
 LEASES = Fact("hilum_leases", "Jobs and deliveries that a process holds now.", "subject")
+INSTANCES_HELD = Fact("hilum_held_instances", "Received instances that wait for a person: another patient's, or another sender's series.")
 PAUSED = Fact("hilum_paused", "1 for each route, sink or engine that the operator has paused.", "kind", "name")
 JOURNAL_BYTES = Fact("hilum_journal_bytes", "Size of the journal.")
 

@@ -11,7 +11,7 @@ from node.observe.events import alarm, event, unwritten
 
 _WINDOW_S = 60.0
 _LINES = 10
-_MOST_KINDS = 1000
+_MOST_KINDS = 100
 """Of names and addresses in one window; those beyond share one."""
 
 

@@ -32,6 +32,7 @@ def record(job: Job, deliveries: list[Delivery]) -> dict[str, Any]:
         "study_uid": job.study_instance_uid,
         "series_uid": job.series_instance_uid,
         "state": job.state.value,
+        "kind": job.kind.value,
         "application": job.application,
         "application_version": job.application_version,
         "code": code,

@@ -6,9 +6,15 @@ from typing import TYPE_CHECKING, Any
 from node.domain.arrival import Arrival
 from node.domain.header import Header
 from node.domain.instance import Instance, Standing
+from node.domain.numbering import numbering_remarks
 from node.domain.route import Decision
+from node.domain.uid import device_uid
+from node.flow.routing import is_image
+from node.records.astray import astray
+from node.records.held import held_records
 from node.records.jobs import event_record, page
-from node.records.waiting import waits
+from node.records.remedies import remedy
+from node.records.waiting import incomplete, waits
 from node.records.words import stamp
 
 if TYPE_CHECKING:
@@ -33,7 +39,11 @@ def passport(journal: "Journal", study: str) -> dict[str, Any]:
         "study_uid": study,
         "arrivals": [_arrival(journal, one) for one in arrivals],
         "series": _series(list(members.values())),
+        "incomplete": incomplete(journal.holds(study=study)),
         "conflicts": [_conflict(one) for one in journal.conflicts(study=study)],
+        "held": held_records(journal.held_instances(study=study)),
+        "astray": astray(journal, study, list(members.values())),
+        "other_results": [_other_result(one, jobs) for one in journal.other_results(study)],
         "jobs": jobs,
         "events": sorted(lines, key=lambda line: str(line["at"])),
     }
@@ -53,7 +63,11 @@ def _arrival(journal: "Journal", one: Arrival) -> dict[str, Any]:
         "last_instance_at": stamp(one.last_instance_at),
         "completed_at": stamp(one.completed_at),
         "completed_by": None if one.completed_by is None else one.completed_by.value,
-        "waits": waits(journal, one),
+        "waits": waits(one),
+        "attempts": one.attempts,
+        "code": one.code,
+        "reason": one.reason,
+        "remedy": None if one.code is None else remedy(one.code),
         "config_digest": journal.config_digest(one.id),
         "decisions": [decision_record(decision) for decision in journal.decisions(one.id)],
     }
@@ -81,6 +95,21 @@ def _conflict(one: Instance) -> dict[str, Any]:
     }
 
 
+def _other_result(one: Instance, jobs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What another node made of the study; `same_model`: by an application and a model file that this node analysed it with too."""
+    made_by = _first(one.header, "InstanceCreatorUID")
+    return {
+        "sop_instance_uid": one.sop_instance_uid,
+        "modality": _first(one.header, "Modality"),
+        "description": _first(one.header, "SeriesDescription"),
+        "application": _first(one.header, "ManufacturerModelName"),
+        "software": [str(version) for version in one.header.get("SoftwareVersions", ())],
+        "same_model": any(job["model_digest"] and device_uid(job["application"], job["model_digest"]) == made_by for job in jobs),
+        "sender": f"{one.calling_ae}@{one.address}",
+        "received_at": stamp(one.received_at),
+    }
+
+
 def _series(instances: Sequence[Instance]) -> list[dict[str, Any]]:
     by_series: dict[str, list[Instance]] = {}
     for one in instances:
@@ -95,10 +124,17 @@ def _series(instances: Sequence[Instance]) -> list[dict[str, Any]]:
             "standings": {word.value: count for word in Standing if (count := sum(one.standing is word for one in members))},
             "bytes": sum(one.size for one in members),
             "transfer_syntaxes": sorted({one.transfer_syntax_uid for one in members}),
+            "remarks": list(numbering_remarks(_image_headers(members))),
             "senders": sorted({f"{one.calling_ae}@{one.address}" for one in members}),
         }
         for uid, members in by_series.items()
     ]
+
+
+def _image_headers(members: Sequence[Instance]) -> list[Header]:
+    """Of the images that count."""
+    counts = (Standing.CURRENT, Standing.PURGED)
+    return [one.header for one in members if one.standing in counts and is_image(one.sop_class_uid, one.header)]
 
 
 def _first(header: Header, keyword: str) -> str | None:

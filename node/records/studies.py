@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 from node.domain.arrival import Arrival
 from node.domain.job import Job
 from node.domain.state import ArrivalState, DeliveryState, JobState
+from node.records.held import held_briefly
 from node.records.jobs import why
-from node.records.waiting import WAITS, in_words, waits
+from node.records.waiting import INCOMPLETE, WAITS, in_words, incomplete, short_in_words, waits
 from node.records.words import stamp
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ _WORST = (
     JobState.ENCODED,
     JobState.CANCELLED,
     JobState.DONE,
+    JobState.NOT_APPLICABLE,
     JobState.SUPERSEDED,
 )
 """A study is in the first of these states that one of its jobs is in."""
@@ -35,16 +37,23 @@ def study_record(opened: "Journal", uid: str, arrivals: Sequence[Arrival]) -> di
     jobs = [job for job in opened.jobs(study=uid) if job.state is not JobState.SUPERSEDED]
     worst = min(jobs, key=lambda job: _WORST.index(job.state), default=None)
     deliveries = [] if worst is None else opened.deliveries(job=worst.id)
-    waiting = {one.id: found for one in arrivals if (found := waits(opened, one)) is not None}
+    waiting = {one.id: found for one in arrivals if (found := waits(one)) is not None}
     soonest = min(waiting.values(), key=lambda one: str(one["until"]), default=None)
+    short = incomplete(opened.holds(study=uid)) if waiting else []
     open_states = [one.state for one in arrivals if one.state is not ArrivalState.ROUTED and one.id not in waiting]
     state: str = open_states[0].value if open_states else worst.state.value if worst is not None else newest.state.value
     if soonest is not None and not open_states and (worst is None or worst.state not in _DECIDED_BY_A_PERSON):
-        state = WAITS
+        state = INCOMPLETE if short else WAITS
     if any(one.state is DeliveryState.PARKED for one in deliveries):
         state = DeliveryState.PARKED.value  # a person decides, as about a parked job
+    held = opened.held_instances(study=uid)
     code, reason = (None, None) if worst is None else why(worst, deliveries)
-    if code is None and soonest is not None:
+    parked = next((one for one in arrivals if one.state is ArrivalState.PARKED), None)
+    if parked is not None:
+        state, code, reason = ArrivalState.PARKED.value, parked.code, parked.reason
+    if code is None and short:
+        reason = short_in_words(short[0])
+    elif code is None and soonest is not None:
         reason = in_words(soonest)
     elif not jobs and newest.state is ArrivalState.ROUTED:
         reason = _why_nothing_ran(opened, newest)
@@ -57,11 +66,15 @@ def study_record(opened: "Journal", uid: str, arrivals: Sequence[Arrival]) -> di
         "peer": newest.peer,
         "called": newest.called_ae,
         "instances": newest.instances if newest.series_instance_uid is None else sum(_latest_by_series(arrivals)),
+        "attempts": 0 if parked is None else parked.attempts,
         "conflicts": len(opened.conflicts(study=uid)),
+        "held": len(held),
+        "held_because": held_briefly(held),
         "revision": newest.revision,
         "received_at": stamp(newest.last_instance_at),
         "due_at": stamp(newest.due_at) if newest.state is ArrivalState.RECEIVED else None,
         "waits": soonest,
+        "incomplete": short,
         "jobs": [_brief(job) for job in jobs],
     }
 
@@ -74,7 +87,14 @@ def _latest_by_series(arrivals: Sequence[Arrival]) -> list[int]:
 
 
 def _brief(job: Job) -> dict[str, Any]:
-    return {"id": job.id, "application": job.application, "state": job.state.value, "code": job.code, "reason": job.reason}
+    return {
+        "id": job.id,
+        "kind": job.kind.value,
+        "application": job.application,
+        "state": job.state.value,
+        "code": job.code,
+        "reason": job.reason,
+    }
 
 
 def _why_nothing_ran(opened: "Journal", arrival: Arrival) -> str:

@@ -1,8 +1,13 @@
 """Moments and counts as records and pages write them."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
+from node.domain.job import JobKind
 from node.settings.kinds import duration
+
+_NOTES = {JobKind.STATEMENT: "no result", JobKind.WITHDRAWAL: "withdraws a result"}
 
 
 def when(at: datetime | None) -> str:
@@ -15,6 +20,12 @@ def zone() -> str:
     now = datetime.now().astimezone()
     name, offset = now.tzname() or "", now.isoformat()[-6:]
     return name if name == "UTC" else f"{name} (UTC{offset})"
+
+
+def work_of(job: Mapping[str, Any]) -> str:
+    """The application of a job's record, as people are to read it: a note that is done is no analysis that is."""
+    name, note = str(job["application"]), _NOTES.get(JobKind(job["kind"]))
+    return name if note is None else f"{name} (note: {note})"
 
 
 def stamp(at: datetime | None) -> str | None:

@@ -3,7 +3,7 @@
 Nothing of the writing code is used here: the bytes are parsed by pydicom and taken apart by hand.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from typing import Any, TypeAlias
 
@@ -18,6 +18,7 @@ from pydicom.uid import (
     EncapsulatedPDFStorage,
     EnhancedSRStorage,
     ExplicitVRLittleEndian,
+    KeyObjectSelectionDocumentStorage,
     ParametricMapStorage,
     SecondaryCaptureImageStorage,
     SpatialRegistrationStorage,
@@ -48,6 +49,8 @@ _CLASSES = {
     "explanation": SecondaryCaptureImageStorage,
     "explanation-map": ParametricMapStorage,
     "registration": SpatialRegistrationStorage,
+    "statement": EnhancedSRStorage,
+    "withdrawal": KeyObjectSelectionDocumentStorage,
 }
 """The class of each kind; of derived images it is their source's."""
 
@@ -107,6 +110,23 @@ def check(encoded: Sequence[Encoded], encoding: Encoding, sources: Sources) -> N
     for uids in ([one.sop_instance_uid for one in encoded], [*alone, *derived]):
         if len(set(uids)) != len(uids):
             raise ResultMisidentified(f"two objects of one job share the UID {uids[0]}")
+
+
+def check_alone(one: Encoded, encoding: Encoding, sources: Sources, content: Callable[[Dataset], None]) -> None:
+    """Read back an object that stands for no findings: what all results share, and what `content` looks at.
+
+    Raises
+    ------
+    ResultError
+        What differs; it may not leave.
+    """
+    dataset, elements = _read(one, set())
+    _common(one, dataset, encoding, sources)
+    _values(one, elements)
+    try:
+        content(dataset)
+    except _UNREADABLE as absent:
+        raise ResultMalformed(f"{_name(one)} lacks what its check looks at: {absent}") from absent
 
 
 def _document(one: Encoded, dataset: Dataset, encoding: Encoding, sources: Sources, results: Sequence[Dataset]) -> None:

@@ -9,6 +9,7 @@ from pydicom.uid import (
     EnhancedSRStorage,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    KeyObjectSelectionDocumentStorage,
     ParametricMapStorage,
     SecondaryCaptureImageStorage,
     SegmentationStorage,
@@ -41,6 +42,8 @@ _CLASSES = {
     Kind.PDF: EncapsulatedPDFStorage,
     Kind.EXPLANATION: SecondaryCaptureImageStorage,
     Kind.EXPLANATION_MAP: ParametricMapStorage,
+    Kind.STATEMENT: EnhancedSRStorage,
+    Kind.WITHDRAWAL: KeyObjectSelectionDocumentStorage,
 }
 _NEEDS: dict[Kind, tuple[type[Output], ...]] = {
     Kind.DETECTIONS: (LocationOutput,),

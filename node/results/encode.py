@@ -12,15 +12,17 @@ from node.results.images.explanation_map import explanation_maps
 from node.results.images.parametric_map import parametric_maps
 from node.results.images.registration import registrations
 from node.results.masks.seg import segmentation
-from node.results.masks.seg_forms import bytes_depend_on, forms
+from node.results.masks.seg_forms import forms
 from node.results.masks.segments import numbered, unoccupied
 from node.results.narrative.narrative import narratives
+from node.results.narrative.narrative_sentences import found_in_short
 from node.results.narrative.pdf import pdfs
 from node.results.page.explanation import explanation_pages
 from node.results.page.overlay import overlays
 from node.results.page.summary import drawing, summary, summary_identity
 from node.results.planes import Sources, read_sources
 from node.results.port import Encoded, Encoding
+from node.results.reports.sr import ENGLISH_WORDS
 from node.results.reports.sr_detections import detections
 from node.results.reports.sr_segments import segment_report
 from node.results.reports.sr_series import series_report
@@ -50,7 +52,7 @@ def encode(encoding: Encoding) -> list[Encoded]:
 def _encode(encoding: Encoding) -> list[Encoded]:
     with stage(SOURCES):
         sources = read_sources(encoding)
-        draw = drawing(encoding, sources)
+        draw = drawing(encoding, sources, found_in_short(encoding, sources, ENGLISH_WORDS))
     made: list[Encoded] = []
     # the page is numpy and Pillow, which leave the interpreter to the other objects, which are Python
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="page") as pool:
@@ -81,13 +83,12 @@ def _masks(encoding: Encoding, sources: Sources) -> list[Encoded]:
     found = numbered(encoding.findings)
     made: list[Encoded] = []
     for form in forms(encoding, found):
-        also = bytes_depend_on(form)
         described = found or unoccupied(encoding.findings)
         with stage(SEGMENTATION):
-            identity = identify(encoding, sources, "seg", "segmentation", *also)
+            identity = identify(encoding, sources, "seg", "SEG")
             seg = segmentation(encoding, sources, described, form, identity)
             made.append(encoded(Kind.SEG, seg.dataset, identity, form.value, pixels=seg.pixels, syntax=seg.syntax))
         if found:
             with stage(REPORT):
-                made.append(segment_report(encoding, sources, found, seg.dataset, form, also))
+                made.append(segment_report(encoding, sources, found, seg.dataset, form))
     return made

@@ -1,35 +1,32 @@
-"""Who a result object is: UIDs, series, equipment, dates and times; everything from the encoding, nothing from the clock or the dice."""
+"""Who a result object is: series, equipment, dates and times; everything from the encoding, nothing from the clock or the dice.
+
+Its UIDs follow from its bytes (`node.results.part10`).
+"""
 
 import hashlib
 import re
-import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from importlib.metadata import version
-from io import BytesIO
 
-from pydicom import dcmwrite
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_file_meta_info
+from pydicom.dataset import Dataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from inference.codes import Code
-from node.dimse.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from node.domain.profile import Kind
 from node.domain.uid import derive_uid
 from node.results.codes import item
+from node.results.description import description_of
 from node.results.normalise import CHARACTER_SET, text
+from node.results.part10 import INSTANCE_TO_COME, SERIES_TO_COME, named
 from node.results.pixels import Pixels
 from node.results.planes import Sources
 from node.results.port import Encoded, Encoding
-from node.results.written import settled
 
 MANUFACTURER = "hilum"
 """The index stage knows the node's own results by it, beside the purpose (109102, DCM) of the contributing equipment."""
 
 PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")
-LONGEST_LO = 64
 
 _SERIES_OF_KIND = {
     "seg": 1,
@@ -45,6 +42,8 @@ _SERIES_OF_KIND = {
     "pdf": 0,
     "explanation": 7,
     "explanation-map": 6,
+    "statement": 0,
+    "withdrawal": 0,
 }
 """One digit; the documents share the one that was left, and explanations those of the maps that say where."""
 _OFFSET = re.compile(r"([+-])(\d{2})(\d{2})")
@@ -52,38 +51,37 @@ _OFFSET = re.compile(r"([+-])(\d{2})(\d{2})")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """What tells one result object from all others. One object makes one series: viewers show the last of several only."""
+    """What people tell one result object by, and what holds the places of its UIDs, which follow from its bytes (`encoded`).
 
-    sop_instance_uid: str
-    series_instance_uid: str
+    One object makes one series: viewers show the last of several only.
+    """
+
     series_number: int
     description: str
+    part: str
+    label: str = ""
+    sop_instance_uid: str = INSTANCE_TO_COME
+    series_instance_uid: str = SERIES_TO_COME
 
 
-def identify(encoding: Encoding, sources: Sources, kind: str, noun: str, *also: str) -> Identity:
-    """Derive the identity of one object.
+def identify(encoding: Encoding, sources: Sources, kind: str, noun: str, *, label: str = "") -> Identity:
+    """Describe one object, which has no UIDs yet.
 
     Parameters
     ----------
     kind
         "seg", "sr", "sr-study" (a report without segments) or "sc".
     noun
-        What the object is to people; ends the series description.
-    also
-        Whatever else the bytes of this kind depend on.
+        What kind of object it is to people; stands in the series description behind what it is about.
+    label
+        Of a map or a derived image: which of the findings it shows.
     """
     return Identity(
-        sop_instance_uid=derive_uid("instance", *_inputs(encoding), kind, *also),
-        series_instance_uid=derive_uid("series", *_inputs(encoding), kind, *also),
         series_number=_series_number(sources, encoding.application.name, kind),
-        description=_description(f"{encoding.application.name} {encoding.application.version} {noun}", encoding.part),
+        description=description_of(encoding, noun),
+        part=encoding.part,
+        label=label,
     )
-
-
-def _description(what: str, part: str) -> str:
-    """Ends with the part of the series that it is about, whole, so that `node.domain.job.part_of` finds it again."""
-    ending = f" [{part}]" if part else ""
-    return what[: LONGEST_LO - len(ending)] + ending
 
 
 def tracking(encoding: Encoding, what: str) -> tuple[str, str]:
@@ -91,11 +89,18 @@ def tracking(encoding: Encoding, what: str) -> tuple[str, str]:
     return f"{encoding.application.name} {what}", derive_uid("tracking", *_inputs(encoding), what)
 
 
+def uid_within(encoding: Encoding, *what: str) -> str:
+    """A UID of something inside an object (a dimension organization, a frame of reference), from the inputs alone."""
+    return derive_uid(*what, *_inputs(encoding))
+
+
 def stamp(dataset: Dataset, encoding: Encoding, sources: Sources, identity: Identity) -> None:
     """Write the attributes that every result has in common, over whatever the library put there."""
     at = encoding.at.astimezone(_zone(sources))
     date, time = at.strftime("%Y%m%d"), at.strftime("%H%M%S.%f")
     dataset.SpecificCharacterSet = CHARACTER_SET
+    dataset.Manufacturer, dataset.ManufacturerModelName = MANUFACTURER, encoding.application.name
+    dataset.SoftwareVersions, dataset.DeviceSerialNumber = software_versions(encoding), encoding.model_digest[:16]
     for keyword in ("InstanceCreation", "Series", "Content"):
         setattr(dataset, f"{keyword}Date", date)
         setattr(dataset, f"{keyword}Time", time)
@@ -109,52 +114,6 @@ def stamp(dataset: Dataset, encoding: Encoding, sources: Sources, identity: Iden
         dataset.TimezoneOffsetFromUTC = offset
 
 
-def to_bytes(dataset: Dataset, pixels: Pixels | None = None, syntax: UID = ExplicitVRLittleEndian) -> bytes:
-    """The object as a Part 10 file, its meta information naming this implementation.
-
-    Parameters
-    ----------
-    dataset
-        In Explicit VR Little Endian, whatever the syntax: it is deflated, or its pixels are fragments.
-    pixels
-        Pixel data that are not in `dataset`; nothing in it comes behind them.
-    """
-    dataset.file_meta = _meta(dataset, ExplicitVRLittleEndian if syntax.is_deflated else syntax)
-    file = BytesIO()
-    dcmwrite(file, settled(dataset), enforce_file_format=True)
-    if pixels is not None:
-        pixels.append_to(file)
-    return _deflated(file, _meta(dataset, syntax)) if syntax.is_deflated else file.getvalue()
-
-
-def _meta(dataset: Dataset, syntax: UID) -> FileMetaDataset:
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = dataset.SOPClassUID
-    meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    meta.TransferSyntaxUID = syntax
-    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
-    meta.ImplementationVersionName = IMPLEMENTATION_VERSION
-    return meta
-
-
-def _deflated(file: BytesIO, meta: FileMetaDataset) -> bytes:
-    """The file with its data set deflated as a whole, behind meta information that is not (PS3.5 A.5)."""
-    deflated = BytesIO()
-    head = DicomBytesIO()
-    write_file_meta_info(head, meta)
-    deflated.write(bytes(128) + b"DICM" + head.getvalue())
-    compressor = zlib.compressobj(wbits=-zlib.MAX_WBITS)
-    with file.getbuffer() as whole:
-        # (0002,0000), behind preamble and prefix, says how long the meta information is after it
-        begins = 144 + int.from_bytes(whole[140:144], "little")
-        with whole[begins:] as part:
-            deflated.write(compressor.compress(part))
-    deflated.write(compressor.flush())
-    if deflated.tell() % 2:
-        deflated.write(b"\0")
-    return deflated.getvalue()
-
-
 def encoded(
     kind: Kind,
     dataset: Dataset,
@@ -164,15 +123,21 @@ def encoded(
     pixels: Pixels | None = None,
     syntax: UID = ExplicitVRLittleEndian,
 ) -> Encoded:
-    """A finished data set as a result object; whoever makes one of any kind gives it back like this."""
+    """A finished data set as a result object, named by its bytes; whoever makes one of any kind gives it back like this.
+
+    `dataset` bears its UIDs from here on: what refers to it is made afterwards.
+    """
+    made = named(dataset, pixels, syntax)
     return Encoded(
         kind=kind,
-        sop_instance_uid=identity.sop_instance_uid,
+        sop_instance_uid=made.sop_instance_uid,
         sop_class_uid=str(dataset.SOPClassUID),
-        series_instance_uid=identity.series_instance_uid,
+        series_instance_uid=made.series_instance_uid,
         description=identity.description,
-        data=to_bytes(dataset, pixels, syntax),
+        data=made.data,
         form=form,
+        part=identity.part,
+        label=identity.label,
     )
 
 

@@ -1,6 +1,7 @@
 """Source headers made safe to build on: Unicode text, absent Type 2 attributes there but empty, malformed values mended or left out.
 
-Geometry is not looked at here (planes.py). Identifiers and names are never shortened: an archive matches on them.
+Geometry is not looked at here (planes.py). Identifiers and names are never shortened: an archive matches on them. Other words are, where
+they are far longer than their VR allows.
 """
 
 import re
@@ -58,10 +59,20 @@ KEPT = (
 )
 """What a result takes over from its source: the Patient and Study entities (PS3.3 A.1.4: equal in all instances of a study)."""
 
-_UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, NotImplementedError, ArithmeticError, LookupError, EOFError, RecursionError)
+_UNREADABLE = (
+    *(ValueError, TypeError, KeyError, AttributeError, NotImplementedError, ArithmeticError, LookupError, EOFError, RecursionError),
+    OSError,  # "no tag to read", where a sequence was expected
+)
 """What pydicom's conversion of a malformed element can raise."""
 
 _TEXT = {"LO", "SH", "LT", "ST", "UT", "UC", "PN"}
+_MOST_CHARACTERS = {"SH": 16, "LO": 64, "ST": 1024, "LT": 10240}
+"""Of a value (PS3.5 6.2)."""
+_MATCHED = re.compile(r"ID$|IDs|Accession|Issuer|Name|Identifier")
+"""Keywords of what archives match on."""
+_MOST_MATCHED = 256
+"""What is longer is no identifier and no name: it is left out. Other words of the source are kept as they are up to here as well, as the
+other instances of the study have them; longer ones are cut."""
 _SEVERAL_LINES = {"LT", "ST", "UT"}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _CONTROL_BUT_LINES = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")
@@ -122,6 +133,15 @@ def text(source: Dataset, keyword: str) -> str:
     return ", ".join(str(each) for each in value) if isinstance(value, MultiValue) else str(value)
 
 
+def items_of(source: Dataset, keyword: str) -> Iterable[Dataset]:
+    """The items of a sequence; none where it is absent, or cannot be parsed."""
+    try:
+        found = [*(source.get(keyword) or ())]
+    except _UNREADABLE:
+        return ()
+    return found if all(isinstance(one, Dataset) for one in found) else ()
+
+
 def decimal(value: Any) -> str:
     """A number as a decimal string of 16 characters at most (PS3.5 6.2), exactly as it was sent where that fits."""
     sent = str(getattr(value, "original_string", value)).strip()
@@ -157,10 +177,17 @@ def _element(tag: BaseTag, vr: str, value: Any, declared: tuple[str, ...]) -> Da
         items = [_item(item, declared) for item in value or ()]
         kept = Sequence([item for item in items if len(item) and _is_whole(keyword_for_tag(tag), item)])
         return DataElement(tag, "SQ", kept) if len(kept) else None
-    values = [mended for each in _each(value) if (mended := _value(vr, each)) is not None]
+    values = [mended for each in _each(value) if (mended := _bounded(tag, vr, _value(vr, each))) is not None]
     if not values:
         return None
     return DataElement(tag, vr, values if len(values) > 1 and dictionary_VM(tag) != "1" else values[0])
+
+
+def _bounded(tag: BaseTag, vr: str, mended: Any) -> Any:
+    """Text that is far longer than any cut at the length that its VR allows; identifiers and names whole, or not at all."""
+    if vr not in _TEXT or mended is None or len(str(mended)) <= max(_MOST_MATCHED, _MOST_CHARACTERS.get(vr, 0)):
+        return mended
+    return None if vr == "PN" or _MATCHED.search(keyword_for_tag(tag)) else mended[: _MOST_CHARACTERS.get(vr)].rstrip(" ")
 
 
 def _is_whole(sequence: str, item: Dataset) -> bool:

@@ -18,7 +18,7 @@ from inference.imaging.subject import Pair, Subject, volume_of
 from inference.imaging.volume import SliceSource, Volume
 from node.domain.uid import is_uid
 from node.results.errors import SourcesNameless, SourcesUnfit
-from node.results.normalise import CHARACTER_SET, cleaned, decimal, patient_and_study, text
+from node.results.normalise import CHARACTER_SET, cleaned, decimal, items_of, patient_and_study, text
 from node.results.port import Encoding
 
 HALF_A_VOXEL = 0.5
@@ -111,6 +111,34 @@ def read_sources(encoding: Encoding) -> Sources:
     return Sources(first=first, entities=entities, base=base, planes=planes, slices=slices, headers=headers, series=series)
 
 
+def without_planes(encoding: Encoding, series: Sequence[SourceSeries]) -> Sources:
+    """Whose a document is that shows nothing of the images: patient and study of the first header; no plane is made up.
+
+    Parameters
+    ----------
+    series
+        What the document is about.
+
+    Raises
+    ------
+    SourcesNameless
+        There is no header to take patient and study from, or nothing that the document is about.
+    """
+    if not encoding.sources or not series:
+        raise SourcesNameless("no header is left to take patient and study from, or there is nothing that the document is about")
+    first, study = encoding.sources[0], encoding.subject.study_instance_uid
+    entities = patient_and_study(first)
+    entities.StudyInstanceUID = study
+    base = Dataset()
+    base.SpecificCharacterSet = CHARACTER_SET
+    base.SOPClassUID, base.SOPInstanceUID = MRImageStorage, series[0].instances[0][1]
+    base.StudyInstanceUID, base.SeriesInstanceUID = study, series[0].series_instance_uid
+    base.Modality = encoding.subject.modality
+    base.update(entities)
+    headers = {_instance_uid(one): one for one in encoding.sources}
+    return Sources(first=first, entities=entities, base=base, planes=(), slices=(), headers=headers, series=tuple(series))
+
+
 def _series(slices: Sequence[SliceSource], headers: Mapping[str, Dataset], current: str) -> tuple[SourceSeries, ...]:
     """The series in the order of their slices, `current` first."""
     found: dict[tuple[str, str], dict[tuple[str, str], None]] = {}
@@ -158,10 +186,8 @@ def functional_group(header: Dataset, frame: int | None, sequence: str) -> Datas
     per_frame = header.get("PerFrameFunctionalGroupsSequence") or ()
     groups = [per_frame[frame - 1]] if frame <= len(per_frame) else []
     for group in (*groups, *(header.get("SharedFunctionalGroupsSequence") or ())):
-        items = group.get(sequence)
-        if items:
-            found: Dataset = items[0]
-            return found
+        for item in items_of(group, sequence):
+            return item
     return None
 
 
@@ -176,7 +202,6 @@ class _StandIns:
 
     def __init__(self, volume: Volume) -> None:
         self._volume = volume
-        self._to_indices = np.linalg.inv(volume.affine)
         self._alike: dict[tuple[object, ...], dict[BaseTag, DataElement]] = {}
         self._orientation: DataElement | None = None
 
@@ -187,9 +212,9 @@ class _StandIns:
         if not sent and not _says_once(header):
             raise SourcesUnfit(f"ImagePositionPatient is absent in {_name(source)}")
         # a tomogram of nuclear medicine gives the place of its first slice only: where the others lie, the volume knows
-        sent = sent or [float(mm) for mm in (self._volume.affine @ (z, 0, 0, 1))[:3].round(9)]
+        sent = sent or [float(mm) for mm in self._volume.to_patient(np.array([z, 0, 0])).round(9)]
         position = [float(mm) for mm in sent]
-        if np.abs(self._to_indices @ [*position, 1.0] - (z, 0, 0, 1)).max() > HALF_A_VOXEL:
+        if np.abs(self._volume.to_indices(np.array(position)) - (z, 0, 0)).max() > HALF_A_VOXEL:
             raise SourcesUnfit(f"{_name(source)} lies at {position} mm, slice {z} of the volume elsewhere")
         plane = Dataset(dict(self._shared(header, source)))
         plane.add_new(_SOP_INSTANCE_UID, "UI", f"{_STAND_IN}{z + 1}")
@@ -222,8 +247,12 @@ class _StandIns:
         plane.PositionReferenceIndicator = text(header, "PositionReferenceIndicator")
         plane.Rows, plane.Columns = header.Rows, header.Columns
         plane.PixelSpacing = [decimal(mm) for mm in measures.PixelSpacing]
-        plane.SliceThickness = _thickness(measures, volume.spacing_mm[0])
-        plane.SpacingBetweenSlices = decimal(float(f"{volume.spacing_mm[0]:.10g}"))
+        between = decimal(float(f"{volume.spacing_mm[0]:.10g}"))
+        if volume.steps is None:
+            plane.SliceThickness, plane.SpacingBetweenSlices = _thickness(measures, between), between
+        else:
+            # one thickness stands for all frames, or viewers show none of them: of unequal ones the mean, and no distance
+            plane.SliceThickness = between
         if self._orientation is None:
             plane.ImageOrientationPatient = [decimal(cosine) for cosine in orientation.ImageOrientationPatient]
             self._orientation = plane["ImageOrientationPatient"]
@@ -232,16 +261,22 @@ class _StandIns:
         return plane
 
 
+def without_distance(made: Dataset, volume: Volume) -> None:
+    """Of slices in unequal steps no distance is true for all frames (Type 1C, PS3.3 C.7.6.16.2.1); the library makes one up."""
+    if volume.steps is not None:
+        del made.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SpacingBetweenSlices
+
+
 def _says_once(header: Dataset) -> Dataset | None:
     """The detector that says for all frames of an NM image how they are oriented (PS3.3 C.8.4.11)."""
-    detectors = header.get("DetectorInformationSequence") or ()
+    detectors = items_of(header, "DetectorInformationSequence")
     return next((detector for detector in detectors if detector.get("ImageOrientationPatient")), None)
 
 
-def _thickness(measures: Dataset, spacing_mm: float) -> str:
+def _thickness(measures: Dataset, between: str) -> str:
     element = cleaned(measures, "SliceThickness")
     stated = decimal(element.value) if element is not None else "0"
-    return stated if float(stated) > 0 else decimal(float(f"{spacing_mm:.10g}"))
+    return stated if float(stated) > 0 else between
 
 
 def lossy_history(headers: Iterable[Dataset]) -> Dataset:

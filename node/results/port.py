@@ -94,7 +94,8 @@ class Encoded:
 
     `form` tells apart what exists in several forms, of which a sink gets one: of segmentations and the reports that refer to them
     "binary", "labelmap", "labelmap+jpeg-ls" …; of narratives the language, with the form of the masks that they refer to where it is not
-    binary ("en+labelmap"); "" for everything else.
+    binary ("en+labelmap"); "" for everything else. `part` is that of the series which it is about, "" for all of it; `label` that of the
+    map or the derived image which it shows.
     """
 
     kind: Kind
@@ -104,3 +105,5 @@ class Encoded:
     description: str
     data: bytes
     form: str = ""
+    part: str = ""
+    label: str = ""

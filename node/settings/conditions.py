@@ -12,7 +12,7 @@ from node.domain.route import Condition, Operator
 from node.settings.blocks import pairs
 from node.settings.errors import BadPattern, BadValue, MissingKey, UnfitCondition, UnknownKey, WrongType
 from node.settings.kinds import DURATION, SWITCH, Schema
-from node.settings.patterns import may_run_away
+from node.settings.patterns import SEARCHED, Unfit, compiled
 from node.settings.source import Here, Refused, scalar_text, suggestion
 
 
@@ -43,7 +43,7 @@ QUESTIONS = (
         key="matches",
         operator=Operator.MATCHES,
         example='{matches: "(?i)t1|mprage"}',
-        says="The regular expression (Python's) is found in some value.",
+        says=f"The regular expression (RE2's) is found in the first {SEARCHED:,} characters of some value.",
         fits=frozenset({Sort.TEXT, Sort.DATE}),
     ),
     Question(key="min", operator=Operator.MIN, example="{min: 20}", says="Every value is at least this.", fits=frozenset({Sort.NUMBER})),
@@ -208,20 +208,10 @@ def value_of(keyword: Keyword, at: Node, here: Here) -> Value:
     return text
 
 
-_QUOTED = 40
-
-
 def _pattern(at: Node, here: Here) -> str:
     text = scalar_text(at, here, "a regular expression")
     try:
-        endless = may_run_away(text)
-    except re.error as broken:
-        where = "" if broken.pos is None else f" at character {broken.pos + 1}"
-        raise here.refuse(BadPattern, at, f"{broken.msg}{where} of {text!r}") from broken
-    except (OverflowError, RecursionError) as beyond:  # what the engine says of counts and of parentheses beyond its own bounds
-        raise here.refuse(BadPattern, at, f"more than a regular expression can hold, in {text[:_QUOTED]!r}") from beyond
-    if endless:
-        raise here.refuse(
-            BadPattern, at, f"a repetition inside a repetition in {text!r} may take for ever; make the inner one `++` or `*+`"
-        )
+        compiled(text)
+    except Unfit as unfit:
+        raise here.refuse(BadPattern, at, str(unfit)) from unfit
     return text

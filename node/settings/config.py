@@ -10,9 +10,11 @@ from node.domain.account import Role
 from node.domain.commitment import Commitment
 from node.domain.profile import VIEWER, Profile
 from node.domain.route import Route
+from node.domain.shortage import WhenShort
 from node.domain.window import Window
 from node.settings.messengers import Notify
 from node.settings.security import CertificateRule, Encryption, PeerTls, TlsListener, User
+from node.settings.trusted_proxies import TrustedProxies
 
 
 class Scope(StrEnum):
@@ -30,12 +32,13 @@ class Durability(StrEnum):
 
 
 class May(StrEnum):
-    """What a peer may do here (store, echo, commit), and what the node may ask of it (find)."""
+    """What a peer may do here (store, echo, commit; correct what other peers sent), and what the node may ask of it (find)."""
 
     STORE = "store"
     ECHO = "echo"
     FIND = "find"
     COMMIT = "commit"
+    CORRECT = "correct"
 
 
 class Receiver(StrEnum):
@@ -65,11 +68,18 @@ class SinkKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settle:
-    """When an arrival is complete: `quiet` without a new instance; `counted` once the sender's own count is reached (peers with find)."""
+    """When an arrival is complete: `quiet` without a new instance; `counted` once the sender's own count is reached (peers with
+    find); after `growing` whatever still comes.
+
+    `short` and `longest` say what is done with a series that is known to be short; None: what the priority of the route asks for.
+    """
 
     scope: Scope = Scope.STUDY
     quiet: timedelta = timedelta(seconds=10)
     counted: timedelta = timedelta(seconds=2)
+    growing: timedelta = timedelta(hours=2)
+    short: WhenShort | None = None
+    longest: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +102,7 @@ class Peer:
     """A DICOM application entity that the node knows. `host` is checked at admission; `port` 0 means it does not listen.
 
     `certificate` and `user` are what it must show when it calls; `tls` is how the node calls it, and `login` what the node tells it then.
+    Peers with one `archive` are one sender: what one of them sent, the others may add to and rewrite.
     """
 
     name: str
@@ -105,14 +116,16 @@ class Peer:
     certificate: CertificateRule | None = None
     user: User | None = None
     login: User | None = None
+    archive: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
     """The listener. `strangers` True admits calling AE titles that are no peer (a laboratory's setting; settle and limits default).
 
-    `plain` False: nothing listens on host and port, TLS alone is accepted. `connections_per_address` bounds those that are not admitted
-    yet. `receivers` is how many processes receive. `metrics_host` None: no page for Prometheus.
+    `plain` False: nothing listens on host and port, TLS alone is accepted. `connections_per_address` bounds those of an address without a
+    peer that are not admitted yet. Behind `trusted_proxies` many senders are one address; with `proxy_protocol` they say which each has.
+    `receivers` is how many processes receive. `metrics_host` None: no page for Prometheus.
     """
 
     ae_titles: tuple[str, ...] = ("HILUM",)
@@ -123,6 +136,8 @@ class Node:
     strangers: bool = False
     max_associations: int = 40
     connections_per_address: int = 64
+    trusted_proxies: TrustedProxies = field(default_factory=TrustedProxies)
+    proxy_protocol: bool = False
     receiver: Receiver = Receiver.FAST
     receivers: int = 1
     acse_timeout: timedelta = timedelta(seconds=10)
@@ -186,11 +201,14 @@ class EngineTls:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
-    """What runs models. `threads` is of kind embedded; what stands below it of kind triton."""
+    """What runs models. `threads`, `memory` (bytes; None: a share of the machine's) and `allow_code` are of kind embedded; what stands
+    below them of kind triton."""
 
     name: str
     kind: EngineKind = EngineKind.EMBEDDED
     threads: int | None = None
+    memory: int | None = None
+    allow_code: bool = False
     url: str = ""
     tls: EngineTls = EngineTls()
     shared_memory: SharedMemory = SharedMemory.AUTO
@@ -265,13 +283,15 @@ class Audit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Console:
-    """The operator's web pages. `cert` and `key` None: without TLS. `names` is the least role that sees whose a study is; None: nobody."""
+    """The operator's web pages. `cert` and `key` None: without TLS. `names` is the least role that sees whose a study is; None: nobody.
+    `hosts` are names that it is reached by, beside those that it knows itself."""
 
     host: str
     port: int
     cert: Path | None = None
     key: Path | None = None
-    proxies: tuple[str, ...] = ()
+    trusted_proxies: TrustedProxies = field(default_factory=TrustedProxies)
+    hosts: tuple[str, ...] = ()
     names: Role | None = Role.OPERATOR
     session: timedelta = timedelta(hours=10)
 
@@ -296,3 +316,8 @@ class Config:
     console: Console | None = None
     notify: Notify = field(default_factory=Notify)
     text: bytes = field(default=b"", repr=False, compare=False)
+
+    def settle_of(self, peer: str | None) -> Settle:
+        """How what a peer sends settles; a stranger's as everything does by default."""
+        known = self.peers.get(peer or "")
+        return Settle() if known is None else known.settle

@@ -1,5 +1,6 @@
 """`console:` the operator's web pages; without the block there are none."""
 
+import re
 from datetime import timedelta
 from enum import StrEnum
 from ipaddress import ip_address
@@ -11,6 +12,7 @@ from node.settings.config import Console
 from node.settings.errors import BadValue, MissingKey
 from node.settings.kinds import ADDRESS, DURATION, Address, Choice, FilePath, Scalar, Several, is_loopback
 from node.settings.source import Here
+from node.settings.trusted_proxies import TRUSTED_PROXIES, TrustedProxies
 
 
 class Names(StrEnum):
@@ -22,14 +24,17 @@ class Names(StrEnum):
     NOBODY = "nobody"
 
 
-def _proxy(text: str) -> str:
+def _host(text: str) -> str:
+    name = text.lower().removesuffix(".")
     try:
-        return str(ip_address(text))
-    except ValueError as unfit:
-        raise ValueError(f'"{text}" is no IP address') from unfit
+        return str(ip_address(name.removeprefix("[").removesuffix("]")))
+    except ValueError:
+        if not re.fullmatch(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", name) or len(name) > 253:
+            raise ValueError(f'"{text}" is no host name and no IP address; the port is left out') from None
+    return name
 
 
-PROXY = Scalar(wants="an IP address", parse=_proxy, form={"type": "string", "minLength": 2})
+HOST = Scalar(wants="a host name or an IP address", parse=_host, form={"type": "string", "minLength": 1, "maxLength": 255})
 
 
 def _pair(*, cert: Path | None, key: Path | None) -> tuple[Path, Path] | None:
@@ -51,7 +56,13 @@ TLS = Block(
 
 
 def _console(
-    *, listen: Address | None, tls: tuple[Path, Path] | None, behind: tuple[str, ...], names: Names, session: timedelta
+    *,
+    listen: Address | None,
+    tls: tuple[Path, Path] | None,
+    trusted_proxies: TrustedProxies,
+    hosts: tuple[str, ...],
+    names: Names,
+    session: timedelta,
 ) -> Console | None:
     if listen is None:
         return None
@@ -60,7 +71,8 @@ def _console(
         port=listen.port,
         cert=None if tls is None else tls[0],
         key=None if tls is None else tls[1],
-        proxies=behind,
+        trusted_proxies=trusted_proxies,
+        hosts=hosts,
         names=None if names is Names.NOBODY else Role(names.value),
         session=session,
     )
@@ -72,28 +84,36 @@ def _check(values: Values, nodes: Nodes, here: Here) -> None:
         if nodes:
             raise here.refuse(MissingKey, next(iter(nodes.values())), 'the console needs the key "listen"')
         return
-    if values["tls"] is None and not values["behind"] and not is_loopback(listen.host):
-        why = f"{listen.host} is open to the network, and passwords would cross it in the clear: give `tls`, or `behind` (a proxy with TLS)"
+    if values["tls"] is None and not values["trusted_proxies"] and not is_loopback(listen.host):
+        why = f"{listen.host} is open to the network, and passwords would cross it in the clear: give `tls`, or the `trusted_proxies`"
         raise here.about("listen").refuse(BadValue, nodes["listen"], why)
 
 
 CONSOLE = Block(
     build=_console,
     check=_check,
+    moved={"behind": "write `trusted_proxies`, and the name that people type as `hosts`"},
     keys=(
         Key(
             name="listen",
             kind=ADDRESS,
             says="Where the console answers, such as `127.0.0.1:8443`; without it, nowhere. Elsewhere than on this machine it "
-            "needs `tls` or `behind`.",
+            "needs `tls` or `trusted_proxies`.",
         ),
         Key(name="tls", kind=TLS, says="Speak TLS itself, with this certificate."),
         Key(
-            name="behind",
-            kind=Several(of=PROXY, bare=True),
+            name="trusted_proxies",
+            kind=TRUSTED_PROXIES,
             default="[]",
-            says="IP addresses of the reverse proxies in front, which speak TLS to browsers: what they say of the browser's address "
-            "(X-Forwarded-For) is believed, cookies are for TLS only.",
+            says="IP addresses or networks of the reverse proxies in front, which speak TLS to browsers: what they say of the browser's "
+            "address (X-Forwarded-For, or Forwarded) is believed, no bound per address holds for them, cookies are for TLS only.",
+        ),
+        Key(
+            name="hosts",
+            kind=Several(of=HOST, bare=True),
+            default="[]",
+            says="Names by which browsers reach the console, beside this machine's own, `localhost` and the address of `listen`; requests "
+            "for any other are refused (421). Behind a proxy: the name that people type.",
         ),
         Key(
             name="names",

@@ -37,6 +37,11 @@ TLS = Block(
     ),
 )
 
+_OF_EMBEDDED = {
+    "threads": "its server decides",
+    "memory": "its server decides",
+    "allow_code": "its models are computed on the server",
+}
 _OF_TRITON = ("url", "tls", "shared_memory", "shared_memory_limit", "load")
 
 
@@ -45,6 +50,8 @@ def _engine(
     name: str,
     kind: EngineKind,
     threads: int | None,
+    memory: int | None,
+    allow_code: bool,
     url: str | None,
     tls: EngineTls,
     shared_memory: SharedMemory,
@@ -55,6 +62,8 @@ def _engine(
         name=name,
         kind=kind,
         threads=threads,
+        memory=memory,
+        allow_code=allow_code,
         url=url or "",
         tls=tls,
         shared_memory=shared_memory,
@@ -69,8 +78,9 @@ def _check(values: Values, nodes: Nodes, here: Here) -> None:
             if key in nodes:
                 raise here.refuse(BadValue, nodes[key], f'an engine of kind embedded has no "{key}"; that belongs to kind triton')
         return
-    if "threads" in nodes:
-        raise here.refuse(BadValue, nodes["threads"], 'an engine of kind triton has no "threads"; its server decides')
+    for key, why in _OF_EMBEDDED.items():
+        if key in nodes:
+            raise here.refuse(BadValue, nodes[key], f'an engine of kind triton has no "{key}"; {why}')
     if values["url"] is None:
         raise here.refuse(MissingKey, nodes["kind"], 'an engine of kind triton needs the key "url": grpc://host:8001')
     if "tls" in nodes and not values["url"].startswith("grpcs://"):
@@ -95,6 +105,19 @@ ENGINES = Named(
                 name="threads",
                 kind=whole(1, 1024),
                 says="Kind embedded: threads for one model; without it, a worker's share of the cores that the node may use.",
+            ),
+            Key(
+                name="memory",
+                kind=SIZE,
+                says="Kind embedded: what the process of one model may take; one that takes more is ended, and its job tried again. "
+                "Without it, a worker's share of four fifths of the machine's memory, or of the container's.",
+            ),
+            Key(
+                name="allow_code",
+                kind=SWITCH,
+                default="false",
+                says="Kind embedded: compute models that can carry a program (TorchScript) even where the kernel cannot confine their "
+                "processes (`hilum doctor` says so). A program then does what the node's user may.",
             ),
             Key(
                 name="url",

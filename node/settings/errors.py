@@ -76,10 +76,10 @@ class UnfitCondition(ConfigError):
 
 
 class BadPattern(ConfigError):
-    """A regular expression that does not compile."""
+    """A regular expression that does not compile, or that no search in linear time can take."""
 
     code = "HLM-2011"
-    remedy = "Mend the regular expression (Python's syntax); quote it, so that YAML leaves it alone."
+    remedy = "Mend the regular expression (RE2's syntax) as the message says; quote it, so that YAML leaves it alone."
 
 
 class ConfigRefused(ConfigError):

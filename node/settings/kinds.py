@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from ruamel.yaml.nodes import Node, ScalarNode, SequenceNode
 
@@ -17,6 +17,7 @@ from node.settings.source import Here, Refused, scalar_text, suggestion
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 Schema = dict[str, Any]
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Kind(Protocol[T_co]):
@@ -136,6 +137,17 @@ class Reference:
 
     def schema(self) -> Schema:
         return {"type": "string"}
+
+
+def network(text: str) -> Network:
+    """`10.0.0.5`, `10.0.0.0/24`, `fd00::/64`: an address, or a network of them."""
+    try:
+        found = ipaddress.ip_network(text)
+    except ValueError as unfit:
+        raise ValueError(f'"{text}" is no IP address and no network such as 10.0.0.0/24 ({unfit})') from unfit
+    if not found.prefixlen:
+        raise ValueError(f'"{text}" is every address there is')
+    return found
 
 
 class FilePath:
@@ -273,4 +285,5 @@ SIZE = Scalar(
 AE_TITLE = Scalar(
     wants="an AE title (1 to 16 characters)", parse=ae_title, form={"type": "string", "pattern": r"^[ -\[\]-~]+$", "maxLength": 16}
 )
+NETWORK = Scalar(wants="an IP address, or a network such as `10.0.0.0/24`", parse=network, form={"type": "string", "minLength": 2})
 ADDRESS = Scalar(wants="an address `host:port`", parse=address, form={"type": "string", "pattern": r"^.+:[0-9]{1,5}$"})

@@ -15,7 +15,7 @@ from node.settings.config import Config, May, Peer
 from node.settings.console import CONSOLE
 from node.settings.digest import digest
 from node.settings.engines import ENGINES
-from node.settings.errors import BadValue, ConfigRefused, DuplicateName
+from node.settings.errors import BadValue, ConfigRefused, DuplicateName, MissingKey
 from node.settings.models import MODELS, REPOSITORY
 from node.settings.node import NODE
 from node.settings.notify import NOTIFY
@@ -23,6 +23,7 @@ from node.settings.peers import PEERS
 from node.settings.profiles import PROFILES, profiles_of
 from node.settings.routes import ROUTES
 from node.settings.schedule import SCHEDULE
+from node.settings.security import ClientCertificate
 from node.settings.sinks import SINKS
 from node.settings.source import Here, Refused, child, entries, parse, read
 from node.settings.store import STORE
@@ -190,6 +191,7 @@ def _check_together(values: dict[str, Any], tree: YamlNode, here: Here) -> None:
             assert at is not None, "nobody may commit unless it says so"
             what = "may commit, but has port 0: the report of a commitment could not be sent to it"
             here.on(f'peer "{peer.name}"').refuse(BadValue, at, what)
+    _proved(values, tree, here)
     seen: set[str] = set()
     listed = child(tree, "routes")
     for route, item in zip(values["routes"], listed.value if isinstance(listed, SequenceNode) else (), strict=True):
@@ -198,6 +200,23 @@ def _check_together(values: dict[str, Any], tree: YamlNode, here: Here) -> None:
             assert at is not None, "a route has a name"
             here.on(f'route "{route.name}"').refuse(DuplicateName, at, "a second route with this name")
         seen.add(route.name)
+
+
+def _proved(values: dict[str, Any], tree: YamlNode, here: Here) -> None:
+    """Where nobody is spoken to without a certificate, each peer that may call says which is its own, or names a user: otherwise whoever
+    has any that the authorities signed passes for it."""
+    node = values["node"]
+    if node.plain or node.tls is None or node.tls.client_certificate is not ClientCertificate.REQUIRED:
+        return
+    for peer in values["peers"].values():
+        if peer.certificate is None and peer.user is None and peer.may - {May.FIND}:
+            at = child(tree, "peers", peer.name)
+            assert at is not None, "a peer stands in the file"
+            what = (
+                'needs the key "certificate" (a fingerprint, a name or a subject): certificates are required here, and any that the '
+                "authorities signed would pass for its own; `may: [find]` for a peer that never calls"
+            )
+            here.on(f'peer "{peer.name}"').refuse(MissingKey, at, what)
 
 
 def as_one(here: Here) -> ConfigError:

@@ -45,7 +45,7 @@ class Notify:
 
     mail: MailTo | None = None
     webhook: WebhookTo | None = None
-    about: frozenset[About] = frozenset({About.PARKED, About.SINK, About.DISK})
+    about: frozenset[About] = frozenset({About.PARKED, About.SINK, About.DISK, About.PROCESS})
     every: timedelta = timedelta(minutes=5)
     late: timedelta = timedelta(minutes=10)
     link: str = ""

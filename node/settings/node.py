@@ -7,10 +7,22 @@ from ruamel.yaml.nodes import Node as YamlNode
 from node.settings.blocks import Block, Key, Nodes, Values
 from node.settings.config import Node, Receiver
 from node.settings.errors import BadValue
-from node.settings.kinds import ADDRESS, AE_TITLE, DURATION, SIZE, SWITCH, Address, Choice, Schema, Several, whole
+from node.settings.kinds import (
+    ADDRESS,
+    AE_TITLE,
+    DURATION,
+    SIZE,
+    SWITCH,
+    Address,
+    Choice,
+    Schema,
+    Several,
+    whole,
+)
 from node.settings.security import TlsListener
 from node.settings.source import Here, scalar_text
 from node.settings.tls import LISTENER
+from node.settings.trusted_proxies import TRUSTED_PROXIES, TrustedProxies
 
 
 def _node(
@@ -21,6 +33,8 @@ def _node(
     strangers: bool,
     max_associations: int,
     connections_per_address: int,
+    trusted_proxies: TrustedProxies,
+    proxy_protocol: bool,
     receiver: Receiver,
     receivers: int,
     acse_timeout: timedelta,
@@ -40,6 +54,8 @@ def _node(
         strangers=strangers,
         max_associations=max_associations,
         connections_per_address=connections_per_address,
+        trusted_proxies=trusted_proxies,
+        proxy_protocol=proxy_protocol,
         receiver=receiver,
         receivers=receivers,
         acse_timeout=acse_timeout,
@@ -74,6 +90,9 @@ def _check(values: Values, nodes: Nodes, here: Here) -> None:
         raise here.about("metrics").refuse(BadValue, nodes["metrics"], f"port {metrics.port} is the one that associations are accepted on")
     if listen is not None and tls is not None and listen.port and listen.port == tls.port:
         raise here.about("tls").refuse(BadValue, nodes["tls"], f"port {tls.port} is the one of `listen`; TLS needs a port of its own")
+    if values["proxy_protocol"] and not values["trusted_proxies"]:
+        why = "it is read from `trusted_proxies` alone, and there are none"
+        raise here.about("proxy_protocol").refuse(BadValue, nodes["proxy_protocol"], why)
 
 
 NODE = Block(
@@ -98,14 +117,32 @@ NODE = Block(
             name="strangers",
             kind=SWITCH,
             default="false",
-            says="Admit calling AE titles that are no peer. A laboratory's setting: every peer that you know belongs under `peers`.",
+            says="Admit calling AE titles that are no peer. A laboratory's setting: every peer that you know belongs under `peers`. "
+            "Without it, a connection from an address that no peer has is closed at once. With it, strangers get half of the seats.",
         ),
         Key(name="max_associations", kind=whole(1, 1000), default="40", says="Associations at once, all peers together."),
         Key(
             name="connections_per_address",
             kind=whole(1, 1000),
             default="64",
-            says="Connections from one address that are not admitted yet: who stalls there locks out nobody from elsewhere.",
+            says="Connections from one address (of IPv6, one /64) that are not admitted yet, for each receive process; one more displaces "
+            "the oldest. Addresses of peers and trusted proxies are not bounded so.",
+        ),
+        Key(
+            name="trusted_proxies",
+            kind=TRUSTED_PROXIES,
+            default="[]",
+            says="IP addresses or networks behind which many senders are one address: NAT, a container bridge, a load balancer. No bound "
+            "of an address holds there, and a peer that comes from there is known by its AE title, certificate and user alone, unless "
+            "`proxy_protocol` tells its address.",
+        ),
+        Key(
+            name="proxy_protocol",
+            kind=SWITCH,
+            default="false",
+            says="The trusted proxies begin each connection with a header of the PROXY protocol, version 1 or 2 (HAProxy: `send-proxy`, "
+            "`send-proxy-v2`; nginx: `proxy_protocol on`), from which the sender's own address is taken. A connection of theirs "
+            "without one is closed.",
         ),
         Key(
             name="receiver",

@@ -24,6 +24,8 @@ class _About(StrEnum):
     PARKED = "parked"
     SINK = "sink"
     DISK = "disk"
+    HELD = "held"
+    PROCESS = "process"
 
 
 def _mailbox(text: str) -> str:
@@ -143,9 +145,9 @@ NOTIFY = Block(
         Key(
             name="about",
             kind=Several(of=Choice(of=_About), bare=True, least=1),
-            default="[parked, sink, disk]",
+            default="[parked, sink, disk, held, process]",
             says="What is told: `parked` jobs and deliveries, a `sink` that takes nothing, a `disk` that "
-            "fills. No message names a patient.",
+            "fills, instances and series that are `held`, a `process` of the node that gives no sign of life. No message names a patient.",
         ),
         Key(
             name="every",

@@ -1,40 +1,131 @@
-"""Regular expressions of routes: those that some text of a sender could keep busy for ever."""
+"""Regular expressions of routes: searched in time linear in the text (RE2), whatever a sender writes; what RE2 cannot take is told here,
+with what to write instead."""
 
 import re
-from collections.abc import Iterable
-from re import _constants, _parser  # type: ignore[attr-defined]  # the standard library's own parser has no public name
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
 
-_GREEDY_AND_LAZY = (_constants.MAX_REPEAT, _constants.MIN_REPEAT)
-_FEW = 10  # rounds of a repetition that do no harm, whatever is in it
+import re2
+
+SEARCHED = 1024
+"""Characters of one value that are searched: sixteen times what LO may hold (PS3.5 6.2)."""
+MOST_COUNT = 1000
+"""How often RE2 repeats at most, counts inside of counts multiplied."""
 
 
-def may_run_away(pattern: str) -> bool:
-    """Whether something that is there more or fewer times is repeated without much of a bound, as in `(a+)+b` or `(ab?)*c`.
+class Unfit(Exception):
+    """A regular expression that is broken, or that no linear search can take; its text says why, where, and what to write instead."""
 
-    The time for a text of n characters that does not match can then grow as 2^n, and Python's engine knows no time limit. Possessive
-    repetitions and atomic groups (`a++`, `(?>a+)`) give nothing back, so what they hold is no danger. Alternatives that begin alike,
-    `(a|ab)*`, are not looked into.
+
+class Pattern:
+    """A compiled regular expression.
 
     Raises
     ------
-    re.error
-        It is no regular expression.
+    Unfit
+        It is none, or not one for a linear search.
     """
-    re.compile(pattern)
-    return _deep(_parser.parse(pattern), inside=False)
+
+    def __init__(self, text: str) -> None:
+        found = next(_not_linear(text), None)
+        if found is not None:
+            raise Unfit(f"{found.is_what} at character {found.at + 1} of {_shown(text)}; {found.instead}")
+        options = re2.Options()
+        options.log_errors = False
+        options.never_capture = True
+        try:
+            self._compiled = re2.compile(text.encode(), options)
+        except UnicodeEncodeError as half:
+            raise Unfit(f"half a character (a surrogate) at character {half.start + 1}") from half
+        except re2.error as broken:
+            says = broken.args[0].decode("utf-8", "replace")
+            if says.startswith(("invalid repetition size", "pattern too large")):
+                raise Unfit(f"{_TOO_MUCH}, in {_shown(text)}; {_COUNTS[1]}") from broken
+            raise Unfit(f"{says.partition(':')[0]}{_where(text)} of {_shown(text)}") from broken
+
+    def found_in(self, value: str) -> bool:
+        """Whether it is found in the first `SEARCHED` characters of a value."""
+        return self._compiled.search(value[:SEARCHED].encode("utf-8", "replace")) is not None
 
 
-def _deep(part: Any, *, inside: bool) -> bool:
-    """Whether one of the parsed operations below is a repetition of no fixed count; `inside` says that `part` is repeated itself."""
-    if isinstance(part, _parser.SubPattern):
-        return any(_deep(operation, inside=inside) for operation in part)
-    if not isinstance(part, Iterable) or isinstance(part, str):
-        return False
-    items = list(part)
-    if len(items) == 2 and items[0] in (_constants.POSSESSIVE_REPEAT, _constants.ATOMIC_GROUP):
-        return False
-    if len(items) == 2 and items[0] in _GREEDY_AND_LAZY:
-        least, most, repeated = items[1]
-        return (inside and least != most) or _deep(repeated, inside=inside or most > _FEW)
-    return any(_deep(item, inside=inside) for item in items)
+@lru_cache(maxsize=512)
+def compiled(text: str) -> Pattern:
+    """The pattern of a text that the loader took, compiled once."""
+    return Pattern(text)
+
+
+_TOO_MUCH = "more than a regular expression can hold"
+_COUNTS = (_TOO_MUCH, f"counts go to {MOST_COUNT:,}, those inside of others multiplied: repeat less often, or without a bound")
+_LOOKS_AROUND = (
+    "a look-around",
+    "a linear search cannot look around: write what must stand there itself, and what must not as `not: {matches: …}`",
+)
+_REFERS_BACK = ("a back-reference", "a linear search remembers no group: write the alternatives out, as in `aa|bb` for `([ab])\\1`")
+_CONDITIONAL = ("a conditional group", "a linear search remembers no group: write both cases out as alternatives")
+_POSSESSIVE = (
+    "a possessive repetition",
+    "leave the second `+` out: a linear search never tries again, so that nothing need be forbidden to",
+)
+_ATOMIC = ("an atomic group", "write `(?:`: a linear search never tries again, so that nothing need be forbidden to")
+_COMMENT = ("a comment", "leave it out, or write it behind a `#` of YAML")
+_END = ("\\Z", "write `\\z`")
+_NO_LEAST = ("a count without its lower bound", "write `{0,`")
+_ESCAPED = ("a character by its number", "write `\\x{…}` with the hexadecimal digits, or the character itself")
+_FLAG = (
+    "a flag that is not i, m or s",
+    "leave it out: upper and lower case of all of Unicode are known; `\\d`, `\\w`, `\\s` and `\\b` are ASCII's",
+)
+
+_SYMBOLS = (
+    (re.compile(r"\(\?<?[=!]"), _LOOKS_AROUND),
+    (re.compile(r"\(\?P=|\\[1-9]"), _REFERS_BACK),
+    (re.compile(r"\(\?\("), _CONDITIONAL),
+    (re.compile(r"\(\?>"), _ATOMIC),
+    (re.compile(r"\(\?#"), _COMMENT),
+    (re.compile(r"\(\?[ims]*[auLx]"), _FLAG),
+    (re.compile(r"\\Z"), _END),
+    (re.compile(r"\{,[0-9]+\}"), _NO_LEAST),
+    (re.compile(r"\{[0-9]{5,}(?:,[0-9]*)?\}|\{[0-9]+,[0-9]{5,}\}"), _COUNTS),
+    (re.compile(r"\\[uUN]"), _ESCAPED),
+    (re.compile(r"(?:[*+?]|\{[0-9]+(?:,[0-9]*)?\})\+"), _POSSESSIVE),
+)
+_ESCAPE_OR_CLASS = re.compile(r"\\.|\[\^?\]?(?:\\.|\[:\^?[a-z]+:\]|[^\]\\])*\]?", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """Something that Python's engine knows and a linear search does not, or takes for something else."""
+
+    is_what: str
+    instead: str
+    at: int
+
+
+def _not_linear(text: str) -> Iterator[_Found]:
+    """What the pattern holds of that, in its order; escaped characters and those of a class stand for themselves."""
+    at = 0
+    while at < len(text):
+        for symbol, (is_what, instead) in _SYMBOLS:
+            if symbol.match(text, at):
+                yield _Found(is_what=is_what, instead=instead, at=at)
+        taken = _ESCAPE_OR_CLASS.match(text, at)
+        at = taken.end() if taken else at + 1
+
+
+def _where(text: str) -> str:
+    """Where Python's parser, which knows places, finds a mistake of its own."""
+    try:
+        re.compile(text)
+    except re.error as broken:
+        return "" if broken.pos is None else f" at character {broken.pos + 1}"
+    except (OverflowError, RecursionError):
+        return ""
+    return ""
+
+
+_QUOTED = 40
+
+
+def _shown(text: str) -> str:
+    return repr(text) if len(text) <= _QUOTED else f"{text[:_QUOTED]!r} and so on"

@@ -5,15 +5,24 @@ from datetime import timedelta
 
 from ruamel.yaml.nodes import Node
 
+from node.domain.shortage import WhenShort
 from node.settings.blocks import Block, Key, Named, Nodes, Values
 from node.settings.config import Limits, May, Peer, Scope, Settle
 from node.settings.errors import BadValue
-from node.settings.kinds import ADDRESS, AE_TITLE, DURATION, SIZE, Address, Choice, Schema, Several, whole
+from node.settings.kinds import ADDRESS, AE_TITLE, DURATION, SIZE, TEXT, Address, Choice, Schema, Several, whole
 from node.settings.security import CertificateRule, PeerTls, User
 from node.settings.source import Here, scalar_text, suggestion
 from node.settings.tls import CERTIFICATE, OUTGOING, USER
 
 _LEAST_RATE = 64 * 1024
+
+SHORT = (
+    "What is done with a series that is known to be short (the node refused instances of it, its sender lists more, slices are missing, "
+    "the transfer broke off): `hold` (it waits `longest` for the rest, then its jobs are parked as incomplete), `remark` (it waits, then "
+    "every result begins with INCOMPLETE) or `run` (at once, with no more than a remark). Without it: `remark` for urgent routes, else "
+    "`hold`."
+)
+LONGEST = "How long a short series waits for its rest after its last instance. Without it: `2m` for urgent routes, else `30m`."
 
 
 class TransferSyntax:
@@ -46,6 +55,7 @@ def _peer(
     certificate: CertificateRule | None,
     user: User | None,
     login: User | None,
+    archive: str | None,
 ) -> Peer:
     return Peer(
         name=name,
@@ -59,6 +69,7 @@ def _peer(
         certificate=certificate,
         user=user,
         login=login,
+        archive=archive or "",
     )
 
 
@@ -96,12 +107,21 @@ def _least_rate(values: Values, nodes: Nodes, here: Here) -> None:
         raise here.about("bytes_per_second").refuse(BadValue, at, "less than 64KiB: a single image would outlast its sender's patience")
 
 
-def _settle(*, scope: Scope, quiet: timedelta, counted: timedelta) -> Settle:
-    return Settle(scope=scope, quiet=quiet, counted=counted)
+def _settle(
+    *, scope: Scope, quiet: timedelta, counted: timedelta, growing: timedelta, short: WhenShort | None, longest: timedelta | None
+) -> Settle:
+    return Settle(scope=scope, quiet=quiet, counted=counted, growing=growing, short=short, longest=longest)
+
+
+def _window_within(values: Values, nodes: Nodes, here: Here) -> None:
+    if values["growing"] <= values["quiet"]:
+        at = nodes.get("growing") or next(iter(nodes.values()))
+        raise here.about("growing").refuse(BadValue, at, "not longer than `quiet`: no arrival would be complete by its quiet window")
 
 
 SETTLE = Block(
     build=_settle,
+    check=_window_within,
     keys=(
         Key(
             name="scope",
@@ -116,6 +136,15 @@ SETTLE = Block(
             default="2s",
             says="The shorter window once the sender's own count (C-FIND) is reached; needs `find` in `may`.",
         ),
+        Key(
+            name="growing",
+            kind=DURATION,
+            default="2h",
+            says="The longest that an arrival may go on growing, from its first instance on: then what came is complete (`complete by "
+            "longest`), and what still comes opens a revision, as late instances do.",
+        ),
+        Key(name="short", kind=Choice(of=WhenShort), says=SHORT),
+        Key(name="longest", kind=DURATION, says=LONGEST),
     ),
 )
 
@@ -166,8 +195,8 @@ PEERS = Named(
                 name="may",
                 kind=Several(of=Choice(of=May)),
                 default="[store, echo]",
-                says="What it may do here (store, echo; commit: have this node commit to what it stored), and what the node may ask of "
-                "it (find).",
+                says="What it may do here (store, echo; commit: have this node commit to what it stored; correct: add to and rewrite what "
+                "other peers sent, which is held otherwise), and what the node may ask of it (find).",
             ),
             Key(name="settle", kind=SETTLE, default="{}", says="When what it sends is complete."),
             Key(name="limits", kind=LIMITS, default="{}", says="What it may take of the listener."),
@@ -190,6 +219,12 @@ PEERS = Named(
                 name="login",
                 kind=USER,
                 says="The user that the node names when it calls this peer. Without TLS the passcode can be overheard.",
+            ),
+            Key(
+                name="archive",
+                kind=TEXT,
+                says="A name that you choose; peers that bear the same one are one sender (an archive with several AE titles): what one of "
+                "them sent, the others may add to and rewrite. Without it, that is held until a person has looked.",
             ),
         ),
     ),

@@ -35,6 +35,14 @@ SWITCHES = {
         Kind.EXPLANATION,
         "What moved a classifier's answer, drawn beside the image, as Secondary Capture; no location, in no shipped profile.",
     ),
+    "statements": (
+        Kind.STATEMENT,
+        "Where an application that was asked gave no result of a study: a note that says so, and why, as Enhanced SR.",
+    ),
+    "withdrawals": (
+        Kind.WITHDRAWAL,
+        "Withdraws what a later result replaces, once the sink has that, by a Key Object Selection (IHE IOCM); in no shipped profile.",
+    ),
     "explanation_maps": (Kind.EXPLANATION_MAP, "The same as Parametric Map."),
 }
 """Switch → the kind that it turns on, and what it is."""

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from node.domain.job import Priority
 from node.domain.route import Condition, Needs, Route
+from node.domain.shortage import WhenShort
 from node.settings.blocks import Block, Items, Key
 from node.settings.conditions import Conditions
 from node.settings.kinds import DURATION, SWITCH, TEXT, Choice, Reference, Several
@@ -24,6 +25,8 @@ def _route(
     send: tuple[str, ...],
     each: bool,
     deadline: timedelta | None,
+    short: WhenShort | None,
+    longest: timedelta | None,
 ) -> Route:
     return Route(
         name=name,
@@ -38,6 +41,8 @@ def _route(
         send=send,
         each=each,
         deadline=deadline,
+        short=short,
+        longest=longest,
     )
 
 
@@ -101,8 +106,13 @@ ROUTES = Items(
             Key(
                 name="deadline",
                 kind=DURATION,
-                says="How soon after the study was complete its results should be there; of one priority the earliest deadline goes first.",
+                says="How soon after the study was complete its results should be there; of one priority the earliest deadline goes first, "
+                "and without one peers take turns.",
             ),
+            Key(
+                name="short", kind=Choice(of=WhenShort), says="What this route does with a series that is known to be short; as at a peer."
+            ),
+            Key(name="longest", kind=DURATION, says="How long it waits for the rest of such a series; as at a peer."),
             Key(
                 name="send",
                 kind=Several(of=Reference(to="sinks", noun="sink"), bare=True, least=1),

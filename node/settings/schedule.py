@@ -76,8 +76,8 @@ SCHEDULE = Block(
             name="patience",
             kind=DURATION,
             default="1h",
-            says="A job that has waited for so long moves up one class of priority, each time again, so that none waits for ever. Choose "
-            "it longer than an ordinary backlog lasts: a backlog that moves up goes beside urgent jobs that came later.",
+            says="A job that has waited for so long moves up one class of priority, each time again, so that none waits for ever: of each "
+            "peer the first, where higher classes held up all of its jobs of that class.",
         ),
     ),
 )

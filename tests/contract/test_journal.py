@@ -280,3 +280,31 @@ def test_a_study_is_what_all_of_its_senders_sent_but_what_was_replaced(story: St
     }
     assert [one.id for one in story.journal.conflicts(study="1.1")] == [conflict.id]
     assert story.journal.conflicts(study="1.2") == []
+
+
+def test_what_another_node_made_is_known_by_its_study_and_in_no_arrival(story: Story) -> None:
+    """It opens nothing and is no image of the study; once its bytes are deleted it is still told."""
+    story.receive(1)
+    theirs = story.instance(9, standing=Standing.RESULT)
+    (row,) = story.journal.record([story.new(theirs, opens=False)], story.now)
+    assert [one.id for one in story.journal.other_results("1.1")] == [row]
+    assert story.journal.other_results("1.2") == []
+    assert row not in [one.id for one in story.journal.study_instances("1.1")]
+    assert story.arrival().instances == 1
+    assert [event.name for event in story.journal.events("instance", row)] == ["instance.other_result"]
+    story.journal.tombstone([row], story.now)
+    assert [one.standing for one in story.journal.other_results("1.1")] == [Standing.PURGED]
+
+
+def test_studies_of_results_alone_are_known_until_something_else_comes(story: Story) -> None:
+    """No arrival tells of such a study; the newest instance of each does, the newest study first."""
+    theirs = [
+        story.instance(number, study_instance_uid=study, standing=Standing.RESULT) for number, study in ((8, "1.8"), (9, "1.8"), (7, "1.7"))
+    ]
+    _, second, other = story.journal.record([story.new(one, opens=False) for one in theirs], story.now)
+    assert [one.id for one in story.journal.results_alone()] == [other, second]
+    assert [one.id for one in story.journal.results_alone(limit=1)] == [other]
+    assert [one.id for one in story.journal.results_alone(study="1.8")] == [second]
+    assert story.journal.results_alone(study="1.1") == []
+    story.receive(1, study_instance_uid="1.8")
+    assert [one.id for one in story.journal.results_alone()] == [other]

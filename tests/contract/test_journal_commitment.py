@@ -301,7 +301,7 @@ def test_an_older_copy_of_the_journal_asks_anew(committing: Committing) -> None:
 
 def test_a_clock_that_went_back_puts_off_no_question_and_no_answer(committing: Committing, story: Story) -> None:
     """By a year: sinks are asked and peers are answered now; what waits for as long as it is meant to goes on waiting."""
-    bounds = {"arrivals": HOUR, "retries": HOUR, "lease": HOUR}
+    bounds = {"arrivals": HOUR, "held": HOUR, "retries": HOUR, "lease": HOUR}
     committing.ask("1.2.1")
     committing.journal.receive_request(_request("1.1.1.1", at=story.now), story.now)
     assert isinstance(story.journal, SqlJournal)

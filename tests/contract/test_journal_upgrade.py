@@ -4,6 +4,7 @@ fails leaves it as it was; and a program that is too old for it says so and touc
 import json
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from alembic import command
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, MetaData, create_engine, insert, inspect, text
 
+from node.domain.erased import mark_of
 from node.domain.errors import JournalError
 from node.domain.patient import Patient
+from node.domain.route import Withheld
 from node.domain.state import ArrivalState, DeliveryState, JobState
 from node.journal import database, schema
 from node.journal.database import alembic_config
@@ -22,7 +25,7 @@ from node.journal.sql import SqlJournal
 from tests.unit.journal.story import LEASE, START, Story
 
 AT = 1_700_000_000_000_000
-REVISIONS = sorted(path.name.partition("_")[0] for path in Path(schema.__file__).with_name("migrations").glob("versions/0*.py"))
+REVISIONS = sorted(path.name.partition("_")[0] for path in Path(database.__file__).with_name("migrations").glob("versions/0*.py"))
 HEADER = {"PatientID": ["4711"], "PatientName": ["Doe^Jane"], "Modality": ["CT"], "StudyDate": ["20240101"]}
 UIDS = {"study_instance_uid": "1.1", "series_instance_uid": "1.1.1"}
 OBJECT = {"sop_class_uid": "1.2.840.10008.5.1.4.1.1.66.4", "series_instance_uid": "2.25.9", "size": 9, "digest": "d"}
@@ -214,6 +217,17 @@ def test_a_journal_of_every_revision_is_read_as_it_was_written(
     assert story.arrival("9.9").state is ArrivalState.RECEIVED
 
 
+def test_objects_of_before_keep_the_part_that_their_description_told(journal_url: str, opened: Callable[[str], SqlJournal]) -> None:
+    """A result of one echo, written by a program that said so in its description alone: its reports are still found as that echo's."""
+    _made(journal_url, "0009")
+    engine = _engine(journal_url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE result_object SET description = 'ct 1.0.0 segmentation [echo 1 (TE 20 ms)]' WHERE id = 30"))
+        connection.execute(text("UPDATE result_object SET description = 'ct 1.0.0 [odd] report' WHERE id = 31"))
+    engine.dispose()
+    assert [one.part for one in opened(journal_url).objects(3)] == ["echo 1 (TE 20 ms)", ""]
+
+
 def test_a_migration_that_fails_leaves_the_journal_as_it_was(
     journal_url: str, opened: Callable[[str], SqlJournal], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,7 +235,7 @@ def test_a_migration_that_fails_leaves_the_journal_as_it_was(
     _made(journal_url, schema.HEAD)
     before = _rows(journal_url)
     scripts = tmp_path / "migrations"
-    shutil.copytree(Path(schema.__file__).with_name("migrations"), scripts, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(Path(database.__file__).with_name("migrations"), scripts, ignore=shutil.ignore_patterns("__pycache__"))
     (scripts / "versions" / "9998_break.py").write_text(
         "import sqlalchemy as sa\nfrom alembic import op\n"
         f"revision = '9998'\ndown_revision = '{schema.HEAD}'\n"
@@ -261,3 +275,89 @@ def test_an_older_program_refuses_a_newer_journal_and_touches_nothing(journal_ur
     assert "hilum" in refused.value.remedy
     assert not refused.value.retry
     assert _rows(journal_url) == before
+
+
+def test_what_was_told_in_sentences_becomes_columns(journal_url: str, opened: Callable[[str], SqlJournal]) -> None:
+    """0011: an open arrival waits for what its event said, and only as long as nothing came since; so does a count that was met."""
+    _made(journal_url, "0010")
+    engine = _engine(journal_url)
+    arrivals = [
+        {**ROWS["arrival"][0], "id": number, "series_instance_uid": f"1.1.{number}", "state": "received", "supersedes": 1, "due_at": AT * 2}
+        for number in (2, 3)
+    ]
+    events = [
+        {"id": 10, "at": AT, "subject": "arrival", "subject_id": 2, "name": "arrival.waits", "detail": f"no series; last {_iso(AT)}"},
+        {"id": 11, "at": AT, "subject": "arrival", "subject_id": 3, "name": "arrival.waits", "detail": f"no series; last {_iso(AT - 1)}"},
+        {"id": 12, "at": AT, "subject": "arrival", "subject_id": 3, "name": "arrival.counted", "detail": f"2 received, last {_iso(AT)}"},
+    ]
+    with engine.begin() as connection:
+        tables = MetaData()
+        tables.reflect(connection)
+        connection.execute(insert(tables.tables["arrival"]), arrivals)
+        connection.execute(insert(tables.tables["event"]), events)
+    engine.dispose()
+    found = {one.id: (one.waits_for, one.counted) for one in opened(journal_url).arrivals(states=(ArrivalState.RECEIVED,))}
+    assert found == {2: ("no series", False), 3: ("", True)}
+
+
+def test_decisions_of_before_say_what_was_withheld(journal_url: str, opened: Callable[[str], SqlJournal]) -> None:
+    """0017: what waited for a series, or for the rest of one, and what was parked; what ran, or lacked nothing, is as it was."""
+    _made(journal_url, "0016")
+    needs, whole = '[["needs late", "IOHEXOL", "", false]]', '[["whole", "every instance of the series", "2 of 4", false]]'
+    said = [
+        (False, needs, "waits until 2026-03-10 12:10:00 UTC, then is parked: the study has no series"),
+        (False, whole, "held until 2026-03-10 12:10:00 UTC, then parked as incomplete: 2 of 4 instances came"),
+        (True, needs, 'all conditions hold; threshold is parked: the study has no series "late" (…)'),
+        (True, needs, 'all conditions hold; is run without: the study has no series "late" (…)'),
+        (False, '[["Modality", "CT", "MR", false]]', "waits until nothing"),
+    ]
+    rows = [
+        {**ROWS["decision"][0], "position": number, "chosen": chosen, "tried": tried, "reason": reason}
+        for number, (chosen, tried, reason) in enumerate(said, 10)
+    ]
+    engine = _engine(journal_url)
+    with engine.begin() as connection:
+        tables = MetaData()
+        tables.reflect(connection)
+        connection.execute(insert(tables.tables["decision"]), rows)
+    engine.dispose()
+    found = [one.withheld for one in opened(journal_url).decisions(1)]
+    assert found[-5:] == [Withheld.WAITS, Withheld.WAITS, Withheld.PARKED, None, None]
+    assert set(found[:-5]) == {None}
+
+
+def _iso(micros: int) -> str:
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)).isoformat()
+
+
+def test_instances_of_before_say_whose_they_are(journal_url: str, opened: Callable[[str], SqlJournal]) -> None:
+    """0012: by what their headers say, the first one's or their own; what has no header any more says nothing, and nothing is held."""
+    _made(journal_url, "0011")
+    engine = _engine(journal_url)
+    other, none = ({"set": {"PatientID": ["0815"]}, "drop": []}, {"set": {}, "drop": ["PatientID"]})
+    said = {3: (1, other), 4: (1, none), 5: (None, None)}
+    rows = [
+        {
+            **ROWS["instance"][0],
+            "id": number,
+            "sop_instance_uid": f"1.1.1.{number}",
+            "blob": f"instances/{number}.dcm",
+            "digest": f"digest {number}",
+            "header_base": base,
+            "header_delta": None if delta is None else json.dumps(delta),
+        }
+        for number, (base, delta) in said.items()
+    ]
+    with engine.begin() as connection:
+        tables = MetaData()
+        tables.reflect(connection)
+        connection.execute(insert(tables.tables["instance"]), rows)
+    engine.dispose()
+    journal = opened(journal_url)
+    whose = [Patient(patient_id="4711", issuer=""), Patient(patient_id="0815", issuer=""), None]
+    assert journal.series_known(["1.1.1"])["1.1.1"].marks == {mark_of("1.1", patient) for patient in whose}
+    assert journal.held_instances() == []
+    with _engine(journal_url).connect() as connection:
+        marks = {row.id: row.whose for row in connection.execute(text("SELECT id, whose FROM instance"))}
+    assert (marks[1] == marks[2], marks[5]) == (True, "")
+    assert marks[3] == mark_of("1.1", whose[1])

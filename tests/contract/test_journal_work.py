@@ -233,6 +233,15 @@ def test_objects_of_a_job_that_has_none_cannot_be_sent(story: Story) -> None:
 # ---- ends and revivals
 
 
+def test_results_that_are_made_are_not_made_again(story: Story) -> None:
+    """`--afresh` on a job that has its objects, finished or not, is refused with what can be done; it used to say that the job goes on."""
+    job = story.encoded()
+    with pytest.raises(TransitionRefused, match=f"hilum jobs resend {job}"):
+        story.journal.revive_job(job, START, afresh=True)
+    assert story.journal.job(job).state is JobState.ENCODED
+    assert story.journal.revive_job(job, START) is JobState.ENCODED
+
+
 @pytest.mark.parametrize("state", [JobState.PARKED, JobState.FAILED, JobState.CANCELLED])
 def test_a_job_is_revived_to_the_furthest_durable_state(story: Story, state: JobState) -> None:
     """With findings it need not infer again, unless asked to; attempts begin anew; the reason is gone."""

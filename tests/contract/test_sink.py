@@ -295,6 +295,9 @@ def test_an_object_without_an_answer_is_neither_accepted_nor_refused(tmp_path: P
         def count(self, study_instance_uid: str, series_instance_uid: str | None) -> int | None:
             return None
 
+        def count_series(self, study_instance_uid: str, wanted: Collection[str]) -> dict[str, int]:
+            return {}
+
         def holds(self, files: Sequence[str]) -> frozenset[str]:
             return frozenset()
 

@@ -13,6 +13,7 @@ from pydicom.errors import InvalidDicomError
 
 from inference.codes import VOLUME
 from node.assembly import compose
+from node.blobs.owed import FolderOwed
 from node.blobs.slips import FolderSlips
 from node.flow.orphans import Orphans
 from node.journal.sql import SqlJournal
@@ -90,7 +91,8 @@ class Counting:
         return self._identities[path]
 
     def _doubled(self, studies: Collection[Study]) -> list[str]:
-        """Studies that have not exactly one set of results: one object of each kind, the same bytes in every copy, the right volume."""
+        """Studies that have not exactly one set of results: one object of each kind, the same bytes in every copy, the right volume. A note
+        that there was no result yet, of a part that was too little, is none: this archive takes no withdrawals, and keeps it."""
         doubled, results = [], self.results()
         for study in studies:
             objects = results[study.uid]
@@ -134,13 +136,21 @@ class Counting:
         names = [path.relative_to(blobs).as_posix() for path in files]
         with closing(SqlJournal.open(self._url)) as journal:
             kept = journal.kept_blobs(names)
-        return [name for name in names if not kept.get(name, False) and not name.startswith(("marks/", "ahead/", "sealed/"))]
+        # what a receiver owes waits for the journal, as what it acknowledged does
+        owed = {name for name in names if name.startswith("owed/") and name.endswith((".refused", ".torn"))}
+        ours = ("marks/", "ahead/", "sealed/")
+        # what says whose store it is; with a second one two stores were mixed
+        signs = {name for name in names if name.startswith("store/")}
+        known = owed | (signs if len(signs) == 1 else set())
+        return [name for name in names if not kept.get(name, False) and name not in known and not name.startswith(ours)]
 
     def sweep(self, configuration: Path) -> int:
         """The sweep for orphans as it will be in two days: nothing is too young for it any more. How many instances it took back."""
         config = load(configuration)
         blobs = compose.open_blobs(config)
-        FolderSlips(config.store.spool or config.store.blobs)  # whoever opens it sweeps what the dead left
+        # whoever opens them sweeps what the dead left
+        FolderSlips(config.store.spool or config.store.blobs)
+        FolderOwed(config.store.spool or config.store.blobs)
         with closing(compose.open_journal(config)) as journal:
             inbox = compose.open_inbox(config, blobs)
             orphans = Orphans(journal, inbox, blobs, lambda: datetime.now(UTC) + timedelta(days=2))
@@ -164,7 +174,15 @@ def _differ(copies: Sequence[Path]) -> bool:
     return not all(contents[-1].startswith(content) for content in contents)
 
 
+def _is_note(copies: Sequence[Path]) -> bool:
+    """Whether it says that there is no result: Summary of Analyses (111065, DCM), and no measurement."""
+    dataset = dcmread(max(copies, key=lambda path: path.stat().st_size), stop_before_pixels=True)
+    items = dataset.get("ContentSequence", ())
+    return any(item.ConceptNameCodeSequence[0].CodeValue == "111065" for item in items if "ConceptNameCodeSequence" in item)
+
+
 def _is_one_set(study: Study, objects: Mapping[str, list[Path]]) -> bool:
+    objects = {uid: copies for uid, copies in objects.items() if not _is_note(copies)}
     if len(objects) != RESULTS:
         return False
     if any(_differ(copies) for copies in objects.values()):

@@ -34,7 +34,7 @@ _APPLICATIONS = Path(__file__).with_name("applications")
 _HASTE_S = 10.0
 _MINUTES_S = 360.0
 _AHEAD_S, _STILL_S = 10.0, 0.5
-_ENDED = {JobState.DONE, JobState.CANCELLED, JobState.SUPERSEDED}
+_ENDED = {JobState.DONE, JobState.NOT_APPLICABLE, JobState.CANCELLED, JobState.SUPERSEDED}
 CALLS = (
     "record", "came_again", "complete", "route", "claim_job", "inferred", "encoded", "claim_delivery", "receipt", "delivered", "resend",
     "release", "retry_job", "retry_delivery", "end_job", "tombstone", "revive_job", "begin_commitment", "commitment_accepted",
@@ -111,7 +111,8 @@ class House:
 
     def _configuration(self, journal: str, durability: str, listener: Mapping[str, Any], quiet: str, *, ahead: bool) -> dict[str, object]:
         (self.folder / "models").mkdir(parents=True, exist_ok=True)
-        modality = {"ae_title": CALLING, "address": "127.0.0.1:0", "settle": {"quiet": quiet}}
+        # a kill tears associations, and a sender that has its 0x0000 for everything sends nothing again: nobody is to wait half an hour
+        modality = {"ae_title": CALLING, "address": "127.0.0.1:0", "settle": {"quiet": quiet, "short": "run"}}
         sink = {"kind": "dimse", "peer": "archive", "retry": {"first": "500ms", "most": "1s"}}
         if self.modality is not None:
             modality |= {"address": f"127.0.0.1:{self.modality.port}", "may": ["store", "echo", "commit"]}

@@ -38,11 +38,11 @@ def test_an_index_that_moves_files_before_it_has_rows_is_found() -> None:
     """Rows first, then files: the other way round a kill in between leaves an instance that nobody knows."""
     commit = Index._commit
 
-    def moved_first(self: Index, batch: object, now: object) -> None:
+    def moved_first(self: Index, batch: object, now: object, size: int) -> None:
         for entry, blob in batch.moves:  # type: ignore[attr-defined]
             self._inbox.settle(entry, blob)
         batch.moves.clear()  # type: ignore[attr-defined]
-        commit(self, batch, now)  # type: ignore[arg-type]
+        commit(self, batch, now, size)  # type: ignore[arg-type]
 
     with mock.patch.object(Index, "_commit", moved_first), pytest.raises(AssertionError, match="taken back"):
         play(1, 60)

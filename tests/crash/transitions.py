@@ -45,8 +45,16 @@ _BY_THE_SAME = (
     "made by a call that a row meets on another transition, in one statement of the same transaction (node/journal/transitions.py)"
 )
 _SIMULATED = "needs an archive that refuses for good: the simulation's schedules go through it, with kills before and after"
+_POISON = "needs an arrival over which flow dies again and again: tests/node/test_poison.py has one, and puts it back"
 REASONS: dict[tuple[str, object, object], str] = {
+    ("arrival", ArrivalState.COMPLETE, ArrivalState.PARKED): _POISON,
+    ("arrival", ArrivalState.PARKED, ArrivalState.COMPLETE): _POISON,
+    ("arrival", ArrivalState.PARKED, ArrivalState.ROUTED): _BY_THE_SAME,
     ("job", JobState.QUEUED, JobState.FAILED): _BY_THE_SAME,
+    ("job", JobState.QUEUED, JobState.NOT_APPLICABLE): _BY_THE_SAME,
+    ("job", JobState.NOT_APPLICABLE, JobState.QUEUED): _BY_THE_SAME,
+    ("job", JobState.NOT_APPLICABLE, JobState.CANCELLED): _BY_THE_SAME,
+    ("job", JobState.NOT_APPLICABLE, JobState.SUPERSEDED): _BY_THE_SAME,
     ("job", JobState.QUEUED, JobState.CANCELLED): _BY_THE_SAME,
     ("job", JobState.QUEUED, JobState.SUPERSEDED): _BY_THE_SAME,
     ("job", JobState.INFERRED, JobState.PARKED): _BY_THE_SAME,

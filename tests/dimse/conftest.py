@@ -14,6 +14,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage, generate_ui
 from structlog.testing import capture_logs
 
 from node.blobs.inbox import FolderInbox
+from node.blobs.owed import FolderOwed
 from node.dimse.listener import Listener
 from node.dimse.port import Intake
 from node.settings.config import Config, Node, Peer, Receiver, Store
@@ -30,6 +31,7 @@ class Listening:
     port: int
     listener: Listener
     inbox: FolderInbox
+    owed: FolderOwed
     folder: Path
     events: list[MutableMapping[str, Any]]
 
@@ -60,11 +62,12 @@ def listening(folder: Path, *, node: Node, peers: tuple[Peer, ...], min_free_byt
         peers={peer.name: peer for peer in peers},
     )
     inbox = FolderInbox(folder, min_free_bytes=min_free_bytes)
-    listener = Listener(config, intake or inbox)
+    owed = FolderOwed(folder)
+    listener = Listener(config, intake or inbox, owed=owed)
     with capture_logs() as events:
         listener.start()
         try:
-            yield Listening(port=listener.ports.get("port", 0), listener=listener, inbox=inbox, folder=folder, events=events)
+            yield Listening(port=listener.ports.get("port", 0), listener=listener, inbox=inbox, owed=owed, folder=folder, events=events)
         finally:
             listener.stop(5)
 

@@ -2,16 +2,19 @@
 
 import os
 from dataclasses import replace
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pynetdicom.pdu_primitives import UserIdentityNegotiation
 
+from node.dimse.addresses import Whose
 from node.dimse.admission import Admission, Admitted, Refusal, Rejection
 from node.dimse.claim import Certificate, Claim, UserIdentity
 from node.settings.config import Config, Limits, May, Node, Peer, Store
 from node.settings.security import CertificateRule, User
+from node.settings.trusted_proxies import TrustedProxies
 
 SHOWN = Certificate(
     subject="CN=ct1,O=Hospital",
@@ -260,9 +263,59 @@ def test_only_a_peer_with_rates_is_slowed_down() -> None:
 
 def test_one_address_cannot_take_all_connections() -> None:
     """Half-open connections are counted by address, IPv4 the same on a socket for both families; admitted ones are the peer's."""
-    admission = _admission(CT1, connections_per_address=2)
-    seats = [admission.connect(address) for address in ("10.0.0.66", "::ffff:10.0.0.66", "10.0.0.66", "10.0.0.21")]
+    admission = _admission(CT1, connections_per_address=2, strangers=True)
+    came = ("10.0.0.66", "::ffff:10.0.0.66", "10.0.0.66", "10.0.0.20")
+    seats = [admission.connect(number, address, Whose.STRANGER) for number, address in enumerate(came)]
     assert [seat is not None for seat in seats] == [True, True, False, True]
-    assert seats[0] is not None
-    admission.disconnect(seats[0])
-    assert admission.connect("10.0.0.66") is not None
+    admission.disconnect(0)
+    assert admission.connect(4, "10.0.0.66", Whose.STRANGER) is not None
+
+
+def _proxied(*peers: Peer, **more: Any) -> Admission:
+    return _admission(*peers, trusted_proxies=TrustedProxies(networks=(ip_network("172.18.0.0/24"),)), **more)
+
+
+BEHIND = replace(CLAIM, address="172.18.0.1", behind_proxy=True)
+
+
+def test_behind_a_trusted_proxy_a_peer_is_its_title_certificate_and_user() -> None:
+    """The address that is seen is the proxy's; what else the entry names must hold all the same, and strangers are no peers."""
+    assert isinstance(_proxied(CT1).enter(BEHIND), Admitted)
+    assert _refused(_proxied(CT1), replace(BEHIND, behind_proxy=False)).rejection is Rejection.CALLING
+    other = replace(CT1, certificate=CertificateRule(fingerprints=("cd" * 32,)))
+    assert "proved by its certificate" in _refused(_proxied(other), BEHIND).why
+    assert _refused(_proxied(CT1), replace(BEHIND, calling="SOMEBODY")).rejection is Rejection.CALLING
+
+
+def test_two_peers_of_one_title_behind_a_trusted_proxy_are_told_apart_by_what_they_prove_or_not_at_all() -> None:
+    """Modalities come with the same AE title, and their addresses are not seen: neither is taken for the other."""
+    other = replace(CT1, name="ct2", host="10.0.0.22")
+    refused = _refused(_proxied(CT1, other), BEHIND)
+    assert refused.rejection is Rejection.CALLING
+    assert refused.why == 'peers "ct1" and "ct2" cannot be told apart behind the trusted proxy 172.18.0.1'
+    proved = replace(other, certificate=CertificateRule(fingerprints=("ab" * 32,)))
+    admitted = _proxied(CT1, proved).enter(BEHIND)
+    assert isinstance(admitted, Admitted)
+    assert admitted.peer == proved
+    entered = replace(other, host="172.18.0.1")
+    admitted = _proxied(CT1, entered).enter(BEHIND)
+    assert isinstance(admitted, Admitted)
+    assert admitted.peer == entered, "the proxy's address stands in its entry"
+
+
+def test_strangers_leave_half_of_the_seats_to_peers() -> None:
+    """Forty associations under as many titles: twenty are admitted, the rest is put off, and a peer finds a seat."""
+    admission = _admission(CT1, strangers=True)
+    decided = [admission.enter(replace(CLAIM, calling=f"NOBODY{number}")) for number in range(40)]
+    assert sum(isinstance(one, Admitted) for one in decided) == 20
+    assert isinstance(decided[-1], Refusal)
+    assert decided[-1].rejection is Rejection.BUSY
+    assert decided[-1].why == "20 associations of strangers stand already, and the other seats are kept for peers"
+    assert isinstance(admission.enter(CLAIM), Admitted)
+
+
+def test_without_peers_every_seat_is_a_strangers() -> None:
+    """A laboratory's node, and the archive of the demo."""
+    admission = _admission(strangers=True, max_associations=4)
+    decided = [admission.enter(replace(CLAIM, calling=f"NOBODY{number}")) for number in range(5)]
+    assert [isinstance(one, Admitted) for one in decided] == [True] * 4 + [False]

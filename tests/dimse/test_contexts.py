@@ -53,7 +53,8 @@ def test_uncompressed_before_compressed_and_lossless_before_lossy(listen: Listen
     offers = [
         ([uid.JPEGBaseline8Bit, uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian], uid.ExplicitVRLittleEndian),
         ([uid.JPEGBaseline8Bit, uid.JPEG2000, uid.JPEGLosslessSV1], uid.JPEGLosslessSV1),
-        ([uid.JPEGExtended12Bit, uid.HTJ2K], uid.HTJ2K),
+        ([uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit], uid.JPEGExtended12Bit),
+        ([uid.HTJ2K, uid.JPEGBaseline8Bit], uid.JPEGBaseline8Bit),
     ]
     contexts = [build_context(uid.CTImageStorage, list(offered)) for offered, _ in offers]
     assert [syntax for _, syntax in _negotiate(listen().port, contexts)] == [expected for _, expected in offers]

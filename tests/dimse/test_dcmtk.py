@@ -1,7 +1,10 @@
 """The listener and the requestor against DCMTK, another implementation of the standard."""
 
+import contextlib
 import os
+import socket
 import subprocess
+import threading
 from functools import partial
 from pathlib import Path
 
@@ -156,3 +159,61 @@ def test_dcmqrscp_counts(tmp_path: Path) -> None:
         assert requestor.count(study, None) == 4
         assert requestor.count("1.2.3.4", None) is None
         assert requestor.holds([str(path) for path in paths]) == {str(dcmread(path).SOPInstanceUID) for path in paths}
+
+
+_PROFILE = """
+[[TransferSyntaxes]]
+[Explicit]
+TransferSyntax1 = LittleEndianExplicit
+[Unknown]
+TransferSyntax1 = 1.2.3.4.5.6
+[[PresentationContexts]]
+[Mixed]
+PresentationContext1 = 1.2.3.99.4\\Explicit
+PresentationContext2 = MRImageStorage\\Unknown
+PresentationContext3 = MRImageStorage\\Explicit
+PresentationContext4 = 1.2.3.4.5.6.7\\Explicit
+[[Profiles]]
+[Odd]
+PresentationContexts = Mixed
+"""
+
+
+def _garbling(port: int) -> int:
+    """The port of a line to `port` on which one UID of a request loses its digits; DCMTK itself sends none that is not one."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def carry() -> None:
+        with listening, listening.accept()[0] as came, socket.create_connection(("127.0.0.1", port), timeout=60) as onward:
+            request = b""
+            while len(request) < 6 or len(request) < 6 + int.from_bytes(request[2:6], "big"):
+                request += came.recv(65536)
+            onward.sendall(request.replace(b"1.2.3.99.4", b"1.2.3.\xff\xfe.4"))
+            back = threading.Thread(target=_carry, args=(onward, came))
+            back.start()
+            _carry(came, onward)
+            back.join()
+
+    threading.Thread(target=carry, daemon=True).start()
+    return int(listening.getsockname()[1])
+
+
+def _carry(one: socket.socket, other: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := one.recv(65536):
+            other.sendall(data)
+    with contextlib.suppress(OSError):
+        other.shutdown(socket.SHUT_WR)
+
+
+def test_storescu_goes_on_beside_a_class_whose_uid_is_none(listen: Listen, tmp_path: Path) -> None:
+    """Four presentation contexts, one of them garbled and two unknown: DCMTK reads each answer, and sends in the one that is accepted."""
+    running = listen()
+    (path,) = _series(tmp_path / "series", 1)
+    profile = tmp_path / "odd.cfg"
+    profile.write_text(_PROFILE)
+    said = dcmtk.storescu(_garbling(running.port), path, options=("-d", "-xf", str(profile), "Odd"))
+    assert said.code == 0, said.text
+    answered = [line.split("(")[1].split(")")[0] for line in said.text.splitlines() if "Context ID:" in line][4:]
+    assert answered == ["Abstract Syntax Not Supported", "Transfer Syntaxes Not Supported", "Accepted", "Abstract Syntax Not Supported"]
+    assert len(running.kept()) == 1

@@ -12,7 +12,6 @@ from node.dimse.wire import pdu
 from node.settings.config import Limits, Node
 from tests.dimse.conftest import PACS, Listen, instance, offer
 from tests.dimse.wire.talk import request
-from tests.lab.program import wait_until
 from tests.lab.rejection import rejection
 from tests.lab.wire import Sender
 
@@ -56,29 +55,6 @@ def test_a_peer_that_associates_too_often_is_put_off(listen: Listen) -> None:
         assert rejection(refused.association) == (2, 3, 2)
     (told,) = running.said("association.rejected")
     assert told["reason"] == "more than 1 associations of pacs within a minute"
-
-
-def test_one_address_has_so_many_connections_that_are_not_admitted(listen: Listen) -> None:
-    """Five may stand half-open; the sixth is closed at once and told. What is admitted is the peer's and does not count; when the others
-    are gone, there is room again."""
-    running = listen(node=Node(port=0, connections_per_address=5))
-    one = offer()
-    with Sender(running.port, [one]) as admitted:
-        standing = [socket.create_connection(("127.0.0.1", running.port), timeout=_PATIENCE_S) for _ in range(5)]
-        surplus = socket.create_connection(("127.0.0.1", running.port), timeout=_PATIENCE_S)
-        surplus.settimeout(_PATIENCE_S)
-        assert surplus.recv(1) == b""
-        assert admitted.store(one) == 0x0000
-        wait_until(lambda: len(running.said("association.too_many_connections")) == 1, _PATIENCE_S, "it is told")
-        for connection in standing:
-            connection.close()
-
-        def room() -> bool:
-            with Sender(running.port, [one]) as again:
-                return again.accepted
-
-        wait_until(room, _PATIENCE_S, "there is room again")
-    surplus.close()
 
 
 def test_who_was_rejected_and_is_slow_to_hang_up_is_not_locked_out(listen: Listen) -> None:

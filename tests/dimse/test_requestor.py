@@ -278,6 +278,9 @@ _THREE: list[dict[str, Any]] = [{"SOPInstanceUID": f"1.2.{number}"} for number i
         pytest.param({"STUDY": [], "SERIES": []}, None, None, id="a study that it does not know"),
         pytest.param({}, None, None, id="a peer that cannot"),
         pytest.param({"STUDY": [{"NumberOfStudyRelatedInstances": None}], "SERIES": []}, None, None, id="an empty count"),
+        pytest.param(
+            {"SERIES": [{"NumberOfSeriesRelatedInstances": -1}], "IMAGE": _THREE}, "1.3", 3, id="a count that is none, and a list"
+        ),
     ],
 )
 def test_counting(archive: Archive, levels: dict[str, list[dict[str, Any]]], series: str | None, expected: int | None) -> None:

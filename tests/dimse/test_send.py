@@ -1,10 +1,12 @@
 """`hilum send` to a real listener: what is sent, what is skipped, and what the exit code says."""
 
 import json
+import struct
 import zipfile
 from pathlib import Path
 
 import pytest
+from pydicom.datadict import tag_for_keyword
 
 from node.cli.main import main
 from tests.dimse.conftest import Listen, Listening, data_set_of, instance
@@ -48,6 +50,54 @@ def test_zips_are_read_also_one_in_another(listen: Listen, tmp_path: Path, capsy
     assert len(running.kept()) == 2
 
 
+def _bomb(path: Path, megabytes: int, *, members: int = 1) -> Path:
+    """A zip of zeros behind a right head: a thousandth of what it unpacks to."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(members):
+            with archive.open(f"{number}.dcm", "w", force_zip64=True) as member:
+                for _ in range(megabytes):
+                    member.write(bytes(1_000_000))
+    return path
+
+
+def test_a_zip_that_unpacks_to_far_more_than_its_size_is_refused(
+    listen: Listen, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In one member, in many, and in a zip within a zip: nothing is sent, the sentence names the zip, and little comes onto the disk. Who
+    means it says how much."""
+    running = listen()
+    right = _series(tmp_path / "right", 1)
+    nested = tmp_path / "nested.zip"
+    with zipfile.ZipFile(nested, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(_bomb(tmp_path / "inner.zip", 120), "inner.zip")
+    for bomb in (_bomb(tmp_path / "one.zip", 120), _bomb(tmp_path / "many.zip", 8, members=15), nested):
+        assert bomb.stat().st_size < 1_000_000
+        assert _send(running, *right, bomb) == 1
+        said = capsys.readouterr().err
+        assert f"{bomb.name}" in said
+        assert "unpacks to more than 100 MB" in said
+        assert "HLM-2112" in said
+    assert running.kept() == []
+    assert _send(running, *right, tmp_path / "one.zip", "--largest", "1GB") == 0
+    assert "1 of 1 instances were accepted" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as usage:
+        _send(running, *right, "--largest", "much")
+    assert usage.value.code == 2
+
+
+def test_what_a_zip_says_of_its_sizes_decides_nothing(listen: Listen, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A member of 120 MB that claims ten bytes: it is read as damaged, or refused; never taken in."""
+    running = listen()
+    path = _bomb(tmp_path / "lies.zip", 120)
+    content = path.read_bytes()
+    central = content.rindex(b"PK\x01\x02")
+    path.write_bytes(content[: central + 24] + struct.pack("<I", 10) + content[central + 28 :])
+    assert _send(running, path) == 1
+    said = capsys.readouterr().err
+    assert "lies.zip" in said
+    assert running.kept() == []
+
+
 def test_json_has_a_status_for_each_instance(listen: Listen, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What scripts read: path, UID, status in hexadecimal, whether it was accepted."""
     running = listen()
@@ -75,9 +125,65 @@ def test_what_is_no_dicom_is_skipped_and_counted(listen: Listen, tmp_path: Path,
     running = listen()
     _series(tmp_path, 1)
     (tmp_path / "README").write_text("hello")
-    (tmp_path / "broken.zip").write_bytes(b"PK\3\4 no zip")
+    (tmp_path / "empty").write_bytes(b"")
     assert _send(running, tmp_path) == 0
     assert "2 files were skipped" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("damage", ["its end is missing", "a byte of a member", "it lies in another"])
+def test_a_zip_that_cannot_be_read_is_named_and_is_a_failure(
+    listen: Listen, tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: str
+) -> None:
+    """What was in it was meant to go. The others are sent."""
+    running = listen()
+    (right, lost) = _series(tmp_path / "files", 2)
+    path = tmp_path / "broken.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(lost, "lost.dcm")
+    content = bytearray(path.read_bytes())
+    if damage == "its end is missing":
+        path.write_bytes(content[:-30])
+    else:
+        content[60] ^= 0xFF
+        path.write_bytes(content)
+    if damage == "it lies in another":
+        with zipfile.ZipFile(tmp_path / "outer.zip", "w") as outer:
+            outer.write(path, "broken.zip")
+        path = tmp_path / "outer.zip"
+    assert _send(running, right, path) == 1
+    said = capsys.readouterr().out
+    assert "1 of 1 instances were accepted" in said
+    assert "broken.zip: not sent: a zip that cannot be read" in said
+    assert "skipped" not in said
+
+
+@pytest.mark.parametrize("element", ["MediaStorageSOPClassUID", "MediaStorageSOPInstanceUID", "TransferSyntaxUID"])
+def test_a_file_that_does_not_say_what_it_is_is_named_and_the_others_go(
+    listen: Listen, tmp_path: Path, capsys: pytest.CaptureFixture[str], element: str
+) -> None:
+    """An empty element of the file meta information used to end the association before anything was sent."""
+    running = listen()
+    files = _series(tmp_path)
+    _blanked(files[1], element)
+    assert _send(running, tmp_path) == 1
+    said = capsys.readouterr().out
+    assert f"{files[1]}: not sent: {element} of its file meta information: no UID" in said
+    assert "2 of 2 instances were accepted" in said
+    assert len(running.kept()) == 2
+    assert _send(running, files[1]) == 1
+    assert f"nothing to send: {files[1]}: {element}" in capsys.readouterr().err
+
+
+def _blanked(file: Path, element: str) -> None:
+    """Empty one element of the group 0002: its length becomes 0, and so much goes from the group's."""
+    data = bytearray(file.read_bytes())
+    head = struct.pack("<HH2s", *divmod(tag_for_keyword(element) or 0, 0x10000), b"UI")
+    at = data.index(head) + len(head)
+    (length,) = struct.unpack_from("<H", data, at)
+    struct.pack_into("<H", data, at, 0)
+    del data[at + 2 : at + 2 + length]
+    struct.pack_into("<L", data, 140, struct.unpack_from("<L", data, 140)[0] - length)
+    file.write_bytes(bytes(data))
 
 
 def test_nothing_to_send_is_a_failure(listen: Listen, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from node.dimse.standing import HALF_OPEN, Pace, Seat, Standing
+from node.dimse.standing import Full, Of, Pace, Seat, Standing
 from node.settings.config import Config, Node, Store
 
 _TAKE = """
@@ -62,13 +62,13 @@ def test_a_limit_holds_over_processes_and_forgets_one_that_was_killed() -> None:
         assert _said(first) == "3"
         own = standing.enter("pacs", most=4, most_in_all=4)
         assert isinstance(own, Seat)
-        assert standing.enter("pacs", most=4, most_in_all=4) == 4
+        assert standing.enter("pacs", most=4, most_in_all=4) == Full(of=Of.ALL, stand=4)
         first.kill()
-    assert standing.enter("pacs", most=4, most_in_all=4) == 4, "nobody has blanked its row yet"
+    assert standing.enter("pacs", most=4, most_in_all=4) == Full(of=Of.ALL, stand=4), "nobody has blanked its row yet"
     with _child(_TAKE, standing, 1, "0") as successor:
         assert _said(successor) == "0"
         assert isinstance(standing.enter("pacs", most=2, most_in_all=4), Seat)
-        assert standing.enter("pacs", most=2, most_in_all=4) == 2
+        assert standing.enter("pacs", most=2, most_in_all=4) == Full(of=Of.ONE, stand=2)
         assert successor.stdin is not None
         successor.stdin.close()
 
@@ -105,21 +105,21 @@ def test_a_seat_that_is_given_back_can_be_taken_again() -> None:
     for _ in range(1000):
         seat = standing.enter("pacs", most=1, most_in_all=2)
         assert isinstance(seat, Seat)
-        assert standing.enter("pacs", most=1, most_in_all=2) == 1
+        assert standing.enter("pacs", most=1, most_in_all=2) == Full(of=Of.ONE, stand=1)
         standing.leave(seat)
 
 
-def test_connections_are_bounded_by_address_and_in_all() -> None:
-    """One address gets its number; many addresses together get no more than there are seats; associations are counted apart."""
-    standing = Standing.alone(_config(max_associations=2))
-    own = [standing.connect("192.0.2.1", most=3) for _ in range(4)]
-    assert [seat is not None for seat in own] == [True, True, True, False]
-    others = [standing.connect(f"198.51.100.{n}", most=3) for n in range(HALF_OPEN)]
-    assert sum(seat is not None for seat in others) == HALF_OPEN - 3
-    assert isinstance(standing.enter("pacs", most=1, most_in_all=2), Seat)
-    assert own[0] is not None
-    standing.leave(own[0])
-    assert standing.connect("192.0.2.1", most=3) is not None
+def test_strangers_have_their_share_and_peers_the_rest() -> None:
+    """Of four seats two are for strangers, whatever they call themselves; who is a peer finds one, and a stranger's may become free."""
+    standing = Standing.alone(_config(max_associations=4))
+    seats = [standing.enter(f"stranger {n}", most=9, most_in_all=4, most_strangers=2) for n in range(3)]
+    assert isinstance(seats[0], Seat)
+    assert seats[2] == Full(of=Of.STRANGERS, stand=2)
+    assert isinstance(standing.enter("stranger 0", most=9, most_in_all=4), Seat), "a peer of that name is no stranger"
+    standing.leave(seats[0])
+    assert isinstance(standing.enter("stranger 7", most=9, most_in_all=4, most_strangers=2), Seat)
+    assert isinstance(standing.enter("pacs", most=9, most_in_all=4), Seat)
+    assert standing.enter("pacs", most=9, most_in_all=4) == Full(of=Of.ALL, stand=4)
 
 
 def test_a_rate_lets_a_minutes_worth_through_at_once_and_then_one_by_one() -> None:

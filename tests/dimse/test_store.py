@@ -19,6 +19,7 @@ from node.dimse.port import Reception
 from node.settings.config import Durability
 from tests.dimse.conftest import Listen, Listening, data_set, data_set_of, instance, offer
 from tests.lab.program import wait_until
+from tests.lab.rejection import rejection
 from tests.lab.wire import Offer, Sender
 
 
@@ -193,8 +194,7 @@ def test_a_full_disk_admits_nobody(listen: Listen) -> None:
     """PS3.8 table 9-21: rejected for now (2), by the service provider (3), temporary congestion (1); the operator is told why."""
     running = listen(min_free_bytes=1 << 60)
     with Sender(running.port, [offer()]) as sender:
-        answer = sender.association.acceptor.primitive
-        assert (answer.result, answer.result_source, answer.diagnostic) == (2, 3, 1)
+        assert rejection(sender.association) == (2, 3, 1)
     assert running.said("association.rejected")[0]["rejection"] == "congested"
 
 

@@ -23,13 +23,24 @@ MODULES: Final = {
     "visits": (*_WIRE, "node.dimse.visit", "node.dimse.peek"),
     "peeks": ("node.dimse.peek",),
     "headers": ("node.flow.elements", "node.flow.inflating", "node.flow.header", "node.flow.values", "node.domain.characters"),
+    "series": (
+        *("inference.imaging.assemble", "inference.imaging.header", "inference.imaging.identity", "inference.imaging.diffusion"),
+        *("inference.imaging.axes", "inference.imaging.dimensions", "inference.imaging.geometry", "inference.imaging.groups"),
+        *("inference.imaging.single", "inference.imaging.slices", "inference.imaging.subjects", "inference.imaging.tags"),
+        *("inference.imaging.sop_classes", "inference.imaging.nuclear", "inference.imaging.moving", "inference.imaging.decode"),
+    ),
+    "matches": ("node.dimse.counting",),
     "metas": ("node.dimse.outgoing",),
+    "jpegs": ("inference.imaging.jpeg_extended",),
 }
 """By target, in the order in which they run."""
 GROUPS: Final = {
     "wire": ("pdus", "commands", "messages", "accepts", "requests", "dialogues", "visits"),
     "header": ("headers",),
     "data set": ("peeks", "metas"),
+    "series": ("series",),
+    "answers to C-FIND": ("matches",),
+    "pixels": ("jpegs",),
 }
 """Which targets' executions count together."""
 GOALS: Final = {"wire": 10_000_000, "header": 1_000_000}

@@ -5,6 +5,7 @@ DCMTK, Orthanc, pynetdicom and this node as requestors and as acceptors, with ma
 
 import hashlib
 import socket
+import struct
 import sys
 import tempfile
 import threading
@@ -25,6 +26,7 @@ from pydicom.uid import (
     MRImageStorage,
 )
 from pynetdicom import AE, AllStoragePresentationContexts, StoragePresentationContexts, evt
+from pynetdicom.dsutils import encode
 from pynetdicom.presentation import build_context
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Verification
 
@@ -245,6 +247,73 @@ def from_files(paths: Sequence[Path]) -> Iterator[tuple[str, bytes]]:
         yield "peeks", bytes((number,)) + content[end:]
 
 
+def made_series() -> Iterator[bytes]:
+    """Series of a few small slices: ordinary, weighted by diffusion in public and private elements, of two patients, mosaics, with Raw Data
+    beside the images; as `tests.fuzz.targets.series` reads them."""
+
+    def image(number: int, place_mm: float) -> Dataset:
+        dataset = made(number)
+        dataset.PatientID, dataset.SeriesNumber = "1", 1
+        del dataset.SharedFunctionalGroupsSequence, dataset.ContributingEquipmentSequence
+        dataset.FrameOfReferenceUID = "1.2.5"
+        dataset.ImagePositionPatient, dataset.ImageOrientationPatient = [0, 0, place_mm], [1, 0, 0, 0, 1, 0]
+        dataset.PixelSpacing, dataset.SliceThickness = ["0.5", "0.5"], "1.5"
+        return dataset
+
+    def weighted(number: int, place_mm: float, b_value: int, group: int, creator: str, element: int) -> Dataset:
+        dataset = image(number, place_mm)
+        if creator:
+            dataset.private_block(group, creator, create=True).add_new(element, "IS", [b_value, 8, 0, 0])
+        else:
+            dataset.DiffusionBValue = float(b_value)
+        return dataset
+
+    def packed(ask: int, *datasets: Dataset) -> bytes:
+        encoded = [encode(one, False, True) or b"" for one in datasets]
+        return bytes((ask,)) + b"".join(struct.pack("<H", len(one)) + one for one in encoded)
+
+    for ask in range(6):
+        yield packed(ask, *(image(number, 1.5 * number) for number in range(3)))
+    for vendor in (
+        (0x0043, "GEMS_PARM_01", 0x39),
+        (0x0019, "SIEMENS MR HEADER", 0x0C),
+        (0x2001, "Philips Imaging DD 001", 0x03),
+        (0, "", 0),
+    ):
+        each = [weighted(2 * place + at, 1.5 * place, b_value, *vendor) for place in range(2) for at, b_value in enumerate((0, 1000))]
+        yield packed(1, *each)
+        yield packed(2, *each)
+    two = [image(number, 1.5 * number) for number in range(3)]
+    two[2].PatientID = "2"
+    yield packed(0, *two)
+    mosaic = image(0, 0)
+    mosaic.ImageType = ["ORIGINAL", "PRIMARY", "DIFFUSION", "VFRAME"]
+    yield packed(1, mosaic)
+    raw = image(3, 0)
+    raw.SOPClassUID = "1.2.840.10008.5.1.4.1.1.66"
+    for keyword in ("PixelData", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "SamplesPerPixel"):
+        delattr(raw, keyword)
+    yield packed(0, image(0, 0), image(1, 1.5), raw)
+    yield packed(0, *(made(number) for number in range(2)))
+
+
+def made_matches() -> Iterator[bytes]:
+    """Identifiers that answer C-FIND: with a count, without, for two series, and one that is no number."""
+
+    def match(**said: object) -> bytes:
+        dataset = Dataset()
+        for keyword, value in {"StudyInstanceUID": "1.2.3", "SeriesInstanceUID": "1.2.3.4", "SOPInstanceUID": "1.2.3.4.0", **said}.items():
+            setattr(dataset, keyword, value)
+        encoded = encode(dataset, True, True) or b""
+        return struct.pack("<H", len(encoded)) + encoded
+
+    yield match(NumberOfStudyRelatedInstances=44, NumberOfSeriesRelatedInstances=44)
+    yield match()
+    yield match(NumberOfSeriesRelatedInstances=44) + match(SeriesInstanceUID="1.2.3.5", NumberOfSeriesRelatedInstances=3)
+    yield match(NumberOfSeriesRelatedInstances=44).replace(b"44", b"4X")
+    yield match(NumberOfStudyRelatedInstances=10, NumberOfSeriesRelatedInstances=10).replace(b"10", b"-1")
+
+
 def made_syntax(meta: bytes) -> str:
     """The transfer syntax that stands in a file's meta information."""
     at = meta.index(b"\x02\x00\x10\x00UI") + 8
@@ -262,7 +331,9 @@ def main() -> int:
     """Record, and keep what there is to keep."""
     with tempfile.TemporaryDirectory(prefix="hilum-capture-") as place, loopback_only():
         recorded = associations(Path(place))
-        for target, content in [*inputs(recorded), *from_files(sorted((Path(place) / "in").iterdir()))]:
+        of_files = from_files(sorted((Path(place) / "in").iterdir()))
+        ours = [*(("series", one) for one in made_series()), *(("matches", one) for one in made_matches())]
+        for target, content in [*inputs(recorded), *of_files, *ours]:
             keep(target, content)
     print(f"{len(recorded)} associations")
     return 0

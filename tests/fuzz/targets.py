@@ -7,18 +7,27 @@ import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+import numpy as np
+from pydicom.dataset import Dataset
 from structlog.testing import capture_logs
 
-from inference.imaging.errors import MissingAttribute, NotDicom, UnsupportedSyntax
+from inference.errors import InputError
+from inference.imaging.errors import MissingAttribute, NotDicom, Truncated, UndecodablePixels, UnsupportedSyntax
+from inference.imaging.jpeg_extended import decode_extended
+from inference.imaging.subject import Takes
+from inference.imaging.subjects import Parts, subjects
+from inference.imaging.volume import Volume
 from node.dimse.admission import Admitted
 from node.dimse.claim import Claim
 from node.dimse.contexts import accepted_contexts
+from node.dimse.counting import FIND, count_instances, count_series, finding, holds_instance
 from node.dimse.errors import NotADataset, OtherInstance
 from node.dimse.outgoing import meta_texts
 from node.dimse.peek import Peek
-from node.dimse.port import Reception
+from node.dimse.port import NothingOwed, Reception
 from node.dimse.sending.association import Association, Ended
 from node.dimse.sending.connection import Connection
 from node.dimse.sending.incoming import Incoming
@@ -124,6 +133,8 @@ def requests(data: bytes) -> None:
     """An A-ASSOCIATE-RQ, as the fast path decodes it; what is taken can be answered, and accepts nothing that was not proposed."""
     with suppress(Malformed):
         asked = negotiation.read_request(data)
+        if not asked.titled:
+            return  # it is rejected, and never answered by a codec
         answer = negotiation.accept(
             asked, accepted_contexts(store=True, echo=True, syntaxes=None), most_bytes=131072, confirms_user=asked.identity is not None
         )
@@ -222,6 +233,7 @@ class _Visits:
 
     def __init__(self) -> None:
         self.intake = self
+        self.owed = NothingOwed()
         self.instances: list[_Kept] = []
         self.flushed = self.left = 0
 
@@ -334,10 +346,98 @@ def headers(data: bytes) -> None:
     assert all("\0" not in str(value) for values in header.values() for value in values), "no database takes a NUL in a text"
 
 
+_ASKED: Final[tuple[tuple[Takes, Parts], ...]] = (
+    (Takes.VOLUME, "refuse"),
+    (Takes.VOLUME, "each"),
+    (Takes.VOLUME, "b0"),
+    (Takes.IMAGES, "refuse"),
+    (Takes.CINE, "refuse"),
+    (Takes.PAIR, "refuse"),
+)
+
+
+def series(data: bytes) -> None:
+    """The files of a job, as an application asks for them: whose they are, where they lie, which b-value, what is no image. What is taken
+    is of one patient, and every voxel of it has a place.
+
+    The first byte says what is asked for and in which transfer syntax; before each data set stands its length.
+    """
+    if not data:
+        return
+    takes, parts = _ASKED[data[0] % len(_ASKED)]
+    with TemporaryDirectory(prefix="hilum-fuzz-") as folder:
+        files = []
+        for number, content in enumerate(_counted(data[1:])):
+            files.append(Path(folder) / f"{number}.dcm")
+            files[-1].write_bytes(part10(content, SYNTAXES[data[0] // len(_ASKED) % len(SYNTAXES)]))
+        try:
+            made = subjects(takes, parts, files, "1.2.3.4", threads=1)
+        except InputError:
+            return
+    for one in made:
+        assert one.headers, "what was looked at is named"
+        written_in = {_raw(header, "SpecificCharacterSet") for header in one.headers}
+        several = len(written_in) == 1 and len({_raw(header, "PatientID").strip(b" \0") for header in one.headers}) > 1
+        assert not several, "one patient"
+        if isinstance(one.subject, Volume):
+            assert len(one.subject.sources) == len(one.subject.voxels), "each slice is some image's"
+            assert np.isfinite(one.subject.affine).all(), "each voxel has a place"
+            assert one.subject.voxel_volume_mm3 > 0, "and a size"
+
+
+def _raw(header: Dataset, keyword: str) -> bytes:
+    """A value as it was written, whatever its VR claims to be."""
+    value = header.get_item(keyword).value if keyword in header else b""
+    return value if isinstance(value, bytes) else str(value or "").encode()
+
+
+def _counted(data: bytes) -> Iterator[bytes]:
+    """Pieces, each behind its length."""
+    at = 0
+    while at + 2 <= len(data):
+        (length,) = struct.unpack_from("<H", data, at)
+        yield data[at + 2 : at + 2 + length]
+        at += 2 + length
+
+
+class _Matches:
+    """An association over which every question finds the same identifiers."""
+
+    contexts: Final = {FIND: 1}
+
+    def __init__(self, answers: list[bytes]) -> None:
+        self.open = True
+        self._answers = answers
+
+    def find(self, *_: object) -> list[bytes]:
+        """What it always says."""
+        return self._answers
+
+    def abort(self) -> None:
+        """It is over."""
+        self.open = False
+
+
+def matches(data: bytes) -> None:
+    """What a peer answers to C-FIND: how many instances it has, and which. Either is a number above zero, or nothing."""
+    find = finding(_Matches(list(_counted(data))))  # type: ignore[arg-type]
+    for series_uid in (None, "1.2.3.4"):
+        count = count_instances(find, "1.2.3", series_uid)
+        assert count is None or count > 0, "a number of instances"
+    assert all(count > 0 for count in count_series(find, "1.2.3", {"1.2.3.4"}).values()), "a number of instances"
+    holds_instance(find, "1.2.3", "1.2.3.4", "1.2.3.4.0")
+
+
 def metas(data: bytes) -> None:
     """File meta information before a file is sent; what is taken plainly are three UIDs."""
     found = meta_texts(data)
     assert found is None or all(text and set(text) <= set("0123456789.") for text in found), "UIDs, or nothing"
+
+
+def jpegs(data: bytes) -> None:
+    """One compressed frame of 12 bits a sample; what is taken has the size that the data set says."""
+    with suppress(Truncated, UndecodablePixels):
+        assert decode_extended(data, 24, 32, "frame").shape == (24, 32), "as many pixels as the data set says"
 
 
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
@@ -350,7 +450,10 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     "visits": visits,
     "peeks": peeks,
     "headers": headers,
+    "series": series,
+    "matches": matches,
     "metas": metas,
+    "jpegs": jpegs,
 }
 
 

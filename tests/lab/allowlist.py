@@ -79,6 +79,22 @@ FALSE_ALARMS = (
         why="A qualitative evaluation of TID 1410, too, asks about any concept ($QualType), those of DICOM's own among them.",
     ),
     FalseAlarm(
+        validator="pixelmed",
+        short="title modifier",
+        about="withdrawal",
+        says=re.compile(r"\[Row [34]\] CODE CID 701[12]: .*: Conditional content item present when condition not satisfied$"),
+        why="(113011, DCM, Document Title Modifier) of CID 7011 stands where the document's title is (113001, DCM, Rejected for Quality"
+        " Reasons) (TID 2010); the 2022 templates look for the title among the codes beside the modifier, not in the container's name.",
+    ),
+    FalseAlarm(
+        validator="pixelmed",
+        short="purpose of reference",
+        about="withdrawal",
+        says=re.compile(r"Row (8|10) Purpose of Reference \(Concept\) is forbidden for (IMAGE|COMPOSITE) content item$"),
+        why="A template that asks for no purpose of reference does not forbid one: (260753009, SCT, Source) may be used, as unnamed items"
+        " are undesirable for some readers (PS3.3 C.17.3).",
+    ),
+    FalseAlarm(
         validator="dciodvfy 2022",
         short="unknown class",
         about="label map",

@@ -28,7 +28,7 @@ class Hospital:
         deadline = time.monotonic() + timeout_s
         while not _complete(self.pacs.studies(), study_uid):
             jobs = [job for job in self.node.jobs() if job["study_uid"] == study_uid]
-            ended = bool(jobs) and all(job["state"] in ("done", "parked", "failed") for job in jobs)
+            ended = bool(jobs) and all(job["state"] in ("done", "not_applicable", "parked", "failed") for job in jobs)
             if (ended and not _complete(self.pacs.studies(), study_uid)) or time.monotonic() > deadline:
                 there = [series.modality for study in self.pacs.studies() for series in study.series if study.uid == study_uid]
                 said = self.node.log.read_text(errors="replace")[-3000:]

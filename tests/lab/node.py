@@ -199,10 +199,10 @@ class Node:
         listed: list[dict[str, Any]] = self._json("studies", "list")
         return listed
 
-    def jobs(self) -> list[dict[str, Any]]:
-        """`hilum jobs list --json`."""
+    def jobs(self, *, statements: bool = False) -> list[dict[str, Any]]:
+        """`hilum jobs list --json`: the analyses; with `statements` also the notes that there is no result."""
         listed: list[dict[str, Any]] = self._json("jobs", "list")
-        return listed
+        return [one for one in listed if statements or one["kind"] == "analysis"]
 
     def doctor(self) -> Any:
         """`hilum doctor --json`; its exit code says whether all is well, so it is not looked at here."""

@@ -178,3 +178,8 @@ class Postgres:
         """What the superuser sees in the database of `url`, past the code under test."""
         with self.admin(url.partition("?")[0].rpartition("/")[2]) as connection:
             return connection.execute(statement, values).fetchall()
+
+    def ask_nothing(self, url: str, statements: str) -> None:
+        """Let the superuser do something to the database of `url`."""
+        with self.admin(url.partition("?")[0].rpartition("/")[2]) as connection:
+            connection.execute(statements.encode())

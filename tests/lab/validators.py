@@ -73,9 +73,10 @@ def judge_entities(paths: Sequence[Path], *, newest: bool = False) -> Verdict:
 
 def judge_templates(path: Path, about: str = "") -> Verdict:
     """PixelMed's DicomSRValidator: IOD, templates, context groups (IHE AIR uses it)."""
-    code, said = _TEMPLATES.said(path)
     # a narrative that claims no template is held to its information object alone; everything else is a report on a template, or nothing
     document = pydicom.dcmread(path, stop_before_pixels=True)
+    with tempfile.TemporaryDirectory() as folder:
+        code, said = _TEMPLATES.said(_titled(document, path, Path(folder) / "titled.dcm"))
     claims = "ContentTemplateSequence" in document or document.SOPClassUID != EnhancedSRStorage
     fault = r"^\s*Error\b|Exception" + (r"|Content Item not in template(?! row order)" if claims else "")
     verdict = _verdict("pixelmed", code, said, re.compile(fault), about)
@@ -84,6 +85,17 @@ def judge_templates(path: Path, about: str = "") -> Verdict:
         if word not in said:
             verdict.faults.append(f"PixelMed never said {word!r}: {said[-500:].strip()}")
     return verdict
+
+
+def _titled(document: pydicom.Dataset, path: Path, other: Path) -> Path:
+    """The file, or a copy of it whose title PixelMed knows: it holds nothing to TID 1500 that has a title from outside CID 7021, though
+    that group is extensible. The title alone is another; (18748-4, LN) is of CID 7000, Diagnostic Imaging Report Document Title."""
+    templates, titles = document.get("ContentTemplateSequence") or (), document.get("ConceptNameCodeSequence") or ()
+    if not (templates and titles and templates[0].TemplateIdentifier == "1500" and titles[0].get("CodeValue") == "18748-4"):
+        return path
+    titles[0].CodeValue, titles[0].CodingSchemeDesignator, titles[0].CodeMeaning = "126000", "DCM", "Imaging Measurement Report"
+    document.save_as(other)
+    return other
 
 
 def judge_tree(path: Path, about: str = "") -> tuple[Verdict, str]:

@@ -229,7 +229,7 @@ def _killed_before_the_index(folder: Path) -> Node:
 
 
 def test_a_damaged_instance_is_set_aside_and_one_that_is_stored_parks_its_job(tmp_path: Path) -> None:
-    """Neither holds up what comes after it; a person can look at what lies aside."""
+    """Its series is short now and waits; neither holds up what comes after it, and a person can look at what lies aside."""
     node, blobs = _killed_before_the_index(tmp_path), tmp_path / "state" / "blobs"
     torn, *_ = sorted((blobs / "inbox").glob("*.dcm"))
     content = torn.read_bytes()
@@ -237,6 +237,10 @@ def test_a_damaged_instance_is_set_aside_and_one_that_is_stored_parks_its_job(tm
     with node:
         wait_until(lambda: (blobs / "aside" / torn.name).exists(), _PATIENCE_S, "it is set aside")
         assert "HLM-3090" in (blobs / "aside" / torn.name).with_suffix(".txt").read_text()
+        wait_until(lambda: "incomplete" in [one["state"] for one in node.studies()], _PATIENCE_S, "the others wait for it")
+        (study,) = (one for one in node.studies() if one["study_uid"])
+        assert [(one["why"], one["came"], one["expected"]) for one in study["incomplete"]] == [("gap", 11, 12)]
+        assert node.hilum("studies", "complete", study["study_uid"]).code == 0
         wait_until(lambda: node.jobs(), _PATIENCE_S, "the others go on")
         _send(node, _series(tmp_path / "after", "P2"))
         wait_until(lambda: any(job["state"] == "done" for job in node.jobs()), _PATIENCE_S, "what came later is analysed")

@@ -93,7 +93,7 @@ def test_a_study_that_was_sent_is_seen_over_tls(tmp_path: Path) -> None:
 def test_whom_a_proxy_speaks_for(tmp_path: Path, believed: bool) -> None:
     """Behind a proxy that the configuration names, who guesses passwords waits at his own address and nobody else does, and cookies are for
     TLS; what anybody else says in X-Forwarded-For is not believed: a guesser stays one address, whatever he claims."""
-    settings = _settings(tmp_path, **({"behind": ["127.0.0.1"]} if believed else {"behind": ["192.0.2.1"]}))
+    settings = _settings(tmp_path, **({"trusted_proxies": ["127.0.0.1"]} if believed else {"trusted_proxies": ["192.0.2.1"]}))
     with Node(settings, tmp_path, stages="console") as node:
         let_in(node, "otto", Role.OPERATOR)
         with _client(f"http://127.0.0.1:{console_port(node)}") as client:

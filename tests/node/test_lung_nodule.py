@@ -7,7 +7,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from inference import codes
-from inference.applications.lung_nodule.application import DENSITY, RECOMMENDED
+from inference.applications.lung_nodule.application import DENSITY
 from inference.imaging.write_series import write_series
 from tests.lab import adapters, validators
 from tests.lab.chest import BALLS, affine, stored, voxels
@@ -21,7 +21,7 @@ _PATIENCE_S = 240
 
 
 def _reports(folder: Path) -> dict[str, tuple[Path, Dataset]]:
-    """The structured reports by the code of their title: 126000 for places, 126001 for the study."""
+    """The structured reports by the code of their title: 126000 for places, 18748-4 for the study."""
     read = [(path, dcmread(path)) for path in folder.rglob("*.dcm")]
     return {one.ConceptNameCodeSequence[0].CodeValue: (path, one) for path, one in read if one.Modality == "SR"}
 
@@ -50,13 +50,13 @@ def test_nodules_come_out_of_the_node(tmp_path: Path) -> None:
     path, places = reports["126000"]
     numbered = [group for group in groups(places) if any(item.ValueType == "NUM" for item in group.ContentSequence)]
     assert len(groups(places)) == 2 * len(numbered) == 2 * len(BALLS)
-    seen = {value(group, DENSITY): (number(group, codes.LONG_AXIS)[0], value(group, RECOMMENDED)) for group in numbered}
+    seen = {value(group, DENSITY): (number(group, codes.LONG_AXIS)[0], value(group, codes.RECOMMENDED_FOLLOW_UP)) for group in numbered}
     assert {density: row for density, (_, row) in seen.items()} == {"RID50151": "F17-S1-GT8", "RID50152": "F17-UN-GE6", "RID50153": None}
     for density, ball in zip(("RID50151", "RID50152", "RID50153"), BALLS, strict=True):
         assert seen[density][0] == pytest.approx(ball.mm, abs=1.25)
     assert "has seen no real one" in comments(places)[0]
     assert (places.ContentQualification, places.PreliminaryFlag, places.VerificationFlag) == ("RESEARCH", "PRELIMINARY", "UNVERIFIED")
-    study_path, study = reports["126001"]
+    study_path, study = reports["18748-4"]
     assert value(groups(study)[0], codes.NODULE) == codes.PRESENT.value
     shown = adapters.measurements_of(path, files)
     assert [(one.tool, one.finding[0]) for one in shown] == [("RectangleROI", codes.NODULE.value)] * len(BALLS)

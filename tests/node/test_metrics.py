@@ -102,6 +102,8 @@ def test_the_counts_are_what_was_sent_also_after_kills(tmp_path: Path) -> None:
     studies = [_study(tmp_path / f"in{number}", f"P{number}", 5 + number) for number in range(4)]
     mislabelled = tmp_path / "mislabelled.dcm"
     wrong = dcmread(studies[0][0])
+    # of a study of its own: of another it would be an instance that is missing, and be waited for
+    wrong.StudyInstanceUID, wrong.SeriesInstanceUID = UID("1.2.3"), UID("1.2.3.5")
     wrong.file_meta.MediaStorageSOPInstanceUID = UID("1.2.3.4")
     wrong.save_as(mislabelled)
     with Node(_settings(tmp_path / "node"), tmp_path / "node") as node:
@@ -130,7 +132,14 @@ def test_the_counts_are_what_was_sent_also_after_kills(tmp_path: Path) -> None:
     assert said.sum("hilum_associations_total", outcome="released", **_SCANNER) == 4
     assert said.sum("hilum_associations_total", outcome="called", **_SCANNER) == 1
     assert said.sum("hilum_associations_open") == 0
-    assert said.by("hilum_indexed_total", "standing") == {"new": 26, "again": 0, "conflict": 0, "own_result": 0}
+    assert said.by("hilum_indexed_total", "standing") == {
+        "new": 26,
+        "held": 0,
+        "again": 0,
+        "conflict": 0,
+        "own_result": 0,
+        "other_result": 0,
+    }
     assert said.sum("hilum_arrivals_complete_total") == 4
     for name in ("queue_wait", "assemble", "infer", "encode", "deliver", "study"):
         assert said.sum(f"hilum_{name}_seconds_count") == 4, name

@@ -84,7 +84,7 @@ def _process(node: Node, stage: str) -> psutil.Process:
 def _volume_cm3(path: Path) -> float:
     def numbers(item: Any) -> list[float]:
         volume = "MeasuredValueSequence" in item and item.ConceptNameCodeSequence[0].CodeValue == VOLUME.value
-        own = [float(item.MeasuredValueSequence[0].NumericValue)] if volume else []
+        own = [float(item.MeasuredValueSequence[0].FloatingPointValue)] if volume else []
         return own + [value for child in item.get("ContentSequence", []) for value in numbers(child)]
 
     (value,) = numbers(dcmread(path))

@@ -21,6 +21,8 @@ from tests.lab.wire import Offer, Sender
 pytestmark = [pytest.mark.slow, pytest.mark.registry, pytest.mark.timeout(600)]
 
 UNDEFINED = 0xFFFFFFFF
+_SLICES = 20
+"""The fewest that mr-brain takes."""
 
 
 @pytest.fixture(scope="module")
@@ -150,10 +152,13 @@ def test_bad_bytes_are_kept_or_refused_never_lost(node: Node, image: Dataset, ca
 
 
 def test_what_cannot_be_an_image_is_parked_with_a_sentence(node: Node, image: Dataset) -> None:
-    """An image without pixels has all its headers: it is routed, and its job says what is wrong."""
-    offer = Offer(data_set=_no_pixels(image), sop_instance_uid=str(image.SOPInstanceUID))
-    with Sender(node.port, [offer]) as sender:
-        assert sender.store(offer) == 0
+    """An image without pixels has all its headers: its series is routed, and its job says what is wrong."""
+    offers = []
+    for slice_ in range(_SLICES):
+        image.SOPInstanceUID, image.ImagePositionPatient = generate_uid(), [0, 0, slice_]
+        offers.append(Offer(data_set=_no_pixels(image), sop_instance_uid=str(image.SOPInstanceUID)))
+    with Sender(node.port, offers) as sender:
+        assert [sender.store(offer) for offer in offers] == [0] * _SLICES
     uid = str(image.StudyInstanceUID)
     jobs = node.wait_for_jobs(
         lambda all_of_them: any(job["study_uid"] == uid and job["state"] == "parked" for job in all_of_them), 60, "it is parked"
@@ -163,17 +168,23 @@ def test_what_cannot_be_an_image_is_parked_with_a_sentence(node: Node, image: Da
     assert len(job["reason"].split()) > 3
 
 
+def _outside(node: Node) -> set[Path]:
+    """What lies around the node's folder, without what the sink of this file's node is sent meanwhile."""
+    sink = node.folder.parent / "out"
+    return {path for path in node.folder.parent.parent.rglob("*") if not {node.folder, sink} & {path, *path.parents}}
+
+
 @pytest.mark.parametrize("uid", ["../../../../tmp/escaped", "/etc/hilum", "1.2.840/../../x", "1.2\0.3", "." * 64])
 def test_an_identifier_never_becomes_a_path(node: Node, image: Dataset, uid: str) -> None:
-    """A UID with `../` in it is refused or kept under another name; no file appears outside of the node's folder."""
-    around = {path for path in node.folder.parent.parent.rglob("*") if node.folder not in path.parents}
+    """A UID with `../` in it is refused or kept under another name; no file appears outside of the node's folder and of its sink's."""
+    around = _outside(node)
     image.SOPInstanceUID = uid
     offer = Offer(data_set=encoded(image), sop_instance_uid=uid)
     with Sender(node.port, [offer]) as sender:
         status = sender.store(offer)
     if status == 0:
         wait_until(lambda: _lies_in(node.folder, offer.data_set), 60, "what was acknowledged is found")
-    assert {path for path in node.folder.parent.parent.rglob("*") if node.folder not in path.parents} <= around
+    assert _outside(node) <= around
     assert not any("escaped" in path.name for path in Path("/tmp").iterdir())
     assert dcmtk.echoscu(node.port).code == 0
 

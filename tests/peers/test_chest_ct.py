@@ -43,8 +43,9 @@ def came(tmp_path_factory: pytest.TempPathFactory) -> Came:
         study = both.results(source.study_uid(folder / "ct"))
         paths = {}
         for modality in RESULTS:
-            (series,) = study.of(modality)
-            (paths[modality],) = both.pacs.download(series, folder / "back")
+            found = [path for series in study.of(modality) for path in both.pacs.download(series, folder / "back")]
+            # the other report is of the total
+            (paths[modality],) = [path for path in found if modality != "SR" or "measurements" in pydicom.dcmread(path).SeriesDescription]
     return Came(chest=source.read(folder / "ct"), files=files, first=files[0], seg=paths["SEG"], sr=paths["SR"], sc=paths["OT"])
 
 

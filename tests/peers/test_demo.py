@@ -27,5 +27,8 @@ def test_the_demo_ends_with_results_and_a_picture(tmp_path: Path) -> None:
     assert 1800 < value < 2000
     assert value == pytest.approx(segment.volume_ml, rel=0.01)
     assert [round(item["value"]) for item in said.json["measurements"]] == [round(value)]
+    # the head of the demo ends below the brain stem
+    assert [item["at_least"] for item in said.json["measurements"]] == [True]
+    assert any("lower border" in sentence for sentence in said.json["cautions"])
     picture = np.asarray(Image.open(tmp_path / "demo" / "overlay.png").convert("RGB")).astype(np.int16)
     assert (picture.max(axis=2) - picture.min(axis=2) > 40).sum() > 500, "the mask's contour has a colour"

@@ -88,7 +88,8 @@ def test_a_study_goes_through_on_a_read_only_root(tmp_path: Path, start: str) ->
     metrics = free_port()
     config = tmp_path / "hilum.yaml"
     settings = {
-        "node": {"ae_title": "HILUM", "listen": "127.0.0.1:0", "metrics": f"127.0.0.1:{metrics}", "strangers": True},
+        "node": {"ae_title": "HILUM", "listen": "127.0.0.1:0", "metrics": f"127.0.0.1:{metrics}"},
+        "peers": {"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0"}},
         "store": {"journal": "sqlite:/var/lib/hilum/hilum.db", "blobs": "file:/var/lib/hilum/blobs", "min_free": "100MB"},
         "models": {"repository": "/var/lib/hilum/models", "applications": [str(ROOT / "bench" / "applications")]},
         "sinks": {"results": {"kind": "folder", "path": "/var/lib/hilum/results"}},

@@ -183,7 +183,12 @@ def test_the_whole_set_works_together(tmp_path: Path) -> None:
         with serving(config, state, [*words_of("ENTRYPOINT"), *words_of("CMD")]) as node:
             assert node.ready["metrics_port"] == metrics
             _rest(archive, "/instances", last.read_bytes())
-            wait_until(lambda: any(job["state"] in ("done", "parked", "failed") for job in node.jobs()), 600, "the job ended", every_s=1.0)
+            wait_until(
+                lambda: any(job["state"] in ("done", "not_applicable", "parked", "failed") for job in node.jobs()),
+                600,
+                "the job ended",
+                every_s=1.0,
+            )
             assert [job["state"] for job in node.jobs()] == ["done"], node.program.said()
             wait_until(lambda: health(metrics, "ready")[1]["degraded"] == [], _PATIENCE_S, "nothing is degraded")
             said = Scraped(metrics)

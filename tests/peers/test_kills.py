@@ -13,6 +13,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from pydicom import dcmread
 
@@ -168,6 +169,31 @@ def test_postgresql_is_restarted_in_the_middle_of_a_queue(tmp_path: Path, reposi
         postgres.start()
         _done(node, STUDIES)
     _one_set_each(tmp_path, expected)
+
+
+def test_the_processes_that_compute_models_are_killed_in_the_middle_of_a_queue(tmp_path: Path, repository: Path) -> None:
+    """Twice, all of them at once, as the kernel does when memory runs out: the worker lives, and the studies are done in fresh ones."""
+    with Node(_settings(tmp_path, repository, engine={"kind": "embedded", "threads": 1}), tmp_path) as node:
+        expected = _send(node, tmp_path / "in", STUDIES)
+        for done in (3, 8):
+            _some_done(node, done)
+            wait_until(lambda: bool(_confined(node)), 60, "a process that computes a model")
+            for process in _confined(node):
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+        _done(node, STUDIES)
+        assert not _said(node, "process.died"), "a worker died with its model"
+    _one_set_each(tmp_path, expected)
+
+
+def _confined(node: Node) -> list[psutil.Process]:
+    """The processes under the node that the kernel would kill first: those that hold a model."""
+    found = []
+    for process in psutil.Process(node.pid).children(recursive=True):
+        with suppress(OSError):
+            if Path(f"/proc/{process.pid}/oom_score_adj").read_text().strip() == "1000":
+                found.append(process)
+    return found
 
 
 def test_a_worker_is_killed_fifty_times_at_random_moments(tmp_path: Path, repository: Path) -> None:

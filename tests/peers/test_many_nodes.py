@@ -96,7 +96,7 @@ class Site:
 
 def _volumes(item: Any) -> list[float]:
     volume = "MeasuredValueSequence" in item and item.ConceptNameCodeSequence[0].CodeValue == VOLUME.value
-    own = [float(item.MeasuredValueSequence[0].NumericValue)] if volume else []
+    own = [float(item.MeasuredValueSequence[0].FloatingPointValue)] if volume else []
     return own + [value for child in item.get("ContentSequence", []) for value in _volumes(child)]
 
 

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from inference import codes
-from inference.applications.lung_nodule.application import CLASSES, DENSITY, RECOMMENDED
+from inference.applications.lung_nodule.application import CLASSES, DENSITY
 from inference.applications.lung_nodule.density import Density
 from inference.applications.lung_nodule.follow_up import TABLE
 from inference.codes import Code
@@ -64,7 +64,7 @@ def measured(folder: Path) -> tuple[Sequence[Path], Encoding]:
     affine = made.axes((1.5, 0, 0), (0, 1.5, 0), (0, 0, 2.5))
     files = write_series(image, affine, folder, modality="CT", patient_name="Doe^Jane", patient_id="P-nodule")
     bare = found(2)
-    answers = (Quality(name=DENSITY, value=CLASSES[Density.SOLID]), Quality(name=RECOMMENDED, value=TABLE[2].code))
+    answers = (Quality(name=DENSITY, value=CLASSES[Density.SOLID]), Quality(name=codes.RECOMMENDED_FOLLOW_UP, value=TABLE[2].code))
     sizes = tuple(
         Measurement(name=name, value=60.0, unit=codes.MILLIMETRE, location="nodule 1") for name in (codes.LONG_AXIS, codes.SHORT_AXIS)
     )

@@ -243,13 +243,13 @@ def test_every_other_report_is_text(pacs: Orthanc, viewer: Viewer, folder: Calla
     cm3 = made.volume_cm3(letter(), SERIES["axial"])
     with viewer.open(shown.study) as opened:
         opened.show_series("measurements")
-        assert f"{cm3:.4g} cm3" in opened.wait_for_text("Imaging Measurements")
-        opened.show_series("findings")
+        assert f"{cm3:.3g} cm3" in opened.wait_for_text("Imaging Measurements")
+        opened.show_series("T1 MR report")
         opened.wait_for_text("Absent")
-        opened.show_series("report, English")
-        assert f"{cm3:.4g}"[:4] in opened.wait_for_text("Findings")
-        opened.show_series("report, Chinese")
-        assert any("\u4e00" <= letter <= "\u9fff" for letter in opened.wait_for_text(f"{cm3:.4g}"[:4]))
+        opened.show_series("narrative, English")
+        assert f"{cm3:.3g}" in opened.wait_for_text("Findings")
+        opened.show_series("narrative, Chinese")
+        assert any("\u4e00" <= letter <= "\u9fff" for letter in opened.wait_for_text(f"{cm3:.3g}"))
 
 
 def test_the_summary_page_opens(pacs: Orthanc, viewer: Viewer, folder: Callable[[], Path]) -> None:
@@ -259,7 +259,7 @@ def test_the_summary_page_opens(pacs: Orthanc, viewer: Viewer, folder: Callable[
     shown = Shown(pacs, files, made.measured(made.segment("letter", mask), affine=SERIES["oblique"]), volume)
     shown.store(Kind.SC)
     with viewer.open(shown.study) as opened:
-        opened.show_series("summary")
+        opened.show_series("page")
         opened.wait_for_overlay(1_000)
         assert len(np.unique(opened.still()[..., 0])) > 60
 
@@ -310,6 +310,6 @@ def test_what_moved_an_answer_opens_as_a_picture(pacs: Orthanc, viewer: Viewer, 
             pacs.post_instance(one.data)
     with viewer.open(str(case.encoding.subject.study_instance_uid)) as opened:
         opened.wait_for_image(60)
-        opened.show_series("no location, explanation")
+        opened.show_series("explanation, no location")
         opened.wait_for_overlay(1_000)
         assert len(np.unique(opened.still()[..., 0])) > 60

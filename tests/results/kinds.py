@@ -38,8 +38,14 @@ from inference.imaging.subject import Takes
 from inference.imaging.subjects import subjects
 from inference.imaging.write_series import write_series
 from node.domain.profile import Compression, Form, Kind, Language, Masks, Profile
+from node.domain.statement import NoResult, Statement, Why
+from node.domain.withdrawal import Rejection, Withdrawal, WithdrawnObject
 from node.results.encode import encode
+from node.results.planes import SourceSeries
 from node.results.port import Encoded, Encoding
+from node.results.statement.port import Stated, nothing_of
+from node.results.statement.statement import encode_statement
+from node.results.withdrawal.withdrawal import encode_withdrawal
 from tests.lab import chest
 from tests.results import images, made
 
@@ -65,10 +71,11 @@ DEFLATED = Profile(name="deflated", compression=Compression.DEFLATE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One job: the files of its source, and what its objects are made from."""
+    """One job: the files of its source, what its objects are made from, and by what."""
 
     files: Sequence[Path]
     encoding: Encoding
+    made_by: Callable[[Encoding], Sequence[Encoded]] = encode
 
 
 class Job:
@@ -76,7 +83,7 @@ class Job:
 
     def __init__(self, case: Case, folder: Path) -> None:
         self.case = case
-        self.objects: Sequence[Encoded] = encode(case.encoding)
+        self.objects: Sequence[Encoded] = case.made_by(case.encoding)
         self.paths: Mapping[str, Path] = {
             one.sop_instance_uid: path for one, path in zip(self.objects, made.save(self.objects, folder), strict=True)
         }
@@ -310,6 +317,60 @@ def denoised_head(folder: Path) -> Case:
     return Case(files=files, encoding=made.encoding(files, findings, volume=volume, application=application))
 
 
+def declined(folder: Path) -> Case:
+    """Images that the application cannot judge: there is no result, in every language."""
+    files = made.series(folder, shape=SHAPE)
+    encoding = made.encoding(files, Findings(), profiles=(EVERYTHING,))
+    about = encoding.subject
+    one = NoResult(
+        job=1, series_instance_uid=about.series_instance_uid, why=Why.DECLINED, code="HLM-3019", reason="Slices are missing in the middle."
+    )
+    looked_at = SourceSeries(
+        study_instance_uid=about.study_instance_uid,
+        series_instance_uid=about.series_instance_uid,
+        instances=tuple((source.sop_class_uid, source.sop_instance_uid) for source in about.sources),
+    )
+    stated = Stated(
+        encoding=replace(encoding, subject=nothing_of(about.study_instance_uid, about.series_instance_uid, "CT")),
+        statement=Statement(series=(one,)),
+        looked_at=[looked_at],
+    )
+    return Case(files=files, encoding=stated.encoding, made_by=lambda _: encode_statement(stated))
+
+
+def wrong(folder: Path) -> Case:
+    """All results of a job, and the note that withdraws them because their images were wrong."""
+    return _withdrawn(folder, Rejection.WRONG)
+
+
+def replaced(folder: Path) -> Case:
+    """All results of a job, and the note that withdraws them because a later result stands in their place."""
+    return _withdrawn(folder, Rejection.REPLACED)
+
+
+def _withdrawn(folder: Path, rejection: Rejection) -> Case:
+    case = masks(folder)
+
+    def withdraw(encoding: Encoding) -> Sequence[Encoded]:
+        objects = encode(encoding)
+        named = tuple(
+            WithdrawnObject(
+                kind=one.kind,
+                series_instance_uid=one.series_instance_uid,
+                sop_class_uid=one.sop_class_uid,
+                sop_instance_uid=one.sop_instance_uid,
+                blob=f"results/{one.sop_instance_uid}.dcm",
+            )
+            for one in objects
+        )
+        about = encoding.subject
+        nothing = nothing_of(about.study_instance_uid, about.series_instance_uid, "CT")
+        note = encode_withdrawal(replace(encoding, subject=nothing), Withdrawal(rejection=rejection, objects=named))
+        return [*objects, *note]
+
+    return replace(case, made_by=withdraw)
+
+
 ROWS: Sequence[Row] = (
     Row(name="Segmentation, binary", case=masks, kind=Kind.SEG, form=Form.BINARY),
     Row(name="Segmentation, binary, segments that overlap", case=overlapping, kind=Kind.SEG, form=Form.BINARY),
@@ -344,4 +405,8 @@ ROWS: Sequence[Row] = (
     Row(name="Report of lung-nodule (TID 1501)", case=chest_ct, kind=Kind.SR, about="TID 1501"),
     Row(name="Narrative of lung-nodule", case=chest_ct, kind=Kind.NARRATIVE, form=Language.ENGLISH),
     Row(name="Summary page of lung-nodule", case=chest_ct, kind=Kind.SC),
+    Row(name="No result, English", case=declined, kind=Kind.STATEMENT, form=Language.ENGLISH),
+    Row(name="No result, Chinese", case=declined, kind=Kind.STATEMENT, form=Language.CHINESE),
+    Row(name="Withdrawn, made from wrong images", case=wrong, kind=Kind.WITHDRAWAL, about="withdrawal"),
+    Row(name="Withdrawn, replaced by a later result", case=replaced, kind=Kind.WITHDRAWAL, about="withdrawal"),
 )

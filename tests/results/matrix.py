@@ -26,7 +26,7 @@ from tests.results.kinds import ROWS, Encodings, Job, Row
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "validators.md"
 RENEW = "python -m tests.results.matrix"
 
-REPORTS = (Kind.SR, Kind.DETECTIONS, Kind.NARRATIVE)
+REPORTS = (Kind.SR, Kind.DETECTIONS, Kind.NARRATIVE, Kind.STATEMENT, Kind.WITHDRAWAL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -97,7 +97,7 @@ def item(report: Dataset, kind: str) -> Dataset:
 
 def ten_times_the_volume(report: Dataset) -> None:
     measured = item(report, "NUM").MeasuredValueSequence[0]
-    measured.NumericValue, measured.FloatingPointValue = float(measured.NumericValue) * 10, measured.FloatingPointValue * 10
+    measured.NumericValue, measured.FloatingPointValue = f"{float(measured.NumericValue) * 10:g}", measured.FloatingPointValue * 10
 
 
 def two_values_of_one(report: Dataset) -> None:

@@ -47,7 +47,7 @@ FOUND = Findings(
         Measurement(name=LENGTH, value=12.5, unit=codes.MILLIMETRE, location="lesion 1"),
         Measurement(name=LENGTH, value=120.0, unit=codes.MILLIMETRE),
     ),
-    evaluations=(Evaluation(finding=PNEUMOTHORAX, value=codes.PRESENT, finding_site=codes.LUNG, certainty=0.5, images=(2,)),),
+    evaluations=(Evaluation(finding=PNEUMOTHORAX, value=codes.PRESENT, finding_site=codes.LUNG, probability=0.5, images=(2,)),),
     remarks=("Slices are 2.5 mm apart.",),
 )
 

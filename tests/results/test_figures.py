@@ -283,19 +283,19 @@ def test_every_finding_has_its_line() -> None:
     found = Findings(
         segments=(made.segment("ball", np.ones((1, 2, 2), dtype=bool)),),
         locations=(location(Point(row=1, column=1), certainty=0.999), location(Box(top=0, left=0, bottom=1, right=1))),
-        evaluations=(Evaluation(finding=PNEUMOTHORAX, value=codes.UNDETERMINED, certainty=0.5, images=(0,)),),
+        evaluations=(Evaluation(finding=PNEUMOTHORAX, value=codes.UNDETERMINED, probability=0.5, images=(0,)),),
         measurements=(Measurement(name=LONG_AXIS, value=3.25, unit=codes.MILLIMETRE),),
     )
     listed = entries(found, ["image 7"], [("Calcification", "brain")])
     assert [(one.name, one.number, one.word, one.details) for one in listed] == [
-        ("Pneumothorax", 0, "Undetermined", "image 7 · certainty 50 %"),
+        ("Pneumothorax", 0, "Undetermined", "image 7 · probability of pneumothorax 50 %"),
         ("Lesion", 1, "", "image 7 · certainty >99 %"),
         ("Lesion", 2, "", "image 7"),
         ("Ball", 0, "", ""),
         ("All images", 0, "", ""),
         ("Calcification", 0, "None found", "searched: brain"),
     ]
-    assert listed[4].values == [("Long axis", "3.25 mm", "")]
+    assert listed[4].values == [("Long axis", "3.25 mm")]
 
 
 def pet() -> NDArray[np.int16]:
@@ -409,7 +409,7 @@ def test_the_page_refers_to_the_images_on_it_and_says_what_is_burned_in(tmp_path
     encoding = made.encoding(files, Findings(segments=(lesion,)))
     page = page_of(encoding, read_sources(encoding))
     assert page.absent == [("Lesion", "chest")]
-    assert encode(encoding)[-1].description.endswith("summary")
+    assert encode(encoding)[-1].kind == "sc"
     for header in encoding.sources:
         header.BurnedInAnnotation = "YES"
     burned = pydicom.dcmread(BytesIO(encode(replace(encoding, input_digest="f" * 64))[-1].data))

@@ -215,20 +215,35 @@ def test_another_process_at_another_time_writes_the_same_bytes(tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_uids_follow_what_the_object_depends_on(tmp_path: Path) -> None:
-    """Another model, version, input or parameter: other instances and series. A later run of the same: the same UIDs."""
+def test_equal_uids_mean_equal_bytes(tmp_path: Path) -> None:
+    """Whatever changes, the moment of the analysis too: no UID comes twice with other bytes, and the same bytes come under the same UID."""
     encoding = made.encoding(made.series(tmp_path), made.one_segment(made.AXIAL))
+    changes: list[dict[str, Any]] = [{}, {}, {"at": made.AT + timedelta(days=1)}, {"predecessors": (made.PREDECESSOR,)}]
+    changes += [{name: "f" * 64} for name in ("input_digest", "model_digest", "findings_digest", "parameters")]
+    changes += [{"application": made.application(version="1.2.4")}, {"application": made.application(name="mr-head")}]
+    bytes_of: dict[str, set[str]] = {}
+    named: dict[str, set[str]] = {}
+    for change in changes:
+        for one in encode(replace(encoding, **change)):
+            digest = hashlib.sha256(one.data).hexdigest()
+            for uid in (one.sop_instance_uid, one.series_instance_uid):
+                bytes_of.setdefault(uid, set()).add(digest)
+                named.setdefault(digest, set()).add(uid)
+    assert {len(digests) for digests in bytes_of.values()} == {1}
+    assert {len(uids) for uids in named.values()} == {2}
+    # three objects; all others at another time, of another model, application or version; a report that replaces another is another
+    assert len(bytes_of) > 2 * 3 * 5
 
-    def uids(**changed: object) -> set[str]:
-        objects = encode(replace(encoding, **changed))  # type: ignore[arg-type]
-        return {uid for one in objects for uid in (one.sop_instance_uid, one.series_instance_uid)}
 
-    before = uids()
-    assert len(before) == 6
-    assert uids(at=made.AT + timedelta(days=1)) == before
-    changes: list[dict[str, Any]] = [{name: "f" * 64} for name in ("input_digest", "model_digest", "findings_digest", "parameters")]
-    for change in [*changes, {"application": made.application(version="1.2.4")}, {"application": made.application(name="mr-head")}]:
-        assert not uids(**change) & before
+def test_tracking_stays_when_the_moment_changes(tmp_path: Path) -> None:
+    """What was found is the same thing under whatever objects speak of it: its UID follows from the inputs, model and findings alone."""
+    encoding = made.encoding(made.series(tmp_path), made.one_segment(made.AXIAL))
+    first, later = (read(encode(replace(encoding, at=at)))[0] for at in (made.AT, made.AT + timedelta(days=1)))
+    assert first.SegmentSequence[0].TrackingUID == later.SegmentSequence[0].TrackingUID
+    assert (
+        first.DimensionOrganizationSequence[0].DimensionOrganizationUID == later.DimensionOrganizationSequence[0].DimensionOrganizationUID
+    )
+    assert first.SOPInstanceUID != later.SOPInstanceUID
 
 
 def test_a_product_is_marked_as_one(tmp_path: Path) -> None:

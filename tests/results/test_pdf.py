@@ -8,6 +8,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pydicom
 import pypdf
 import pytest
@@ -20,6 +21,7 @@ from node.results.errors import ReferencesDiffer, ResultMalformed
 from node.results.narrative.check_pdf import check_pdf
 from node.results.narrative.narrative import WORDINGS
 from node.results.narrative.narrative_sentences import sentences
+from node.results.narrative.narrative_wording import Section
 from node.results.narrative.pdf_page import Pages
 from node.results.planes import read_sources
 from node.results.port import Encoded, Encoding
@@ -69,11 +71,16 @@ def test_it_is_the_document_that_the_standard_describes(encoding: Encoding) -> N
 @pytest.mark.slow
 @pytest.mark.parametrize("language", list(Language))
 def test_another_program_reads_every_sentence(encoding: Encoding, language: Language) -> None:
-    """pypdf finds all sentences, the patient, the table, and each Tracking UID; in Chinese too: the glyphs carry their code points."""
+    """pypdf finds the conclusion, each finding as a row or a sentence, no sentence twice, the patient, and each Tracking UID; in Chinese
+    too: the glyphs carry their code points."""
     text = read(documents(encoding)[language])
     said = sentences(encoding, read_sources(encoding), WORDINGS[language])
     for one in said:
-        assert "".join(one.text.split()) in text
+        if one.text == WORDINGS[language].standing("RESEARCH"):
+            continue  # the foot of every page
+        concluded = one.text in said[0].text
+        shown = concluded or (one.section is not Section.EXAMINATION and one.row is None)
+        assert text.count("".join(one.text.split())) == shown, one.text
         if one.tracked:
             assert one.tracked[1] in text
         if one.row:
@@ -129,6 +136,31 @@ def test_a_name_is_never_shown_in_boxes(tmp_path: Path, name: str, shown: str) -
     written = documents(made.encoding(files, everything(), profiles=(replace(PDFS, languages=(Language.ENGLISH,)),)))["en"]
     assert str(written.PatientName) == name
     assert f"Patient{shown}Study" in read(written)
+
+
+@pytest.mark.parametrize("before", range(30, 48))
+def test_no_line_of_a_paragraph_stands_alone(before: int) -> None:
+    """Wherever a page ends: a paragraph of two or three lines is not parted, a longer one never by a single line."""
+    pages = Pages()
+    for number in range(before):
+        pages.line(f"one {number}", 10)
+    pages.line("two " + "words " * 20, 10)
+    pages.line("three " + "words " * 40, 10)
+    pages.line("four " + "words " * 80, 10)
+    file = pages.finished(title="t", author="a", language="en", at=made.AT, foot="foot", number=lambda page, of: f"{page}/{of}")
+    for page in pypdf.PdfReader(BytesIO(file), strict=True).pages:
+        lines = [line for line in page.extract_text().split("\n") if "words" in line]
+        starts = [place for place, line in enumerate(lines) if line.startswith(("two", "three", "four"))]
+        parts = [len(part) for part in np.split(np.asarray(lines), starts) if len(part)]
+        assert 1 not in parts, lines
+
+
+@pytest.mark.slow
+def test_no_page_is_turned_for_a_few_lines(encoding: Encoding) -> None:
+    """The last page of several holds a seventh of a page at least, else the pictures are smaller."""
+    for dataset in documents(encoding).values():
+        pages = pypdf.PdfReader(BytesIO(content(dataset))).pages
+        assert len(pages) == 1 or len(pages[-1].extract_text().split("\n")) > 6
 
 
 def test_long_documents_go_on_on_the_next_page() -> None:

@@ -21,7 +21,7 @@ EJECTION_FRACTION = Code("70822001", "SCT", "Cardiac ejection fraction")
 NO_UNIT, PERCENT = Code("1", "UCUM", "no units"), Code("%", "UCUM", "Percent")
 
 TRIAGE = made.application(triage_only=True, outputs=(EvaluationOutput(finding=PNEUMOTHORAX),))
-PRESENT = Evaluation(finding=PNEUMOTHORAX, value=codes.PRESENT, finding_site=codes.LUNG, laterality=codes.RIGHT, certainty=0.61)
+PRESENT = Evaluation(finding=PNEUMOTHORAX, value=codes.PRESENT, finding_site=codes.LUNG, laterality=codes.RIGHT, probability=0.61)
 
 
 def test_triage_says_whether_and_not_where(tmp_path: Path) -> None:

@@ -133,5 +133,5 @@ def test_dcmtk_reads_the_numbers(tmp_path: Path) -> None:
     path = made.save(encode(encoding), tmp_path / "out")[1]
     faults, tree = validators.dsrdump(path)
     assert faults == []
-    assert 'NUM:(118565006,SCT,"Volume")="0.9375" (cm3,UCUM,"cubic centimeter")' in tree
+    assert 'NUM:(118565006,SCT,"Volume")="0.938" (cm3,UCUM,"cubic centimeter")' in tree
     assert "(121191,DCM" in tree

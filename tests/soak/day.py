@@ -96,7 +96,7 @@ class Soak:
                     "ae_title": CALLING,
                     "address": "127.0.0.1:0",
                     "limits": {"associations": 64},
-                    "settle": {"quiet": f"{quiet_s}s"},
+                    "settle": {"quiet": f"{quiet_s}s", "short": "run"},  # as in the crash matrix: torn by kills, and not sent again
                 },
                 "archive": {"ae_title": self._sink.aet, "address": f"127.0.0.1:{self._sink.port}"},
             },

@@ -41,11 +41,18 @@ class Association:
     """An association as a context manager; leaving releases it. With `context` it is one over TLS."""
 
     def __init__(
-        self, port: int, sop_class_uid: str = VERIFICATION, *, calling: str = CALLING, context: ssl.SSLContext | None = None
+        self,
+        port: int,
+        sop_class_uid: str = VERIFICATION,
+        *,
+        calling: str = CALLING,
+        context: ssl.SSLContext | None = None,
+        patience_s: float = _PATIENCE_S,
     ) -> None:
         self._message = 0
+        self._patience_s = patience_s
         try:
-            self._socket = socket.create_connection(("127.0.0.1", port), timeout=_PATIENCE_S)
+            self._socket = socket.create_connection(("127.0.0.1", port), timeout=patience_s)
         except OSError as nobody:
             raise Gone(str(nobody)) from nobody
         try:
@@ -134,7 +141,7 @@ class Association:
             self._socket.settimeout(0)
             self._socket.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
-            self._socket.settimeout(_PATIENCE_S)
+            self._socket.settimeout(self._patience_s)
             return True
         except OSError:
             return False

@@ -28,7 +28,7 @@ from node.results.encode import encode
 from tests.lab.node import Node, configuration, hilum
 from tests.lab.program import wait_until
 from tests.results import images as dicom
-from tests.results.reports import comments, groups, read, value
+from tests.results.reports import comments, groups, named, read, value
 from training.card import EVALUATION
 from training.checkpoint import load
 from training.classification import truth
@@ -251,7 +251,8 @@ def test_a_node_answers_with_a_report(run: Path, sides: Split, told: dict[str, A
                 "profile": {"like": "viewer", "explanations": True, "explanation_maps": True},
             },
         },
-        routes=[{"name": "chests", "when": {"Modality": "DX"}, "run": ["chest-xray"], "send": ["results", "research"]}],
+        routes=[{"name": "chests", "when": {"Modality": "DX"}, "run": ["drawn-chest"], "send": ["results", "research"]}],
+        models={"repository": str(tmp_path / "models"), "applications": [str(Path(__file__).parent / "applications")]},
     )
     with Node(settings, tmp_path) as node:
         said = hilum("send", tmp_path / "sent", "--to", f"HILUM@127.0.0.1:{node.port}", "--calling", "DETECTOR")
@@ -261,14 +262,20 @@ def test_a_node_answers_with_a_report(run: Path, sides: Split, told: dict[str, A
     written = [dcmread(path) for path in (tmp_path / "results").rglob("*.dcm")]
     assert {each.Modality for each in written} <= {"SR", "OT"}
     (report,) = (each for each in written if each.Modality == "SR")
-    assert f"probability of pneumonia {100 * expected:.1f} %" in " ".join(comments(report))
+    shown = [number.MeasuredValueSequence[0].FloatingPointValue for number in named(groups(report)[0], "111012")]
+    absent = value(groups(report)[0], codes.PNEUMONIA) == codes.ABSENT.value
+    assert shown == ([] if absent else [pytest.approx(100 * expected, abs=1e-4)])
     assert any("Demonstration grade" in comment for comment in comments(report))
     assert len(groups(report)) == 1
     assert not any("no location" in each.SeriesDescription for each in written)
     explained = [dcmread(path) for path in (tmp_path / "research").rglob("*.dcm")]
-    told_apart = sorted(each.SeriesDescription.split("no location, ")[-1] for each in explained if "no location" in each.SeriesDescription)
-    assert told_apart == ["Grad-CAM", "Occlusion sensitivity", "explanation"]
-    (by_cells,) = (each for each in explained if each.SeriesDescription.endswith("Grad-CAM"))
+    told_apart = sorted(each.SeriesDescription for each in explained if "no location" in each.SeriesDescription)
+    assert told_apart == [
+        "Pneumonia explanation, no location, Grad-CAM, drawn-chest",
+        "Pneumonia explanation, no location, Occlusion sensitivity",
+        "Pneumonia explanation, no location, drawn-chest 1.0.0+model.1",
+    ]
+    (by_cells,) = (each for each in explained if "Grad-CAM" in each.SeriesDescription)
     with closing(EmbeddedEngine(run / PACKED)) as engine:
         infer = _followed(OfEngine(engine))
         (expected_map, _) = explain(case.images, infer)

@@ -9,9 +9,11 @@ from pydicom import DataElement, dcmread
 from pydicom.config import IGNORE
 
 from inference.imaging.write_series import write_series
+from tests.lab.tilted import ball as scanned
 from training.data.dicom import LabelledSeries, studies
 from training.data.segments import labelled
 from training.data.structures import having, wanted
+from training.data.volumes import read
 from training.errors import MisplacedLabels, UnclearLabels, UnfitData
 
 from .studies import AFFINE, SHAPE, Mask, thorax, write_seg
@@ -238,3 +240,12 @@ def test_a_structure_that_not_every_series_has(tmp_path: Path, ct: list[Path], b
     assert len(having(found, wanted(found, ("Lesion",)))) == 2
     (whole,) = having(found, wanted(found, ("Lesion", "Core")))
     assert whole.patient == "P001\\"
+
+
+def test_a_tilted_series_is_left_to_be_reformatted(tmp_path: Path) -> None:
+    """Serving straightens it for its model; labels on the acquired slices would teach another grid than the one that is served."""
+    scanned(tmp_path / "tilted", 15)
+    with pytest.raises(UnfitData, match=r"15\.0 degrees"):
+        read(tmp_path / "tilted", "CT")
+    scanned(tmp_path / "straight", 0)
+    assert read(tmp_path / "straight", "CT").voxels.shape[0] == 40

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom import dcmread
 
 from inference.applications import mr_brain
 from inference.engines.importing import import_models
@@ -23,7 +24,8 @@ def _demo(out: Path, *options: object) -> Any:
 
 
 def test_triton_and_the_embedded_engine_deliver_the_same_objects(tmp_path: Path) -> None:
-    """One series, two demos: the same volume, and the same SOP Instance UIDs, which are made of input, models and findings."""
+    """One series, two demos: the same volume, the same mask bit for bit, tracked by the same UID, which is made of input, models and
+    findings. The objects are two sets all the same: each is named by its own bytes, which say when it was made."""
     theirs = _demo(tmp_path / "triton", "--engine", "triton")
     assert theirs["engine"] == "triton"
     assert theirs["triton"]["computed"] == {"deepbet_bbox": 1, "deepbet_brain": 1}, "counted by the server"
@@ -32,9 +34,12 @@ def test_triton_and_the_embedded_engine_deliver_the_same_objects(tmp_path: Path)
     assert ours["engine"] == "embedded"
     assert "triton" not in ours
     assert ours["measurements"] == theirs["measurements"]
-    uids = [{item["kind"]: item["sop_instance_uid"] for item in summary["objects"]} for summary in (ours, theirs)]
-    assert set(uids[0]) == {"seg", "sr", "sc"}
-    assert uids[0] == uids[1]
+    paths = [{item["kind"]: item["path"] for item in summary["objects"]} for summary in (ours, theirs)]
+    assert [set(each) for each in paths] == [{"seg", "sr", "sc"}] * 2
+    one, other = (dcmread(each["seg"]) for each in paths)
+    assert one.PixelData == other.PixelData
+    assert [item.TrackingUID for item in one.SegmentSequence] == [item.TrackingUID for item in other.SegmentSequence]
+    assert one.SOPInstanceUID != other.SOPInstanceUID
     config = (tmp_path / "triton/node/hilum.yaml").read_text(encoding="utf-8")
     url = re.search(r"grpc://127\.0\.0\.1:\d+", config)
     assert url is not None

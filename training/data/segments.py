@@ -17,6 +17,7 @@ from inference.imaging.tags import text
 from inference.imaging.volume import Volume
 from training.data.dicom import LabelledSeries
 from training.data.structures import Wanted
+from training.data.volumes import on_one_grid
 from training.errors import MisplacedLabels, UnclearLabels
 from training.recipe import Labelled
 
@@ -43,9 +44,9 @@ def labelled(series: LabelledSeries, structures: Sequence[Wanted], *, over: bool
     ------
     InputError
         The images are no volume.
-    MisplacedLabels, UnclearLabels
+    MisplacedLabels, UnclearLabels, UnfitData
     """
-    volume = assemble(series.files)
+    volume = on_one_grid(assemble(series.files))
     labels = np.zeros(volume.voxels.shape, dtype=np.uint8)
     for file in series.segmentations:
         numbers = {one.numbers[file.path]: value for value, one in enumerate(structures, start=1) if file.path in one.numbers}

@@ -30,6 +30,14 @@ MOST_UNEVEN = 0.14
 """Robust standard deviation of the tissue against what lies around it, as a share of the median: grey and white matter differ little on
 FLAIR (0.11 and 0.12 in two visits of one patient) and much on T1 (0.16)."""
 
+OUTSTANDING = 3.0
+"""Robust standard deviations above the tissue around: below, noise and cortex stand out as often as lesions."""
+LARGE_MM3 = 2000.0
+"""What stands out and is as large changes what lies around it: as much as a fifth of the Gaussian's core."""
+GROWN_TO, LEAST_HEIGHT = 0.4, 1.5
+"""Share of a large part's own height to which it is grown, and the least height in robust standard deviations, above grey matter."""
+
+_ROUNDS = 20
 _BINS = 128
 _BACKGROUND = 1e-3
 _MAD = 1.4826
@@ -49,10 +57,13 @@ class Contrast:
         (Z, Y, X): where they are looked for.
     values
         (Z, Y, X): robust standard deviations above the surrounding tissue; 0 below it, and outside `search`.
+    large
+        (Z, Y, X): what belongs to large lesions, which are no tissue that anything is compared with; up to the brain's surface.
     """
 
     search: Mask
     values: Floats
+    large: Mask
 
 
 def contrast(volume: Volume) -> Contrast:
@@ -62,6 +73,8 @@ def contrast(volume: Volume) -> Contrast:
     ------
     NoBrain, NotFlair
     """
+    from scipy import ndimage
+
     image = volume.voxels.astype(np.float32)
     brain = brain_of(image, volume.spacing_mm)
     size_cm3 = int(np.count_nonzero(brain)) * volume.voxel_volume_mm3 / 1000
@@ -69,7 +82,11 @@ def contrast(volume: Volume) -> Contrast:
     if not low <= size_cm3 <= high:
         raise NoBrain(f"what looks like brain has {size_cm3:.0f} cm³, {low:.0f} to {high:.0f} are plausible")
     search = deep(brain, EDGE_MM, volume.spacing_mm)
-    return Contrast(search=search, values=np.where(search, np.maximum(_above(image, brain, volume.spacing_mm), 0), np.float32(0)))
+    smooth = ndimage.gaussian_filter(image, [0.0, *(WITHIN_MM / mm for mm in volume.spacing_mm[1:])])
+    median = float(np.median(image[brain]))
+    large = _large(smooth, image, brain, search, median, volume.spacing_mm)
+    above, _ = _above(smooth, image, brain & ~large, median, volume.spacing_mm)
+    return Contrast(search=search, values=np.where(search, np.maximum(above, 0), np.float32(0)), large=large)
 
 
 def brain_of(image: Floats, spacing_mm: tuple[float, float, float]) -> Mask:
@@ -88,10 +105,15 @@ def brain_of(image: Floats, spacing_mm: tuple[float, float, float]) -> Mask:
     closed = deep(ndimage.distance_transform_edt(~brain, sampling=coarse_mm) <= CLOSED_MM, CLOSED_MM, coarse_mm)
     # the ventricles are open to nothing within a slice
     filled = np.stack([ndimage.binary_fill_holes(plane) for plane in brain | closed])
+    return _fine(filled, strides, image.shape)
+
+
+def _fine(mask: Mask, strides: list[int], shape: tuple[int, ...]) -> Mask:
+    """A mask of every so many voxels on all of them."""
     for axis, stride in enumerate(strides):
-        filled = np.repeat(filled, stride, axis=axis)
-    short = [(0, count - have) for count, have in zip(image.shape, filled.shape, strict=True)]
-    return np.pad(filled, [(0, max(more, 0)) for _, more in short], mode="edge")[tuple(slice(0, count) for count in image.shape)]
+        mask = np.repeat(mask, stride, axis=axis)
+    short = [(0, max(count - have, 0)) for count, have in zip(shape, mask.shape, strict=True)]
+    return np.pad(mask, short, mode="edge")[tuple(slice(0, count) for count in shape)]
 
 
 def deep(mask: Mask, mm: float, spacing_mm: tuple[float, ...]) -> Mask:
@@ -103,28 +125,71 @@ def deep(mask: Mask, mm: float, spacing_mm: tuple[float, ...]) -> Mask:
     return inside
 
 
-def _above(image: Floats, brain: Mask, spacing_mm: tuple[float, float, float]) -> Floats:
+def _above(
+    smooth: Floats, image: Floats, brain: Mask, median: float, spacing_mm: tuple[float, ...], *, even: bool = True
+) -> tuple[Floats, float]:
+    """Robust standard deviations above the tissue around, from the tissue of `brain` alone, and one of them as a share of the median.
+
+    Raises
+    ------
+    NoBrain, NotFlair
+        The tissue has one value throughout; or (`even`) differs more from what lies around it than on FLAIR.
+    """
     from scipy import ndimage
 
-    median = float(np.median(image[brain]))
     tissue = brain & (image > TISSUE[0] * median) & (image < TISSUE[1] * median)
     around = [AROUND_MM / mm for mm in spacing_mm]
     weight = ndimage.gaussian_filter(tissue.astype(np.float32), around)
     ordinary = ndimage.gaussian_filter(np.where(tissue, image, np.float32(0)), around) / np.maximum(weight, _BACKGROUND)
-    smooth = ndimage.gaussian_filter(image, [0.0, *(WITHIN_MM / mm for mm in spacing_mm[1:])])
     above: Floats = smooth - ordinary
     middle = float(np.median(above[tissue]))
     deviation = _MAD * float(np.median(np.abs(above[tissue] - middle)))
     if not deviation > 0:
         raise NoBrain("the images are even: what could be brain has one value throughout")
-    if deviation > MOST_UNEVEN * median:
-        share = 100 * deviation / median
+    share = deviation / median
+    if even and share > MOST_UNEVEN:
         raise NotFlair(
-            f"the brain's tissue differs by {share:.0f} % from what lies around it, on FLAIR by {100 * MOST_UNEVEN:.0f} % at most"
+            f"the brain's tissue differs by {100 * share:.0f} % from what lies around it, on FLAIR by {100 * MOST_UNEVEN:.0f} % at most"
         )
     above -= np.float32(middle)
     above /= np.float32(deviation)
-    return above
+    return above, share
+
+
+def _large(smooth: Floats, image: Floats, brain: Mask, search: Mask, median: float, spacing_mm: tuple[float, float, float]) -> Mask:
+    """What belongs to large lesions: each raises the values of all that lies around it, so that of a tumour only the rim would stand out.
+
+    A part that stands out and is large is grown to a share of its own height, and is no tissue from then on; again, until no more joins it.
+    Found on a coarser grid, as the brain is.
+    """
+    from scipy import ndimage
+
+    strides = [max(int(COARSE_MM // mm), 1) for mm in spacing_mm]
+    every, whole = tuple(slice(stride // 2, None, stride) for stride in strides), image.shape
+    smooth, image, brain, search = smooth[every], image[every], brain[every], search[every]
+    coarse_mm = tuple(mm * stride for mm, stride in zip(spacing_mm, strides, strict=True))
+    voxel_mm3 = float(np.prod(coarse_mm))
+    touching = np.ones((3, 3, 3), dtype=np.bool_)
+    large = np.zeros_like(brain)
+    for _ in range(_ROUNDS):
+        above, _share = _above(smooth, image, brain & ~large, median, coarse_mm, even=False)
+        labels, _found = ndimage.label((above > OUTSTANDING) & search, structure=touching)
+        sizes = np.bincount(labels.ravel())
+        grown = large.copy()
+        for number in np.flatnonzero(sizes[1:] * voxel_mm3 >= LARGE_MM3) + 1:
+            seed = labels == number
+            height = max(LEAST_HEIGHT, GROWN_TO * float(np.median(above[seed])))
+            parts, _found = ndimage.label((above > height) & brain)
+            joined = np.unique(parts[seed])
+            grown |= np.isin(parts, joined[joined > 0])
+        if grown.any():
+            # a core that is surrounded is compared with itself alone; one as bright as what surrounds it belongs to it
+            halfway = (median + float(np.median(smooth[grown]))) / 2
+            grown |= ndimage.binary_fill_holes(grown) & (smooth > halfway)
+        if not (grown & ~large).any():
+            break
+        large = grown
+    return _fine(large, strides, whole)
 
 
 def _between(image: NDArray[Any]) -> float:

@@ -5,12 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.applications.bright_lesion.contrast import Contrast, Floats
+from inference.applications.bright_lesion.contrast import OUTSTANDING, Contrast, Floats
 from inference.findings import Box, Point
 from inference.imaging.volume import Volume
 
-OUTSTANDING = 3.0
-"""Robust standard deviations above the tissue around: below, noise and cortex stand out as often as lesions."""
 LEAST_MM3 = 20.0
 """Smaller ones are a few voxels: as often noise as lesion."""
 LEAST_BOX = 3
@@ -40,10 +38,10 @@ class Lesion:
 
 
 def lesions_in(contrast: Contrast, volume: Volume) -> tuple[list[Lesion], int]:
-    """The lesions, largest first, and how many voxels stand out in all, those of parts that are too small among them."""
+    """The lesions, largest first, and how many voxels stand out beside the large ones, those of parts that are too small among them."""
     from scipy import ndimage
 
-    outstanding = contrast.values > OUTSTANDING
+    outstanding = (contrast.values > OUTSTANDING) | contrast.large
     labels, _ = ndimage.label(outstanding, structure=np.ones((3, 3, 3), dtype=np.bool_))
     sizes = np.bincount(labels.ravel())
     boxes = ndimage.find_objects(labels)
@@ -51,7 +49,7 @@ def lesions_in(contrast: Contrast, volume: Volume) -> tuple[list[Lesion], int]:
     # of equally large ones the first in the volume
     kept.sort(key=lambda number: (-int(sizes[number]), number))
     found = [_lesion(labels, number, boxes[number - 1], int(sizes[number]), contrast, volume) for number in kept]
-    return found, int(np.count_nonzero(outstanding))
+    return found, int(np.count_nonzero(outstanding & ~contrast.large))
 
 
 def _lesion(

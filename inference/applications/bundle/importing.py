@@ -24,6 +24,7 @@ from inference.engines.filing import ModelFile, Source, import_weights, next_ver
 from inference.engines.modelconfig import ANY, TensorConfig
 from inference.engines.port import ModelRef
 from inference.engines.repository import Entry
+from inference.engines.sieve.sieve import sift
 
 _OPEN_SIDE = 96
 """Side of the image that an open network is tried with where its windows are as long as the image."""
@@ -97,6 +98,7 @@ def import_bundle(path: Path, wanted: Wanted, repository: Path) -> Imported:
         licence=wanted.licence or licence(bundle),
         attribution=wanted.attribution or attribution(metadata),
         config=_config_text(name, source.file, steps.inferer, net, tensors),
+        allow_code=wanted.allow_code,
     )
     source = replace(source, notes=(*about(metadata), *steps.notes, *source.notes), code=tuple(config.evaluated) + source.code)
     said = replace(said, version=next_version(said, source, repository))
@@ -143,6 +145,7 @@ def _weights(
     published = hashlib.sha256(content).hexdigest()
     suffix = Path(member).suffix
     if suffix in _FILES:
+        sift(_FILES[suffix], content, where)
         names = _onnx_names(content) if suffix == ".onnx" else ("INPUT__0", "OUTPUT__0")
         return Source(file=_FILES[suffix], weights=content, published_sha256=published, where=where), names
     from inference.applications.bundle.network import answers, convert, load, refuse_larger, state_dict

@@ -1,6 +1,6 @@
 """The three layouts of a bundle (MONAI Bundle Specification: "Directory Structure", "Archive Format"): a folder, a zip of it, TorchScript.
 
-    NAME/configs/metadata.json, configs/inference.json or .yaml, models/model.pt (state dict), model.ts, model.onnx
+    NAME/configs/metadata.json, configs/inference.json or .yaml, models/model.safetensors or model.pt (state dict), model.onnx, model.ts
     NAME.zip with NAME/configs/…, as the Model Zoo's releases are
     NAME.ts, a TorchScript file with metadata.json and inference.json among its extra files, as `monai.bundle ckpt_export` writes
 
@@ -20,8 +20,8 @@ from inference.applications.bundle.errors import UnreadableBundle
 
 METADATA = "configs/metadata.json"
 INFERENCE = ("configs/inference.json", "configs/inference.yaml", "configs/inference.yml")
-WEIGHTS = ("models/model.onnx", "models/model.ts", "models/model.pt")
-"""Looked for in this order: what is a network by itself comes first, the state dict, whose network has to be built, last."""
+WEIGHTS = ("models/model.onnx", "models/model.safetensors", "models/model.ts", "models/model.pt")
+"""Looked for in this order: a graph of operators, then weights that can be nothing else."""
 
 LARGE = ("large_files.yml", "large_files.yaml", "large_file.yml")
 MOST_CONFIG_BYTES = 1 << 24

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,9 @@ from inference.applications.port import Accepts, Application, Infer, Measurement
 from inference.codes import Code
 from inference.engines.errors import WrongTensors
 from inference.findings import Findings, Measurement, Segment
+from inference.imaging.judge.expects import Contrast, Expects, Form, Marked, Part, Plausible, Span, View
 from inference.imaging.volume import Volume
+from inference.said import Said, labelled, of_the_whole, say
 
 FILE = "application.json"
 FORM = 1
@@ -51,6 +53,8 @@ class BundleManifest:
         Of the network's output, for the check of what comes back.
     prepare, inferer, finish
         From series to network and back, in the bundle's order.
+    expects
+        What the judge goes by; importing writes none, for nothing is invented: borders alone are looked at until somebody declares more.
     notes
         What serving does otherwise than the bundle says, and why; for the model card.
     """
@@ -68,6 +72,7 @@ class BundleManifest:
     finish: tuple[Finishing, ...]
     structures: tuple[Structure, ...]
     notes: tuple[str, ...] = ()
+    expects: Expects = field(default_factory=Expects)
 
 
 def to_text(manifest: BundleManifest) -> bytes:
@@ -80,6 +85,7 @@ def to_text(manifest: BundleManifest) -> bytes:
         "inferer": _named(manifest.inferer),
         "finish": [_named(finishing) for finishing in manifest.finish],
         "structures": [asdict(structure) for structure in manifest.structures],
+        **({} if manifest.expects == Expects() else {"expects": asdict(manifest.expects)}),
     }
     return (json.dumps(said, indent=2, ensure_ascii=False) + "\n").encode()
 
@@ -105,6 +111,7 @@ def from_text(content: bytes, where: str) -> BundleManifest:
             inferer=_made(INFERERS, said.pop("inferer")),
             finish=finish,
             structures=tuple(_structure(each) for each in said.pop("structures")),
+            expects=_expects(said.pop("expects", {})),
             **{name: _tupled(value) for name, value in said.items()},
         )
     except (ValueError, KeyError, TypeError, AttributeError) as broken:
@@ -138,6 +145,7 @@ def application_of(manifest: BundleManifest) -> Application:
             MeasurementOutput(name=codes.VOLUME, unit=codes.CUBIC_CENTIMETRE),
         ),
         analyse=analyse,
+        expects=manifest.expects,
     )
 
 
@@ -176,14 +184,14 @@ def _findings(manifest: BundleManifest, volume: Volume, infer: Infer) -> Finding
     for structure in manifest.structures:
         mask = found == structure.channel if labels else found[structure.channel]
         if not mask.any():
-            absent.append(structure.label)
+            absent.append(structure)
             continue
         segments.append(_segment(structure, mask))
         volume_cm3 = int(mask.sum()) * volume.voxel_volume_mm3 / 1000
         measurements.append(Measurement(name=codes.VOLUME, value=volume_cm3, unit=codes.CUBIC_CENTIMETRE, segment=structure.label))
     if not segments:
         measurements.append(Measurement(name=codes.VOLUME, value=0.0, unit=codes.CUBIC_CENTIMETRE))
-    return Findings(segments=tuple(segments), measurements=tuple(measurements), remarks=_remarks(segments, absent))
+    return Findings(segments=tuple(segments), measurements=tuple(measurements), remarks=_remarks(absent))
 
 
 def _segment(structure: Structure, mask: NDArray[np.bool_]) -> Segment:
@@ -197,14 +205,16 @@ def _segment(structure: Structure, mask: NDArray[np.bool_]) -> Segment:
     )
 
 
-def _remarks(segments: Sequence[Segment], absent: Sequence[str]) -> tuple[str, ...]:
-    remarks = []
-    if absent:
-        remarks.append(f"Not found in these images: {', '.join(absent)}.")
-    edge = [segment.label for segment in segments if segment.mask[0].any() or segment.mask[-1].any()]
-    if edge:
-        remarks.append(f"Reaches the first or last slice, so that its volume is that of the imaged part: {', '.join(edge)}.")
-    return tuple(remarks)
+def _remarks(absent: Sequence[Structure]) -> tuple[Said, ...]:
+    if not absent:
+        return ()
+    named = ", ".join(one.label for one in absent)
+    said = say(
+        "Not found in these images: {labels}.",
+        labels=named,
+        structures=tuple(labelled(one.label, one.type, one.laterality) for one in absent),
+    )
+    return (of_the_whole(said),)
 
 
 def _named(each: Any) -> dict[str, Any]:
@@ -227,6 +237,28 @@ def _structure(said: Any) -> Structure:
     red, green, blue = (int(each) for each in given.pop("rgb"))
     side = None if laterality is None else Code(**laterality)
     return Structure(type=type, category=category, laterality=side, rgb=(red, green, blue), **given)
+
+
+def _expects(said: Any) -> Expects:
+    given = dict(said)
+    part, contrast, view = given.pop("part", None), given.pop("contrast", None), given.pop("view", None)
+    marked = tuple(Marked(segments=_tupled(each["segments"]), form=Form(each["form"])) for each in given.pop("marked", ()))
+    plausible = tuple(_plausible(each) for each in given.pop("plausible", ()))
+    if given:
+        raise ValueError(f"expects has no {', '.join(sorted(given))}")
+    return Expects(
+        part=None if part is None else Part(part),
+        contrast=None if contrast is None else Contrast(contrast),
+        view=None if view is None else View(view),
+        marked=marked,
+        plausible=plausible,
+    )
+
+
+def _plausible(said: Any) -> Plausible:
+    given = dict(said)
+    spans = tuple(Span(**{name: _tupled(value) for name, value in each.items()}) for each in given.pop("spans"))
+    return Plausible(spans=spans, **{name: _tupled(value) for name, value in given.items()})
 
 
 def _tupled(value: Any) -> Any:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from inference.applications.bundle.config import Config, Evaluate
 from inference.applications.bundle.errors import CodeRefused, HostileBundle, UnfitBundle, UnreadableBundle
+from inference.applications.bundle.safetensors import read_safetensors
 from inference.applications.errors import FOREIGN_CODE_FAILS
 
 NETWORKS = (
@@ -102,6 +103,8 @@ def state_dict(content: bytes, where: str) -> dict[str, Any]:
     """
     import torch
 
+    if where.endswith(".safetensors"):
+        return read_safetensors(content, where)
     try:
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except _UNREADABLE as broken:

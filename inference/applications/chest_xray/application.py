@@ -12,7 +12,9 @@ from inference.codes import Code
 from inference.engines.port import SERVING
 from inference.errors import quoted
 from inference.findings import Evaluation, Explanation, Findings
+from inference.imaging.judge.expects import Expects, Part, View
 from inference.imaging.subject import Image, Images
+from inference.said import Said, say
 
 MODEL = ModelRef(name="chest_xray_pneumonia", version=SERVING)
 """Made by `hilum train chest-xray`; what was exported last is served."""
@@ -24,12 +26,12 @@ _SIDES = frozenset({"L", "R", "B"})
 
 GRAD_CAM, OCCLUSION = "Grad-CAM", "Occlusion sensitivity"
 
-GRADE = f"Demonstration grade, research only, not for diagnosis: the network saw {SIDE} × {SIDE} pixels of each image."
-TRAINED = (
+GRADE = say("Demonstration grade, research only, not for diagnosis: the network saw {side} × {side} pixels of each image.", side=str(SIDE))
+TRAINED = say(
     "It was trained on PneumoniaMNIST (8-bit JPEG pictures of children's frontal chests from one hospital) and never validated on DICOM "
     "radiographs."
 )
-NOT_WHERE = "It says whether, not where: no part of an image is pointed at."
+NOT_WHERE = say("It says whether, not where: no part of an image is pointed at.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,12 +50,6 @@ class Answer:
         if self.probability < self.low:
             return codes.ABSENT
         return codes.PRESENT if self.probability >= self.high else codes.UNDETERMINED
-
-    @property
-    def certainty(self) -> float | None:
-        """How certain the answer is, 0 to 1; what is undetermined has none, its probability stands in a remark."""
-        certainties = {codes.PRESENT: self.probability, codes.ABSENT: 1 - self.probability}
-        return certainties.get(self.value)
 
 
 def ask(image: Image, infer: Infer) -> Answer:
@@ -83,7 +79,14 @@ def analyse(images: Images, infer: Infer) -> Findings:
     answers = {index: ask(images.images[index], infer) for index in frontal}
     return Findings(
         evaluations=tuple(
-            Evaluation(finding=codes.PNEUMONIA, value=answer.value, finding_site=codes.LUNGS, certainty=answer.certainty, images=(index,))
+            Evaluation(
+                # the network saw a picture of the chest, and does not know where in it the lungs are
+                finding=codes.PNEUMONIA,
+                value=answer.value,
+                finding_site=codes.CHEST,
+                probability=answer.probability,
+                images=(index,),
+            )
             for index, answer in answers.items()
         ),
         remarks=(GRADE, TRAINED, NOT_WHERE, *_remarks(images, answers)),
@@ -129,16 +132,20 @@ def _may_be_a_chest(image: Image) -> bool:
     return not image.body_parts or any(word in part.upper() for part in image.body_parts for word in _CHEST)
 
 
-def _remarks(images: Images, answers: dict[int, Answer]) -> Iterator[str]:
+def _remarks(images: Images, answers: dict[int, Answer]) -> Iterator[Said]:
     for index, answer in answers.items():
-        view = _view(images.images[index]) or "view not stated, taken for frontal"
-        yield (
-            f"Image {index + 1} ({view}): calibrated probability of pneumonia {100 * answer.probability:.1f} %; "
-            f"absent below {100 * answer.low:.1f} %, present from {100 * answer.high:.1f} %, undetermined between."
+        yield say(
+            "Image {number} ({view}): the probability is calibrated; pneumonia is called absent below {low} %, present from {high} %, "
+            "undetermined between.",
+            number=str(index + 1),
+            view=_view(images.images[index]) or say("view not stated, taken for frontal"),
+            low=f"{100 * answer.low:.1f}",
+            high=f"{100 * answer.high:.1f}",
         )
     rest = len(images.images) - len(answers)
     if rest:
-        yield f"{rest} of {len(images.images)} images are no frontal views of a chest and were not looked at."
+        of = str(len(images.images))
+        yield say("{number} of {of} images are no frontal views of a chest and were not looked at.", number=str(rest), of=of)
 
 
 def _view(image: Image) -> str:
@@ -150,6 +157,7 @@ APPLICATION = Application(
     name="chest-xray",
     version="1.0.0",
     title="Pneumonia on chest radiographs (demonstration)",
+    noun="Pneumonia",
     accepts=Accepts(modality=("CR", "DX"), takes=Takes.IMAGES),
     models=(MODEL,),
     outputs=(
@@ -158,6 +166,7 @@ APPLICATION = Application(
         ExplanationOutput(label=OCCLUSION, finding=codes.PNEUMONIA),
     ),
     analyse=analyse,
+    expects=Expects(part=Part.CHEST, view=View.FRONTAL_CHEST),
     explain=explain,
     triage_only=True,
 )

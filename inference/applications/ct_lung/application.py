@@ -15,11 +15,28 @@ from inference.applications.port import Accepts, Application, Golden, Infer, Mea
 from inference.codes import Code
 from inference.engines.port import Whole
 from inference.findings import Findings, Measurement, Segment
+from inference.imaging.judge.expects import Expects, Form, Marked, Part, Plausible, Span
 from inference.imaging.volume import Volume
+from inference.said import Said, of_the_whole, say
 
 _LABELS = {Side.LEFT: "lung left", Side.RIGHT: "lung right", Side.BOTH: "lungs"}
 _TYPES = {Side.LEFT: codes.LUNG, Side.RIGHT: codes.LUNG, Side.BOTH: codes.LUNGS}
 _LATERALITY: dict[Side, Code | None] = {Side.LEFT: codes.LEFT, Side.RIGHT: codes.RIGHT, Side.BOTH: None}
+_ALL = tuple(_LABELS.values())
+PLAUSIBLE = Plausible(
+    structure=say("a volume of both lungs"),
+    segments=_ALL,
+    # possible: from the lungs of a child born months too early to the largest that were measured; usual: CT in any depth of breath
+    spans=(
+        Span(from_years=None, possible=(30, 12000), usual=(700, 9000)),
+        Span(from_years=0, possible=(30, 1500), usual=(80, 600)),
+        Span(from_years=2, possible=(100, 4500), usual=(300, 2500)),
+        Span(from_years=8, possible=(200, 9000), usual=(700, 5500)),
+        Span(from_years=16, possible=(300, 12000), usual=(1300, 9000)),
+    ),
+    source="bounds of hilum, set wide of Quanjer and others, Eur Respir J 6 suppl 16:5, 1993, and Gollogly and others, Spine 29:2061, 2004",
+)
+"""No source gives the extremes: they are set wide of total lung capacities, with room for one lung and for lungs breathed out."""
 _COLOURS = {Side.LEFT: (90, 170, 230), Side.RIGHT: (240, 150, 110), Side.BOTH: (150, 200, 120)}
 
 
@@ -45,10 +62,10 @@ def analyse(volume: Volume, infer: Infer) -> Findings:
     masks = segment(volume, infer)
     if not masks:
         nothing = Measurement(name=codes.VOLUME, value=0.0, unit=codes.CUBIC_CENTIMETRE)
-        return Findings(measurements=(nothing,), remarks=("No lung was found in these images.",))
+        return Findings(measurements=(nothing,), remarks=(of_the_whole(say("No lung was found in these images.")),))
     return Findings(
         segments=tuple(_segment(side, mask) for side, mask in masks.items()),
-        measurements=tuple(each for side, mask in masks.items() for each in _measurements(volume, side, mask)),
+        measurements=_with_total([each for side, mask in masks.items() for each in _measurements(volume, side, mask)]),
         remarks=_remarks(masks),
     )
 
@@ -80,19 +97,30 @@ def _measurements(volume: Volume, side: Side, mask: NDArray[np.bool_]) -> tuple[
     )
 
 
-def _remarks(masks: dict[Side, NDArray[np.bool_]]) -> tuple[str, ...]:
-    remarks = []
-    if any(mask[0].any() or mask[-1].any() for mask in masks.values()):
-        remarks.append("Lung reaches the first or last slice: volumes are those of the imaged part.")
-    if Side.BOTH in masks:
-        remarks.append("Left and right lung could not be told apart: they are one segment.")
-    return tuple(remarks)
+def _with_total(measured: list[Measurement]) -> tuple[Measurement, ...]:
+    """And the volume of both lungs together, where they were measured one by one."""
+    volumes = [one for one in measured if one.name == codes.VOLUME]
+    if len(volumes) < 2:
+        return tuple(measured)
+    both = Measurement(
+        name=codes.VOLUME,
+        value=sum(one.value for one in volumes),
+        unit=codes.CUBIC_CENTIMETRE,
+        total=codes.LUNGS,
+        parts=tuple(one.segment for one in volumes if one.segment),
+    )
+    return (*measured, both)
+
+
+def _remarks(masks: dict[Side, NDArray[np.bool_]]) -> tuple[Said, ...]:
+    return (say("Left and right lung could not be told apart: they are one segment."),) if Side.BOTH in masks else ()
 
 
 APPLICATION = Application(
     name="ct-lung",
     version="1.1.0",
     title="Lung volume and attenuation on chest CT",
+    noun="Lungs",
     accepts=Accepts(modality=("CT",), min_slices=8, max_spacing_mm=10.0, min_extent_mm=40, orientation="axial"),
     models=(MODEL,),
     outputs=(
@@ -101,6 +129,7 @@ APPLICATION = Application(
         MeasurementOutput(name=codes.ATTENUATION_COEFFICIENT, unit=codes.HOUNSFIELD_UNIT, derivation=codes.MEAN),
     ),
     analyse=analyse,
+    expects=Expects(part=Part.CHEST, marked=(Marked(segments=_ALL, form=Form.LUNGS),), plausible=(PLAUSIBLE,)),
     sources=(
         ModelSource(
             model=MODEL,

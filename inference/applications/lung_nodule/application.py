@@ -25,8 +25,10 @@ from inference.applications.lung_nodule.preparing import AIR_HU, WINDOW_HU, Prep
 from inference.applications.port import Accepts, Application, EvaluationOutput, Infer, LocationOutput, MeasurementOutput, QualityOutput
 from inference.codes import Code
 from inference.findings import Evaluation, Findings, Location, Measurement, Quality
+from inference.imaging.judge.expects import Expects, Part
 from inference.imaging.resample import Grid
 from inference.imaging.volume import Volume
+from inference.said import Said, of_the_whole, say
 
 LABEL = "nodule"
 MOST = 20
@@ -46,10 +48,9 @@ CLASSES = {
     Density.GROUND_GLASS: Code("RID50153", "RADLEX", "non-solid pulmonary nodule"),
 }
 """As the annotations of LIDC-IDRI are coded where they were published as DICOM (Fedorov and others 2018)."""
-RECOMMENDED = Code("111053", "DCM", "Recommended Follow-up")
 SOLID_PART = Code("SOLID-DIAMETER", SCHEME, "Longest diameter of the solid part")
 
-GRADE = "Research only, not for diagnosis. The network was trained on planted nodules of 4 to 20 mm and has seen no real one."
+GRADE = say("Research only, not for diagnosis. The network was trained on planted nodules of 4 to 20 mm and has seen no real one.")
 
 
 def analyse(volume: Volume, infer: Infer) -> Findings:
@@ -68,7 +69,12 @@ def analyse(volume: Volume, infer: Infer) -> Findings:
         locations=tuple(_location(index, one, rows.get(index)) for index, one in enumerate(listed)),
         measurements=tuple(measurement for index, one in enumerate(listed) for measurement in _measurements(_label(index), one)),
         evaluations=(Evaluation(finding=codes.NODULE, value=codes.PRESENT if listed else codes.ABSENT, finding_site=codes.LUNGS),),
-        remarks=(GRADE, *_recommended(listed, decided, volume), *_approximate(listed, volume), *_searched(detected, len(sure), volume)),
+        remarks=(
+            GRADE,
+            *map(of_the_whole, _recommended(listed, decided, volume)),
+            *_approximate(listed, volume),
+            *_searched(detected, len(sure), volume),
+        ),
     )
 
 
@@ -77,7 +83,7 @@ def _label(index: int) -> str:
 
 
 def _location(index: int, one: Candidate, row: Code | None) -> Location:
-    recommended = (Quality(name=RECOMMENDED, value=row),) if row else ()
+    recommended = (Quality(name=codes.RECOMMENDED_FOLLOW_UP, value=row),) if row else ()
     return Location(
         label=_label(index),
         finding=codes.NODULE,
@@ -99,15 +105,18 @@ def _measurements(label: str, one: Candidate) -> Iterator[Measurement]:
     yield Measurement(name=codes.VOLUME, value=one.volume_mm3 / 1000, unit=codes.CUBIC_CENTIMETRE, location=label)
 
 
-def _searched(detected: Detected, sure: int, volume: Volume) -> Iterator[str]:
-    yield (
-        f"Looked for in {detected.searched_cm3:.0f} cm³ of lung and its margin. Nodules are missed, and vessels and scars may be marked. "
-        f"What is longer than {MOST_MM:g} mm is not reported: a mass would be missed."
+def _searched(detected: Detected, sure: int, volume: Volume) -> Iterator[Said]:
+    yield say(
+        "Looked for in {searched} cm³ of lung and its margin. Nodules are missed, and vessels and scars may be marked. What is longer than "
+        "{most} mm is not reported: a mass would be missed.",
+        searched=f"{detected.searched_cm3:.0f}",
+        most=f"{MOST_MM:g}",
     )
     if _cut_off(detected.prepared, Grid.of(volume)):
-        yield "The lungs reach the first or the last image: what of them lies beyond was not looked at."
+        yield say("The lungs reach the first or the last image: what of them lies beyond was not looked at.")
     if sure > MOST:
-        yield f"The {MOST} surest of {sure} are listed; the others are not, and the follow-up does not count them."
+        counts = {"most": str(MOST), "sure": str(sure)}
+        yield say("The {most} surest of {sure} are listed; the others are not, and the follow-up does not count them.", **counts)
 
 
 def _cut_off(prepared: Prepared, images: Grid) -> bool:
@@ -129,34 +138,46 @@ def _height_mm(grid: Grid, plane: int) -> float:
     return float((grid.affine @ [plane, *middle, 1.0])[2])
 
 
-def _recommended(listed: Sequence[Candidate], decided: Sequence[FollowUp], volume: Volume) -> Iterator[str]:
+def _recommended(listed: Sequence[Candidate], decided: Sequence[FollowUp], volume: Volume) -> Iterator[Said]:
     if not listed:
         return
     if against := not_for(listed, volume.patient_years):
-        yield f"No follow-up category: {against} ({SOURCE})."
+        yield say("No follow-up category: {against} ({source}).", against=against, source=SOURCE)
         return
     # first for whom it is not: a page may have no room for what comes later
-    age = " (the age is not in the images)" if volume.patient_years is None else ""
-    yield (
-        f"Follow-up is for nodules found by chance, from {YOUNGEST_YEARS} years on{age}; not for screening, known cancer or weak immunity, "
-        "of which nothing is known here."
+    yield say(
+        "Follow-up is for nodules found by chance, from {youngest} years on{unknown}; not for screening, known cancer or weak immunity, of "
+        "which nothing is known here.",
+        youngest=str(YOUNGEST_YEARS),
+        unknown=say(" (the age is not in the images)") if volume.patient_years is None else "",
     )
     for one in decided:
-        yield f"{_label(one.nodule).capitalize()}, {one.row.code.meaning}: {one.row.recommended}."
-    yield f"Follow-up is by the table of the {SOURCE}."
+        yield say(
+            "Nodule {number}, {meaning}: {recommended}.",
+            number=str(one.nodule + 1),
+            meaning=one.row.code.meaning,
+            category=one.row.code,
+            recommended=one.row.recommended,
+        )
+    yield say("Follow-up is by the table of the {source}.", source=SOURCE)
 
 
-def _approximate(listed: Sequence[Candidate], volume: Volume) -> Iterator[str]:
+def _approximate(listed: Sequence[Candidate], volume: Volume) -> Iterator[Said]:
     apart_mm, thick_mm = volume.spacing_mm[0], volume.thickness_mm or 0.0
     if listed and beyond(max(apart_mm, thick_mm), THIN_MM):
-        found = f"{in_mm(apart_mm)} apart" if beyond(apart_mm, THIN_MM) else f"{in_mm(thick_mm)} thick"
-        yield f"Slices are {found}, the guideline measures on {THIN_MM:g} mm: sizes and densities are approximate."
+        found = say("{size} apart", size=in_mm(apart_mm)) if beyond(apart_mm, THIN_MM) else say("{size} thick", size=in_mm(thick_mm))
+        yield say(
+            "Slices are {found}, the guideline measures on {thin} mm: sizes and densities are approximate.",
+            found=found,
+            thin=f"{THIN_MM:g}",
+        )
 
 
 APPLICATION = Application(
     name="lung-nodule",
     version="1.0.0",
     title="Lung nodules on chest CT (trained on planted ones)",
+    noun="Lung nodules",
     # both lungs at a size that can be searched, without gaps
     accepts=Accepts(
         modality=("CT",), min_slices=30, max_spacing_mm=THICKEST_MM, max_thickness_mm=THICKEST_MM, min_extent_mm=80, orientation="axial"
@@ -170,8 +191,9 @@ APPLICATION = Application(
         MeasurementOutput(name=SOLID_PART, unit=codes.MILLIMETRE),
         MeasurementOutput(name=codes.VOLUME, unit=codes.CUBIC_CENTIMETRE),
         QualityOutput(name=DENSITY, values=tuple(CLASSES.values())),
-        QualityOutput(name=RECOMMENDED, values=tuple(row.code for row in TABLE)),
+        QualityOutput(name=codes.RECOMMENDED_FOLLOW_UP, values=tuple(row.code for row in TABLE)),
         EvaluationOutput(finding=codes.NODULE),
     ),
     analyse=analyse,
+    expects=Expects(part=Part.CHEST),
 )

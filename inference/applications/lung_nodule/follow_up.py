@@ -11,6 +11,7 @@ from typing import Protocol
 
 from inference.applications.lung_nodule.density import Density
 from inference.codes import Code
+from inference.said import Said, say
 
 SOURCE = "Fleischner Society 2017, Radiology 2017;284:228-243"
 SCHEME = "99HILUM"
@@ -23,9 +24,9 @@ _SMALL, _MIDDLE, _LARGE, _ANY = range(6), range(6, 9), range(9, LARGEST_MM + 1),
 _FROM_6 = range(6, LARGEST_MM + 1)
 _SUBSOLID = frozenset({Density.GROUND_GLASS, Density.PART_SOLID})
 
-_NONE = "no routine follow-up"
-_OPTIONAL = "optional CT at 12 months"
-_YEARS_2_4 = "CT at 3-6 months; if stable, consider CT at 2 and 4 years"
+_NONE = say("no routine follow-up")
+_OPTIONAL = say("optional CT at 12 months")
+_YEARS_2_4 = say("CT at 3-6 months; if stable, consider CT at 2 and 4 years")
 
 
 class Measured(Protocol):
@@ -59,16 +60,16 @@ class Row:
     several: bool
     densities: frozenset[Density]
     sizes_mm: range
-    low_risk: str
-    high_risk: str
+    low_risk: Said
+    high_risk: Said
     solid_mm: range = _ANY
 
     @property
-    def recommended(self) -> str:
+    def recommended(self) -> Said:
         """In words, for both risks where these differ."""
         if self.low_risk == self.high_risk:
             return self.low_risk
-        return f"low risk: {self.low_risk}; high risk: {self.high_risk}"
+        return say("low risk: {low}; high risk: {high}", low=self.low_risk, high=self.high_risk)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +81,14 @@ class FollowUp:
 
 
 def _row(
-    value: str, what: str, several: bool, densities: frozenset[Density], sizes_mm: range, low: str, high: str = "", solid_mm: range = _ANY
+    value: str,
+    what: str,
+    several: bool,
+    densities: frozenset[Density],
+    sizes_mm: range,
+    low: Said,
+    high: Said | None = None,
+    solid_mm: range = _ANY,
 ) -> Row:
     code = Code(value, SCHEME, f"Fleischner 2017: {what}")
     return Row(code=code, several=several, densities=densities, sizes_mm=sizes_mm, low_risk=low, high_risk=high or low, solid_mm=solid_mm)
@@ -92,39 +100,44 @@ TABLE: tuple[Row, ...] = (
     _row("F17-S1-LT6", "single solid nodule, < 6 mm", False, _SOLID, _SMALL, _NONE, _OPTIONAL),
     _row(
         *("F17-S1-6TO8", "single solid nodule, 6-8 mm", False, _SOLID, _MIDDLE),
-        *("CT at 6-12 months, then consider CT at 18-24 months", "CT at 6-12 months, then CT at 18-24 months"),
+        say("CT at 6-12 months, then consider CT at 18-24 months"),
+        say("CT at 6-12 months, then CT at 18-24 months"),
     ),
-    _row("F17-S1-GT8", "single solid nodule, > 8 mm", False, _SOLID, _LARGE, "consider CT at 3 months, PET/CT or tissue sampling"),
+    _row("F17-S1-GT8", "single solid nodule, > 8 mm", False, _SOLID, _LARGE, say("consider CT at 3 months, PET/CT or tissue sampling")),
     _row("F17-SN-LT6", "multiple solid nodules, < 6 mm", True, _SOLID, _SMALL, _NONE, _OPTIONAL),
     _row(
         *("F17-SN-6TO8", "multiple solid nodules, 6-8 mm", True, _SOLID, _MIDDLE),
-        *("CT at 3-6 months, then consider CT at 18-24 months", "CT at 3-6 months, then CT at 18-24 months"),
+        say("CT at 3-6 months, then consider CT at 18-24 months"),
+        say("CT at 3-6 months, then CT at 18-24 months"),
     ),
     _row(
         *("F17-SN-GT8", "multiple solid nodules, > 8 mm", True, _SOLID, _LARGE),
-        *("CT at 3-6 months, then consider CT at 18-24 months", "CT at 3-6 months, then CT at 18-24 months"),
+        say("CT at 3-6 months, then consider CT at 18-24 months"),
+        say("CT at 3-6 months, then CT at 18-24 months"),
     ),
     _row("F17-G1-LT6", "single ground-glass nodule, < 6 mm", False, _GLASS, _SMALL, _NONE),
     _row(
         *("F17-G1-GE6", "single ground-glass nodule, ≥ 6 mm", False, _GLASS, _FROM_6),
-        "CT at 6-12 months to confirm that it persists, then CT every 2 years until 5 years",
+        say("CT at 6-12 months to confirm that it persists, then CT every 2 years until 5 years"),
     ),
     _row("F17-P1-LT6", "single part-solid nodule, < 6 mm", False, _PART, _SMALL, _NONE),
     _row(
         *("F17-P1-GE6-LT6", "single part-solid, ≥ 6 mm, solid < 6 mm", False, _PART, _FROM_6),
-        "CT at 3-6 months to confirm that it persists; if unchanged and the solid part stays below 6 mm, CT every year for 5 years",
+        say("CT at 3-6 months to confirm that it persists; if unchanged and the solid part stays below 6 mm, CT every year for 5 years"),
         solid_mm=_SMALL,
     ),
     _row(
         *("F17-P1-GE6-GE6", "single part-solid, ≥ 6 mm, solid ≥ 6 mm", False, _PART, _FROM_6),
-        "consider CT at 3-6 months; one that persists is highly suspicious, and where it looks so, grows, or has more than 8 mm of solid: "
-        "PET/CT, biopsy or resection",
+        say(
+            "consider CT at 3-6 months; one that persists is highly suspicious, and where it looks so, grows, or has more than 8 mm of "
+            "solid: PET/CT, biopsy or resection"
+        ),
         solid_mm=_FROM_6,
     ),
     _row("F17-UN-LT6", "multiple subsolid nodules, < 6 mm", True, _SUBSOLID, _SMALL, _YEARS_2_4),
     _row(
         *("F17-UN-GE6", "multiple subsolid nodules, ≥ 6 mm", True, _SUBSOLID, _FROM_6),
-        "CT at 3-6 months, then by the most suspicious nodule",
+        say("CT at 3-6 months, then by the most suspicious nodule"),
     ),
 )
 
@@ -143,12 +156,19 @@ def solid_part_mm(one: Measured) -> int:
     return min(_whole(one.solid_mm), _whole(one.long_mm))
 
 
-def not_for(nodules: Sequence[Measured], years: int | None) -> str:
-    """Why the guideline says nothing here, as far as anybody here knows; "" where nothing is known against it."""
+def not_for(nodules: Sequence[Measured], years: int | None) -> Said | None:
+    """Why the guideline says nothing here, as far as anybody here knows; None where nothing is known against it."""
     if years is not None and years < YOUNGEST_YEARS:
-        return f"the patient is {years} years old, and the guideline is for adults from {YOUNGEST_YEARS} years on"
+        return say(
+            "the patient is {years} years old, and the guideline is for adults from {youngest} years on",
+            years=str(years),
+            youngest=str(YOUNGEST_YEARS),
+        )
     largest = max((average_mm(one) for one in nodules), default=0)
-    return f"one measures {largest} mm on average: above {LARGEST_MM} mm it is a mass, and no nodule" if largest > LARGEST_MM else ""
+    if largest <= LARGEST_MM:
+        return None
+    sizes = {"largest": str(largest), "most": str(LARGEST_MM)}
+    return say("one measures {largest} mm on average: above {most} mm it is a mass, and no nodule", **sizes)
 
 
 def follow_up(nodules: Sequence[Measured], years: int | None = None) -> tuple[FollowUp, ...]:

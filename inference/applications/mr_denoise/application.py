@@ -9,7 +9,9 @@ from inference.applications.mr_denoise.preparing import HALO, Image, prepare
 from inference.applications.port import Accepts, Application, DerivedOutput, Infer, ModelRef
 from inference.engines.port import SERVING
 from inference.findings import DerivedImage, Findings
+from inference.imaging.judge.expects import Expects, Part
 from inference.imaging.volume import Volume
+from inference.said import say
 
 MODEL = ModelRef(name="mr_head_denoising", version=SERVING)
 """Made by `hilum train restore`."""
@@ -38,8 +40,11 @@ def analyse(volume: Volume, infer: Infer) -> Findings:
     return Findings(
         derived=(DerivedImage(label=LABEL, voxels=restored, derivation=codes.SMOOTHING),),
         remarks=(
-            f"Noise, estimated at {100 * prepared.share:.1f} % of the median in the head, was reduced by a neural network.",
-            "Small or faint structures may be lost or altered: read the original images, never these alone.",
+            say(
+                "Noise, estimated at {share} % of the median in the head, was reduced by a neural network.",
+                share=f"{100 * prepared.share:.1f}",
+            ),
+            say("Small or faint structures may be lost or altered: read the original images, never these alone."),
         ),
     )
 
@@ -48,8 +53,10 @@ APPLICATION = Application(
     name="mr-denoise",
     version="1.0.0",
     title="Noise reduction on magnitude MR of the head",
+    noun="Head MR",
     accepts=Accepts(modality=("MR",), min_slices=8, max_spacing_mm=7.0, min_extent_mm=30, remark_spacing_mm=7.0),
     models=(MODEL,),
     outputs=(DerivedOutput(label=LABEL, derivation=codes.SMOOTHING),),
     analyse=analyse,
+    expects=Expects(part=Part.HEAD),
 )

@@ -8,8 +8,10 @@ from inference import codes
 from inference.applications.mr_register.errors import NotTheSame
 from inference.applications.port import Accepts, Application, DerivedOutput, Infer, RegistrationOutput, Takes
 from inference.findings import DerivedImage, Findings, Registration
+from inference.imaging.judge.expects import Expects
 from inference.imaging.subject import Pair
 from inference.imaging.volume import Affine
+from inference.said import Said, say
 
 LABEL = "prior on current"
 LEAST_LIKENESS, GOOD_LIKENESS = 1.08, 1.2
@@ -58,15 +60,25 @@ def extent(matrix: Affine, middle: Affine) -> tuple[float, float]:
     return float(np.linalg.norm(middle - before)), math.degrees(math.acos(min(1.0, max(-1.0, float(cosine)))))
 
 
-def _remarks(coverage: float, likeness: float, moved_mm: float, turned_degrees: float) -> tuple[str, ...]:
-    how = f"moved by {moved_mm:.1f} mm and turned by {turned_degrees:.1f} degrees"
-    remarks = [f"The prior was {how} onto the current images; normalised mutual information {likeness:.2f} (1 to 2)."]
+def _remarks(coverage: float, likeness: float, moved_mm: float, turned_degrees: float) -> tuple[Said, ...]:
+    remarks = [
+        say(
+            "The prior was moved by {moved} mm and turned by {turned} degrees onto the current images; normalised mutual information "
+            "{likeness} (1 to 2).",
+            moved=f"{moved_mm:.1f}",
+            turned=f"{turned_degrees:.1f}",
+            likeness=f"{likeness:.2f}",
+        )
+    ]
     if likeness < GOOD_LIKENESS:
-        remarks.append("The prior resembles the current images little (other contrast, or much has changed): check the alignment by eye.")
+        remarks.append(
+            say("The prior resembles the current images little (other contrast, or much has changed): check the alignment by eye.")
+        )
     if coverage < GOOD_COVERAGE:
-        remarks.append(f"The prior covers {100 * coverage:.0f} % of the body in the current images; it is black elsewhere.")
+        covered = f"{100 * coverage:.0f}"
+        remarks.append(say("The prior covers {covered} % of the body in the current images; it is black elsewhere.", covered=covered))
     if moved_mm > FAR_MM or turned_degrees > FAR_DEGREES:
-        remarks.append("The prior lay far from the current images: check the alignment by eye.")
+        remarks.append(say("The prior lay far from the current images: check the alignment by eye."))
     return tuple(remarks)
 
 
@@ -74,10 +86,12 @@ APPLICATION = Application(
     name="mr-register",
     version="1.0.0",
     title="Rigid registration of the prior MR",
+    noun="MR comparison",
     # below eight slices or 30 mm nothing holds a volume across the slices
     accepts=Accepts(modality=("MR",), takes=Takes.PAIR, min_slices=8, max_spacing_mm=8.0, min_extent_mm=30, remark_spacing_mm=8.0),
     models=(),
     outputs=(RegistrationOutput(), DerivedOutput(label=LABEL, derivation=codes.SPATIAL_RESAMPLING)),
     analyse=analyse,
+    expects=Expects(),  # any part of the body, a test object too: what does not fit is told by its likeness
     family=codes.MULTI_SCALE_FILTERING,
 )

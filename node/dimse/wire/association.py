@@ -33,16 +33,27 @@ class Caller(Protocol):
     @property
     def address(self) -> str: ...
 
+    @property
+    def behind_proxy(self) -> bool: ...
+
     def admitted(self) -> None: ...
 
     def lingers(self) -> bool: ...
 
 
 class FastAssociation:
-    """Serves one connection. `stop` may be called from another thread."""
+    """Serves one connection. `stop` may be called from another thread. `serves` False: it only reads the request, and hands every
+    association over."""
 
     def __init__(
-        self, connection: Connection, visits: Visits, patience: Patience, *, caller: Caller, certificate: Certificate | None
+        self,
+        connection: Connection,
+        visits: Visits,
+        patience: Patience,
+        *,
+        caller: Caller,
+        certificate: Certificate | None,
+        serves: bool = True,
     ) -> None:
         self._connection = connection
         self._stream = Stream(connection, send_timeout_s=patience.dimse_s, before_reuse=self._hand_on)
@@ -50,6 +61,7 @@ class FastAssociation:
         self._patience = patience
         self._caller = caller
         self._certificate = certificate
+        self._serves = serves
         self._contexts: dict[int, Context] = {}
         self._most_bytes = pdu.ASSOCIATE_BYTES
         self._fragment_bytes = 0
@@ -92,7 +104,7 @@ class FastAssociation:
             if self._exchange is not None:
                 self._exchange.abandon()
             if visit is not None:
-                visit.leave(ended.how)
+                visit.leave(ended.how, idle=ended.idle)
         if ended.last:
             self._close(ended)
 
@@ -113,11 +125,12 @@ class FastAssociation:
         except TimeoutError as late:
             raise Ended("aborted") from late  # AA-2: ARTIM has expired
         except Malformed as bad:
-            raise Ended("aborted", pdu.pack_abort(AbortSource.USER)) from bad
+            raise Ended("aborted", pdu.pack_abort(AbortSource.PROVIDER, bad.reason)) from bad
         stream.within(None)
         if not request.version_1:
             raise Ended("rejected", pdu.pack_reject(1, 2, 2))  # AE-6: by the service provider, protocol version not supported
-        if not request.only_stores:
+        # what are no AE titles is rejected whoever serves, and cannot be told to a codec
+        if request.titled and not (self._serves and request.only_stores):
             raise HandOver(request.pdu + stream.rest())
         return self._admit(request)
 
@@ -130,6 +143,7 @@ class FastAssociation:
                 application_context=request.application_context,
                 certificate=self._certificate,
                 identity=request.identity,
+                behind_proxy=self._caller.behind_proxy,
             )
         )
         if isinstance(decided, Refusal):
@@ -153,13 +167,15 @@ class FastAssociation:
     def _serve(self, visit: Visit) -> None:
         """PS3.8 Sta6, until `Ended`."""
         stream, patience = self._stream, self._patience
-        in_message = False
+        in_message, waits = False, True
         try:
             while True:
+                waits = True
                 head = stream.need(pdu.HEAD_BYTES, patience.dimse_s if in_message else patience.idle_s)
                 kind, length = pdu.head(head)
                 stream.drop(pdu.HEAD_BYTES)
                 stream.within(patience.dimse_s)
+                waits = False
                 if kind != PduType.P_DATA:
                     self._control(visit, kind, length)
                 if length > self._most_bytes:
@@ -170,7 +186,7 @@ class FastAssociation:
         except Malformed as bad:
             raise Ended("aborted", pdu.pack_abort(AbortSource.PROVIDER, bad.reason), framed=False) from bad
         except TimeoutError as late:
-            raise Ended("aborted", pdu.pack_abort(AbortSource.PROVIDER), framed=False) from late
+            raise Ended("aborted", pdu.pack_abort(AbortSource.PROVIDER), framed=False, idle=waits and not in_message) from late
 
     def _control(self, visit: Visit, kind: int, length: int) -> None:
         """Anything but a P-DATA-TF ends the association."""

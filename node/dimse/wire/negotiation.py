@@ -22,16 +22,9 @@ from pynetdicom.sop_class import Verification
 from node.dimse.claim import APPLICATION_CONTEXT, UserIdentity
 from node.dimse.contexts import storage_classes
 from node.dimse.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
+from node.dimse.wire.mending import NOTHING, mended
 from node.dimse.wire.pdu import Malformed, PduType
 
-_FIXED_BYTES: Final = 68
-"""Protocol version, titles and reserved bytes, before the items (PS3.8 table 9-11)."""
-_MOST_ITEMS: Final = 8192
-"""128 presentation contexts with every transfer syntax there is have fewer, and each costs microseconds before anybody is known."""
-_TOP_ITEMS: Final = frozenset({0x10, 0x20, 0x50})
-_USER_ITEMS: Final = frozenset({*range(0x51, 0x5A)})
-_CONTEXT, _USER_INFORMATION = 0x20, 0x50
-_ITEM = struct.Struct(">BxH")
 _WITHOUT_LIMIT: Final = 0
 
 
@@ -44,11 +37,12 @@ class Context(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """An A-ASSOCIATE-RQ. `pdu` is it as a whole, without items that the standard does not know; `most_bytes` is how long the PDVs of one
-    P-DATA-TF to the requestor may be, 0 without a limit."""
+    """An A-ASSOCIATE-RQ. `pdu` is it as a whole, as a codec can take it; `most_bytes` is how long the PDVs of one P-DATA-TF to the
+    requestor may be, 0 without a limit. `titled`: what it calls and is called are AE titles."""
 
     called: str
     calling: str
+    titled: bool
     application_context: str
     identity: UserIdentity | None
     version_1: bool
@@ -75,21 +69,22 @@ class Accepted:
 
 @cache
 def _served() -> frozenset[str]:
-    return frozenset({*storage_classes(), Verification})
+    # a context that is no context is answered by whoever answers the others
+    return frozenset({*storage_classes(), Verification, NOTHING.decode()})
 
 
 def read_request(body: bytes) -> Request:
     """Decode an A-ASSOCIATE-RQ, whose head is cut off.
 
-    Items of types that the standard does not have are skipped, as PS3.8 9.3.1 asks; pynetdicom would take them for an error.
+    Items of types that the standard does not have are skipped, as PS3.8 9.3.1 asks, and values that are none are mended.
 
     Raises
     ------
     Malformed
-        It is none.
+        Its lengths do not add up.
     """
-    cleaned = _without_unknown(body)
-    whole = struct.pack(">BxL", PduType.ASSOCIATE_RQ, len(cleaned)) + cleaned
+    made = mended(body)
+    whole = struct.pack(">BxL", PduType.ASSOCIATE_RQ, len(made.body)) + made.body
     decoded = A_ASSOCIATE_RQ()
     try:
         decoded.decode(whole)
@@ -106,16 +101,13 @@ def read_request(body: bytes) -> Request:
     except Exception as bad:
         # a codec that was not made for bytes of strangers: whatever it stumbles over, these are no request
         raise Malformed(f"the A-ASSOCIATE-RQ cannot be decoded ({type(bad).__name__})") from bad
-    if not all(context.abstract_syntax and context.transfer_syntax for context in contexts):
-        # PS3.8 9.3.2.2: one abstract syntax and one transfer syntax at least; pynetdicom would fail when it answers
-        raise Malformed("a presentation context without an abstract or a transfer syntax")
     return Request(
-        called=primitive.called_ae_title.strip(),
-        calling=primitive.calling_ae_title.strip(),
+        called=made.called,
+        calling=made.calling,
+        titled=made.titled,
         application_context=str(primitive.application_context_name or ""),
         identity=identity,
-        # PS3.8 table 9-11: one bit for each version; only bit 0 is tested
-        version_1=bool(decoded.protocol_version & 1),
+        version_1=made.version_1,
         most_bytes=_WITHOUT_LIMIT if length is None else int(length.maximum_length_received or 0),
         contexts=contexts,
         roles=roles,
@@ -154,45 +146,3 @@ def confirmed_user() -> UserIdentityNegotiation:
     item = UserIdentityNegotiation()
     item.server_response = b""
     return item
-
-
-def _without_unknown(body: bytes) -> bytes:
-    if len(body) < _FIXED_BYTES:
-        raise Malformed(f"an A-ASSOCIATE-RQ of {len(body)} bytes")
-    kept, count = [body[:_FIXED_BYTES]], 0
-    for kind, item in _items(body, _FIXED_BYTES):
-        count += 1
-        if kind not in _TOP_ITEMS:
-            continue
-        if kind == _USER_INFORMATION:
-            inner = [(one, sub) for one, sub in _items(item, 4)]
-            count += len(inner)
-            item = b"".join(sub for one, sub in inner if one in _USER_ITEMS)
-            item = _ITEM.pack(kind, len(item)) + item
-        elif kind == _CONTEXT:
-            count += sum(1 for _ in _items(item, 8))
-        if count > _MOST_ITEMS:
-            raise Malformed(f"an A-ASSOCIATE-RQ with more than {_MOST_ITEMS} items")
-        kept.append(item)
-    return b"".join(kept)
-
-
-def _items(data: bytes, at: int) -> list[tuple[int, bytes]]:
-    """The items from `at` on, by type, with their heads.
-
-    Raises
-    ------
-    Malformed
-        One reaches beyond the end.
-    """
-    found = []
-    while at < len(data):
-        if at + _ITEM.size > len(data):
-            raise Malformed("an item of the A-ASSOCIATE-RQ is cut off")
-        kind, length = _ITEM.unpack_from(data, at)
-        end = at + _ITEM.size + length
-        if end > len(data):
-            raise Malformed(f"an item of type {kind:02X} claims {length} bytes, {len(data) - at - _ITEM.size} are there")
-        found.append((kind, data[at:end]))
-        at = end
-    return found

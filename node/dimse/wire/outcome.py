@@ -10,10 +10,12 @@ class HandOver(Exception):
 
 
 class Ended(Exception):
-    """The association is over. `last` is what the peer is still sent; `framed`: the next byte would begin a PDU."""
+    """The association is over. `last` is what the peer is still sent; `framed`: the next byte would begin a PDU; `idle`: nothing was under
+    way for too long."""
 
-    def __init__(self, how: str, last: bytes = b"", *, framed: bool = True) -> None:
+    def __init__(self, how: str, last: bytes = b"", *, framed: bool = True, idle: bool = False) -> None:
         super().__init__(how)
+        self.idle = idle
         self.how = how
         self.last = last
         self.framed = framed

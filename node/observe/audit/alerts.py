@@ -33,6 +33,10 @@ _ALERTS = {
     "association.rejected": _Alert(kind=codes.NODE_AUTHENTICATION, outcome=Outcome.MINOR, sentence="association rejected"),
     "association.tls_refused": _Alert(kind=codes.NODE_AUTHENTICATION, outcome=Outcome.MINOR, sentence="TLS handshake failed"),
     "association.too_many_connections": _Alert(kind=codes.NODE_AUTHENTICATION, outcome=Outcome.MINOR, sentence="too many connections"),
+    "association.unknown_address": _Alert(
+        kind=codes.NODE_AUTHENTICATION, outcome=Outcome.MINOR, sentence="connection from no peer's address"
+    ),
+    "association.no_proxy_header": _Alert(kind=codes.NODE_AUTHENTICATION, outcome=Outcome.MINOR, sentence="no PROXY protocol header"),
     "association.pdu_too_long": _Alert(kind=codes.RESTRICTED_FUNCTION, outcome=Outcome.MINOR, sentence="PDU above what was negotiated"),
     "association.message_too_long": _Alert(kind=codes.RESTRICTED_FUNCTION, outcome=Outcome.MINOR, sentence="message above every bound"),
     "tls.unusable": _Alert(kind=codes.SOFTWARE_CONFIGURATION, outcome=Outcome.SERIOUS, sentence="TLS cannot be offered"),

@@ -28,8 +28,8 @@ def check_map(dataset: Dataset, encoding: Encoding, sources: Sources) -> None:
         raise MapDiffers(f'the values of "{meant.label}" were written otherwise than they were computed')
     _mapping(dataset, meant)
     for z, frame in enumerate(dataset.PerFrameFunctionalGroupsSequence):
-        position = [*map(float, frame.PlanePositionSequence[0].ImagePositionPatient), 1.0]
-        if np.abs(np.linalg.solve(encoding.volume.affine, position) - (z, 0, 0, 1)).max() > HALF_A_VOXEL:
+        position = np.array([*map(float, frame.PlanePositionSequence[0].ImagePositionPatient)])
+        if np.abs(encoding.volume.to_indices(position) - (z, 0, 0)).max() > HALF_A_VOXEL:
             raise MapDiffers(f"frame {z + 1} of the map does not lie where slice {z} of its source lies")
         (image,) = frame.DerivationImageSequence[0].SourceImageSequence
         number = image.get("ReferencedFrameNumber")

@@ -12,7 +12,6 @@ from pydicom.uid import UID
 
 from inference.findings import DerivedImage
 from node.domain.profile import Kind
-from node.domain.uid import derive_uid
 from node.results.errors import NotDerivable
 from node.results.identity import Identity, identify
 from node.results.images.derived_acquired import CLASSIC, acquired
@@ -22,6 +21,7 @@ from node.results.images.derived_origin import Grid, Origin, grid_of, origin_of,
 from node.results.images.derived_saying import describe, pixel_module, refer, source_item
 from node.results.images.derived_values import Stored, show, stored
 from node.results.normalise import decimal, text
+from node.results.part10 import named_series
 from node.results.planes import Sources
 from node.results.port import Encoded, Encoding
 
@@ -39,7 +39,7 @@ def derived_images(encoding: Encoding, sources: Sources) -> list[Encoded]:
 
 def _series(encoding: Encoding, sources: Sources, image: DerivedImage) -> Iterable[Encoded]:
     origin = origin_of(encoding, sources, image)
-    identity = identify(encoding, sources, "derived", image.label, image.label)
+    identity = identify(encoding, sources, "derived", image.label, label=image.label)
     if origin.sop_class_uid in ENHANCED:
         return [enhanced_image(encoding, sources, image, origin, identity)]
     if origin.sop_class_uid not in CLASSIC:
@@ -68,7 +68,6 @@ def _classic(encoding: Encoding, sources: Sources, image: DerivedImage, origin: 
     own = []
     for z in range(depth):
         slice_ = of_source.each[z]
-        slice_.SOPInstanceUID = derive_uid("instance of series", identity.sop_instance_uid, str(z))
         slice_.InstanceNumber = numbers[z]
         slice_.ImagePositionPatient = [decimal(float(mm)) for mm in grid.positions[z]]
         slice_.SliceLocation = decimal(round(float(grid.positions[z] @ normal), 4))
@@ -80,13 +79,15 @@ def _classic(encoding: Encoding, sources: Sources, image: DerivedImage, origin: 
     return [
         Encoded(
             kind=Kind.DERIVED,
-            sop_instance_uid=str(slice_.SOPInstanceUID),
+            sop_instance_uid=one.sop_instance_uid,
             sop_class_uid=origin.sop_class_uid,
-            series_instance_uid=identity.series_instance_uid,
+            series_instance_uid=one.series_instance_uid,
             description=identity.description,
-            data=data,
+            data=one.data,
+            part=identity.part,
+            label=identity.label,
         )
-        for slice_, data in zip(own, instances_of(template, own, values.pixels), strict=True)
+        for one in named_series([*instances_of(template, own, values.pixels)])
     ]
 
 
@@ -102,7 +103,7 @@ def _template(
 ) -> Dataset:
     """All that the instances of the series share."""
     made = Dataset()
-    made.SOPClassUID, made.Modality = origin.sop_class_uid, modality
+    made.SOPClassUID, made.SOPInstanceUID, made.Modality = origin.sop_class_uid, identity.sop_instance_uid, modality
     made.ImageType = _image_type(origin.headers[0], modality)
     describe(made, encoding, sources, image, origin, identity, values.slope)
     made.PositionReferenceIndicator = text(sources.first, "PositionReferenceIndicator")

@@ -10,14 +10,13 @@ from pydicom.uid import UID, EnhancedCTImageStorage, EnhancedMRImageStorage
 from inference.codes import ANATOMICAL_STRUCTURE, Code
 from inference.findings import DerivedImage
 from node.domain.profile import Kind
-from node.domain.uid import derive_uid
 from node.results.codes import item
-from node.results.identity import Identity, encoded
+from node.results.identity import Identity, encoded, uid_within
 from node.results.images.derived_origin import Grid, Origin, grid_of, source_slices
 from node.results.images.derived_saying import describe, pixel_module, refer, source_item
 from node.results.images.derived_values import Stored, show, stored
 from node.results.images.references import evidence
-from node.results.normalise import decimal, text
+from node.results.normalise import decimal, items_of, text
 from node.results.planes import Sources, functional_group
 from node.results.port import Encoded, Encoding
 
@@ -53,7 +52,7 @@ def enhanced_image(encoding: Encoding, sources: Sources, image: DerivedImage, or
     made.PresentationLUTShape, made.AcquisitionContextSequence = "IDENTITY", []
     _description(made, modality)
     organisation = Dataset()
-    organisation.DimensionOrganizationUID = derive_uid("dimension organization", identity.sop_instance_uid)
+    organisation.DimensionOrganizationUID = uid_within(encoding, "dimension organization", Kind.DERIVED)
     made.DimensionOrganizationSequence, made.DimensionOrganizationType = [organisation], "3D"
     made.DimensionIndexSequence = [_index(organisation.DimensionOrganizationUID)]
     made.SharedFunctionalGroupsSequence = [_shared(image, origin, grid, values, modality, kind)]
@@ -122,7 +121,7 @@ def _anatomy(origin: Origin) -> Dataset:
     """As the source's frames say; where they say nothing, a code that claims nothing."""
     made = Dataset()
     stated = functional_group(origin.headers[0], origin.volume.sources[0].frame, "FrameAnatomySequence")
-    said = stated.get("AnatomicRegionSequence") if stated is not None else None
+    said = [*items_of(stated, "AnatomicRegionSequence")] if stated is not None else []
     region = ANATOMICAL_STRUCTURE
     if stated is not None and said:
         value, scheme, meaning = (text(said[0], keyword) for keyword in ("CodeValue", "CodingSchemeDesignator", "CodeMeaning"))

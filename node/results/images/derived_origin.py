@@ -65,7 +65,9 @@ def origin_of(encoding: Encoding, sources: Sources, image: DerivedImage) -> Orig
 
 
 def same_place(affine: Affine, volume: Volume) -> bool:
-    """Whether no corner of the volume lies elsewhere by more than a thousandth of a voxel."""
+    """Whether no corner of the volume lies elsewhere by more than a thousandth of a voxel; slices in unequal steps lie on no grid."""
+    if volume.steps is not None:
+        return False
     ends = np.array(np.meshgrid(*[(0, count - 1) for count in volume.voxels.shape])).reshape(3, -1)
     corners = np.vstack([ends, np.ones(ends.shape[1])])
     apart = np.linalg.solve(volume.affine, affine @ corners) - corners
@@ -101,15 +103,13 @@ def source_slices(encoding: Encoding, image: DerivedImage, origin: Origin) -> li
         return [[source] for source in slices]
     affine = encoding.volume.affine if image.affine is None else image.affine
     registration = encoding.findings.registration
-    back = np.linalg.inv(origin.volume.affine)
-    if origin.of_prior and registration is not None:
-        # from the current patient coordinates, where the grid lies, to the prior's
-        back = back @ np.linalg.inv(registration.matrix)
+    # from the current patient coordinates, where the grid lies, to the prior's
+    to_prior = np.linalg.inv(registration.matrix) if origin.of_prior and registration is not None else np.eye(4)
     depth, rows, columns = image.voxels.shape
     found = []
     for z in range(depth):
         corners = np.array([(z, y, x, 1) for y in (0, rows - 1) for x in (0, columns - 1)], dtype=np.float64).T
-        along = (back @ affine @ corners)[0]
+        along = origin.volume.to_indices((to_prior @ affine @ corners)[:3].T)[:, 0]
         first, last = int(np.floor(along.min() + 1e-6)), int(np.ceil(along.max() - 1e-6))
         # beyond the ends of the source a slice holds none of it, but was made from its border
         low, high = (min(max(bound, 0), len(slices) - 1) for bound in (first, last))

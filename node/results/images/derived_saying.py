@@ -9,7 +9,7 @@ from inference.codes import Code
 from inference.findings import DerivedImage
 from inference.imaging.volume import SliceSource
 from node.results.codes import item
-from node.results.identity import MANUFACTURER, Identity, software_versions, stamp
+from node.results.identity import Identity, stamp
 from node.results.images.derived_origin import Origin
 from node.results.images.derived_values import Stored
 from node.results.images.references import common_references
@@ -27,8 +27,6 @@ def describe(
 ) -> None:
     """Identity, equipment, and how the image came to be: what derived images of every class say."""
     made.SeriesInstanceUID, made.SeriesNumber = identity.series_instance_uid, identity.series_number
-    made.Manufacturer, made.ManufacturerModelName = MANUFACTURER, encoding.application.name
-    made.SoftwareVersions, made.DeviceSerialNumber = software_versions(encoding), encoding.model_digest[:16]
     made.FrameOfReferenceUID = encoding.volume.frame_of_reference_uid
     burned_in = {text(header, "BurnedInAnnotation") for header in origin.headers}
     if "YES" in burned_in or burned_in == {"NO"}:

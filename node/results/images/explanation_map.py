@@ -15,8 +15,7 @@ from inference.codes import NO_UNITS
 from inference.findings import Explanation
 from inference.imaging.subject import Images
 from node.domain.profile import Kind
-from node.domain.uid import derive_uid
-from node.results.identity import Identity, encoded, identify, stamp
+from node.results.identity import Identity, encoded, identify, stamp, uid_within
 from node.results.images.parametric_map import LONGEST_LO, anatomy, float_pixels, library_map, mapping_of, window_of
 from node.results.images.references import common_references, instances
 from node.results.normalise import CHARACTER_SET, decimal
@@ -36,7 +35,7 @@ def explanation_maps(encoding: Encoding, sources: Sources) -> list[Encoded]:
         return []
     made = []
     for one in encoding.findings.explanations:
-        identity = identify(encoding, sources, "explanation-map", f"{NO_PLACE}, {one.label}", one.label, str(one.image))
+        identity = identify(encoding, sources, "explanation-map", f"explanation, {NO_PLACE}, {one.label}")
         values = one.values[None]
         made.append(encoded(Kind.EXPLANATION_MAP, explanation_map(encoding, sources, one, identity), identity, pixels=float_pixels(values)))
     return made
@@ -53,7 +52,7 @@ def explanation_map(encoding: Encoding, sources: Sources, one: Explanation, iden
     assert isinstance(encoding.subject, Images), "the gate lets explanations of single images pass alone"
     source = sources.slices[one.image]
     image = encoding.subject.images[one.image]
-    plane = _stand_in(sources, one, identity)
+    plane = _stand_in(encoding, sources, one)
     mapping = mapping_of(one.values, one.quantity, NO_UNITS, one.label, f"{one.label}, parts of the log odds")
     made = library_map(
         encoding,
@@ -81,12 +80,12 @@ def explanation_map(encoding: Encoding, sources: Sources, one: Explanation, iden
     return made
 
 
-def _stand_in(sources: Sources, one: Explanation, identity: Identity) -> Dataset:
+def _stand_in(encoding: Encoding, sources: Sources, one: Explanation) -> Dataset:
     """The radiograph as the library wants to see a source image: with a place, which is taken out again."""
     plane = Dataset(sources.base)
     plane.SpecificCharacterSet = CHARACTER_SET
     plane.SOPClassUID, plane.SOPInstanceUID = MRImageStorage, "2.25.1"
-    plane.FrameOfReferenceUID = derive_uid("frame of reference", identity.sop_instance_uid)
+    plane.FrameOfReferenceUID = uid_within(encoding, "frame of reference", one.label, str(one.image))
     plane.PositionReferenceIndicator = ""
     plane.Rows, plane.Columns = one.values.shape
     plane.PixelSpacing = ["1", "1"]

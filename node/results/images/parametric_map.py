@@ -12,14 +12,13 @@ from pydicom.dataset import Dataset
 from inference.codes import ANATOMICAL_STRUCTURE, BOTH_SIDES, LEFT, RIGHT, Code
 from inference.findings import Saliency
 from node.domain.profile import Kind
-from node.domain.uid import derive_uid
 from node.results.codes import item
-from node.results.identity import MANUFACTURER, Identity, encoded, identify, software_versions, stamp
+from node.results.identity import MANUFACTURER, Identity, encoded, identify, software_versions, stamp, uid_within
 from node.results.images.references import common_references, instances
 from node.results.masks.frames import evenly_spaced
-from node.results.normalise import text
+from node.results.normalise import items_of, text
 from node.results.pixels import FLOAT_PIXEL_DATA, Pixels
-from node.results.planes import Sources, functional_group, reference
+from node.results.planes import Sources, functional_group, reference, without_distance
 from node.results.port import Encoded, Encoding
 
 CONTENT_LABEL = "SALIENCY_MAP"
@@ -33,7 +32,7 @@ def parametric_maps(encoding: Encoding, sources: Sources) -> list[Encoded]:
     """One Parametric Map in a series of its own for each map that was found."""
     made = []
     for saliency in encoding.findings.saliencies:
-        identity = identify(encoding, sources, "map", f"map {saliency.label}", saliency.label)
+        identity = identify(encoding, sources, "map", f"map {saliency.label}", label=saliency.label)
         made.append(
             encoded(Kind.MAP, parametric_map(encoding, sources, saliency, identity), identity, pixels=float_pixels(saliency.values))
         )
@@ -54,6 +53,7 @@ def parametric_map(encoding: Encoding, sources: Sources, saliency: Saliency, ide
     window = window_of(saliency.values)
     made = library_map(encoding, identity, sources.planes[0], mapping, window, label=CONTENT_LABEL, description=saliency.label)
     _frames(made, sources)
+    without_distance(made, encoding.volume)
     made.SourceImageSequence = instances(sources.instances)
     common_references(made, sources, [one for one in sources.series if one.series_instance_uid == encoding.volume.series_instance_uid])
     made.SharedFunctionalGroupsSequence[0].FrameAnatomySequence = [anatomy(encoding, sources)]
@@ -96,7 +96,7 @@ def library_map(
     # Type 2: no person made it
     made.ContentCreatorName = ""
     # the library draws a random one
-    organisation = derive_uid("dimension organization", identity.sop_instance_uid)
+    organisation = uid_within(encoding, "dimension organization", Kind.MAP)
     made.DimensionOrganizationSequence[0].DimensionOrganizationUID = organisation
     for index in made.DimensionIndexSequence:
         index.DimensionOrganizationUID = organisation
@@ -171,7 +171,7 @@ def anatomy(encoding: Encoding, sources: Sources) -> Dataset:
     sites |= {(one.finding_site, one.laterality) for one in findings.segments}
     region = Dataset()
     stated = functional_group(sources.first, sources.slices[0].frame, "FrameAnatomySequence")
-    said = stated.get("AnatomicRegionSequence") if stated is not None else None
+    said = [*items_of(stated, "AnatomicRegionSequence")] if stated is not None else []
     site, laterality = next(iter(sites)) if len(sites) == 1 else (None, None)
     if site is None and stated is not None and said:
         region.AnatomicRegionSequence = [

@@ -12,7 +12,7 @@ from inference.imaging.volume import Volume
 from node.domain.profile import Kind
 from node.results.codes import item
 from node.results.errors import NotRigid
-from node.results.identity import MANUFACTURER, Identity, encoded, identify, software_versions, stamp
+from node.results.identity import Identity, encoded, identify, stamp
 from node.results.images.references import common_references, instances
 from node.results.normalise import decimal, text
 from node.results.planes import Sources
@@ -52,8 +52,6 @@ def registration(encoding: Encoding, sources: Sources, pair: Pair, found: Regist
     made = Dataset()
     made.SOPClassUID, made.SOPInstanceUID, made.Modality = SpatialRegistrationStorage, identity.sop_instance_uid, "REG"
     made.SeriesInstanceUID, made.SeriesNumber, made.InstanceNumber = identity.series_instance_uid, identity.series_number, 1
-    made.Manufacturer, made.ManufacturerModelName = MANUFACTURER, encoding.application.name
-    made.SoftwareVersions, made.DeviceSerialNumber = software_versions(encoding), encoding.model_digest[:16]
     made.FrameOfReferenceUID = pair.current.frame_of_reference_uid
     made.PositionReferenceIndicator = text(sources.first, "PositionReferenceIndicator")
     made.ContentLabel, made.ContentCreatorName = "REGISTRATION", ""

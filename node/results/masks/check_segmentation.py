@@ -116,7 +116,6 @@ def _description(dataset: Dataset, meant: Sequence[Segment], encoding: Encoding,
 def _slices(frames: Sequence[FrameSaid], encoding: Encoding, sources: Sources) -> list[int]:
     """The slice of the volume that each frame's own reference names, where it also lies."""
     known = {(source.sop_instance_uid, source.frame): (z, source.sop_class_uid) for z, source in enumerate(sources.slices)}
-    indices = np.linalg.inv(encoding.volume.affine)
     lie: set[tuple[int, str]] = set()
     slices = []
     for count, frame in enumerate(frames, 1):
@@ -126,8 +125,8 @@ def _slices(frames: Sequence[FrameSaid], encoding: Encoding, sources: Sources) -
                 f"the segmentation refers to {frame.sop_instance_uid} (frame {frame.source_frame}), which is no source slice"
             )
         if (z, frame.position) not in lie:
-            position = [*map(float, frame.position.split("\\")), 1.0]
-            if np.abs(indices @ position - (z, 0, 0, 1)).max() > HALF_A_VOXEL:
+            position = np.array([*map(float, frame.position.split("\\"))])
+            if np.abs(encoding.volume.to_indices(position) - (z, 0, 0)).max() > HALF_A_VOXEL:
                 raise MaskDiffers(f"frame {count} of the segmentation does not lie where slice {z} of its source lies")
             lie.add((z, frame.position))
         slices.append(z)

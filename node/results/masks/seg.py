@@ -14,15 +14,14 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
-from node.domain.profile import Form
-from node.domain.uid import derive_uid
+from node.domain.profile import Form, Kind
 from node.results.codes import item
-from node.results.identity import MANUFACTURER, Identity, model_names, software_versions, stamp, tracking
+from node.results.identity import MANUFACTURER, Identity, model_names, software_versions, stamp, tracking, uid_within
 from node.results.masks.frames import Frames, evenly_spaced, frames_of, label, pack, packed_size
 from node.results.masks.seg_forms import LABEL_MAPS, SYNTAXES
 from node.results.masks.segments import Numbered, legible, overlap
 from node.results.pixels import Pixels, encapsulated
-from node.results.planes import Sources
+from node.results.planes import Sources, without_distance
 from node.results.port import Encoding
 from node.results.written import hold, hold_frames, references, settled
 
@@ -54,9 +53,10 @@ def segmentation(encoding: Encoding, sources: Sources, found: Sequence[Numbered]
     if (labels or len(found) == 1) and evenly_spaced(sources.planes, np.sort(frames.slices)):
         made.DimensionOrganizationType = "3D"
     hold_frames(made, frames, sources.planes, sources.slices)
+    without_distance(made, encoding.volume)
     _refer(made, sources)
     # the library draws a random one
-    organisation = derive_uid("dimension organization", identity.sop_instance_uid)
+    organisation = uid_within(encoding, "dimension organization", Kind.SEG, form)
     made.DimensionOrganizationSequence[0].DimensionOrganizationUID = organisation
     for index in made.DimensionIndexSequence:
         index.DimensionOrganizationUID = organisation

@@ -1,8 +1,6 @@
 """In which forms segmentations exist: which are wanted, which can be made, and how each is compressed."""
 
-import zlib
 from collections.abc import Sequence
-from importlib.metadata import version
 
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, JPEGLSLossless, RLELossless
 
@@ -43,13 +41,3 @@ def forms(encoding: Encoding, found: Sequence[Numbered]) -> list[Form]:
             event("results.form_left_out", application=encoding.application.name, form=form.value, reason="segments overlap")
         besides = [form for form in besides if form not in LABEL_MAPS]
     return [Form.BINARY, *besides]
-
-
-def bytes_depend_on(form: Form) -> tuple[str, ...]:
-    """What tells the identity of one form from that of BINARY, which keeps the one that it had before there were forms."""
-    if form is Form.BINARY:
-        return ()
-    syntax = SYNTAXES.get(form)
-    if syntax == DeflatedExplicitVRLittleEndian:
-        return form.value, f"zlib {zlib.ZLIB_RUNTIME_VERSION}"
-    return (form.value, f"pyjpegls {version('pyjpegls')}") if syntax == JPEGLSLossless else (form.value,)

@@ -7,13 +7,22 @@ from pydicom.dataset import Dataset
 
 from inference.findings import Findings
 from node.results.errors import ReferencesDiffer, ResultMalformed, ValuesDiffer
+from node.results.narrative.said_chinese import in_chinese
 from node.results.planes import Sources
 from node.results.port import Encoding
+from node.results.reports.check_earlier import check_earlier
 
 _TRACKING_UID, _CERTAINTY, _LANGUAGE = ("112040", "DCM"), ("111012", "DCM"), ("121049", "DCM")
-_HEADINGS = [("55111-9", "LN"), ("59776-5", "LN"), ("19005-8", "LN")]
+_HEADINGS = [("19005-8", "LN"), ("59776-5", "LN"), ("55111-9", "LN")]
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 _REFERRING = ("IMAGE", "COMPOSITE")
+_BEFORE_CAUTION = 11
+"""Signs that may stand before the first caution: that it is important, and in which language it came."""
+
+
+def _as_said(text: str, language: str) -> str:
+    """A remark or a caution as it stands in a narrative of a language: what nobody has translated, in the words in which it came."""
+    return (in_chinese(text) if language == "zh" else None) or text.strip()
 
 
 def check_narrative(dataset: Dataset, form: str, encoding: Encoding, sources: Sources, others: Sequence[Dataset]) -> None:
@@ -41,13 +50,13 @@ def check_narrative(dataset: Dataset, form: str, encoding: Encoding, sources: So
     if [_name(section) for section in sections] != _HEADINGS:
         raise ResultMalformed(f"the narrative has the sections {[_name(section)[0] for section in sections]}")
     said = [item for section in sections for item in section.get("ContentSequence") or ()]
-    _complete(said, encoding.findings, {uid for one in others for uid in _tracking_uids(one)})
+    _complete(said, encoding.findings, {uid for one in others for uid in _tracking_uids(one)}, languages[0])
     for sentence in said:
         _numbers(sentence)
     _references(dataset, said, sources, others)
 
 
-def _complete(said: Sequence[Dataset], findings: Findings, held: set[str]) -> None:
+def _complete(said: Sequence[Dataset], findings: Findings, held: set[str], language: str) -> None:
     """No finding without a sentence: each that the other objects hold is tracked once, with all its numbers; every remark stands there."""
     tracked = [item for item in said if _named(item, _TRACKING_UID)]
     uids = [str(_named(item, _TRACKING_UID)[0].UID) for item in tracked]
@@ -67,7 +76,11 @@ def _complete(said: Sequence[Dataset], findings: Findings, held: set[str]) -> No
     if answers != asked:
         raise ValuesDiffer(f"the narrative answers {answers}, found was {asked}")
     texts = [str(item.TextValue) for item in said]
-    lost = [remark for remark in findings.remarks if not any(remark.strip() in text for text in texts)]
+    check_earlier([str(item.TextValue) for item in tracked], findings, every=True)
+    cautions = [_as_said(one.sentence, language) for one in findings.cautions]
+    if not texts or any(one not in texts[0] for one in cautions) or (cautions and not 0 <= texts[0].find(cautions[0]) <= _BEFORE_CAUTION):
+        raise ValuesDiffer(f"the narrative does not begin with {cautions}")
+    lost = [remark for remark in findings.remarks if not any(_as_said(remark, language) in text for text in texts)]
     if lost:
         raise ValuesDiffer(f"the narrative lacks the remark {lost[0]!r}")
 
@@ -85,10 +98,10 @@ def _numbers(sentence: Dataset) -> None:
 
 
 def _half_a_digit(text: str) -> float:
-    """Half of the last digit that is shown."""
+    """Half of the last digit that is shown, of more than three the third: thousands are rounded too."""
     digits, _, power = text.partition("e")
-    decimals = len(digits.partition(".")[2])
-    return float(0.5 * 10.0 ** (int(power or 0) - decimals))
+    whole, _, decimals = digits.lstrip("-").partition(".")
+    return float(0.5 * 10.0 ** (int(power or 0) - len(decimals) + (max(len(whole) - 3, 0) if not decimals else 0)))
 
 
 def _references(dataset: Dataset, said: Sequence[Dataset], sources: Sources, others: Sequence[Dataset]) -> None:

@@ -14,7 +14,7 @@ from inference.codes import Code
 from node.domain.profile import Form, Kind, Language
 from node.domain.selection import written_in
 from node.results.codes import item
-from node.results.identity import MANUFACTURER, Identity, encoded, identify, software_versions, stamp
+from node.results.identity import encoded, identify, stamp
 from node.results.images.references import evidence
 from node.results.narrative.narrative_chinese import Chinese
 from node.results.narrative.narrative_english import English
@@ -23,7 +23,7 @@ from node.results.narrative.narrative_sentences import Sentence, sentences
 from node.results.narrative.narrative_wording import Section, Wording
 from node.results.planes import Sources, SourceSeries
 from node.results.port import Encoded, Encoding
-from node.results.reports.sr import DEVICE, IMAGING_PROCEDURE, PROCEDURES
+from node.results.reports.sr_context import enhanced_sr, observer, procedure_reported
 from node.results.reports.sr_evidence import name_predecessors
 from node.results.reports.sr_items import numbers
 
@@ -83,12 +83,11 @@ def narratives(encoding: Encoding, sources: Sources, made: Sequence[Encoded]) ->
 
 def _narrative(encoding: Encoding, sources: Sources, wording: Wording, held: Evidence, form: str) -> Encoded:
     encoding = encoding.replacing(Kind.NARRATIVE, form)
-    before = [one.sop_instance_uid for one in encoding.predecessors]
-    identity = identify(encoding, sources, "narrative", f"report, {wording.tag.meaning}", form, *before)
+    identity = identify(encoding, sources, "narrative", f"narrative, {wording.tag.meaning}")
     said = sentences(encoding, sources, wording)
     holders = [holder for sentence in said for holder in held.of(sentence)]
     results = series_of(holders, encoding.subject.study_instance_uid)
-    made = _document(encoding, [sources.base, *_stubs(results)], identity, _root(encoding, wording, said, held))
+    made = enhanced_sr([sources.base, *_stubs(results)], identity, _root(encoding, wording, said, held))
     own = [one for one in sources.series if one.study_instance_uid == encoding.subject.study_instance_uid]
     others = [one for one in sources.series if one.study_instance_uid != encoding.subject.study_instance_uid]
     made.CurrentRequestedProcedureEvidenceSequence = evidence([*own, *results])
@@ -111,49 +110,13 @@ def _stubs(series: Sequence[SourceSeries]) -> Iterator[Dataset]:
             yield stub
 
 
-def _document(encoding: Encoding, seen: Sequence[Dataset], identity: Identity, root: Dataset) -> Dataset:
-    made: Dataset = sr.EnhancedSR(
-        # the library takes the patient from the first, and wants to see the rest; what is evidence is written afterwards
-        evidence=seen,
-        content=root,
-        series_instance_uid=identity.series_instance_uid,
-        series_number=identity.series_number,
-        sop_instance_uid=identity.sop_instance_uid,
-        instance_number=1,
-        manufacturer=MANUFACTURER,
-        is_complete=True,
-        is_final=False,
-        is_verified=False,
-        record_evidence=False,
-    )
-    made.ManufacturerModelName = encoding.application.name
-    made.SoftwareVersions = software_versions(encoding)
-    made.DeviceSerialNumber = encoding.model_digest[:16]
-    return made
-
-
 def _root(encoding: Encoding, wording: Wording, said: Sequence[Sentence], held: Evidence) -> Dataset:
-    device = sr.ObserverContext(
-        observer_type=item(DEVICE),
-        observer_identifying_attributes=sr.DeviceObserverIdentifyingAttributes(
-            uid=encoding.device_uid,
-            name=f"{encoding.application.name} {encoding.application.version}",
-            manufacturer_name=MANUFACTURER,
-            model_name=encoding.application.name,
-            serial_number=encoding.model_digest[:16],
-        ),
-    )
-    procedure = sr.CodeContentItem(
-        name=item(Code("121058", "DCM", "Procedure reported")),
-        value=item(PROCEDURES.get(encoding.subject.modality, IMAGING_PROCEDURE)),
-        relationship_type=sr.RelationshipTypeValues.HAS_CONCEPT_MOD,
-    )
     root: Dataset = sr.ContainerContentItem(name=item(TITLE))
     root.ContentSequence = sr.ContentSequence(
         [
-            procedure,
+            procedure_reported(encoding),
             *sr.LanguageOfContentItemAndDescendants(item(wording.tag)),
-            *sr.ObservationContext(observer_device_context=device),
+            *sr.ObservationContext(observer_device_context=observer(encoding)),
             *(_section(section, said, held) for section in Section),
         ],
         is_root=False,

@@ -7,9 +7,10 @@ from inference.findings import Measurement, Quality
 from node.domain.profile import Language
 from node.results.narrative.narrative_wording import Count, Examination, Section, Thing
 from node.results.page.naming import ImageName, Numbering
-from node.results.page.numerals import also, certainty, number, quantity
+from node.results.page.numerals import certainty, earlier_quantity, quantity
 
 _VALUES = {PRESENT.value: "present", ABSENT.value: "absent", UNDETERMINED.value: "undetermined"}
+_LOW = {"RESEARCH": "research result, not for diagnosis", "PRODUCT": "result of a cleared product"}
 _WHAT = {"RESEARCH": "Research result, not for diagnosis.", "PRODUCT": "Result of a cleared product."}
 
 
@@ -41,6 +42,7 @@ class English:
         "references": "What each sentence rests on",
         "none": "none found",
         "all": "All images",
+        "no model": "no trained model",
         "unsettable": "(in a script that this page cannot set: see the header)",
     }
 
@@ -70,7 +72,8 @@ class English:
     def details(self, thing: Thing, image: ImageName | None) -> str:
         """Where and how certain, in a few words."""
         site = self._at(thing).removeprefix(" in ").removeprefix("the ")
-        return ", ".join(part for part in (site, self.image(image) if image else "", *_sure(thing.certainty)) if part)
+        said = (site, self.image(image) if image else "", *_sure(thing.certainty), *self._probable(thing))
+        return ", ".join(part for part in said if part)
 
     def examined(self, one: Examination) -> str:
         """What was analysed."""
@@ -96,8 +99,8 @@ class English:
     def measured(self, one: Measurement, seconds: tuple[float, float] | None) -> str:
         """ "mean attenuation coefficient -812.4 HU"."""
         name = f"{_low(one.derivation.meaning)} {_low(one.name.meaning)}" if one.derivation else _low(one.name.meaning)
-        equal = f" (= {also(one)})" if also(one) else ""
-        return f"{name} {quantity(one)}{equal}{_frames(one, seconds)}"
+        bound = "at least " if one.at_least else ""
+        return f"{name} {bound}{quantity(one)}{_earlier(one)}{_frames(one, seconds)}"
 
     def quality(self, one: Quality) -> str:
         """ "texture: part-solid pulmonary nodule"."""
@@ -108,6 +111,10 @@ class English:
         where = f"outlined on {on} of {of} image{'' if of == 1 else 's'}"
         return f"{self.name(thing)}{self._at(thing)}: {'; '.join([*measurements, where, *_sure(thing.certainty)])}."
 
+    def brief(self, thing: Thing, measurements: Sequence[str]) -> str:
+        """The same without the images: what a conclusion says of it."""
+        return f"{self.name(thing)}{self._at(thing)}: {'; '.join([*measurements, *_sure(thing.certainty)]) or 'outlined'}."
+
     def location(self, thing: Thing, image: ImageName, measurements: Sequence[str]) -> str:
         """Something with a place on an image."""
         return f"{self.name(thing)}{self._at(thing)} on {self.image(image)}{_listed([*measurements, *_sure(thing.certainty)])}."
@@ -116,16 +123,24 @@ class English:
         """Whether something is there."""
         on = f" (on {', '.join(self.image(image) for image in images)})" if images else ""
         span = f" (frames {frames[0]} to {frames[1]})" if frames else ""
-        return f"{self.name(thing)}: {self.value(value)}{self._at(thing)}{on}{span}{_listed(_sure(thing.certainty), '; ')}."
+        return f"{self.name(thing)}: {self.value(value)}{self._at(thing)}{on}{span}{_listed(self._probable(thing), '; ')}."
 
     def absent(self, thing: Thing, measurements: Sequence[str]) -> str:
         """Something that was looked for in vain."""
         where = self._at(thing) or " in these images"
         return f"{self.name(thing)}: none found{where}{_listed(measurements, '; ')}."
 
-    def whole(self, measurements: Sequence[str]) -> str:
-        """What was measured of all that was analysed."""
-        return f"All images: {'; '.join(measurements)}."
+    def undetermined(self, thing: Thing, measurements: Sequence[str]) -> str:
+        """Something that was looked for in vain where images are missing."""
+        return f"{self.name(thing)}: undetermined{self._at(thing)}{_listed(measurements, '; ')}."
+
+    def total(self, what: Code) -> str:
+        """ "Both lungs, in total"."""
+        return f"{_capital(_low(what.meaning))}, in total"
+
+    def whole(self, total: Code | None, measurements: Sequence[str]) -> str:
+        """What was measured of all that was analysed, or of several segments together."""
+        return f"{self.total(total) if total else 'All images'}: {'; '.join(measurements)}."
 
     def saliency(self, quantity: Code, label: str) -> str:
         """A map."""
@@ -137,31 +152,50 @@ class English:
 
     def registered(self, rotation_degrees: float, prior_date: str | None) -> str:
         """How the prior lies."""
-        return f"The prior examination{_of(prior_date)} was aligned rigidly with the current one (rotation {number(rotation_degrees)}°)."
+        return f"The prior examination{_of(prior_date)} was aligned rigidly with the current one (rotation {rotation_degrees:.1f}°)."
 
     def remark(self, text: str) -> str:
         """What the quality gate said, in its own words."""
-        return f"Please note: {text}"
+        return f"Please note: {text.strip()}"
+
+    def caution(self, text: str) -> str:
+        """What a reader must know first."""
+        return text.strip()
+
+    def caption(self, text: str) -> str:
+        """What stands on a picture."""
+        return text
 
     def found(self, counts: Sequence[Count]) -> str:
         """What was found, and how often."""
         return f"Found: {', '.join(f'{_low(one.what.meaning)} ({one.number})' for one in counts)}."
 
-    def missing(self, sought: Sequence[Thing]) -> str:
-        """What was looked for in vain."""
-        return f"Not found: {', '.join(f'{_low(self.name(thing))}{self._at(thing)}' for thing in sought)}."
-
-    def undecided(self, about: Sequence[Code]) -> str:
-        """What could not be told."""
-        return f"Undetermined: {', '.join(_low(code.meaning) for code in about)}."
+    def joined(self, sentences: Sequence[str]) -> str:
+        """Sentences as a paragraph."""
+        return " ".join(sentences)
 
     def only_measured(self) -> str:
         """Measurements of anatomy say nothing of disease."""
         return "Measurements only; no statement about disease."
 
+    def by(self, application: str, qualification: str) -> str:
+        """Who says so, and what that is worth: it ends a conclusion."""
+        return f"By {application}: {_LOW.get(qualification, qualification)}; made by software, not verified by a person."
+
+    def more(self, findings: int) -> str:
+        """How many findings, absent ones among them, a conclusion leaves to the rest of the report."""
+        return f"{findings} more entr{'y' if findings == 1 else 'ies'} below."
+
+    def nothing(self) -> str:
+        """That there is nothing to say."""
+        return "Nothing was found and nothing measured in these images."
+
     def standing(self, qualification: str) -> str:
         """What this is worth."""
         return f"{_WHAT.get(qualification, qualification)} Preliminary; made by software, not verified by a person."
+
+    def _probable(self, thing: Thing) -> list[str]:
+        return [] if thing.probability is None else [f"probability of {_low(thing.what.meaning)} {certainty(thing.probability)}"]
 
     def _at(self, thing: Thing) -> str:
         if thing.site is None:
@@ -181,6 +215,15 @@ def _sure(share: float | None) -> list[str]:
 
 def _listed(parts: Sequence[str], before: str = ": ") -> str:
     return before + "; ".join(parts) if parts else ""
+
+
+def _earlier(one: Measurement) -> str:
+    """ " (1450 cm³ on 2025-03-04)"."""
+    if one.earlier is None:
+        return ""
+    version = f", by version {one.earlier.version}" if one.earlier.version else ""
+    model = ", by another model" if one.earlier.another_model else ""
+    return f" ({earlier_quantity(one)} on {one.earlier.date}{version}{model})"
 
 
 def _frames(one: Measurement, seconds: tuple[float, float] | None) -> str:

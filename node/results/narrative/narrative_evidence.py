@@ -29,7 +29,7 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Who holds what: by Tracking UID, and by kind with the description of the object."""
+    """Who holds what: by Tracking UID, and by kind with the label of the finding that the object shows."""
 
     tracked: dict[str, list[Holder]] = field(default_factory=dict)
     others: dict[Kind, list[tuple[str, Holder]]] = field(default_factory=dict)
@@ -39,7 +39,7 @@ class Evidence:
         held = [one for one in self.tracked.get(sentence.tracked[1], ()) if one.kind in sentence.rests_on] if sentence.tracked else []
         for kind in sentence.rests_on:
             candidates = self.others.get(kind, [])
-            named = [one for description, one in candidates if sentence.named and description.endswith(sentence.named)]
+            named = [one for label, one in candidates if sentence.named and label == sentence.named]
             held += named or [one for _, one in candidates]
         return held
 
@@ -59,7 +59,7 @@ def evidence_of(made: Sequence[Encoded], masks: Form) -> Evidence:
             for uid, segment in _tracking_uids(one):
                 found.tracked.setdefault(uid, []).append(_holder(one, segment))
         elif one.kind in (Kind.MAP, Kind.DERIVED, Kind.REGISTRATION):
-            found.others.setdefault(one.kind, []).append((one.description, _holder(one)))
+            found.others.setdefault(one.kind, []).append((one.label, _holder(one)))
     # of a derived series its first image stands for all
     for kind, several in found.others.items():
         found.others[kind] = list({each[1].series_instance_uid: each for each in reversed(several)}.values())[::-1]

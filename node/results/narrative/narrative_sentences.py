@@ -4,10 +4,11 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from enum import IntEnum
 
 import numpy as np
 
-from inference.codes import ABSENT, MORPHOLOGICALLY_ABNORMAL_STRUCTURE, PRESENT, Code
+from inference.codes import ABSENT, MORPHOLOGICALLY_ABNORMAL_STRUCTURE, PRESENT, UNDETERMINED, Code
 from inference.findings import Evaluation, Location, Measurement, Quality, Segment, Span
 from inference.imaging.subject import Cine, Pair
 from node.domain.profile import Kind
@@ -20,8 +21,15 @@ from node.results.planes import Sources
 from node.results.port import Encoding
 from node.results.reports.absent import Sought, found, is_among, not_found, place_of
 from node.results.reports.imaged import imaged
-from node.results.reports.sr_items import measurements_of, tracked
-from node.results.reports.sr_series import NOTHING
+from node.results.reports.sr_items import measurements_of, of_the_series, series_tracked_by, shown_probability, tracked
+
+
+class Weight(IntEnum):
+    """What a conclusion, which names few findings, names first: no finding may stand behind others that are absent."""
+
+    THERE = 0
+    UNDETERMINED = 1
+    ABSENT = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +52,10 @@ class Sentence:
         Label of the map or the derived series that it is about.
     image
         Index of the source image that it names; None where it names none or several.
+    brief
+        What a conclusion says of it; "" for what is not for one.
+    weight
+        What a conclusion says first.
     """
 
     section: Section
@@ -57,6 +69,24 @@ class Sentence:
     named: str = ""
     row: tuple[str, str, str] | None = None
     image: int | None = None
+    brief: str = ""
+    weight: Weight = Weight.THERE
+
+
+_WEIGHTS = {UNDETERMINED: Weight.UNDETERMINED, ABSENT: Weight.ABSENT}
+MOST_BRIEF = 4
+"""Findings that a conclusion names one by one."""
+
+
+def conclusion(encoding: Encoding, sources: Sources, wording: Wording) -> str:
+    """What stands alone, for whoever reads no further: what a reader must know first; what was found, where, how much and how sure; who
+    says so."""
+    return _Speaker(encoding, sources, wording).conclusion()
+
+
+def found_in_short(encoding: Encoding, sources: Sources, wording: Wording) -> str:
+    """A conclusion without its cautions and without who says so, for pages, which have places of their own for both."""
+    return wording.joined(_Speaker(encoding, sources, wording).in_short())
 
 
 def sentences(encoding: Encoding, sources: Sources, wording: Wording) -> list[Sentence]:
@@ -73,19 +103,41 @@ class _Speaker:
         self._images = names_of_images(encoding, sources)
         self._absent = not_found(encoding, sources)
         self._found = [one for one in encoding.findings.segments if one.mask.any()]
+        present = [(one.finding, one.laterality) for one in encoding.findings.evaluations if one.value == PRESENT]
+        self._seen = [*found(encoding.findings), *present]
         self._alike = Counter(_key(one.type, one.laterality, one.finding_site) for one in self._found)
 
     def all(self) -> Iterator[Sentence]:
         """Every sentence, section by section."""
+        yield Sentence(section=Section.IMPRESSION, text=self.conclusion())
+        yield from self._found_or_not(outlined=True)
+        yield from (Sentence(section=Section.FINDINGS, text=self._wording.remark(remark)) for remark in self._findings.remarks)
         yield from self._examination()
+
+    def conclusion(self) -> str:
+        """Cautions, the gravest first; then counts of what was found, and the first findings; then who says so."""
+        application, say = self._encoding.application, self._wording
+        said = [*(say.caution(one.sentence) for one in self._findings.cautions), *self.in_short()]
+        return say.joined([*said, say.by(f"{application.name} {application.version}", application.qualification)])
+
+    def in_short(self) -> list[str]:
+        """Counts of what was found, and the first findings."""
+        say = self._wording
+        findings = sorted((one for one in self._found_or_not(outlined=False) if one.brief), key=lambda one: one.weight)
+        said = [*self._counted(), *(one.brief for one in findings[:MOST_BRIEF])]
+        if len(findings) > MOST_BRIEF:
+            said.append(say.more(len(findings) - MOST_BRIEF))
+        if not findings and not self._findings.cut:  # what is cut has its caution, and no word on what is not there
+            said.append(say.nothing())
+        return said
+
+    def _found_or_not(self, *, outlined: bool) -> Iterator[Sentence]:
         yield from self._evaluations()
         yield from self._locations()
-        yield from self._segments()
-        yield from self._nothing()
+        yield from self._segments(outlined=outlined)
         yield from self._whole()
+        yield from self._nothing()
         yield from self._made()
-        yield from (Sentence(section=Section.FINDINGS, text=self._wording.remark(remark)) for remark in self._findings.remarks)
-        yield from self._impression()
 
     def _examination(self) -> Iterator[Sentence]:
         encoding, first = self._encoding, self._sources.first
@@ -104,26 +156,37 @@ class _Speaker:
         said = self._wording.analysed(
             f"{application.name} {application.version}",
             application.manufacturer,
-            model_names(encoding),
+            model_names(encoding) if application.models else self._wording.labels["no model"],
             local_time(encoding, self._sources),
         )
         yield Sentence(section=Section.EXAMINATION, text=self._wording.examined(examination))
         yield Sentence(section=Section.EXAMINATION, text=said)
+        if not self._about_disease():
+            yield Sentence(section=Section.EXAMINATION, text=self._wording.only_measured())
+        yield Sentence(section=Section.EXAMINATION, text=self._wording.standing(application.qualification))
 
     def _evaluations(self) -> Iterator[Sentence]:
         for number, one in enumerate(self._findings.evaluations, 1):
             thing = self._evaluated(one)
             images = [self._images[index] for index in one.images]
             frames = (one.span.first + 1, one.span.last + 1) if one.span else None
+            said = self._wording.evaluation(thing, one.value, images, frames)
             yield Sentence(
                 section=Section.FINDINGS,
-                text=self._wording.evaluation(thing, one.value, images, frames),
+                text=said,
+                brief="" if self._told_better(one) else said,
+                weight=_WEIGHTS.get(one.value, Weight.THERE),
                 tracked=self._tracked(f"finding {number}"),
                 rests_on=(Kind.SR,),
-                certainty=one.certainty,
+                certainty=shown_probability(one),
                 finding=one.finding,
                 image=one.images[0] if len(one.images) == 1 else None,
-                row=(self._wording.name(thing), self._wording.value(one.value), self._wording.details(thing, None)),
+                row=(
+                    self._wording.name(thing),
+                    self._wording.value(one.value),
+                    # beside Absent a number would be read as that of absence: it stands in the sentence alone
+                    self._wording.details(replace(thing, probability=shown_probability(one)), None),
+                ),
             )
 
     def _locations(self) -> Iterator[Sentence]:
@@ -131,9 +194,11 @@ class _Speaker:
             thing, image = replace(self._thing(one.finding, one), number=number), self._images[one.image]
             measurements = measurements_of(self._encoding, one)
             measured = [*self._measured(measurements), *(self._wording.quality(each) for each in one.qualities)]
+            said = self._wording.location(thing, image, measured)
             yield Sentence(
                 section=Section.FINDINGS,
-                text=self._wording.location(thing, image, measured),
+                text=said,
+                brief=said,
                 row=(self._wording.name(thing), "\n".join(measured), self._wording.details(thing, image)),
                 tracked=self._tracked(one.label, labelled=True),
                 rests_on=(Kind.DETECTIONS,),
@@ -144,14 +209,20 @@ class _Speaker:
                 image=one.image,
             )
 
-    def _segments(self) -> Iterator[Sentence]:
-        total = len(self._sources.slices)
+    def _outlined(self, one: Segment, thing: Thing, measured: Sequence[str]) -> str:
+        on = sum(bool(plane.any()) for plane in one.mask)
+        return self._wording.segment(thing, on, len(self._sources.slices), measured)
+
+    def _segments(self, *, outlined: bool) -> Iterator[Sentence]:
+        """`outlined`: with the number of images that each is outlined on, for which every mask has to be looked through."""
         for one in self._found:
             measurements, thing = measurements_of(self._encoding, one), self._thing(one.type, one)
-            on, measured = sum(bool(plane.any()) for plane in one.mask), self._measured(measurements)
+            measured = self._measured(measurements)
+            brief = self._wording.brief(thing, measured)
             yield Sentence(
                 section=Section.FINDINGS,
-                text=self._wording.segment(thing, on, total, measured),
+                text=self._outlined(one, thing, measured) if outlined else brief,
+                brief=brief,
                 row=(self._wording.name(thing), "\n".join(measured), self._wording.details(thing, None)),
                 tracked=self._tracked(one.label, labelled=True),
                 rests_on=(Kind.SEG, Kind.SR),
@@ -162,35 +233,38 @@ class _Speaker:
 
     def _nothing(self) -> Iterator[Sentence]:
         for one in self._absent:
-            measurements = one.measurements or ((NOTHING,) if one.is_segment else ())
-            thing, measured, total = self._sought(one), self._measured(measurements), len(self._sources.slices)
-            # another like it was found, or may be there: it has no outline, and that is all
-            said = self._wording.absent(thing, measured) if one.is_absent else self._wording.segment(thing, 0, total, measured)
-            word = self._wording.labels["none"] if one.is_absent else "\n".join(measured)
+            thing, measured, total = self._sought(one), self._measured(one.measurements), len(self._sources.slices)
+            if one.answer is None:  # another like it was found, or may be there: it has no outline, and that is all
+                said, word = self._wording.segment(thing, 0, total, measured), "\n".join(measured)
+            elif one.answer == ABSENT:
+                said, word = self._wording.absent(thing, measured), self._wording.labels["none"]
+            else:
+                said, word = self._wording.undetermined(thing, measured), self._wording.value(one.answer)
             yield Sentence(
                 section=Section.FINDINGS,
                 text=said,
+                brief=said if one.answer and not is_among(one.finding, one.laterality, self._seen) else "",
                 row=(self._wording.name(thing), word, self._wording.details(thing, None)),
                 tracked=self._tracked(one.tracked_by, labelled=one.is_segment),
                 rests_on=(Kind.SR,),
-                measurements=measurements,
+                measurements=one.measurements,
                 finding=one.finding,
+                weight=Weight.THERE if one.answer is None else _WEIGHTS[one.answer],
             )
 
     def _whole(self) -> Iterator[Sentence]:
-        spans: dict[Span | None, list[Measurement]] = {}
-        for one in self._findings.measurements:
-            if one.segment is None and one.location is None:
-                spans.setdefault(one.span, []).append(one)
-        for span, measurements in spans.items():
+        for (total, span), measurements in of_the_series(self._findings.measurements).items():
             measured = self._measured(measurements)
+            said = self._wording.whole(total, measured)
             yield Sentence(
                 section=Section.FINDINGS,
-                text=self._wording.whole(measured),
-                row=(self._wording.labels["all"], "\n".join(measured), ""),
-                tracked=self._tracked("series" if span is None else f"frames {span.first + 1} to {span.last + 1}"),
+                text=said,
+                brief=said,
+                row=(self._wording.total(total) if total else self._wording.labels["all"], "\n".join(measured), ""),
+                tracked=self._tracked(series_tracked_by(total, span)),
                 rests_on=(Kind.SR,),
                 measurements=tuple(measurements),
+                finding=total,
             )
 
     def _made(self) -> Iterator[Sentence]:
@@ -199,38 +273,45 @@ class _Speaker:
             cosine = (float(np.trace(findings.registration.matrix[:3, :3])) - 1) / 2
             degrees = math.degrees(math.acos(min(max(cosine, -1.0), 1.0)))
             registered = say.registered(degrees, self._prior_date())
-            yield Sentence(section=Section.FINDINGS, text=registered, rests_on=(Kind.REGISTRATION,))
+            yield Sentence(section=Section.FINDINGS, text=registered, brief=registered, rests_on=(Kind.REGISTRATION,))
         for derived in findings.derived:
             said = say.derived(derived.derivation, derived.of_prior)
-            yield Sentence(section=Section.FINDINGS, text=said, rests_on=(Kind.DERIVED,), named=derived.label, finding=derived.derivation)
-        for saliency in findings.saliencies:
             yield Sentence(
                 section=Section.FINDINGS,
-                text=say.saliency(saliency.quantity, saliency.label),
+                text=said,
+                brief=said,
+                rests_on=(Kind.DERIVED,),
+                named=derived.label,
+                finding=derived.derivation,
+            )
+        for saliency in findings.saliencies:
+            said = say.saliency(saliency.quantity, saliency.label)
+            yield Sentence(
+                section=Section.FINDINGS,
+                text=said,
+                brief=said,
                 rests_on=(Kind.MAP,),
                 named=saliency.label,
                 finding=saliency.quantity,
             )
 
-    def _impression(self) -> Iterator[Sentence]:
-        """What was found, what was not, what could not be told: of anatomy alone none of these. Then what all of it is worth."""
-        evaluations, say = self._findings.evaluations, self._wording
+    def _told_better(self, one: Evaluation) -> bool:
+        """Whether a conclusion need not repeat it: its locations say where it is present, and what is there on one side is not absent."""
+        if one.value == PRESENT:
+            return any(each.finding == one.finding for each in self._findings.locations)
+        return one.value == ABSENT and is_among(one.finding, one.laterality, self._seen)
+
+    def _about_disease(self) -> bool:
+        """Whether anything was looked for that is not anatomy."""
+        abnormal = any(one.category == MORPHOLOGICALLY_ABNORMAL_STRUCTURE for one in self._findings.segments)
+        return abnormal or bool(self._findings.evaluations or self._findings.locations or any(one.answer for one in self._absent))
+
+    def _counted(self) -> list[str]:
+        """How often what was found more than once."""
         counted = [one.type for one in self._found if one.category == MORPHOLOGICALLY_ABNORMAL_STRUCTURE]
         counted += [one.finding for one in self._findings.locations]
-        counts = Counter(counted)
-        counts.update({one.finding for one in evaluations if one.value == PRESENT and one.finding not in counts})
-        sought = [self._evaluated(one) for one in evaluations if one.value == ABSENT]
-        sought += [self._sought(one) for one in self._absent if one.is_absent]
-        seen = [*found(self._findings), *((one.finding, one.laterality) for one in evaluations if one.value == PRESENT)]
-        # a site is said for its side: what is missing on one side is not missing
-        bare = [Thing(what=one.what, laterality=one.laterality, site=one.site if one.laterality else None) for one in sought]
-        missing = [one for one in dict.fromkeys(bare) if not is_among(one.what, one.laterality, seen)]
-        undecided = list(dict.fromkeys(one.finding for one in evaluations if one.value not in (PRESENT, ABSENT)))
-        said = [say.found([Count(what=code, number=number) for code, number in counts.items()])] if counts else []
-        said += [say.missing(missing)] if missing else []
-        said += [say.undecided(undecided)] if undecided else []
-        for sentence in [*(said or [say.only_measured()]), say.standing(self._encoding.application.qualification)]:
-            yield Sentence(section=Section.IMPRESSION, text=sentence)
+        counts = [Count(what=code, number=number) for code, number in Counter(counted).items() if number > 1]
+        return [self._wording.found(counts)] if counts else []
 
     def _thing(self, what: Code, one: Segment | Location | Evaluation) -> Thing:
         # a lung in the lung is a lung
@@ -243,7 +324,8 @@ class _Speaker:
             site=site,
             label=label,
             abnormal=not isinstance(one, Segment) or one.category == MORPHOLOGICALLY_ABNORMAL_STRUCTURE,
-            certainty=one.certainty,
+            certainty=None if isinstance(one, Evaluation) else one.certainty,
+            probability=one.probability if isinstance(one, Evaluation) else None,
         )
 
     def _evaluated(self, one: Evaluation) -> Thing:
@@ -257,8 +339,9 @@ class _Speaker:
     def _sought(self, one: Sought) -> Thing:
         kinds = {segment.label: segment.category for segment in self._findings.segments}
         abnormal = not one.is_segment or kinds.get(one.tracked_by) == MORPHOLOGICALLY_ABNORMAL_STRUCTURE
-        site = None if one.site == one.finding else one.site
-        alike = sum(other.finding == one.finding for other in self._absent) > 1 or not one.is_absent
+        # of images that end before what was to be searched, nobody has searched all of it
+        site = None if one.site == one.finding or self._findings.cut else one.site
+        alike = sum(other.finding == one.finding for other in self._absent) > 1 or one.answer is None
         return Thing(
             what=one.finding,
             laterality=one.laterality,

@@ -5,10 +5,9 @@ question marks: the page then says that the header holds it.
 """
 
 from collections.abc import Sequence
-from importlib.metadata import version
+from dataclasses import replace
 
 import highdicom as hd
-import PIL
 from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.uid import EncapsulatedPDFStorage, ExplicitVRLittleEndian
@@ -25,12 +24,14 @@ from node.results.narrative.narrative_wording import Section, Wording
 from node.results.narrative.pdf_page import SOFT, Pages
 from node.results.normalise import text
 from node.results.page.faces import settable
-from node.results.page.naming import image_names, series_date, series_description
+from node.results.page.naming import names_of_images, series_date, series_description
 from node.results.page.picture import extent, figure_of
 from node.results.page.tiles import lay
 from node.results.planes import Sources
 from node.results.port import Encoded, Encoding
 
+_BREADTHS = (1.0, 0.85, 0.7, 0.55, 0.4)
+"""Of the key pictures, as shares of the page's: the first that ends no page short is taken."""
 _PICTURE = (1500, 1000)
 """Of the key pictures, in pixels: 216 a inch on the page."""
 
@@ -46,9 +47,10 @@ def pdfs(encoding: Encoding, sources: Sources, made: Sequence[Encoded]) -> list[
     wanted = versions(encoding, Kind.PDF, made)
     if not wanted:
         return []
-    held, picture = {masks: evidence_of(made, masks) for _, masks in wanted}, _key_pictures(encoding, sources)
+    held = {masks: evidence_of(made, masks) for _, masks in wanted}
+    pictures = {language: _key_pictures(encoding, sources, WORDINGS[language]) for language in dict.fromkeys(each for each, _ in wanted)}
     return [
-        _encapsulated(encoding, sources, WORDINGS[language], held[masks], picture, written_in(language, masks))
+        _encapsulated(encoding, sources, WORDINGS[language], held[masks], pictures[language], written_in(language, masks))
         for language, masks in wanted
     ]
 
@@ -56,10 +58,7 @@ def pdfs(encoding: Encoding, sources: Sources, made: Sequence[Encoded]) -> list[
 def _encapsulated(
     encoding: Encoding, sources: Sources, wording: Wording, held: Evidence, picture: Image.Image | None, form: str
 ) -> Encoded:
-    # the bytes depend on what draws them
-    identity = identify(
-        encoding, sources, "pdf", f"PDF, {wording.tag.meaning}", form, f"pillow {PIL.__version__}", f"reportlab {version('reportlab')}"
-    )
+    identity = identify(encoding, sources, "pdf", f"PDF, {wording.tag.meaning}")
     said = sentences(encoding, sources, wording)
     content = _document(encoding, sources, wording, said, held, picture)
     made = _dataset(encoding, sources, identity)
@@ -103,31 +102,9 @@ def _dataset(encoding: Encoding, sources: Sources, identity: Identity) -> Datase
 def _document(
     encoding: Encoding, sources: Sources, wording: Wording, said: Sequence[Sentence], held: Evidence, picture: Image.Image | None
 ) -> bytes:
-    pages, labels = Pages(), wording.labels
-    pages.line(wording.title, 20, bold=True)
-    pages.line(f"{encoding.application.name} {encoding.application.version} · {encoding.application.manufacturer}", 10, colour=SOFT)
-    pages.space(8)
-    pages.table(_patient(sources, wording), (0.15, 0.35, 0.15, 0.35), 9, head=False)
-    _section(pages, wording, Section.IMPRESSION, said, {})
-    if picture is not None:
-        pages.heading(labels["key images"])
-        pages.picture(picture, pages.room)
-    rows = [one.row for one in said if one.row is not None]
-    if rows:
-        pages.heading(wording.headings[Section.FINDINGS])
-        pages.table([wording.table, *rows], (0.3, 0.42, 0.28), 9, head=True)
-        pages.space(6)
-    traced = {id(one): number for number, one in enumerate((one for one in said if held.of(one)), 1)}
-    _section(pages, wording, Section.FINDINGS, said, traced, heading=not rows)
-    _section(pages, wording, Section.EXAMINATION, said, {})
-    pages.heading(labels["provenance"])
-    for name, value in _provenance(encoding, sources, labels["model"], labels["software"], labels["images"], labels["analysed"]):
-        pages.line(f"{name}: {value}", 8.5, colour=SOFT)
-    if traced:
-        pages.heading(labels["references"])
-        for one in said:
-            if id(one) in traced:
-                pages.line(_reference(one, held), 6.8, colour=SOFT, indent=20, mark=f"[{traced[id(one)]}]")
+    # a last page of a few lines is turned as if it were nothing: then the pictures give room
+    tries = [_laid(encoding, sources, wording, said, held, picture, breadth) for breadth in (_BREADTHS if picture is not None else (1.0,))]
+    pages = next((one for one in tries if not one.ends_short), tries[0])
     return pages.finished(
         title=f"{wording.title}: {encoding.application.name}",
         author=f"hilum, {encoding.application.name} {encoding.application.version}",
@@ -138,15 +115,54 @@ def _document(
     )
 
 
-def _section(
-    pages: Pages, wording: Wording, section: Section, said: Sequence[Sentence], traced: dict[int, int], *, heading: bool = True
-) -> None:
-    if heading:
-        pages.heading(wording.headings[section])
+def _laid(
+    encoding: Encoding,
+    sources: Sources,
+    wording: Wording,
+    said: Sequence[Sentence],
+    held: Evidence,
+    picture: Image.Image | None,
+    breadth: float,
+) -> Pages:
+    """Everything once: the conclusion, the pictures, findings as rows with the number of what they rest on, other sentences, provenance."""
+    pages, labels = Pages(), wording.labels
+    pages.line(wording.title, 20, bold=True)
+    pages.line(f"{encoding.application.name} {encoding.application.version} · {encoding.application.manufacturer}", 10, colour=SOFT)
+    pages.space(8)
+    pages.table(_patient(sources, wording), (0.15, 0.35, 0.15, 0.35), 9, head=False)
+    pages.heading(wording.headings[Section.IMPRESSION])
     for one in said:
-        if one.section is section:
-            number = f" [{traced[id(one)]}]" if id(one) in traced else ""
-            pages.line(one.text + number, 10, indent=12, mark="·")
+        if one.section is Section.IMPRESSION:
+            pages.line(one.text, 11)
+    if picture is not None:
+        pages.heading(labels["key images"])
+        pages.picture(picture, pages.room * breadth)
+    traced = {id(one): number for number, one in enumerate((one for one in said if held.of(one)), 1)}
+    rows = [(one.row[0] + _number(one, traced), *one.row[1:]) for one in said if one.row is not None]
+    concluded = "".join(one.text for one in said if one.section is Section.IMPRESSION)
+    others = [one for one in said if one.section is Section.FINDINGS and one.row is None and one.text not in concluded]
+    if rows or others:
+        pages.heading(wording.headings[Section.FINDINGS])
+    if rows:
+        pages.table([wording.table, *rows], (0.3, 0.42, 0.28), 9, head=True)
+        pages.space(6)
+    for one in others:
+        pages.line(one.text + _number(one, traced), 10, indent=12, mark="·")
+    pages.heading(labels["provenance"])
+    for name, value in _provenance(
+        encoding, sources, labels["no model"], labels["model"], labels["software"], labels["images"], labels["analysed"]
+    ):
+        pages.line(f"{name}: {value}", 8.5, colour=SOFT)
+    if traced:
+        pages.heading(labels["references"])
+        for one in said:
+            if id(one) in traced:
+                pages.line(_reference(one, held), 6.8, colour=SOFT, indent=20, mark=f"[{traced[id(one)]}]")
+    return pages
+
+
+def _number(one: Sentence, traced: dict[int, int]) -> str:
+    return f" [{traced[id(one)]}]" if id(one) in traced else ""
 
 
 def _patient(sources: Sources, wording: Wording) -> list[tuple[str, str, str, str]]:
@@ -183,10 +199,11 @@ def _day(date: str) -> str:
     return f"{date[:4]}-{date[4:6]}-{date[6:]}" if date else ""
 
 
-def _provenance(encoding: Encoding, sources: Sources, *labels: str) -> list[tuple[str, str]]:
+def _provenance(encoding: Encoding, sources: Sources, none: str, *labels: str) -> list[tuple[str, str]]:
     values = (
-        model_names(encoding),
-        ", ".join(software_versions(encoding)),
+        model_names(encoding) if encoding.application.models else none,
+        # the application stands at the top
+        ", ".join(software_versions(encoding)[1:]),
         extent(encoding.subject, words=False),
         local_time(encoding, sources),
     )
@@ -202,11 +219,12 @@ def _reference(sentence: Sentence, held: Evidence) -> str:
     return " · ".join([*([tracked] if tracked else []), *objects])
 
 
-def _key_pictures(encoding: Encoding, sources: Sources) -> Image.Image | None:
+def _key_pictures(encoding: Encoding, sources: Sources, wording: Wording) -> Image.Image | None:
     """The pictures of the summary page, on white."""
-    figure = figure_of(encoding.subject, encoding.findings, image_names(encoding, sources))
+    figure = figure_of(encoding.subject, encoding.findings, [wording.image(name) for name in names_of_images(encoding, sources)])
     if not figure.tiles:
         return None
     image = Image.new("RGB", _PICTURE, (255, 255, 255))
-    lay(image, figure.tiles, (0, 0, _PICTURE[0] - 1, _PICTURE[1] - 1), columns=figure.columns, gap=8)
+    tiles = [replace(tile, name=wording.caption(tile.name)) for tile in figure.tiles]
+    lay(image, tiles, (0, 0, _PICTURE[0] - 1, _PICTURE[1] - 1), columns=figure.columns, gap=8)
     return image

@@ -25,6 +25,8 @@ INK, SOFT, RULE, TINT, NOTICE = (0.09, 0.1, 0.12), (0.38, 0.41, 0.45), (0.8, 0.8
 
 _FOOT = 52.0
 _LEADING = 1.42
+_SHORT = 0.35
+"""Of a page's height: a last page with less on it is one that nobody needed."""
 
 Colour = tuple[float, float, float]
 
@@ -41,6 +43,11 @@ class Pages:
         """Width between the margins."""
         return WIDTH - 2 * MARGIN
 
+    @property
+    def ends_short(self) -> bool:
+        """Whether the last of several pages holds next to nothing."""
+        return len(self._pages) > 1 and HEIGHT - MARGIN - self._y < _SHORT * (HEIGHT - 2 * MARGIN - _FOOT)
+
     def space(self, points: float) -> None:
         """Leave room."""
         self._y -= points
@@ -53,8 +60,11 @@ class Pages:
 
     def line(self, text: str, size: float, *, bold: bool = False, colour: Colour = INK, indent: float = 0.0, mark: str = "") -> None:
         """A paragraph, folded into lines; `mark` stands before its first, in the indentation."""
-        for number, line in enumerate(folded(text, lambda part: width(part, size, bold=bold), self.room - indent)):
-            self.keep(size * _LEADING)
+        lines = list(folded(text, lambda part: width(part, size, bold=bold), self.room - indent))
+        for number, line in enumerate(lines):
+            # neither the first line of a paragraph alone at a foot nor its last alone at a head
+            together = 2 if number == 0 and len(lines) > 1 else 2 if number == len(lines) - 2 else 1
+            self.keep(size * _LEADING * (3 if number == 0 and len(lines) == 3 else together))
             self._y -= size * _LEADING
             if mark and number == 0:
                 self._draw(partial(_write, MARGIN + indent - width(mark, size) - 5, self._y + size * 0.35, mark, size, False, colour))

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from inference.codes import Code
+
 TERMS: Mapping[str, Mapping[str, str]] = {
     "SCT": {
         # sides
@@ -150,3 +152,35 @@ TERMS: Mapping[str, Mapping[str, str]] = {
 def chinese(value: str, scheme: str) -> str | None:
     """The term; None where nobody has translated the concept."""
     return TERMS.get(scheme, {}).get(value)
+
+
+LABELS: Mapping[str, str] = {
+    "hippocampus anterior": "海马前部",
+    "hippocampus posterior": "海马后部",
+    "bright contrast": "高信号对比度",
+    "denoised, research": "降噪，仅供研究",
+    "prior on current": "既往图像对齐至本次图像",
+    "Grad-CAM": "Grad-CAM",
+    "Occlusion sensitivity": "遮挡敏感度",
+}
+"""Labels of structures, maps and series of the applications that come with hilum, where codes do not say it all."""
+
+NOUNS: Mapping[str, str] = {
+    "bright-lesion": "脑内高信号灶",
+    "chest-xray": "胸片肺炎",
+    "ct-lung": "肺体积",
+    "hippocampus": "海马体积",
+    "lung-nodule": "肺结节",
+    "mr-brain": "颅内容积",
+    "mr-denoise": "头部MR降噪",
+    "mr-register": "MR前后对比",
+}
+"""What the applications that come with hilum are about, by their names."""
+
+
+def structure(label: str, what: Code, laterality: Code | None) -> str:
+    """A structure by its label, where that has a word; else by its codes; else with its own label."""
+    term = chinese(what.value, what.scheme)
+    if label in LABELS or term is None:
+        return LABELS.get(label, label)
+    return f"{chinese(laterality.value, laterality.scheme) or '' if laterality else ''}{term}"

@@ -10,6 +10,7 @@ from scipy.ndimage import map_coordinates
 
 from inference.findings import Findings
 from inference.imaging.subject import Pair
+from inference.said import say
 from node.results.page.figures import Crop, Figure, Pictures, by_certainty, volume_figure
 from node.results.page.panels import Window, key_slices, window_of
 from node.results.page.tiles import Tile
@@ -30,12 +31,14 @@ def pair_figure(pair: Pair, findings: Findings, names: Sequence[str]) -> Figure:
     window = window_of(pair.prior, ())
     tiles: list[Tile] = []
     for z in chosen:
-        current = pictures.acquired(z, crop, f"current, {names[z]}")
+        current = pictures.acquired(z, crop, say("current, {image}", image=names[z]))
         prior = _Prior(pair=pair, matrix=matrix, pictures=pictures, crop=crop, window=window)
         tiles += [
             current,
-            Tile(extent=current.extent, mm=True, paint=partial(prior.aligned, z), name="prior, aligned", letters=current.letters),
-            Tile(extent=current.extent, mm=True, paint=partial(prior.checkerboard, z), name="current / prior", letters=current.letters),
+            Tile(extent=current.extent, mm=True, paint=partial(prior.aligned, z), name=say("prior, aligned"), letters=current.letters),
+            Tile(
+                extent=current.extent, mm=True, paint=partial(prior.checkerboard, z), name=say("current / prior"), letters=current.letters
+            ),
         ]
     return Figure(tiles=tiles, images=sorted(chosen), notes=pictures.notes, columns=3)
 
@@ -53,16 +56,17 @@ class _Prior:
 
     def __init__(self, *, pair: Pair, matrix: NDArray[np.float64], pictures: Pictures, crop: Crop, window: Window) -> None:
         self._pair, self._pictures, self._crop, self._window = pair, pictures, crop, window
-        # array indices of the current volume to those of the prior: out to the patient, back by the registration, in again
-        self._indices = np.linalg.inv(pair.prior.affine) @ np.linalg.inv(matrix) @ pair.current.affine
+        self._back = np.linalg.inv(matrix)
 
     def aligned(self, z: int, size: tuple[int, int]) -> Image.Image:
         """The prior, linearly interpolated; black where it does not reach."""
         view, crop = self._pictures.view, self._crop
         grid = np.indices(self._pair.current.voxels.shape[1:])
         rows, columns = view.turn(grid[0])[crop], view.turn(grid[1])[crop]
-        places = np.stack([np.full(rows.shape, z), rows, columns, np.ones(rows.shape)]).reshape(4, -1).astype(np.float64)
-        values = map_coordinates(self._pair.prior.voxels, (self._indices @ places)[:3], order=1, cval=np.nan, output=np.float32)
+        # array indices of the current volume to those of the prior: out to the patient, back by the registration, in again
+        places = self._pair.current.to_patient(np.stack([np.full(rows.shape, z), rows, columns], axis=-1).reshape(-1, 3))
+        indices = self._pair.prior.to_indices(places @ self._back[:3, :3].T + self._back[:3, 3])
+        values = map_coordinates(self._pair.prior.voxels, indices.T, order=1, cval=np.nan, output=np.float32)
         beyond = np.isnan(values)
         grey = np.where(beyond, 0, self._window.grey(np.where(beyond, 0, values)))
         picture = Image.fromarray(grey.astype(np.uint8).reshape(rows.shape))

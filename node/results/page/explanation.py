@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-import PIL
 from PIL import Image, ImageDraw
 
 from inference.findings import Evaluation, Explanation
@@ -12,6 +11,7 @@ from node.domain.profile import Kind
 from node.results.identity import encoded, identify
 from node.results.page.heat import heated
 from node.results.page.lettering import fitted, height, wrapped, write
+from node.results.page.numerals import certainty
 from node.results.page.picture import Drawn, sheet
 from node.results.page.projections import bare, explained
 from node.results.page.summary import captured, page_of
@@ -36,7 +36,7 @@ def explanation_pages(encoding: Encoding, sources: Sources) -> list[Encoded]:
     made = []
     for image in dict.fromkeys(one.image for one in encoding.findings.explanations):
         those = [one for one in encoding.findings.explanations if one.image == image]
-        identity = identify(encoding, sources, "explanation", "no location, explanation", str(image), f"pillow {PIL.__version__}")
+        identity = identify(encoding, sources, "explanation", "explanation, no location")
         words = f"{', '.join(one.label for one in those)}: what moved the answer of the network; no location of a finding"
         made.append(encoded(Kind.EXPLANATION, captured(encoding, sources, drawn(encoding, sources, those), identity, words), identity))
     return made
@@ -63,13 +63,20 @@ def scale_of(one: Explanation) -> float:
     return max(float(one.values.max()), LEAST)
 
 
+def answer_of(one: Evaluation) -> str:
+    """The answer that is explained; its number is the probability of the finding, which beside "absent" has to be said."""
+    finding = one.finding.meaning.lower()
+    sure = "" if one.probability is None else f"; probability of {finding} {certainty(one.probability)}"
+    return f"answer: {finding} {one.value.meaning.lower()}{sure}"
+
+
 def _answer(draw: ImageDraw.ImageDraw, evaluations: Sequence[Evaluation], about: Explanation, area: tuple[float, float, float]) -> None:
     left, y, wide = area
     for one in evaluations:
         if one.finding == about.finding and about.image in one.images:
-            sure = "" if one.certainty is None else f" ({100 * one.certainty:.0f} %)"
-            write(draw, (left, y), fitted(f"answer: {one.finding.meaning} {one.value.meaning.lower()}{sure}", 20, wide), 20, LETTERS)
-            y += height(20)
+            for line in wrapped(answer_of(one), 20, wide, 2):
+                write(draw, (left, y), line, 20, LETTERS)
+                y += height(20)
     finding = about.finding.meaning.lower()
     words = f"Colour: how much of the log odds of {finding} rests on it. The network may look at what has nothing to do with it."
     for line in wrapped(words, 17, wide, 4):

@@ -31,7 +31,7 @@ _ATOMS = re.compile(rf"\s+|[{_WIDE}][、。，．：；！？）」』】〉》�
 """Between which a line may be broken: words, and single Han or kana signs, which closing punctuation sticks to (GB/T 15834)."""
 
 
-_BOUND = re.compile(r"(?<=\d) (?=(?:%|mm|cm|mL|HU|s)\b|%)")
+_BOUND = re.compile(r"(?<=\d) (?=(?:mm|cm|mL|HU|s)(?:[²³]|\b)|%)")
 _JOINT = "\ue000"
 """Stands for a space at which no line is broken: between a number and its unit."""
 

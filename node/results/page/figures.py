@@ -13,6 +13,7 @@ from PIL import Image
 from inference.codes import MORPHOLOGICALLY_ABNORMAL_STRUCTURE
 from inference.findings import Findings, Location, Saliency, Segment
 from inference.imaging.volume import Volume
+from inference.said import say
 from node.results.page.heat import heated
 from node.results.page.panels import Mask, View, Window, crop_of, key_slices, panel, view_of, window_of
 from node.results.page.shapes import Place, draw_locations, extent_of
@@ -23,8 +24,8 @@ Crop: TypeAlias = tuple[slice, slice]
 
 TILES = 6
 _LEAST_PLANES, _MOST_UNLIKE, _UPRIGHT = 24, 8.0, 0.02
-"""Planes across the slices need so many of them, a spacing at most so many times the finest, and a stack that is not tilted."""
-_NAMES = ("sagittal", "coronal", "axial")
+"""Planes across the slices need so many of them, a spacing at most so many times the finest, and a stack that is straight and even."""
+_NAMES = (say("sagittal plane"), say("coronal plane"), say("axial plane"))
 _HIGH = 0.5
 """From this share of its largest value on, no part of a map is cropped off."""
 _COARSE, _MANY = 4, 200
@@ -118,14 +119,14 @@ class Pictures:
 
     def heat(self, saliency: Saliency, z: int, crop: Crop, name: str) -> Tile:
         """One slice with a map over it, from nothing to the largest value of the whole map."""
-        return self._tile(self.view, crop, f"map, {name}", partial(self._heated, saliency, z, crop))
+        return self._tile(self.view, crop, say("map, {image}", image=name), partial(self._heated, saliency, z, crop))
 
     def across(self, axis: int, index: int) -> Tile:
         """The plane across the slices at an index of array axis 1 or 2."""
         view = view_of(self.volume, axis)
         also = _located(self.volume, self.findings.locations, [index], axis)
         crop = crop_of(self.volume, self.findings.segments, view, [index], axis, also)
-        name = f"{_NAMES[int(np.argmax(np.abs(self.volume.affine[:3, axis] / self.volume.spacing_mm[axis])))]} plane"
+        name = _NAMES[int(np.argmax(np.abs(self.volume.affine[:3, axis] / self.volume.spacing_mm[axis])))]
         return self._tile(view, crop, name, lambda size: self._plane(view, crop, index, size, axis))
 
     def plain(self, z: int, crop: Crop, size: tuple[int, int]) -> Image.Image:
@@ -142,7 +143,7 @@ class Pictures:
 
     def _painted(self, z: int, crop: Crop, size: tuple[int, int]) -> Image.Image:
         image = self._plane(self.view, crop, z, size)
-        draw_locations(image, on_image(self.findings.locations, z), self._place(crop, size), self.volume.affine)
+        draw_locations(image, on_image(self.findings.locations, z), self._place(crop, size), self.volume)
         return image
 
     def _heated(self, saliency: Saliency, z: int, crop: Crop, size: tuple[int, int]) -> Image.Image:
@@ -167,7 +168,7 @@ def _located(volume: Volume, locations: Sequence[Location], planes: Sequence[int
     shape = volume.voxels.shape
     mask = np.zeros([size for each, size in enumerate(shape) if each != axis], dtype=np.bool_)
     for one in locations:
-        box = extent_of(one.shape, volume.affine)
+        box = extent_of(one.shape, volume)
         ends = ((one.image, one.image + 1), (box.top, box.bottom), (box.left, box.right))
         spans = [_voxels(low, high, size) for (low, high), size in zip(ends, shape, strict=True)]
         here = spans.pop(axis)
@@ -186,7 +187,8 @@ def _allows_planes(volume: Volume) -> bool:
     """Whether planes across the slices would show the patient as he is."""
     axes = volume.affine[:3, :3] / np.linalg.norm(volume.affine[:3, :3], axis=0)
     upright = float(np.abs(axes.T @ axes - np.eye(3)).max()) < _UPRIGHT
-    return upright and min(volume.voxels.shape) >= _LEAST_PLANES and max(volume.spacing_mm) / min(volume.spacing_mm) <= _MOST_UNLIKE
+    enough = min(volume.voxels.shape) >= _LEAST_PLANES and volume.widest_mm / min(volume.spacing_mm) <= _MOST_UNLIKE
+    return upright and volume.steps is None and enough
 
 
 def _other_planes(volume: Volume, findings: Findings) -> list[tuple[int, int]]:
@@ -197,7 +199,7 @@ def _other_planes(volume: Volume, findings: Findings) -> list[tuple[int, int]]:
         return [(axis, int(area.argmax())) for axis, area in zip((1, 2), found, strict=True)]
     middle = [size / 2 for size in volume.voxels.shape[1:]]
     if findings.locations:
-        box = extent_of(max(findings.locations, key=lambda one: one.certainty or 0.0).shape, volume.affine)
+        box = extent_of(max(findings.locations, key=lambda one: one.certainty or 0.0).shape, volume)
         middle = [(box.top + box.bottom) / 2, (box.left + box.right) / 2]
     return [(axis, int(np.clip(place, 0, volume.voxels.shape[axis] - 1))) for axis, place in zip((1, 2), middle, strict=True)]
 

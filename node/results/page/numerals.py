@@ -5,7 +5,7 @@ from inference.findings import Measurement
 
 _UNITS = {
     "1": "",
-    "cm3": "mL",
+    "cm3": "cm³",
     "ml": "mL",
     "mL": "mL",
     "mm3": "mm³",
@@ -28,34 +28,43 @@ _UNITS = {
     "/min": "/min",
     "{H.B.}/min": "/min",
 }
-_MILLILITRES = "cm3"
+
+
+_WRITTEN_OUT = range(-3, 9)
+"""Powers of ten between which numbers are written without one."""
 
 
 def number(value: float) -> str:
-    """Four significant digits, at least the whole part, a whole number as one; never 0 for what is not 0."""
-    magnitude = abs(value)
-    if magnitude < 1e9 and value == int(value):
+    """Three significant digits, which is more than the error of most measurements here allows; a whole number (a count) stays itself, and
+    what is not 0 is never 0."""
+    if _whole(value):
         return str(int(value))
-    if magnitude < 0.001 or magnitude >= 1e9:
-        return f"{value:.3g}"
-    decimals = 0 if magnitude >= 1000 else 1 if magnitude >= 100 else 2 if magnitude >= 1 else 4
-    return f"{value:.{decimals}f}"
+    digits, _, power = f"{value:.2e}".partition("e")
+    return f"{float(f'{digits}e{power}'):.{max(2 - int(power), 0)}f}" if int(power) in _WRITTEN_OUT else f"{value:.3g}"
+
+
+def _whole(value: float) -> bool:
+    return abs(value) < 1e9 and value == int(value)
 
 
 def unit(code: Code) -> str:
-    """The unit as people write it; "" where there is none. One cm3 is one mL, which people read."""
+    """The unit as people write it; "" where there is none. Volumes are in cm³ wherever they stand: viewers show the code of reports so."""
     return _UNITS.get(code.value, code.value)
 
 
 def quantity(one: Measurement) -> str:
-    """Number and unit: "12.35 mL"."""
-    sign = unit(one.unit)
-    return f"{number(one.value)}{'' if sign in ('', '°') else ' '}{sign}"
+    """Number and unit: "12.3 cm³"."""
+    return _with_unit(one.value, one.unit)
 
 
-def also(one: Measurement) -> str:
-    """The same in the unit of the report where people read another: "12.35 cm³"; "" elsewhere."""
-    return f"{number(one.value)} cm³" if one.unit.value == _MILLILITRES else ""
+def earlier_quantity(one: Measurement) -> str:
+    """The earlier value beside it, in the same unit; "" where there is none."""
+    return "" if one.earlier is None else _with_unit(one.earlier.value, one.unit)
+
+
+def _with_unit(value: float, code: Code) -> str:
+    sign = unit(code)
+    return f"{number(value)}{'' if sign in ('', '°') else ' '}{sign}"
 
 
 def certainty(share: float) -> str:

@@ -1,7 +1,6 @@
 """A map drawn over the images, for viewers that show no Parametric Map: an RGB Secondary Capture with the bare slices beside it."""
 
 import numpy as np
-import PIL
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
@@ -30,7 +29,7 @@ def overlays(encoding: Encoding, sources: Sources) -> list[Encoded]:
         return []
     made = []
     for saliency in encoding.findings.saliencies:
-        identity = identify(encoding, sources, "overlay", f"map {saliency.label} drawn", saliency.label, f"pillow {PIL.__version__}")
+        identity = identify(encoding, sources, "overlay", f"map {saliency.label} drawn")
         words = f"Map drawn over key slices: {saliency.label} ({saliency.quantity.meaning})"
         made.append(encoded(Kind.OVERLAY, captured(encoding, sources, drawn(encoding, sources, saliency), identity, words), identity))
     return made

@@ -12,7 +12,7 @@ from inference.imaging.subject import Cine, Images, Pair, Subject, images_in
 from inference.imaging.volume import Volume
 from node.results.page.compared import pair_figure
 from node.results.page.figures import Figure, volume_figure
-from node.results.page.lettering import fitted, height, width, wrapped, write
+from node.results.page.lettering import Colour, fitted, height, width, wrapped, write
 from node.results.page.projections import cine_figure, images_figure
 from node.results.page.table import AMBER, FAINT, SOFT, WHITE, draw_entries, entries
 from node.results.page.tiles import BLACK, FRAME, lay
@@ -26,6 +26,8 @@ _HEADER, _FOOTER, _COLUMN, _CORNER = 132, 64, 424, 320
 _PAPER, _DARK = (16, 18, 22), (60, 40, 0)
 _REMARKS = 8
 """Lines of remarks that findings leave room for; where they need less, there are more."""
+_LONGEST_CAUTION, _LONGEST_CONCLUSION = 3, 4
+"""Lines of one caution, and of the conclusion: what has no room even then is in every report."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +38,8 @@ class Page:
     ----------
     title, subtitle
         What was analysed, and by what.
+    conclusion
+        What was found, in sentences that stand alone; "" where nobody has said it.
     source
         Which images, in one line.
     provenance
@@ -50,6 +54,7 @@ class Page:
 
     title: str
     subtitle: str = ""
+    conclusion: str = ""
     source: str = ""
     provenance: Sequence[tuple[str, str]] = ()
     image_names: Sequence[str] = ()
@@ -80,8 +85,9 @@ def draw_page(subject: Subject, findings: Findings, page: Page) -> Drawn:
     image, draw, (left, top, right, bottom) = sheet(page)
     names = page.image_names or [f"{_noun(subject)} {number} of {images_in(subject)}" for number in range(1, images_in(subject) + 1)]
     figure = figure_of(subject, findings, names)
+    top = _concluded(draw, findings, page, (left, top, right))
     lay(image, figure.tiles, (left, top, right - _COLUMN - 2 * _GAP, bottom), columns=figure.columns)
-    _column(draw, findings, page, names, figure.notes)
+    _column(draw, findings, page, names, figure.notes, top)
     return Drawn(image=image, images=figure.images)
 
 
@@ -119,8 +125,10 @@ def extent(subject: Subject, *, words: bool = True) -> str:
         case Volume() | Pair():
             volume = subject.current if isinstance(subject, Pair) else subject
             z, y, x = volume.voxels.shape
-            dz, dy, dx = volume.spacing_mm
-            return f"{x} × {y} × {z}{' voxels of ' if words else ', '}{dx:.2f} × {dy:.2f} × {dz:.2f} mm"
+            _, dy, dx = volume.spacing_mm
+            # in unequal steps: from the least to the largest
+            dz = "-".join(dict.fromkeys(f"{step:.2f}" for step in volume.apart_mm))
+            return f"{x} × {y} × {z}{' voxels of ' if words else ', '}{dx:.2f} × {dy:.2f} × {dz} mm"
         case Images():
             sizes = list(dict.fromkeys(_size(image, words) for image in subject.images))
             return "; ".join([*sizes[:3], *(["…"] if len(sizes) > 3 else [])])
@@ -151,7 +159,9 @@ def _header(draw: ImageDraw.ImageDraw, page: Page) -> None:
     write(draw, (middle, 94), fitted(page.subtitle, 18, room), 18, FAINT, align=0.5)
 
 
-def _column(draw: ImageDraw.ImageDraw, findings: Findings, page: Page, names: Sequence[str], notes: Sequence[tuple[str, str]]) -> None:
+def _column(
+    draw: ImageDraw.ImageDraw, findings: Findings, page: Page, names: Sequence[str], notes: Sequence[tuple[str, str]], top: int
+) -> None:
     """Findings, remarks and provenance."""
     left, right = WIDTH - _MARGIN - _COLUMN + 16, WIDTH - _MARGIN
     provenance = [*page.provenance, *notes]
@@ -160,7 +170,7 @@ def _column(draw: ImageDraw.ImageDraw, findings: Findings, page: Page, names: Se
     lines = [line for name, value in provenance for line in _lines(name, wrapped(value, 16, right - left - 96, 3))]
     lower = HEIGHT - _FOOTER - 2 * _GAP - 16 - len(lines) * height(16)
     absent = [(one.label, "") for one in findings.segments if not one.mask.any()] if page.absent is None else page.absent
-    y = draw_entries(draw, entries(findings, names, absent), (left, _HEADER, right, lower - tail - 20))
+    y = draw_entries(draw, entries(findings, names, absent), (left, top, right, lower - tail - 20))
     if remarks:
         write(draw, (left, y + 12), "Please note", 19, AMBER)
         y += 12 + height(19) + 2
@@ -173,6 +183,19 @@ def _column(draw: ImageDraw.ImageDraw, findings: Findings, page: Page, names: Se
         write(draw, (left, lower), name, 16, FAINT)
         write(draw, (left + 96, lower), line, 16, SOFT)
         lower += height(16)
+
+
+def _concluded(draw: ImageDraw.ImageDraw, findings: Findings, page: Page, place: tuple[int, int, int]) -> int:
+    """What a reader must know first, and what was found, over all of (left, top, right); returns where the pictures may begin."""
+    left, y, right = place
+    said: list[tuple[str, Colour, int]] = [(caution.sentence, AMBER, _LONGEST_CAUTION) for caution in findings.cautions]
+    said += [(page.conclusion, WHITE, _LONGEST_CONCLUSION)] if page.conclusion else []
+    for sentence, colour, most in said:
+        for line in wrapped(sentence, 23, right - left, most):
+            write(draw, (left, y), line, 23, colour)
+            y += height(23)
+        y += 6
+    return y + _GAP if said else y
 
 
 def _lines(name: str, parts: Sequence[str]) -> list[tuple[str, str]]:

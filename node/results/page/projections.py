@@ -13,6 +13,7 @@ from PIL import Image
 from inference.findings import Findings, Location
 from inference.imaging import subject as subjects
 from inference.imaging.subject import Cine, Images
+from inference.said import say
 from node.results.page.figures import TILES, Figure, by_certainty, on_image
 from node.results.page.heat import heated
 from node.results.page.panels import Window
@@ -114,7 +115,13 @@ def _enlarged(image: subjects.Image, number: int, location: Location) -> Tile:
     part = image.pixels[top:bottom, left:end]
     paint = partial(_painted, part, _window(image), [(number, location)], (top, left))
     mm = image.spacing_mm is not None and image.calibrated
-    return Tile(extent=((end - left) * right, (bottom - top) * down), mm=mm, paint=paint, name=f"{number}, enlarged", apart=True)
+    return Tile(
+        extent=((end - left) * right, (bottom - top) * down),
+        mm=mm,
+        paint=paint,
+        name=say("{number}, enlarged", number=str(number)),
+        apart=True,
+    )
 
 
 def _within(middle: float, half: float, size: int) -> tuple[int, int]:

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from inference.findings import Box, Line, Location, Point, PointInSpace, Shape
-from inference.imaging.volume import Affine
+from inference.imaging.volume import Volume
 from node.results.page.lettering import Colour, width, write
 
 Place: TypeAlias = Callable[[float, float], tuple[float, float]]
@@ -19,26 +19,26 @@ _SMALLEST, _ROOM, _ARM = 7, 4, 9
 """Half of the least side of a box in pixels; the room between a box and what it is around; the arm of a cross."""
 
 
-def draw_locations(image: Image.Image, numbered: Sequence[tuple[int, Location]], place: Place, affine: Affine | None = None) -> None:
+def draw_locations(image: Image.Image, numbered: Sequence[tuple[int, Location]], place: Place, volume: Volume | None = None) -> None:
     """Draw locations with their numbers, but none that lies outside of the picture: its number would stand on what it does not mean.
 
-    `affine` is that of the volume, which points in space need.
+    `volume` is what was analysed, which points in space need.
     """
     draw = ImageDraw.Draw(image)
     for number, location in numbered:
-        if not _on_picture(extent_of(location.shape, affine), place, image.size):
+        if not _on_picture(extent_of(location.shape, volume), place, image.size):
             continue
-        corner = _shape(draw, location, place, affine)
+        corner = _shape(draw, location, place, volume)
         _badge(draw, image.size, corner, str(number))
 
 
-def in_image(point: PointInSpace, affine: Affine) -> Point:
+def in_image(point: PointInSpace, volume: Volume) -> Point:
     """The point on its slice, counted as points on images are."""
-    _, row, column, _ = np.linalg.solve(affine, np.array([point.x, point.y, point.z, 1.0]))
+    _, row, column = volume.to_indices(np.array([point.x, point.y, point.z]))
     return Point(row=float(row) + 0.5, column=float(column) + 0.5)
 
 
-def extent_of(shape: Shape, affine: Affine | None = None) -> Box:
+def extent_of(shape: Shape, volume: Volume | None = None) -> Box:
     """The rectangle on its image that holds a shape."""
     if isinstance(shape, Box):
         return shape
@@ -46,8 +46,8 @@ def extent_of(shape: Shape, affine: Affine | None = None) -> Box:
         rows, columns = sorted((shape.start.row, shape.end.row)), sorted((shape.start.column, shape.end.column))
         return Box(top=rows[0], left=columns[0], bottom=rows[1], right=columns[1])
     if isinstance(shape, PointInSpace):
-        assert affine is not None, "only what is found in a volume lies in space"
-        shape = in_image(shape, affine)
+        assert volume is not None, "only what is found in a volume lies in space"
+        shape = in_image(shape, volume)
     return Box(top=shape.row, left=shape.column, bottom=shape.row, right=shape.column)
 
 
@@ -56,7 +56,7 @@ def _on_picture(box: Box, place: Place, size: tuple[int, int]) -> bool:
     return all(min(one, other) <= room and max(one, other) >= 0 for one, other, room in ends)
 
 
-def _shape(draw: ImageDraw.ImageDraw, location: Location, place: Place, affine: Affine | None) -> tuple[float, float]:
+def _shape(draw: ImageDraw.ImageDraw, location: Location, place: Place, volume: Volume | None) -> tuple[float, float]:
     """Draws it; returns where its number may stand."""
     shape = location.shape
     if isinstance(shape, Box):
@@ -74,8 +74,8 @@ def _shape(draw: ImageDraw.ImageDraw, location: Location, place: Place, affine: 
             draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=INK, outline=_SEAM)
         return max(ends)
     if isinstance(shape, PointInSpace):
-        assert affine is not None, "only what is found in a volume lies in space"
-        shape = in_image(shape, affine)
+        assert volume is not None, "only what is found in a volume lies in space"
+        shape = in_image(shape, volume)
     x, y = place(shape.row, shape.column)
     for ink, thick in ((_SEAM, 5), (INK, 2)):
         # open in the middle: the point itself stays visible

@@ -1,10 +1,10 @@
 """The summary page as an RGB Secondary Capture: what every archive and every viewer can show (PS3.3 A.8.1)."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import highdicom as hd
 import numpy as np
-import PIL
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
@@ -24,13 +24,13 @@ SOURCE_FOR_PROCESSING = Code("121322", "DCM", "Source image for image processing
 
 
 def summary_identity(encoding: Encoding, sources: Sources) -> Identity:
-    """The page's identity; its pixels depend on Pillow and the font in it, so its UID does too."""
-    return identify(encoding, sources, "sc", "summary", f"pillow {PIL.__version__}")
+    """What the page is called."""
+    return identify(encoding, sources, "sc", "page")
 
 
-def drawing(encoding: Encoding, sources: Sources) -> Callable[[], Drawn]:
-    """What draws the page; it may be called in another thread: the headers have been read when it is returned."""
-    page = page_of(encoding, sources)
+def drawing(encoding: Encoding, sources: Sources, conclusion: str) -> Callable[[], Drawn]:
+    """What draws the page, which leads with the conclusion; it may be called in another thread: the headers have been read by then."""
+    page = replace(page_of(encoding, sources), conclusion=conclusion)
     return lambda: draw_page(encoding.subject, encoding.findings, page)
 
 
@@ -85,8 +85,10 @@ def page_of(encoding: Encoding, sources: Sources) -> Page:
     application, subject = encoding.application, encoding.subject
     number = text(sources.first, "SeriesNumber")
     about = [f"series {number}" if number else "", encoding.part, subject.modality, series_date(sources), counted(subject)]
+    # on every page, also on those that have no room for the sentences
+    marks = "".join(f"{one.mark}: " for one in encoding.findings.cautions if one.mark)
     return Page(
-        title=application.title,
+        title=f"{marks}{application.title}",
         subtitle=f"{application.name} {application.version} · {application.manufacturer}",
         source=" · ".join(part for part in (series_description(sources) or "(series without description)", *about) if part),
         provenance=(
@@ -96,7 +98,7 @@ def page_of(encoding: Encoding, sources: Sources) -> Page:
             ("analysed", local_time(encoding, sources)),
         ),
         image_names=image_names(encoding, sources),
-        absent=[(_sought(one), _where(one)) for one in not_found(encoding, sources) if one.is_absent],
+        absent=[(_sought(one), _where(one)) for one in not_found(encoding, sources) if one.answer],
         notice=NOTICE if application.qualification == "RESEARCH" else f"{application.qualification} - PRELIMINARY RESULT",
     )
 

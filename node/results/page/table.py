@@ -8,14 +8,18 @@ from dataclasses import dataclass, replace
 
 from PIL import ImageDraw
 
-from inference.codes import ABSENT
+from inference.codes import ABSENT, UNDETERMINED, Code
 from inference.findings import Evaluation, Findings, Location, Measurement, Segment
 from node.results.page.lettering import Colour, fitted, height, width, wrapped, write
-from node.results.page.numerals import also, certainty, quantity
+from node.results.page.numerals import certainty, earlier_quantity, quantity
 from node.results.page.shapes import INK
 
 WHITE, SOFT, FAINT, AMBER = (240, 242, 245), (176, 182, 192), (120, 127, 138), (255, 179, 48)
 
+AT_LEAST = "at least "
+"""Before a value that is a bound."""
+
+_VOLUMES = ("cm³", "mm³")
 _MUCH = 19
 """Size of the letters of close lines."""
 
@@ -31,22 +35,25 @@ class Entry:
     number
         Under which it is drawn on the pictures; 0 where it is not.
     values
-        (name, large, small): what was measured, as number with unit, and the same in another unit.
+        (name, number with unit): what was measured.
     word
         A value that is no number ("Absent").
     answers
         (question, answer) in words, which may be long.
     details
         Where, how certain, on which image.
+    earlier
+        Values of an earlier study, each with its day ("1450 cm³ on 2025-03-04").
     """
 
     name: str
     colour: Colour | None = None
     number: int = 0
-    values: Sequence[tuple[str, str, str]] = ()
+    values: Sequence[tuple[str, str]] = ()
     word: str = ""
     answers: Sequence[tuple[str, str]] = ()
     details: str = ""
+    earlier: Sequence[str] = ()
 
 
 def entries(findings: Findings, image_names: Sequence[str], absent: Sequence[tuple[str, str]]) -> list[Entry]:
@@ -55,14 +62,17 @@ def entries(findings: Findings, image_names: Sequence[str], absent: Sequence[tup
     Parameters
     ----------
     absent
-        (what, where) was looked for and not found.
+        (what, where) was looked for and not found: undetermined where images are missing.
     """
-    listed = [_evaluation(one, image_names) for one in findings.evaluations]
+    # what is there may not be left out for want of room where what is absent stands
+    evaluations = sorted(findings.evaluations, key=lambda one: one.value == UNDETERMINED)
+    listed = [_evaluation(one, image_names) for one in evaluations if one.value != ABSENT]
     listed += [_location(findings, number, one, image_names) for number, one in enumerate(findings.locations, 1)]
     listed += [_segment(findings, one) for one in findings.segments if one.mask.any()]
-    series = [one for one in findings.measurements if one.segment is None and one.location is None]
-    if series:
-        listed.append(Entry(name="All images", values=[_value(one) for one in series]))
+    listed += [
+        Entry(name=f"{total.meaning}, in total" if total else "All images", values=[_value(one) for one in those], earlier=_earlier(those))
+        for total, those in _of_the_whole(findings).items()
+    ]
     # another like it was found, or may be there: only the mask is empty
     without = {capital(what) for what, _ in absent}
     listed += [
@@ -70,9 +80,10 @@ def entries(findings: Findings, image_names: Sequence[str], absent: Sequence[tup
         for one in findings.segments
         if not one.mask.any() and capital(one.label) not in without
     ]
-    listed += [Entry(name=what, word="None found", details=f"searched: {where}" if where else "") for what, where in absent]
+    listed += [_sought(findings, what, where) for what, where in absent]
+    listed += [_evaluation(one, image_names) for one in evaluations if one.value == ABSENT]
     listed += list(_made(findings))
-    return listed or [Entry(name="No findings")]
+    return listed or [Entry(name="Undetermined" if findings.cut else "No findings")]
 
 
 def draw_entries(draw: ImageDraw.ImageDraw, listed: Sequence[Entry], area: tuple[float, float, float, float]) -> float:
@@ -99,11 +110,32 @@ def capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def _of_the_whole(findings: Findings) -> dict[Code | None, list[Measurement]]:
+    """What is of no single segment and no location, by what it is the total of."""
+    found: dict[Code | None, list[Measurement]] = {}
+    for one in findings.measurements:
+        if one.segment is None and one.location is None:
+            found.setdefault(one.total, []).append(one)
+    return found
+
+
 def _evaluation(one: Evaluation, image_names: Sequence[str]) -> Entry:
     word = "Absent" if one.value == ABSENT else one.value.meaning
     on = [image_names[index] for index in one.images] if len(one.images) < 3 else [f"{len(one.images)} images"]
     frames = f"frames {one.span.first + 1} to {one.span.last + 1}" if one.span else ""
-    return Entry(name=one.finding.meaning, word=word, details=_joined(_site(one), ", ".join(on), frames, _sure(one.certainty)))
+    # beside Absent a number would be read as that of absence: it stands in the sentence alone
+    probable = (
+        ""
+        if one.probability is None or one.value == ABSENT
+        else f"probability of {one.finding.meaning.lower()} {certainty(one.probability)}"
+    )
+    return Entry(name=one.finding.meaning, word=word, details=_joined(_site(one), ", ".join(on), frames, probable))
+
+
+def _sought(findings: Findings, what: str, where: str) -> Entry:
+    if findings.cut:
+        return Entry(name=what, word=UNDETERMINED.meaning)
+    return Entry(name=what, word="None found", details=f"searched: {where}" if where else "")
 
 
 def _location(findings: Findings, number: int, one: Location, image_names: Sequence[str]) -> Entry:
@@ -118,8 +150,9 @@ def _location(findings: Findings, number: int, one: Location, image_names: Seque
 
 
 def _segment(findings: Findings, one: Segment) -> Entry:
-    values = [_value(each) for each in findings.measurements if each.segment == one.label]
-    return Entry(name=capital(one.label), colour=one.rgb, values=values, details=_sure(one.certainty))
+    those = [each for each in findings.measurements if each.segment == one.label]
+    values = [_value(each) for each in those]
+    return Entry(name=capital(one.label), colour=one.rgb, values=values, details=_sure(one.certainty), earlier=_earlier(those))
 
 
 def _made(findings: Findings) -> Iterator[Entry]:
@@ -133,10 +166,22 @@ def _made(findings: Findings) -> Iterator[Entry]:
         yield Entry(name="Prior aligned", details="rigid, to the current images")
 
 
-def _value(one: Measurement) -> tuple[str, str, str]:
+def _value(one: Measurement) -> tuple[str, str]:
     name = f"{one.derivation.meaning} {one.name.meaning.lower()}" if one.derivation else one.name.meaning
     frames = f", frames {one.span.first + 1} to {one.span.last + 1}" if one.span else ""
-    return name + frames, quantity(one), also(one)
+    return name + frames, f"{AT_LEAST if one.at_least else ''}{quantity(one)}"
+
+
+def _earlier(those: Sequence[Measurement]) -> list[str]:
+    """Earlier values, by name where there are several to choose from."""
+    said = []
+    for one in those:
+        if one.earlier is not None:
+            name = f"{_value(one)[0]} " if len(those) > 1 else ""
+            version = f", version {one.earlier.version}" if one.earlier.version else ""
+            model = ", another model" if one.earlier.another_model else ""
+            said.append(f"{name}{earlier_quantity(one)} on {one.earlier.date}{version}{model}")
+    return said
 
 
 def _site(one: Evaluation | Location) -> str:
@@ -155,15 +200,13 @@ def _large(draw: ImageDraw.ImageDraw | None, one: Entry, left: float, right: flo
     """A name, below it each value in large digits; returns y of the next (without `draw` nothing is drawn: its height)."""
     x = _named(draw, one, left, right, y, 24)
     y += 38
-    for name, large, small in [*one.values, *([("", one.word, "")] if one.word else [])]:
+    for name, large in [*one.values, *([("", one.word)] if one.word else [])]:
         for line in wrapped(name, 18, right - x, 2):
             if draw:
                 write(draw, (x, y), line, 18, SOFT)
             y += 26
         if draw:
-            done = write(draw, (x, y), fitted(large, 34, right - x), 34, WHITE)
-            if small and x + done + 14 + width(f"= {small}", 19) < right:
-                write(draw, (x + done + 14, y + 14), f"= {small}", 19, FAINT)
+            write(draw, (x, y), fitted(large, 34, right - x), 34, WHITE)
         y += 50
     for name, answer in one.answers:
         for line, size, colour in [(name, 18, SOFT), *((line, 22, WHITE) for line in wrapped(answer, 22, right - x, 3))]:
@@ -171,6 +214,7 @@ def _large(draw: ImageDraw.ImageDraw | None, one: Entry, left: float, right: flo
                 write(draw, (x, y), line, size, colour)
             y += height(size)
         y += 8
+    y = _before(draw, one, x, right, y, 20)
     for line in wrapped(one.details, 18, right - x, 2):
         if draw:
             write(draw, (x, y), line, 18, SOFT)
@@ -186,7 +230,7 @@ def _close(draw: ImageDraw.ImageDraw | None, one: Entry, left: float, right: flo
     if draw and alone:
         write(draw, (right, y), alone, _MUCH, WHITE, align=1)
     y += height(_MUCH)
-    for name, large, _ in one.values if not alone else ():
+    for name, large in one.values if not alone else ():
         if draw:
             taken = write(draw, (right, y), large, 17, WHITE, align=1)
             write(draw, (x, y), fitted(name, 17, right - x - taken - 14), 17, SOFT)
@@ -200,14 +244,25 @@ def _close(draw: ImageDraw.ImageDraw | None, one: Entry, left: float, right: flo
             if draw:
                 write(draw, (right, y), line, 17, WHITE, align=1)
             y += height(17)
+    y = _before(draw, one, x, right, y, 16)
     # a volume is known by its unit
-    named = one.values[0][0] if len(one.values) == 1 and not one.values[0][2] else ""
+    named = one.values[0][0] if len(one.values) == 1 and not one.values[0][1].endswith(_VOLUMES) else ""
     details = _joined(named, one.details)
     if details:
         if draw:
             write(draw, (x, y), fitted(details, 16, right - x), 16, FAINT)
         y += height(16)
     return y + 4
+
+
+def _before(draw: ImageDraw.ImageDraw | None, one: Entry, left: float, right: float, y: float, size: int) -> float:
+    """The earlier values, on lines of their own; returns y of the next."""
+    for said in one.earlier:
+        for line in wrapped(said, size, right - left, 2):
+            if draw:
+                write(draw, (left, y), line, size, SOFT)
+            y += height(size)
+    return y
 
 
 def _named(draw: ImageDraw.ImageDraw | None, one: Entry, left: float, right: float, y: float, size: int) -> float:

@@ -1,15 +1,21 @@
-"""What an application looked for and did not find, and where: nothing found is a result too."""
+"""What an application looked for and did not find, and where: nothing found is a result too.
+
+Where images are missing it may be on those: then it is undetermined.
+"""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from inference.applications.port import LocationOutput, SegmentOutput
-from inference.codes import ANATOMICAL_STRUCTURE, BOTH_SIDES, Code
+from inference.codes import ABSENT, ANATOMICAL_STRUCTURE, BOTH_SIDES, CUBIC_CENTIMETRE, UNDETERMINED, VOLUME, Code
 from inference.findings import Findings, Measurement, Segment
 from node.results.planes import Sources
 from node.results.port import Encoding
 from node.results.reports.imaged import imaged
+
+NOTHING = Measurement(name=VOLUME, value=0.0, unit=CUBIC_CENTIMETRE)
+"""What a report says of a segment without a voxel when the application says nothing of it."""
 
 Place: TypeAlias = tuple[Code | None, Code | None]
 """A site and its side."""
@@ -27,11 +33,12 @@ class Sought:
     site, laterality
         Where: as the finding says, else as the application declares, else what the images say they show; None where nobody says.
     measurements
-        What the application says of it nevertheless.
+        What the application says of it nevertheless; of a mask of which it says nothing, that its volume is 0, unless the images are cut.
     is_segment
-        Whether its mask was looked for: then it has a volume of 0 at least.
-    is_absent
-        Whether it is called absent; not where an evaluation of the application speaks of it already, nor where another like it was found.
+        Whether its mask was looked for.
+    answer
+        Absent, or Undetermined where images are missing; None where an evaluation of the application speaks of it already, or another
+        like it was found.
     """
 
     tracked_by: str
@@ -40,7 +47,7 @@ class Sought:
     laterality: Code | None
     measurements: tuple[Measurement, ...] = ()
     is_segment: bool = False
-    is_absent: bool = True
+    answer: Code | None
 
 
 def not_found(encoding: Encoding, sources: Sources) -> list[Sought]:
@@ -91,9 +98,9 @@ def _empty_segments(encoding: Encoding, shown: Place) -> Iterator[Sought]:
             finding=segment.type,
             site=site,
             laterality=laterality,
-            measurements=tuple(one for one in findings.measurements if one.segment == segment.label),
+            measurements=tuple(one for one in findings.measurements if one.segment == segment.label) or _zero(findings),
             is_segment=True,
-            is_absent=not is_among(segment.type, segment.laterality, told),
+            answer=None if is_among(segment.type, segment.laterality, told) else _answer(findings),
         )
 
 
@@ -113,12 +120,34 @@ def _unmentioned(encoding: Encoding, shown: Place) -> Iterator[Sought]:
     for one in encoding.application.outputs:
         # one that is not looked for always may be missing for another reason than that it is absent
         if isinstance(one, SegmentOutput) and one.searched and one.label not in labels and _key(one.type) not in told:
-            yield Sought(tracked_by=one.label, finding=one.type, site=one.searched, laterality=None, is_segment=True)
+            yield Sought(
+                tracked_by=one.label,
+                finding=one.type,
+                site=one.searched,
+                laterality=None,
+                measurements=_zero(findings),
+                is_segment=True,
+                answer=_answer(findings),
+            )
         if isinstance(one, LocationOutput) and _key(one.finding) not in told:
             # once, however often it is declared
             told.add(_key(one.finding))
             site, laterality = place_of(one.finding, (one.searched, None), shown)
-            yield Sought(tracked_by=f"{one.finding.meaning}, none found", finding=one.finding, site=site, laterality=laterality)
+            yield Sought(
+                tracked_by=f"{one.finding.meaning}, {'undetermined' if findings.cut else 'none found'}",
+                finding=one.finding,
+                site=site,
+                laterality=laterality,
+                answer=_answer(findings),
+            )
+
+
+def _zero(findings: Findings) -> tuple[Measurement, ...]:
+    return () if findings.cut else (NOTHING,)
+
+
+def _answer(findings: Findings) -> Code:
+    return UNDETERMINED if findings.cut else ABSENT
 
 
 def _side(laterality: Code | None) -> tuple[str, str] | None:

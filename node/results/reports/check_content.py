@@ -12,17 +12,20 @@ from node.results.errors import ValuesDiffer
 
 Coded: TypeAlias = tuple[str, str]
 """Code value and coding scheme."""
-Number: TypeAlias = tuple[Coded, float, Coded, Coded | None]
-"""Name, value, unit, derivation."""
+Number: TypeAlias = tuple[Coded, float, Coded, Coded | None, bool]
+"""Name, value, unit, derivation, and whether the true value may be more."""
 Image: TypeAlias = tuple[str, str, tuple[int, ...]]
 """SOP Class UID, SOP Instance UID, frames."""
 
 RELATIVE = 1e-9
-SEVEN_DIGITS = 1e-6
+THREE_DIGITS = 0.005
+_HALF_A_PERCENT = 0.5
+"""Certainties are shown in whole per cent."""
 
 FINDING, SITE, SIDE = ("121071", "DCM"), ("363698007", "SCT"), ("272741003", "SCT")
 TRACKING_UID, TRACKING_IDENTIFIER = ("112040", "DCM"), ("112039", "DCM")
 _DERIVATION, _ALGORITHM_FAMILY = ("121401", "DCM"), ("111000", "DCM")
+_BOUND, _AT_LEAST = ("BOUND", "99HILUM"), ("AT-LEAST", "99HILUM")
 _CERTAINTY, _PERCENT = ("111012", "DCM"), ("%", "UCUM")
 
 
@@ -98,12 +101,13 @@ def image(item: Dataset) -> Image:
 
 def number(meant: Measurement) -> Number:
     """A measurement as it is read back."""
-    return (meant.name.value, meant.name.scheme), float(meant.value), (meant.unit.value, meant.unit.scheme), code(meant.derivation)
+    what, unit = (meant.name.value, meant.name.scheme), (meant.unit.value, meant.unit.scheme)
+    return what, float(meant.value), unit, code(meant.derivation), meant.at_least
 
 
 def certainty(meant: float | None) -> list[Number]:
     """A certainty as it is read back: percent."""
-    return [] if meant is None else [(_CERTAINTY, round(meant * 100, 6), _PERCENT, None)]
+    return [] if meant is None else [(_CERTAINTY, round(meant * 100, 6), _PERCENT, None, False)]
 
 
 def compare(found: Sequence[Number], meant: Sequence[Number], about: str) -> None:
@@ -115,7 +119,7 @@ def compare(found: Sequence[Number], meant: Sequence[Number], about: str) -> Non
     """
     pairs = list(zip(sorted(found, key=_order), sorted(meant, key=_order), strict=False))
     same = len(found) == len(meant) and all(
-        (one[0], one[2], one[3]) == (other[0], other[2], other[3]) and abs(one[1] - other[1]) <= RELATIVE * max(abs(other[1]), 1.0)
+        (one[0], *one[2:]) == (other[0], *other[2:]) and abs(one[1] - other[1]) <= RELATIVE * max(abs(other[1]), 1.0)
         for one, other in pairs
     )
     if not same:
@@ -123,14 +127,18 @@ def compare(found: Sequence[Number], meant: Sequence[Number], about: str) -> Non
 
 
 def _order(one: Number) -> tuple[object, ...]:
-    return one[0], one[2], one[3] or (), one[1]
+    return one[0], one[2], one[3] or (), one[4], one[1]
 
 
 def _number(item: Dataset) -> Number:
     (measured,) = item.MeasuredValueSequence
     exact = float(measured.get("FloatingPointValue", measured.NumericValue))
-    if abs(exact - float(measured.NumericValue)) > SEVEN_DIGITS * max(abs(exact), 1.0):
+    allowed = _HALF_A_PERCENT if name(item) == _CERTAINTY else THREE_DIGITS * abs(exact)
+    if abs(exact - float(measured.NumericValue)) > (1 + RELATIVE) * allowed:
         raise ValuesDiffer(f"the report says {measured.NumericValue} and {exact} of one measurement")
     derivations = [coded(part.ConceptCodeSequence[0]) for part in named(item, _DERIVATION)]
     unit = coded(measured.MeasurementUnitsCodeSequence[0])
-    return name(item), exact, unit, derivations[0] if derivations else None
+    bounds = [coded(part.ConceptCodeSequence[0]) for part in named(item, _BOUND)]
+    if bounds not in ([], [_AT_LEAST]):
+        raise ValuesDiffer(f"the report says of a measurement that it is {bounds}")
+    return name(item), exact, unit, derivations[0] if derivations else None, bool(bounds)

@@ -4,12 +4,14 @@ from collections.abc import Sequence
 
 from pydicom.dataset import Dataset
 
+from inference.findings import Findings
 from inference.imaging.subject import Pair
 from node.domain.profile import Kind
 from node.results.errors import ReferencesDiffer, ResultMalformed, ValuesDiffer
 from node.results.planes import Sources
 from node.results.port import Encoding
 from node.results.reports.check_content import TRACKING_IDENTIFIER, TRACKING_UID, coded, image, name, named, walk
+from node.results.reports.check_earlier import check_earlier
 from node.results.reports.check_report_detections import check_detections
 from node.results.reports.check_report_groups import check_segment_groups, check_series_groups
 
@@ -17,9 +19,10 @@ _GROUP, _SEGMENT = ("125007", "DCM"), ("121191", "DCM")
 _LANGUAGE, _OBSERVER_TYPE, _DEVICE = ("121049", "DCM"), ("121005", "DCM"), ("121007", "DCM")
 _DEVICE_UID, _PROCEDURE = ("121012", "DCM"), ("121058", "DCM")
 _LIBRARY, _LIBRARY_GROUP = ("111028", "DCM"), ("126200", "DCM")
-_COMMENTS, _COMMENT = ("C0034375", "UMLS"), ("121106", "DCM")
+_COMMENTS, _CONCLUSION, _COMMENT = ("C0034375", "UMLS"), ("121077", "DCM"), ("121106", "DCM")
 _LONGEST_READ = 64
-_WITH_COORDINATES, _TITLES = ("126000", "DCM"), (("126001", "DCM"), ("126003", "DCM"))
+_MOST_CONCLUDED = 4
+_WITH_COORDINATES, _WITHOUT = ("126000", "DCM"), ("18748-4", "LN")
 
 
 def check_report(dataset: Dataset, kind: Kind, encoding: Encoding, sources: Sources, segmentations: Sequence[Dataset]) -> None:
@@ -55,7 +58,7 @@ def _root(dataset: Dataset, kind: Kind, encoding: Encoding) -> None:
     if flags != ("COMPLETE", "UNVERIFIED", "PRELIMINARY") or dataset.ContentTemplateSequence[0].TemplateIdentifier != "1500":
         raise ResultMalformed(f"the report is marked {flags}, or is not on TID 1500")
     title = name(dataset)
-    if (title == _WITH_COORDINATES) != (kind is Kind.DETECTIONS) or title not in (_WITH_COORDINATES, *_TITLES):
+    if title != (_WITH_COORDINATES if kind is Kind.DETECTIONS else _WITHOUT):
         raise ResultMalformed(f"the report's title is {title[0]}: 126000 is for coordinates, and for nothing else")
     missing = [each[0] for each in (_LANGUAGE, _OBSERVER_TYPE, _DEVICE_UID, _PROCEDURE) if not named(dataset, each)]
     if missing:
@@ -87,7 +90,16 @@ def _library(dataset: Dataset, kind: Kind, encoding: Encoding, sources: Sources)
 
 
 def _comments(dataset: Dataset, encoding: Encoding, *, more: bool) -> None:
-    """The part of the series and the remarks of the quality gate, word by word; `more` sentences in a report that is not about segments."""
+    """First of all a conclusion, which begins with the cautions and names who says so; then the part of the series and the remarks of the
+    quality gate, word by word; `more` sentences in a report that is not about segments."""
+    concluded = [str(text.TextValue) for text in named(dataset.ContentSequence[0], _CONCLUSION)]
+    application = f"{encoding.application.name} {encoding.application.version}"
+    if len(concluded) != 1 or application not in concluded[0] or len(named(dataset, _COMMENTS)) != 1:
+        raise ResultMalformed("the report does not begin with a conclusion that says whose it is")
+    cautions = " ".join(one.sentence.strip() for one in encoding.findings.cautions)
+    if not concluded[0].startswith(cautions):
+        raise ValuesDiffer(f"the report does not begin with {cautions!r}")
+    check_earlier([concluded[0].removeprefix(cautions)], encoding.findings, every=_says_all(encoding.findings))
     said = [str(text.TextValue) for container in named(dataset, _COMMENTS) for text in named(container, _COMMENT)]
     meant = [remark.strip() for remark in encoding.findings.remarks if remark.strip()]
     part, rest = (said[:1], said[1:]) if encoding.part else ([], said)
@@ -95,6 +107,12 @@ def _comments(dataset: Dataset, encoding: Encoding, *, more: bool) -> None:
         raise ValuesDiffer(f"the report does not say that it is about {encoding.part}")
     if rest[: len(meant)] != meant or (len(rest) > len(meant) and not more):
         raise ValuesDiffer(f"the report remarks {rest}, the remarks were {meant}")
+
+
+def _says_all(findings: Findings) -> bool:
+    """Whether a conclusion has room for all that was found."""
+    groups = {(one.total, one.span) for one in findings.measurements if one.segment is None and one.location is None}
+    return sum(map(len, (findings.evaluations, findings.locations, findings.segments, groups))) <= _MOST_CONCLUDED
 
 
 def _references(dataset: Dataset, encoding: Encoding, sources: Sources, segmentations: Sequence[Dataset]) -> None:

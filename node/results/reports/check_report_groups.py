@@ -26,6 +26,7 @@ from node.results.reports.check_content import (
 
 _SEGMENT = ("121191", "DCM")
 _ABSENT = ("272519000", "SCT")
+_UNDETERMINED = ("373068000", "SCT")
 _ANYWHERE = ("", "")
 """A site that the findings do not name: the application's or the images' word; the side is theirs alone where the findings name none."""
 _NO_SIDE = (None, ("51440002", "SCT"))
@@ -82,42 +83,44 @@ def check_series_groups(groups: Sequence[Dataset], encoding: Encoding) -> None:
 
 
 def _not_found(encoding: Encoding) -> Iterator[Said]:
-    """Segments without a voxel say absent, and a volume of 0 where they say nothing; so does what is always looked for.
+    """Segments without a voxel say absent, and a volume of 0 where they say nothing; so does what is always looked for. Where images are
+    missing they say undetermined, and no volume.
 
-    Nobody says absent of what is evaluated, or found by a mask or a location, on a side that may be the same.
+    Nobody says either of what is evaluated, or found by a mask or a location, on a side that may be the same.
     """
     findings, outputs = encoding.findings, encoding.application.outputs
     heard = [(code(one.finding), code(one.laterality)) for one in findings.evaluations]
     heard += [(code(one.finding), code(one.laterality)) for one in findings.locations]
     heard += [(code(one.type), code(one.laterality)) for one in findings.segments if one.mask.any()]
-    zero = number(Measurement(name=VOLUME, value=0.0, unit=CUBIC_CENTIMETRE))
+    zero = [] if findings.cut else [number(Measurement(name=VOLUME, value=0.0, unit=CUBIC_CENTIMETRE))]
+    answer = _UNDETERMINED if findings.cut else _ABSENT
     declared = {one.label: one for one in outputs if isinstance(one, SegmentOutput)}
     for segment in findings.segments:
         if not segment.mask.any():
-            measured = [number(one) for one in findings.measurements if one.segment == segment.label] or [zero]
+            measured = [number(one) for one in findings.measurements if one.segment == segment.label] or zero
             searched = declared[segment.label].searched if segment.label in declared else None
             if segment.laterality and segment.category == ANATOMICAL_STRUCTURE:
                 searched = segment.type
             side = code(segment.laterality)
             silent = any(what == code(segment.type) and (side == other or side in _NO_SIDE or other in _NO_SIDE) for what, other in heard)
-            yield _absent(segment.type, segment.finding_site or searched, segment.laterality, measured, silent=silent)
+            yield _sought(segment.type, segment.finding_site or searched, segment.laterality, measured, None if silent else answer)
     labels = {segment.label for segment in findings.segments}
     told = {what for what, _ in heard}
     for one in outputs:
         if isinstance(one, SegmentOutput) and one.searched and one.label not in labels and code(one.type) not in told:
-            yield _absent(one.type, one.searched, None, [zero])
+            yield _sought(one.type, one.searched, None, zero, answer)
         if isinstance(one, LocationOutput) and code(one.finding) not in told:
             told.add((one.finding.value, one.finding.scheme))
-            yield _absent(one.finding, one.searched, None, [])
+            yield _sought(one.finding, one.searched, None, [], answer)
 
 
-def _absent(finding: Code, site: Code | None, side: Code | None, numbers: Sequence[Number], *, silent: bool = False) -> Said:
+def _sought(finding: Code, site: Code | None, side: Code | None, numbers: Sequence[Number], answer: Coded | None) -> Said:
     what = (finding.value, finding.scheme)
     return Said(
         finding=what,
         site=code(site) or _ANYWHERE,
         side=code(side),
-        answers=() if silent else ((what, _ABSENT),),
+        answers=() if answer is None else ((what, answer),),
         numbers=tuple(numbers),
         images=(),
     )
@@ -130,18 +133,18 @@ def _evaluated(encoding: Encoding, one: Evaluation) -> Said:
         site=code(one.finding_site) or (_ANYWHERE if one.laterality or (one.value.value, one.value.scheme) == _ABSENT else None),
         side=code(one.laterality),
         answers=((what, (one.value.value, one.value.scheme)),),
-        numbers=tuple(certainty(one.certainty)),
+        numbers=tuple(certainty(None if (one.value.value, one.value.scheme) == _ABSENT else one.probability)),
         images=_images(encoding, one.images, one.span),
     )
 
 
 def _measured(encoding: Encoding) -> Iterator[Said]:
-    spans: dict[Span | None, list[Number]] = {}
+    groups: dict[tuple[Coded | None, Span | None], list[Number]] = {}
     for one in encoding.findings.measurements:
         if one.segment is None and one.location is None:
-            spans.setdefault(one.span, []).append(number(one))
-    for span, numbers in spans.items():
-        yield Said(finding=None, site=None, side=None, answers=(), numbers=tuple(numbers), images=_images(encoding, (), span))
+            groups.setdefault((code(one.total), one.span), []).append(number(one))
+    for (total, span), numbers in groups.items():
+        yield Said(finding=total, site=None, side=None, answers=(), numbers=tuple(numbers), images=_images(encoding, (), span))
 
 
 def _images(encoding: Encoding, indices: Sequence[int], span: Span | None) -> tuple[Image, ...]:

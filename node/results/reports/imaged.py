@@ -6,7 +6,7 @@ from pydicom.dataset import Dataset
 
 from inference.codes import BOTH_SIDES, LEFT, RIGHT, Code
 from inference.imaging.volume import SliceSource
-from node.results.normalise import text
+from node.results.normalise import items_of, text
 from node.results.planes import functional_group
 
 _REGIONS = (
@@ -39,7 +39,7 @@ def imaged(slices: Iterable[SliceSource], headers: Mapping[str, Dataset]) -> tup
 
 def _told(header: Dataset, frame: int | None) -> tuple[Code | None, Code | None]:
     anatomy = functional_group(header, frame, "FrameAnatomySequence") or header
-    region = next((code for item in anatomy.get("AnatomicRegionSequence") or () if (code := _code(item)) is not None), None)
+    region = next((code for item in items_of(anatomy, "AnatomicRegionSequence") if (code := _code(item)) is not None), None)
     stated = text(header, "BodyPartExamined").upper().replace(" ", "")
     side = text(anatomy, "FrameLaterality") or text(header, "ImageLaterality") or text(header, "Laterality")
     return region or _BY_TERM.get(stated), _SIDES.get(side)

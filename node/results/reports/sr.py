@@ -12,40 +12,32 @@ from pydicom.tag import Tag
 
 from inference.codes import Code
 from node.results.codes import item
-from node.results.identity import MANUFACTURER, Identity, software_versions, stamp
+from node.results.identity import MANUFACTURER, Identity, stamp
+from node.results.narrative.narrative_english import English
+from node.results.narrative.narrative_sentences import conclusion
 from node.results.planes import Sources
 from node.results.port import Encoding
+from node.results.reports.sr_context import observer, procedure
 from node.results.reports.sr_evidence import give_evidence, name_predecessors
 from node.results.reports.sr_items import Groups
 from node.results.reports.sr_library import library
 from node.results.written import hold, items, settled
 
-TITLE = Code("126001", "DCM", "Oncology Measurement Report")
-TITLE_OF_PET = Code("126003", "DCM", "PET Measurement Report")
+TITLE = Code("18748-4", "LN", "Diagnostic Imaging Report")
 TITLE_OF_COORDINATES = Code("126000", "DCM", "Imaging Measurement Report")
-"""Document titles. TID 1500 takes its title from CID 7021, which has four: 126000, and one each for oncology, PET and dynamic contrast MR.
-126000 fits best, and OHIF 3.13 draws what a report of that title holds in coordinates; but it opens it as an empty viewport when its
-groups hold none, and shows any other title as a text tree. A title from outside CID 7021, though the group is extensible, keeps
-PixelMed's validator from applying TID 1500 at all. So: 126000 for coordinates; without, the title for PET where it is PET, else the one
-that claims no technique.
+"""Document titles (ADR-0036: what each viewer makes of each). TID 1500 takes its title from CID 7021, which is extensible and has
+four: 126000, and one each for oncology, PET and dynamic contrast MR. OHIF 3.13 draws what a report titled 126000 holds in coordinates,
+but opens it as an empty viewport when its groups hold none; it writes any other title over a tree of text, where "Oncology Measurement
+Report" stood over healthy heads. So: 126000 for coordinates; without, the title of CID 7000 that claims no disease and no technique.
 """
+ENGLISH_WORDS = English()
 ENGLISH = Code("en", "RFC5646", "English")
-DEVICE = Code("121007", "DCM", "Device")
-PROCEDURES = {
-    "CT": Code("25045-6", "LN", "CT unspecified body region"),
-    "MR": Code("25056-3", "LN", "MRI unspecified body region"),
-    "PT": Code("44136-0", "LN", "PET unspecified body region"),
-    "NM": Code("49118-3", "LN", "NM unspecified body region"),
-    "CR": Code("43468-8", "LN", "XR unspecified body region"),
-    "DX": Code("43468-8", "LN", "XR unspecified body region"),
-    "XA": Code("77343006", "SCT", "Angiography"),
-}
-IMAGING_PROCEDURE = Code("363679005", "SCT", "Imaging procedure")
-"""CID 100 "Quantitative Diagnostic Imaging Procedures", by the source's modality; the last for any other."""
 
 COMMENTS = Code("C0034375", "UMLS", "Qualitative Evaluations")
+CONCLUSION = Code("121077", "DCM", "Conclusion")
 COMMENT = Code("121106", "DCM", "Comment")
-"""Sentences for the reader stand as texts under TID 1500 row 12: the templates of the groups have no place for them."""
+"""Sentences for the reader stand as texts in the container of TID 1500 row 12, the one place that no validator objects to; and it is the
+first of the report, for readers of a tree see observers and UIDs else before the first word about the patient (ADR-0036)."""
 
 
 def report(
@@ -69,7 +61,7 @@ def report(
     comments
         Sentences beside those that stand in every report: which part of the series it is about, and what the quality gate said.
     """
-    title = TITLE_OF_COORDINATES if coordinates else TITLE_OF_PET if encoding.subject.modality == "PT" else TITLE
+    title = TITLE_OF_COORDINATES if coordinates else TITLE
     root = _root(encoding, groups, title)
     # kept from the library, which would copy all of them and look for evidence, which is written below
     measurements = _settled_groups(root.ContentSequence.pop())
@@ -82,18 +74,14 @@ def report(
         sop_instance_uid=identity.sop_instance_uid,
         instance_number=1,
         manufacturer=MANUFACTURER,
-        manufacturer_model_name=encoding.application.name,
-        software_versions=software_versions(encoding),
-        device_serial_number=encoding.model_digest[:16],
         is_complete=True,
         is_final=False,
         is_verified=False,
     )
     # as TID 1500 orders its rows
     made.ContentSequence.extend([library(encoding, sources, read=not coordinates), measurements])
-    said = [*_always(encoding), *comments]
-    if said:
-        made.ContentSequence.append(_comments(said))
+    concluded = conclusion(encoding, sources, ENGLISH_WORDS)
+    made.ContentSequence.insert(0, _said(concluded, [*_always(encoding), *comments]))
     give_evidence(made, encoding, sources, segmentation)
     name_predecessors(made, encoding.predecessors)
     stamp(made, encoding, sources, identity)
@@ -101,19 +89,9 @@ def report(
 
 
 def _root(encoding: Encoding, groups: Groups, title: Code) -> Dataset:
-    device = sr.ObserverContext(
-        observer_type=item(DEVICE),
-        observer_identifying_attributes=sr.DeviceObserverIdentifyingAttributes(
-            uid=encoding.device_uid,
-            name=f"{encoding.application.name} {encoding.application.version}",
-            manufacturer_name=MANUFACTURER,
-            model_name=encoding.application.name,
-            serial_number=encoding.model_digest[:16],
-        ),
-    )
     root: Dataset = sr.MeasurementReport(
-        observation_context=sr.ObservationContext(observer_device_context=device),
-        procedure_reported=item(PROCEDURES.get(encoding.subject.modality, IMAGING_PROCEDURE)),
+        observation_context=sr.ObservationContext(observer_device_context=observer(encoding)),
+        procedure_reported=item(procedure(encoding)),
         imaging_measurements=groups,
         title=item(title),
         language_of_content_item_and_descendants=sr.LanguageOfContentItemAndDescendants(item(ENGLISH)),
@@ -138,7 +116,10 @@ def _always(encoding: Encoding) -> Iterator[str]:
     yield from filter(None, (remark.strip() for remark in encoding.findings.remarks))
 
 
-def _comments(said: Sequence[str]) -> Dataset:
-    container: Dataset = sr.ContainerContentItem(name=item(COMMENTS), relationship_type=sr.RelationshipTypeValues.CONTAINS)
-    container.ContentSequence = [sr.TextContentItem(item(COMMENT), sentence, sr.RelationshipTypeValues.CONTAINS) for sentence in said]
+def _said(concluded: str, comments: Sequence[str]) -> Dataset:
+    """The conclusion, and what else there is to say in words."""
+    contains = sr.RelationshipTypeValues.CONTAINS
+    container: Dataset = sr.ContainerContentItem(name=item(COMMENTS), relationship_type=contains)
+    sentences = [(CONCLUSION, concluded), *((COMMENT, sentence) for sentence in comments)]
+    container.ContentSequence = [sr.TextContentItem(item(name), sentence, contains) for name, sentence in sentences]
     return container

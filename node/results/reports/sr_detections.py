@@ -39,7 +39,7 @@ def detections(encoding: Encoding, sources: Sources) -> list[Encoded]:
     if not groups:
         return []
     encoding = encoding.replacing(Kind.DETECTIONS, "")
-    identity = identify(encoding, sources, "detections", "detections", *(one.sop_instance_uid for one in encoding.predecessors))
+    identity = identify(encoding, sources, "detections", "detections")
     comments = list(times(encoding, (one.span for one in encoding.findings.measurements if one.location)))
     return [encoded(Kind.DETECTIONS, report(encoding, sources, groups, identity, coordinates=True, comments=comments), identity)]
 
@@ -72,12 +72,12 @@ def _region(encoding: Encoding, sources: Sources, location: Location) -> Any:
         assert volume is not None, "nothing is in space without a volume"
         if named:
             return _in_space(volume, np.asarray([(shape.x, shape.y, shape.z)]))
-        _, row, column, _ = np.linalg.inv(volume.affine) @ (shape.x, shape.y, shape.z, 1.0)
+        _, row, column = volume.to_indices(np.array([shape.x, shape.y, shape.z]))
         # voxel centres are whole indices there, and halves here
         shape = Point(row=float(row) + 0.5, column=float(column) + 0.5)
     if volume is not None and named and not _square(volume):
-        indices = [(location.image, row - 0.5, column - 0.5, 1.0) for column, row in _graphic(shape)]
-        return _in_space(volume, (np.asarray(indices) @ volume.affine.T)[:, :3])
+        indices = [(location.image, row - 0.5, column - 0.5) for column, row in _graphic(shape)]
+        return _in_space(volume, volume.to_patient(np.asarray(indices)))
     source = sources.slices[location.image]
     image = sr.SourceImageForRegion(
         referenced_sop_class_uid=source.sop_class_uid,

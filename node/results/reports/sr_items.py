@@ -6,18 +6,23 @@ from typing import Any, TypeAlias
 from highdicom import sr
 
 from inference.codes import ABSENT, Code
-from inference.findings import Location, Measurement, Segment, Span
+from inference.findings import Evaluation, Location, Measurement, Segment, Span
 from inference.imaging.subject import Cine
 from inference.imaging.volume import SliceSource
 from node.domain.uid import derive_uid
 from node.results.codes import item
 from node.results.identity import model_names, tracking
+from node.results.page.numerals import number
 from node.results.planes import Sources
 from node.results.port import Encoding
 
 CERTAINTY = Code("111012", "DCM", "Certainty of Finding")
 PERCENT = Code("%", "UCUM", "Percent")
 """Certainty is a number of percent, 0 to 100, as TID 4003 and its like have it (PS3.16 A)."""
+
+BOUND = Code("BOUND", "99HILUM", "Value is a bound")
+AT_LEAST = Code("AT-LEAST", "99HILUM", "At least: the true value is this or more")
+"""Modifies the concept of a number. No code of the standard says so: qualifiers (CID 42) are for values that there are none of."""
 
 Groups: TypeAlias = list[Any]
 Images: TypeAlias = list[tuple[str, str, tuple[int, ...]]]
@@ -63,8 +68,18 @@ def numbers(measurements: Iterable[Measurement], certainty: float | None = None,
     """
     made = [_number(one, sources) for one in measurements]
     if certainty is not None:
-        made.append(_number(Measurement(name=CERTAINTY, value=round(certainty * 100, 6), unit=PERCENT)))
+        percent = Measurement(name=CERTAINTY, value=round(certainty * 100, 6), unit=PERCENT)
+        made.append(_number(percent))
+        # as the sentences say it: whole, and never 0 or 100 for what is neither
+        shown = f"{percent.value:.0f}" if percent.value in (0, 100) or 0.5 <= percent.value < 99.5 else f"{percent.value:.10g}"
+        made[-1][0].MeasuredValueSequence[0].NumericValue = shown
     return made
+
+
+def shown_probability(one: Evaluation) -> float | None:
+    """The number beside an evaluation: the probability of the finding. None beside Absent: there it would be read as that of absence, and
+    stands in the sentence alone."""
+    return None if one.value == ABSENT else one.probability
 
 
 def evaluated(finding: Code, value: Code) -> Any:
@@ -75,11 +90,6 @@ def evaluated(finding: Code, value: Code) -> Any:
 def qualities(location: Location) -> list[Any]:
     """What is said of a location besides numbers: questions and answers as codes (PS3.16 TID 1410 row 11)."""
     return [sr.QualitativeEvaluation(name=item(one.name), value=item(one.value)) for one in location.qualities]
-
-
-def absent(finding: Code) -> Any:
-    """That it was looked for, and not found."""
-    return evaluated(finding, ABSENT)
 
 
 def shown_on(images: Images) -> list[Any]:
@@ -117,6 +127,22 @@ def measurements_of(encoding: Encoding, one: Segment | Location) -> tuple[Measur
     return tuple(each for each in encoding.findings.measurements if each.location == one.label)
 
 
+def of_the_series(measurements: Iterable[Measurement]) -> dict[tuple[Code | None, Span | None], list[Measurement]]:
+    """Those of no single segment and no location, by what they are the total of, and by their span of time."""
+    found: dict[tuple[Code | None, Span | None], list[Measurement]] = {}
+    for one in measurements:
+        if one.segment is None and one.location is None:
+            found.setdefault((one.total, one.span), []).append(one)
+    return found
+
+
+def series_tracked_by(total: Code | None, span: Span | None) -> str:
+    """Under which name a group of them is tracked."""
+    if total is not None:
+        return f"total {total.meaning}"
+    return "series" if span is None else f"frames {span.first + 1} to {span.last + 1}"
+
+
 def times(encoding: Encoding, spans: Iterable[Span | None]) -> Iterator[str]:
     """When the frames were that something was taken from: no template has a temporal coordinate for images, only for waveforms."""
     subject = encoding.subject
@@ -128,7 +154,7 @@ def times(encoding: Encoding, spans: Iterable[Span | None]) -> Iterator[str]:
 
 
 def _number(one: Measurement, sources: Sources | None = None) -> Any:
-    """A number twice: exactly as a float (FloatingPointValue), and in seven significant digits for people, whom viewers show the text."""
+    """A number twice: exactly as a float (FloatingPointValue), and as people read it: viewers show them the text (NumericValue)."""
     value = float(one.value)
     made = sr.Measurement(
         name=item(one.name),
@@ -137,7 +163,10 @@ def _number(one: Measurement, sources: Sources | None = None) -> Any:
         derivation=item(one.derivation) if one.derivation else None,
         referenced_images=_taken_from(images_of(sources, (), one.span)) if sources and one.span else None,
     )
-    made[0].MeasuredValueSequence[0].NumericValue = f"{float(f'{value:.7g}'):.10g}"
+    made[0].MeasuredValueSequence[0].NumericValue = number(value)
+    if one.at_least:
+        bound = sr.CodeContentItem(item(BOUND), item(AT_LEAST), sr.RelationshipTypeValues.HAS_CONCEPT_MOD)
+        made[0].ContentSequence = [bound, *made[0].get("ContentSequence", [])]
     return made
 
 

@@ -112,7 +112,9 @@ def _descriptors(encoding: Encoding, sources: Sources, series: SourceSeries, sli
     between, vertical, horizontal = volume.spacing_mm
     for name, value, unit in (
         *((_ROWS, rows, _PIXELS), (_COLUMNS, columns, _PIXELS)),
-        *((_HORIZONTAL, horizontal, MILLIMETRE), (_VERTICAL, vertical, MILLIMETRE), (_BETWEEN_SLICES, between, MILLIMETRE)),
+        *((_HORIZONTAL, horizontal, MILLIMETRE), (_VERTICAL, vertical, MILLIMETRE)),
+        # of slices in unequal steps none is true
+        *(((_BETWEEN_SLICES, between, MILLIMETRE),) if volume.steps is None else ()),
     ):
         found.append(
             sr.NumContentItem(

@@ -15,19 +15,10 @@ from node.results.reports.sr import report
 from node.results.reports.sr_items import Groups, algorithm, measurements_of, numbers, sites, tracked
 
 
-def segment_report(
-    encoding: Encoding, sources: Sources, found: Sequence[Numbered], seg: Dataset, form: Form, also: Sequence[str]
-) -> Encoded:
-    """The report that refers to one form of the segmentation.
-
-    Parameters
-    ----------
-    also
-        What tells this form from others in its identity.
-    """
+def segment_report(encoding: Encoding, sources: Sources, found: Sequence[Numbered], seg: Dataset, form: Form) -> Encoded:
+    """The report that refers to one form of the segmentation, which is `encoded`."""
     encoding = encoding.replacing(Kind.SR, form)
-    before = [one.sop_instance_uid for one in encoding.predecessors]
-    identity = identify(encoding, sources, "sr", "measurements", *before, *also)
+    identity = identify(encoding, sources, "sr", "measurements")
     groups = _groups(encoding, found, seg)
     return encoded(Kind.SR, report(encoding, sources, groups, identity, segmentation=seg), identity, form.value)
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from highdicom import sr
 
-from inference.codes import ABSENT, CUBIC_CENTIMETRE, VOLUME, Code
-from inference.findings import Evaluation, Measurement, Span
+from inference.codes import ABSENT, Code
+from inference.findings import Evaluation
 from node.domain.profile import Kind
 from node.results.codes import item
 from node.results.identity import encoded, identify
@@ -14,10 +14,21 @@ from node.results.port import Encoded, Encoding
 from node.results.reports.absent import Sought, not_found, place_of
 from node.results.reports.imaged import imaged
 from node.results.reports.sr import report
-from node.results.reports.sr_items import Groups, Images, absent, algorithm, evaluated, images_of, numbers, shown_on, sites, times, tracked
-
-NOTHING = Measurement(name=VOLUME, value=0.0, unit=CUBIC_CENTIMETRE)
-"""What a report says of a segment without a voxel when the application says nothing of it."""
+from node.results.reports.sr_items import (
+    Groups,
+    Images,
+    algorithm,
+    evaluated,
+    images_of,
+    numbers,
+    of_the_series,
+    series_tracked_by,
+    shown_on,
+    shown_probability,
+    sites,
+    times,
+    tracked,
+)
 
 
 def series_report(encoding: Encoding, sources: Sources) -> list[Encoded]:
@@ -31,28 +42,28 @@ def series_report(encoding: Encoding, sources: Sources) -> list[Encoded]:
     if not groups:
         return []
     encoding = encoding.replacing(Kind.SR, "")
-    identity = identify(encoding, sources, "sr-study", "findings", *(one.sop_instance_uid for one in encoding.predecessors))
+    identity = identify(encoding, sources, "sr-study", "report")
     spans = [one.span for one in encoding.findings.evaluations]
     spans += [one.span for one in encoding.findings.measurements if one.location is None]
-    comments = [*_sought(sources, nothing), *times(encoding, spans)]
+    comments = [*_sought(encoding, sources, nothing), *times(encoding, spans)]
     return [encoded(Kind.SR, report(encoding, sources, groups, identity, comments=comments), identity)]
 
 
 def _absent(encoding: Encoding, one: Sought) -> Groups:
-    """What was looked for and not found; of a segment also its measurements, which say that it is 0, or why."""
+    """What was looked for and not found, absent or undetermined; of a segment also its measurements, which say that it is 0, or why."""
     return _group(
         encoding,
         one.tracked_by,
         labelled=one.is_segment,
         finding=one.finding,
         site=(one.site, one.laterality),
-        measurements=numbers(one.measurements or ((NOTHING,) if one.is_segment else ())),
-        evaluations=[absent(one.finding)] if one.is_absent else [],
+        measurements=numbers(one.measurements),
+        evaluations=[evaluated(one.finding, one.answer)] if one.answer else [],
     )
 
 
 def _evaluation(encoding: Encoding, sources: Sources, number: int, one: Evaluation) -> Groups:
-    """One statement: Present, Absent or Undetermined, where, how certain, and on which images it rests.
+    """One statement: Present, Absent or Undetermined, where, how probable, and on which images it rests.
 
     What is absent is absent somewhere: in what was imaged, where the application does not say. So is what has a side and no site.
     """
@@ -64,21 +75,17 @@ def _evaluation(encoding: Encoding, sources: Sources, number: int, one: Evaluati
         f"finding {number}",
         finding=one.finding,
         site=site,
-        measurements=numbers((), one.certainty),
+        measurements=numbers((), shown_probability(one)),
         evaluations=[evaluated(one.finding, one.value)],
         images=images_of(sources, one.images, one.span),
     )
 
 
 def _values(encoding: Encoding, sources: Sources) -> Iterator[Groups]:
-    """The measurements of the series, those of one span of time together."""
-    spans: dict[Span | None, list[Measurement]] = {}
-    for one in encoding.findings.measurements:
-        if one.segment is None and one.location is None:
-            spans.setdefault(one.span, []).append(one)
-    for span, measurements in spans.items():
-        what = "series" if span is None else f"frames {span.first + 1} to {span.last + 1}"
-        yield _group(encoding, what, measurements=numbers(measurements), images=images_of(sources, (), span))
+    """The measurements of the series, those of one total, or of one span of time, together."""
+    for (total, span), measurements in of_the_series(encoding.findings.measurements).items():
+        images = images_of(sources, (), span)
+        yield _group(encoding, series_tracked_by(total, span), finding=total, measurements=numbers(measurements), images=images)
 
 
 def _group(
@@ -104,9 +111,11 @@ def _group(
     return made
 
 
-def _sought(sources: Sources, nothing: Sequence[Sought]) -> Iterator[str]:
-    """In how many images it was looked for."""
-    names = list(dict.fromkeys(one.tracked_by if one.is_segment else one.finding.meaning for one in nothing if one.is_absent))
-    if names:
-        count = len(sources.slices)
+def _sought(encoding: Encoding, sources: Sources, nothing: Sequence[Sought]) -> Iterator[str]:
+    """In how many images it was looked for; where others are missing, that this decides nothing."""
+    names = list(dict.fromkeys(one.tracked_by if one.is_segment else one.finding.meaning for one in nothing if one.answer))
+    count = len(sources.slices)
+    if names and encoding.findings.cut:
+        yield f"Undetermined, for only {count} image{'s' if count != 1 else ''} came: {', '.join(names)}."
+    elif names:
         yield f"Looked for and not found in {count} image{'s' if count != 1 else ''}: {', '.join(names)}."

@@ -24,6 +24,8 @@ from node.flow.runner import Runner
 from node.flow.settle import Settle
 from node.journal.errors import JournalBusy
 from node.journal.sql import SqlJournal
+from node.results.statement.statement import encode_statement
+from node.results.withdrawal.withdrawal import encode_withdrawal
 from tests.crash.simulation.truths import Wrong, check
 from tests.crash.simulation.turns import Process, Watched
 from tests.crash.simulation.world import APPLICATION, QUIET, SINKS, Archive, World, analyst, encode, whole
@@ -175,6 +177,8 @@ class Schedule:
             analyse,
             encoded,
             assemble=lambda *_: [whole()],
+            encode_statement=encode_statement,
+            encode_withdrawal=encode_withdrawal,
             application_of=lambda _: APPLICATION,
             away=lambda _: (),
         )

@@ -105,6 +105,9 @@ def test_the_numbers_by_hand() -> None:
         assert value == pytest.approx(lung.sum() * 0.001)
         assert unit == "cm3"
     assert told["lung left", codes.ATTENUATION_COEFFICIENT] == (-800.0, "[hnsf'U]")
+    (total,) = (each for each in findings.measurements if each.total is not None)
+    assert (total.total, total.parts, total.segment) == (codes.LUNGS, ("lung left", "lung right"), None)
+    assert total.value == pytest.approx((left.sum() + right.sum()) * 0.001)
     assert {each.label: each.laterality for each in findings.segments} == {"lung left": codes.LEFT, "lung right": codes.RIGHT}
 
 

@@ -171,7 +171,7 @@ def turned(degrees: float) -> np.ndarray:
         (smooth(voxels=np.zeros((2, 2, 2), dtype=np.float32), affine=np.diag([2.0, 2, 2, 1])), volume()),
         (smooth(of_prior=True), pair()),
         (registered(turned(30)), pair()),
-        (evaluation(images=(0, 1), certainty=0.0), images()),
+        (evaluation(images=(0, 1), probability=0.0), images()),
         (evaluation(span=Span(first=0, last=4)), cine()),
         (replace(location(box()), measurements=(measured(location="lesion 1"),)), volume()),
         (Findings(measurements=(measured(span=Span(first=2, last=2)),)), cine()),

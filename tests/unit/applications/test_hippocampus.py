@@ -4,18 +4,22 @@ import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from inference import codes
 from inference.applications import catalog
 from inference.applications.hippocampus import APPLICATION
+from inference.applications.hippocampus.application import SIDELESS
 from inference.applications.serving import as_served
 from inference.engines.embedded import EmbeddedEngine
 from inference.engines.golden import check_golden
 from inference.engines.importing import import_models
-from inference.engines.port import ModelRef
+from inference.engines.port import Call, ModelRef, Tensors
 from inference.engines.repository import Repository
 from inference.engines.serving import served
 from inference.imaging.assemble import assemble
@@ -89,4 +93,36 @@ def test_a_held_out_crop_is_segmented_as_a_person_did(
     whole = np.logical_or.reduce(list(masks.values()))
     assert 2 * (whole & (labels > 0)).sum() / (whole.sum() + (labels > 0).sum()) > 0.8
     volumes = {measurement.segment: measurement.value for measurement in found.measurements}
-    assert volumes == pytest.approx({label: mask.sum() / 1000 for label, mask in masks.items()})
+    # of the two parts, and of both together
+    assert volumes == pytest.approx({**{label: mask.sum() / 1000 for label, mask in masks.items()}, None: whole.sum() / 1000})
+
+
+class Halves:
+    """A model that finds one part in the lower and the other in the upper half."""
+
+    def __call__(self, model: ModelRef, tensors: Tensors, /) -> dict[str, NDArray[Any]]:
+        image = tensors["INPUT__0"][0, 0]
+        scores = np.zeros((3, *image.shape), dtype=np.float32)
+        scores[1, : len(image) // 2], scores[2, len(image) // 2 :] = 1, 1
+        return {"OUTPUT__0": scores[None]}
+
+    def at_once(self, model: ModelRef) -> int:
+        return 1
+
+    def call_of(self, model: ModelRef) -> Call | None:
+        return None
+
+
+@pytest.mark.parametrize(("said", "side"), [("L", codes.LEFT), ("R", codes.RIGHT), ("", None), ("B", None)])
+def test_the_side_is_that_of_the_headers_or_nobody_knows_it(said: str, side: codes.Code | None, tmp_path: Path) -> None:
+    """From Laterality in every image; a crop without it gets a remark, and no side from where it lies."""
+    voxels = np.random.default_rng(0).integers(100, 900, (35, 51, 35)).astype(np.int16)
+    affine = np.diag([1.0, 1.0, 1.0, 1.0])[[2, 1, 0, 3]]
+    files = write_series(voxels, affine, tmp_path, modality="MR", extra={"Laterality": said, "BodyPartExamined": "BRAIN"})
+    volume = assemble(files)
+
+    found = APPLICATION.analyse(volume, Halves())
+    assert [one.laterality for one in found.segments] == [side, side]
+    assert found.remarks == (() if side else (SIDELESS,))
+    (total,) = (one for one in found.measurements if one.total is not None)
+    assert total.value == pytest.approx(sum(one.value for one in found.measurements if one.segment is not None))

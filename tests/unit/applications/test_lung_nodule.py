@@ -12,14 +12,17 @@ from inference.applications.accept import check
 from inference.applications.catalog import load
 from inference.applications.declared import check_outputs
 from inference.applications.errors import NotAccepted
-from inference.applications.lung_nodule.application import DENSITY, RECOMMENDED, SOLID_PART
+from inference.applications.lung_nodule.application import DENSITY, SOLID_PART
 from inference.applications.lung_nodule.errors import NoLungs
 from inference.applications.lung_nodule.preparing import SPACING_MM
 from inference.findings import Box, Findings
 from inference.imaging.assemble import assemble
 from inference.imaging.write_series import write_series
+from node.domain.shortage import Lack, Shortage
+from node.flow.incomplete import as_incomplete
 from node.results.page import picture
 from node.results.page.lettering import wrapped
+from node.results.page.numerals import number as written
 from tests.lab.chest import BALLS, SHAPE, Ball, ByHeart, affine, chest, voxels
 from tests.results import made
 from tests.results.reports import comments, groups, number, read, reports, value
@@ -93,8 +96,8 @@ def test_the_follow_up_stands_at_the_nodule_that_decides_it() -> None:
     rows = {}
     for location in findings.locations:
         answers = {one.name: one.value for one in location.qualities}
-        if RECOMMENDED in answers:
-            rows[answers[DENSITY].value] = answers[RECOMMENDED].meaning
+        if codes.RECOMMENDED_FOLLOW_UP in answers:
+            rows[answers[DENSITY].value] = answers[codes.RECOMMENDED_FOLLOW_UP].meaning
     assert rows == {SOLID: "Fleischner 2017: single solid nodule, > 8 mm", PART_SOLID: "Fleischner 2017: multiple subsolid nodules, ≥ 6 mm"}
     said = " ".join(findings.remarks)
     for words in ("consider CT at 3 months, PET/CT or tissue sampling", "Radiology 2017;284:228-243", "cancer", "immunity", "screening"):
@@ -196,6 +199,18 @@ def test_without_lungs_nothing_is_said() -> None:
 
 
 @pytest.mark.slow
+def test_of_a_short_series_no_follow_up_is_recommended() -> None:
+    """It goes by all nodules that there are, of which some may be on what did not come; lengths and what the slices are stay."""
+    shortage = Shortage(lack=Lack.COUNT, came=154, expected=384)
+    short = as_incomplete(found(), shortage, chest(BALLS, 60), marked=True)
+    assert any(quality.name == codes.RECOMMENDED_FOLLOW_UP for one in found().locations for quality in one.qualities)
+    assert [[quality.name for quality in one.qualities] for one in short.locations] == [[DENSITY]] * len(found().locations)
+    assert any("Follow-up" in remark for remark in found().remarks)
+    assert short.remarks
+    assert not any("ollow-up" in remark or remark.startswith("Nodule ") for remark in short.remarks)
+    assert {one.name for one in short.measurements} <= {codes.LONG_AXIS, codes.SHORT_AXIS, codes.DIAMETER, SOLID_PART}
+
+
 def test_the_report_holds_all_of_it(tmp_path: Path) -> None:
     """From files to the report, read by hand: two groups a nodule, box, numbers, density, category; the remarks; research, unverified."""
     files = write_series(voxels(), affine(), tmp_path, modality="CT", extra={"PatientAge": "060Y", "BodyPartExamined": "CHEST"})
@@ -214,7 +229,7 @@ def test_the_report_holds_all_of_it(tmp_path: Path) -> None:
         for group in (bare, numbers):
             assert value(group, "121071") == codes.NODULE.value
             assert value(group, DENSITY) == expected[DENSITY]
-            assert value(group, RECOMMENDED) == expected.get(RECOMMENDED)
+            assert value(group, codes.RECOMMENDED_FOLLOW_UP) == expected.get(codes.RECOMMENDED_FOLLOW_UP)
         assert not [item for item in bare.ContentSequence if item.ValueType == "NUM"]
         sizes = measured(findings, location.label)
         for name, said, meant in (
@@ -223,6 +238,6 @@ def test_the_report_holds_all_of_it(tmp_path: Path) -> None:
             (codes.VOLUME, "Volume", "cm3"),
         ):
             size, unit = number(numbers, name)
-            assert size == pytest.approx(sizes[said], rel=1e-6)
+            assert size == float(written(sizes[said]))
             assert unit == meant
     assert comments(report) == list(findings.remarks)

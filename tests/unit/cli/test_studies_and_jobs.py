@@ -4,8 +4,9 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from node.domain.arrival import Completeness
 from node.domain.header import Header
-from node.domain.instance import Standing
+from node.domain.instance import HeldFor, Standing
 from node.domain.state import ArrivalState, DeliveryState, JobState
 from node.journal.port import NewInstance
 
@@ -226,3 +227,96 @@ def test_an_instance_in_conflict_is_seen_in_list_passport_and_doctor(hospital: H
     assert "conflict.dcm" in run("studies", "show", HEAD).out
     findings = run("doctor", "--json").json["findings"]
     assert [one["detail"] for one in findings if one["subject"] == "conflicts"] == ["1 kept, studies concerned: 1"]
+
+
+def test_held_instances_are_told_and_decided_by_a_person(hospital: Hospital, run: Run) -> None:
+    """In the list, the passport and doctor's findings, without a patient; accepted, a revision waits, and nothing is held any more."""
+    known = hospital.journal.study_instances(HEAD)[0]
+    rows = []
+    for number in (1, 2):
+        held = replace(
+            known,
+            id=0,
+            sop_instance_uid=f"1.2.3.{number}",
+            blob=f"held {number}.dcm",
+            digest=f"{number}" * 64,
+            standing=Standing.HELD,
+            held_for=HeldFor.ADDED,
+            calling_ae="OTHER",
+            peer=None,
+        )
+        rows += hospital.journal.record([NewInstance(instance=held, opens=False, scope_series=False, due_at=hospital.now)], hospital.now)
+    assert {one["study_uid"]: one.get("held") for one in run("studies", "list", "--json").json}[HEAD] == 2
+    assert "2 held" in run("studies", "list", "--search", "mr-brain").out
+    (told,) = run("studies", "show", HEAD, "--json").json["held"]
+    assert (told["instances"], told["held_for"], told["sender"]) == (2, "added", f"OTHER@{known.address}")
+    assert "another sender sent first" in " ".join(run("studies", "show", HEAD).out.split())
+    findings = run("doctor", "--json").json["findings"]
+    assert [one["detail"] for one in findings if one["subject"] == "held instances"] == [
+        "2 instances wait for a person, studies concerned: 1"
+    ]
+    wrong = run("studies", "accept-held", HEAD, "--series", "9.9")
+    assert (wrong.code, "nothing is held" in wrong.err) == (1, True)
+    before = hospital.journal.arrivals(study=HEAD)
+    assert run("studies", "accept-held", HEAD).code == 0
+    assert len(hospital.journal.arrivals(study=HEAD)) == len(before) + 1
+    assert {one.standing for one in hospital.journal.instances(rows)} == {Standing.CURRENT}
+    assert run("studies", "refuse-held", HEAD).code == 1, "nothing is held any more"
+
+
+def test_a_study_of_which_everything_is_held_is_listed(hospital: Hospital, run: Run) -> None:
+    """No arrival tells of it: it stands in the list all the same, and a person may refuse it."""
+    known = hospital.journal.study_instances(HEAD)[0]
+    copied = replace(known, id=0, study_instance_uid="1.2.3.77", sop_instance_uid="1.2.3.78", blob="held.dcm", digest="e" * 64)
+    held = replace(copied, standing=Standing.HELD, held_for=HeldFor.IDENTITY)
+    hospital.journal.record([NewInstance(instance=held, opens=False, scope_series=False, due_at=hospital.now)], hospital.now)
+    listed = {one["study_uid"]: one for one in run("studies", "list", "--json").json}
+    assert (listed["1.2.3.77"]["state"], listed["1.2.3.77"]["held"]) == ("held", 1)
+    assert listed[HEAD]["held"] == 1, "it names a series of this study"
+    assert run("studies", "refuse-held", "1.2.3.77").code == 0
+    assert "1.2.3.77" not in {one["study_uid"] for one in run("studies", "list", "--json").json}
+    assert [one.standing for one in hospital.journal.instances_of("1.2.3.78")] == [Standing.REFUSED]
+
+
+def test_a_study_that_cannot_be_routed_is_listed_with_why_and_put_back_by_an_operator(hospital: Hospital, run: Run) -> None:
+    """Parked, with the code, the sentence and what to do; `studies retry` has it routed again, once."""
+    (arrival,) = hospital.journal.arrivals(study=OPEN)
+    hospital.journal.complete(arrival.id, Completeness.QUIET, hospital.now)
+    why = ("HLM-3089", "the process that routed it ended in the middle of it", "d" * 64, hospital.now)
+    assert [hospital.journal.routing_failed(arrival.id, *why, most=3) for _ in range(3)] == [1, 2, 3]
+    listed = {one["study_uid"]: one for one in run("studies", "list", "--json").json}
+    assert [listed[OPEN][key] for key in PROMISED] == [OPEN, "parked", None, why[0], why[1]]
+    assert listed[OPEN]["attempts"] == 3
+    shown = run("studies", "show", OPEN).out
+    assert "parked, 3 attempts: HLM-3089" in shown
+    assert "hilum studies retry" in shown.replace("\n", " ")
+    (said,) = [one["detail"] for one in run("doctor", "--json").json["findings"] if one["subject"] == "studies"]
+    assert said == f"1 parked: they could not be routed, such as {OPEN}"
+    assert "is routed again" in run("studies", "retry", OPEN).out
+    (put_back,) = hospital.journal.arrivals(study=OPEN)
+    assert (put_back.state, put_back.attempts, put_back.code) == (ArrivalState.COMPLETE, 0, None)
+    again = run("studies", "retry", OPEN)
+    assert again.code == 1
+    assert "is not parked" in again.err
+
+
+def test_a_study_of_which_only_results_of_others_came_is_listed_and_shown(hospital: Hospital, run: Run) -> None:
+    """Nothing that was acknowledged is invisible: it stands in the list with what is done with it, and its page can be asked for."""
+    study = "1.2.826.0.1.3680043.8.498.55512345678901234567890123456789012999"
+    instance = replace(
+        hospital.journal.arrival_instances(hospital.journal.arrivals()[0].id)[0],
+        id=0,
+        sop_instance_uid=f"{study}.1",
+        study_instance_uid=study,
+        series_instance_uid=f"{study}.2",
+        blob="instances/theirs.dcm",
+        digest="d" * 64,
+        standing=Standing.RESULT,
+    )
+    at = hospital.journal.now()
+    hospital.journal.record([NewInstance(instance=instance, opens=False, scope_series=False, due_at=at, replaces=None)], at)
+    (listed,) = [one for one in run("studies", "list", "--json").json if one["study_uid"] == study]
+    assert (listed["state"], listed["jobs"], listed["instances"]) == ("results", [], 0)
+    assert listed["reason"].endswith("kept, never analysed")
+    shown = run("studies", "show", study[-12:], "--json").json
+    assert [one["sop_instance_uid"] for one in shown["other_results"]] == [f"{study}.1"]

@@ -66,22 +66,11 @@ def browsers(hospital: Hospital, blobs: Blobs | None = None, told: list[Message]
     """The same over any journal and blobs; `told` gets what is said to the audit trail."""
     for name, role in (("vera", Role.VIEWER), ("otto", Role.OPERATOR), ("ada", Role.ADMIN)):
         hospital.journal.open_account(Account(name=name, role=role, password=HASH, created_at=hospital.now))
-    gallery = Gallery(hospital.journal, blobs or FolderBlobs(hospital.config.store.blobs))
     trials = Trials(hospital.config.path)
-    said: list[Message] = [] if told is None else told
-    desk = Desk(
-        journal=hospital.journal,
-        settings=Console(host="127.0.0.1", port=0),
-        gallery=gallery,
-        accesses=Accesses(hospital.journal, said.append),
-        health=Health(list(subjects(hospital.config))),
-        models=hospital.config.models,
-        editing=EditedRoutes(hospital.config, None, trials),
-    )
-    app, opened = build(desk, threading.Event()), []
+    app, opened = build(desk_of(hospital, trials, blobs=blobs, told=told), threading.Event()), []
 
     def open_(name: str | None = None) -> Browser:
-        one = Browser(client=TestClient(app, base_url="http://console", follow_redirects=False))
+        one = Browser(client=TestClient(app, base_url="http://localhost", follow_redirects=False))
         opened.append(one)
         if name is not None:
             assert one.log_in(name) == 303
@@ -91,6 +80,23 @@ def browsers(hospital: Hospital, blobs: Blobs | None = None, told: list[Message]
     for one in opened:
         one.client.close()
     trials.close()
+
+
+def desk_of(
+    hospital: Hospital, trials: Trials, *, settings: Console | None = None, blobs: Blobs | None = None, told: list[Message] | None = None
+) -> Desk:
+    """What a console over the hospital's journal has at hand."""
+    said: list[Message] = [] if told is None else told
+    return Desk(
+        journal=hospital.journal,
+        settings=settings or Console(host="127.0.0.1", port=0),
+        gallery=Gallery(hospital.journal, blobs or FolderBlobs(hospital.config.store.blobs)),
+        accesses=Accesses(hospital.journal, said.append),
+        health=Health(list(subjects(hospital.config))),
+        models=hospital.config.models,
+        editing=EditedRoutes(hospital.config, None, trials),
+        peers=hospital.config.peers,
+    )
 
 
 def here(path: str) -> Path:

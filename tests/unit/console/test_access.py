@@ -1,16 +1,20 @@
 """Every page and call for every role; what another site sends, and who guesses, is refused."""
 
 import re
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 
+from node.console import login
 from node.console.limits import FAILURES, WINDOW_S, Recent
-from node.console.passwords import digest_of
+from node.console.passwords import digest_of, fits
 from node.domain.account import AccessKey, KeyKind, Role
 from node.domain.state import JobState
 from tests.unit.cli.conftest import HEAD, TILTED, Hospital
-from tests.unit.console.conftest import PASSWORD, Open, here
+from tests.unit.console.conftest import PASSWORD, Browser, Open, here
 
 PEOPLE = ("vera", "otto", "ada")
 PAGES = (
@@ -110,11 +114,37 @@ def test_an_address_waits_and_others_do_not() -> None:
     now = [0.0]
     failures = Recent(lambda: now[0])
     for _ in range(FAILURES):
-        assert failures.wait_s("10.0.0.1") == 0
-        failures.add("10.0.0.1")
-    assert (failures.wait_s("10.0.0.1"), failures.wait_s("10.0.0.2")) == (WINDOW_S, 0)
+        assert failures.take("10.0.0.1") == 0
+    assert (failures.take("10.0.0.1"), failures.take("10.0.0.2")) == (WINDOW_S, 0)
     now[0] = WINDOW_S
-    assert failures.wait_s("10.0.0.1") == 0
+    assert failures.take("10.0.0.1") == 0
+
+
+def test_sixty_guesses_at_once_are_ten_checks(browser: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many come before the first is answered; who knows the password is not counted."""
+    checked, barrier = list[int](), threading.Barrier(60, timeout=60)
+
+    def slow(known: str | None, password: str) -> bool:
+        checked.append(1)
+        time.sleep(0.2)
+        return fits(known, password)
+
+    monkeypatch.setattr(login, "fits", slow)
+    clients = [browser() for _ in range(60)]
+
+    def guess(one: Browser) -> int:
+        barrier.wait()
+        return one.log_in("otto", "wrong password")
+
+    with ThreadPoolExecutor(60) as pool:
+        said = list(pool.map(guess, clients))
+    assert (len(checked), said.count(403), said.count(429)) == (FAILURES, FAILURES, 60 - FAILURES)
+
+
+def test_who_logs_in_is_not_counted(browser: Open) -> None:
+    """More often than anybody may fail."""
+    for _ in range(FAILURES + 2):
+        browser("otto")
 
 
 def test_a_session_ends(browser: Open, hospital: Hospital) -> None:
@@ -152,8 +182,14 @@ def test_a_token_is_for_programs(browser: Open, hospital: Hospital) -> None:
 
 
 def test_the_description_lists_every_call(browser: Open) -> None:
-    """OpenAPI of the calls, without the pages."""
-    paths = browser().client.get("/api/openapi.json").json()["paths"]
+    """OpenAPI of the calls, without the pages, for those who may log in; pages about it there are none."""
+    assert [browser().client.get(path).status_code for path in ("/api/openapi.json", "/docs", "/redoc", "/openapi.json")] == [
+        401,
+        404,
+        404,
+        404,
+    ]
+    paths = browser("vera").client.get("/api/openapi.json").json()["paths"]
     assert sorted(paths) == sorted(
         [
             "/api/health",
@@ -172,6 +208,9 @@ def test_the_description_lists_every_call(browser: Open) -> None:
             "/api/routes/replays/{number}/stop",
             "/api/studies",
             "/api/studies/{uid}",
+            "/api/studies/{uid}/complete",
+            "/api/studies/{uid}/held/{verb}",
+            "/api/studies/{uid}/retry",
             "/api/studies/{uid}/images/{row}/{frame}.png",
             "/api/studies/{uid}/images/{row}/{frame}/mask/received/{sop_uid}.png",
             "/api/studies/{uid}/images/{row}/{frame}/mask/{job}/{sop_uid}.png",

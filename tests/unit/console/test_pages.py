@@ -3,13 +3,14 @@
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from node.console import frame
-from node.domain.instance import Instance
+from node.domain.instance import HeldFor, Instance, Standing
 from node.journal.port import NewInstance
 from tests.unit.cli.conftest import HEAD, REFUSED, TILTED, UNTAKEN, Hospital
 from tests.unit.console.conftest import Open, browsers
@@ -45,6 +46,107 @@ def test_the_passport_tells_the_way(browser: Open) -> None:
         "SOP class not supported",
     ):
         assert said in text, said
+
+
+def hold(hospital: Hospital, study: str = "1.2.3", series: str | None = None) -> None:
+    """One more instance of a study's first series (another study's: of a study of which nothing else came) waits for a person."""
+    first = hospital.journal.study_instances("1.2.3")[0]
+    held = replace(
+        first,
+        id=0,
+        sop_instance_uid=f"{study}.99",
+        study_instance_uid=study,
+        series_instance_uid=series or first.series_instance_uid,
+        blob=f"held {study}.dcm",
+        digest="e" * 64,
+        standing=Standing.HELD,
+        held_for=HeldFor.IDENTITY,
+        header={"PatientID": ("SECRET-0815",), "Modality": ("CT",)},
+    )
+    hospital.journal.record([NewInstance(instance=held, opens=False, scope_series=False, due_at=hospital.now)], hospital.now)
+
+
+def test_what_is_held_stands_on_the_study_and_in_the_list(at_empty: Open, empty: Hospital) -> None:
+    """How many, from whom, and why; whose they are is nobody's to read there, and who may not decide is shown no button."""
+    empty.receive("1.2.3", "ct1", "HILUM", (2, {"PatientID": ("4711",), "Modality": ("CT",)}))
+    hold(empty)
+    client = at_empty("vera").client
+    page = " ".join(client.get("/studies/1.2.3").text.split())
+    assert "Used by nothing until a person decides: 1 instance of series" in page
+    assert "they name another patient" in page
+    assert "/held/" not in page
+    assert "<b>1 held</b>: another patient or study" in client.get("/studies").text
+    assert client.get("/api/studies/1.2.3").json()["held"][0]["held_for"] == "identity"
+    assert "SECRET-0815" not in page + client.get("/api/studies/1.2.3").text
+
+
+def test_a_study_of_which_all_is_held_is_listed_and_has_a_page(at_empty: Open, empty: Hospital) -> None:
+    """No arrival tells of it; who looks at the list finds it all the same, and the way to its page."""
+    empty.receive("1.2.3", "ct1", "HILUM", (2, {"PatientID": ("4711",), "Modality": ("CT",)}))
+    hold(empty, "1.2.4", "1.2.4.1")
+    client = at_empty("otto").client
+    assert 'href="/studies/1.2.4"' in client.get("/studies").text
+    page = client.get("/studies/1.2.4")
+    assert page.status_code == 200
+    assert "/studies/1.2.4/held/accept" in page.text
+    assert "SECRET-0815" not in page.text
+
+
+def test_a_study_of_which_only_results_of_others_came_is_listed_and_has_a_page(at_empty: Open, empty: Hospital) -> None:
+    """Nothing that was acknowledged is invisible: it was kept, and is never analysed."""
+    empty.receive("1.2.3", "ct1", "HILUM", (2, {"PatientID": ("4711",), "Modality": ("CT",)}))
+    first = empty.journal.study_instances("1.2.3")[0]
+    theirs = replace(
+        first,
+        id=0,
+        sop_instance_uid="1.2.5.9",
+        study_instance_uid="1.2.5",
+        series_instance_uid="1.2.5.1",
+        blob="theirs.dcm",
+        digest="f" * 64,
+        standing=Standing.RESULT,
+    )
+    empty.journal.record([NewInstance(instance=theirs, opens=False, scope_series=False, due_at=empty.now)], empty.now)
+    client = at_empty("otto").client
+    listed = client.get("/studies").text
+    assert 'href="/studies/1.2.5"' in listed
+    assert "kept, never analysed" in listed
+    assert client.get("/studies/1.2.5").status_code == 200
+    told = client.get("/api/studies/1.2.5").json()
+    assert (told["state"], [one["sop_instance_uid"] for one in told["other_results"]]) == ("results", ["1.2.5.9"])
+    assert client.get("/studies/1.2.6").status_code == 404
+
+
+def test_an_operator_accepts_what_is_held_and_the_history_says_who(at_empty: Open, empty: Hospital) -> None:
+    """As far as the page showed it: what came meanwhile is looked at first. It joins the study then."""
+    empty.receive("1.2.3", "ct1", "HILUM", (2, {"PatientID": ("4711",), "Modality": ("CT",)}))
+    hold(empty)
+    (one,) = empty.journal.held_instances(study="1.2.3")
+    mine = at_empty("otto")
+    shown = {"series": one.series_instance_uid, "sender": f"{one.calling_ae}@{one.address}", "held_for": "identity"}
+    assert mine.post("/studies/1.2.3/held/accept", **shown, instances="2") == 409
+    assert mine.post("/studies/1.2.3/held/accept", **{**shown, "sender": "OTHER@10.0.0.9"}, instances="1") == 409
+    assert mine.post("/studies/1.2.3/held/forget", **shown, instances="1") == 404
+    assert mine.client.post("/studies/1.2.3/held/accept", data={**shown, "instances": "1"}).status_code == 403
+    assert at_empty("vera").post("/studies/1.2.3/held/accept", **shown, instances="1") == 403
+    assert empty.journal.held_instances(study="1.2.3") == [one]
+    assert mine.post("/studies/1.2.3/held/accept", **shown, instances="1") == 303
+    assert empty.journal.held_instances(study="1.2.3") == []
+    assert "by otto at the console" in [line.detail for line in empty.journal.events("instance", one.id)][-1]
+    assert len(empty.journal.study_instances("1.2.3")) == 3
+    assert mine.post("/studies/1.2.3/held/accept", **shown, instances="1") == 409
+
+
+def test_a_program_refuses_what_is_held(at_empty: Open, empty: Hospital) -> None:
+    """What the first sender sent stands."""
+    empty.receive("1.2.3", "ct1", "HILUM", (2, {"PatientID": ("4711",), "Modality": ("CT",)}))
+    hold(empty)
+    (one,) = empty.journal.held_instances(study="1.2.3")
+    mine = at_empty("otto")
+    answer = mine.client.post("/api/studies/1.2.3/held/refuse", data={"form_token": mine.form_token})
+    assert (answer.status_code, answer.json()) == (200, {"study_uid": "1.2.3", "instances": 1})
+    assert [line.name for line in empty.journal.events("instance", one.id)][-1] == "instance.held_refused"
+    assert len(empty.journal.study_instances("1.2.3")) == 2
 
 
 @pytest.mark.parametrize(("name", "sees"), [("vera", False), ("otto", True), ("ada", True)])
@@ -186,3 +288,39 @@ def test_ten_thousand_studies_are_searched_at_once(at_empty: Open, empty: Hospit
         spent[path] = min(took)
     print({path: f"{took_s * 1000:.0f} ms" for path, took_s in spent.items()})
     assert max(spent.values()) < 1.0, spent
+
+
+def test_what_a_parked_study_quotes_is_told_to_those_who_may_see_patients_alone(at_empty: Open, empty: Hospital) -> None:
+    """As the reason of a parked job is."""
+    from node.domain.arrival import Completeness
+
+    arrival = empty.receive("1.2", "pacs", "HILUM", (1, {"Modality": ("MR",)}))
+    empty.journal.complete(arrival, Completeness.QUIET, empty.now)
+    empty.journal.routing_failed(arrival, "HLM-3083", "PatientName is «DOE^JANE»", "d" * 64, empty.now, most=1)
+    for path in ("/parked", "/studies", "/studies/1.2", "/api/parked", "/api/studies/1.2"):
+        assert "DOE^JANE" in at_empty("otto").client.get(path).text, path
+        assert "DOE^JANE" not in at_empty("vera").client.get(path).text, path
+
+
+def test_a_study_that_cannot_be_routed_stands_among_the_parked_and_is_put_back(at_empty: Open, empty: Hospital) -> None:
+    """Its sentence and what to do, on both pages and in the API; an operator has it routed again, who only looks cannot."""
+    from node.domain.arrival import Completeness
+    from node.domain.state import ArrivalState
+
+    arrival = empty.receive("1.2", "pacs", "HILUM", (1, {"Modality": ("MR",)}))
+    empty.journal.complete(arrival, Completeness.QUIET, empty.now)
+    why = ("HLM-3088", "matching and deciding took more than 5 s of processor time", "d" * 64, empty.now)
+    for _ in range(3):
+        empty.journal.routing_failed(arrival, *why, most=3)
+    operator, viewer = at_empty("otto").client, at_empty("vera").client
+    for path in ("/parked", "/studies/1.2", "/api/parked", "/api/studies/1.2"):
+        text = operator.get(path).text
+        assert why[1] in text, path
+        assert "hilum studies retry" in text, path
+    assert operator.get("/api/queue").json()["stuck"] == 1
+    assert "Route again" not in viewer.get("/parked").text
+    assert "/studies/1.2/retry" in operator.get("/parked").text
+    assert at_empty("otto").post("/studies/1.2/retry") == 303
+    (put_back,) = empty.journal.arrivals(study="1.2")
+    assert put_back.state is ArrivalState.COMPLETE
+    assert at_empty("otto").post("/studies/1.2/retry") == 409

@@ -14,7 +14,7 @@ from tests.unit.console.conftest import Browser, Open
 
 VIEWER, OPERATOR, ADMIN = Role.VIEWER, Role.OPERATOR, Role.ADMIN
 PEOPLE = {VIEWER: "vera", OPERATOR: "otto", ADMIN: "ada"}
-OPEN = {("GET", "/api/openapi.json"), ("GET", "/login"), ("POST", "/login"), ("POST", "/logout")}
+OPEN = {("GET", "/login"), ("POST", "/login"), ("POST", "/logout")}
 """What is asked before anybody is known, and what ends that."""
 LEAST = {
     ("GET", "/"): VIEWER,
@@ -24,6 +24,9 @@ LEAST = {
     ("GET", "/studies/{uid}/series/{series}"): VIEWER,
     ("GET", "/parked"): VIEWER,
     ("POST", "/jobs/{number}/{verb}"): OPERATOR,
+    ("POST", "/studies/{uid}/complete"): OPERATOR,
+    ("POST", "/studies/{uid}/held/{verb}"): OPERATOR,
+    ("POST", "/studies/{uid}/retry"): OPERATOR,
     ("GET", "/peers"): VIEWER,
     ("GET", "/pace"): VIEWER,
     ("GET", "/models"): VIEWER,
@@ -37,6 +40,7 @@ LEAST = {
     ("GET", "/routes/replays/{number}"): OPERATOR,
     ("POST", "/routes/replays/{number}/stop"): OPERATOR,
     ("POST", "/routes/save"): ADMIN,
+    ("GET", "/api/openapi.json"): VIEWER,
     ("GET", "/api/queue"): VIEWER,
     ("GET", "/api/studies"): VIEWER,
     ("GET", "/api/studies/{uid}"): VIEWER,
@@ -46,6 +50,9 @@ LEAST = {
     ("GET", "/api/parked"): VIEWER,
     ("GET", "/api/jobs/{number}"): VIEWER,
     ("POST", "/api/jobs/{number}/{verb}"): OPERATOR,
+    ("POST", "/api/studies/{uid}/complete"): OPERATOR,
+    ("POST", "/api/studies/{uid}/held/{verb}"): OPERATOR,
+    ("POST", "/api/studies/{uid}/retry"): OPERATOR,
     ("GET", "/api/jobs/{job}/objects/{sop_uid}/thumbnail.png"): VIEWER,
     ("GET", "/api/health"): VIEWER,
     ("GET", "/api/models"): VIEWER,

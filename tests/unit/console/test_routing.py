@@ -159,7 +159,7 @@ def test_blank_lines_in_front_do_not_move_a_mistake(browser: Open) -> None:
         ("routes: !!python/object/apply:os.system [id]", "means nothing here"),
         ("routes: &a [*a]", "more than 100000 values"),
         ('routes: [{name: a, when: {Modality: {matches: "a{99999999999}"}}, run: [ct-lung], send: [archive]}]', "can hold"),
-        (f'routes: [{{name: a, when: {{Modality: {{matches: "{"(" * 400}{")" * 400}"}}}}, run: [ct-lung], send: [archive]}}]', "can hold"),
+        ('routes: [{name: a, when: {Modality: {matches: "(a{100}){100}"}}, run: [ct-lung], send: [archive]}]', "can hold"),
         ("routes: ['\x00']", "special characters are not allowed"),
         ("routes: [{name: <script>alert(1)</script>, run: [ct-lung], send: [nowhere]}]", "HLM-2008"),
     ],
@@ -252,7 +252,7 @@ def test_a_file_that_changed_meanwhile_is_not_overwritten(browser: Open) -> None
 
 def test_the_description_lists_the_calls_of_routes(browser: Open) -> None:
     """With what they take."""
-    paths = browser().client.get("/api/openapi.json").json()["paths"]
+    paths = browser("vera").client.get("/api/openapi.json").json()["paths"]
     mine = {path: sorted(verbs) for path, verbs in paths.items() if path.startswith("/api/routes")}
     assert mine == {
         "/api/routes": ["get", "put"],

@@ -8,6 +8,7 @@ import pytest
 from node.domain.account import Role
 from node.domain.header import Header
 from node.observe.audit.message import Message, StudyObject
+from node.settings.config import Console
 from tests.lab.program import wait_until
 from tests.unit.cli.conftest import REFUSED, TILTED, Hospital
 from tests.unit.console.conftest import Open, browsers
@@ -35,7 +36,7 @@ def test_the_studies_that_a_replay_shows_are_told_to_the_audit_trail(hospital: H
 @pytest.fixture
 def names_for_admins(browser: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """The console of a hospital where names are an admin's alone."""
-    settings = type("Settings", (), {"names": Role.ADMIN, "cert": None, "proxies": (), "session": timedelta(hours=1)})()
+    settings = Console(host="127.0.0.1", port=0, names=Role.ADMIN, session=timedelta(hours=1))
     mine = browser()
     monkeypatch.setattr(mine.client.app.state, "desk", with_others(mine, settings=settings))  # type: ignore[attr-defined]
 

@@ -91,9 +91,9 @@ def test_a_conservative_pacs_gets_maps_as_pictures_only() -> None:
 
 
 def test_a_research_archive_gets_every_kind_once() -> None:
-    """One form of the masks, one language; explanations of answers alone have to be asked for by name."""
+    """One form of the masks, one language; explanations of answers have to be asked for by name, and there is a result: no note."""
     chosen = sent(ARCHIVE, EVERYTHING, Form.LABELMAP_RLE)
-    assert {kind for kind, _ in chosen} == set(Kind) - EXPLANATIONS
+    assert {kind for kind, _ in chosen} == set(Kind) - EXPLANATIONS - {Kind.STATEMENT, Kind.WITHDRAWAL}
     assert chosen[:2] == masks("labelmap+rle")
     assert [form for kind, form in chosen if kind in ("narrative", "pdf")] == ["en", "en"]
 
@@ -211,7 +211,7 @@ def test_what_nobody_made_is_said() -> None:
 def test_each_part_of_a_series_has_narratives_of_its_own() -> None:
     """One echo has a mask, and a narrative in two forms; of the other only the plain one was written: it goes as well."""
     parted = [
-        replace(one, description=f"{one.description} [{part}]")
+        replace(one, part=part)
         for part, some in (
             ("echo 1", objects(*masks("binary", "labelmap+rle"), ("narrative", "en"), ("narrative", "en+labelmap+rle"))),
             ("echo 2", objects(("sr", ""), ("narrative", "en"))),
@@ -219,5 +219,5 @@ def test_each_part_of_a_series_has_narratives_of_its_own() -> None:
         for one in some
     ]
     chosen = select(ARCHIVE, parted, Form.LABELMAP_RLE)
-    sent = [(one.form, one.description) for one in chosen.sent if one.kind == "narrative"]
-    assert sent == [("en+labelmap+rle", "narrative [echo 1]"), ("en", "narrative [echo 2]")]
+    sent = [(one.form, one.part) for one in chosen.sent if one.kind == "narrative"]
+    assert sent == [("en+labelmap+rle", "echo 1"), ("en", "echo 2")]

@@ -18,6 +18,7 @@ from inference.engines.embedded import EmbeddedEngine
 from inference.engines.entering import enter, forget
 from inference.engines.errors import NotEntered, PrecisionRefused, WrongTensors
 from inference.engines.golden import golden_input
+from inference.engines.jail.model import Limits, computation_in_jail
 from inference.engines.measured import Measured
 from inference.engines.openvino_model import can_compute_in, openvino_computation
 from inference.engines.port import ModelRef
@@ -113,7 +114,10 @@ def test_without_the_entered_library_another_one_computes_and_it_is_told(reposit
     enter(repository, NORMAL, record(OPENVINO))
     monkeypatch.setattr(runtimes, "installed", lambda runtime: None if runtime is Runtime.OPENVINO else "1")
     told: list[Fallback] = []
-    assert opened(repository, told).startswith("torch f32")
+    file, content, _ = repository.read(NORMAL)
+    entered = {"measured": record(OPENVINO), "golden": None, "tell": told.append}
+    chosen = choosing.open_model(NORMAL, repository.config(NORMAL), file, content, threads=1, **entered)  # type: ignore[arg-type]
+    assert chosen.way == TORCH
     (fallback,) = told
     assert (fallback.model, fallback.wanted, fallback.used) == (NORMAL, OPENVINO, TORCH)
     assert "HLM-4001" in fallback.reason
@@ -156,9 +160,9 @@ def test_openvino_gives_the_same_bytes_with_any_number_of_threads_and_in_a_fresh
     inputs = {"INPUT__0": golden_input((1, 1, 40, 36, 28), np.dtype(np.float32), 1000)}
     answers = [openvino_computation(config, file, content, threads)(inputs)["OUTPUT__0"] for threads in (1, 2, 3)]
     assert len({answer.tobytes() for answer in answers}) == 1
-    command = [sys.executable, "-m", "inference.engines.again", str(repository.path), "normal", "1", "openvino f32"]
-    fresh = {subprocess.run([*command, threads], capture_output=True, text=True, check=True).stdout for threads in "12"}
-    assert len(fresh) == 1
+    for threads in (1, 2):
+        fresh = computation_in_jail(NORMAL, OPENVINO, config, file, content, threads, Limits.usual())
+        assert fresh(inputs)["OUTPUT__0"].tobytes() == answers[0].tobytes()
 
 
 @pytest.mark.slow
@@ -181,15 +185,17 @@ def test_instance_normalisation_loses_no_digits_in_openvino(repository: Reposito
 @pytest.mark.slow
 def test_a_converted_model_is_read_back_without_torch(repository: Repository) -> None:
     """The second process that serves a model with OpenVINO never imports torch: a quarter of a gigabyte and seconds of start."""
-    command = [sys.executable, "-c"]
     code = (
-        "import runpy, sys; sys.argv = ['again', *sys.argv[1:]]; runpy.run_module('inference.engines.again', run_name='__main__');"
+        "import sys, numpy as np\nfrom pathlib import Path\n"
+        "from inference.engines.comparing import digest_of\nfrom inference.engines.openvino_model import openvino_computation\n"
+        "from inference.engines.port import ModelRef\nfrom inference.engines.repository import Repository\n"
+        "model, opened = ModelRef(name='normal'), Repository(Path(sys.argv[1]))\nfile, content, _ = opened.read(model)\n"
+        "compute = openvino_computation(opened.config(model), file, content, 1)\n"
+        "print(digest_of(compute({'INPUT__0': np.ones((1, 1, 8, 8, 8), dtype=np.float32)})))\n"
         "print('torch' in sys.modules, 'openvino_telemetry' in sys.modules and sys.modules['openvino_telemetry'] is not None)"
     )
-    arguments = [str(repository.path), "normal", "1", "openvino f32", "1"]
-    first, second = (
-        subprocess.run([*command, code, *arguments], capture_output=True, text=True, check=True).stdout.split() for _ in range(2)
-    )
+    command = [sys.executable, "-c", code, str(repository.path)]
+    first, second = (subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() for _ in range(2))
     assert first[0] == second[0], "read back, the model computes the same"
     assert (first[1], second[1]) == ("True", "False")
     assert second[2] == "False", "nobody is told that OpenVINO is used"
@@ -272,13 +278,13 @@ def test_figures_of_another_machine_or_library_are_known_as_such(repository: Rep
 @pytest.mark.slow
 def test_a_way_with_other_answers_is_never_chosen(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     """However fast it is; the entry says why, with the figure."""
-    real = runtimes.computation
+    real = computation_in_jail
 
-    def wrong(way: Way, *arguments: Any) -> runtimes.Compute:
-        compute = real(way, *arguments)
+    def wrong(model: ModelRef, way: Way, *arguments: Any) -> runtimes.Compute:
+        compute = real(model, way, *arguments)
         return (lambda inputs: {name: answer + 0.002 for name, answer in compute(inputs).items()}) if way == OPENVINO else compute
 
-    monkeypatch.setattr(tuning, "computation", wrong)
+    monkeypatch.setattr(tuning, "computation_in_jail", wrong)
     monkeypatch.setattr(tuning, "compare_golden", lambda *_, **__: None)
     measured = tuning.tune(repository, NORMAL, threads=1)
     assert measured.way.runtime is Runtime.TORCH
@@ -288,16 +294,16 @@ def test_a_way_with_other_answers_is_never_chosen(repository: Repository, monkey
 @pytest.mark.slow
 def test_a_way_that_is_not_repeatable_is_never_chosen(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same inputs have to give the same bytes: results' UIDs hang on them."""
-    real = runtimes.computation
+    real = computation_in_jail
     drift = iter(range(1000))
 
-    def drifting(way: Way, *arguments: Any) -> runtimes.Compute:
-        compute = real(way, *arguments)
+    def drifting(model: ModelRef, way: Way, *arguments: Any) -> runtimes.Compute:
+        compute = real(model, way, *arguments)
         if way != OPENVINO:
             return compute
         return lambda inputs: {name: answer + np.float32(1e-6) * next(drift) for name, answer in compute(inputs).items()}
 
-    monkeypatch.setattr(tuning, "computation", drifting)
+    monkeypatch.setattr(tuning, "computation_in_jail", drifting)
     measured = tuning.tune(repository, NORMAL, threads=1)
     assert measured.way.runtime is Runtime.TORCH
     assert measured.refused["openvino f32"] == "does not give the same bytes again"
@@ -305,15 +311,15 @@ def test_a_way_that_is_not_repeatable_is_never_chosen(repository: Repository, mo
 
 def test_a_lower_precision_below_the_gate_is_refused_with_its_figure(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     """The model stays as it was; nothing is entered."""
-    real = runtimes.computation
+    real = computation_in_jail
 
-    def coarse(way: Way, *arguments: Any) -> runtimes.Compute:
+    def coarse(model: ModelRef, way: Way, *arguments: Any) -> runtimes.Compute:
         if way.precision is Precision.F32:
-            return real(way, *arguments)
-        compute = real(OPENVINO, *arguments)
+            return real(model, way, *arguments)
+        compute = real(model, OPENVINO, *arguments)
         return lambda inputs: {name: answer[:, ::-1].copy() for name, answer in compute(inputs).items()}
 
-    monkeypatch.setattr(tuning, "computation", coarse)
+    monkeypatch.setattr(tuning, "computation_in_jail", coarse)
     monkeypatch.setattr(tuning, "compare_golden", lambda *_, **__: None)
     monkeypatch.setattr(tuning, "impossible", lambda _: "")
     with pytest.raises(PrecisionRefused, match=r"in bf16: the masks' Dice to the reference is 0\.\d+, at least 0\.999") as refused:

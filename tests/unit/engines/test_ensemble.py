@@ -1,7 +1,9 @@
 """Ensembles are understood before they are computed: what does not fit is refused with the step and the tensor."""
 
 import json
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -174,10 +176,11 @@ def test_the_deadline_holds_for_all_steps_together(models: Path, monkeypatch: py
     """Each step gets what the steps before it have left: time that has run out between two steps ends the call."""
     put_ensemble(models, "whole", whole(step("double", "IN", "a"), step("double", "a", "OUT")))
     engine = EmbeddedEngine(models, threads=1)
-    moments = iter([100.0, 104.0, 104.0, 111.0, 111.0])
-    monkeypatch.setattr("inference.engines.embedded.time.monotonic", lambda: next(moments))
+    began = time.monotonic()
+    moments = iter([began + passed for passed in (0, 400, 400, 1100, 1100)])
+    monkeypatch.setattr("inference.engines.embedded.time", SimpleNamespace(monotonic=lambda: next(moments)))
     with pytest.raises(EngineTimeout, match="double"):
-        engine.infer(WHOLE, {"IN": CUBE}, deadline_s=10)
+        engine.infer(WHOLE, {"IN": CUBE}, deadline_s=1000)
 
 
 def test_tensors_go_after_their_last_use(models: Path) -> None:

@@ -18,6 +18,7 @@ from inference.engines.configtext import digests_in
 from inference.engines.embedded import EmbeddedEngine
 from inference.engines.errors import (
     AlreadyThere,
+    HostileModel,
     NoSource,
     NotServable,
     OtherModel,
@@ -316,7 +317,7 @@ def test_a_program_with_code_in_its_pickles_is_not_run(tmp_path: Path) -> None:
     assert found, "the format holds pickles"
     path = tmp_path / "net.pt2"
     path.write_bytes(poisoned.getvalue())
-    with pytest.raises(UnreadableModel, match="weights alone"):
+    with pytest.raises(HostileModel, match="which is not on the list"):
         import_file(path, said(), tmp_path / "models")
     assert not mark.exists()
     path.write_bytes(good)
@@ -324,7 +325,7 @@ def test_a_program_with_code_in_its_pickles_is_not_run(tmp_path: Path) -> None:
     (tmp_path / "models/net/1/model.pt2").write_bytes(poisoned.getvalue())
     (tmp_path / "models/net/hilum.json").unlink()
     engine = EmbeddedEngine(tmp_path / "models")
-    with pytest.raises(UnreadableModel, match="weights alone"):
+    with pytest.raises(HostileModel, match="which is not on the list"):
         engine.infer(model, {"INPUT__0": np.zeros((1, *SHAPE), np.float32)})
     engine.close()
     assert not mark.exists()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from inference.applications.catalog import load
 from inference.engines.errors import DigestMismatch, NoSource, OtherModel, RegistryAway, UnreadableModel, WrongWeights
 from inference.engines.importing import import_models, placed
 from inference.engines.port import SERVING, Golden, ModelRef, ModelSource
@@ -43,6 +44,7 @@ class App:
     sources: tuple[ModelSource, ...]
     name: str = "mr-small"
     version: str = "1.0.0"
+    models: tuple[ModelRef, ...] = (MODEL,)
 
 
 @pytest.fixture
@@ -227,3 +229,11 @@ def test_the_list_says_what_is_wrong_with_a_model(wheel: Path, tmp_path: Path) -
 def test_an_empty_repository_lists_nothing(tmp_path: Path) -> None:
     """A folder that is not there yet is no error: the first import makes it."""
     assert Repository(tmp_path / "nothing").list() == ()
+
+
+def test_weights_that_are_published_nowhere_are_not_said_to_be_brought(tmp_path: Path) -> None:
+    """An application that has to be trained has nothing to import: that is said, where nothing was done and all seemed well."""
+    declared = load("lung-nodule")
+    assert not declared.sources
+    with pytest.raises(NoSource, match="has to be trained"):
+        import_models(declared, tmp_path / "models")

@@ -182,6 +182,7 @@ class CountingPeer:
 
     def __init__(self) -> None:
         self.counts: int | None = 0
+        self.series: dict[str, int] = {}
         self.fails: Exception | None = None
         self.asked: list[tuple[str, str | None]] = []
 
@@ -199,6 +200,9 @@ class CountingPeer:
         if self.fails is not None:
             raise self.fails
         return self.counts
+
+    def count_series(self, study_instance_uid: str, wanted: Collection[str]) -> dict[str, int]:
+        return {series: self.series[series] for series in wanted if series in self.series}
 
     def holds(self, files: Sequence[str]) -> frozenset[str]:
         raise NotImplementedError
@@ -304,7 +308,7 @@ class MiniNode:
         )
         news = NewInstance(
             instance=instance,
-            opens=True,
+            opens=standing is not Standing.HELD,
             scope_series=rule.scope is Scope.SERIES,
             due_at=self.clock() + rule.quiet,
             replaces=replaces,

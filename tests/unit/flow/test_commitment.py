@@ -14,7 +14,7 @@ from node.blobs.slips import FolderSlips
 from node.dimse.commitment_errors import CommitmentFailed, NoCommitment, ReportNotTaken
 from node.domain.commitment import Asked, Commitment, Reference, Report, Request
 from node.domain.errors import DeliveryError
-from node.domain.instance import Standing
+from node.domain.instance import HeldFor, Standing
 from node.domain.job import Delivery
 from node.domain.state import DeliveryState
 from node.flow.commit import Commit
@@ -290,9 +290,10 @@ def test_with_flushes_that_are_owed_no_waits_for_them(line: Lines) -> None:
     assert one.archive.told == [("1.3.1", (0x0112,))]
 
 
-@pytest.mark.parametrize("case", ["purged", "no bytes", "another class", "in conflict"])
+@pytest.mark.parametrize("case", ["purged", "no bytes", "another class", "in conflict", "held"])
 def test_what_is_not_here_is_not_committed_to(line: Lines, case: str) -> None:
-    """Deleted by retention; a row whose bytes are gone; named as another class; and what this peer sent was other pixels under that UID."""
+    """Deleted by retention; a row whose bytes are gone; named as another class; what this peer sent was other pixels under that UID; and
+    what waits for a person, who may refuse it."""
     one = line()
     one.receive(1, blobs=case != "no bytes")
     reason = 0x0112
@@ -307,7 +308,12 @@ def test_what_is_not_here_is_not_committed_to(line: Lines, case: str) -> None:
         one.journal.record([one.story.new(other), one.story.new(mine, opens=False)], START)
         one.blobs.put(other.blob, b"theirs")
         reason = 0x0110
-    asked = "1.1.1.5" if case == "in conflict" else "1.1.1.1"
+    elif case == "held":
+        waiting = one.story.instance(5, sop_instance_uid="1.1.1.5", standing=Standing.HELD, held_for=HeldFor.IDENTITY)
+        one.journal.record([one.story.new(waiting, opens=False)], START)
+        one.blobs.put(waiting.blob, b"held")
+        reason = 0x0110
+    asked = "1.1.1.5" if case in ("in conflict", "held") else "1.1.1.1"
     one.request(asked, sop_class="1.2.840.10008.5.1.4.1.1.4" if case == "another class" else CT)
     one.turn()
     assert one.archive.told == [("1.3.1", (reason,))]

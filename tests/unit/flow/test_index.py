@@ -1,5 +1,6 @@
 """The index stage on the real inbox, blobs and journal: what each instance is to the ones before it, and a crash at every step."""
 
+import errno
 import os
 import struct
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGLSLossless
 
+from node.blobs.errors import BucketAway
 from node.blobs.folder import FolderBlobs
 from node.blobs.inbox import FolderInbox
 from node.dimse.port import Reception
@@ -24,6 +26,8 @@ from node.flow.index import Index
 from node.flow.senders import Senders
 from node.journal.port import NewJob
 from node.journal.sql import SqlJournal
+from node.observe.in_hand import InHand
+from node.records.passport import passport
 from node.settings.config import Config, Node, Peer, Scope, Settle, Store
 from tests.lab import dcmtk, empty_journal
 from tests.lab.spool import keep_whole
@@ -159,7 +163,7 @@ def test_the_window_begins_when_an_instance_came(node: Receiver) -> None:
     for late, begins in [(timedelta(milliseconds=400), timedelta(0)), (timedelta(minutes=5), timedelta(minutes=5) - timedelta(seconds=1))]:
         waiting = node.inbox.waiting(1) or [Path()]
         if not waiting[0].name:
-            node.send(slice_of(2, StudyInstanceUID="1.2.9"))
+            node.send(slice_of(2, StudyInstanceUID="1.2.9", SeriesInstanceUID="1.2.9.1"))
             waiting = node.inbox.waiting(1)
         os.utime(waiting[0], (arrived.timestamp(), arrived.timestamp()))
         node.now = arrived + late
@@ -215,7 +219,7 @@ def _mapped_kib(path: Path) -> int:
 def test_peers_settle_as_they_are_configured(node: Receiver) -> None:
     """A peer by series, a stranger by study with the default window; the same title from elsewhere is a stranger."""
     node.send(slice_of(1), calling="MR1")
-    node.send(slice_of(2, StudyInstanceUID="1.2.9"), calling="WHO")
+    node.send(slice_of(2, StudyInstanceUID="1.2.9", SeriesInstanceUID="1.2.9.1"), calling="WHO")
     node.index()
     by_study = {arrival.study_instance_uid: arrival for arrival in node.journal.arrivals()}
     assert (by_study["1.2.3"].peer, by_study["1.2.3"].series_instance_uid) == ("mr1", "1.2.3.4")
@@ -422,7 +426,7 @@ def test_a_whole_copy_mends_one_that_was_cut_off(node: Receiver) -> None:
 
 
 def test_own_results_never_open_an_arrival(node: Receiver) -> None:
-    """By the journal, which knows what it made, and by the equipment that the object names; nothing is kept of them."""
+    """By the journal, which knows what it made; nothing is kept of them."""
     node.send(slice_of(1))
     node.index()
     arrival = node.journal.arrivals()[0]
@@ -455,15 +459,56 @@ def test_own_results_never_open_an_arrival(node: Receiver) -> None:
         digest="d",
     )
     node.journal.encoded(job.id, job.lease, [made], START)
+    node.send(slice_of(2))
+    assert node.index() == 1
+    assert (node.rows(2), len(node.journal.arrivals())) == ([], 1)
+    assert [event.name for event in node.journal.events("instance", 0)] == ["instance.own_result"]
+    assert len(list(node.blobs.names())) == 1
+
+
+def test_results_of_another_node_are_kept_and_open_nothing(node: Receiver) -> None:
+    """What names hilum as processing equipment (109102, DCM), and this journal did not make: it was acknowledged, so it is kept, once; it
+    joins no arrival, is no version of what a sender sent under the same UID, and stands in the way of nothing that comes later."""
+    for _ in range(2):
+        node.send(slice_of(3, **_theirs()))
+        assert node.index() == 1
+    (row,) = node.rows(3)
+    assert (row.standing, node.journal.arrivals()) == (Standing.RESULT, [])
+    assert [event.name for event in node.journal.events("instance", row.id)] == ["instance.other_result"]
+    assert node.blobs.has(row.blob)
+    (kept,) = node.journal.other_results(row.study_instance_uid)
+    assert kept.id == row.id
+    assert node.journal.study_instances(row.study_instance_uid) == []
+    node.send(slice_of(1))
+    node.send(slice_of(1, **_theirs()))
+    node.index()
+    node.index()
+    assert node.standings() == [Standing.CURRENT, Standing.RESULT]
+    assert [arrival.instances for arrival in node.journal.arrivals()] == [1]
+
+
+def test_a_purged_result_of_another_node_is_kept_again_when_it_comes_again(node: Receiver) -> None:
+    """Its bytes were deleted when it was old enough; what comes now is acknowledged, so its bytes lie there again, and open nothing."""
+    node.send(slice_of(3, **_theirs()))
+    node.index()
+    (row,) = node.rows(3)
+    sent = node.blobs.path(row.blob).read_bytes()
+    node.journal.tombstone([row.id], START)
+    node.blobs.delete(row.blob)
+    assert node.standings(3) == [Standing.PURGED]
+    node.send(slice_of(3, **_theirs()))
+    node.index()
+    (again,) = node.rows(3)
+    assert (again.id, again.standing, node.blobs.path(again.blob).read_bytes()) == (row.id, Standing.RESULT, sent)
+    assert node.journal.arrivals() == []
+
+
+def _theirs() -> dict[str, Any]:
+    """What names hilum as processing equipment."""
     equipment, code = Dataset(), Dataset()
     code.CodeValue, code.CodingSchemeDesignator = "109102", "DCM"
     equipment.Manufacturer, equipment.PurposeOfReferenceCodeSequence = "hilum", Sequence([code])
-    node.send(slice_of(2))
-    node.send(slice_of(3, ContributingEquipmentSequence=Sequence([equipment])))
-    assert node.index() == 2
-    assert (node.rows(2), node.rows(3), len(node.journal.arrivals())) == ([], [], 1)
-    assert [event.name for event in node.journal.events("instance", 0)] == ["instance.own_result"] * 2
-    assert len(list(node.blobs.names())) == 1
+    return {"ContributingEquipmentSequence": Sequence([equipment])}
 
 
 @pytest.mark.parametrize(
@@ -486,6 +531,51 @@ def test_what_cannot_be_read_is_set_aside_and_stays_visible(node: Receiver, brok
     assert kept.read_bytes().endswith(broken)
     assert code in kept.with_suffix(".txt").read_text()
     assert node.standings(2) == [Standing.CURRENT]
+
+
+def without(dataset: Dataset, *keywords: str) -> Dataset:
+    """The same without these elements."""
+    for keyword in keywords:
+        del dataset[keyword]
+    return dataset
+
+
+@pytest.mark.parametrize(
+    ("other", "shown"),
+    [
+        ({}, True),
+        ({"AccessionNumber": "N-2"}, False),
+        ({"PatientID": "4712"}, False),
+        ({"AccessionNumber": "N-2", "SeriesInstanceUID": "1.2.3.4"}, True),
+    ],
+    ids=["the same order", "another order", "another patient", "its series"],
+)
+def test_what_has_no_place_is_told_beside_the_study_that_it_most_likely_belongs_to(
+    node: Receiver, other: dict[str, Any], shown: bool
+) -> None:
+    """A data set that lacks its Study Instance UID is set aside: whose it is stands in columns, and the study's page tells of it."""
+    node.send(slice_of(1, AccessionNumber="N-1"))
+    left_out = ("StudyInstanceUID",) if "SeriesInstanceUID" in other else ("StudyInstanceUID", "SeriesInstanceUID")
+    attributes: dict[str, Any] = {"AccessionNumber": "N-1", **other}
+    astray = slice_of(2, **attributes)
+    node.send(without(astray, *left_out))
+    assert node.index() == 2
+    (aside,) = node.journal.asides()
+    facts = (aside.patient_id, aside.accession, aside.study_instance_uid, aside.series_instance_uid)
+    assert facts == (other.get("PatientID", "4711"), other.get("AccessionNumber", "N-1"), "", other.get("SeriesInstanceUID", ""))
+    told = passport(node.journal, "1.2.3")["astray"]
+    assert [(one["kind"], one["entry"], one["code"]) for one in told] == ([("set-aside", aside.entry, aside.code)] if shown else [])
+
+
+def test_images_that_name_no_study_are_told_beside_the_study_of_their_order(node: Receiver) -> None:
+    """An empty Study Instance UID: they stand under a UID of the node's own, and no archive would take what is made of them."""
+    node.send(slice_of(1, AccessionNumber="N-1"))
+    node.send(slice_of(2, AccessionNumber="N-1", StudyInstanceUID="", SeriesInstanceUID="1.2.9.1", FrameOfReferenceUID="1.2.9"))
+    node.send(slice_of(3, AccessionNumber="N-2", StudyInstanceUID="", SeriesInstanceUID="1.2.10.1", FrameOfReferenceUID="1.2.10"))
+    assert node.index() == 3
+    (told,) = passport(node.journal, "1.2.3")["astray"]
+    (row,) = node.rows(2)
+    assert (told["kind"], told["study_uid"], told["instances"]) == ("nameless", row.study_instance_uid, 1)
 
 
 def test_a_study_sent_again_after_the_routes_changed_is_routed_again(node: Receiver) -> None:
@@ -566,6 +656,30 @@ def test_an_instance_that_breaks_its_reader_stops_no_other(node: Receiver, monke
     }[reader]
 
 
+@pytest.mark.parametrize("away", [BucketAway("it does not answer"), OSError(errno.EMFILE, "no descriptor is left")])
+def test_what_cannot_be_compared_now_is_compared_later(node: Receiver, monkeypatch: pytest.MonkeyPatch, away: Exception) -> None:
+    """A corrected header is an update, and no conflict because the bucket was away when it came. Nor is it to blame for a process that
+    ends meanwhile: three of them would have it set aside."""
+    node.send(slice_of(1))
+    node.index()
+    path = FolderBlobs.path
+
+    def fails(blobs: FolderBlobs, name: str) -> Path:
+        if node.rows():
+            raise away
+        return path(blobs, name)
+
+    node.send(slice_of(1, PatientBirthDate="19500101"))
+    with monkeypatch.context() as patched:
+        patched.setattr(FolderBlobs, "path", fails)
+        with pytest.raises(type(away)):
+            node.index()
+    assert InHand("entry").number == 0
+    node.index()
+    assert node.journal.asides() == []
+    assert node.standings() == [Standing.REPLACED, Standing.CURRENT]
+
+
 class Crash(Exception):
     """The process dies here."""
 
@@ -606,6 +720,7 @@ def _eventful(node: Receiver) -> None:
     node.send(slice_of(4))  # new
     node.send(slice_of(4))  # and again
     node.send(slice_of(5, StudyInstanceUID="1.2.9", SeriesInstanceUID="1.2.9.1"))  # another study
+    node.send(slice_of(6, **_theirs()))  # a result of another node
     node.send(b"no data set")
     node.send(slice_of(2))  # a duplicate, behind a conflict of the same instance
 

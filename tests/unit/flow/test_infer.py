@@ -1,12 +1,23 @@
-"""What the digest of several models is, and of none."""
+"""What the digest of several models is, and of none; and what of an answer is explained."""
 
 import hashlib
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
 
+import numpy as np
+
+from inference import codes
 from inference.applications.catalog import load
 from inference.engines.port import ModelRef
-from node.flow.infer import method_digest, model_digest
+from inference.findings import Evaluation, Explanation, Findings
+from inference.imaging.judge.radiograph import SIDE, learned
+from inference.imaging.subject import Images
+from inference.imaging.subjects import Assembled
+from node.domain.job import Job
+from node.flow.infer import _analysed, method_digest, model_digest
 from tests.unit.flow.mini import ThresholdEngine
+from tests.unit.imaging.judge.test_radiograph import image_of
 
 
 def test_the_digest_of_several_models_depends_on_each_of_them() -> None:
@@ -27,3 +38,28 @@ def test_an_application_without_a_model_has_a_digest_for_each_version() -> None:
     digests = {method_digest(each) for each in (one, replace(one, version="9.0.0"), load("mr-register", ()))}
     assert len(digests) == 3
     assert method_digest(one) == hashlib.sha256(f"bright-lesion {one.version}, no model".encode()).hexdigest()
+
+
+def test_what_the_judge_leaves_out_is_not_explained_either() -> None:
+    """Of a chest and its negative only the chest is answered; a map of what moved the other answer would be about nothing."""
+    chest = learned().mean.reshape(SIDE, SIDE)
+    pictures = [np.repeat(np.repeat(each, 8, axis=0), 8, axis=1) for each in (chest, -chest)]
+    images = Images(images=tuple(map(image_of, pictures)), modality="DX", study_instance_uid="1", series_instance_uid="1.4")
+    moved = np.zeros(pictures[0].shape, dtype=np.float32)
+    application = replace(
+        load("chest-xray", ()),
+        models=(),
+        analyse=lambda images, infer: Findings(
+            evaluations=tuple(
+                Evaluation(finding=codes.PNEUMONIA, value=codes.ABSENT, finding_site=codes.CHEST, images=(index,)) for index in range(2)
+            )
+        ),
+        explain=lambda images, infer: tuple(
+            Explanation(label="Occlusion sensitivity", values=moved, image=index, finding=codes.PNEUMONIA, quantity=codes.SALIENCY)
+            for index in range(2)
+        ),
+    )
+    job = cast(Job, SimpleNamespace(shortage=None))
+    made = _analysed(application, Assembled(subject=images, headers=()), cast(Any, None), job, explained=True)
+    assert [each.images for each in made.findings.evaluations] == [(0,)]
+    assert [each.image for each in made.findings.explanations] == [0]

@@ -1,10 +1,7 @@
 """The lease of a job while the work runs."""
 
-import subprocess
-import sys
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -82,22 +79,3 @@ def test_a_journal_that_is_away_for_a_moment_does_not_end_the_work(node: MiniNod
     node.journal.renew = original  # type: ignore[method-assign]
     lease.renew()
     lease.check()
-
-
-def test_a_worker_that_hangs_in_a_library_ends_itself(tmp_path: Path) -> None:
-    """A regular expression that would run for years holds the interpreter, so that no thread could act: the process ends all the same,
-    says where it hung, and has claimed its attempt."""
-    hang = f"""
-import re, sys
-from datetime import UTC, datetime, timedelta
-from node.flow.lease import JobLease
-from node.journal.sql import SqlJournal
-journal = SqlJournal.open("sqlite:{tmp_path}/hilum.db")
-with JobLease(journal, lambda: datetime.now(UTC), 1, "one/1", stuck=timedelta(seconds=0.3)):
-    print("at work", flush=True)
-    re.search("(a+)+b", "a" * 64)
-"""
-    ended = subprocess.run([sys.executable, "-c", hang], capture_output=True, text=True, timeout=60, check=False)
-    assert (ended.returncode, ended.stdout) == (1, "at work\n")
-    assert "Timeout (0:00:00.300000)!" in ended.stderr
-    assert "in search" in ended.stderr

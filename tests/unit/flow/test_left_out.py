@@ -90,12 +90,12 @@ def test_without_a_prior_that_fits_the_study_is_analysed_alone(both: MiniNode) -
     assert jobs(both, "2.1")["compare"] == (JobState.QUEUED, {"2.1.1", "0.1.1"})
 
 
-def test_todays_series_that_does_not_fit_is_parked_as_before(both: MiniNode) -> None:
-    """That is for a person: the route takes what the application refuses."""
+def test_todays_series_that_does_not_fit_is_not_applicable(both: MiniNode) -> None:
+    """Whatever the prior is: headers exclude it, and nobody need look."""
     both.receive("1.1", "1.1.1", **THEN, SliceThickness=2)
     both.receive("2.1", "2.1.1", **NOW, SliceThickness=5)
     route(both)
-    assert jobs(both, "2.1")["compare"][0] is JobState.PARKED
+    assert jobs(both, "2.1")["compare"][0] is JobState.NOT_APPLICABLE
 
 
 def test_another_series_of_the_same_visit_is_taken() -> None:
@@ -236,7 +236,7 @@ def test_everybody_who_sent_the_study_gets_the_comparison_with_the_next_prior(vi
     node.journal.came_again(came, node.config.digest, node.clock())
     visits.happens()
     assert visits.compared(today) == [(JobState.CANCELLED, {t1(2025)}), (JobState.ENCODED, {t1(2024)})]
-    assert set(node.jobs()[-1].sinks) == {"archive", "second"}
+    assert set(node.journal.jobs(study=today)[-1].sinks) == {"archive", "second"}
 
 
 @pytest.mark.parametrize("damage", ["bits", "cut", "no pixels", "not DICOM"])
@@ -274,9 +274,9 @@ def damaged(node: MiniNode, study: str, how: str) -> None:
         dataset.save_as(path)
 
 
-def test_todays_images_that_do_not_fit_park_the_job(visits: Visits) -> None:
-    """Whatever the prior is: that is for a person."""
+def test_todays_images_that_do_not_fit_end_the_job_as_not_applicable(visits: Visits) -> None:
+    """Whatever the prior is."""
     visits.comes(2025, slices=3)
     today = visits.comes(2026, slices=3)
     visits.happens()
-    assert visits.compared(today) == [(JobState.PARKED, {t1(2025)})]
+    assert visits.compared(today) == [(JobState.NOT_APPLICABLE, {t1(2025)})]

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from node.domain.arrival import Arrival
-from node.domain.route import Condition, NeededSeries, Needs, Operator, Otherwise, Route
+from node.domain.route import Condition, Decision, NeededSeries, Needs, Operator, Otherwise, Route, Withheld
 from node.domain.state import ArrivalState, JobState
 from node.flow.backwards import Backwards
-from node.flow.needs import awaits
 from node.flow.replay import Replay
 from node.flow.route import RouteStage
 from node.flow.settle import Settle, complete_now
@@ -35,14 +34,15 @@ def needing(otherwise: Otherwise, name: str = "both", **more: object) -> Route:
 
 
 def step(node: MiniNode, seconds: float = 0) -> None:
-    """Time passes; settle and route, in processes that remember nothing."""
+    """Time passes; settle and route, in processes that remember nothing and live for one answer of the sender."""
     node.clock.advance(seconds)
     peer = CountingPeer()
     peer.counts = 4
-    Settle(node.journal, node.config, node.clock, lambda _: peer, executor=AtOnce()).step()
-    Settle(node.journal, node.config, node.clock, lambda _: peer, executor=AtOnce()).step()
+    settle = Settle(node.journal, node.config, node.clock, lambda _: peer, executor=AtOnce())
+    settle.step()
+    settle.step()
     while RouteStage(node.journal, node.config, node.clock, lambda name: name, application_of).step():
-        Settle(node.journal, node.config, node.clock, lambda _: peer, executor=AtOnce()).step()
+        settle.step()
 
 
 def plain(node: MiniNode, numbers: tuple[int, ...] = (1, 2, 3, 4)) -> None:
@@ -59,10 +59,15 @@ def newest(node: MiniNode) -> Arrival:
     return found
 
 
+def decided(node: MiniNode) -> Decision:
+    """What was decided last about the plain series."""
+    routed = [one for one in node.arrivals(ArrivalState.ROUTED) if one.series_instance_uid in (None, "1.1.1")][-1]
+    return next(one for one in node.journal.decisions(routed.id) if one.series_instance_uid == "1.1.1")
+
+
 def reason(node: MiniNode) -> str:
     """Why the route took the plain series, or not, as it was decided last."""
-    routed = [one for one in node.arrivals(ArrivalState.ROUTED) if one.series_instance_uid in (None, "1.1.1")][-1]
-    return next(one.reason for one in node.journal.decisions(routed.id) if one.series_instance_uid == "1.1.1")
+    return decided(node).reason
 
 
 @pytest.fixture(params=list(Otherwise), ids=str)
@@ -81,9 +86,10 @@ def test_while_it_waits_there_is_no_job_and_everybody_sees_why(waiting: MiniNode
     (needs,) = [route.needs for route in waiting.config.routes]
     assert needs is not None
     assert reason(waiting) == f"waits until 2026-03-10 12:10:00 UTC, then {then[needs.otherwise]}: {MISSING}"
+    assert decided(waiting).withheld is Withheld.WAITS
     arrival = newest(waiting)
     assert (arrival.state, arrival.revision, arrival.instances) == (ArrivalState.RECEIVED, 2, 4)
-    assert awaits(waiting.journal, arrival) == MISSING
+    assert arrival.waits_for == MISSING
     step(waiting, 580)
     assert (newest(waiting).id, waiting.jobs()) == (arrival.id, [])
 
@@ -129,6 +135,7 @@ def test_at_the_deadline_it_does_what_the_operator_wrote(waiting: MiniNode) -> N
     step(replace(waiting, journal=opened_again), 589)
     assert [(job.state, job.code, job.reason) for job in waiting.jobs()] == jobs
     assert said in reason(waiting).split("; ")
+    assert decided(waiting).withheld is (Withheld.PARKED if needs.otherwise is Otherwise.PARK else None)
     opened_again.close()
     step(waiting, 3600)
     assert [(job.state, job.code, job.reason) for job in waiting.jobs()] == jobs

@@ -1,15 +1,17 @@
 """What people are told, when, and what they are never told."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from node.domain.arrival import Completeness
+from node.domain.instance import HeldFor, Standing
 from node.domain.notice import About, Item, Notice
 from node.domain.state import JobState
-from node.flow.notices import NoticeStage, late_sinks
+from node.flow.notices import NoticeStage, held_back, late_sinks, short_series
 from node.journal.port import Pausable
 from node.journal.sql import SqlJournal
 from node.observe.notices.errors import MessengerAway
@@ -220,3 +222,59 @@ def test_a_sink_is_late_after_a_while_unless_somebody_paused_it(desk: Desk) -> N
     desk.later(LEASE)
     desk.story.deliver()
     assert late_sinks(journal, desk.story.now, late) == {}
+
+
+def test_what_is_held_is_told_by_series_and_sender_until_a_person_decides(desk: Desk) -> None:
+    """Without a name or an identifier; more of the same series is no second message, and a decision ends it."""
+    journal, story = desk.story.journal, desk.story
+    assert held_back(journal) == {}
+    rows, stage = [], desk.stage()
+    for number in (1, 2):
+        held = replace(story.instance(number, peer="pacs"), standing=Standing.HELD, held_for=HeldFor.ADDED)
+        rows += journal.record([story.new(held, opens=False)], story.now)
+        ((key, item),) = held_back(journal).items()
+        desk.wrong = {key: item}
+        stage.step()
+        desk.later(EVERY)
+    assert "2 instances of one series from pacs are held" in item.says
+    assert item.about is About.HELD
+    (told,) = desk.sent
+    assert "1 instance of one series from pacs" in told.text
+    assert "hilum studies show" in told.text
+    journal.refuse(rows, story.now)
+    assert held_back(journal) == {}
+
+
+def test_a_short_series_is_told_once_without_its_patient(desk: Desk) -> None:
+    """However many routes wait for its rest; the UID of the series stays here, and it is no more when the rest comes."""
+    from node.domain.arrival import Completeness
+    from node.domain.shortage import Lack, NewHold, Shortage
+
+    story = desk.story
+    story.receive(1, 2)
+    arrival, until = story.arrival(), story.now + timedelta(minutes=30)
+    story.journal.complete(arrival.id, Completeness.QUIET, story.now)
+    short = Shortage(lack=Lack.COUNT, came=2, expected=384)
+    holds = [NewHold(series_instance_uid="1.1.1", route=route, shortage=short, until=until) for route in ("a", "b")]
+    story.journal.route(arrival.id, [], [], "config 1", story.now, waits=(until, "short"), holds=holds)
+    ((_, item),) = short_series(story.journal).items()
+    assert (
+        item.says == f"A series is incomplete, and held until {until:%Y-%m-%d %H:%M} UTC: 2 of 384 instances came: the sender lists more."
+    )
+    assert "hilum studies complete" in item.remedy
+    story.receive(3)
+    assert short_series(story.journal) == {}
+
+
+def test_a_study_that_cannot_be_routed_is_told(desk: Desk) -> None:
+    """By the code and what to do, with no word of the study; not once somebody has put it back."""
+    stage = desk.stage()
+    desk.story.receive(1, 2)
+    arrival = desk.story.arrival()
+    desk.story.journal.complete(arrival.id, Completeness.QUIET, desk.story.now)
+    for _ in range(3):
+        desk.story.journal.routing_failed(arrival.id, "HLM-3088", "took too long", "d" * 64, desk.story.now, most=3)
+    desk.later(EVERY)
+    assert stage.step() == 1
+    assert desk.says == [[f"A study from ct1 (arrival {arrival.id}) is parked: HLM-3088."]]
+    assert desk.sent[0].items[0].remedy == "mend HLM-3088"

@@ -74,7 +74,7 @@ def test_each_part_has_results_of_its_own(work: Work) -> None:
     assert [int(np.count_nonzero(dataset.pixel_array)) for dataset in segmentations] == [8, 27]
     sent = {dataset.SOPInstanceUID: float(dataset.EchoTime) for dataset in map(dcmread, (work.node.folder / "sent").rglob("*.dcm"))}
     for dataset, (part, echo_ms) in zip(segmentations, (("echo 1 (TE 20 ms)", 20), ("echo 2 (TE 40 ms)", 40)), strict=True):
-        assert dataset.SeriesDescription == f"threshold 1.0.0 segmentation [{part}]"
+        assert dataset.SeriesDescription == f"Threshold SEG, threshold 1.0.0 [{part}]"
         (series,) = dataset.ReferencedSeriesSequence
         assert {sent[item.ReferencedSOPInstanceUID] for item in series.ReferencedInstanceSequence} == {echo_ms}
     for keyword in ("SOPInstanceUID", "SeriesInstanceUID"):

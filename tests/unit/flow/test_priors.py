@@ -10,7 +10,7 @@ import pytest
 from node.domain.header import Value
 from node.domain.route import Condition, Operator, Route
 from node.flow.priors import Choice, EarlierStudy, choose
-from node.flow.routing import SeriesView
+from node.flow.routing import SeriesView, seen
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 SAGITTAL = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
@@ -27,7 +27,7 @@ def view(uid: str, date: str, description: str = "T1 MPRAGE", *, instances: int 
         "ImageOrientationPatient": AXIAL,
         "SeriesNumber": (int(uid.rpartition(".")[2]),),
     }
-    return SeriesView(series_instance_uid=uid, header={**plain, **header}, instances=instances)
+    return seen(uid, [("", {**plain, **header})] * instances)
 
 
 def study(*views: SeriesView, unfit: Sequence[str] = (), arriving: bool = False) -> EarlierStudy:

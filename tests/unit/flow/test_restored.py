@@ -12,24 +12,18 @@ import pytest
 from pydicom import dcmwrite
 from pydicom.dataset import Dataset
 
-from inference.imaging.subjects import subjects
 from node.blobs.inbox import FolderInbox
 from node.domain.state import JobState
-from node.flow.deliver import Deliver
-from node.flow.engines import Engines
 from node.flow.index import Index
-from node.flow.infer import Analyst
 from node.flow.marks import PREFIX, OldMarks
 from node.flow.orphans import Orphans
-from node.flow.port import Stage
 from node.flow.retention import Retention
 from node.flow.route import RouteStage
-from node.flow.runner import Runner
 from node.flow.settle import Settle
 from node.journal.sql import SqlJournal
-from node.sinks.folder import FolderSink
 from tests.contract.test_blobs import keep
-from tests.unit.flow.mini import APPLICATION, CountingPeer, MiniNode, ThresholdEngine, encode
+from tests.unit.flow.line import in_archive, run_line
+from tests.unit.flow.mini import APPLICATION, CountingPeer, MiniNode
 
 _LONG_AGO = 3 * 86400
 
@@ -60,31 +54,7 @@ class Restorable:
     def run(self) -> None:
         """Turn the stages until nothing is left to do."""
         node = self.node
-        node.journal.release("", node.clock())
-        engines = Engines(node.config, lambda _: ThresholdEngine(), lambda _: APPLICATION)
-        sinks = {name: FolderSink(node.folder / name) for name in node.config.sinks}
-        deliver = Deliver(node.journal, node.blobs, sinks, node.config, node.clock, "flow")
-        runner = Runner(
-            node.journal,
-            node.blobs,
-            node.config,
-            node.clock,
-            "work",
-            Analyst(node.config, lambda _: APPLICATION, engines.of),
-            encode,
-            assemble=subjects,
-            application_of=lambda _: APPLICATION,
-            away=engines.away,
-        )
-        route = RouteStage(node.journal, node.config, node.clock, lambda _: "default", lambda _: APPLICATION)
-        settle = Settle(node.journal, node.config, node.clock, lambda _: CountingPeer())
-        index = Index(node.journal, self.inbox, node.blobs, node.config, node.clock)
-        stages: list[Stage] = [index, settle, route, runner, deliver]
-        try:
-            while sum(stage.step() for stage in stages):
-                deliver.wait(30)
-        finally:
-            deliver.close()
+        run_line(node, first=[Index(node.journal, self.inbox, node.blobs, node.config, node.clock)])
 
     def orphans(self) -> Orphans:
         """The stage, begun afresh."""
@@ -105,10 +75,6 @@ def restorable(node: MiniNode) -> Iterator[Restorable]:
     made.node.journal.close()
 
 
-def _archive(node: MiniNode) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in (node.folder / "archive").rglob("*.dcm")}
-
-
 def test_a_job_that_was_delivered_after_the_backup_is_not_run_again(restorable: Restorable) -> None:
     """Saved with the job waiting, delivered, put back: the job is cancelled with its reason, and what stands in the archive stands. An
     operator who wants it again all the same gets it: other times under the same UIDs, which is what an archive refuses."""
@@ -119,7 +85,7 @@ def test_a_job_that_was_delivered_after_the_backup_is_not_run_again(restorable: 
     RouteStage(node.journal, node.config, node.clock, lambda _: "default", lambda _: APPLICATION).step()
     restorable.save()
     restorable.run()
-    before = _archive(node)
+    before = in_archive(node)
     assert len(before) == 3
     node.clock.advance(86400)
     restorable.restore()
@@ -127,7 +93,7 @@ def test_a_job_that_was_delivered_after_the_backup_is_not_run_again(restorable: 
     restorable.run()
     (job,) = node.jobs()
     assert (job.state, job.code) == (JobState.CANCELLED, "HLM-3083")
-    assert _archive(node) == before
+    assert in_archive(node) == before
     node.journal.revive_job(job.id, node.clock())
     restorable.run()
     assert [one.state for one in node.jobs()] == [JobState.ENCODED]
@@ -141,14 +107,14 @@ def test_a_study_that_the_backup_does_not_know_is_not_analysed_again_when_it_is_
     node.receive_images("study", "t1")
     node.clock.advance(60)
     restorable.run()
-    before = _archive(node)
+    before = in_archive(node)
     restorable.restore()
     assert node.jobs() == []
     node.receive_images("study", "t1")
     node.clock.advance(60)
     restorable.run()
     assert [(job.state, job.code) for job in node.jobs()] == [(JobState.CANCELLED, "HLM-3083")]
-    assert _archive(node) == before
+    assert in_archive(node) == before
 
 
 def test_without_a_restored_database_no_mark_stops_anything(restorable: Restorable) -> None:

@@ -1,39 +1,55 @@
 """From complete arrivals to jobs: one job for each application and series, reasons kept, nothing twice."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from pydicom import dcmread
 
 from inference.applications.errors import UnknownApplication
 from inference.applications.port import Application
+from inference.engines.errors import ModelMissing
+from inference.imaging.write_series import write_series
 from node.domain.instance import Standing
 from node.domain.job import Priority
 from node.domain.route import Condition, Operator, Route
 from node.domain.state import ArrivalState, JobState
 from node.domain.uid import derive_uid
+from node.flow.header import read_header
 from node.flow.route import RouteStage
+from node.flow.series import contents
 from node.flow.settle import Settle
 from node.settings.config import Settle as Rule
 from tests.unit.flow.mini import APPLICATION, CT1, CountingPeer, MiniNode
+
+_RAW_DATA = "1.2.840.10008.5.1.4.1.1.66"
 
 
 def application_of(name: str) -> Application:
     if name == "absent":
         raise UnknownApplication('there is no application "absent"')
     accepts = replace(APPLICATION.accepts, max_thickness_mm=2.5 if name == "thin" else None)
+    if name == "axial":
+        accepts = replace(accepts, orientation="axial", min_slices=8)
     return replace(APPLICATION, name=name, accepts=accepts)
 
 
-def route(node: MiniNode, *routes: Route, **options: Any) -> int:
+def without_its_model(name: str) -> Application:
+    raise ModelMissing(f"{name}: the repository has no such model")
+
+
+def route(node: MiniNode, *routes: Route, loaded: Callable[[str], Application] = application_of) -> int:
     """Let the quiet window pass and route what is complete."""
     if routes:
         node.configure(routes=routes)
     node.clock.advance(60)
     Settle(node.journal, node.config, node.clock, lambda _: CountingPeer()).step()
-    return RouteStage(node.journal, node.config, node.clock, lambda name: f"engine of {name}", application_of).step()
+    return RouteStage(node.journal, node.config, node.clock, lambda name: f"engine of {name}", loaded, application_of).step()
 
 
 def purge(node: MiniNode, instances: list[int]) -> None:
@@ -214,23 +230,23 @@ def test_an_application_that_cannot_be_loaded_parks_its_jobs_and_no_others(node:
     assert fine.state is JobState.QUEUED
 
 
-def test_slices_that_an_application_does_not_take_park_its_job_before_any_pixel_is_read(node: MiniNode) -> None:
+def test_what_headers_exclude_is_not_applicable_before_any_pixel_is_read(node: MiniNode) -> None:
     """The manifest's bound stands among the conditions; who asks for no bound runs; a series with one thin image is left to its pixels."""
     for series, thickness in (("1.1", (5,)), ("2.2", (2.5,)), ("3.3", (1, 5)), ("4.4", ())):
         node.receive(series, f"{series}.1", SliceThickness=thickness)
     route(node, Route(name="both", run=("thin", "threshold"), send=("archive",)))
     states = {(job.study_instance_uid, job.application): (job.state, job.code) for job in node.jobs()}
-    assert states.pop(("1.1", "thin")) == (JobState.PARKED, "HLM-3101")
+    assert states.pop(("1.1", "thin")) == (JobState.NOT_APPLICABLE, "HLM-3101")
     assert set(states.values()) == {(JobState.QUEUED, None)}
     assert len(states) == 7
-    (parked,) = [job for job in node.jobs() if job.state is JobState.PARKED]
-    assert parked.reason == "thin does not take series 1.1.1: slices are 5 mm thick, at most 2.5 mm are taken"
+    (excluded,) = [job for job in node.jobs() if job.state is JobState.NOT_APPLICABLE]
+    assert excluded.reason == "thin does not take series 1.1.1: slices are 5 mm thick, at most 2.5 mm are taken"
     told = {}
     for arrival in node.arrivals():
         (decision,) = node.journal.decisions(arrival.id)
         (tried,) = [one for one in decision.tried if one.key == "thin takes SliceThickness"]
         told[arrival.study_instance_uid] = (tried.expected, tried.found, tried.held)
-        assert ("thin is parked: slices are 5 mm thick" in decision.reason) == (arrival.study_instance_uid == "1.1")
+        assert ("thin is not applicable: slices are 5 mm thick" in decision.reason) == (arrival.study_instance_uid == "1.1")
     assert told == {
         "1.1": ("at most 2.5", "5", False),
         "2.2": ("at most 2.5", "2.5", True),
@@ -276,3 +292,94 @@ def test_urgent_before_routine_before_offpeak_in_every_order_of_arrival(node: Mi
     route(node)
     claimed = [node.journal.claim_job("test", node.clock(), timedelta(minutes=1)) for _ in order]
     assert [job.priority for job in claimed if job is not None] == list(priorities)
+
+
+SAGITTAL = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
+AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "header", "why"),
+    [
+        (range(1, 9), {"Modality": "CT"}, "modality is CT, not MR"),
+        (range(1, 9), {"ImageOrientationPatient": SAGITTAL}, "slices are sagittal, not axial"),
+        (range(1, 4), {"ImageOrientationPatient": AXIAL}, "3 slices, at least 8 are needed"),
+        (range(1, 9), {"ImageOrientationPatient": AXIAL}, None),
+        # a localizer among the slices: the volume tells
+        (range(1, 9), {"ImageOrientationPatient": (*AXIAL, *SAGITTAL)}, None),
+        # one image may be a mosaic of all slices
+        (range(1, 2), {"ImageType": ("ORIGINAL", "PRIMARY", "MOSAIC")}, None),
+        (range(1, 2), {"ImageType": ("ORIGINAL", "PRIMARY", "M", "VFRAME")}, None),
+    ],
+)
+def test_what_declared_headers_exclude(
+    node: MiniNode, numbers: range, header: dict[str, Any], why: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Modality, plane and number of slices end the job where it begins, with its reason and no alarm; what headers cannot tell runs."""
+    node.receive("1.1", "1.1.1", numbers, **header)
+    route(node, Route(name="axial", run=("axial",), send=("archive",)))
+    (job,) = node.jobs()
+    if why is None:
+        assert job.state is JobState.QUEUED
+    else:
+        assert (job.state, job.code) == (JobState.NOT_APPLICABLE, "HLM-3101")
+        assert job.reason == f"axial does not take series 1.1.1: {why}"
+        assert "[error" not in capsys.readouterr().out
+
+
+def test_a_series_that_its_corrected_headers_make_fit_is_run(node: MiniNode) -> None:
+    """Corrected instances make a revision: the job of the wrong modality is superseded by one that runs."""
+    ids = node.receive("1.1", "1.1.1", range(1, 9), Modality="CT", ImageOrientationPatient=AXIAL)
+    route(node, Route(name="axial", run=("axial",), send=("archive",)))
+    for number, wrong in zip(range(1, 9), ids, strict=True):
+        node.receive("1.1", "1.1.1", [number], replaces=wrong, changed="modality", Modality="MR", ImageOrientationPatient=AXIAL)
+    route(node, Route(name="axial", run=("axial",), send=("archive",)))
+    old, new = node.jobs()
+    assert (old.state, new.state, new.predecessor) == (JobState.SUPERSEDED, JobState.QUEUED, old.id)
+
+
+def test_raw_data_that_come_late_are_no_other_input(node: MiniNode) -> None:
+    """The job that has run on the images stands: raw data change nothing about them, conflicts among raw data park nothing."""
+    node.receive("1.1", "1.1.1", range(1, 5))
+    images = node.journal.study_instances("1.1")
+    raw = [replace(images[0], id=99 + n, sop_instance_uid="9.9", sop_class_uid=_RAW_DATA, digest=f"{n}") for n in range(2)]
+    (alone,) = contents(images)
+    (beside,) = contents([*images, raw[0], replace(raw[1], standing=Standing.CONFLICT)])
+    assert beside.input_digest == alone.input_digest
+    assert len(beside.current) == 5
+    assert beside.unfit() is None
+
+
+def test_an_application_without_its_model_judges_headers_by_its_manifest(node: MiniNode) -> None:
+    """What its manifest excludes is not applicable, as if the model were there; what it would take is parked, and names the version that
+    the manifest has: "unknown" is none."""
+    node.receive("1.1", "1.1.1", Modality="US")
+    node.receive("1.1", "1.1.2", Modality="MR")
+    route(node, Route(name="all", run=("threshold",), send=("archive",), each=True), loaded=without_its_model)
+    excluded, taken = node.jobs()
+    assert (excluded.state, excluded.application_version) == (JobState.NOT_APPLICABLE, "1.0.0")
+    assert (taken.state, taken.code, taken.application_version) == (JobState.PARKED, ModelMissing.code, "1.0.0")
+
+
+def test_an_application_that_is_not_there_has_no_version(node: MiniNode) -> None:
+    """Nothing stands where people read one."""
+    node.receive("1.1", "1.1.1")
+    route(node, Route(name="all", run=("absent",), send=("archive",)), loaded=application_of)
+    (job,) = node.jobs()
+    assert (job.state, job.application_version) == (JobState.PARKED, "")
+
+
+@pytest.mark.parametrize("blank", ["StudyInstanceUID", "SeriesInstanceUID"])
+def test_a_series_that_names_no_study_or_no_series_is_parked_before_any_analysis(node: MiniNode, tmp_path: Path, blank: str) -> None:
+    """No result of it would have a place in an archive: the reason stands there at once, and nothing is claimed for minutes first."""
+    files = write_series(np.full((4, 8, 8), 5, np.int16), np.diag([1.0, 1, 2, 1]), tmp_path, modality="MR")
+    for path in files:
+        dataset = dcmread(path)
+        dataset[blank].value = ""
+        dataset.save_as(path)
+    identity, _ = read_header(files[0])
+    node.receive_files(identity.study_instance_uid, identity.series_instance_uid, files)
+    route(node, Route(name="all", run=("threshold",), send=("archive",)))
+    (job,) = node.jobs()
+    assert (job.state, job.code, job.attempts, job.declined) == (JobState.PARKED, "HLM-5011", 0, False)
+    assert node.journal.claim_job("host:1", node.clock(), timedelta(minutes=1)) is None

@@ -9,14 +9,15 @@ from hypothesis import strategies as st
 
 from node.domain.header import Header, Value
 from node.domain.route import Condition, Decision, Operator, Route
-from node.flow.routing import SeriesView, decide
+from node.flow.conditions import try_on
+from node.flow.routing import SeriesView, decide, seen
 
 NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 DAY_S = 86400.0
 
 
 def view(uid: str = "1.2", instances: int = 10, /, **header: tuple[Value, ...]) -> SeriesView:
-    return SeriesView(series_instance_uid=uid, header={"Modality": ("CT",), **header}, instances=instances)
+    return seen(uid, [("", {"Modality": ("CT",), **header})] * instances)
 
 
 def when(keyword: str, operator: Operator, *expected: Value, negated: bool = False) -> Route:
@@ -59,8 +60,18 @@ def test_equals_compares_text_exactly_numbers_as_numbers_and_takes_any_of_severa
     [("(?i)t1|mprage", True), ("^t1", False), ("MPRAGE$", False), ("MPRAGE sag$", True)],
 )
 def test_a_pattern_is_searched_anywhere_in_the_value(pattern: str, held: bool) -> None:
-    """Python's re.search: anchors are the author's business."""
+    """Anchors are the author's business."""
     assert holds(when("SeriesDescription", Operator.MATCHES, pattern), SeriesDescription=("T1 MPRAGE sag",)) is held
+
+
+def test_a_value_beyond_what_is_searched_is_told_with_how_far_it_was() -> None:
+    """PS3.5 6.2 allows LO 64 characters; what stands behind the first 1,024 holds nothing, and explanations say so."""
+    within, beyond = "x" * 1020 + "T1", "x" * 1024 + "T1"
+    condition = Condition(keyword="SeriesDescription", operator=Operator.MATCHES, expected=("T1",))
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    whole, cut = (try_on(condition, {"SeriesDescription": (value,)}, now) for value in (within, beyond))
+    assert (whole.held, whole.found) == (True, within)
+    assert (cut.held, cut.found) == (False, "x" * 1024 + "… (1,026 characters, of which the first 1,024 were searched)")
 
 
 @pytest.mark.parametrize(
@@ -227,7 +238,34 @@ def test_no_header_stops_the_node(headers: list[Header], operator: Operator, neg
         replace(when("StudyDate", operator, expected, negated=negated), name="a"),
         replace(when("SliceThickness", operator, expected, negated=negated), name="b"),
     ]
-    series = [SeriesView(series_instance_uid=f"1.{n}", header=header, instances=1) for n, header in enumerate(headers)]
+    series = [seen(f"1.{n}", [("", header)]) for n, header in enumerate(headers)]
     decisions = explained(routes, *series)
     assert len(decisions) == len(routes) * len(series)
     assert all(sum(d.chosen for d in decisions if d.route == name) <= 1 for name in ("a", "b"))
+
+
+MR_IMAGE, RAW_DATA, PRESENTATION_STATE = "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.66", "1.2.840.10008.5.1.4.1.1.11.1"
+
+
+def test_objects_without_images_are_set_aside_before_anything_is_counted() -> None:
+    """Ten images with two raw data and a presentation state count as ten, and conditions look at the images alone. (Raw data let a series
+    of one object pass as an image, and one presentation state made a whole series one without images.)"""
+    thick: list[Header] = [{"Modality": ("MR",), "SliceThickness": (mm,)} for mm in (1.0, 2.0, 9.0)]
+    images = [(MR_IMAGE, thick[n % 2]) for n in range(10)]
+    others = [(RAW_DATA, thick[2])] * 2 + [(PRESENTATION_STATE, {"Modality": ("PR",)})]
+    mixed = seen("1.1", [*others, *images])
+    assert (mixed.instances, mixed.images, mixed.slices) == (13, 10, 10)
+    assert mixed.without == ("Raw Data Storage", "PR")
+    assert (mixed.header["Modality"], mixed.header["SliceThickness"]) == (("MR",), (1.0, 2.0))
+    alone = seen("1.2", others)
+    anything = Route(name="r", when=(), run=("app",), send=("archive",))
+    of_mixed, of_alone = decide([anything], [mixed, alone], peer="ct1", calling="CT1AE", called="HILUM", now=NOW)
+    assert (of_mixed.chosen, of_alone.chosen) == (True, False)
+    assert of_alone.reason == "the series holds no images (Raw Data Storage, PR)"
+
+
+def test_a_private_class_is_an_image_where_it_has_pixels() -> None:
+    """Nobody here knows the class: that the instance has rows of pixels decides."""
+    private = "1.3.46.670589.2.4.1.1"
+    views = [seen("1.1", [(private, {"Modality": ("MR",), **more})]) for more in ({"Rows": (256,)}, {})]
+    assert [one.images for one in views] == [1, 0]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydicom import dcmread
 from structlog.testing import capture_logs
 
 from inference import codes, findings_file
@@ -17,21 +18,24 @@ from inference.engines.errors import EngineAway, EngineBusy, EngineLost, WrongTe
 from inference.engines.port import ModelRef
 from inference.errors import EngineError, ModelError
 from inference.findings import Explanation, Findings
-from inference.imaging.subjects import subjects
 from inference.imaging.volume import Volume
+from inference.imaging.write_series import write_series
 from node.domain.errors import JournalError, ResultError
 from node.domain.job import Job
 from node.domain.profile import VIEWER, Kind
+from node.domain.shortage import RefusedInstance, WhenShort
 from node.domain.state import DeliveryState, JobState
+from node.domain.uid import derive_uid
 from node.flow.engines import Engines
 from node.flow.errors import JobTooLate
-from node.flow.infer import Analyst
 from node.flow.lease import LENGTH
 from node.flow.route import RouteStage
 from node.flow.runner import Runner
 from node.flow.settle import Settle
+from node.records.passport import passport
 from node.results.port import Encoded, Encoding
 from node.settings.config import ApplicationSettings
+from tests.unit.flow.line import PowerCut, runner
 from tests.unit.flow.mini import APPLICATION, CountingPeer, MiniNode, ThresholdEngine, encode
 
 
@@ -49,18 +53,7 @@ class Work:
         """As the assembly puts it together."""
         config = self.node.config
         engines = Engines(config, lambda _: self.engine, self.application_of, seconds=lambda: self.seconds)
-        return Runner(
-            self.node.journal,
-            self.node.blobs,
-            config,
-            self.node.clock,
-            owner,
-            Analyst(config, self.application_of, engines.of),
-            lambda encoding: self.encode(encoding),
-            assemble=subjects,
-            application_of=self.application_of,
-            away=engines.away,
-        )
+        return runner(self.node, engines, self.application_of, lambda encoding: self.encode(encoding), owner=owner)
 
     def application_of(self, name: str) -> Application:
         assert name == self.application.name
@@ -180,10 +173,6 @@ def test_sources_are_the_headers_of_what_was_analysed(work: Work) -> None:
     assert {header.SOPInstanceUID for header in seen[0].sources} == {source.sop_instance_uid for source in seen[0].volume.sources}
     assert len(seen[0].sources) == 4
     assert not any("PixelData" in header for header in seen[0].sources)
-
-
-class PowerCut(BaseException):
-    """The process ends here: nothing of hilum gets to say a word."""
 
 
 @pytest.mark.parametrize("where", ["analyse", "encode"])
@@ -361,18 +350,61 @@ def test_what_a_person_must_decide_is_parked_at_once(work: Work, error: Exceptio
     assert work.node.journal.objects(work.job.id) == []
 
 
-def test_a_series_that_the_application_does_not_take_is_parked(node: MiniNode) -> None:
-    """Two slices where three are needed: the reason says so, and the engine was not asked."""
+def test_a_series_that_the_application_does_not_take_is_not_applicable(node: MiniNode) -> None:
+    """Two slices where three are needed: the reason says so, the engine was not asked, and nobody is alarmed."""
     node.receive_images("study", "t1", slices=2)
     settle_and_route(node)
     work = Work(node)
     work.step()
-    assert work.job.state is JobState.PARKED
-    assert work.job.code is not None
-    assert work.job.code.startswith("HLM-31")
+    assert (work.job.state, work.job.code) == (JobState.NOT_APPLICABLE, "HLM-3101")
     assert work.job.reason is not None
     assert "2 slices, at least 3 are needed" in work.job.reason
     assert work.engine.asked == 0
+
+
+def test_a_short_series_that_the_application_does_not_take_is_parked(node: MiniNode) -> None:
+    """Nobody knows whether what is missing is the cause: a person hears of it, and nobody takes silence for nothing found."""
+    node.configure(routes=tuple(replace(route, short=WhenShort.RUN) for route in node.config.routes))
+    node.receive_images("study", "t1", slices=4)
+    one = node.journal.arrival_instances(node.arrivals()[-1].id)[0]
+    owed = RefusedInstance(
+        sop_instance_uid="1.2.3",
+        series_instance_uid=one.series_instance_uid,
+        study_instance_uid=one.study_instance_uid,
+        peer=one.peer,
+        status=0xA700,
+        at=node.clock(),
+    )
+    node.journal.owe([owed], [])
+    settle_and_route(node)
+    work = Work(node)
+    work.application = replace(APPLICATION, accepts=replace(APPLICATION.accepts, min_slices=5))
+    work.step()
+    assert (work.job.state, work.job.code, work.job.declined) == (JobState.PARKED, "HLM-3101", True)
+
+
+def test_a_gap_between_instance_numbers_is_remarked_and_holds_nothing(node: MiniNode) -> None:
+    """The result says so, and so does the passport; the job runs at once, for scanners number as they like."""
+    voxels = np.zeros((4, 8, 8), dtype=np.int16)
+    voxels[1:3, 2:6, 2:6] = 1000
+    affine = np.eye(4)[[2, 1, 0, 3]]
+    study, series, folder = derive_uid("study"), derive_uid("study", "t1"), node.folder / "sent"
+    files = write_series(voxels, affine, folder, modality="MR", study_uid=study, series_uid=series)
+    for path, number in zip(files, (1, 2, 4, 5), strict=True):
+        one = dcmread(path)
+        one.InstanceNumber = number
+        one.save_as(path)
+    node.receive_files(study, series, files)
+    settle_and_route(node)
+    work = Work(node)
+    assert work.step() == 1
+    said = "Instance numbers run from 1 to 5, and 1 of them did not come: images may be missing."
+    assert (work.job.state, work.job.shortage) == (JobState.ENCODED, None)
+    assert work.job.findings_blob is not None
+    findings = findings_file.loads(node.blobs.path(work.job.findings_blob).read_bytes())
+    assert (said in findings.remarks, findings.cut, findings.cautions) == (True, False, ())
+    (listed,) = passport(node.journal, study)["series"]
+    assert listed["remarks"] == [said]
 
 
 def test_a_defect_of_an_application_is_counted_then_failed_and_the_runner_lives(work: Work, capsys: pytest.CaptureFixture[str]) -> None:

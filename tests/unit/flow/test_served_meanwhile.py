@@ -4,11 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from inference.imaging.subjects import subjects
 from node.domain.state import JobState
 from node.flow.engines import Engines
-from node.flow.infer import Analyst
-from node.flow.runner import Runner
+from tests.unit.flow.line import runner
 from tests.unit.flow.mini import APPLICATION, MiniNode
 from tests.unit.flow.test_runner import Work, settle_and_route
 
@@ -27,18 +25,7 @@ def test_a_version_that_changes_between_claim_and_analysis_is_analysed_again(wor
     """The job began under one version and was analysed by another: nothing of that is kept, the next try is whole."""
     work.node.clock.advance(600)
     engines = Engines(work.node.config, lambda _: work.engine, work.application_of, seconds=lambda: 0.0)
-    Runner(
-        work.node.journal,
-        work.node.blobs,
-        work.node.config,
-        work.node.clock,
-        "work",
-        Analyst(work.node.config, lambda _: NEWER, engines.of),
-        work.encode,
-        assemble=subjects,
-        application_of=lambda _: APPLICATION,
-        away=engines.away,
-    ).step()
+    runner(work.node, engines, encode=work.encode, analysed_by=lambda _: NEWER).step()
     assert (work.job.state, work.job.code, work.job.findings_blob) == (JobState.QUEUED, "HLM-4181", None)
     work.application = NEWER
     work.step()

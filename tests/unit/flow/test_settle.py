@@ -98,6 +98,38 @@ def test_instances_after_the_window_open_a_revision_that_names_its_predecessor(n
     assert (second.revision, second.supersedes, second.instances) == (2, first.id, 8)
 
 
+def test_an_arrival_that_goes_on_growing_is_complete_by_longest(node: MiniNode) -> None:
+    """An instance every five seconds never leaves a quiet window; after a minute what came is complete, and what comes then is a revision
+    that has everything, and is bounded as well."""
+    with_rule(node, Rule(quiet=timedelta(seconds=7), growing=timedelta(minutes=1)))
+    settle = settle_of(node)
+    completed = []
+    for number in range(1, 27):
+        node.receive("1.1", "1.1.1", [number])
+        if settle.step():
+            completed.append(number)
+        node.clock.advance(5)
+    assert completed == [13, 26]
+    first, second = node.arrivals()
+    assert [one.completed_by for one in (first, second)] == [Completeness.LONGEST] * 2
+    assert (first.instances, first.revision, second.instances, second.revision, second.supersedes) == (13, 1, 26, 2, first.id)
+
+
+def test_a_count_that_is_never_met_holds_no_arrival_beyond_the_longest(node: MiniNode) -> None:
+    """The sender lists more and more while it sends: nothing is short for good, and nothing waits for ever."""
+    with_rule(node, Rule(quiet=timedelta(seconds=7), growing=timedelta(minutes=1)), find=True)
+    peer = CountingPeer()
+    settle = settle_of(node, peer)
+    done = 0
+    for number in range(1, 14):
+        node.receive("1.1", "1.1.1", [number])
+        peer.counts, peer.series = number + 100, {"1.1.1": number + 100}
+        done += settle.step()
+        node.clock.advance(5)
+    (arrival,) = node.arrivals()
+    assert (done, arrival.completed_by, arrival.instances) == (1, Completeness.LONGEST, 13)
+
+
 def test_interleaved_studies_settle_apart(node: MiniNode) -> None:
     """Network case 6: Each has its own clock and its own instances."""
     for number in range(1, 5):
@@ -212,15 +244,38 @@ def test_an_instance_after_the_count_makes_it_void(node: MiniNode) -> None:
     assert (arrival.completed_by, arrival.instances) == (Completeness.QUIET, 5)
 
 
-def test_a_count_never_lengthens_a_short_window(node: MiniNode) -> None:
-    """Quiet of one second stays one second, and the sender is not even asked."""
+def test_a_short_window_does_not_outrun_the_question(node: MiniNode) -> None:
+    """Quiet of one second stays one second for a sender that answers; what it lists is known before, and confirmed where it is more."""
     with_rule(node, Rule(quiet=timedelta(seconds=1)), find=True)
     peer = CountingPeer()
+    peer.counts = 4
     settle = settle_of(node, peer)
     node.receive("1.1", "1.1.1")
-    node.clock.advance(1.1)
+    node.clock.advance(0.6)
+    assert settle.step() == 0
+    node.clock.advance(0.5)
     assert settle.step() == 1
-    assert peer.asked == []
+    peer.counts, peer.series = 384, {"1.2.1": 384}
+    node.receive("1.2", "1.2.1")
+    for _ in range(5):  # asked at 1.1 s, read and asked once more at 3.3
+        node.clock.advance(1.1)
+        settle.step()
+    assert [arrival.state for arrival in node.arrivals()] == [ArrivalState.COMPLETE] * 2
+    assert [(one.count, one.stands) for one in node.journal.shortfalls("1.2")["1.2.1"].counts] == [(384, True)]
+
+
+def test_a_short_window_waits_three_seconds_for_an_answer_that_does_not_come(node: MiniNode) -> None:
+    """Also after a restart in which the window passed."""
+    with_rule(node, Rule(quiet=timedelta(seconds=1)), find=True)
+    node.receive("1.1", "1.1.1")
+    node.clock.advance(60)
+    settle = Settle(node.journal, node.config, node.clock, lambda _: CountingPeer(), executor=Never())
+    for _ in range(2):
+        assert settle.step() == 0
+        node.clock.advance(1.4)
+    node.clock.advance(0.3)
+    assert settle.step() == 1
+    settle.close()
 
 
 @pytest.mark.parametrize("error", [DeliveryError("association rejected"), RuntimeError("a defect of the requestor")])
@@ -266,3 +321,43 @@ def test_the_operator_completes_by_hand(node: MiniNode) -> None:
     assert complete_now(node.journal, arrival, node.clock())
     assert not complete_now(node.journal, arrival, node.clock())
     assert node.arrivals()[0].completed_by is Completeness.OPERATOR
+
+
+def test_a_series_count_that_is_not_met_is_asked_for_twice_and_then_known(node: MiniNode) -> None:
+    """The sender lists 384 of a series of which four came: the study waits for the second answer, and the journal knows that it stands.
+    Of a series that it lists and did not send, and of a study that counts more for other people's objects, nothing is short."""
+    with_rule(node, Rule(quiet=timedelta(seconds=3)), find=True)
+    peer = CountingPeer()
+    peer.counts, peer.series = 800, {"1.1.1": 384, "1.1.2": 4, "1.1.3": 50}
+    settle = settle_of(node, peer)
+    node.receive("1.1", "1.1.1")
+    node.receive("1.1", "1.1.2")
+    for _ in range(5):  # asked at 0.6 s, read at 1.2; asked once more at 3.0, when the window has passed
+        node.clock.advance(0.6)
+        assert settle.step() == 0
+    node.clock.advance(0.6)
+    assert settle.step() == 1
+    facts = node.journal.shortfalls("1.1")
+    assert {series: [(one.count, one.stands) for one in known.counts] for series, known in facts.items()} == {
+        "1.1.1": [(384, True)],
+        "1.1.2": [(4, True)],
+    }
+
+
+def test_a_sender_that_does_not_confirm_its_count_holds_nothing_up(node: MiniNode) -> None:
+    """It answered once, and never again: ten seconds later the study is complete, and the count says nothing."""
+    with_rule(node, Rule(quiet=timedelta(seconds=3)), find=True)
+    peer = CountingPeer()
+    peer.counts, peer.series = 800, {"1.1.1": 384}
+    settle = settle_of(node, peer)
+    node.receive("1.1", "1.1.1")
+    node.clock.advance(0.6)
+    settle.step()
+    settle.step()
+    peer.fails = DeliveryError("away")
+    for _ in range(9):
+        node.clock.advance(1)
+        assert settle.step() == 0
+    node.clock.advance(1.1)
+    assert settle.step() == 1
+    assert not node.journal.shortfalls("1.1")["1.1.1"].counts[0].stands

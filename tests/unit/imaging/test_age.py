@@ -14,7 +14,18 @@ from inference.imaging.write_series import write_series
 
 @pytest.mark.parametrize(
     ("stated", "years"),
-    [("034Y", 34), ("035Y", 35), ("419M", 34), ("420M", 35), ("052W", 0), ("053W", 1), ("364D", 0), ("366D", 1), ("000D", 0)],
+    [
+        ("034Y", 34),
+        ("035Y", 35),
+        ("419M", 34),
+        ("420M", 35),
+        ("052W", 0),
+        ("053W", 1),
+        ("364D", 0),
+        ("366D", 1),
+        ("001D", 0),
+        ("000D", None),
+    ],
 )
 def test_the_stated_age_is_believed(stated: str, years: int) -> None:
     """PatientAge in days, weeks, months and years (PS3.5 6.2, AS), whatever the date of birth says."""

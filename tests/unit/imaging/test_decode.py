@@ -319,6 +319,7 @@ class TestBrokenFiles:
         """Kilobytes that would be many megabytes: refused by their length, measured in pieces, before anything holds them."""
         monkeypatch.setattr("inference.imaging.deflated.MOST_BYTES", 256 << 20)
         path = save(one_instance(self.good, syntax=DeflatedExplicitVRLittleEndian), tmp_path / "bomb")
+        uid = pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID
         whole = path.read_bytes()
         start = 144 + struct.unpack_from("<I", whole, 140)[0]
         deflate = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
@@ -328,8 +329,9 @@ class TestBrokenFiles:
         path.write_bytes(whole[:start] + b"".join(stream))
         assert path.stat().st_size < 1 << 20
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        with pytest.raises(UnsupportedSyntax, match="inflates to more than 256 MiB"):
+        with pytest.raises(UnsupportedSyntax, match="inflates to more than 256 MiB") as refused:
             decode(path)
+        assert str(refused.value).startswith(f"{uid} is deflated")
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000, "kilobytes"
 
     def test_a_deflated_stream_that_does_not_inflate(self, tmp_path: Path) -> None:

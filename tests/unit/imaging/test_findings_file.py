@@ -13,7 +13,9 @@ import pytest
 from inference import codes
 from inference.findings import (
     Box,
+    Caution,
     DerivedImage,
+    Earlier,
     Evaluation,
     Explanation,
     Findings,
@@ -29,7 +31,8 @@ from inference.findings import (
     Shape,
     Span,
 )
-from inference.findings_file import FindingsFileDamaged, as_stored, digest, dumps, loads, written
+from inference.findings_file import MAGIC, FindingsFileDamaged, as_stored, digest, dumps, loads, written
+from inference.said import say
 
 
 def some_findings(shape: tuple[int, int, int] = (5, 7, 11)) -> Findings:
@@ -50,9 +53,18 @@ def some_findings(shape: tuple[int, int, int] = (5, 7, 11)) -> Findings:
         ),
         measurements=(
             Measurement(name=codes.VOLUME, value=0.1 + 0.2, unit=codes.CUBIC_CENTIMETRE, segment="lung right", derivation=codes.MEAN),
+            Measurement(name=codes.VOLUME, value=1.0, unit=codes.CUBIC_CENTIMETRE, segment="lung right", at_least=True),
+            Measurement(
+                name=codes.VOLUME,
+                value=2.0,
+                unit=codes.CUBIC_CENTIMETRE,
+                segment="lung left",
+                earlier=Earlier(value=1.9, date="2025-03-04", version="1.0.0", another_model=True),
+            ),
         ),
         evaluations=(Evaluation(finding=codes.BRAIN, value=codes.PRESENT, finding_site=codes.HEAD),),
         remarks=("slices 3.0 mm apart: volume is approximate",),
+        cautions=(Caution(sentence=say("Only 5 of 9 images came."), mark="INCOMPLETE 5 of 9"), Caution(sentence=say("Cut off below."))),
     )
 
 
@@ -63,6 +75,7 @@ def test_what_is_written_is_read_back() -> None:
     assert after.measurements == before.measurements
     assert after.evaluations == before.evaluations
     assert after.remarks == before.remarks
+    assert after.cautions == before.cautions
     for ours, theirs in zip(after.segments, before.segments, strict=True):
         assert ours.mask.dtype == np.bool_
         np.testing.assert_array_equal(ours.mask, theirs.mask)
@@ -94,6 +107,7 @@ def test_same_findings_same_bytes_whatever_the_memory_layout() -> None:
         measurements=first.measurements,
         evaluations=first.evaluations,
         remarks=first.remarks,
+        cautions=first.cautions,
     )
     assert dumps(first) == dumps(turned)
     assert digest(first) == digest(turned)
@@ -147,7 +161,7 @@ def every_kind() -> Findings:
     return Findings(
         segments=some_findings().segments,
         measurements=(Measurement(name=codes.VOLUME, value=1, unit=codes.MILLIMETRE, location="b", span=Span(first=3, last=9)),),
-        evaluations=(Evaluation(finding=codes.BRAIN, value=codes.ABSENT, images=(0, 4), span=Span(first=0, last=1), certainty=0.5),),
+        evaluations=(Evaluation(finding=codes.BRAIN, value=codes.ABSENT, images=(0, 4), span=Span(first=0, last=1), probability=0.5),),
         locations=tuple(Location(label=str(n), finding=codes.BRAIN, shape=shape, image=n, **sites) for n, shape in enumerate(shapes)),
         saliencies=(
             Saliency(
@@ -258,3 +272,15 @@ def test_what_is_stored_is_what_goes_on() -> None:
     data, named = written(odd)
     assert dumps(plain) == data
     assert named == digest(plain) == digest(loads(data))
+
+
+@pytest.mark.parametrize(("value", "certainty", "probability"), [(codes.ABSENT, 0.977, 0.023), (codes.PRESENT, 0.9, 0.9)])
+def test_an_evaluation_that_said_how_certain_it_is_says_how_probable_the_finding_is(
+    value: codes.Code, certainty: float, probability: float
+) -> None:
+    """Findings that were kept before, and are encoded after: 97.7 % certainly absent is a probability of 2.3 %."""
+    now = dumps(Findings(evaluations=(Evaluation(finding=codes.BRAIN, value=value, probability=certainty),)))
+    header = now[len(MAGIC) + 8 :].replace(b'"probability"', b'"certainty"')
+    before = b"".join([MAGIC, struct.pack("<Q", len(header)), header])
+    (read,) = loads(before).evaluations
+    assert read.probability == pytest.approx(probability)

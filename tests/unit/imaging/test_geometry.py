@@ -135,18 +135,71 @@ def test_a_slow_drift_of_the_spacing_is_irregular() -> None:
 
 
 @pytest.mark.parametrize("degrees", [1.0, 18.5, -30.0])
-def test_a_tilted_gantry_is_refused_with_its_angle(degrees: float) -> None:
-    """Each 5 mm step shifts the slice by 5 mm x tan(angle), as a tilted gantry does."""
+def test_a_tilted_gantry_gives_a_sheared_stack(degrees: float) -> None:
+    """Each 5 mm step shifts the slice by 5 mm x tan(angle), as a tilted gantry does: the step of the affine leads along both."""
+    depth, shift = np.arange(20) * 5.0, 5.0 * np.tan(np.radians(degrees))
+    geometry = series_geometry(axial(depth, sideways=np.arange(20) * shift))
+    np.testing.assert_allclose(geometry.affine[:3, 0], (0, shift, 5), atol=1e-9)
+    np.testing.assert_allclose(geometry.affine[:3, 3], (10, 20, 0), atol=1e-9)
+    assert geometry.steps is None
+
+
+def test_a_shear_that_no_gantry_makes_is_refused_with_its_angle() -> None:
+    """Gantries lean by 30 degrees; at 40 the positions are wrong, whatever they are."""
     depth = np.arange(20) * 5.0
-    with pytest.raises(GantryTilt, match=rf"{abs(degrees):.1f} degrees"):
-        series_geometry(axial(depth, sideways=depth * np.tan(np.radians(degrees))))
+    with pytest.raises(GantryTilt, match=r"sheared by 40\.0 degrees"):
+        series_geometry(axial(depth, sideways=depth * np.tan(np.radians(40))))
 
 
-def test_tilt_is_named_before_the_spacing_that_changes_too() -> None:
-    """The real head CT of this kind has both; the tilt is the cause that a person must hear first."""
-    depth = np.array([0, 4, 8, 12, 19, 26, 33.0])
-    with pytest.raises(GantryTilt):
-        series_geometry(axial(depth, sideways=depth * 0.3))
+def test_missing_and_irregular_slices_of_a_tilted_stack_are_told_as_of_a_straight_one() -> None:
+    """Distances are those along the normal: a gap of 10 mm, and 4 mm slices that are 7 mm apart, are no less so for the tilt."""
+    for depth, error in (([0, 5, 10, 20, 25], Gap), ([0, 4, 8, 12, 19, 26, 33], IrregularSpacing)):
+        at = np.array(depth, dtype=np.float64)
+        with pytest.raises(error):
+            series_geometry(axial(at, sideways=at * 0.3))
+
+
+def blocks(depths: Sequence[float], thick: Sequence[float]) -> list[Plane]:
+    """Axial planes with a SliceThickness each."""
+    return [plane(n, (10, 20, z), thickness=mm) for n, (z, mm) in enumerate(zip(depths, thick, strict=True))]
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.3])
+def test_blocks_of_thin_and_thick_slices_are_one_stack(slope: float) -> None:
+    """4 mm through the skull base, 7 mm above, overlapping where they meet, as a real tilted head has it: each slice has its own step."""
+    depths = np.array([0, 4, 8, 12, 13.1, 20.1, 27.1, 34.1])
+    planes = [plane(n, (10, 20 + z * slope, z), thickness=mm) for n, (z, mm) in enumerate(zip(depths, [4] * 4 + [7] * 4, strict=True))]
+    geometry = series_geometry(planes)
+    assert geometry.steps is not None
+    for step, z in zip(geometry.steps, depths, strict=True):
+        np.testing.assert_allclose((geometry.affine @ (step, 0, 0, 1))[:3], (10, 20 + z * slope, z), atol=1e-9)
+
+
+def test_five_and_ten_mm_slices_are_no_gap_where_their_thickness_says_so() -> None:
+    """The upper slices are 10 mm thick: none is missing between them. Were they 5 mm thick, three would be."""
+    depths = [0, 5, 10, 17.5, 27.5, 37.5]
+    assert series_geometry(blocks(depths, [5, 5, 5, 10, 10, 10])).steps is not None
+    with pytest.raises(IrregularSpacing):
+        series_geometry(blocks(depths, [5] * 6))
+    with pytest.raises(Gap, match="2 slices are missing"):
+        series_geometry(blocks([0, 5, 10, 15, 25, 35], [5] * 6))
+
+
+@pytest.mark.parametrize(
+    ("depths", "thick"),
+    [
+        ([0, 4, 8, 16, 23, 30], [4, 4, 4, 7, 7, 7]),  # 8 mm from block to block, of which 2.5 mm are in no slice
+        ([0, 4, 8, 8.5, 15.5, 22.5], [4, 4, 4, 7, 7, 7]),  # too near for a grid that holds both
+        ([0, 4, 8, 13, 20, 34], [4, 4, 4, 7, 7, 7]),  # one of the 7 mm slices is missing
+        ([0, 4, 8, 13.5], [4, 4, 4, 7]),  # one slice alone is no block
+        ([0, 4, 8, 13, 20, 27], [4, 4, 4, 0, 7, 7]),  # of one the thickness is not known
+        ([0, 0.1, *(1.3 + 10 * n for n in range(9))], [1] * 2 + [10] * 9),  # in steps of 0.1 mm it would grow a hundredfold
+    ],
+)
+def test_blocks_that_leave_a_gap_are_none(depths: Sequence[float], thick: Sequence[float]) -> None:
+    """Tissue that no slice holds is not made up."""
+    with pytest.raises((IrregularSpacing, Gap)):
+        series_geometry(blocks(depths, thick))
 
 
 def test_one_slice_shifted_sideways_is_no_tilt() -> None:

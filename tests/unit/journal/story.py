@@ -9,7 +9,7 @@ from typing import Any
 from node.domain.arrival import Arrival, Completeness
 from node.domain.instance import Instance, Standing
 from node.domain.job import Delivery, Job, Priority, ResultObject
-from node.domain.route import Decision, Tried
+from node.domain.route import Decision, Tried, Withheld
 from node.journal.port import Journal, NewInstance, NewJob
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -23,6 +23,7 @@ DECISION = Decision(
     tried=(Tried(key="Modality", expected="CT", found="CT", held=True),),
     reason="every condition held",
     compares=("follow-up", "second"),
+    withheld=Withheld.PARKED,
 )
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, event
 
-from node.journal import schema
+from node.journal import database, schema
 from node.journal.errors import JournalCorrupt, JournalUnreachable, NewerJournal
 from node.journal.sql import SqlJournal
-from tests.unit.journal.story import LEASE, START
+from tests.unit.journal.story import LEASE, START, Story
 
 
 def _statements(database: Path) -> dict[str, str]:
@@ -42,7 +42,7 @@ def test_the_migrations_build_the_schema(tmp_path: Path) -> None:
 
 def test_head_is_the_last_migration() -> None:
     """`HEAD` and the newest file in versions/ are one revision."""
-    files = sorted(Path(schema.__file__).with_name("migrations").glob("versions/0*.py"))
+    files = sorted(Path(database.__file__).with_name("migrations").glob("versions/0*.py"))
     assert files[-1].name.partition("_")[0] == schema.HEAD
 
 
@@ -86,9 +86,9 @@ def test_what_was_opened_on_a_read_only_disk_is_opened_anew(tmp_path: Path, monk
     """SQLite opens the file for reading alone where it may not write, and that connection stays so when the disk is mended."""
     path = tmp_path / "journal.db"
     SqlJournal.open(f"sqlite:{path}").close()
-    connect = sqlite3.dbapi2.connect
+    connect = sqlite3.connect
     with monkeypatch.context() as disk:
-        disk.setattr(sqlite3.dbapi2, "connect", lambda _, **given: connect(f"file:{path}?mode=ro", uri=True, **given))
+        disk.setattr(sqlite3, "connect", lambda _, **given: connect(f"file:{path}?mode=ro", **given))
         journal = SqlJournal.open(f"sqlite:{path}")  # it reads the revision, and keeps the connection
     with pytest.raises(JournalUnreachable, match="readonly"):
         journal.note("instance", 0, "instance.seen", "while it was read-only", START)
@@ -129,16 +129,41 @@ def test_everything_is_explained() -> None:
 
 
 def test_the_claims_use_their_indices(tmp_path: Path) -> None:
-    """A claim reads the partial index of what can be claimed, in its order: not the history of all jobs, and nothing is sorted."""
+    """A claim reads the partial indices of what can be claimed, in their order: not the history of all jobs and deliveries, and of these
+    nothing is sorted."""
+    journal = SqlJournal.open(f"sqlite:{tmp_path / 'journal.db'}")
+    story = Story(journal)
+    story.receive(1)
+    story.route(story.job_asked(application="a"), story.job_asked(application="b"))
+    first = story.claim()
+    story.infer(first)
+    story.encode(first)
+    asked: list[tuple[str, Any]] = []
+    event.listen(journal._reader, "before_cursor_execute", lambda *told: asked.append((told[2], told[3])))
+    assert journal.claim_job("host:1", START, LEASE, away_engines=["gpu"]) is not None
+    assert journal.claim_delivery("host:1", START, LEASE) is not None
+    claims = [(sql, values) for sql, values in asked if sql.startswith(("SELECT", "WITH", "UPDATE"))]
+    with journal._reading() as connection:
+        steps = [row[3] for sql, values in claims for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values)]
+    journal.close()
+    of_the_queues = [step for step in steps if re.match(r"(SCAN|SEARCH) (job|delivery)( |$)", step)]
+    assert [step for step in of_the_queues if not re.search(r"USING (COVERING )?INDEX ix_|USING INTEGER PRIMARY KEY", step)] == []
+    for index in ("ix_job_claim", "ix_job_turn", "ix_delivery_claim", "ix_delivery_turn"):
+        assert any(index in step for step in of_the_queues), index
+
+
+def test_what_is_asked_again_and_again_reads_no_whole_table(tmp_path: Path) -> None:
+    """Lists ask of every study what is held of it, and a stage asks every few seconds what there is to state: neither grows with all that
+    ever came, nor with all that was ever parked."""
     journal = SqlJournal.open(f"sqlite:{tmp_path / 'journal.db'}")
     asked: list[tuple[str, Any]] = []
     event.listen(journal._reader, "before_cursor_execute", lambda *told: asked.append((told[2], told[3])))
-    journal.claim_job("host:1", START, LEASE, away_engines=["gpu"])
-    journal.claim_delivery("host:1", START, LEASE)
-    claims = [(sql, values) for sql, values in asked if sql.startswith("UPDATE")]
+    journal.held_instances(study="1.1")
+    journal.state_no_results(["archive"], START)
+    selects = [(sql, values) for sql, values in asked if sql.startswith("SELECT")]
     with journal._reading() as connection:
-        plans = [" ".join(row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values)) for sql, values in claims]
+        plans = [[row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values)] for sql, values in selects]
     journal.close()
-    for plan, index in zip(plans, ("ix_job_claim", "ix_delivery_claim"), strict=True):
-        assert index in plan
-        assert "TEMP B-TREE" not in plan
+    assert len(plans) == 2
+    assert [step for plan in plans for step in plan if step.startswith("SCAN")] == []
+    assert any("ix_job_state (state=? AND moved_at>?)" in step for step in plans[1])

@@ -1,10 +1,12 @@
 """The small HTTP server, met by visitors as they come: impatient, silent, many, and wrong."""
 
-import contextlib
 import http.client
 import socket
+import threading
+import time
 from collections.abc import Iterator
 from http import HTTPStatus
+from statistics import median
 
 import pytest
 from structlog.testing import capture_logs
@@ -12,7 +14,7 @@ from structlog.testing import capture_logs
 from node.domain.errors import JournalError
 from node.observe import endpoint
 from node.observe.endpoint import Endpoint, Page, as_json
-from tests.lab.program import wait_until
+from tests.lab.half_requests import HALVES, REFUSED, addresses, answer, half_requests
 
 
 def _broken() -> Page:
@@ -23,7 +25,16 @@ def _defect() -> Page:
     raise ZeroDivisionError
 
 
-_PAGES = {"/good": lambda: as_json(HTTPStatus.OK, {"a": 1}), "/broken": _broken, "/defect": _defect}
+_SLOW, _MADE = threading.Event(), list[int]()
+
+
+def _slow() -> Page:
+    _MADE.append(1)
+    _SLOW.wait(10)
+    return as_json(HTTPStatus.OK, {"b": 2})
+
+
+_PAGES = {"/good": lambda: as_json(HTTPStatus.OK, {"a": 1}), "/broken": _broken, "/defect": _defect, "/slow": _slow}
 
 
 @pytest.fixture
@@ -64,24 +75,73 @@ def test_a_page_that_fails_is_said_and_the_next_visitor_is_served(served: Endpoi
     ]
 
 
-def test_many_silent_visitors_are_turned_away_and_then_forgotten(served: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Eight connections that say nothing take every place; the ninth is closed; those that dawdle are ended, and the next is served."""
-    with monkeypatch.context() as hasty:
-        hasty.setattr(endpoint, "_LONGEST_S", 0.3)
-        silent = [socket.create_connection(("127.0.0.1", served.port), timeout=10) for _ in range(12)]
-        assert all(one.recv(1) == b"" for one in silent), "closed by the server, at once or in time"
+def test_eight_silent_visitors_keep_nobody_out(served: Endpoint) -> None:
+    """The ninth is answered at once, while the eight are still there."""
+    silent = [socket.create_connection(("127.0.0.1", served.port), timeout=10) for _ in range(8)]
+    began = time.monotonic()
+    assert _ask(served.port, "/good")[0] == 200
+    assert time.monotonic() - began < endpoint._REQUEST_S, "before the eight were ended"
+    for one in silent:
+        one.close()
 
-    def answered() -> bool:
-        with contextlib.suppress(ConnectionError, http.client.HTTPException):
-            return _ask(served.port, "/good")[0] == 200
-        return False
 
-    wait_until(answered, 10, "a place is free again")
+def test_a_thousand_half_requests_keep_nobody_out(served: Endpoint) -> None:
+    """Of all kinds, from a thousand addresses, opened again whenever they are closed: every one of twenty visitors is answered."""
+    took = []
+    with half_requests(served.port, HALVES, addresses(1000)) as crowd:
+        for _ in range(20):
+            began = time.monotonic()
+            assert _ask(served.port, "/good")[0] == 200
+            took.append(time.monotonic() - began)
+        assert crowd.opened == 1000
+    print(f"median {median(took):.3f} s, longest {max(took):.3f} s, {crowd.ended} were ended")
+
+
+def test_a_page_that_takes_long_keeps_no_other_from_being_answered(served: Endpoint) -> None:
+    """Who asks for the slow one, hundreds of times, waits for it; it is made a few times only, and the other is there meanwhile."""
+    _SLOW.clear()
+    asking = [socket.create_connection(("127.0.0.1", served.port), timeout=10) for _ in range(50)]
+    for one in asking:
+        one.sendall(b"GET /slow HTTP/1.1\r\n\r\n")
+    assert _ask(served.port, "/good")[0] == 200
+    _SLOW.set()
+    answers = [one.recv(100) for one in asking]
+    assert all(one.startswith(b"HTTP/1.1 200 OK\r\n") for one in answers)
+    assert len(_MADE) <= 3, "once for the first, once for all who came meanwhile"
+    for one in asking:
+        one.close()
+
+
+def test_a_page_that_is_never_made_keeps_nobody_who_gave_up() -> None:
+    """A probe asks every few seconds, for months: what is kept of it does not grow."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def never() -> Page:
+        begun.set()
+        go_on.wait()
+        return as_json(HTTPStatus.OK, {})
+
+    maker = endpoint._Maker("/never", never, lambda _visitors, _page: None)
+    for _ in range(1000):
+        with socket.socket() as connection:
+            maker.wanted(endpoint._Visitor(connection=connection, group="10.0.0.5", until=0.0))
+        assert begun.wait(10)
+    assert len(maker._waiting) <= 2 * endpoint._MOST_ANSWERED
+    maker.close()
+    go_on.set()
+
+
+def test_a_visitor_who_has_said_all_is_answered(served: Endpoint) -> None:
+    """One that closes its own direction after the request, as `nc` does, gets the page."""
+    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as visitor:
+        visitor.sendall(b"GET /good HTTP/1.0\n\n")
+        visitor.shutdown(socket.SHUT_WR)
+        assert visitor.makefile("rb").read().endswith(b'{\n "a": 1\n}\n')
 
 
 def test_a_visitor_who_drips_is_ended(served: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A byte now and then keeps no place for ever, whatever the time-out of a single read."""
-    monkeypatch.setattr(endpoint, "_LONGEST_S", 0.2)
+    """A byte now and then keeps no place for ever."""
+    monkeypatch.setattr(endpoint, "_REQUEST_S", 0.2)
 
     def drip(visitor: socket.socket) -> None:
         while True:
@@ -96,6 +156,14 @@ def test_a_line_without_end_is_refused(served: Endpoint) -> None:
     with socket.create_connection(("127.0.0.1", served.port), timeout=10) as visitor:
         visitor.sendall(b"GET /" + b"a" * 70_000)
         assert visitor.recv(100).split(b"\r\n")[0].endswith(b"414 Request-URI Too Long")
+
+
+@pytest.mark.parametrize("request_", REFUSED.values(), ids=REFUSED)
+def test_what_is_no_request_is_refused(served: Endpoint, request_: bytes) -> None:
+    """By a status or by closing, at once; the next is served."""
+    found = answer(served.port, request_, timeout_s=endpoint._ANSWER_S)
+    assert not found or int(found.split(b" ")[1]) >= 400
+    assert _ask(served.port, "/good")[0] == 200
 
 
 def test_a_taken_port_is_an_error_at_once() -> None:

@@ -91,9 +91,11 @@ def test_no_label_may_hold_a_patients_data_or_grow_without_bound() -> None:
             "state",
             "code",
             "counted",
+            "lack",
             "engine",
             "model",
             "digest",
+            "reason",
         ),
         *("sink", "stage", "bell", "process", "version", "python", "config", "subject", "kind", "name", "folder", "form", "file", "use"),
     }

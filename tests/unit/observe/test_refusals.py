@@ -48,14 +48,14 @@ def test_what_was_left_out_is_told_though_nobody_comes_again() -> None:
 
 
 def test_addresses_without_end_take_no_memory_without_end() -> None:
-    """Those beyond a thousand in a minute share their lines and their count."""
+    """Those beyond a hundred in a minute share their lines and their count."""
     told = Refusals(seconds=_Seconds())
     with capture_logs() as lines:
         for number in range(3000):
             told.event("association.rejected", address=f"10.0.{number // 256}.{number % 256}")
         assert len(told._windows) <= refusals._MOST_KINDS + 1
         told.close()
-    assert sum(one["left_out"] for one in lines if one["event"] == "association.refusals_left_out") == 3000 - 1000 - 10
+    assert sum(one["left_out"] for one in lines if one["event"] == "association.refusals_left_out") == 3000 - 100 - 10
 
 
 def test_the_audit_trail_counts_every_one() -> None:

@@ -300,10 +300,11 @@ def test_every_configuration_that_comes_with_hilum_is_good(path: Path) -> None:
     assert load(path, applications=APPLICATIONS).routes
 
 
-def test_the_default_configuration_is_reached_from_this_machine_only() -> None:
-    """It admits strangers, so it must not listen on a network."""
-    node = load(ROOT / "config/hilum.yaml", applications=APPLICATIONS).node
-    assert (node.host, node.strangers) == ("127.0.0.1", True)
+def test_the_configuration_that_comes_with_hilum_admits_its_own_sender_alone() -> None:
+    """Strangers are refused; what `hilum send` calls itself on this machine is a peer, and nothing listens on a network."""
+    config = load(ROOT / "config/hilum.yaml", applications=APPLICATIONS)
+    assert (config.node.host, config.node.strangers) == ("127.0.0.1", False)
+    assert [(one.ae_title, one.host) for one in config.peers.values()] == [("HILUM-SEND", "127.0.0.1")]
 
 
 def test_the_catalog_names_the_applications(tmp_path: Path) -> None:
@@ -363,4 +364,8 @@ def test_the_configuration_that_the_readme_builds_up_is_good(tmp_path: Path) -> 
     """The blocks of the first hour, put together as a reader does, are one good file."""
     blocks = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     config = read(tmp_path, "".join(blocks))
-    assert (list(config.peers), list(config.sinks), [route.run for route in config.routes]) == (["pacs"], ["archive"], [("mr-brain",)])
+    assert (list(config.peers), list(config.sinks), [route.run for route in config.routes]) == (
+        ["pacs", "send"],
+        ["archive"],
+        [("mr-brain",)],
+    )

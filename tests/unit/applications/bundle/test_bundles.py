@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,13 +17,15 @@ from inference.applications import catalog
 from inference.applications.bundle.errors import CodeRefused
 from inference.applications.bundle.importing import Imported, Wanted, import_bundle
 from inference.applications.bundle.layouts import Layout
-from inference.applications.bundle.manifest import FILE, from_text, masks, to_text
+from inference.applications.bundle.manifest import FILE, application_of, from_text, masks, to_text
 from inference.applications.bundle.steps import Spacing
 from inference.applications.errors import BrokenApplication
 from inference.applications.manifest import check_manifest
 from inference.engines.filing import ModelFile, import_file
 from inference.engines.serving import roll_back
+from inference.imaging.judge.expects import Expects, Form, Marked, Part, Plausible, Span
 from inference.imaging.volume import Volume
+from inference.said import say
 from tests.unit.applications.bundle import made
 from tests.unit.applications.bundle.images import as_slices, blobs, meta_tensor, volume
 
@@ -204,6 +207,18 @@ def test_application_json_is_read_as_it_was_written(tmp_path: Path) -> None:
     content = (tmp_path / "models/a_ct/1" / FILE).read_bytes()
     assert from_text(content, "here") == imported.manifest
     assert to_text(imported.manifest) == content
+    # what somebody declares of the picture besides goes into the file and comes back; without it borders alone are looked at
+    label = imported.manifest.structures[0].label
+    spans = (Span(from_years=None, possible=(1.0, 9.0), usual=(2.0, 8.0)), Span(from_years=0, possible=(1.0, 9.0), usual=(2.0, 8.0)))
+    expects = Expects(
+        part=Part.CHEST,
+        marked=(Marked(segments=(label,), form=Form.LUNGS),),
+        plausible=(Plausible(structure=say("a lung"), segments=(label,), spans=spans, source="a book"),),
+    )
+    declared = replace(imported.manifest, expects=expects)
+    assert imported.manifest.expects == Expects()
+    assert from_text(to_text(declared), "here") == declared
+    assert application_of(declared).expects == expects
 
 
 SCRIPT = '''

@@ -1,0 +1,149 @@
+"""Lets an application say its findings about a subject: on straight and even grids alone, whatever the gantry's tilt.
+
+What it says about a straight grid is brought back onto the slices as they were acquired; nothing but this knows of both.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from inference import codes
+from inference.applications.declared import check_outputs
+from inference.applications.port import Application, Infer
+from inference.findings import Box, DerivedImage, Evaluation, Findings, Line, Location, Measurement, Point, PointInSpace, Shape
+from inference.imaging.straight import Straight, straightened
+from inference.imaging.subject import Pair, Subject
+from inference.imaging.volume import Volume
+from inference.said import Said, say
+
+SEEN_TILT_DEGREES = 0.05
+"""A tilt that is told: less reads as 0.0 degrees."""
+
+
+def analyse(application: Application, subject: Subject, infer: Infer) -> Findings:
+    """What the application says of a subject, checked against its manifest, on the subject's own grid.
+
+    Raises
+    ------
+    UndeclaredOutput, InvalidOutput
+        As `check_outputs`.
+    """
+    given, straight = _straight(subject)
+    said = application.analyse(given, infer)
+    check_outputs(application, said, given)
+    if straight is None:
+        return said
+    brought = _back(said, straight)
+    # what was said of where no image reaches is about nothing
+    check_outputs(application, brought, subject)
+    return brought
+
+
+def _straight(subject: Subject) -> tuple[Subject, Straight | None]:
+    """The subject on straight grids; and of the grid that findings lie on how it was made straight, unless it was already."""
+    if isinstance(subject, Volume):
+        straight = straightened(subject)
+        return (subject, None) if straight is None else (straight.volume, straight)
+    if isinstance(subject, Pair):
+        current, prior = straightened(subject.current), straightened(subject.prior)
+        if current is not None or prior is not None:
+            upright = Pair(
+                current=subject.current if current is None else current.volume, prior=subject.prior if prior is None else prior.volume
+            )
+            return upright, current
+    return subject, None
+
+
+def _back(said: Findings, straight: Straight) -> Findings:
+    segments = tuple(replace(one, mask=straight.back(one.mask)) for one in said.segments)
+    shares: dict[str, float] = {
+        one.label: straight.source.volume_mm3(back.mask) / straight.volume.volume_mm3(one.mask)
+        for one, back in zip(said.segments, segments, strict=True)
+        if one.mask.any()
+    }
+    return replace(
+        said,
+        segments=segments,
+        saliencies=tuple(replace(one, values=straight.back(one.values)) for one in said.saliencies),
+        locations=tuple(_location(one, straight) for one in said.locations),
+        evaluations=tuple(_evaluation(one, straight) for one in said.evaluations),
+        measurements=_measurements(said.measurements, shares),
+        derived=tuple(_derived(one, straight) for one in said.derived),
+        remarks=(*_remarks(straight.source), *said.remarks),
+    )
+
+
+def _measurements(said: Sequence[Measurement], shares: dict[str, float]) -> tuple[Measurement, ...]:
+    """Each as `_measurement`; and a volume of several segments together is the sum of theirs again."""
+    brought = tuple(_measurement(one, shares) for one in said)
+    changed = {
+        now.segment: now.value - was.value
+        for was, now in zip(said, brought, strict=True)
+        if now.segment is not None and now.name == codes.VOLUME
+    }
+    return tuple(
+        replace(one, value=one.value + sum(changed.get(part, 0.0) for part in one.parts)) if one.parts and one.name == codes.VOLUME else one
+        for one in brought
+    )
+
+
+def _measurement(one: Measurement, shares: dict[str, float]) -> Measurement:
+    """A volume is that of the mask that is delivered: of each slice its area, times what it stands for along the normal."""
+    share = shares.get(one.segment or "", 1.0) if one.name == codes.VOLUME else 1.0
+    return one if np.isclose(share, 1.0, rtol=1e-9, atol=0) else replace(one, value=one.value * share)
+
+
+def _location(one: Location, straight: Straight) -> Location:
+    if isinstance(one.shape, PointInSpace):
+        at = straight.source.to_indices(np.array([one.shape.x, one.shape.y, one.shape.z]))
+        return replace(one, image=int(np.clip(np.floor(at[0] + 0.5), 0, len(straight.source.voxels) - 1)))
+    z = straight.slice_of(one.image)
+    return replace(one, image=z, shape=_shifted(one.shape, float(straight.rows[z]), float(straight.columns[z]), straight.source))
+
+
+def _shifted(shape: Box | Point | Line, rows: float, columns: float, source: Volume) -> Shape:
+    """A shape on a plane, on its slice; a box is cut where the image ends."""
+    if isinstance(shape, Box):
+        high, wide = source.voxels.shape[1:]
+        return Box(
+            top=max(shape.top - rows, 0.0),
+            left=max(shape.left - columns, 0.0),
+            bottom=min(shape.bottom - rows, float(high)),
+            right=min(shape.right - columns, float(wide)),
+        )
+    if isinstance(shape, Line):
+        return Line(start=_point(shape.start, rows, columns), end=_point(shape.end, rows, columns))
+    return _point(shape, rows, columns)
+
+
+def _point(point: Point, rows: float, columns: float) -> Point:
+    return Point(row=point.row - rows, column=point.column - columns)
+
+
+def _evaluation(one: Evaluation, straight: Straight) -> Evaluation:
+    return replace(one, images=tuple(sorted({straight.slice_of(plane) for plane in one.images})))
+
+
+def _derived(one: DerivedImage, straight: Straight) -> DerivedImage:
+    """An image on the straight grid has a grid of its own: no stack of images may lie sheared."""
+    return one if one.affine is not None else replace(one, affine=straight.volume.affine)
+
+
+def _remarks(source: Volume) -> Sequence[Said]:
+    remarks = []
+    if source.tilt_degrees >= SEEN_TILT_DEGREES:
+        remarks.append(
+            say(
+                "The gantry was tilted by {tilt} degrees: masks lie on the slices as acquired. Programs that stack slices without "
+                "correcting the tilt (3D Slicer, dcmqi) show them wrongly or not at all.",
+                tilt=f"{source.tilt_degrees:.1f}",
+            )
+        )
+    if source.steps is not None:
+        least, most = source.apart_mm
+        steps = {"least": f"{least:.1f}", "most": f"{most:.1f}"}
+        remarks.append(
+            say("The slices lie {least} to {most} mm apart: in volumes each counts half the way to both its neighbours.", **steps)
+        )
+    return remarks

@@ -1,0 +1,1 @@
+"""The jail: processes in which a model's code is loaded and computed, cut off from files, network and other processes."""

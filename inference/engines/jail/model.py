@@ -1,0 +1,386 @@
+"""A model whose code runs in a process of its own: loaded there, called like a function, loaded again after its process died."""
+
+import math
+import mmap
+import os
+import re
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.engines.choosing import said_of
+from inference.engines.errors import EngineTimeout
+from inference.engines.jail import frames
+from inference.engines.jail.errors import JailBroken, ModelHung, Unconfined
+from inference.engines.jail.loading import to_json
+from inference.engines.jail.process import Arrays, Bounds, Jailed
+from inference.engines.measured import Measured
+from inference.engines.modelconfig import ModelConfig
+from inference.engines.pinned import is_pinned
+from inference.engines.port import Golden, ModelRef
+from inference.engines.processors import usable_memory
+from inference.engines.runtimes import Runtime, Way, reference
+from inference.errors import quoted
+
+CALL_S, VALUES_A_SECOND = 120.0, 20_000
+"""How long an answer may take: a start, and a second for so many values of the input. Networks here take a hundredth of it."""
+LOAD_S, BYTES_A_SECOND = 120.0, 2_000_000
+"""How long loading may take: a start, and a second for so many bytes of the file."""
+SHARE = 0.8
+"""Of the memory of the machine, for the models of all workers."""
+KEPT = 256 * 2**20
+"""Bytes of lent memory that a warm model keeps between calls, of inputs and of outputs each."""
+_MOST_AXES = 16
+_NUMBERS = re.compile(r"[<>|][biuf]\d{1,2}")
+"""What numpy may be asked for a type with: it evaluates some forms of longer ones."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a model may take, and whether one that can carry a program may be loaded where the kernel cannot confine it."""
+
+    memory: int
+    allow_code: bool = False
+
+    @staticmethod
+    def usual(workers: int = 1, *, memory: int | None = None, allow_code: bool = False) -> "Limits":
+        """As the configuration says; without `memory`, a worker's share of most of the machine's."""
+        return Limits(memory=memory or int(usable_memory() * SHARE / max(1, workers)), allow_code=allow_code)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """How a model is computed; `instead` is why in another way than the one that was asked for, "" where it is that one."""
+
+    way: Way
+    threads: int
+    instead: str
+
+    @property
+    def runtime(self) -> str:
+        return said_of(self.way, self.threads)
+
+
+class ModelInJail:
+    """A model in a confined process; call it with arrays by tensor name, from any thread: calls take turns.
+
+    Parameters
+    ----------
+    content
+        Gives the bytes of the file, each time that the model is loaded; a process that died is replaced at the next call.
+    way
+        The only way to compute it; None: the measured one, or the file's own library, as `choosing.open_model` says.
+    """
+
+    def __init__(
+        self,
+        model: ModelRef,
+        config: ModelConfig,
+        file: Path,
+        content: Callable[[], bytes],
+        *,
+        threads: int,
+        limits: Limits,
+        way: Way | None = None,
+        measured: Measured | None = None,
+        golden: Golden | None = None,
+    ) -> None:
+        self._what = f'model "{model.name}" version {model.version}'
+        self._said = to_json(model, config, file, threads, way=way, measured=measured, golden=golden)
+        self._file = file
+        self._content = content
+        self._limits = limits
+        self._threads = threads
+        self._lock = threading.Lock()
+        self._process: Jailed | None = None
+        first = way or (measured.way if measured else reference(file))
+        self._imports = imports_of(file.name) if first.runtime is Runtime.TORCH else ()
+        self._inputs, self._outputs = _Lent(), _Lent()
+        self._given: list[dict[str, Any]] = []
+        self._answered: Arrays = {}
+        """Shapes and types of the last answer, without memory."""
+        self.used_at = 0.0
+
+    @property
+    def warm(self) -> bool:
+        """Whether its process is there."""
+        process = self._process
+        return process is not None and process.alive
+
+    @property
+    def pid(self) -> int | None:
+        """The number of its process."""
+        process = self._process
+        return process.pid if process is not None and process.alive else None
+
+    def open(self) -> Opened:
+        """Load it, now.
+
+        Raises
+        ------
+        Unconfined
+            The file can carry a program, and this kernel confines nothing.
+        EngineError, ModelError
+            As loading it says; its process died, hung or took too much.
+        """
+        with self._lock:
+            return self._open()
+
+    def __call__(self, inputs: Mapping[str, NDArray[Any]], *, ends_at: float | None = None) -> Arrays:
+        """Compute; `ends_at` is the time on the monotonic clock when the caller has no more use for the answer.
+
+        Raises
+        ------
+        EngineError, ModelError
+            As the model's library says; its process died, hung or took too much.
+        """
+        if not self._lock.acquire(timeout=-1 if ends_at is None else max(0.0, ends_at - time.monotonic())):
+            raise EngineTimeout(f"{self._what}: another call was under way until the deadline")
+        try:
+            self.used_at = time.monotonic()
+            if not self.warm:
+                self._open()
+            assert self._process is not None, "it was just opened"
+            return self._computed(self._process, inputs, ends_at)
+        finally:
+            self._lock.release()
+
+    def end(self, *, wait: bool = True) -> bool:
+        """End its process; False where a call is under way and is not waited for. It is loaded again when it is called again."""
+        if not self._lock.acquire(blocking=wait):
+            return False
+        try:
+            if self._process is not None:
+                self._process.end()
+            self._process = None
+            self._inputs.give_back()
+            self._outputs.give_back()
+            return True
+        finally:
+            self._lock.release()
+
+    def _open(self) -> Opened:
+        content = self._content()
+        process = Jailed(self._imports)
+        try:
+            refuse_unconfined(self._what, process, carries_code=carries_code(self._file.name, content), limits=self._limits)
+            bounds = Bounds(seconds=LOAD_S + len(content) / BYTES_A_SECOND, memory=self._limits.memory)
+            said = given(self._what, process, {**self._said, "do": "load"}, content, bounds)
+            try:
+                opened = Opened(way=Way.named(str(said["way"])), threads=self._threads, instead=str(said["instead"] or ""))
+            except (KeyError, ValueError) as nonsense:
+                raise JailBroken(f"{self._what}: it does not say how it is computed") from nonsense
+        except BaseException:
+            process.end()
+            raise
+        self._process = process
+        return opened
+
+    def _computed(self, process: Jailed, inputs: Mapping[str, NDArray[Any]], ends_at: float | None) -> Arrays:
+        rows, size = frames.layout(inputs)
+        longest = time.monotonic() + CALL_S + sum(array.size for array in inputs.values()) / VALUES_A_SECOND
+        until = longest if ends_at is None else min(longest, ends_at)
+        bounds = Bounds(seconds=max(0.0, until - time.monotonic()), memory=self._limits.memory)
+        given = self._inputs.of(size)
+        frames.copy_into(self._inputs.memory, rows, inputs)
+        asked = {"do": "compute", "inputs": rows, "size": size}
+        # inputs as those of the last call have an answer of its shapes, most likely: what is computed there needs not be written twice
+        alike, self._given = rows == self._given, rows
+        meant, room = frames.layout(self._answered)
+        try:
+            if alike and self._answered:
+                answer = process.ask(self._what, {**asked, "outputs": meant, "room": room}, bounds, given, self._outputs.of(room))
+            else:
+                answer = process.ask(self._what, asked, bounds, given)
+            self._answered = checked(self._what, answer.get("outputs"), self._limits.memory)
+            rows, size = frames.layout(self._answered)
+            if rows != meant or answer.get("there") is not True:
+                process.ask(self._what, {"do": "hand over"}, bounds, self._outputs.of(size))
+            # its own memory stays within its reach: what is believed is a copy
+            return {name: array.copy() for name, array in frames.arrays(self._outputs.memory, rows).items()}
+        except ModelHung as late:
+            if until == ends_at:
+                raise EngineTimeout(f"{self._what}: the deadline passed while it was computed; its process was ended") from late
+            raise
+        except JailBroken:
+            process.end()
+            raise
+        finally:
+            self._inputs.shrink()
+            self._outputs.shrink()
+
+
+class _Lent:
+    """Memory that a model's process is lent for its inputs, or for its outputs, kept and kept mapped from call to call as long as it is
+    large enough: pages that are there cost nothing again.
+
+    The process can write into both at any time. Nothing here decides by what lies there before it was copied.
+    """
+
+    def __init__(self) -> None:
+        self._place: int | None = None
+        self._memory: mmap.mmap | None = None
+        self._finalizer: weakref.finalize[..., Any] | None = None
+
+    @property
+    def memory(self) -> mmap.mmap:
+        """What `of` has lent, mapped here."""
+        assert self._memory is not None, "memory is lent before it is used"
+        return self._memory
+
+    def of(self, size: int) -> int:
+        """A descriptor of at least so many bytes."""
+        if self._place is None or self._memory is None or len(self._memory) < size:
+            self.give_back()
+            self._place = frames.lend(size)
+            self._finalizer = weakref.finalize(self, os.close, self._place)
+            self._memory = frames.mapped(self._place, size)
+        return self._place
+
+    def shrink(self) -> None:
+        """Give back what is too much to be kept between calls."""
+        if self._memory is not None and len(self._memory) > KEPT:
+            self.give_back()
+
+    def give_back(self) -> None:
+        """Let it go; the next call takes other memory."""
+        # arrays of a failed call may still refer to the mapping: the collector closes it with them
+        self._memory = None
+        if self._finalizer is not None:
+            self._finalizer()
+        self._place, self._finalizer = None, None
+
+
+def imports_of(file: str) -> tuple[str, ...]:
+    """What is imported once for all processes that load such a file by its own library."""
+    match Path(file).suffix:
+        case ".onnx":
+            return ()
+        case ".pt2":
+            return ("torch", "torch._dynamo")
+        case _:
+            return ("torch",)
+
+
+def carries_code(file: str, content: bytes) -> bool:
+    """Whether a model's file can carry a program of an author whom nobody vouches for: all but ONNX, which is a graph of operators.
+
+    torch evaluates text of a torch.export file as Python; the sieve holds each such text to a grammar of sizes, and would be all that
+    stands before it where the kernel confines nothing.
+    """
+    return Path(file).suffix != ".onnx" and not is_pinned(content)
+
+
+def refuse_unconfined(what: str, process: Jailed, *, carries_code: bool, limits: Limits) -> None:
+    """Refuse what can carry a program where the kernel does not confine it, unless it is allowed.
+
+    Raises
+    ------
+    Unconfined
+    """
+    if not process.confined.whole and not limits.allow_code and carries_code:
+        raise Unconfined(f"{what} can carry a program, and this kernel lacks {process.confined.lacking()}")
+
+
+def given(what: str, process: Jailed, said: Mapping[str, Any], content: bytes, bounds: Bounds) -> dict[str, Any]:
+    """Ask with a file's bytes beside the question."""
+    place = frames.lend(len(content))
+    try:
+        frames.put_bytes(place, content)
+        return process.ask(what, {**said, "size": len(content)}, bounds, place)
+    finally:
+        os.close(place)
+
+
+def checked(what: str, outputs: Any, most: int) -> Arrays:
+    """Arrays without memory of the shapes and types that a process says; numbers only."""
+    shapes: Arrays = {}
+    total = 0
+    try:
+        for row in outputs:
+            said, shape = str(row["dtype"]), row["shape"]
+            if not _NUMBERS.fullmatch(said):
+                raise JailBroken(f"{what}: it gives an array of {quoted(said)}")
+            dtype = np.dtype(said)
+            sides = all(type(side) is int and 0 <= side <= most for side in shape) and len(shape) <= _MOST_AXES
+            if not dtype.isnative or not sides:
+                raise JailBroken(f"{what}: it gives an array of {dtype} and {len(shape)} axes")
+            total += math.prod(shape) * dtype.itemsize
+            if total > most:
+                raise JailBroken(f"{what}: it gives {total / 2**30:.1f} GiB")
+            shapes[str(row["name"])] = np.broadcast_to(np.zeros((), dtype), tuple(shape))
+    except (TypeError, ValueError, KeyError) as nonsense:
+        raise JailBroken(f"{what}: it does not say what it computed") from nonsense
+    return shapes
+
+
+def computation_in_jail(
+    model: ModelRef, way: Way, config: ModelConfig, file: Path, content: bytes, threads: int, limits: Limits
+) -> ModelInJail:
+    """A model loaded to be computed in one way: `runtimes.computation`, in a process of its own, which ends when nobody holds it.
+
+    Raises
+    ------
+    Unconfined, EngineError, ModelError
+    """
+    made = ModelInJail(model, config, file, lambda: content, threads=threads, limits=limits, way=way)
+    made.open()
+    return made
+
+
+def call_in_jail(
+    what: str,
+    function: str,
+    content: bytes,
+    arguments: Mapping[str, Any],
+    *,
+    limits: Limits,
+    carries_code: bool,
+    imports: Sequence[str] = (),
+    seconds: float | None = None,
+) -> tuple[Any, bytes]:
+    """Run one of hilum's own functions on a file's bytes in a confined process of its own.
+
+    Parameters
+    ----------
+    function
+        "inference.engines.deriving:tensors": takes the bytes and the arguments by name, gives what JSON can say, or that and bytes.
+    carries_code
+        Whether the file can carry a program that the function may run.
+    seconds
+        None: as long as loading a file of this size may take.
+
+    Returns
+    -------
+    tuple
+        What the function gave; nothing in it is to be trusted.
+
+    Raises
+    ------
+    Unconfined, EngineError, ModelError
+    """
+    process = Jailed(imports)
+    try:
+        refuse_unconfined(what, process, carries_code=carries_code, limits=limits)
+        bounds = Bounds(seconds=seconds or LOAD_S + len(content) / BYTES_A_SECOND, memory=limits.memory)
+        said = given(what, process, {"do": "call", "function": function, "arguments": dict(arguments)}, content, bounds)
+        count = said.get("bytes")
+        if type(count) is not int or not 0 <= count <= limits.memory:
+            raise JailBroken(f"{what}: it does not say how much it made")
+        if count == 0:
+            return said.get("value"), b""
+        place = frames.lend(count)
+        try:
+            process.ask(what, {"do": "hand over"}, bounds, place)
+            return said.get("value"), frames.taken_bytes(place, count)
+        finally:
+            os.close(place)
+    finally:
+        process.end()

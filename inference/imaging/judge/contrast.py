@@ -1,0 +1,76 @@
+"""How MR images were weighted, as far as headers say it: facts of the acquisition, never descriptions that people type."""
+
+from collections.abc import Sequence
+
+from pydicom.dataset import Dataset
+
+from inference.imaging import tags
+from inference.imaging.errors import MissingAttribute
+from inference.imaging.judge.expects import Contrast
+
+ECHO_TIME, INVERSION_TIME, SCANNING_SEQUENCE = 0x00180081, 0x00180082, 0x00180020
+EFFECTIVE_ECHO_TIME, INVERSION_TIMES, ECHO_PLANAR = 0x00189082, 0x00189079, 0x00189018
+ACQUISITION_CONTRAST = 0x00089209
+MR_ECHO, MR_MODIFIER = 0x00189114, 0x00189115
+
+LONGEST_T1_MS = 40.0
+"""Echo times of T1 weighting are 2 to 25 ms; from about 60 ms on T2 sets the contrast (McRobbie and others, MRI from Picture to Proton)."""
+SHORTEST_FLAIR_MS = 50.0
+"""FLAIR is heavily T2 weighted, 80 to 400 ms (the same)."""
+SHORTEST_FLAIR_INVERSION_MS = 1200.0
+"""Water is nulled at 1,650 to 2,800 ms, by field strength and repetition time; T1 weighted inversion recovery inverts for 350 to 1,100."""
+
+_WEIGHTED = {Contrast.T1: frozenset({"T1"}), Contrast.FLAIR: frozenset({"FLUID_ATTENUATED", "T2"})}
+_OTHERWISE = frozenset(
+    {"DIFFUSION", "FLOW_ENCODED", "FLUID_ATTENUATED", "PERFUSION", "PROTON_DENSITY", "STIR", "TAGGING", "TOF", "T1", "T2", "T2_STAR"}
+)
+"""Values of Acquisition Contrast (PS3.3 C.8.13.3.3.2) that name a weighting."""
+_DERIVED = frozenset({"ADC", "FA", "TRACEW", "EADC", "PHASE MAP", "T1 MAP", "T2 MAP", "T2_STAR MAP"})
+"""Image types of maps: their values are no signal."""
+
+
+def silent(header: Dataset) -> bool:
+    """Whether one header says nothing of how its images were weighted: neither a contrast nor an echo time."""
+    said = tags.text(header, ACQUISITION_CONTRAST) in _OTHERWISE
+    return not said and _first(header, MR_ECHO, EFFECTIVE_ECHO_TIME, ECHO_TIME) is None
+
+
+def against(wanted: Contrast, header: Dataset) -> str:
+    """What one header says against a contrast, for people; "" where it says nothing."""
+    maps = sorted(_DERIVED & set(tags.text(header, tags.IMAGE_TYPE).split("\\")[2:]))
+    if maps:
+        return f"the images are a map ({maps[0]}) and no {wanted.value} weighted images"
+    said = tags.text(header, ACQUISITION_CONTRAST)
+    if said in _OTHERWISE - _WEIGHTED[wanted]:
+        return f"AcquisitionContrast is {said}, not {wanted.value}"
+    if "EP" in tags.text(header, SCANNING_SEQUENCE).split("\\") or tags.text(header, ECHO_PLANAR) == "YES":
+        return f"the images were made by echo planar imaging, which is not {wanted.value} weighted"
+    echo_ms = _first(header, MR_ECHO, EFFECTIVE_ECHO_TIME, ECHO_TIME)
+    inversion_ms = _first(header, MR_MODIFIER, INVERSION_TIMES, INVERSION_TIME)
+    if wanted is Contrast.T1 and echo_ms is not None and echo_ms > LONGEST_T1_MS:
+        return f"the echo time is {echo_ms:.0f} ms, on T1 at most {LONGEST_T1_MS:.0f} ms"
+    if wanted is Contrast.FLAIR and echo_ms is not None and 0 < echo_ms < SHORTEST_FLAIR_MS:
+        return f"the echo time is {echo_ms:.0f} ms, on FLAIR at least {SHORTEST_FLAIR_MS:.0f} ms"
+    if wanted is Contrast.FLAIR and inversion_ms is not None and 0 < inversion_ms < SHORTEST_FLAIR_INVERSION_MS:
+        return f"the inversion time is {inversion_ms:.0f} ms, on FLAIR at least {SHORTEST_FLAIR_INVERSION_MS:.0f} ms"
+    return ""
+
+
+def _first(header: Dataset, macro: int, in_macro: int, classic: int) -> float | None:
+    """A time of a classic instance, or of the functional groups that all frames share, or of the first frame's own."""
+    plain = tags.stated(header, classic, 1)
+    if plain:
+        return plain[0]
+    for groups in (tags.SHARED_GROUPS, tags.PER_FRAME_GROUPS):
+        for group in _items(header, groups)[:1]:
+            for item in _items(group, macro)[:1]:
+                if (found := tags.stated(item, in_macro, 1)) is not None:
+                    return found[0]
+    return None
+
+
+def _items(holder: Dataset, tag: int) -> Sequence[Dataset]:
+    try:
+        return tags.items(holder, tag, "")
+    except MissingAttribute:
+        return ()

@@ -1,0 +1,206 @@
+"""One store: its journal, its blobs and its spool know each other by an identity, and nothing is served where they do not agree (ADR-0048).
+
+The journal makes the identity, because it settles who was first; then the blobs bear it; then the journal knows that they do. A first start
+that ends anywhere in between is gone on with by the next.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from node.assembly import compose
+from node.assembly.hosts import make_run_folder, run_folder
+from node.assembly.identity_errors import BlobsLost, JournalLost, NotANewJournal, StoresMixed
+from node.blobs.errors import BlobsFailed
+from node.blobs.files import flush_folder, write_flushed
+from node.blobs.port import Blobs
+from node.blobs.signs import hold_anything, identities, identities_of_spool, sign, sign_spool
+from node.domain.errors import JournalError
+from node.domain.store import new_identity
+from node.journal.port import Journal
+from node.observe.events import event
+from node.settings.config import Config
+
+_RECORD = "store"
+_SAMPLE = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meant:
+    """What the operator says is not lost by mistake: the journal, or the blobs."""
+
+    new_journal: bool = False
+    new_blobs: bool = False
+
+
+NOTHING = Meant()
+
+
+def refuse_unless_new(config: Config, meant: Meant = NOTHING) -> None:
+    """Let no journal be made where there was one.
+
+    Raises
+    ------
+    JournalLost
+        The blobs are those of a store, or this host has served one here.
+    """
+    if meant.new_journal:
+        return
+    where = _journal_name(config)
+    try:
+        blobs = compose.open_bare_blobs(config)
+        there = identities(blobs)
+        holds = bool(there) or hold_anything(blobs)
+    except JournalError as away:
+        if not away.retry:
+            raise
+        # the processes compare as soon as the blobs are there
+        there, holds = [], False
+    if holds:
+        of = f" of the store {there[0]}" if there else ""
+        raise JournalLost(f"{where} holds no journal, and {_blobs_name(config)} holds the blobs{of}")
+    if (known := recorded(config)) is not None:
+        raise JournalLost(f"{where} holds no journal, and this host served the store {known} from here; its blobs are gone as well")
+
+
+def agree(config: Config, journal: Journal, blobs: Blobs, meant: Meant = NOTHING) -> str:
+    """Compare journal, blobs and spool, and let new ones know each other; the store's identity.
+
+    Raises
+    ------
+    JournalLost, BlobsLost, StoresMixed
+        They do not belong together.
+    NotANewJournal
+        `meant` says that it is new, and it holds rows.
+    JournalError
+        One of them is away.
+    """
+    there, known = identities(blobs), journal.known_store()
+    if len(there) > 1:
+        raise StoresMixed(f"{_blobs_name(config)} holds the blobs of several stores: {', '.join(there)}")
+    borne = there[0] if there else None
+    if meant.new_journal and (known is None or known.identity != borne) and journal.knows_anything():
+        raise NotANewJournal(f"{_journal_name(config)} holds what was received before")
+    if known is None:
+        identity = _first(config, journal, blobs, borne, meant)
+    elif borne is None:
+        if known.signed and not meant.new_blobs:
+            raise BlobsLost(f"{_blobs_name(config)} is not where the blobs of the store {known.identity} are, of which the journal is")
+        identity = known.identity
+    elif borne == known.identity:
+        identity = borne
+    elif journal.knows_anything():
+        raise StoresMixed(
+            f"{_journal_name(config)} is the journal of the store {known.identity}, and {_blobs_name(config)} holds the blobs of {borne}"
+        )
+    elif meant.new_journal:
+        journal.belong_anew(borne, journal.now())
+        identity = borne
+    else:
+        raise JournalLost(f"{_journal_name(config)} is a new journal, and {_blobs_name(config)} holds the blobs of the store {borne}")
+    _refuse_spool(config, identity, meant)
+    if borne is None:
+        sign(blobs, identity)
+    if known is None or not known.signed:
+        journal.signed(journal.now())
+        event("store.identified", identity=identity)
+    _keep(config, identity)
+    return identity
+
+
+def _first(config: Config, journal: Journal, blobs: Blobs, borne: str | None, meant: Meant) -> str:
+    """The identity of a journal that has none: it is new, or of an earlier release."""
+    if not journal.knows_anything():
+        holds = borne is not None or hold_anything(blobs)
+        if holds and not meant.new_journal:
+            of = "" if borne is None else f" of the store {borne}"
+            raise JournalLost(f"{_journal_name(config)} is a new journal, and {_blobs_name(config)} holds the blobs{of}")
+        if not holds and not meant.new_blobs and (known := recorded(config)) is not None:
+            raise BlobsLost(f"this host served the store {known} from here, and neither {_journal_name(config)} nor the blobs are its")
+    elif not meant.new_blobs and not _are_there(journal, blobs):
+        raise BlobsLost(f"of what {_journal_name(config)} names, nothing lies in {_blobs_name(config)}")
+    return journal.belong(borne or new_identity()).identity
+
+
+def _are_there(journal: Journal, blobs: Blobs) -> bool:
+    """Whether blobs that the rows want lie there, or none is wanted: a sample of both ends, half of which may be on its way."""
+    wanted = journal.wanted_blobs(_SAMPLE)
+    return not wanted or 2 * sum(map(blobs.has, wanted)) >= len(wanted)
+
+
+# ---- the spool, and what this host remembers
+
+
+def refuse_other_places(config: Config) -> None:
+    """Keep a process from folders that are not this store's, before it makes anything in them: a disk is not mounted, mostly. Asks neither
+    journal nor bucket.
+
+    Raises
+    ------
+    BlobsLost, StoresMixed
+        The folder does not bear the identity that this host has served under.
+    JournalLost
+        The journal's file is gone.
+    """
+    known = recorded(config)
+    if known is None:
+        return
+    _refuse_spool(config, known, NOTHING)
+    journal = config.store.journal
+    if journal.startswith("sqlite:") and not Path(journal.removeprefix("sqlite:")).exists():
+        raise JournalLost(f"{_journal_name(config)} is not there, and this host serves the store {known}")
+
+
+def recorded(config: Config) -> str | None:
+    """The identity of the store that this host served last, as its run folder remembers it; None: none yet."""
+    try:
+        return (run_folder(config) / _RECORD).read_text(encoding="ascii").strip() or None
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def forget(config: Config) -> None:
+    """Another store comes to this place: a restore begins."""
+    (run_folder(config) / _RECORD).unlink(missing_ok=True)
+
+
+def spool_of(config: Config) -> Path | None:
+    """The folder of a spool that is not in the folder of the blobs; None: it is."""
+    store = config.store
+    return store.spool or (store.blobs if store.bucket is not None else None)
+
+
+def _refuse_spool(config: Config, identity: str, meant: Meant) -> None:
+    folder = spool_of(config) or config.store.blobs
+    there = identities_of_spool(folder)
+    if there and there != [identity]:
+        raise StoresMixed(f"{folder} holds the spool of the store {there[0]}, and the journal is of {identity}")
+    if not there and recorded(config) == identity and not meant.new_blobs:
+        raise BlobsLost(f"{folder} is not where the spool of the store {identity} is on this host")
+
+
+def _keep(config: Config, identity: str) -> None:
+    if (folder := spool_of(config)) is not None:
+        sign_spool(folder, identity)
+    if recorded(config) == identity:
+        return
+    record = make_run_folder(config) / _RECORD
+    try:
+        coming = record.with_name(f"{_RECORD}.{new_identity()[:6]}.part")
+        write_flushed(coming, [identity.encode("ascii")])
+        coming.rename(record)
+        flush_folder(record.parent)
+    except OSError as failed:
+        raise BlobsFailed(f"{record} cannot be written: {failed.strerror}") from failed
+
+
+def _journal_name(config: Config) -> str:
+    url = config.store.journal
+    if url.startswith("sqlite:"):
+        return url.removeprefix("sqlite:")
+    from node.journal.server import server
+
+    return server(url).name
+
+
+def _blobs_name(config: Config) -> str:
+    return str(config.store.blobs) if config.store.bucket is None else config.store.bucket.url

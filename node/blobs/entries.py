@@ -1,0 +1,51 @@
+"""Entries: small JSON files that wait in the receiver's spool until the journal has what they say. Who writes them is elsewhere."""
+
+import contextlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from node.blobs.errors import BlobsFailed
+
+T = TypeVar("T")
+
+_FOREIGN = ".unreadable"
+
+
+def read_entry(entry: Path, parsed: Callable[[Any, float], T], unreadable: Callable[[Exception], None]) -> T | None:
+    """What an entry says.
+
+    None: somebody else had it first, or it is none that the listener wrote; that one is left lying under another name.
+
+    Parameters
+    ----------
+    parsed
+        Makes sense of the content, and of when it was written by this host's clock (seconds since 1970).
+    unreadable
+        Is told of what is none.
+
+    Raises
+    ------
+    BlobsFailed
+        It cannot be read.
+    """
+    try:
+        return parsed(json.loads(entry.read_bytes()), entry.stat().st_mtime)
+    except FileNotFoundError:
+        return None
+    except (ValueError, LookupError, TypeError) as foreign:
+        unreadable(foreign)
+        with contextlib.suppress(FileNotFoundError):
+            entry.rename(entry.with_suffix(_FOREIGN))
+        return None
+    except OSError as failed:
+        raise BlobsFailed(f"{entry.name} cannot be read: {failed.strerror}") from failed
+
+
+def drop_entry(entry: Path) -> None:
+    """The journal has it; an absent one is no error."""
+    try:
+        entry.unlink(missing_ok=True)
+    except OSError as failed:
+        raise BlobsFailed(f"{entry.name} cannot be deleted: {failed.strerror}") from failed

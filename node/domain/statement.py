@@ -1,0 +1,74 @@
+"""What is said of a study of which an application gave no result: status, and why, series by series. Facts; sentences are made of them
+where the object is."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+
+class Why(StrEnum):
+    """Why a series gave no result."""
+
+    DECLINED = "declined"  # its images are not what the application can judge
+    FAILED = "failed"  # the analysis broke
+    LATE = "late"  # it has not ended, and the route's deadline is over
+
+
+class Status(StrEnum):
+    """Status of results (PS3.16 CID 6042), of those that say that there is none."""
+
+    NOT_ATTEMPTED = "111225"
+    FAILED = "111224"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoResult:
+    """One series of which the application gave no result: with the error code and the sentence of its job, if it has one."""
+
+    job: int
+    series_instance_uid: str
+    why: Why
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """What is said of one study and application. `replaces`: an earlier result stands in an archive, and was made from other images."""
+
+    series: tuple[NoResult, ...]
+    replaces: bool = False
+
+    @property
+    def status(self) -> Status:
+        """Failed where the analysis of any series broke; of what was declined, or has not ended, nothing was attempted to its end."""
+        return Status.FAILED if any(one.why is Why.FAILED for one in self.series) else Status.NOT_ATTEMPTED
+
+    @property
+    def whys(self) -> tuple[Why, ...]:
+        """Each once, in the order of the enumeration."""
+        found = {one.why for one in self.series}
+        return tuple(why for why in Why if why in found)
+
+
+def dumped(statement: Statement) -> bytes:
+    """As the journal's blobs keep it."""
+    return json.dumps(asdict(statement), ensure_ascii=False, sort_keys=True).encode()
+
+
+def loaded(data: bytes) -> Statement:
+    """What `dumped` wrote."""
+    content = json.loads(data)
+    series: Sequence[dict[str, str]] = content["series"]
+    return Statement(series=tuple(_no_result(one) for one in series), replaces=content["replaces"])
+
+
+def _no_result(content: dict[str, str]) -> NoResult:
+    return NoResult(
+        job=int(content["job"]),
+        series_instance_uid=content["series_instance_uid"],
+        why=Why(content["why"]),
+        code=content["code"],
+        reason=content["reason"],
+    )

@@ -1,0 +1,85 @@
+"""The node at work: its history and who follows it, signs of life, pauses, and the people of the console."""
+
+from sqlalchemy import Column, ForeignKey, Index, Table
+
+from node.journal.schema.columns import Key, Micros, Words, metadata, row_id
+
+store = Table(
+    "store",
+    metadata,
+    Column("identity", Words, primary_key=True, comment="128 random bits (hex), which the blobs bear as the name store/IDENTITY"),
+    Column("signed_at", Micros, nullable=True, comment="when the blobs were seen to bear it; null until then"),
+    comment="Which store this journal is of: one row, made at the first start.",
+)
+
+event = Table(
+    "event",
+    metadata,
+    row_id("order of events"),
+    Column("at", Micros, nullable=False, comment="when"),
+    Column("subject", Words, nullable=False, comment="arrival | job | delivery | instance"),
+    Column("subject_id", Key, nullable=False, comment="row id of the subject; 0 for an instance that has no row"),
+    Column(
+        "name",
+        Words,
+        nullable=False,
+        comment="<subject>.<new state> for every change of state; besides: arrival.overtaken, job.claimed, job.released, job.joined, "
+        "job.retry, job.hastened, job.moved_up, delivery.claimed, delivery.released, delivery.retry, delivery.again, delivery.form, "
+        "delivery.asked, delivery.reported, "
+        "instance.duplicate, instance.conflict, instance.held, instance.accepted, instance.held_refused, "
+        "instance.replaced, instance.restored, instance.purged, instance.own_result, "
+        "instance.other_result, "
+        "and what stages note",
+    ),
+    Column("detail", Words, nullable=False, comment="a sentence, or code and reason"),
+    Index("ix_event_subject", "subject", "subject_id", "id"),
+    comment="Append-only history; written in the same transaction as the change that it tells.",
+)
+
+follower = Table(
+    "follower",
+    metadata,
+    Column("name", Words, primary_key=True, comment="who follows the history: audit"),
+    Column("position", Key, nullable=False, comment="the last event.id of which it has told what there was to tell"),
+    comment="How far those who follow the history have come.",
+)
+
+beat = Table(
+    "beat",
+    metadata,
+    Column("process", Words, primary_key=True, comment="stage and process id"),
+    Column("at", Micros, nullable=False, comment="when it last said so"),
+    Column("state", Words, nullable=False, comment="what it was doing"),
+    comment="Signs of life of the node's processes.",
+)
+
+pause = Table(
+    "pause",
+    metadata,
+    Column("kind", Words, primary_key=True, comment="route | sink | engine"),
+    Column("name", Words, primary_key=True, comment="its name in the configuration"),
+    Column("since", Micros, nullable=False, comment="when the operator paused it"),
+    comment="What the operator has paused; intake goes on.",
+)
+
+console_account = Table(
+    "console_account",
+    metadata,
+    Column("name", Words, primary_key=True, comment="by which a person logs in"),
+    Column("role", Words, nullable=False, comment="viewer: looks | operator: retries, cancels | admin: everything"),
+    Column("password", Words, nullable=False, comment="Argon2id, in the PHC string format"),
+    Column("created_at", Micros, nullable=False, comment="when it was opened"),
+    comment="People who may use the console.",
+)
+
+console_key = Table(
+    "console_key",
+    metadata,
+    Column("digest", Words, primary_key=True, comment="SHA-256 (hex) of the secret, which is kept nowhere"),
+    Column("account", Words, ForeignKey("console_account.name"), nullable=False, index=True, comment="whose it is"),
+    Column("kind", Words, nullable=False, comment="session: a browser's | token: a program's"),
+    Column("label", Words, nullable=False, comment="what a token is for; empty for sessions"),
+    Column("created_at", Micros, nullable=False, comment="when it was opened"),
+    Column("ends_at", Micros, nullable=False, comment="when it ends"),
+    comment="What stands for a person: sessions and API tokens.",
+)

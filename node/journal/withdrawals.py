@@ -1,0 +1,199 @@
+"""Withdrawals in the journal: jobs that withdraw superseded objects from an archive which has accepted their successor."""
+
+import hashlib
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, insert, or_, select
+
+from node.domain.job import JobKind
+from node.domain.profile import Kind
+from node.domain.selection import LEFT_OUT
+from node.domain.state import DeliveryState, JobState
+from node.domain.withdrawal import Rejection, Withdrawal, WithdrawnObject
+from node.journal import schema
+from node.journal.database import Database, lock_study, rerun
+from node.journal.rows import micros
+from node.journal.schema import NEVER
+from node.journal.transitions import JOB, note
+
+_STANDS = [JobState.ENCODED.value, JobState.DONE.value]
+_ARRIVED = [DeliveryState.DELIVERED.value, DeliveryState.COMMITTED.value]
+
+
+class Withdrawals(Database):
+    """The part of the journal that knows what is to be withdrawn."""
+
+    @rerun
+    def withdraw_superseded(self, sinks: Collection[str], now: datetime, *, since: datetime, limit: int = 100) -> list[int]:
+        """See the port."""
+        if not sinks:
+            return []
+        with self._reading() as connection:
+            found = connection.execute(_replaced(sinks, micros(since)).limit(limit)).all()
+        if not found:
+            return []
+        with self._writing() as connection:
+            lock_study(connection, *(row.study_instance_uid for row in found))
+            # again, now that nobody else writes of this study
+            return [
+                _insert(connection, row.id, row.sink, now)
+                for row in found
+                if connection.execute(_replaced([row.sink], micros(since), row.id)).first() is not None
+            ]
+
+    def withdrawal(self, job: int) -> Withdrawal:
+        """See the port."""
+        named, made = schema.withdrawn_object.c, schema.result_object.c
+        statement = select(schema.result_object).join(schema.withdrawn_object, named.object_id == made.id).where(named.job_id == job)
+        with self._reading() as connection:
+            rejection = connection.execute(select(schema.job.c.rejection).where(schema.job.c.id == job)).scalar_one()
+            objects = tuple(
+                WithdrawnObject(
+                    kind=Kind(row.kind),
+                    series_instance_uid=row.series_instance_uid,
+                    sop_class_uid=row.sop_class_uid,
+                    sop_instance_uid=row.sop_instance_uid,
+                    blob=row.blob,
+                )
+                for row in connection.execute(statement.order_by(made.id))
+            )
+        return Withdrawal(rejection=Rejection(rejection), objects=objects)
+
+
+def _taken(delivery: Any, made: Any) -> ColumnElement[bool]:
+    """Whether the sink of a delivery ever accepted the object; what it was never sent has a receipt too."""
+    receipt = schema.receipt.alias()
+    said = receipt.c
+    left_out = said.detail.startswith(LEFT_OUT, autoescape=True)
+    # of its own tables alone: by itself the library looks no further out than one level for those of others
+    return exists().where(said.delivery_id == delivery.id, said.object_id == made.id, said.accepted, ~left_out).correlate_except(receipt)
+
+
+def _stand_at(delivery: Any) -> ColumnElement[bool]:
+    """Whether objects stand at the sink that no withdrawal names."""
+    object_ = schema.result_object.alias()
+    made = object_.c
+    standing = exists().where(made.job_id == delivery.job_id, _taken(delivery, made), ~_withdrawn(made, delivery.sink))
+    return standing.correlate_except(object_)
+
+
+def _withdrawn(made: Any, sink: Any) -> ColumnElement[bool]:
+    """Whether a withdrawal from the sink names the object."""
+    naming, going = schema.withdrawn_object.alias(), schema.job_sink.alias()
+    named, to = naming.c, going.c
+    return exists().where(named.object_id == made.id, to.job_id == named.job_id, to.sink == sink).correlate_except(naming, going)
+
+
+def _accepted(job: ColumnElement[int], sink: ColumnElement[str]) -> ColumnElement[bool]:
+    """Whether the sink has of a job all that it is to get, and got any of it."""
+    delivery, object_ = schema.delivery.alias(), schema.result_object.alias()
+    arrived, made = delivery.c, object_.c
+    anything = exists().where(made.job_id == arrived.job_id, _taken(arrived, made)).correlate_except(object_)
+    here = exists().where(arrived.job_id == job, arrived.sink == sink, arrived.state.in_(_ARRIVED), anything)
+    return here.correlate_except(delivery)
+
+
+def _replaced(sinks: Collection[str], since: int, of: int | None = None) -> Select[tuple[int, str, str]]:
+    """The superseded jobs, each with a sink that has objects of them, and has what came in their place; `of` one alone."""
+    one, taken = schema.job.alias("one").c, schema.delivery.alias("taken").c
+    superseded = (
+        select(one.id, one.study_instance_uid, one.application, one.kind, taken.sink)
+        .where(
+            *(one.state == JobState.SUPERSEDED.value, one.moved_at >= since, one.kind != JobKind.WITHDRAWAL.value),
+            *(taken.job_id == one.id, taken.sink.in_(sorted(sinks)), taken.state != DeliveryState.WAITING.value),
+            _stand_at(taken),
+            *(() if of is None else (one.id == of,)),
+        )
+        .cte("superseded")
+    )
+    before, later = superseded.c, schema.job.alias("later").c
+    first = select(before.id.label("first"), before.id.label("job"), before.study_instance_uid.label("study")).cte("line", recursive=True)
+    line = first.union(
+        select(first.c.first, later.id, first.c.study).where(later.study_instance_uid == first.c.study, later.predecessor == first.c.job)
+    )
+    other = schema.job.alias("other").c
+    same = and_(other.study_instance_uid == before.study_instance_uid, other.application == before.application, other.state.in_(_STANDS))
+    of_line = exists().where(line.c.first == before.id, line.c.job != before.id, _accepted(line.c.job, before.sink))
+    nothing = exists().where(same, other.kind == JobKind.STATEMENT.value, other.id > before.id, _accepted(other.id, before.sink))
+    result = exists().where(same, other.kind == JobKind.ANALYSIS.value, _accepted(other.id, before.sink))
+    analysis = before.kind == JobKind.ANALYSIS.value
+    return (
+        select(before.id, before.study_instance_uid, before.sink)
+        .where(or_(and_(analysis, or_(of_line, nothing)), and_(~analysis, result)))
+        .order_by(before.id, before.sink)
+    )
+
+
+def _insert(connection: Connection, superseded: int, sink: str, now: datetime) -> int:
+    job, at = schema.job, micros(now)
+    before = connection.execute(select(job).where(job.c.id == superseded)).one()
+    delivery, made = schema.delivery.c, schema.result_object.c
+    standing = (
+        select(made.id, made.sop_instance_uid)
+        .join(schema.delivery, delivery.job_id == made.job_id)
+        .where(made.job_id == superseded, delivery.sink == sink, _taken(delivery, made), ~_withdrawn(made, sink))
+        .order_by(made.id)
+    )
+    objects = connection.execute(standing).all()
+    values = {
+        "arrival_id": before.arrival_id,
+        "study_instance_uid": before.study_instance_uid,
+        "series_instance_uid": before.series_instance_uid,
+        "application": before.application,
+        "application_version": before.application_version,
+        "engine": "",
+        "rank": before.rank,
+        "state": JobState.QUEUED.value,
+        "attempts": 0,
+        "due_at": at,
+        "created_at": at,
+        "moved_at": at,
+        "input_digest": _digest([one.sop_instance_uid for one in objects]),
+        "turn": before.rank,
+        "place": NEVER,
+        "waits_since": at,
+        "kind": JobKind.WITHDRAWAL.value,
+        "peer": before.peer,
+        "rejection": _rejection(connection, before).value,
+    }
+    new = int(connection.execute(insert(job).values(**values).returning(job.c.id)).scalar_one())
+    note(connection, JOB.name, new, f"job.{JobState.QUEUED}", f"withdraws {len(objects)} objects of job {superseded} from {sink}", now)
+    connection.execute(insert(schema.job_sink).values(job_id=new, sink=sink, position=0))
+    routes = select(schema.job_route.c.route).where(schema.job_route.c.job_id == superseded).order_by(schema.job_route.c.position)
+    names = connection.execute(routes).scalars().all()
+    if names:
+        connection.execute(insert(schema.job_route), [{"job_id": new, "route": name, "position": n} for n, name in enumerate(names)])
+    instances = connection.execute(select(schema.job_instance.c.instance_id).where(schema.job_instance.c.job_id == superseded)).scalars()
+    members = [{"job_id": new, "instance_id": one} for one in instances]
+    if members:
+        connection.execute(insert(schema.job_instance), members)
+    connection.execute(insert(schema.withdrawn_object), [{"job_id": new, "object_id": one.id} for one in objects])
+    return new
+
+
+def _rejection(connection: Connection, before: Row[Any]) -> Rejection:
+    """A result was wrong where its series was known to be short, or where what replaces it was made from other images of the study."""
+    if JobKind(before.kind) is not JobKind.ANALYSIS:
+        return Rejection.REPLACED
+    next_one = select(schema.job.c.id).where(
+        schema.job.c.study_instance_uid == before.study_instance_uid, schema.job.c.predecessor == before.id
+    )
+    after = connection.execute(next_one.order_by(schema.job.c.id).limit(1)).scalar()
+    if before.lack is not None or after is None:
+        return Rejection.WRONG
+    same = _own_images(connection, before.id, before.study_instance_uid) == _own_images(connection, after, before.study_instance_uid)
+    return Rejection.REPLACED if same else Rejection.WRONG
+
+
+def _own_images(connection: Connection, job: int, study: str) -> set[int]:
+    """What a job uses of its own study; priors are of others."""
+    used, instance = schema.job_instance.c, schema.instance.c
+    statement = select(used.instance_id).join(schema.instance, instance.id == used.instance_id)
+    return set(connection.execute(statement.where(used.job_id == job, instance.study_instance_uid == study)).scalars())
+
+
+def _digest(objects: Sequence[str]) -> str:
+    """Of the objects that are withdrawn; never that of the job that made them, whose results would pass for delivered."""
+    return hashlib.sha256("".join(sorted(f"withdraw {one}\n" for one in objects)).encode()).hexdigest()

@@ -1,0 +1,121 @@
+"""Signs of life in the memory that the supervisor lends: that the loops of a process turn.
+
+The beats in the journal are others: they need a journal that answers, and are for `hilum doctor`.
+"""
+
+import contextlib
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from node.observe.cells import Cells
+from node.observe.events import alarm
+
+_KEY = b"pulse"  # no declared metric: it is never exposed
+_EVERY_S = 1.0
+_STANDS_S = 10.0
+"""A loop that has not turned for so long is told, with the place where it stands."""
+
+
+@dataclass(slots=True)
+class _Loop:
+    """One loop of a process whose standstill matters, in a thread of its own: when it last turned, and until when it need not."""
+
+    name: str
+    thread: int
+    turned: float = field(default_factory=time.monotonic)
+    until: float = float("-inf")
+    told: bool = False
+
+    def sign(self, now: float) -> float:
+        """The last moment, on the monotonic clock, at which it was in time."""
+        return now if now < self.until else max(self.turned, self.until)
+
+
+_LOOPS: dict[int, _Loop] = {}
+"""By thread. Each entry is written by its own thread alone, and read by the one that gives the signs."""
+
+
+@contextlib.contextmanager
+def turning(name: str) -> Iterator[None]:
+    """The block is a loop: from now on the process gives signs of life only while this thread says that it has `turned`."""
+    thread = threading.get_ident()
+    _LOOPS[thread] = _Loop(name, thread)
+    try:
+        yield
+    finally:
+        del _LOOPS[thread]
+
+
+def turned() -> None:
+    """The loop of this thread goes on: it has turned, or one part of a long step is done. Nothing in a thread that is no loop."""
+    loop = _LOOPS.get(threading.get_ident())
+    if loop is not None:
+        loop.turned = time.monotonic()
+
+
+@contextlib.contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """The block is one step of this thread's loop that may take so long, because of its size or because it has a bound of its own; of
+    blocks within blocks the innermost says, and what it takes is not taken off the outer ones."""
+    loop = _LOOPS.get(threading.get_ident())
+    if loop is None:
+        yield
+        return
+    before, began = loop.until, time.monotonic()
+    loop.until = began + seconds
+    try:
+        yield
+    finally:
+        loop.turned = time.monotonic()
+        loop.until = before + loop.turned - began
+
+
+class Pulse:
+    """When a process last gave a sign of life, on the monotonic clock, which all processes of a machine share.
+
+    Made by the supervisor before the process attaches to the region, so that both look at one place.
+    """
+
+    def __init__(self, cells: Cells) -> None:
+        place = cells.place(_KEY, 1)
+        assert place is not None, "the first series of a region finds room"
+        self._cells, self._place = cells, place
+
+    @property
+    def at_s(self) -> float:
+        """The moment of the last sign."""
+        return self._cells.get(self._place)
+
+    def beat(self) -> None:
+        """Give a sign now."""
+        self._cells.put(self._place, time.monotonic())
+
+    def beat_on(self) -> None:
+        """Give one every second, from a thread of its own, of the loop that has not turned for longest: stopped by a signal, held by a
+        library that does not let go of the interpreter, or with a loop that stands, the process falls silent."""
+        threading.Thread(target=self._beat_on, name="pulse", daemon=True).start()
+
+    def _beat_on(self) -> None:
+        while True:
+            now = time.monotonic()
+            loops = list(_LOOPS.values())
+            self._cells.put(self._place, min((loop.sign(now) for loop in loops), default=now))
+            for loop in loops:
+                _tell(loop, now)
+            time.sleep(_EVERY_S)
+
+
+def _tell(loop: _Loop, now: float) -> None:
+    """Say once where a loop stands, frame by frame."""
+    stands_s = now - loop.sign(now)
+    if stands_s < _STANDS_S:
+        loop.told = False
+    elif not loop.told:
+        loop.told = True
+        frame = sys._current_frames().get(loop.thread)
+        at = [f"{one.filename}:{one.lineno} {one.name}" for one in traceback.extract_stack(frame)] if frame is not None else []
+        alarm("loop.stands", loop=loop.name, stands_s=round(stands_s), trace=at)

@@ -1,0 +1,179 @@
+"""Result objects as Part 10 files that are named by their own bytes: equal UIDs mean equal bytes, whichever node wrote them.
+
+SOP Instance UID and Series Instance UID derive from a digest of the object in which they have no value: of its transfer syntax and of its
+data set, a deflated one before it is deflated. The pixels are written and digested once, where they stay.
+"""
+
+import re
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from io import BytesIO
+
+from pydicom import dcmwrite
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_file_meta_info
+from pydicom.uid import UID, ExplicitVRLittleEndian
+
+from node.dimse.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
+from node.domain.uid import derive_long_uid
+from node.results.errors import ResultMisidentified
+from node.results.pixels import Pixels
+from node.results.written import settled
+
+INSTANCE_TO_COME = "2.25.100000000000000000000000000000000080018"
+SERIES_TO_COME = "2.25.100000000000000000000000000000000200014"
+"""What an object calls itself and its series until its bytes say who it is; as long as the UIDs that take their place."""
+
+_PREAMBLE = bytes(128) + b"DICM"
+_EMPTY = {INSTANCE_TO_COME: b"\x08\0\x18\0UI\0\0", SERIES_TO_COME: b"\x20\0\x0e\0UI\0\0"}
+"""SOP Instance UID (0008,0018) and Series Instance UID (0020,000E) without a value."""
+_TO_COME = re.compile(rb"2\.25\.10{30}")
+_META_INSTANCE = b"\x02\0\x03\0UI"
+_LENGTH = len(INSTANCE_TO_COME)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """A Part 10 file that bears the UIDs which its bytes ask for."""
+
+    sop_instance_uid: str
+    series_instance_uid: str
+    data: bytes
+
+
+def named(dataset: Dataset, pixels: Pixels | None = None, syntax: UID = ExplicitVRLittleEndian) -> Named:
+    """Write an object and name it; `dataset` bears the name afterwards, for whatever refers to it.
+
+    Parameters
+    ----------
+    dataset
+        In Explicit VR Little Endian, whatever the syntax: it is deflated, or its pixels are fragments. Nowhere but at its top does it speak
+        of its own instance or series.
+    pixels
+        Pixel data that are not in `dataset`; nothing in it comes behind them.
+
+    Raises
+    ------
+    ResultMisidentified
+        The object refers to itself: what it would call itself is not known before it is written.
+    """
+    dataset.SOPInstanceUID, dataset.SeriesInstanceUID = INSTANCE_TO_COME, SERIES_TO_COME
+    file = BytesIO()
+    dataset.file_meta = _meta(dataset.SOPClassUID, ExplicitVRLittleEndian if syntax.is_deflated else syntax)
+    dcmwrite(file, settled(dataset), enforce_file_format=True)
+    written = file.tell()
+    if pixels is not None:
+        pixels.append_to(file)
+    with file.getbuffer() as whole:
+        digest = _digest(whole, syntax)
+        instance, series = _instance_uid(digest), _series_uid([digest])
+        _name(whole, instance, series)
+        if re.search(_TO_COME, whole[:written]):
+            raise ResultMisidentified(f"an object of the class {dataset.SOPClassUID} refers to itself, or to its series")
+    dataset.SOPInstanceUID, dataset.SeriesInstanceUID = instance, series
+    dataset.file_meta.MediaStorageSOPInstanceUID = UID(instance)
+    data = _deflated(file, dataset, syntax) if syntax.is_deflated else file.getvalue()
+    return Named(sop_instance_uid=instance, series_instance_uid=series, data=data)
+
+
+def named_series(files: Sequence[bytearray]) -> list[Named]:
+    """Name the instances of one series, written in Explicit VR Little Endian; the series is named by all of them in their order.
+
+    `files` are empty afterwards, lest hundreds of images be held twice.
+    """
+    digests = []
+    for file in files:
+        with memoryview(file) as whole:
+            digests.append(_digest(whole, ExplicitVRLittleEndian))
+    series, made = _series_uid(digests), []
+    for file, digest in zip(files, digests, strict=True):
+        instance = _instance_uid(digest)
+        with memoryview(file) as whole:
+            _name(whole, instance, series)
+        made.append(Named(sop_instance_uid=instance, series_instance_uid=series, data=bytes(file)))
+        file.clear()
+    return made
+
+
+def file_head(sop_class_uid: str) -> bytes:
+    """Preamble and file meta information (PS3.10 7.1) of an object that has no name yet."""
+    return _head(_meta(sop_class_uid, ExplicitVRLittleEndian))
+
+
+def _instance_uid(digest: str) -> str:
+    return derive_long_uid("instance", digest)
+
+
+def _series_uid(digests: Sequence[str]) -> str:
+    return derive_long_uid("series", *digests)
+
+
+def _digest(whole: memoryview, syntax: UID) -> str:
+    """SHA-256 over the Transfer Syntax UID and the data set, both own UIDs without a value."""
+    digest = sha256(str(syntax).encode())
+    at = _begin(whole)
+    for to_come, empty in _EMPTY.items():
+        begins = _place(whole, to_come, empty[:6])
+        digest.update(whole[at:begins])
+        digest.update(empty)
+        at = begins + len(empty) + _LENGTH
+    digest.update(whole[at:])
+    return digest.hexdigest()
+
+
+def _name(whole: memoryview, instance: str, series: str) -> None:
+    """Put the UIDs where their places were kept."""
+    places = (
+        (INSTANCE_TO_COME, _META_INSTANCE, instance),
+        (INSTANCE_TO_COME, _EMPTY[INSTANCE_TO_COME][:6], instance),
+        (SERIES_TO_COME, _EMPTY[SERIES_TO_COME][:6], series),
+    )
+    for to_come, element, uid in places:
+        begins = _place(whole, to_come, element) + len(element) + 2
+        whole[begins : begins + _LENGTH] = uid.encode().ljust(_LENGTH, b"\0")
+
+
+def _place(whole: memoryview, to_come: str, element: bytes) -> int:
+    """Where the element begins that holds a place: tag, value representation, length, and the UID to come."""
+    found = re.search(re.escape(element + _LENGTH.to_bytes(2, "little") + to_come.encode()), whole)
+    assert found is not None, "every result has a SOP Instance UID and a Series Instance UID"
+    return found.start()
+
+
+def _begin(whole: memoryview) -> int:
+    """Where the data set begins: (0002,0000), behind preamble and prefix, says how long the meta information is after it."""
+    return 144 + int.from_bytes(whole[140:144], "little")
+
+
+def _meta(sop_class_uid: str, syntax: UID, sop_instance_uid: str = INSTANCE_TO_COME) -> FileMetaDataset:
+    meta = FileMetaDataset()
+    meta.FileMetaInformationVersion = b"\0\1"
+    meta.MediaStorageSOPClassUID = UID(sop_class_uid)
+    meta.MediaStorageSOPInstanceUID = UID(sop_instance_uid)
+    meta.TransferSyntaxUID = syntax
+    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
+    meta.ImplementationVersionName = IMPLEMENTATION_VERSION
+    return meta
+
+
+def _head(meta: FileMetaDataset) -> bytes:
+    buffer = DicomBytesIO()
+    buffer.is_little_endian, buffer.is_implicit_VR = True, False
+    write_file_meta_info(buffer, meta)
+    return _PREAMBLE + buffer.getvalue()
+
+
+def _deflated(file: BytesIO, dataset: Dataset, syntax: UID) -> bytes:
+    """The file with its data set deflated as a whole, behind meta information that is not (PS3.5 A.5)."""
+    deflated = BytesIO()
+    deflated.write(_head(_meta(dataset.SOPClassUID, syntax, dataset.SOPInstanceUID)))
+    compressor = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    with file.getbuffer() as whole, whole[_begin(whole) :] as part:
+        deflated.write(compressor.compress(part))
+    deflated.write(compressor.flush())
+    if deflated.tell() % 2:
+        deflated.write(b"\0")
+    return deflated.getvalue()

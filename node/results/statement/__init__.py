@@ -1,0 +1,1 @@
+"""The note that an application gave no result of a study."""

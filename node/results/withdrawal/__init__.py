@@ -1,0 +1,1 @@
+"""The note that withdraws superseded results from an archive."""

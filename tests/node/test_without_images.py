@@ -1,0 +1,61 @@
+"""Objects without images go in over DIMSE, beside images and alone: the images are analysed and the reader told, the rest is listed."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+
+from tests.lab.node import Node, configuration, hilum
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("node"), pytest.mark.timeout(300)]
+
+_APPLICATIONS = Path(__file__).parent / "applications"
+_PATIENCE_S = 120
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    made = configuration(
+        tmp_path,
+        port=0,
+        repository=tmp_path / "models",
+        peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": "1s"}}},
+        sinks={"results": {"kind": "folder", "path": str(tmp_path / "results")}},
+        routes=[{"name": "all", "when": {"Modality": "MR"}, "run": ["mr-above-zero"], "send": ["results"]}],
+    )
+    settings = {**made, "models": {"repository": str(tmp_path / "models"), "applications": [str(_APPLICATIONS)]}}
+    with Node(settings, tmp_path / "node") as started:
+        yield started
+
+
+def test_raw_data_are_set_aside_and_alone_they_make_no_job(node: Node, real: Callable[[str], list[Path]], tmp_path: Path) -> None:
+    """Two studies of a scanner that writes one Raw Data object beside each enhanced image. Of the first both objects come: one job, done,
+    whose report says that one of two was no image. Of the second only the raw data come, whose Modality is MR as well: no job, no alarm,
+    and the list, the passport and the explanation say why."""
+    files = [*real("dicom/hard/mr_enhanced_with_raw_data_1.zip"), *real("dicom/hard/mr_enhanced_with_raw_data_2.zip")]
+    both, (other, _) = files[:2], files[2:]
+    without = dcmread(other)
+    assert (without.SOPClassUID.name, without.Modality) == ("Raw Data Storage", "MR")
+    # both came of one examination: this one is of another
+    without.StudyInstanceUID += ".1"
+    alone = tmp_path / "alone.dcm"
+    without.save_as(alone)
+    said = hilum("send", *both, alone, "--to", f"HILUM@127.0.0.1:{node.port}", "--calling", "SCANNER", "--json")
+    assert said.code == 0, said.out + said.err
+
+    (job,) = node.wait_for_jobs(lambda jobs: len(jobs) == 1 and jobs[0]["state"] == "done", _PATIENCE_S, "the images are analysed")
+    assert job["study_uid"] == dcmread(both[0], stop_before_pixels=True).StudyInstanceUID
+    (report,) = [one for path in (tmp_path / "results").rglob("*.dcm") if (one := dcmread(path)).Modality == "SR"]
+    told = [element.value for element in report.iterall() if element.keyword == "TextValue"]
+    assert "1 of 2 instances is no image and was not looked at (Raw Data Storage)." in told
+
+    why = "the series holds no images (Raw Data Storage)"
+    (listed,) = [one for one in node.studies() if one["study_uid"] == without.StudyInstanceUID]
+    assert (listed["state"], listed["application"], listed["jobs"]) == ("routed", None, [])
+    assert why in listed["reason"]
+    shown = node.hilum("studies", "show", without.StudyInstanceUID, "--json")
+    assert why in shown.out
+    assert why in node.hilum("routes", "explain", without.StudyInstanceUID).out.replace("\n", " ")
+    assert [event for event in node.events() if event["event"] in ("job.parked", "arrival.unmatched", "instance.set_aside")] == []
+    assert len(node.jobs()) == 1

@@ -1,0 +1,138 @@
+"""By which names the console is reached, and whose word about the browser's address is believed."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from ipaddress import ip_network
+
+import pytest
+from fastapi.testclient import TestClient
+from structlog.testing import capture_logs
+
+from node.assembly.trials import Trials
+from node.console.app import build
+from node.console.forwarded import asker
+from node.console.hosts import is_reached_by, named
+from node.console.limits import FAILURES
+from node.settings.config import Console
+from node.settings.trusted_proxies import TrustedProxies
+from tests.unit.cli.conftest import Hospital
+from tests.unit.console.conftest import desk_of
+
+_PROXIES = TrustedProxies(networks=(ip_network("10.0.0.2/32"), ip_network("10.88.0.0/16")))
+_OWN = socket.gethostname().lower()
+
+
+@pytest.mark.parametrize(
+    ("header", "name"),
+    [
+        ("node.hospital.example:8443", "node.hospital.example"),
+        ("NODE.hospital.example.", "node.hospital.example"),
+        ("127.0.0.1:8080", "127.0.0.1"),
+        ("[::1]:8080", "::1"),
+        ("[0:0::1]", "::1"),
+        ("[::1]evil.example", ""),
+        ("[evil", ""),
+        ("", ""),
+        (None, ""),
+    ],
+)
+def test_what_a_host_header_names(header: str | None, name: str) -> None:
+    """Without its port, as it is usually written."""
+    assert named(header) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "reached", "good"),
+    [
+        ("localhost", Console(host="10.0.0.7", port=1), "10.0.0.7", True),
+        ("::1", Console(host="10.0.0.7", port=1), "10.0.0.7", True),
+        ("10.0.0.7", Console(host="10.0.0.7", port=1), "10.0.0.7", True),
+        (_OWN, Console(host="10.0.0.7", port=1), "10.0.0.7", True),
+        ("10.0.0.7", Console(host="0.0.0.0", port=1), "10.0.0.7", True),
+        ("10.0.0.8", Console(host="0.0.0.0", port=1), "10.0.0.7", False),
+        ("node.example", Console(host="node.example", port=1), "10.0.0.7", True),
+        ("hilum.example", Console(host="0.0.0.0", port=1, hosts=("hilum.example",)), "10.0.0.7", True),
+        ("evil.example", Console(host="0.0.0.0", port=1, hosts=("hilum.example",)), "10.0.0.7", False),
+        ("hilum.example.evil.example", Console(host="0.0.0.0", port=1, hosts=("hilum.example",)), "10.0.0.7", False),
+        ("", Console(host="0.0.0.0", port=1), "", False),
+    ],
+)
+def test_by_which_names_it_is_reached(name: str, settings: Console, reached: str, good: bool) -> None:
+    """Loopback, this machine, the address that was connected to, and what the configuration names."""
+    assert is_reached_by(name, settings, reached) is good
+
+
+@pytest.fixture
+def client(hospital: Hospital) -> Iterator[TestClient]:
+    """Somebody at a console behind 127.0.0.1, which people call hilum.example."""
+    trials = Trials(hospital.config.path)
+    settings = Console(
+        host="127.0.0.1", port=0, hosts=("hilum.example",), trusted_proxies=TrustedProxies(networks=(ip_network("127.0.0.1/32"),))
+    )
+    app = build(desk_of(hospital, trials, settings=settings), threading.Event())
+    with TestClient(app, base_url="http://hilum.example", client=("127.0.0.1", 5000), follow_redirects=False) as one:
+        yield one
+    trials.close()
+
+
+def test_another_name_is_refused(client: TestClient) -> None:
+    """A name that somebody made resolve to this machine (DNS rebinding): no page, asset or call, and a sentence that says what to do."""
+    assert client.get("/login").status_code == 200
+    for path in ("/", "/login", "/static/console.css", "/api/queue", "/nowhere"):
+        answer = client.get(path, headers={"Host": "evil.example"})
+        assert answer.status_code == 421, path
+        assert "evil.example" in answer.text
+        assert "hosts" in answer.text
+        assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    assert "<script" not in client.get("/login", headers={"Host": "<script>alert(1)</script>"}).text.replace('<script src="/static/', "")
+    assert client.get("/login", headers={"Host": ""}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("headers", "address", "scheme"),
+    [
+        ({"x-forwarded-for": "198.51.100.7"}, "198.51.100.7", ""),
+        ({"x-forwarded-for": "203.0.113.9, 198.51.100.7", "x-forwarded-proto": "https"}, "198.51.100.7", "https"),
+        ({"x-forwarded-for": "198.51.100.7, 10.88.1.1, 10.0.0.2"}, "198.51.100.7", ""),
+        ({"x-forwarded-for": "10.88.1.1"}, "10.88.1.1", ""),
+        ({"x-forwarded-for": "unknown, 10.88.1.1"}, "10.88.1.1", ""),
+        ({"x-forwarded-for": "198.51.100.7:4711"}, "198.51.100.7", ""),
+        ({"x-forwarded-for": "[2001:db8::1]:4711"}, "2001:db8::1", ""),
+        ({"x-forwarded-for": "2001:db8::1"}, "2001:db8::1", ""),
+        ({"x-forwarded-for": "<script>"}, "", ""),
+        ({"x-forwarded-proto": "javascript"}, "", ""),
+        ({"forwarded": "for=198.51.100.7;proto=https;by=10.0.0.2"}, "198.51.100.7", "https"),
+        ({"forwarded": 'for="[2001:db8::1]:4711", for=10.88.1.1;proto=HTTPS'}, "2001:db8::1", "https"),
+        ({"forwarded": "for=203.0.113.9, For=198.51.100.7"}, "198.51.100.7", ""),
+        ({"forwarded": "for=_hidden, for=10.88.1.1"}, "10.88.1.1", ""),
+        ({"forwarded": "for=198.51.100.7, gibberish!"}, "", ""),
+        ({"forwarded": 'for="198.51.100.7'}, "", ""),
+        ({"forwarded": "for=203.0.113.9", "x-forwarded-for": "198.51.100.7"}, "", ""),
+        ({"forwarded": "for=198.51.100.7", "x-forwarded-for": "198.51.100.7"}, "198.51.100.7", ""),
+        ({"x-forwarded-for": "," * 10_000 + "198.51.100.7"}, "198.51.100.7", ""),
+        ({"x-forwarded-for": ", ".join(["198.51.100.7"] + ["10.88.1.1"] * 1000)}, "10.88.1.1", ""),
+    ],
+)
+def test_what_proxies_tell(headers: dict[str, str], address: str, scheme: str) -> None:
+    """The nearest hop that is no proxy; what a browser claims before it, or in the header that its proxy does not write, is not."""
+    assert asker([(name.encode(), value) for name, value in headers.items()], _PROXIES) == (address, scheme)
+
+
+def test_a_network_guesses_as_one(client: TestClient) -> None:
+    """One machine has all addresses of an IPv6 /64, a fresh one for each guess."""
+
+    def guess(address: str) -> int:
+        with TestClient(client.app, base_url="http://hilum.example", client=(address, 5000), follow_redirects=False) as one:
+            return int(one.post("/login", data={"name": "otto", "password": "wrong"}).status_code)
+
+    assert {guess(f"2001:db8::{number:x}") for number in range(FAILURES)} == {403}
+    assert (guess("2001:db8::ffff"), guess("2001:db8:0:1::1")) == (429, 403)
+
+
+def test_only_proxies_are_believed(client: TestClient, hospital: Hospital) -> None:
+    """The event of a login names the browser where a proxy tells it, and who connected where anybody else does."""
+    for source, told in (("127.0.0.1", "198.51.100.7"), ("192.0.2.9", "192.0.2.9")):
+        with TestClient(client.app, base_url="http://hilum.example", client=(source, 5000)) as one, capture_logs() as events:
+            one.post("/login", data={"name": "otto", "password": "wrong"}, headers={"X-Forwarded-For": "198.51.100.7"})
+        assert [event["address"] for event in events if event["event"] == "console.login_refused"] == [told]

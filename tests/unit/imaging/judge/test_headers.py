@@ -1,0 +1,153 @@
+"""What headers say against an input: test objects, animals, other weightings, other parts of the body."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom.dataset import Dataset
+
+from inference.imaging.header import read_instance
+from inference.imaging.judge.contrast import against
+from inference.imaging.judge.errors import NoAnatomy, NotAPatient, OtherContrast
+from inference.imaging.judge.expects import Contrast, Expects, Part
+from inference.imaging.judge.judging import Judge
+from inference.imaging.judge.words import no_patient
+from tests.unit.imaging.judge.made import brain, pictured, volume_of
+
+
+def header(**said: object) -> Dataset:
+    made = Dataset()
+    for keyword, value in said.items():
+        setattr(made, keyword, value)
+    return made
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"SeriesDescription": "ACR_PHANTOM_T1"},
+        {"PatientName": "Phantom"},
+        {"PatientName": "PHANTOM^^^"},
+        {"PatientName": "Phantom^3"},
+        {"PatientID": "fantom-3"},
+        {"StudyDescription": "Daily quality assurance"},
+        {"BodyPartExamined": "PHANTOM"},
+        {"QualityControlImage": "YES"},
+        {"PatientSpeciesDescription": "Canis lupus familiaris"},
+    ],
+)
+def test_test_objects_and_animals_are_declined(said: dict[str, str]) -> None:
+    """Before a pixel is looked at; an application that declares no part of the body is made for anything, these among it."""
+    volume = volume_of(pictured(brain()), (2.5,) * 3)
+    with pytest.raises(NotAPatient):
+        Judge(Expects(part=Part.HEAD), volume, (header(**said),)).before()
+    assert Judge(Expects(), volume, (header(**said),)).before() == ()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"PatientName": "Fantom^Eva"},
+        {"StudyDescription": "Phantomschmerz Bein rechts"},
+        {"SeriesDescription": "t1_mprage_sag_p2"},
+        {"QualityControlImage": "NO"},
+        {"PatientSpeciesDescription": "Homo sapiens"},
+        {"PatientName": "Fantom-Meier^Eva"},
+        {"PatientName": "van Fantom^Jan"},
+        {"StudyDescription": "MR brain, phantom limb pain left arm"},
+        {"StudyDescription": "IRM cerebrale, douleur fantome"},
+        {"StudyDescription": "CT chest, phantom tumor right"},
+        {"PatientComments": "Phantom pain since 2019. Image quality control: passed"},
+        {"ImageComments": "quality control: passed"},
+        {"ReferringPhysicianName": "Phantom"},
+        {"InstitutionName": "Animal and Human Hospital"},
+        {"PatientSpeciesDescription": "Mensch"},
+        {"PatientSpeciesDescription": "UNKNOWN"},
+    ],
+)
+def test_people_are_taken(said: dict[str, str]) -> None:
+    """A surname, a pain in a lost leg, prose of comments, and a person by species are no test objects."""
+    assert no_patient([header(**said)]) == ""
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said", "taken"),
+    [
+        (Contrast.T1, {"EchoTime": "2.46", "RepetitionTime": "300"}, True),
+        (Contrast.T1, {}, True),
+        (Contrast.T1, {"EchoTime": "93"}, False),
+        (Contrast.T1, {"EchoTime": "30", "ScanningSequence": ["GR", "EP"]}, False),
+        (Contrast.T1, {"ImageType": ["DERIVED", "PRIMARY", "DIFFUSION", "ADC"]}, False),
+        (Contrast.T1, {"AcquisitionContrast": "DIFFUSION"}, False),
+        (Contrast.FLAIR, {"EchoTime": "120", "InversionTime": "2400"}, True),
+        (Contrast.FLAIR, {"EchoTime": "0"}, True),
+        (Contrast.FLAIR, {"EchoTime": "3.1", "InversionTime": "900"}, False),
+        (Contrast.FLAIR, {"EchoTime": "64", "InversionTime": "140"}, False),
+    ],
+)
+def test_contrast_by_facts_of_the_acquisition(wanted: Contrast, said: dict[str, object], taken: bool) -> None:
+    """Echo time, inversion time, kind of sequence; headers that say nothing decide nothing."""
+    assert (against(wanted, header(**said)) == "") is taken
+
+
+@pytest.mark.parametrize(
+    ("series", "taken"),
+    [
+        ("dicom/mr_t1_3d_brain_datalad.zip", True),
+        ("dicom/mr_t1_sag_HFS_decubitus.zip", True),
+        ("dicom/mr_enhanced_xa30_T1.zip", True),
+        ("dicom/mr_enhanced_xa30_ADC.zip", False),
+        ("dicom/mr_enhanced_xa30_TRACEW.zip", False),
+        ("dicom/mr_enhanced_xa30_BOLD4D.zip", False),
+        ("dicom/hard/phantom_gel_epi.zip", False),
+    ],
+)
+def test_real_series_by_their_contrast(real: Callable[[str], list[Path]], series: str, taken: bool) -> None:
+    """T1 heads of three scanners are T1 by their headers; maps, diffusion, BOLD and the gel sphere's EPI are not."""
+    files = real(series)
+    said = read_instance(min(files)).header
+    assert (against(Contrast.T1, said) == "") is taken
+
+
+def test_another_part_of_the_body_is_told_and_another_contrast_declined() -> None:
+    """Body parts are typed by people; echo times are not."""
+    volume = volume_of(pictured(brain()), (2.5,) * 3)
+    expects = Expects(part=Part.HEAD, contrast=Contrast.T1)
+    (caution,) = Judge(expects, volume, (header(BodyPartExamined="KNEE"),)).before()
+    assert "KNEE" in caution.sentence
+    assert "not the head" in caution.sentence
+    (caution,) = Judge(expects, volume, (header(BodyPartExamined="ABDOMEN"),)).before()
+    assert "ABDOMEN" in caution.sentence
+    # in Chinese, and the head in Portuguese
+    for said in ("\u5934\u90e8", "CABECA"):
+        assert Judge(expects, volume, (header(BodyPartExamined=said),)).before() == ()
+    assert Judge(expects, volume, (header(BodyPartExamined="BRAIN"), header(BodyPartExamined=""))).before() == ()
+    with pytest.raises(OtherContrast, match="in 2 of 3 images"):
+        Judge(expects, volume, (header(EchoTime="90"), header(EchoTime="90"), header())).before()
+
+
+def test_lungs_need_air() -> None:
+    """Values that are no HU (an offset of 1024 left out) are declined for a chest, and taken where no chest is expected."""
+    voxels = (pictured(brain()) + 20).astype(np.int16)
+    volume = volume_of(voxels, (2.5,) * 3, "CT")
+    with pytest.raises(NoAnatomy, match="no HU"):
+        Judge(Expects(part=Part.CHEST), volume, ()).before()
+    assert Judge(Expects(), volume, ()).before() == ()
+
+
+@pytest.mark.parametrize(
+    ("contrast", "said", "told"),
+    [
+        (Contrast.FLAIR, {}, True),
+        (Contrast.FLAIR, {"EchoTime": 120.0}, False),
+        (Contrast.FLAIR, {"AcquisitionContrast": "FLUID_ATTENUATED"}, False),
+        (Contrast.FLAIR, {"AcquisitionContrast": "UNKNOWN"}, True),
+        (Contrast.T1, {}, False),
+    ],
+)
+def test_images_that_do_not_say_how_they_were_weighted(contrast: Contrast, said: dict[str, object], told: bool) -> None:
+    """Bright spots of T1 images are no lesions: where no header says what they are, the reader is told; a head has one size on both."""
+    volume = volume_of(pictured(brain()), (2.5,) * 3)
+    cautions = Judge(Expects(part=Part.HEAD, contrast=contrast), volume, (header(**said),)).before()
+    assert [caution.sentence[:49] for caution in cautions] == ["The images do not say how they were weighted: loo"] * told
