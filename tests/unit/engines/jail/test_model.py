@@ -390,6 +390,22 @@ def test_an_answer_is_a_copy_of_what_a_process_can_still_change(opened: Opener) 
     assert model({"x": noise()})["y"].tobytes() == meant.tobytes()
 
 
+def test_no_earlier_answer_is_taken_for_this_one_s(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers of one shape to inputs of two: for the second no memory is offered, and the process says that it has written there."""
+    model = opened(module("def forward(self, x):\n  return x.sum().reshape(1)"))
+    model.open()
+    honest = model._process
+    assert honest is not None
+    asked = honest.ask
+
+    def lying(what: str, said: dict[str, Any], *rest: Any) -> dict[str, Any]:
+        return {**asked(what, said, *rest), "there": True}
+
+    monkeypatch.setattr(honest, "ask", lying)
+    answers = [model({"INPUT__0": np.ones((1, 1, side, side, side), np.float32)})["OUTPUT__0"].item() for side in (4, 2)]
+    assert answers == [64, 8]
+
+
 def test_much_memory_is_not_kept_between_calls(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
     """A warm model keeps no more than a bound, of which most calls take less."""
     model = opened(doubling_onnx(), "model.onnx")
