@@ -3,7 +3,6 @@
 A scrape may come as often as it likes: a journal or a disk that is slow is asked seldom, one that hangs is asked once.
 """
 
-import os
 import shutil
 import threading
 import time
@@ -11,13 +10,13 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 from inference.errors import HilumError
 from node.assembly import compose
+from node.assembly.backlog import named, waiting
 from node.blobs.coming import COMPLETE
-from node.blobs.folder import ASIDE, COMING, INBOX
-from node.blobs.promised import OWED, came_ns
+from node.blobs.folder import ASIDE
+from node.blobs.promised import OWED
 from node.blobs.slots import SLOT
 from node.domain.census import Census
 from node.domain.errors import JournalError
@@ -145,21 +144,7 @@ def _disk(store: Store) -> tuple[int, list[Sample]]:
         samples += [metrics.DISK_USED.of(usage.used / usage.total if usage.total else 0.0, folder=name)]
         samples += [metrics.DISK_FREE.of(usage.free, folder=name)]
         free = usage.free  # the last is where they come in
-    entries, oldest = _waiting(spool / INBOX, COMPLETE)
-    owing, oldest_owing = _waiting(spool / COMING, OWED)
-    aside, _ = _waiting(spool / ASIDE, COMPLETE, OWED, SLOT)
-    came = [one for one in (oldest, oldest_owing) if one]
-    age_s = max(0.0, (time.time_ns() - min(came)) / 1e9) if came else 0.0
-    return free, [*samples, metrics.INBOX.of(entries + owing), metrics.INBOX_OLDEST.of(age_s), metrics.ASIDE.of(aside)]
-
-
-def _waiting(folder: Path, *endings: str) -> tuple[int, int]:
-    """How many files there are, and when the first of them came, in nanoseconds since 1970; 0: no name tells."""
-    count, first = 0, 0
-    with suppress(FileNotFoundError), os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.endswith(endings):
-                count += 1
-                came = came_ns(entry.name)
-                first = min(first or came, came or first)
-    return count, first
+    waits, since_ns = waiting(spool)
+    aside, _ = named(spool / ASIDE, COMPLETE, OWED, SLOT)
+    age_s = max(0.0, (time.time_ns() - since_ns) / 1e9) if since_ns else 0.0
+    return free, [*samples, metrics.INBOX.of(waits), metrics.INBOX_OLDEST.of(age_s), metrics.ASIDE.of(aside)]

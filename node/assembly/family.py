@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from node.assembly import compose
 from node.assembly.audit import overseen
+from node.assembly.backlog import Backlog
 from node.assembly.entrance import Entrance, NotReady
 from node.assembly.hosts import dead_owners, forget, owner_of
 from node.assembly.identity import NOTHING, Meant, agree, refuse_other_places
@@ -88,10 +89,11 @@ class Family:
         self._sealing = self._unlock()
         self._identify(meant)
         self._places = Places(config)
+        self._backlog = Backlog(config)
         self._roles = roles
         self._entrance: Entrance | None = None
         self._members = list(_members(config, roles))
-        self._telemetry = Telemetry(config, [member.watched for member in self._members], self._places.why)
+        self._telemetry = Telemetry(config, [member.watched for member in self._members], self._places.why, self._backlog.why)
         self._alerts = Alerts(config)
         self._in_force = InForce(config)
         self._reloading = Reloading(config, self._in_force, self._telemetry.adopt)
@@ -138,6 +140,7 @@ class Family:
             self._entrance = Entrance(self._config)
         self._release_the_dead()
         self._places.begin()
+        self._backlog.begin()
         for member in self._members:
             self._start(member)
         if not self._await_ready():

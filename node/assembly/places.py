@@ -15,6 +15,7 @@ from pathlib import Path
 from inference.errors import HilumError
 from node.assembly import compose
 from node.assembly.identity import agree, spool_of
+from node.assembly.vigil import tell_people
 from node.blobs.place import Place
 from node.domain.notice import About, Item
 from node.observe.events import alarm, event
@@ -115,13 +116,4 @@ class Places:
 
     def _tell(self, item: Item) -> None:
         self._told = None if item.over else item
-        notify = self._config.notify
-        if About.DISK not in notify.about or (notify.mail is None and notify.webhook is None):
-            return
-
-        def tell() -> None:
-            from node.assembly.notices import tell_now  # mail and TLS: nothing that the supervisor holds otherwise
-
-            tell_now(self._config, item)
-
-        threading.Thread(target=tell, name="alert", daemon=True).start()
+        tell_people(self._config, item)

@@ -66,9 +66,16 @@ class Watched:
 class Telemetry:
     """Answers for the family. `turn` is called by the supervisor's loop: that it is called is what "live" means."""
 
-    def __init__(self, config: Config, processes: Sequence[Watched], lost: Callable[[], str] = lambda: "") -> None:
+    def __init__(
+        self,
+        config: Config,
+        processes: Sequence[Watched],
+        lost: Callable[[], str] = lambda: "",
+        waits: Callable[[], str] = lambda: "",
+    ) -> None:
         self._config = config
         self._lost = lost
+        self._waits = waits
         self._processes = processes
         self._facts = Facts(config)
         self._certificates = Certificates(config)
@@ -156,6 +163,7 @@ class Telemetry:
         intake = {name: processes[name] for name in (receives or processes)}
         rest = {name: why for name, why in processes.items() if name not in intake}
         intake["store"] = self._lost()
+        rest["spool"] = self._waits()
         found = self._facts.latest()
         if found is None or self._facts.age_s(found) > _STALE_S:
             intake["disk"] = rest["journal"] = "no answer"

@@ -56,9 +56,23 @@ class Ending:
             process.kill()
 
 
+def tell_people(config: Config, item: Item) -> None:
+    """Tell people of this, where they want to hear of such things; from a thread of its own, so that a mail server that is away keeps
+    nothing waiting."""
+    notify = config.notify
+    if item.about not in notify.about or (notify.mail is None and notify.webhook is None):
+        return
+
+    def tell() -> None:
+        from node.assembly.notices import tell_now  # mail and TLS: nothing that the supervisor holds otherwise
+
+        tell_now(config, item)
+
+    threading.Thread(target=tell, name="alert", daemon=True).start()
+
+
 class Alerts:
-    """Tells people of silent processes from the supervisor: the process that tells of everything else may be the silent one. Each message
-    has a thread of its own, so that a mail server that is away keeps nothing waiting."""
+    """Tells people of silent processes from the supervisor: the process that tells of everything else may be the silent one."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -66,24 +80,13 @@ class Alerts:
 
     def turn(self, process: str, silent_s: float, *, ready: bool) -> None:
         """Tell that it is silent, and later that it is no more."""
-        notify = self._config.notify
-        if About.PROCESS not in notify.about or (notify.mail is None and notify.webhook is None):
-            return
         if silent_s >= SILENT_S and process not in self._told:
             says = f"The process {process} of the node gives no sign of life; after {ENDED_S:.0f} s it is ended and started again."
             self._told[process] = Item(about=About.PROCESS, says=says, remedy=_LOOK)
-            self._tell(self._told[process])
+            tell_people(self._config, self._told[process])
         elif silent_s < SILENT_S and ready and process in self._told:
             told = self._told.pop(process)
-            self._tell(replace(told, says=f"No more: {told.says}", remedy="", over=True))
-
-    def _tell(self, item: Item) -> None:
-        def tell() -> None:
-            from node.assembly.notices import tell_now  # mail and TLS: nothing that the supervisor holds otherwise
-
-            tell_now(self._config, item)
-
-        threading.Thread(target=tell, name="alert", daemon=True).start()
+            tell_people(self._config, replace(told, says=f"No more: {told.says}", remedy="", over=True))
 
 
 _LOOK = "Nothing that was taken is lost. Should it happen again, the events before `process.silent` say at what it stood."

@@ -67,7 +67,7 @@ class Notice:
 _NAMED = {
     About.PARKED: "{} parked",
     About.SINK: "{} sink{} late",
-    About.DISK: "a disk fills or is away",
+    About.DISK: "the store fills or is away",
     About.HELD: "images held",
     About.PROCESS: "{} process{} silent",
     About.TRIAL: "a trial message",

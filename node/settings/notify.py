@@ -147,7 +147,8 @@ NOTIFY = Block(
             kind=Several(of=Choice(of=_About), bare=True, least=1),
             default="[parked, sink, disk, held, process]",
             says="What is told: `parked` jobs and deliveries, a `sink` that takes nothing, a `disk` that "
-            "fills, instances and series that are `held`, a `process` of the node that gives no sign of life. No message names a patient.",
+            "fills or is away, instances and series that are `held`, a `process` of the node that gives no sign of life. "
+            "No message names a patient.",
         ),
         Key(
             name="every",
@@ -155,7 +156,12 @@ NOTIFY = Block(
             default="5m",
             says="One message in so long at most; the first goes at once, the next tells the rest.",
         ),
-        Key(name="late", kind=DURATION, default="10m", says="How long results may wait for a sink that is not paused."),
+        Key(
+            name="late",
+            kind=DURATION,
+            default="10m",
+            says="How long results may wait for a sink that is not paused, and received instances for a journal or a bucket that is away.",
+        ),
         Key(name="link", kind=PAGE, says="The console's address, as the reader of a message reaches it; stands in each message."),
     ),
 )

@@ -1,0 +1,88 @@
+"""The supervisor's look at the spool: how much of what was acknowledged waits for the journal or the bucket, and since when.
+
+From a thread of its own, every few seconds. What it finds is what readiness and people are told: the process that tells of everything else
+may wait for the same database, and a host that only receives has none.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from node.assembly.vigil import tell_people
+from node.blobs.coming import COMPLETE
+from node.blobs.folder import COMING, INBOX
+from node.blobs.promised import OWED, came_ns
+from node.domain.notice import About, Item
+from node.settings.config import Config
+
+LATE_S = 60.0
+"""What waits longer waits for something that is away: an index that keeps up takes seconds."""
+_EVERY_S = 5.0
+
+
+def named(folder: Path, *endings: str) -> tuple[int, int]:
+    """How many files of these endings there are, and when the first of them came, in nanoseconds since 1970; 0: no name tells."""
+    count, first = 0, 0
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith(endings):
+                count += 1
+                came = came_ns(entry.name)
+                first = min(first or came, came or first)
+    return count, first
+
+
+def waiting(spool: Path) -> tuple[int, int]:
+    """How many instances wait in a spool, and since when, in nanoseconds since 1970; 0: none, or no name tells."""
+    entries, oldest = named(spool / INBOX, COMPLETE)
+    owing, oldest_owing = named(spool / COMING, OWED)
+    return entries + owing, min(filter(None, (oldest, oldest_owing)), default=0)
+
+
+class Backlog:
+    """Looks at the spool of this host."""
+
+    def __init__(self, config: Config, *, now_ns: Callable[[], int] = time.time_ns) -> None:
+        self._config = config
+        self._now_ns = now_ns
+        self._spool = config.store.spool or config.store.blobs
+        self._awaited = "the journal" if config.store.bucket is None else "the journal or the bucket"
+        self._why = ""
+        self._told: Item | None = None
+
+    def begin(self) -> None:
+        """Look from now on."""
+        threading.Thread(target=self._look_on, name="backlog", daemon=True).start()
+
+    def why(self) -> str:
+        """What waits for so long that something must be away; "" while nothing does."""
+        return self._why
+
+    def _look_on(self) -> None:
+        while True:
+            with suppress(OSError):  # a disk that is away is told of by others
+                self.look()
+            time.sleep(_EVERY_S)
+
+    def look(self) -> None:
+        """Look once, and tell people what is new."""
+        count, since_ns = waiting(self._spool)
+        waits_s = (self._now_ns() - since_ns) / 1e9 if since_ns else 0.0
+        late = waits_s >= LATE_S
+        self._why = f"received instances wait for {self._awaited}: {count}, the oldest for {waits_s:.0f} s" if late else ""
+        if late and self._told is None and waits_s >= self._config.notify.late.total_seconds():
+            since = datetime.fromtimestamp(since_ns / 1e9, UTC)
+            says = f"Received instances wait in {self._spool} for {self._awaited}: {count}, the oldest since {since:%Y-%m-%d %H:%M} UTC."
+            self._told = Item(about=About.DISK, says=says, remedy=_REMEDY)
+            tell_people(self._config, self._told)
+        elif not late and self._told is not None:
+            told, self._told = self._told, None
+            tell_people(self._config, replace(told, says=f"No more: {told.says}", remedy="", over=True))
+
+
+_REMEDY = "`hilum doctor` says what does not answer. They are safe on this disk, and go on by themselves when it is back: keep the disk."

@@ -1,0 +1,61 @@
+"""What waits in the spool for a journal or a bucket that is away: named by readiness after a minute, told to people after `late`, once."""
+
+import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from node.assembly import backlog
+from node.assembly.backlog import LATE_S, Backlog
+from node.assembly.telemetry import Telemetry
+from node.blobs.inbox import FolderInbox
+from node.dimse.port import Reception
+from node.domain.notice import Item
+from node.settings.config import Config, Node, Store
+from tests.lab.spool import keep_whole
+
+
+def test_what_waits_for_the_journal_is_named_and_told_once_and_its_end_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real spool with one instance in it, by a clock of the test's own; studies are taken in meanwhile: degraded, not unready."""
+    told: list[Item] = []
+    monkeypatch.setattr(backlog, "tell_people", lambda _, item: told.append(item))
+    store = Store(journal=f"sqlite:{tmp_path}/hilum.db", blobs=tmp_path / "blobs", min_free_bytes=1)
+    config = Config(path=tmp_path / "hilum.yaml", digest="d" * 64, node=Node(), store=store, models=tmp_path)
+    config = replace(config, notify=replace(config.notify, late=timedelta(minutes=10)))
+    inbox = FolderInbox(store.blobs, min_free_bytes=1)
+    late_s = [0.0]
+    looked = Backlog(config, now_ns=lambda: time.time_ns() + int(late_s[0] * 1e9))
+
+    def why(after_s: float) -> str:
+        late_s[0] = after_s
+        looked.look()
+        return looked.why()
+
+    assert why(3600) == ""
+    reception = Reception(
+        sop_instance_uid="1.2.3.4.1",
+        sop_class_uid="1.2.840.10008.5.1.4.1.1.2",
+        transfer_syntax_uid="1.2.840.10008.1.2.1",
+        calling_ae="CT1",
+        called_ae="HILUM",
+        address="127.0.0.1",
+        association="1",
+        received_at=datetime.now(UTC),
+    )
+    keep_whole(inbox, reception, b"an instance")
+    assert why(0) == ""
+    assert why(LATE_S).startswith("received instances wait for the journal: 1, the oldest for 6")
+    _, degraded = Telemetry(config, [], waits=looked.why)._parts()
+    assert degraded["spool"] == looked.why()
+    assert told == []
+    for after_s in (600, 700):
+        assert why(after_s)
+        assert [one.says.startswith("Received instances wait in ") for one in told] == [True]
+    for entry in inbox.waiting(9):
+        entry.unlink()
+    assert why(800) == ""
+    assert [one.over for one in told] == [False, True]
+    assert why(900) == ""
+    assert len(told) == 2
