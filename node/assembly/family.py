@@ -8,9 +8,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any, Final
 
+from inference.errors import HilumError
 from node.assembly import compose
 from node.assembly.audit import overseen
 from node.assembly.backlog import Backlog
@@ -28,7 +30,6 @@ from node.assembly.vigil import Alerts, Ending
 from node.blobs.errors import BucketAway, BucketRefused
 from node.blobs.sealing.sealing import Sealing
 from node.dimse.provision import demand_usable_tls
-from node.domain.errors import JournalError
 from node.journal.errors import JournalAway, JournalBusy
 from node.observe.events import alarm, event
 from node.settings.config import Config
@@ -41,6 +42,7 @@ _READY_S = 60.0
 _DRAIN_S = 30.0
 _WATCH_EVERY_S = 0.2
 _STAYS_EVERY_S = 1.0
+_PIPES: Final[Mapping[str, Any]] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "encoding": "utf-8", "errors": "replace"}
 
 
 @dataclass(slots=True)
@@ -232,7 +234,7 @@ class Family:
         if self._entrance is not None and member.stage == Role.RECEIVE:
             command += self._entrance.arguments(member.row)
             lent += self._entrance.descriptors
-        member.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, pass_fds=lent)
+        member.process = subprocess.Popen(command, pass_fds=lent, **_PIPES)
         member.owner = owner_of(self._config, member.process.pid)
         member.watched.began(member.process.pid, member.owner)
         event("process.started", stage=member.stage, pid=member.process.pid)
@@ -242,9 +244,10 @@ class Family:
     def _listen(member: _Member, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
         for line in process.stdout:
-            with contextlib.suppress(ValueError):
+            # whatever else stands there, an application printed: what is not read would fill the pipe, and the process would hang
+            with contextlib.suppress(ValueError, RecursionError):
                 said = json.loads(line)
-                if said.get("event") == "process.ready":
+                if isinstance(said, dict) and said.get("event") == "process.ready":
                     member.watched.ready = process is member.process
                     member.ready.set()
 
@@ -275,7 +278,7 @@ class Family:
         try:
             with contextlib.closing(compose.open_journal(self._config)) as journal:
                 return journal.release(owner, journal.now(), count_attempt=count_attempt)
-        except JournalError as unwritable:
+        except HilumError as unwritable:  # a half restored store is no JournalError
             alarm("family.leases_stand", owner=owner, code=unwritable.code, reason=str(unwritable))
             return 0
 

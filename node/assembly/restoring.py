@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from node.assembly.backup_errors import HalfRestored
+from node.blobs.errors import BlobsFailed
 from node.blobs.files import flush_folder, write_flushed
 from node.settings.config import Config
 
@@ -13,11 +14,14 @@ NAMES = (_MARK, _COMING)
 
 
 def begun(config: Config) -> str | None:
-    """Of which backup the place holds a part; None: of none."""
+    """Of which backup the place holds a part; None: of none. BlobsFailed where there is no telling."""
+    mark = _mark(config)
     try:
-        return _mark(config).read_text(encoding="utf-8")
+        return mark.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return None
+    except OSError as failed:
+        raise BlobsFailed(f"{mark.parent} cannot be read: {failed.strerror}") from failed
 
 
 def begin(config: Config, backup: Path) -> None:
@@ -45,6 +49,8 @@ def refuse_half_restored(config: Config) -> None:
     ------
     HalfRestored
         A restore was begun and not finished.
+    BlobsFailed
+        The folder cannot be read.
     """
     backup = begun(config)
     if backup is not None:

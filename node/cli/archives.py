@@ -16,10 +16,20 @@ ALWAYS = 100_000_000
 """What any zip may unpack to, in bytes: small ones hold headers."""
 MOST_MEMBERS = 1_000_000
 _CHUNK = 1 << 20
+_PREAMBLE_BYTES, _PREFIX = 128, b"DICM"
 
 # RuntimeError is how zipfile says that a password is needed
 DAMAGED = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, UnicodeDecodeError, ValueError)
 """What a zip raises that cannot be read."""
+
+
+def is_archive(path: Path) -> bool:
+    """Whether it is a zip: by its end, and by not beginning as DICOM files do (PS3.10 7.1), in whose compressed pixels the four bytes of
+    a zip's end stand by chance."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with path.open("rb") as file:
+        return file.read(_PREAMBLE_BYTES + len(_PREFIX))[_PREAMBLE_BYTES:] != _PREFIX
 
 
 class Unpacked:
@@ -63,7 +73,7 @@ class Unpacked:
                         budget.spend(len(chunk))
                         copy.write(chunk)
                 within = f"{name}!{member.filename}"
-                if not (nested and zipfile.is_zipfile(target)):
+                if not (nested and is_archive(target)):
                     yield within, target
                     continue
                 try:

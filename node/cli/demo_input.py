@@ -1,11 +1,10 @@
 """What the demo sends, a published T1 head, the part of it that the application takes, or the user's series; and the models it needs."""
 
 import shutil
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from node.cli.archives import DAMAGED, Unpacked
+from node.cli.archives import DAMAGED, Unpacked, is_archive
 from node.domain.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ def demo_series(given: Path | None, folder: Path, sample: "Sample | None") -> li
         return _published_head(folder, sample)
     if not given.exists():
         raise NoInput(f"{given} does not exist")
-    if zipfile.is_zipfile(given):
+    if is_archive(given):
         try:
             for _ in Unpacked(folder).members(given, str(given)):
                 pass

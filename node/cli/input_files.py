@@ -1,13 +1,12 @@
 """The DICOM headers under a path: a file, a folder, or a zip of files."""
 
 import tempfile
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from inference.errors import InputError
-from node.cli.archives import DAMAGED, Unpacked
+from node.cli.archives import DAMAGED, Unpacked, is_archive
 from node.cli.errors import NothingFound
 from node.domain.header import Header
 
@@ -54,7 +53,7 @@ def _files(path: Path) -> Iterator[tuple[str, Path]]:
         for file in sorted(path.rglob("*")):
             if file.is_file() and not file.name.startswith(".") and file.name != "DICOMDIR":
                 yield str(file.relative_to(path)), file
-    elif zipfile.is_zipfile(path):
+    elif is_archive(path):
         with tempfile.TemporaryDirectory(prefix="hilum-headers-") as folder:
             try:
                 for name, file in Unpacked(Path(folder)).members(path, path.name):

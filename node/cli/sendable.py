@@ -1,13 +1,12 @@
 """The DICOM files under paths, for `hilum send`: folders are walked, zips unpacked into a folder that is temporary, a zip in a zip too."""
 
 import re
-import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from node.cli.archives import DAMAGED, Unpacked
+from node.cli.archives import DAMAGED, Unpacked, is_archive
 
 if TYPE_CHECKING:
     from node.dimse.outgoing import Outgoing
@@ -83,7 +82,7 @@ def _files(paths: Iterable[Path], unpacked: Unpacked, found: Sendable) -> Iterat
     for path in paths:
         inside = sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
         for file in inside:
-            if not zipfile.is_zipfile(file):
+            if not is_archive(file):
                 yield str(file), file
                 continue
             try:

@@ -5,16 +5,30 @@ import os
 import socket
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
+from node.assembly import restoring
 from node.assembly.entrance import NotReady
-from node.assembly.family import Family, _Member
+from node.assembly.family import _PIPES, Family, _Member
 from node.assembly.telemetry import Watched
 from node.settings.config import Audit, Config, Node, Store
 from tests.lab import audit
+
+
+def _is_a_file(config: Config) -> None:
+    if config.store.blobs.exists():
+        config.store.blobs.rename(config.store.blobs.with_name("aside"))
+    config.store.blobs.touch()
+
+
+def _is_half_restored(config: Config) -> None:
+    config.store.blobs.mkdir(exist_ok=True)
+    restoring.begin(config, config.path.with_name("backup"))
 
 
 def test_a_death_while_the_journal_cannot_be_written_ends_nobody_else(tmp_path: Path) -> None:
@@ -68,3 +82,40 @@ def test_a_node_that_never_served_neither_started_nor_stopped(tmp_path: Path) ->
         with pytest.raises(NotReady):
             Family(config, announce=lambda _: None).run()
     assert audit.events(audit.trail(tmp_path / "audit")) == []
+
+
+@pytest.mark.parametrize("lost", [_is_a_file, _is_half_restored], ids=["no folder any more", "half restored"])
+def test_a_death_while_the_blobs_are_not_what_they_were_ends_nobody_else(tmp_path: Path, lost: Callable[[Config], None]) -> None:
+    """What a process dies of, its disk, is what the supervisor meets as well when it releases its leases: it stays."""
+    store = Store(journal=f"sqlite:{tmp_path}/hilum.db", blobs=tmp_path / "blobs")
+    config = Config(path=tmp_path / "hilum.yaml", digest="", node=Node(), store=store, models=tmp_path)
+    family = Family(config, announce=lambda _: None)
+    lost(config)
+    dead = subprocess.Popen([sys.executable, "-c", ""], text=True)
+    dead.wait()
+    member = _Member(stage="work", watched=Watched(name="work"), process=dead)
+    with capture_logs() as events:
+        family._watch(member)
+    assert [one["event"] for one in events] == ["family.leases_stand", "process.died"]
+    assert member.process is None
+
+
+def test_what_a_process_prints_is_no_word_to_the_supervisor_and_does_not_stop_it_from_listening() -> None:
+    """An application that prints a number, bytes that are no text, brackets without end: the next line is heard all the same, and the pipe
+    does not fill until the process hangs."""
+    printed = (
+        "import sys; out = sys.stdout.buffer\n"
+        "for said in (b'5', b'0.5', b'null', b'[1]', b'\\xff\\xfe', b'[' * 100_000): out.write(said + b'\\n')\n"
+        "out.write(b'{\"event\": \"process.ready\"}\\n'); out.write(b'0.5\\n' * 100_000)"
+    )
+    with subprocess.Popen([sys.executable, "-c", printed], **_PIPES) as process:
+        member = _Member(stage="work", watched=Watched(name="work"), process=process)
+        listening = threading.Thread(target=Family._listen, args=(member, process), daemon=True)
+        listening.start()
+        try:
+            assert process.wait(60) == 0
+            listening.join(60)
+        finally:
+            process.kill()
+    assert member.watched.ready
+    assert member.ready.is_set()

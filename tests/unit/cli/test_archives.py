@@ -4,11 +4,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from pydicom.data import get_testdata_file
 
 from node.cli.archives import Unpacked
 from node.cli.demo_input import NoInput, demo_series
 from node.cli.errors import ArchiveTooLarge, NothingFound
 from node.cli.input_files import read
+from node.cli.sendable import collect
 
 
 @pytest.fixture(name="bomb", scope="module")
@@ -63,3 +65,21 @@ def test_a_damaged_zip_in_a_zip_holds_up_nothing_else(tmp_path: Path) -> None:
         outer.writestr("b.dcm", "b")
     found = dict(Unpacked(tmp_path / "in").members(tmp_path / "outer.zip", "outer.zip"))
     assert sorted(found) == ["outer.zip!b.dcm", "outer.zip!inner.zip"]
+
+
+def test_a_dicom_file_with_the_end_of_a_zip_in_its_pixels_is_no_zip(tmp_path: Path) -> None:
+    """The four bytes stand by chance near the end of about one compressed image in 65,000; and somebody may have put a whole zip there. It
+    is the image that is sent and read."""
+    image = Path(str(get_testdata_file("CT_small.dcm"))).read_bytes()
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "chance.dcm").write_bytes(image[:-200] + b"PK\5\6" + image[-196:])
+    with zipfile.ZipFile(tmp_path / "whole.zip", "w") as whole:
+        whole.writestr("other.txt", "x")
+    (tmp_path / "in" / "whole.dcm").write_bytes(image + (tmp_path / "whole.zip").read_bytes())
+    with zipfile.ZipFile(tmp_path / "study.zip", "w") as study:
+        study.write(tmp_path / "in" / "whole.dcm", "whole.dcm")
+    for given, names in ((tmp_path / "in", ["chance.dcm", "whole.dcm"]), (tmp_path / "study.zip", ["study.zip!whole.dcm"])):
+        found = collect([given], tmp_path / "unpacked")
+        assert ([Path(name).name for name, _ in found.files], found.unusable, found.skipped) == (names, [], [])
+    assert len(read(tmp_path / "in" / "whole.dcm").series) == 1
+    assert demo_series(tmp_path / "in" / "whole.dcm", tmp_path / "input", None) == [tmp_path / "in" / "whole.dcm"]
