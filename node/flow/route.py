@@ -22,7 +22,7 @@ from node.flow.pairing import Pairing
 from node.flow.port import Clock
 from node.flow.routing import holds_images
 from node.flow.series import SeriesContent, series_of
-from node.journal.errors import TransitionRefused
+from node.journal.errors import JournalStrange, TransitionRefused
 from node.journal.port import Journal, NewJob
 from node.observe import metrics
 from node.observe.events import alarm, event, trace
@@ -98,7 +98,7 @@ class RouteStage:
             self._in_hand.take(arrival.id)
             try:
                 self._route(arrival)
-            except InputError as unfit:  # it took too long, or cannot be read: others are routed all the same
+            except (InputError, JournalStrange) as unfit:  # it took too long, or cannot be read: others are routed all the same
                 self._failed(arrival, unfit)
             except HilumError:
                 self._in_hand.put_down()  # the journal's: should the process end now, it is not to blame
@@ -119,7 +119,7 @@ class RouteStage:
             self._failed(arrival, RoutingDied("the process that routed it ended in the middle of it"))
         self._in_hand.put_down()
 
-    def _failed(self, arrival: Arrival, why: InputError) -> None:
+    def _failed(self, arrival: Arrival, why: InputError | JournalStrange) -> None:
         """Try it again behind the others, or park it."""
         reason, digest = str(why), self._config.digest
         attempts = self._journal.routing_failed(arrival.id, why.code, reason, digest, self._clock(), most=_MOST_ATTEMPTS)

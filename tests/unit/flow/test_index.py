@@ -637,7 +637,7 @@ def test_a_representation_that_does_not_exist_stops_nothing(node: Receiver) -> N
     assert node.standings(2) == [Standing.CURRENT]
 
 
-@pytest.mark.parametrize("reader", ["index.parse", "judge.likeness"])
+@pytest.mark.parametrize("reader", ["index.parse", "index.take_apart", "judge.likeness"])
 def test_an_instance_that_breaks_its_reader_stops_no_other(node: Receiver, monkeypatch: pytest.MonkeyPatch, reader: str) -> None:
     """A defect of a reader, whatever it is: the instance is set aside or kept as a conflict, never met again after a restart."""
     node.send(slice_of(1))
@@ -652,6 +652,7 @@ def test_an_instance_that_breaks_its_reader_stops_no_other(node: Receiver, monke
     assert node.inbox.waiting(1) == []
     assert ([one.code for one in node.journal.asides()], node.standings()) == {
         "index.parse": (["HLM-3082"], [Standing.CURRENT]),
+        "index.take_apart": (["HLM-3082"], [Standing.CURRENT]),
         "judge.likeness": ([], [Standing.CURRENT, Standing.CONFLICT]),
     }[reader]
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
+from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from node.domain.state import ArrivalState, JobState
@@ -15,7 +16,7 @@ from node.flow.errors import NotUnderstood, RoutingBroke, RoutingDied, TookTooLo
 from node.flow.route import RouteStage
 from node.flow.series import SeriesContent
 from node.flow.settle import Settle
-from node.journal.errors import JournalAway, TransitionRefused
+from node.journal.errors import JournalAway, JournalStrange, TransitionRefused
 from node.observe.cells import Cells
 from node.observe.in_hand import InHand
 from tests.unit.flow.mini import APPLICATION, CountingPeer, MiniNode
@@ -125,6 +126,20 @@ def test_a_defect_in_deciding_parks_the_arrival_and_not_the_node(complete: MiniN
     assert "DOE" not in str(events)
     assert any("test_poison.py" in str(one.get("trace")) for one in events)
     assert len(complete.jobs()) == 1
+
+
+def test_a_row_that_no_hilum_wrote_parks_its_arrival_and_no_other(complete: MiniNode) -> None:
+    """The header of one instance in the journal is damaged: who looks at it cannot route its study, and has no reason to rest for it."""
+    with complete.journal._writing() as connection:
+        connection.execute(
+            text("UPDATE instance SET header_delta = '{\"set\": [' WHERE series_instance_uid = :series"), {"series": _POISON}
+        )
+    stage = stage_of(complete)
+    while stage.step():
+        pass
+    parked = complete.journal.arrivals(study="1.1")[0]
+    assert (parked.state, parked.code) == (ArrivalState.PARKED, JournalStrange.code)
+    assert [job.study_instance_uid for job in complete.jobs()] == ["2.1"]
 
 
 def test_what_cannot_be_read_is_parked_with_its_own_reason(complete: MiniNode) -> None:
