@@ -111,7 +111,7 @@ class Claims(Database):
                 .returning(*schema.delivery.c)
             )
             row = connection.execute(claim).one()
-            had_turn(connection, schema.delivery_turn, {"sink": row.sink, "peer": row.peer})
+            had_turn(connection, schema.delivery_turn, {"sink": row.sink, "turn": row.turn, "peer": row.peer})
             note(connection, DELIVERY.name, row.id, "delivery.claimed", f"by {owner}, attempt {row.attempts}", now)
             return to_delivery(row)
 

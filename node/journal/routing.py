@@ -208,6 +208,8 @@ def _join(connection: Connection, job: Row[Any], new: NewJob, now: datetime) -> 
     rank = RANKS[new.priority]
     if rank < job.rank:
         connection.execute(update(schema.job).where(_job.id == job.id).values(rank=rank, turn=min(rank, job.turn)))
+        waiting = schema.delivery.c
+        connection.execute(update(schema.delivery).where(waiting.job_id == job.id, waiting.turn > rank).values(turn=rank))
     if new.deadline_at is not None and (job.deadline_at is None or micros(new.deadline_at) < job.deadline_at):
         nearer = min(place_of(connection, job.peer, min(rank, job.turn), new.deadline_at), job.place)
         connection.execute(update(schema.job).where(_job.id == job.id).values(deadline_at=micros(new.deadline_at), place=nearer))

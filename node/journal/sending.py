@@ -18,7 +18,7 @@ def insert_deliveries(connection: Connection, job: int, sinks: Iterable[str], no
     """One WAITING delivery for each sink."""
     at = micros(now)
     made = []
-    peer = select(schema.job.c.peer).where(schema.job.c.id == job).scalar_subquery()
+    of = connection.execute(select(schema.job.c.peer, schema.job.c.turn).where(schema.job.c.id == job)).one()
     for sink in sinks:
         values = {
             "job_id": job,
@@ -28,7 +28,8 @@ def insert_deliveries(connection: Connection, job: int, sinks: Iterable[str], no
             "attempts": 0,
             "due_at": at,
             "waiting_since": at,
-            "peer": peer,
+            "peer": of.peer,
+            "turn": of.turn,
         }
         delivery = int(connection.execute(insert(schema.delivery).values(**values).returning(_delivery.id)).scalar_one())
         note(connection, DELIVERY.name, delivery, f"delivery.{DeliveryState.WAITING}", sink, now)

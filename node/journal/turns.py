@@ -1,8 +1,8 @@
 """Turns of peers in the journal: in one queue, the peer goes first of which nothing was claimed for longest.
 
-A queue is the jobs of one class that have no place in it, the deliveries to one sink, or the arrivals that are to be routed. What one peer
-has sent is taken in its own order. Only peers that have something in the queue are looked at, each by one look into an index: the cost
-of a turn does not grow with what waits.
+A queue is the jobs of one class that have no place in it, the deliveries of one class to one sink, or the arrivals that are to be
+routed. What one peer has sent is taken in its own order. Only peers that have something in the queue are looked at, each by one look into
+an index: the cost of a turn does not grow with what waits.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, Connection, Select, Table, TextClause, and_, func, insert, select, text, update
 
 from node.journal import schema
-from node.journal.rows import micros
+from node.journal.rows import PRIORITIES, micros
 from node.journal.schema import NEVER
 
 JOB_WAITS = text("job.state || '' IN ('queued', 'inferred')")
@@ -59,14 +59,16 @@ def job_of_turn(connection: Connection, turn: int, wanted: Wanted) -> int | None
 
 
 def delivery_of_turn(connection: Connection, sink: str, wanted: Wanted) -> int | None:
-    """Of the deliveries to a sink, the first of the peer whose turn it is; None where another has them."""
-    of = schema.delivery_turn.c.sink == sink
-    for peer in peers_in_turn(connection, schema.delivery_turn, of, peers_waiting(schema.delivery, DELIVERY_WAITS, _delivery.sink == sink)):
-        mine = (_delivery.sink == sink, _delivery.peer == peer)
-        first = select(_delivery.id).where(DELIVERY_WAITS, *mine, *wanted).order_by(_delivery.due_at, _delivery.id)
-        found = connection.execute(first.limit(1).with_for_update(skip_locked=True)).scalar()
-        if found is not None:
-            return int(found)
+    """Of the deliveries to a sink, in the first class that has one, the first of the peer whose turn it is; None where another has them."""
+    turns = schema.delivery_turn.c
+    for turn in PRIORITIES:
+        queue = (_delivery.sink == sink, _delivery.turn == turn)
+        of = and_(turns.sink == sink, turns.turn == turn)
+        for peer in peers_in_turn(connection, schema.delivery_turn, of, peers_waiting(schema.delivery, DELIVERY_WAITS, *queue)):
+            first = select(_delivery.id).where(DELIVERY_WAITS, *queue, _delivery.peer == peer, *wanted)
+            found = connection.execute(first.order_by(_delivery.due_at, _delivery.id).limit(1).with_for_update(skip_locked=True)).scalar()
+            if found is not None:
+                return int(found)
     return None
 
 

@@ -234,6 +234,34 @@ def test_a_delivery_that_is_put_off_holds_up_no_other_peer(story: Story, senders
     assert story.take().job == many[0]
 
 
+def _encoded(story: Story, count: int) -> None:
+    for _ in range(count):
+        job = story.claim()
+        story.infer(job)
+        story.encode(job)
+
+
+def test_urgent_results_go_before_routine_ones_that_wait_at_a_sink(story: Story, senders: Senders) -> None:
+    """The one under way is not interrupted; inside a class peers take turns all the same, each class with turns of its own."""
+    routine = senders.jobs("ct1", "ct1", "ct1", "ct2")
+    offpeak = senders.job("ct1", Priority.OFFPEAK)
+    _encoded(story, 5)
+    under_way = story.take()
+    assert under_way.job == routine[0]
+    urgent = [senders.job(peer, Priority.URGENT) for peer in ("ct1", "ct1", "ct2")]
+    _encoded(story, 3)
+    assert [story.take().job for _ in range(7)] == [urgent[0], urgent[2], urgent[1], routine[3], *routine[1:3], offpeak]
+
+
+def test_results_become_urgent_with_their_job(story: Story, senders: Senders) -> None:
+    """An urgent route asks for what a routine one has had done, and what waits for a sink that is slow goes first."""
+    senders.job("ct1")
+    joined = story.queued()
+    _encoded(story, 2)
+    assert story.queued(priority=Priority.URGENT) == joined
+    assert story.take().job == joined
+
+
 # ---- routing
 
 

@@ -228,7 +228,7 @@ def test_a_journal_of_the_first_release_keeps_its_queue(url: str, opened: Callab
             "arrival": ("counted_last", "waits_last", "waits_for", "attempts", "code", "reason"),
             "instance": ("held_for", "whose"),
             "result_object": ("form", "part"),
-            "delivery": ("form", "peer"),
+            "delivery": ("form", "peer", "turn"),
             "decision": ("compares", "withheld"),
             "aside": ("patient_id", "issuer", "accession", "study_instance_uid", "series_instance_uid"),
         }

@@ -1,6 +1,6 @@
 """Deliveries to sinks, and the proof of each object."""
 
-from sqlalchemy import Boolean, Column, Index, Integer, Table, text
+from sqlalchemy import Boolean, Column, Index, Integer, SmallInteger, Table, text
 
 from node.journal.schema.columns import Micros, Words, metadata, reference, row_id
 
@@ -33,6 +33,13 @@ delivery = Table(
         comment="the form in which masks and their reports go in this round; empty until it was chosen",
     ),
     Column("peer", Words, nullable=False, server_default="", comment="the peer of its job, whose turn it takes; empty for strangers"),
+    Column(
+        "turn",
+        SmallInteger,
+        nullable=False,
+        server_default="1",
+        comment="the class that its job was in when it was made: 0 urgent, 1 routine, 2 offpeak; claimed in this order",
+    ),
     comment="The objects of one job on their way to one sink.",
 )
 Index("uq_delivery_job_sink", delivery.c.job_id, delivery.c.sink, unique=True)
@@ -46,6 +53,7 @@ Index(
 Index(
     "ix_delivery_turn",
     delivery.c.sink,
+    delivery.c.turn,
     delivery.c.peer,
     delivery.c.due_at,
     delivery.c.id,
@@ -74,7 +82,8 @@ delivery_turn = Table(
     "delivery_turn",
     metadata,
     Column("sink", Words, primary_key=True, comment="the sink"),
+    Column("turn", SmallInteger, primary_key=True, autoincrement=False, comment="the class, as at delivery"),
     Column("peer", Words, primary_key=True, comment="the peer, as at delivery"),
     Column("number", Micros, nullable=False, comment="the largest is that of the peer of which a delivery was claimed last"),
-    comment="In which order deliveries of peers to a sink were last claimed: the peer goes first that waits longest.",
+    comment="In which order deliveries of peers to a sink were last claimed: in one class, the peer goes first that waits longest.",
 )
