@@ -148,18 +148,21 @@ class Asking:
         """
 
         study = self._study(arrival, series)
+        views = {content.series_instance_uid: content.view for content in series}
 
-        def tried(routes: Sequence[Route], on: Iterable[SeriesContent]) -> list[Decision]:
-            views = [content.view for content in on]
-            return decide(routes, views, peer=arrival.peer, calling=calling, called=arrival.called_ae, now=now, study=study)
+        def tried(routes: Sequence[Route], on: Iterable[SeriesView]) -> list[Decision]:
+            return decide(routes, list(on), peer=arrival.peer, calling=calling, called=arrival.called_ae, now=now, study=study)
 
-        decisions = tried(self._routes, series)
+        decisions = tried(self._routes, views.values())
         said: dict[tuple[str, str], list[str]] = {}
         judged = self._judged(arrival, series, study, decisions, now, waits=waits)
-        decisions = [self._gated(_judged_so(decision, judged, said), series) for decision in decisions]
+        decisions = [self._gated(_judged_so(decision, judged, said), views) for decision in decisions]
         on_series = self._on_series(series, decisions)
         left_out: list[LeftOut] = []
-        whole = [wish for wish in on_series if self._is_whole(arrival, wish, said, left_out)]
+        whole: list[_Wish] = []
+        alone: list[_Wish] = []
+        for wish in on_series:
+            (whole if self._is_whole(arrival, wish, said, left_out) else alone).append(wish)
         runs = [decision for decision in decisions if decision.route not in judged or not judged[decision.route].withheld]
         wishes = [*whole, *self._on_studies(arrival, runs, said, tried)]
         parked: set[tuple[str, str]] = set()
@@ -168,7 +171,6 @@ class Asking:
             self._gate(wish, said)
         held = self._short(arrival, wishes, said, now, over=not waits or arrival.completed_by is Completeness.OPERATOR)
         wishes = [wish for wish in wishes if wish.routes]
-        alone = [wish for wish in on_series if wish not in whole]
         mistaken = [self._pairs.mistaken(arrival.study_instance_uid, wish.series[0], wish.application) for wish in alone]
         complete_at = arrival.completed_at or now
         jobs = [self._job(wish, complete_at) for wish in wishes]
@@ -178,7 +180,7 @@ class Asking:
             left_out=left_out,
             mistaken=[job for job in mistaken if job is not None],
             waits=min([*((one.until, one.missing) for one in judged.values() if one.until is not None), *held.waits()], default=None),
-            holds=held.holds,
+            holds=list(held.holds),
         )
 
     def _study(self, arrival: Arrival, series: Sequence[SeriesContent]) -> list[SeriesView]:
@@ -238,7 +240,7 @@ class Asking:
         arrival: Arrival,
         decisions: Sequence[Decision],
         said: dict[tuple[str, str], list[str]],
-        tried: Callable[[Sequence[Route], Iterable[SeriesContent]], list[Decision]],
+        tried: Callable[[Sequence[Route], Iterable[SeriesView]], list[Decision]],
     ) -> list[_Wish]:
         """One wish for each application that takes whole studies: on every series of images that its routes match, whoever sent it."""
         matching = {decision.route for decision in decisions if decision.matched}
@@ -250,19 +252,22 @@ class Asking:
         if not any(asking.values()):
             return []
         study = {content.series_instance_uid: content for content in contents(self._studies.study_instances(arrival.study_instance_uid))}
+        views = {uid: content.view for uid, content in study.items()}
         wishes: dict[str, _Wish] = {}
+        members: dict[str, dict[str, SeriesContent]] = {}
         for route in self._routes:
-            found = [decision.series_instance_uid for decision in tried([route], study.values()) if decision.matched]
-            views = [uid for uid in found if holds_images(study[uid].view)]
-            for application in asking.get(route.name, ()) if views else ():
+            found = [decision.series_instance_uid for decision in tried([route], views.values()) if decision.matched]
+            images = [uid for uid in found if holds_images(views[uid])]
+            for application in asking.get(route.name, ()) if images else ():
                 wish = wishes.setdefault(application, _Wish(application=application, series=[], whole_study=True))
                 wish.routes.append(route)
-                wish.series += [study[uid] for uid in views if study[uid] not in wish.series]
-                for uid in views:
-                    together = f"{application}: analysed as a whole, {len(views)} series of the study"
+                members.setdefault(application, {}).update({uid: study[uid] for uid in images})
+                for uid in images:
+                    together = f"{application}: analysed as a whole, {len(images)} series of the study"
                     said.setdefault((route.name, uid), []).append(together)
-        for wish in wishes.values():
-            wish.series.sort(key=lambda content: preference(content.view)[2:])  # the series that names the job: the lowest number
+        for application, wish in wishes.items():
+            # the series that names the job: the lowest number
+            wish.series = sorted(members[application].values(), key=lambda content: preference(views[content.series_instance_uid])[2:])
         return list(wishes.values())
 
     def _gate(self, wish: _Wish, said: dict[tuple[str, str], list[str]]) -> None:
@@ -341,13 +346,12 @@ class Asking:
                 found.append((content, shortage))
         return max(found, key=lambda one: (one[1].expected or one[1].came) - one[1].came, default=None)
 
-    def _gated(self, decision: Decision, series: Sequence[SeriesContent]) -> Decision:
+    def _gated(self, decision: Decision, views: Mapping[str, SeriesView]) -> Decision:
         """The decision with what the manifests of its applications say."""
         if not decision.matched:
             return decision
-        (view,) = [content.view for content in series if content.series_instance_uid == decision.series_instance_uid]
         run = next(route.run for route in self._routes if route.name == decision.route)
-        return gated(decision, {application: self._accepts(application) for application in run}, view)
+        return gated(decision, {application: self._accepts(application) for application in run}, views[decision.series_instance_uid])
 
     def _with(self, decision: Decision, said: dict[tuple[str, str], list[str]], parked: Collection[tuple[str, str]]) -> Decision:
         words = said.get((decision.route, decision.series_instance_uid))
@@ -415,14 +419,13 @@ class Asking:
 class _Held:
     """The series that are short: what waits for their rest, and what the decisions of which routes say of them."""
 
-    holds: list[NewHold] = field(default_factory=list)
+    holds: dict[NewHold, None] = field(default_factory=dict)
     words: dict[tuple[str, str], str] = field(default_factory=dict)
     conditions: dict[tuple[str, str], Shortage] = field(default_factory=dict)
 
     def add(self, new: NewHold, series: Sequence[str], words: str) -> None:
         """A route waits, with all of the series that its application is given together."""
-        if new not in self.holds:
-            self.holds.append(new)
+        self.holds[new] = None
         self.words.update({(new.route, uid): words for uid in series})
         self.conditions[new.route, new.series_instance_uid] = new.shortage
 

@@ -226,11 +226,12 @@ class RouteStage:
                     until=new.until.isoformat(),
                 )
         short = {job.series_instance_uid: job for job in asked.jobs if job.shortage is not None}
+        since = {one.series_instance_uid: one.since for one in sorted(before, key=lambda one: one.since, reverse=True)}
         for uid in known - held.keys():
             job = short.get(uid)
             how = "whole" if job is None else "parked" if job.parked is not None else "incomplete"
-            since = min(one.since for one in before if one.series_instance_uid == uid)
-            event("series.released", arrival=arrival.id, peer=arrival.peer, series=uid, how=how, held_s=(now - since).total_seconds())
+            held_s = (now - since[uid]).total_seconds()
+            event("series.released", arrival=arrival.id, peer=arrival.peer, series=uid, how=how, held_s=held_s)
 
     def _withdraw(self, job: Job, now: datetime) -> None:
         """End a job that compares two people; what has left already a person has to find."""

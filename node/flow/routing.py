@@ -13,6 +13,9 @@ from node.domain.route import Condition, Decision, Route, Tried
 from node.flow.conditions import one_of, together_text, try_on
 from node.flow.header import merge
 
+_MOST_NAMED = 50
+"""Series of a study that a condition on the study names."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesView:
@@ -100,23 +103,24 @@ def decide(
     study
         All series of the study, for conditions on any and all of them; None: `series` are all.
     """
-    counted = [_with_counts(view, series) for view in series]
+    counted = _counted(series)
+    of_study = counted if study is None else _counted(study) if any(route.any_series or route.all_series for route in routes) else []
     decisions: list[Decision] = []
     for route in routes:
-        before, behind = _senders(route, peer, calling, called), _of_study(route, series if study is None else study, now)
+        before, behind = _senders(route, peer, calling, called), _of_study(route, of_study, now)
         tried = [(*before, *(try_on(condition, view.header, now) for condition in route.when), *behind) for view in counted]
         decisions.extend(_choose(route, counted, tried))
     return decisions
 
 
-def _with_counts(view: SeriesView, series: Sequence[SeriesView]) -> SeriesView:
-    header: dict[str, tuple[Value, ...]] = {
-        **view.header,
-        "NumberOfSeriesRelatedInstances": (view.instances,),
+def _counted(series: Sequence[SeriesView]) -> list[SeriesView]:
+    """The series with how many instances and series these are all together."""
+    of_study: dict[str, tuple[Value, ...]] = {
         "NumberOfStudyRelatedInstances": (sum(one.instances for one in series),),
         "NumberOfStudyRelatedSeries": (len(series),),
     }
-    return replace(view, header=header)
+    counts = "NumberOfSeriesRelatedInstances"
+    return [replace(view, header={**view.header, counts: (view.instances,), **of_study}) for view in series]
 
 
 # ---- conditions
@@ -132,16 +136,15 @@ def _senders(route: Route, peer: str | None, calling: str, called: str) -> tuple
     return tuple(tried)
 
 
-def _of_study(route: Route, study: Sequence[SeriesView], now: datetime) -> tuple[Tried, ...]:
-    """Those on any and on all series of the study."""
+def _of_study(route: Route, counted: Sequence[SeriesView], now: datetime) -> tuple[Tried, ...]:
+    """Those on any and on all series of the study, which know how many they are."""
     tried = []
     if route.any_series:
-        tried.append(try_any("any_series", route.any_series, study, now))
+        tried.append(_try_any("any_series", route.any_series, counted, now))
     if route.all_series:
-        images = [view for view in study if holds_images(view)]
-        fitting = _fitting(route.all_series, images, study, now)
-        others = ", ".join(named(view) for view in images if view not in fitting)
-        found = f"not {others}" if others else f"all {len(images)}" if images else "no series of images"
+        images = [view for view in counted if holds_images(view)]
+        others = [view for view in images if not _fits(route.all_series, view, now)]
+        found = f"not {_all_named(others)}" if others else f"all {len(images)}" if images else "no series of images"
         held = bool(images) and not others
         tried.append(Tried(key="all_series", expected=together_text(route.all_series), found=found, held=held))
     return tuple(tried)
@@ -149,17 +152,17 @@ def _of_study(route: Route, study: Sequence[SeriesView], now: datetime) -> tuple
 
 def try_any(key: str, conditions: Sequence[Condition], study: Sequence[SeriesView], now: datetime) -> Tried:
     """Whether all of the conditions hold for at least one series of the study."""
-    fitting = _fitting(conditions, study, study, now)
-    found = ", ".join(named(view) for view in fitting) or f"none of {len(study)} series"
+    return _try_any(key, conditions, _counted(study), now)
+
+
+def _try_any(key: str, conditions: Sequence[Condition], counted: Sequence[SeriesView], now: datetime) -> Tried:
+    fitting = [view for view in counted if _fits(conditions, view, now)]
+    found = _all_named(fitting) if fitting else f"none of {len(counted)} series"
     return Tried(key=key, expected=together_text(conditions), found=found, held=bool(fitting))
 
 
-def _fitting(conditions: Sequence[Condition], series: Sequence[SeriesView], study: Sequence[SeriesView], now: datetime) -> list[SeriesView]:
-    def fits(view: SeriesView) -> bool:
-        header = _with_counts(view, study).header
-        return all(try_on(condition, header, now).held for condition in conditions)
-
-    return [view for view in series if fits(view)]
+def _fits(conditions: Sequence[Condition], counted: SeriesView, now: datetime) -> bool:
+    return all(try_on(condition, counted.header, now).held for condition in conditions)
 
 
 # ---- the series that a route runs on
@@ -231,6 +234,12 @@ def _why_not(view: SeriesView, best: SeriesView) -> str:
 def named(view: SeriesView) -> str:
     number = _least(view.header, "SeriesNumber")
     return f"series {view.series_instance_uid}" if number == float("inf") else f"series {number:g}"
+
+
+def _all_named(series: Sequence[SeriesView]) -> str:
+    """The sentence stands in the decision on every series: it does not grow with their number."""
+    names = ", ".join(named(view) for view in series[:_MOST_NAMED])
+    return names if len(series) <= _MOST_NAMED else f"{names} and {len(series) - _MOST_NAMED} more"
 
 
 def _mm(thickness: float) -> str:
