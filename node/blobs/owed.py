@@ -143,11 +143,16 @@ class FolderOwed:
         broken = 0
         for paths in left(self._standing):
             for path in paths:
-                with contextlib.suppress(FileNotFoundError, ValueError, LookupError):
+                try:
                     if path.suffix == _STANDS:
                         content = json.loads(path.read_bytes())
                         self._keep(f"{_digest(content['association'])}{_TORN}", content)
                         broken += 1
+                except FileNotFoundError:
+                    continue
+                except (OSError, ValueError, LookupError, TypeError) as unreadable:
+                    # what one association was in the middle of is not known: no reason to let nobody send
+                    alarm("owed.unreadable", entry=path.name, error=type(unreadable).__name__)
                 with contextlib.suppress(FileNotFoundError):
                     path.unlink()
         if broken:

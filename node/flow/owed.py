@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+from node.domain.errors import JournalError
 from node.domain.shortage import RefusedInstance, TornSeries
 from node.flow.port import Clock
 from node.journal.port import Journal
@@ -19,7 +20,8 @@ class Entries(Protocol):
     def waiting(self, limit: int) -> list[Path]: ...
 
     def read(self, entry: Path) -> tuple[Sequence[RefusedInstance], Sequence[TornSeries], float] | None:
-        """What it says, and when it was written (seconds since 1970, this host's clock); None: it is gone, or nothing."""
+        """What it says, and when it was written (seconds since 1970, this host's clock); None: it is gone, or nothing. JournalError: it
+        cannot be read."""
         ...
 
     def drop(self, entry: Path) -> None: ...
@@ -36,12 +38,17 @@ class TakeOwed:
         self._clock = clock
 
     def step(self) -> int:
-        """Take some; how many."""
+        """Take some; how many. JournalError when there is nothing but what cannot be read."""
         refused: list[RefusedInstance] = []
         torn: list[TornSeries] = []
         taken = []
+        unread: JournalError | None = None
         for entry in self._entries.waiting(_BATCH):
-            found = self._entries.read(entry)
+            try:
+                found = self._entries.read(entry)
+            except JournalError as failed:  # the disk does not give it: the others need not wait for it
+                unread = failed
+                continue
             if found is None:
                 continue
             at = self._journal.at(found[2])  # by the clock that all hosts share
@@ -53,4 +60,6 @@ class TakeOwed:
             event("owed.journaled", refused=len(refused), torn=len(torn))
         for entry in taken:
             self._entries.drop(entry)
+        if unread is not None and not taken:
+            raise unread
         return len(taken)

@@ -1,6 +1,7 @@
 """What series lack that came over a real association: what was refused, what broke off, what a dead receiver left."""
 
 import errno
+import gc
 import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,13 +10,18 @@ from pathlib import Path
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from structlog.testing import capture_logs
 
 from node.blobs import room
+from node.blobs.errors import BlobsFailed
 from node.blobs.owed import FolderOwed
 from node.dimse.under_way import UnderWay
 from node.domain.shortage import RefusedInstance, TornSeries
+from node.flow.owed import TakeOwed
+from node.journal.sql import SqlJournal
 from node.settings.config import Node, Settle
 from tests.dimse.conftest import PACS, Listen, Listening, instance, offer
+from tests.lab import empty_journal
 from tests.lab.program import wait_until
 from tests.lab.wire import Sender
 
@@ -172,3 +178,35 @@ def test_what_a_full_disk_does_not_take_leaves_nothing_behind(tmp_path: Path, mo
     monkeypatch.undo()
     assert list(tmp_path.rglob("*.part")) == []
     assert owing(owed) == ([], [])
+
+
+def test_a_file_that_the_disk_does_not_give_holds_nothing_else_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One bad sector: the next receiver starts all the same, and what else is owed comes into the journal; that one stays, and is told."""
+    FolderOwed(tmp_path).stands("a1", "pacs", [("1.1", "1.1.1")])
+    gc.collect()  # its life ends with it
+    unreadable: list[Path] = []
+    read = Path.read_bytes
+
+    def failing(path: Path) -> bytes:
+        if path.suffix == ".stands" or path in unreadable:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", failing)
+    with capture_logs() as events:
+        owed = FolderOwed(tmp_path)
+    assert [one["event"] for one in events] == ["owed.unreadable"]
+    owed.torn("a2", "pacs", [("2.1", "2.1.1")])
+    owed.torn("a3", "pacs", [("3.1", "3.1.1")])
+    bad, _ = owed.waiting(10)
+    unreadable.append(bad)
+    journal = SqlJournal.open(empty_journal.make(f"sqlite:{tmp_path}/hilum.db"))
+    taking = TakeOwed(journal, owed, journal.now)
+    assert taking.step() == 1
+    assert owed.waiting(10) == [bad]
+    with pytest.raises(BlobsFailed, match=bad.name):
+        taking.step()
+    unreadable.clear()
+    assert (taking.step(), taking.step()) == (1, 0)
+    assert {series for study in ("2.1", "3.1") for series in journal.shortfalls(study)} == {"2.1.1", "3.1.1"}
+    journal.close()
