@@ -68,7 +68,10 @@ def tell_people(config: Config, item: Item) -> None:
 
         tell_now(config, item)
 
-    threading.Thread(target=tell, name="alert", daemon=True).start()
+    try:
+        threading.Thread(target=tell, name="alert", daemon=True).start()
+    except RuntimeError as refused:  # no more threads: who watches goes on watching
+        alarm("notice.not_sent", reason=str(refused))
 
 
 class Alerts:

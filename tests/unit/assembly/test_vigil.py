@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,10 +15,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from node.assembly.telemetry import Telemetry, Watched
-from node.assembly.vigil import ENDED_S, SILENT_S, Ending, Wakefulness, Watchdog
+from node.assembly.vigil import ENDED_S, SILENT_S, Alerts, Ending, Wakefulness, Watchdog
 from node.observe.cells import Cells
 from node.observe.pulse import Pulse
 from node.settings.config import Config, Node, Store
+from node.settings.messengers import Notify, WebhookTo
 from tests.lab.program import wait_until
 
 
@@ -139,3 +141,17 @@ def test_systemd_is_told_twice_a_period_that_the_supervisor_turns(tmp_path: Path
     (tmp_path / "notify").unlink()
     time.sleep(0.2)
     watchdog.turn()  # nobody listens: nothing happens
+
+
+def test_a_message_for_which_there_is_no_thread_ends_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host without room for one more thread is where processes fall silent: the supervisor says so, and goes on."""
+    notify = Notify(webhook=WebhookTo(url="http://127.0.0.1:1/in"))
+    config = Config(path=tmp_path / "x", digest="", node=Node(), store=Store(journal="", blobs=tmp_path), models=tmp_path, notify=notify)
+
+    def none_left(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", none_left)
+    with capture_logs() as events:
+        Alerts(config).turn("flow", SILENT_S, ready=True)
+    assert [(one["event"], one["reason"]) for one in events] == [("notice.not_sent", "can't start new thread")]
