@@ -188,8 +188,9 @@ class Jailed:
             os.close(into)
         own.settimeout(START_S)
         self._channel, self._out = own, out
+        self._signals = _Signals(self._pid)
         self._words = b""
-        self._finalizer = weakref.finalize(self, _abandoned, self._pid, own, out)
+        self._finalizer = weakref.finalize(self, _abandoned, self._pid, self._signals, own, out)
         self._finalizer.atexit = False
         said = self._heard("the process of a model", Bounds(seconds=START_S, memory=usable_memory()))
         self.confined = Confined(landlock=int(said["landlock"]), seccomp=bool(said["seccomp"]))
@@ -221,7 +222,7 @@ class Jailed:
         if not self.alive:
             raise ModelDied(f"{what}: its process has ended")
         try:
-            os.kill(self._pid, signal.SIGCONT)
+            self._signals.send(signal.SIGCONT)
             frames.say(self._channel, said, descriptors)
         except OSError as gone:
             raise self._dead(what) from gone
@@ -234,8 +235,7 @@ class Jailed:
         """End it, whatever it does; how it ended, where that is known."""
         if self._finalizer.detach() is None:
             return None
-        with suppress(ProcessLookupError):
-            os.kill(self._pid, signal.SIGKILL)
+        self._signals.end()
         self._listen()
         self._channel.close()
         os.close(self._out)
@@ -268,7 +268,7 @@ class Jailed:
         self._listen()
         # nothing of it runs while nothing is asked of it; where it ended behind its answer, the next question finds that out
         with suppress(ProcessLookupError):
-            os.kill(self._pid, signal.SIGSTOP)
+            self._signals.send(signal.SIGSTOP)
         return said
 
     def _look(self, what: str, bounds: Bounds, until: float) -> None:
@@ -298,10 +298,42 @@ class Jailed:
         return ModelDied(f"{what}: its process ended in the middle of a call{how}{f'; its last words: {quoted(words)}' if words else ''}")
 
 
-def _abandoned(pid: int, channel: socket.socket, out: int) -> None:
+class _Signals:
+    """The way to signal one process and no other: it is reaped by the template, or, where that ended first, at once, and another may have
+    its number from then on."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._descriptor: int | None = None
+        # none before Linux 5.3, where a container's own filter allows none, or in a Python built without: the number is all there is
+        with suppress(OSError, AttributeError):
+            self._descriptor = os.pidfd_open(pid)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal.
+
+        Raises
+        ------
+        ProcessLookupError
+            It has ended and was reaped.
+        """
+        if self._descriptor is None:
+            os.kill(self._pid, number)
+        else:
+            signal.pidfd_send_signal(self._descriptor, number)
+
+    def end(self) -> None:
+        """End the process, and the way to it."""
+        with suppress(OSError):
+            self.send(signal.SIGKILL)
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def _abandoned(pid: int, signals: _Signals, channel: socket.socket, out: int) -> None:
     """End a process that no object holds any more."""
-    with suppress(OSError):
-        os.kill(pid, signal.SIGKILL)
+    signals.end()
     channel.close()
     os.close(out)
     _template.let_go(pid)
