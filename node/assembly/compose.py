@@ -62,13 +62,21 @@ def open_journal(config: Config, meant: "Meant | None" = None) -> "SqlJournal":
     ------
     JournalLost
         There is none, and blobs are there that had one.
+    StoresMixed
+        On a server there is another store's.
     """
-    from node.assembly.identity import NOTHING, refuse_unless_new
+    from node.assembly.identity import NOTHING, refuse_another_journal, refuse_unless_new
     from node.assembly.restoring import refuse_half_restored
     from node.journal.sql import SqlJournal
 
     refuse_half_restored(config)
-    return SqlJournal.open(config.store.journal, lambda: refuse_unless_new(config, meant or NOTHING))
+    journal = SqlJournal.open(config.store.journal, lambda: refuse_unless_new(config, meant or NOTHING))
+    try:
+        refuse_another_journal(config, journal, meant or NOTHING)
+    except BaseException:
+        journal.close()
+        raise
+    return journal
 
 
 def open_blobs(config: Config) -> "FolderBlobs | BucketBlobs | SealedBlobs":

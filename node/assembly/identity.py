@@ -62,6 +62,21 @@ def refuse_unless_new(config: Config, meant: Meant = NOTHING) -> None:
         raise JournalLost(f"{where} holds no journal, and this host served the store {known} from here; its blobs are gone as well")
 
 
+def refuse_another_journal(config: Config, journal: Journal, meant: Meant = NOTHING) -> None:
+    """Keep whoever asks a server by name (a command, a process that starts again) from another store's journal behind that name.
+
+    Raises
+    ------
+    StoresMixed
+        It holds rows, and is of another store than this host serves.
+    """
+    if config.store.journal.startswith("sqlite:") or meant.new_journal:
+        return
+    here, known = recorded(config), journal.known_store()
+    if here is not None and known is not None and known.identity != here and journal.knows_anything():
+        raise StoresMixed(f"{_journal_name(config)} is the journal of the store {known.identity}, and this host serves {here}")
+
+
 def agree(config: Config, journal: Journal, blobs: Blobs, meant: Meant = NOTHING) -> str:
     """Compare journal, blobs and spool, and let new ones know each other; the store's identity.
 

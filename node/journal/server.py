@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, make_url
 
-from node.journal.errors import DriverAbsent, JournalAway
+from node.journal.errors import DriverAbsent, JournalAway, JournalGone
 
 if TYPE_CHECKING:
     import psycopg
@@ -76,6 +76,47 @@ def server(url: str) -> Server:
     return Server(url=parsed.difference_update_query(["password_file"]), password_file=Path(str(file)) if file else None)
 
 
+class Pooled:
+    """Makes the connections of one pool, all of them to the journal of one store: the first that names one says which.
+
+    A file is known again by its inode; a database is known by nothing but its name and server, behind which another may stand at the next
+    connection: renamed, restored, or a server that took over.
+    """
+
+    def __init__(self, at: Server) -> None:
+        self._at = at
+        self._identity: str | None = None
+
+    def __call__(self) -> "psycopg.Connection[Any]":
+        """A new connection.
+
+        Raises
+        ------
+        JournalGone
+            The database is the journal of another store now.
+        """
+        connection = self._at.connect()
+        try:
+            found = _identity(connection)
+            connection.rollback()
+        except BaseException:
+            connection.close()
+            raise
+        if self._identity is None:
+            self._identity = found
+        elif found not in (None, self._identity):
+            connection.close()
+            raise JournalGone(f"{self._at.name} is the journal of the store {found} now, and was of {self._identity}")
+        return connection
+
+
+def _identity(connection: "psycopg.Connection[Any]") -> str | None:
+    """Which store the database says that it is of; None: it says none, which is told at the first statement."""
+    there = connection.execute("SELECT to_regclass('store')").fetchone()
+    row = connection.execute("SELECT identity FROM store").fetchone() if there and there[0] else None
+    return None if row is None else str(row[0])
+
+
 def creator(at: Server) -> Callable[[], Any]:
     """What a pool calls for each new connection.
 
@@ -88,4 +129,4 @@ def creator(at: Server) -> Callable[[], Any]:
         import psycopg  # noqa: F401  (its absence is to be told when the journal is opened, not at the first study)
     except ImportError as absent:
         raise DriverAbsent("the Python package psycopg is not installed") from absent
-    return at.connect
+    return Pooled(at)

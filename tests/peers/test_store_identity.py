@@ -4,12 +4,13 @@ import contextlib
 from pathlib import Path
 
 import pytest
+from psycopg import sql
 
 from node.assembly import compose
 from node.assembly.deep import examine
 from node.assembly.identity import Meant, agree
 from node.assembly.identity_errors import JournalLost, StoresMixed
-from node.journal.errors import JournalCorrupt, JournalGone
+from node.journal.errors import JournalAway, JournalCorrupt, JournalGone
 from node.settings.config import Config
 from node.settings.load import load
 from tests.lab.postgres import Postgres
@@ -62,6 +63,42 @@ def test_a_database_of_another_store_is_refused(postgres: Postgres, tmp_path: Pa
         _fill(config)
     with pytest.raises(StoresMixed):
         _start(_config(tmp_path, two.store.journal, "one"))
+
+
+def test_a_database_of_another_store_that_takes_the_name_is_written_by_nobody(postgres: Postgres, tmp_path: Path) -> None:
+    """Two databases exchange their names under an open journal (HLM-7013) and before a command (HLM-7061): the other store's journal gets
+    no row. With the right one back the open journal goes on."""
+    urls = postgres.database(), postgres.database()
+    one, two = (_config(tmp_path, url, name) for url, name in zip(urls, ("one", "two"), strict=True))
+    for config in (one, two):
+        _start(config)
+        _fill(config)
+    rows = "SELECT count(*) FROM event"
+    theirs = postgres.ask(urls[1], rows)
+    with contextlib.closing(compose.open_journal(one)) as journal:
+        _exchange(postgres, *urls)
+        for _ in range(2):
+            with pytest.raises((JournalGone, JournalAway)):
+                journal.note("instance", 0, "instance.seen", "into another's", START)
+        with pytest.raises(JournalGone, match="is the journal of the store"):
+            journal.note("instance", 0, "instance.seen", "into another's", START)
+        with pytest.raises(StoresMixed):
+            compose.open_journal(one)
+        assert postgres.ask(urls[0], rows) == theirs
+        _exchange(postgres, *urls)
+        with contextlib.suppress(JournalAway):  # its connections were broken once more
+            journal.census(START)
+        journal.note("instance", 0, "instance.seen", "into its own", START)
+    assert postgres.ask(urls[1], rows) == theirs
+
+
+def _exchange(postgres: Postgres, *urls: str) -> None:
+    """Two databases have each other's name; whoever had a connection has none."""
+    one, two = (url.rpartition("/")[2] for url in urls)
+    with postgres.admin() as server:
+        server.execute("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = ANY(%s)", ([one, two],))
+        for was, becomes in ((one, "aside"), (two, one), ("aside", two)):
+            server.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(was), sql.Identifier(becomes)))
 
 
 def test_a_table_that_is_lost_and_a_page_that_is_damaged_are_told(postgres: Postgres, tmp_path: Path) -> None:
