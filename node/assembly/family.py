@@ -26,7 +26,7 @@ from node.assembly.restoring import refuse_half_restored
 from node.assembly.roles import ALL, Role, lock, shares_journal
 from node.assembly.sealing import open_sealing
 from node.assembly.telemetry import Telemetry, Watched
-from node.assembly.vigil import Alerts, Ending
+from node.assembly.vigil import Alerts, Ending, beginning
 from node.blobs.errors import BucketAway, BucketRefused
 from node.blobs.sealing.sealing import Sealing
 from node.dimse.provision import demand_usable_tls
@@ -88,8 +88,9 @@ class Family:
         refuse_half_restored(config)
         if Role.RECEIVE in roles or Role.FLOW in roles:
             demand_usable_tls(config)
-        self._sealing = self._unlock()
-        self._identify(meant)
+        with beginning():
+            self._sealing = self._unlock()
+            self._identify(meant)
         self._places = Places(config)
         self._backlog = Backlog(config)
         self._roles = roles
@@ -140,7 +141,8 @@ class Family:
     def _run(self, begun: Callable[[], None]) -> int:
         if Role.RECEIVE in self._roles:
             self._entrance = Entrance(self._config)
-        self._release_the_dead()
+        with beginning():
+            self._release_the_dead()
         self._places.begin()
         self._backlog.begin()
         for member in self._members:

@@ -8,11 +8,12 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from node.assembly import restoring
+from node.assembly import compose, restoring
 from node.assembly.entrance import NotReady
 from node.assembly.family import _PIPES, Family, _Member
 from node.assembly.telemetry import Watched
@@ -119,3 +120,24 @@ def test_what_a_process_prints_is_no_word_to_the_supervisor_and_does_not_stop_it
             process.kill()
     assert member.watched.ready
     assert member.ready.is_set()
+
+
+def test_systemd_waits_for_a_start_that_takes_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The journal of years is brought to a new schema before the supervisor's loop turns: killed in it by `WatchdogSec=`, it would begin
+    again, and be killed again."""
+    opened = compose.open_journal
+    said: list[bytes] = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(20)
+
+        def slowly(*given: Any) -> Any:
+            said.extend(systemd.recv(64) for _ in range(2))
+            return opened(*given)
+
+        monkeypatch.setattr(compose, "open_journal", slowly)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "1000")
+        store = Store(journal=f"sqlite:{tmp_path}/hilum.db", blobs=tmp_path / "blobs")
+        Family(Config(path=tmp_path / "hilum.yaml", digest="", node=Node(), store=store, models=tmp_path), announce=lambda _: None)
+    assert said == [b"WATCHDOG=1"] * 2
