@@ -2,7 +2,6 @@
 can fail below it; and the count of what must be true whatever happened."""
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -26,6 +25,7 @@ from tests.crash.sender import CALLING, Secured, Study, send, write_study
 from tests.lab import dcmtk
 from tests.lab.node import Node, configuration, hilum
 from tests.lab.program import wait_until
+from tests.lab.wrapping import path_of
 
 PATIENCE_S = 180.0
 """How long a study may take to be done after a crash: generous, because the machine may be busy; nothing waits for it to pass."""
@@ -91,7 +91,7 @@ class House:
         self._plan = folder / "plan.json"
         self.environment = {
             **self.disk.environment,
-            "PYTHONPATH": os.pathsep.join([str(_INSIDE), *filter(None, [os.environ.get("PYTHONPATH")])]),
+            "PYTHONPATH": path_of(_INSIDE),
             "HILUM_CRASH_PLAN": str(self._plan),
             "HILUM_CRASH_CALLS": json.dumps(CALLS),
             # every round starts processes: what is compiled once need not be compiled by each

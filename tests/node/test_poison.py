@@ -7,6 +7,7 @@ import pytest
 from tests.lab.messages import webhook_server
 from tests.lab.node import Node
 from tests.lab.program import wait_until
+from tests.lab.wrapping import path_of
 from tests.node.test_metrics import _scraped, _send, _settings, _study
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("node")]
@@ -25,7 +26,7 @@ def test_studies_that_loop_and_that_kill_are_parked_while_others_are_delivered(t
     with webhook_server() as posts:
         settings = _settings(tmp_path)
         settings["notify"] = {"webhook": {"url": f"http://127.0.0.1:{posts.port}/in"}, "every": "1s"}
-        with Node(settings, tmp_path, environment={"PYTHONPATH": str(INSIDE), "HILUM_STALLS": str(stalls)}) as node:
+        with Node(settings, tmp_path, environment={"PYTHONPATH": path_of(INSIDE), "HILUM_STALLS": str(stalls)}) as node:
             for patient in ("BEFORE", "LOOP", "DIE", "AFTER"):
                 assert _send(node, _study(tmp_path / patient, patient, 8)) == [0] * 8
             node.wait_for_jobs(lambda jobs: [one["state"] for one in jobs] == ["done"] * 2, _PATIENCE_S, "the others are analysed")

@@ -16,6 +16,7 @@ from tests.lab.messages import Posts, webhook_server
 from tests.lab.node import Node
 from tests.lab.program import wait_until
 from tests.lab.scrape import health
+from tests.lab.wrapping import path_of
 from tests.node.test_metrics import _processes, _send, _settings, _study
 from tests.node.test_poison import INSIDE
 
@@ -80,7 +81,7 @@ def test_every_process_that_stands_still_is_named_and_started_again(tmp_path: Pa
     stalls.mkdir()
     with (
         _scene(tmp_path / "stopped", {}) as stopped,
-        _scene(tmp_path / "locked", {"PYTHONPATH": str(INSIDE), "HILUM_STALLS": str(stalls)}) as locked,
+        _scene(tmp_path / "locked", {"PYTHONPATH": path_of(INSIDE), "HILUM_STALLS": str(stalls)}) as locked,
         _scene(tmp_path / "slept", {}) as slept,
     ):
         slept.since = time.monotonic()

@@ -8,18 +8,16 @@ there on, or somebody else has the database's lock. Nothing of node/ knows of th
 
 import contextlib
 import functools
-import importlib.abc
-import importlib.machinery
 import json
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from importlib.machinery import ModuleSpec
-from types import ModuleType
+from collections.abc import Callable, Iterator
 from typing import Any
+
+from tests.lab.wrapping import wrap
 
 _PLAN = os.environ.get("HILUM_CRASH_PLAN", "")
 _call = threading.local()
@@ -100,27 +98,7 @@ def _wrap_database(module: Any) -> None:
     module.Database._writing = told
 
 
-_WRAPPED = {"node.journal.sql": _wrap_journal, "node.journal.database": _wrap_database}
-
-
-class _Finder(importlib.abc.MetaPathFinder):
-    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        if name not in _WRAPPED:
-            return None
-        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
-        assert spec is not None
-        assert spec.loader is not None
-        load = spec.loader.exec_module
-
-        def exec_module(module: ModuleType) -> None:
-            load(module)
-            _WRAPPED[name](module)
-
-        spec.loader.exec_module = exec_module  # type: ignore[method-assign]
-        return spec
-
-
 if _PLAN:
-    sys.meta_path.insert(0, _Finder())
+    wrap({"node.journal.sql": _wrap_journal, "node.journal.database": _wrap_database})
     # hundreds of rounds on a busy machine: who comes first there is not what they are about
     os.nice = lambda _: 0

@@ -1,21 +1,20 @@
 """Read by every Python process of a node whose PYTHONPATH names this folder: it stands, loops or dies where the tests say.
 
 HILUM_STALLS names a folder. A file in it that is called like the stage of a process is taken away by a loop of such a process,
-which then stands in a deadlock. While there is a file called "poison", routing a series of the patient LOOP never ends, and of the patient
-DIE ends the process. Nothing of node/ knows of this.
+which then stands in a deadlock: by no other thread, and by no loop in a step that may take long. While there is a file called "poison",
+routing a series of the patient LOOP never ends, and of the patient DIE ends the process. Nothing of node/ knows of this.
 """
 
 import contextlib
-import importlib.abc
-import importlib.machinery
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
-from importlib.machinery import ModuleSpec
-from types import ModuleType
 from typing import Any
+
+from tests.lab.wrapping import wrap
 
 _FOLDER = os.environ.get("HILUM_STALLS", "")
 
@@ -25,6 +24,10 @@ def _wrap_pulse(module: Any) -> None:
     stages = [word for word in sys.argv if word in ("receive", "flow", "work", "console")]
 
     def told() -> None:
+        loop = module._LOOPS.get(threading.get_ident())
+        if loop is None or loop.until > time.monotonic():
+            turned()
+            return
         for stage in stages:
             with contextlib.suppress(OSError):
                 os.rename(f"{_FOLDER}/{stage}", f"{_FOLDER}/{stage}.taken")
@@ -50,25 +53,5 @@ def _wrap_series(module: Any) -> None:
     module.seen = told
 
 
-_WRAPPED = {"node.observe.pulse": _wrap_pulse, "node.flow.series": _wrap_series}
-
-
-class _Finder(importlib.abc.MetaPathFinder):
-    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        if name not in _WRAPPED:
-            return None
-        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
-        assert spec is not None
-        assert spec.loader is not None
-        load = spec.loader.exec_module
-
-        def exec_module(module: ModuleType) -> None:
-            load(module)
-            _WRAPPED[name](module)
-
-        spec.loader.exec_module = exec_module  # type: ignore[method-assign]
-        return spec
-
-
 if _FOLDER:
-    sys.meta_path.insert(0, _Finder())
+    wrap({"node.observe.pulse": _wrap_pulse, "node.flow.series": _wrap_series})
