@@ -1,6 +1,7 @@
 """Telling of refused connections without a flood of lines: each is heard by whoever listens (the audit trail, which counts), and of one
 address a few a minute are written, then how many were not."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -59,9 +60,12 @@ class Refusals:
                 return True
             window.left_out += 1
             if self._timer is None:  # nobody may ever come again to bring it up
-                self._timer = threading.Timer(_WINDOW_S, self._ring)
-                self._timer.daemon = True
-                self._timer.start()
+                timer = threading.Timer(_WINDOW_S, self._ring)
+                timer.daemon = True
+                # without room for a thread it is told when the next one comes: who refuses holds a seat meanwhile, and expects no error
+                with contextlib.suppress(RuntimeError):
+                    timer.start()
+                    self._timer = timer
             return False
 
     def _ring(self) -> None:

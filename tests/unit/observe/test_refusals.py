@@ -1,7 +1,9 @@
 """A flood of refused connections is no flood of lines, and hides nobody else's."""
 
+import threading
 from dataclasses import dataclass
 
+import pytest
 from structlog.testing import capture_logs
 
 from node.observe import refusals
@@ -74,3 +76,20 @@ def test_the_audit_trail_counts_every_one() -> None:
     subjects = [one for message in messages for one in message.objects if isinstance(one, AlertSubject)]
     assert len(messages) == 2
     assert "(199 more within a minute)" in subjects[1].description
+
+
+def test_a_flood_that_takes_the_last_thread_is_no_error_of_who_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The listener holds a seat while it tells; what was left out is told when the next one comes."""
+    seconds = _Seconds()
+    told = Refusals(seconds=seconds)
+
+    def none_left(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", none_left)
+    with capture_logs() as events:
+        for _ in range(25):
+            told.event("association.unknown_address", address="10.0.0.1")
+        seconds.now += 61
+        told.event("association.unknown_address", address="10.0.0.2")
+    assert [one["left_out"] for one in events if one["event"] == "association.refusals_left_out"] == [15]
