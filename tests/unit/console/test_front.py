@@ -85,7 +85,7 @@ def listening(hospital: Hospital, settings: Console, trusted: ssl.SSLContext | N
     """A console that listens in a thread."""
     trials, stop, ports = Trials(hospital.config.path), threading.Event(), list[int]()
     desk = desk_of(hospital, trials, settings=settings)
-    thread = threading.Thread(target=serve, args=(desk, stop), kwargs={"ready": lambda *, port: ports.append(port)})
+    thread = threading.Thread(target=serve, args=(desk, stop), kwargs={"ready": lambda *, port: ports.append(port)}, daemon=True)
     thread.start()
     wait_until(lambda: bool(ports) or not thread.is_alive(), _PATIENCE_S, "the console listens")
     yield Served(port=ports[0], trusted=trusted)

@@ -151,3 +151,10 @@ def test_images_that_do_not_say_how_they_were_weighted(contrast: Contrast, said:
     volume = volume_of(pictured(brain()), (2.5,) * 3)
     cautions = Judge(Expects(part=Part.HEAD, contrast=contrast), volume, (header(**said),)).before()
     assert [caution.sentence[:49] for caution in cautions] == ["The images do not say how they were weighted: loo"] * told
+    # where one says it, those that do not are of the same series
+    assert (
+        Judge(
+            Expects(part=Part.HEAD, contrast=contrast), volume, (header(**said), header(EchoTime=0.0 if contrast is Contrast.T1 else 120.0))
+        ).before()
+        == ()
+    )
