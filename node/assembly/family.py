@@ -32,6 +32,7 @@ from node.blobs.sealing.sealing import Sealing
 from node.dimse.provision import demand_usable_tls
 from node.journal.errors import JournalAway, JournalBusy
 from node.observe.events import alarm, event
+from node.observe.in_hand import excuse
 from node.settings.config import Config
 
 _RESTART_FIRST_S = 0.5
@@ -61,6 +62,14 @@ class _Member:
     ending: Ending = field(default_factory=Ending)
     owner: str = ""
     """How leases of this process begin (it gives itself the same name)."""
+    on_purpose: bool = False
+    """Whether it was ended so: whatever it was at is not to blame."""
+
+    def end(self) -> None:
+        """Kill it, so that it is started again. One that has died by itself, or hangs, is not excused."""
+        if self.process is not None and self.process.poll() is None:
+            self.on_purpose = self.ending.told_at is None
+            self.process.kill()
 
 
 class Family:
@@ -165,8 +174,7 @@ class Family:
     def _begin_anew(self) -> None:
         """End what holds files of a place that is another one of the same store now; `_watch` starts it again."""
         for member in self._members:
-            if member.process is not None:
-                member.process.kill()
+            member.end()
 
     def _await_ready(self) -> bool:
         """Wait until every listener accepts associations; without one, until every process has begun. False when told to stop."""
@@ -216,7 +224,7 @@ class Family:
             self._spawn(member)
         except (OSError, RuntimeError) as refused:
             if member.process is not None:  # it runs, and nobody would hear it
-                member.process.kill()
+                member.end()
                 return
             member.failures += 1
             wait_s = min(_RESTART_MOST_S, _RESTART_FIRST_S * 2.0 ** min(member.failures - 1, 10))
@@ -226,7 +234,7 @@ class Family:
 
     def _spawn(self, member: _Member) -> None:
         member.ready.clear()
-        member.ending = Ending()
+        member.ending, member.on_purpose = Ending(), False
         member.started = time.monotonic()
         # stdin is a life line: a child whose parent dies reads end-of-file and drains
         counts = member.watched.cells.descriptor
@@ -267,7 +275,9 @@ class Family:
         member.watched.died(code)
         if self._entrance is not None and member.stage == Role.RECEIVE:
             self._entrance.standing.blank(member.row)
-        freed = self._release(member.owner)
+        if member.on_purpose:
+            excuse(member.watched.cells)
+        freed = self._release(member.owner, count_attempt=not member.on_purpose)
         member.failures = 0 if time.monotonic() - member.started > _STEADY_S else member.failures + 1
         most_s = _RESTART_USABLE_MOST_S if member.ready.is_set() else _RESTART_MOST_S
         wait_s = min(most_s, _RESTART_FIRST_S * 2.0 ** min(member.failures - 1, 10)) if member.failures else 0.0

@@ -114,6 +114,12 @@ class Cells:
                 for cell in range(place, place + cells):
                     self._numbers[cell] = float("nan")
 
+    def put_first(self, which: Callable[[bytes], bool], value: float) -> None:
+        """Set the first cell of some series."""
+        for key, place, _ in self._records():
+            if which(key):
+                self._numbers[place] = value
+
     def _records(self) -> Iterator[tuple[bytes, int, int]]:
         unit, used = _HEAD, self._load(0)
         while unit < used:

@@ -1,5 +1,6 @@
 """The supervisor when its surroundings fail."""
 
+import contextlib
 import errno
 import os
 import socket
@@ -17,8 +18,11 @@ from node.assembly import compose, restoring
 from node.assembly.entrance import NotReady
 from node.assembly.family import _PIPES, Family, _Member
 from node.assembly.telemetry import Watched
+from node.observe.cells import Cells
+from node.observe.in_hand import InHand
 from node.settings.config import Audit, Config, Node, Store
 from tests.lab import audit
+from tests.unit.journal.story import Story
 
 
 def _is_a_file(config: Config) -> None:
@@ -141,3 +145,29 @@ def test_systemd_waits_for_a_start_that_takes_minutes(tmp_path: Path, monkeypatc
         store = Store(journal=f"sqlite:{tmp_path}/hilum.db", blobs=tmp_path / "blobs")
         Family(Config(path=tmp_path / "hilum.yaml", digest="", node=Node(), store=store, models=tmp_path), announce=lambda _: None)
     assert said == [b"WATCHDOG=1"] * 2
+
+
+@pytest.mark.parametrize("why", ["ended on purpose", "died", "hung"])
+def test_what_a_process_was_at_is_to_blame_for_its_death_and_not_for_its_end(tmp_path: Path, why: str) -> None:
+    """The store came back as another file, so that every process begins anew: neither its arrival nor its job counts an attempt."""
+    store = Store(journal=f"sqlite:{tmp_path}/hilum.db", blobs=tmp_path / "blobs")
+    family = Family(Config(path=tmp_path / "hilum.yaml", digest="", node=Node(), store=store, models=tmp_path), announce=lambda _: None)
+    (member,) = [one for one in family._members if one.stage == "work"]
+    family._members = [member]
+    with contextlib.closing(compose.open_journal(family._config)) as journal:
+        story = Story(journal)
+        job = story.queued()
+        story.claim("host:1")
+        member.owner = "host:1"
+        InHand("arrival", Cells.attach(member.watched.cells.descriptor)).take(7)
+        member.process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], text=True)
+        if why == "died":
+            member.process.kill()
+            member.process.wait()
+        if why == "hung":
+            member.ending.told_at = 1.0
+        family._begin_anew()
+        member.process.wait()
+        family._watch(member)
+        in_hand = InHand("arrival", Cells.attach(member.watched.cells.descriptor)).number
+        assert (in_hand, journal.job(job).attempts) == ((0, 0) if why == "ended on purpose" else (7, 1))
