@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
-from pydicom.uid import generate_uid
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
 
 from node.blobs.errors import NoRoom
-from node.dimse.commitment_data import encoded, reporting
-from node.dimse.commitment_errors import CommitmentFailed, NoCommitment, ReportNotTaken
+from node.dimse.commitment_data import decoded, encoded, report_of, reporting
+from node.dimse.commitment_errors import CommitmentFailed, NoCommitment, ReportNotTaken, TooMuchToCommit
 from node.dimse.committing import CONTEXTS, PeerCommitment
 from node.dimse.errors import PeerAway
 from node.dimse.sending.opening import Called, Timeouts
@@ -89,6 +89,19 @@ def test_a_report_that_cannot_be_kept_is_refused(peer: CommittingPeer) -> None:
     peer.report_at_once = lambda asked: event_information(asked.transaction_uid, asked.references, {})
     _asking(peer).ask(ASKED, full)
     assert peer.statuses == [0x0213]
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+def test_what_names_more_than_any_study_has_is_refused_unread(syntax: str) -> None:
+    """An item without elements has eight bytes and takes as long to read as an instance: two million of them fit into 16 MiB, and held the
+    receiver for half a minute and a gigabyte."""
+    _, one = reporting(ASKED.transaction_uid, [(REFERENCES[0], 0)])
+    content = encoded(one, syntax)
+    assert report_of(decoded(content, syntax), peer="archive", received_at=NOW).committed == UIDS[:1]
+    with pytest.raises(TooMuchToCommit, match="50001 items"):
+        decoded(content + b"\xfe\xff\x00\xe0\0\0\0\0" * 50_000, syntax)
+    with pytest.raises(TooMuchToCommit, match="8388609 bytes"):
+        decoded(bytes((8 << 20) + 1), syntax)
 
 
 @pytest.mark.parametrize("answered_first", [True, False])
