@@ -12,7 +12,7 @@ class Completeness(StrEnum):
 
     QUIET = "quiet"  # nothing came for the quiet window
     COUNT = "count"  # the sender's own count (C-FIND) was reached, and the shortened window passed
-    LONGEST = "longest"  # it went on growing, or never met a count, for as long as any may
+    GROWING = "growing"  # it went on growing, or never met a count, for as long as any may
     OPERATOR = "operator"  # completed by hand
     PRIOR = "prior"  # nothing of its own came, but what it is compared with, or needs beside it, did, changed, or does not fit
 

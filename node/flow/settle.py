@@ -147,8 +147,8 @@ class Settle:
             # what waits for nothing of its own sender is bounded by what it waits for
             if arrival.waits_for or now < arrival.opened_at + self._rule(arrival).growing:
                 continue
-            if self._journal.complete(arrival.id, Completeness.LONGEST, now):
-                self._told(arrival, Completeness.LONGEST, now)
+            if self._journal.complete(arrival.id, Completeness.GROWING, now):
+                self._told(arrival, Completeness.GROWING, now)
                 done += 1
         return done
 

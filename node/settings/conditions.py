@@ -65,6 +65,8 @@ QUESTIONS = (
 )
 _BY_KEY = {question.key: question for question in QUESTIONS}
 _WORDS = [*_BY_KEY, "not"]
+_MOST_SUGGESTED = 50
+"""Problems of a file after which nobody is told what was meant: thousands of words that are none held a console for ten seconds."""
 _NUMBER = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
 
 
@@ -128,7 +130,9 @@ def keyword_of(name: str, at: Node, here: Here) -> Keyword:
 
     tag = keyword_dict.get(name)
     if tag is None:
-        raise here.refuse(UnknownKey, at, f'unknown key "{name}"{suggestion(name, keyword_dict)}')
+        # of 5,000 keywords the nearest takes milliseconds to find
+        near = suggestion(name, keyword_dict) if len(here.problems) < _MOST_SUGGESTED else ""
+        raise here.refuse(UnknownKey, at, f'unknown key "{name}"{near}')
     keyword = Keyword(name=name, vr=dictionary_VR(tag))
     if keyword.sort is Sort.OTHER:
         raise here.refuse(UnfitCondition, at, f"{name} has VR {keyword.vr}; conditions look at text, numbers and dates")

@@ -141,7 +141,7 @@ SETTLE = Block(
             kind=DURATION,
             default="2h",
             says="The longest that an arrival may go on growing, from its first instance on: then what came is complete (`complete by "
-            "longest`), and what still comes opens a revision, as late instances do.",
+            "growing`), and what still comes opens a revision, as late instances do.",
         ),
         Key(name="short", kind=Choice(of=WhenShort), says=SHORT),
         Key(name="longest", kind=DURATION, says=LONGEST),

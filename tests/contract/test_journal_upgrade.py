@@ -13,6 +13,7 @@ from alembic import command
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, MetaData, create_engine, insert, inspect, text
 
+from node.domain.arrival import Completeness
 from node.domain.erased import mark_of
 from node.domain.errors import JournalError
 from node.domain.patient import Patient
@@ -226,6 +227,17 @@ def test_objects_of_before_keep_the_part_that_their_description_told(journal_url
         connection.execute(text("UPDATE result_object SET description = 'ct 1.0.0 [odd] report' WHERE id = 31"))
     engine.dispose()
     assert [one.part for one in opened(journal_url).objects(3)] == ["echo 1 (TE 20 ms)", ""]
+
+
+def test_what_grew_for_too_long_is_told_by_the_word_of_its_key(journal_url: str, opened: Callable[[str], SqlJournal]) -> None:
+    """0023: it was `longest`, which is the key for short series."""
+    _made(journal_url, "0022")
+    engine = _engine(journal_url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE arrival SET completed_by = 'longest'"))
+    engine.dispose()
+    (arrival,) = opened(journal_url).arrivals(study="1.1")
+    assert arrival.completed_by is Completeness.GROWING
 
 
 def test_a_migration_that_fails_leaves_the_journal_as_it_was(

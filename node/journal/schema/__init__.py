@@ -59,5 +59,5 @@ __all__ = [
     "withdrawn_object",
 ]
 
-HEAD = "0022"
+HEAD = "0023"
 """The revision of migrations/versions that this folder describes."""

@@ -28,7 +28,7 @@ arrival = Table(
         "completed_by",
         Words,
         nullable=True,
-        comment="quiet | count | longest | operator | prior (came or changed later; all else was complete before)",
+        comment="quiet | count | growing | operator | prior (came or changed later; all else was complete before)",
     ),
     Column("config_digest", Words, nullable=True, comment="digest of the configuration that routed it"),
     Column("instances", Integer, nullable=False, comment="how many instances the manifest has"),

@@ -98,7 +98,7 @@ def test_instances_after_the_window_open_a_revision_that_names_its_predecessor(n
     assert (second.revision, second.supersedes, second.instances) == (2, first.id, 8)
 
 
-def test_an_arrival_that_goes_on_growing_is_complete_by_longest(node: MiniNode) -> None:
+def test_an_arrival_that_goes_on_growing_is_complete_by_growing(node: MiniNode) -> None:
     """An instance every five seconds never leaves a quiet window; after a minute what came is complete, and what comes then is a revision
     that has everything, and is bounded as well."""
     with_rule(node, Rule(quiet=timedelta(seconds=7), growing=timedelta(minutes=1)))
@@ -111,7 +111,7 @@ def test_an_arrival_that_goes_on_growing_is_complete_by_longest(node: MiniNode) 
         node.clock.advance(5)
     assert completed == [13, 26]
     first, second = node.arrivals()
-    assert [one.completed_by for one in (first, second)] == [Completeness.LONGEST] * 2
+    assert [one.completed_by for one in (first, second)] == [Completeness.GROWING] * 2
     assert (first.instances, first.revision, second.instances, second.revision, second.supersedes) == (13, 1, 26, 2, first.id)
 
 
@@ -127,7 +127,7 @@ def test_a_count_that_is_never_met_holds_no_arrival_beyond_the_longest(node: Min
         done += settle.step()
         node.clock.advance(5)
     (arrival,) = node.arrivals()
-    assert (done, arrival.completed_by, arrival.instances) == (1, Completeness.LONGEST, 13)
+    assert (done, arrival.completed_by, arrival.instances) == (1, Completeness.GROWING, 13)
 
 
 def test_interleaved_studies_settle_apart(node: MiniNode) -> None:

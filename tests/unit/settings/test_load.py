@@ -29,7 +29,7 @@ from node.settings.config import (
     SinkKind,
     Store,
 )
-from node.settings.errors import ConfigMissing
+from node.settings.errors import ConfigMissing, ConfigRefused
 from node.settings.find import find_config
 from node.settings.load import load, schema
 from node.settings.profiles import SWITCHES, Like
@@ -369,3 +369,12 @@ def test_the_configuration_that_the_readme_builds_up_is_good(tmp_path: Path) -> 
         ["archive"],
         [("mr-brain",)],
     )
+
+
+def test_thousands_of_words_that_are_none_are_refused_without_a_guess_at_each(tmp_path: Path) -> None:
+    """The nearest of 5,000 keywords takes milliseconds to find, and the console has routes checked that anybody typed."""
+    words = ", ".join(f"Modalit{n}: MR" for n in range(60))
+    with pytest.raises(ConfigRefused) as refused:
+        read(tmp_path, f"routes:\n  - {{name: all, when: {{{words}}}, run: [x], send: [archive]}}\n")
+    assert str(refused.value).count("unknown key") == 60
+    assert str(refused.value).count('did you mean "Modality"') <= 50 <= str(refused.value).count("did you mean")
