@@ -89,7 +89,7 @@ class EditedRoutes:
         """End a replay."""
         self._trials.stop(number)
 
-    def saved(self, text: str, file_digest: str, by: str) -> Saved:
+    def saved(self, text: str, file_digest: str, by: str, address: str = "") -> Saved:
         """Write them into the file, and have the families of this host take them up.
 
         Raises
@@ -115,7 +115,7 @@ class EditedRoutes:
                 before = self._revision(part, data)[0]
                 written = replaced(path, data, whole)
                 kept = str(written.kept)
-                event("routes.saved", by=by, path=str(path), before=before, config_digest=fresh.digest, kept=kept)
+                event("routes.saved", by=by, address=address, path=str(path), before=before, config_digest=fresh.digest, kept=kept)
                 if written.doubt:
                     raise MayNotLast(written.doubt)
         return Saved(

@@ -27,19 +27,26 @@ _LONG = ("/routes/", "/api/routes")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visitor:
-    """Whoever is logged in. `token` is what forms of the session carry; empty for programs, which have no forms."""
+    """Whoever is logged in. `token` is what forms of the session carry; empty for programs, which have no forms. `address` is where the
+    request came from, as far as trusted proxies tell."""
 
     name: str
     role: Role
     key: str
     token: str
     sees_patients: bool
+    address: str
 
 
 def desk(request: Request) -> Desk:
     """What the console asks and knows."""
     found: Desk = request.app.state.desk
     return found
+
+
+def address_of(request: Request) -> str:
+    """Where a request came from; where a trusted proxy told whom it speaks for, that one."""
+    return request.client.host if request.client else ""
 
 
 def visitor(request: Request, at: Annotated[Desk, Depends(desk)]) -> Visitor:
@@ -58,7 +65,7 @@ def visitor(request: Request, at: Annotated[Desk, Depends(desk)]) -> Visitor:
     token = form_token(secret) if kind is KeyKind.SESSION else ""
     names = at.settings.names
     sees = names is not None and key.role.may(names)
-    return Visitor(name=key.account, role=key.role, key=key.digest, token=token, sees_patients=sees)
+    return Visitor(name=key.account, role=key.role, key=key.digest, token=token, sees_patients=sees, address=address_of(request))
 
 
 def at_least(role: Role) -> Callable[..., Visitor]:

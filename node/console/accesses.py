@@ -48,11 +48,11 @@ class Accesses:
         self._ae_titles = ae_titles
         self._clock = clock
         self._guard = threading.Lock()
-        self._told: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._told: OrderedDict[tuple[str, str, str], float] = OrderedDict()
 
-    def saw(self, account: str, key: str, study_instance_uid: str) -> None:
-        """Somebody, logged in under `key`, was shown something of a study (PS3.15 A.5.3.6, DICOM Instances Accessed)."""
-        at, what = self._clock(), (key, study_instance_uid)
+    def saw(self, account: str, key: str, address: str, study_instance_uid: str) -> None:
+        """Somebody, logged in under `key`, was shown something of a study at an address (PS3.15 A.5.3.6, DICOM Instances Accessed)."""
+        at, what = self._clock(), (key, address, study_instance_uid)
         with self._guard:
             before = self._told.get(what)
             if before is not None and at - before < AGAIN_S:
@@ -67,7 +67,7 @@ class Accesses:
                 event=codes.INSTANCES_ACCESSED,
                 action=Action.READ,
                 at=self._journal.now(),
-                participants=(Participant(user_id=account, requestor=True), node),
+                participants=(Participant(user_id=account, requestor=True, address=address), node),
                 objects=(StudyObject(study_instance_uid=study_instance_uid), self._whose(study_instance_uid)),
             )
         )

@@ -29,7 +29,7 @@ def studies(at: At, who: Looking, q: Annotated[str, Query(max_length=200)] = "",
 def study(at: At, who: Looking, uid: str) -> dict[str, Any]:
     """A study's passport."""
     told = asking.study(at, who, uid)
-    at.accesses.saw(who.name, who.key, uid)
+    at.accesses.saw(who.name, who.key, who.address, uid)
     return told
 
 

@@ -1,4 +1,4 @@
-"""What every view has at hand: the journal, the settings, the pictures, the routes, who was asked how he is, and who failed to log in."""
+"""What every view has at hand: the journal, the settings, the pictures, the routes, and who was asked how he is."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from node.console.accesses import Accesses
 from node.console.editing import Editing
 from node.console.health import Health
 from node.console.images.gallery import Gallery
-from node.console.limits import TRIES, TRIES_WINDOW_S, Recent
+from node.console.limits import Recent
 from node.journal.port import Journal
 from node.settings.config import Console, Peer
 
@@ -26,8 +26,7 @@ class Desk:
     models: Path
     editing: Editing
     peers: Mapping[str, Peer]
-    failures: Recent = field(default_factory=Recent)
-    tries: Recent = field(default_factory=lambda: Recent(most=TRIES, window_s=TRIES_WINDOW_S))
+    tries: Recent = field(default_factory=Recent)
 
     @property
     def secure(self) -> bool:

@@ -1,21 +1,24 @@
-"""How often somebody may fail to log in, or try something that costs the node."""
+"""How often somebody may fail to log in, which the journal counts, or try something that costs the node, which each console counts."""
 
 import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from datetime import timedelta
+from typing import Final
 
-FAILURES = 10
-WINDOW_S = 300.0
+FAILURES: Final = 10
+WINDOW: Final = timedelta(minutes=5)
+"""Failed logins of a network, over all consoles of the node. An account is never locked for failing: whoever knows its name could lock its
+owner out."""
 TRIES, TRIES_WINDOW_S = 20, 60.0  # each may load a whole configuration, which takes seconds
 _MOST_KNOWN = 10_000
 
 
 class Recent:
-    """How often somebody did something in a window that slides: failed logins by address, tries of routes by account. An account is never
-    locked for failing: whoever knows its name could lock its owner out."""
+    """How often an account tried something in a window that slides."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic, *, most: int = FAILURES, window_s: float = WINDOW_S) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, most: int = TRIES, window_s: float = TRIES_WINDOW_S) -> None:
         self._clock = clock
         self._most = most
         self._window_s = window_s
@@ -32,12 +35,6 @@ class Recent:
             while len(self._times) > _MOST_KNOWN:
                 self._times.popitem(last=False)
             return 0.0
-
-    def give_back(self, who: str) -> None:
-        """What was counted last does not count: it did not fail."""
-        with self._guard:
-            if times := self._of(who):
-                times.pop()
 
     def _of(self, who: str) -> deque[float]:
         times = self._times.setdefault(who, deque(maxlen=self._most))

@@ -7,8 +7,9 @@ from http import HTTPStatus
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from node.console.access import COOKIE, At, Fields, Looking, Meant, from_here
+from node.console.access import COOKIE, At, Fields, Looking, Meant, address_of, from_here
 from node.console.frame import page
+from node.console.limits import FAILURES, WINDOW
 from node.console.passwords import digest_of, drawn, fits
 from node.domain.account import AccessKey, KeyKind
 from node.domain.places import address_group
@@ -26,11 +27,13 @@ def ask(request: Request) -> HTMLResponse:
 @router.post("/login", dependencies=[Depends(from_here)])
 def log_in(request: Request, at: At, fields: Fields) -> Response:
     """Open a session, or say no: not whether the name or the password was wrong."""
-    address = request.client.host if request.client else ""
+    address = address_of(request)
     # whoever has one IPv6 address has 2^64 of them
     group = address_group(address)
-    wait_s = at.failures.take(group)
-    if wait_s > 0:
+    asked_at = at.journal.now()
+    until = at.journal.attempt(group, asked_at, most=FAILURES, window=WINDOW)
+    if until is not None:
+        wait_s = max(1.0, (until - asked_at).total_seconds())
         minutes = math.ceil(wait_s / 60)
         answer = page(
             request, "login.html", None, status=HTTPStatus.TOO_MANY_REQUESTS, said=f"Too many attempts. Wait {minutes} min.", name=""
@@ -40,26 +43,31 @@ def log_in(request: Request, at: At, fields: Fields) -> Response:
     name = fields.get("name", "").strip()
     account = at.journal.account(name)
     if not fits(None if account is None else account.password, fields.get("password", "")) or account is None:
-        alarm("console.login_refused", address=address)
-        return page(request, "login.html", None, status=HTTPStatus.FORBIDDEN, said="Name or password is wrong.", name=name)
-    at.failures.give_back(group)
+        return _wrong(request, name, address)
     secret, now = drawn(), at.journal.now()
     lasts: timedelta = at.settings.session
-    at.journal.open_key(
-        AccessKey(
-            digest=digest_of(secret),
-            account=account.name,
-            role=account.role,
-            kind=KeyKind.SESSION,
-            label="",
-            created_at=now,
-            ends_at=now + lasts,
-        )
+    key = AccessKey(
+        digest=digest_of(secret),
+        account=account.name,
+        role=account.role,
+        kind=KeyKind.SESSION,
+        label="",
+        created_at=now,
+        ends_at=now + lasts,
     )
+    # checking takes a moment, in which the password may be changed: of somebody else's it must not open anything
+    if not at.journal.open_key(key, password=account.password):
+        return _wrong(request, name, address)
+    at.journal.forget_attempt(group, asked_at)
     event("console.login", account=account.name, role=account.role.value, address=address)
     inside = RedirectResponse("/", HTTPStatus.SEE_OTHER)
     inside.set_cookie(COOKIE, secret, max_age=int(lasts.total_seconds()), httponly=True, samesite="lax", secure=at.secure)
     return inside
+
+
+def _wrong(request: Request, name: str, address: str) -> HTMLResponse:
+    alarm("console.login_refused", address=address)
+    return page(request, "login.html", None, status=HTTPStatus.FORBIDDEN, said="Name or password is wrong.", name=name)
 
 
 @router.post("/logout", dependencies=[Meant])

@@ -160,7 +160,7 @@ def _png(at: Desk, who: Visitor, uid: str, make: Any) -> Response:
         made = _Png(make())
     except Refused as unfit:
         raise _for(who, unfit) from unfit
-    at.accesses.saw(who.name, who.key, uid)
+    at.accesses.saw(who.name, who.key, who.address, uid)
     return made
 
 

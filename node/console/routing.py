@@ -144,7 +144,7 @@ def explained(at: Desk, who: Visitor, text: str, study: str) -> dict[str, Any]:
     if not study or not at.journal.arrivals(study=study, limit=1):
         raise Refused(HTTPStatus.NOT_FOUND, "no study of this UID was received")
     told = at.editing.explained(text, study)
-    at.accesses.saw(who.name, who.key, study)
+    at.accesses.saw(who.name, who.key, who.address, study)
     if who.sees_patients:
         return told
     series = [{**one, "description": "", "decisions": hiding.decisions(one["decisions"])} for one in told["series"]]
@@ -178,7 +178,7 @@ def stopped(at: Desk, who: Visitor, number: int) -> Progress:
 
 def saved(at: Desk, who: Visitor, text: str, digest: str) -> Saved:
     """Routes that stand in the file."""
-    return at.editing.saved(_bounded(at, who, text), digest, who.name)
+    return at.editing.saved(_bounded(at, who, text), digest, who.name, who.address)
 
 
 def _text(body: bytes) -> str:
@@ -210,7 +210,7 @@ def _allowed(at: Desk, who: Visitor, text: str) -> None:
 
 def _for(at: Desk, who: Visitor, one: Progress) -> Progress:
     for study in {each["study_uid"]: None for each in one.differences}:
-        at.accesses.saw(who.name, who.key, study)
+        at.accesses.saw(who.name, who.key, who.address, study)
     return one if who.sees_patients else replace(one, differences=tuple(hiding.unquoted(hiding.differences(one.differences))))
 
 

@@ -69,7 +69,7 @@ def studies(request: Request, at: At, who: Looking, q: Annotated[str, Query(max_
 def study(request: Request, at: At, who: Looking, uid: str) -> HTMLResponse:
     """A study's passport."""
     told = asking.study(at, who, uid)
-    at.accesses.saw(who.name, who.key, uid)
+    at.accesses.saw(who.name, who.key, who.address, uid)
     return page(request, "study.html", who, study=told, pictured=pictured(who))
 
 

@@ -1,8 +1,8 @@
-"""Accounts of the console, and their keys, in the journal: every console of the node knows the same people."""
+"""Accounts of the console, their keys, and who failed to log in, in the journal: every console of the node knows the same people."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import Row, delete, exists, insert, select, update
+from sqlalchemy import Connection, Row, Select, delete, insert, select, text, update
 
 from node.domain.account import AccessKey, Account, KeyKind, Role
 from node.journal import schema
@@ -11,6 +11,8 @@ from node.journal.rows import micros, moment
 
 _account = schema.console_account.c
 _key = schema.console_key.c
+_attempt = schema.console_attempt.c
+_LOCK = 4711213
 
 
 class Accounts(Database):
@@ -31,7 +33,7 @@ class Accounts(Database):
     def open_account(self, account: Account) -> bool:
         """See the port."""
         with self._writing() as connection:
-            if connection.execute(select(exists().where(_account.name == account.name))).scalar():
+            if connection.execute(select(_account.name).where(_account.name == account.name)).scalar() is not None:
                 return False
             created_at = micros(account.created_at)
             values = {"name": account.name, "role": account.role.value, "password": account.password, "created_at": created_at}
@@ -43,9 +45,11 @@ class Accounts(Database):
         """See the port."""
         values = {key: value for key, value in (("role", role and role.value), ("password", password)) if value is not None}
         with self._writing() as connection:
+            # first, for its lock: a login that is opened at this moment is waited for, and its session ended as well
+            found = connection.execute(update(schema.console_account).where(_account.name == name).values(**values)).rowcount == 1
             if password is not None:
                 connection.execute(delete(schema.console_key).where(_key.account == name, _key.kind == KeyKind.SESSION.value))
-            return connection.execute(update(schema.console_account).where(_account.name == name).values(**values)).rowcount == 1
+            return found
 
     @rerun
     def close_account(self, name: str) -> bool:
@@ -55,15 +59,17 @@ class Accounts(Database):
             return connection.execute(delete(schema.console_account).where(_account.name == name)).rowcount == 1
 
     @rerun
-    def open_key(self, key: AccessKey) -> None:
+    def open_key(self, key: AccessKey, *, password: str | None = None) -> bool:
         """See the port."""
         with self._writing() as connection:
             connection.execute(delete(schema.console_key).where(_key.ends_at <= micros(key.created_at)))
-            if not connection.execute(select(exists().where(_account.name == key.account))).scalar():
-                return  # it was closed a moment ago: a key of nobody opens nothing
+            known = connection.execute(select(_account.password).where(_account.name == key.account).with_for_update()).scalar()
+            if known is None or password not in (None, known):
+                return False  # it was closed, or its password changed, a moment ago
             values = {"digest": key.digest, "account": key.account, "kind": key.kind.value, "label": key.label}
             times = {"created_at": micros(key.created_at), "ends_at": micros(key.ends_at)}
             connection.execute(insert(schema.console_key).values(**values, **times))
+            return True
 
     def key(self, digest: str, now: datetime) -> AccessKey | None:
         """See the port."""
@@ -82,6 +88,40 @@ class Accounts(Database):
         """See the port."""
         with self._writing() as connection:
             return connection.execute(delete(schema.console_key).where(_key.digest == digest)).rowcount == 1
+
+    @rerun
+    def attempt(self, network: str, now: datetime, *, most: int, window: timedelta) -> datetime | None:
+        """See the port."""
+        since = micros(now - window)
+        with self._reading() as connection:
+            times = _attempts(connection, network, since)
+        if len(times) < most:
+            with self._writing() as connection:
+                _alone(connection, network)
+                times = _attempts(connection, network, since)
+                if len(times) < most:
+                    connection.execute(delete(schema.console_attempt).where(_attempt.at <= since))
+                    connection.execute(insert(schema.console_attempt).values(network=network, at=micros(now)))
+                    return None
+        return moment(times[-most]) + window
+
+    @rerun
+    def forget_attempt(self, network: str, now: datetime) -> None:
+        """See the port."""
+        mine = select(_attempt.id).where(_attempt.network == network, _attempt.at == micros(now)).limit(1)
+        with self._writing() as connection:
+            connection.execute(delete(schema.console_attempt).where(_attempt.id == mine.scalar_subquery()))
+
+
+def _attempts(connection: Connection, network: str, since: int) -> list[int]:
+    asked: Select[tuple[int]] = select(_attempt.at).where(_attempt.network == network, _attempt.at > since).order_by(_attempt.at)
+    return list(connection.execute(asked).scalars())
+
+
+def _alone(connection: Connection, network: str) -> None:
+    """Let nobody else count attempts of this network until the transaction ends; SQLite has one writer anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:network, :lock))"), {"network": network, "lock": _LOCK})
 
 
 _KEYS = select(schema.console_key, _account.role).join(schema.console_account, _account.name == _key.account)

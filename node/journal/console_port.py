@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from node.domain.account import AccessKey, Account, KeyKind, Role
@@ -48,8 +48,9 @@ class ConsoleJournal(Protocol):
         """The account and its keys go; False when there is none."""
         ...
 
-    def open_key(self, key: AccessKey) -> None:
-        """Keep a key of an account that is there; keys that have ended are forgotten on the way."""
+    def open_key(self, key: AccessKey, *, password: str | None = None) -> bool:
+        """Keep a key of an account that is there; keys that have ended are forgotten on the way. False when there is none, or when its
+        password is not (any more) the one of this hash, by which somebody showed who they are."""
         ...
 
     def key(self, digest: str, now: datetime) -> AccessKey | None:
@@ -58,6 +59,15 @@ class ConsoleJournal(Protocol):
 
     def keys(self, kind: KeyKind, now: datetime) -> list[AccessKey]: ...
     def close_key(self, digest: str) -> bool: ...
+    def attempt(self, network: str, now: datetime, *, most: int, window: timedelta) -> datetime | None:
+        """Count an attempt to log in from a network before it is made; until when to wait instead, when there were `most` in the window
+        before now. None: make it. Attempts that are older than the window are forgotten on the way."""
+        ...
+
+    def forget_attempt(self, network: str, now: datetime) -> None:
+        """What was counted at that moment does not count: it did not fail."""
+        ...
+
     def find_studies(self, words: Collection[str], *, patients: bool, before: int | None, limit: int) -> list[FoundStudy]:
         """The studies whose newest arrival is older than arrival `before`, the newest first.
 

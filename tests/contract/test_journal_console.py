@@ -1,14 +1,19 @@
 """Every journal keeps the console's accounts and keys, and finds studies by words, page by page."""
 
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
 from node.domain.account import AccessKey, Account, KeyKind, Role
+from node.journal.sql import SqlJournal
 from tests.unit.journal.story import START, Story
 
 ANN = Account(name="ann", role=Role.OPERATOR, password="$argon2id$…", created_at=START)
+_ROUNDS = 10
 KEY = AccessKey(
     digest="d1",
     account="ann",
@@ -32,7 +37,7 @@ def test_an_account_is_opened_once_and_closed_with_its_keys(story: Story) -> Non
     assert journal.close_account("ann")
     assert not journal.close_account("ann")
     assert (journal.accounts(), journal.key("d1", START)) == ([], None)
-    journal.open_key(KEY)
+    assert not journal.open_key(KEY)
     assert journal.key("d1", START) is None, "a key of nobody opens nothing"
 
 
@@ -49,6 +54,63 @@ def test_a_role_counts_at_once_and_a_password_ends_sessions(story: Story) -> Non
     assert journal.account("ann") == replace(ANN, role=Role.VIEWER, password="$argon2id$other")
     assert (journal.key("d1", START), journal.key("d2", START)) == (None, replace(token, role=Role.VIEWER))
     assert not journal.change_account("bob", role=Role.ADMIN)
+
+
+def test_a_password_that_was_changed_opens_no_session(story: Story) -> None:
+    """Whoever showed it a moment before comes too late; who showed none, as the maker of a token, does not."""
+    journal = story.journal
+    journal.open_account(ANN)
+    assert journal.change_account("ann", password="$argon2id$other")
+    assert not journal.open_key(KEY, password=ANN.password)
+    assert journal.key("d1", START) is None
+    assert journal.open_key(KEY, password="$argon2id$other")
+    assert journal.open_key(replace(KEY, digest="d2", kind=KeyKind.TOKEN))
+
+
+def test_no_session_stays_of_a_login_beside_a_new_password(story: Story, opened: Callable[[str], SqlJournal], journal_url: str) -> None:
+    """Whichever comes first, on two connections: the one that was opened by the old password has ended, or was never there."""
+    one, other = story.journal, opened(journal_url)
+    one.open_account(ANN)
+    known = ANN.password
+    for turn in range(_ROUNDS):
+        key, password, barrier = replace(KEY, digest=f"d{turn}"), f"$argon2id${turn}", threading.Barrier(2, timeout=30)
+
+        def log_in(key: AccessKey = key, known: str = known, barrier: threading.Barrier = barrier) -> None:
+            barrier.wait()
+            one.open_key(key, password=known)
+
+        with ThreadPoolExecutor(1) as pool:
+            logging_in = pool.submit(log_in)
+            barrier.wait()
+            other.change_account("ann", password=password)
+            logging_in.result()
+        assert one.key(key.digest, START) is None
+        known = password
+
+
+def test_attempts_are_counted_by_network_in_a_window_that_slides(story: Story) -> None:
+    """Before they are made; one that did not fail is not counted, and whoever attempts from one network locks nobody else out."""
+    journal, minute, window = story.journal, timedelta(minutes=1), timedelta(minutes=5)
+
+    def attempt(network: str, minutes: int) -> datetime | None:
+        return journal.attempt(network, START + minutes * minute, most=3, window=window)
+
+    assert [attempt("10.0.0.1", at) for at in (0, 1, 2)] == [None] * 3
+    assert (attempt("10.0.0.1", 3), attempt("2001:db8::/64", 3)) == (START + window, None)
+    journal.forget_attempt("10.0.0.1", START + 2 * minute)
+    assert (attempt("10.0.0.1", 4), attempt("10.0.0.1", 4)) == (None, START + window)
+    assert (attempt("10.0.0.1", 5), attempt("10.0.0.1", 5)) == (None, START + minute + window)
+
+
+def test_many_attempts_at_once_are_counted_once_each(story: Story, opened: Callable[[str], SqlJournal], journal_url: str) -> None:
+    """By two consoles of one node: no more are made than one console would let through."""
+    consoles = (story.journal, opened(journal_url))
+
+    def attempt(number: int) -> datetime | None:
+        return consoles[number % 2].attempt("10.0.0.1", START, most=5, window=timedelta(minutes=5))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(attempt, range(24))).count(None) == 5
 
 
 def test_a_key_ends(story: Story) -> None:

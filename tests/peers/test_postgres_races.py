@@ -238,6 +238,7 @@ def test_a_journal_of_the_first_release_keeps_its_queue(url: str, opened: Callab
         connection.execute(text("CREATE INDEX ix_job_claim ON job (rank, due_at, id) WHERE state || '' IN ('queued', 'inferred')"))
         connection.execute(text("DROP INDEX ix_job_leased"))
         for table in (
+            "console_attempt",
             "console_key",
             "console_account",
             "withdrawn_object",

@@ -11,7 +11,7 @@ from node.journal.schema.commitments import commitment, commitment_object, promi
 from node.journal.schema.deliveries import delivery, delivery_turn, receipt
 from node.journal.schema.instances import aside, erased, instance, patient_series, series_header, tombstone
 from node.journal.schema.jobs import job, job_instance, job_route, job_sink, job_turn
-from node.journal.schema.operation import beat, console_account, console_key, event, follower, pause, store
+from node.journal.schema.operation import beat, console_account, console_attempt, console_key, event, follower, pause, store
 from node.journal.schema.results import measured_value, result_object, withdrawn_object
 from node.journal.schema.shortage import hold, refused_instance, series_count, torn_series
 
@@ -28,6 +28,7 @@ __all__ = [
     "commitment",
     "commitment_object",
     "console_account",
+    "console_attempt",
     "console_key",
     "decision",
     "delivery",

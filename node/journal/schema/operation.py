@@ -83,3 +83,13 @@ console_key = Table(
     Column("ends_at", Micros, nullable=False, comment="when it ends"),
     comment="What stands for a person: sessions and API tokens.",
 )
+
+console_attempt = Table(
+    "console_attempt",
+    metadata,
+    row_id("order of attempts"),
+    Column("network", Words, nullable=False, comment="an IPv4 address, or the /64 of an IPv6 address"),
+    Column("at", Micros, nullable=False, index=True, comment="when"),
+    Index("ix_console_attempt_network_at", "network", "at"),
+    comment="Logins of the last minutes that failed, or that are being checked; all consoles of the node count them together.",
+)

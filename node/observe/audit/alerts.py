@@ -6,7 +6,7 @@ The same alert again within a minute is counted and told once, so that a flood o
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,11 @@ _MOST_KINDS = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Alert:
-    """What one event means to the auditor. The outcome is A.5.3.11's: minor and serious mean that the node held."""
+    """What one event means to the auditor. The outcome is A.5.3.11's: minor and serious mean that the node held. `told_as` other than
+    Security Alert has no participant object."""
 
     kind: Code
+    told_as: Code = codes.SECURITY_ALERT
     outcome: Outcome
     sentence: str
 
@@ -45,10 +47,13 @@ _ALERTS = {
     "routes.saved": _Alert(kind=codes.SOFTWARE_CONFIGURATION, outcome=Outcome.SUCCESS, sentence="routes were written"),
     "routes.reloaded": _Alert(kind=codes.SOFTWARE_CONFIGURATION, outcome=Outcome.SUCCESS, sentence="routes came into force"),
     "routes.refused": _Alert(kind=codes.SOFTWARE_CONFIGURATION, outcome=Outcome.MINOR, sentence="routes were refused"),
+    "console.login_refused": _Alert(
+        kind=codes.LOGIN, told_as=codes.USER_AUTHENTICATION, outcome=Outcome.MINOR, sentence="login at the console refused"
+    ),
     "audit.written": _Alert(kind=codes.AUDIT_RECORDING_STOPPED, outcome=Outcome.SUCCESS, sentence="audit recording goes on"),
 }
 _TOLD = ("calling_ae", "called_ae", "address", "rejection", "reason", "error", "by", "path", "before", "config_digest")
-HEARD = (*_ALERTS, "association.accepted")
+HEARD = (*_ALERTS, "association.accepted", "console.login")
 """The events that are listened to."""
 
 
@@ -87,7 +92,10 @@ class Alerts:
         """One event of this process."""
         if name == "association.accepted":
             if fields.get("user"):
-                self.tell(self._login(fields))
+                self.tell(self._login(str(fields["user"]), fields))
+            return
+        if name == "console.login":
+            self.tell(self._login(str(fields["account"]), fields))
             return
         alert = _ALERTS[name]
         said = {word: str(fields[word]) for word in _TOLD if fields.get(word)}
@@ -120,10 +128,10 @@ class Alerts:
     def _message(self, alert: _Alert, said: Mapping[str, str]) -> Message:
         address, calling = said.get("address", ""), said.get("calling_ae", "")
         who = [Participant(user_id=self.process, ae_titles=self.ae_titles)]
-        if calling or address:
-            who.append(Participant(user_id=calling or address, ae_titles=(calling,) if calling else (), requestor=True, address=address))
         if "by" in said:
-            who.append(Participant(user_id=said["by"], requestor=True))
+            who.append(Participant(user_id=said["by"], requestor=True, address=address))
+        elif calling or address:
+            who.append(Participant(user_id=calling or address, ae_titles=(calling,) if calling else (), requestor=True, address=address))
         why = said.get("reason") or said.get("error") or ""
         if "before" in said:
             why = f"{said['before'][:12]} became {said.get('config_digest', '')[:12]}"
@@ -133,17 +141,17 @@ class Alerts:
         else:
             subject = AlertSubject(subject=address or self.process, description=words)
         return Message(
-            event=codes.SECURITY_ALERT,
+            event=alert.told_as,
             action=Action.EXECUTE,
             at=self.clock(),
             kinds=(alert.kind,),
             outcome=alert.outcome,
             description=alert.sentence if alert.outcome else "",
             participants=tuple(who),
-            objects=(subject,),
+            objects=(subject,) if alert.told_as is codes.SECURITY_ALERT else (),
         )
 
-    def _login(self, fields: Mapping[str, Any]) -> Message:
+    def _login(self, user: str, fields: Mapping[str, Any]) -> Message:
         calling, address = str(fields.get("calling_ae", "")), str(fields.get("address", ""))
         return Message(
             event=codes.USER_AUTHENTICATION,
@@ -151,23 +159,15 @@ class Alerts:
             at=self.clock(),
             kinds=(codes.LOGIN,),
             participants=(
-                Participant(user_id=str(fields["user"]), ae_titles=(calling,), requestor=True, address=address),
+                Participant(user_id=user, ae_titles=(calling,) if calling else (), requestor=True, address=address),
                 Participant(user_id=self.process, ae_titles=self.ae_titles),
             ),
         )
 
 
 def _counted(one: _Repeated, now: datetime) -> Message:
-    (subject,) = one.message.objects
-    assert isinstance(subject, AlertSubject), "an alert has a subject"
-    told = AlertSubject(subject=subject.subject, description=f"{subject.description} ({one.again} more within a minute)")
-    return Message(
-        event=one.message.event,
-        action=one.message.action,
-        at=now,
-        kinds=one.message.kinds,
-        outcome=one.message.outcome,
-        description=one.message.description,
-        participants=one.message.participants,
-        objects=(told,),
+    often, told = f"({one.again} more within a minute)", one.message
+    objects = tuple(
+        replace(each, description=f"{each.description} {often}") if isinstance(each, AlertSubject) else each for each in told.objects
     )
+    return replace(told, at=now, objects=objects, description=told.description if objects else f"{told.description} {often}")

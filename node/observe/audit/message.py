@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import IntEnum, StrEnum
+from ipaddress import ip_address
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from node.observe.audit import codes
@@ -16,7 +17,8 @@ from node.observe.audit.codes import Code
 
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _SPACE = re.compile(r"[\t\r\n]+")
-_IP = "2"  # NetworkAccessPointTypeCode: an IP address
+_MACHINE, _IP = "1", "2"
+"""NetworkAccessPointTypeCode (A.5.1.2.3): a machine's name, and an IP address."""
 _APPLICATION_SERVER = "4"  # A.5.1.2.1
 
 
@@ -147,12 +149,20 @@ def _participant(root: Element, participant: Participant) -> None:
         said["AlternativeUserID"] = _fit(f"AETITLES={';'.join(participant.ae_titles)}")  # A.5.2.2
     said["UserIsRequestor"] = "true" if participant.requestor else "false"
     if participant.address:
-        said |= {"NetworkAccessPointID": _fit(participant.address), "NetworkAccessPointTypeCode": _IP}
+        said |= {"NetworkAccessPointID": _fit(participant.address), "NetworkAccessPointTypeCode": _type_of(participant.address)}
     made = SubElement(root, "ActiveParticipant", said)
     for role in participant.roles:
         _coded(made, "RoleIDCode", role)
     if participant.media is not None:
         _coded(SubElement(made, "MediaIdentifier"), "MediaType", participant.media)
+
+
+def _type_of(address: str) -> str:
+    try:
+        ip_address(address)
+    except ValueError:
+        return _MACHINE  # a peer that the configuration calls by name
+    return _IP
 
 
 def _object(root: Element, one: Object) -> None:

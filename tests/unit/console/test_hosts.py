@@ -3,6 +3,7 @@
 import socket
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from ipaddress import ip_network
 
 import pytest
@@ -14,10 +15,13 @@ from node.console.app import build
 from node.console.forwarded import asker
 from node.console.hosts import is_reached_by, named
 from node.console.limits import FAILURES
+from node.console.passwords import digest_of
+from node.domain.account import AccessKey, Account, KeyKind, Role
+from node.observe.audit.message import Message
 from node.settings.config import Console
 from node.settings.trusted_proxies import TrustedProxies
-from tests.unit.cli.conftest import Hospital
-from tests.unit.console.conftest import desk_of
+from tests.unit.cli.conftest import HEAD, Hospital
+from tests.unit.console.conftest import HASH, desk_of
 
 _PROXIES = TrustedProxies(networks=(ip_network("10.0.0.2/32"), ip_network("10.88.0.0/16")))
 _OWN = socket.gethostname().lower()
@@ -64,13 +68,19 @@ def test_by_which_names_it_is_reached(name: str, settings: Console, reached: str
 
 
 @pytest.fixture
-def client(hospital: Hospital) -> Iterator[TestClient]:
+def told() -> list[Message]:
+    """What the console says to the audit trail."""
+    return []
+
+
+@pytest.fixture
+def client(hospital: Hospital, told: list[Message]) -> Iterator[TestClient]:
     """Somebody at a console behind 127.0.0.1, which people call hilum.example."""
     trials = Trials(hospital.config.path)
     settings = Console(
         host="127.0.0.1", port=0, hosts=("hilum.example",), trusted_proxies=TrustedProxies(networks=(ip_network("127.0.0.1/32"),))
     )
-    app = build(desk_of(hospital, trials, settings=settings), threading.Event())
+    app = build(desk_of(hospital, trials, settings=settings, told=told), threading.Event())
     with TestClient(app, base_url="http://hilum.example", client=("127.0.0.1", 5000), follow_redirects=False) as one:
         yield one
     trials.close()
@@ -136,3 +146,19 @@ def test_only_proxies_are_believed(client: TestClient, hospital: Hospital) -> No
         with TestClient(client.app, base_url="http://hilum.example", client=(source, 5000)) as one, capture_logs() as events:
             one.post("/login", data={"name": "otto", "password": "wrong"}, headers={"X-Forwarded-For": "198.51.100.7"})
         assert [event["address"] for event in events if event["event"] == "console.login_refused"] == [told]
+
+
+def test_the_audit_trail_says_from_where_somebody_looked(client: TestClient, hospital: Hospital, told: list[Message]) -> None:
+    """The browser's address, not its proxy's; the same key from elsewhere is told again, as it may be in other hands."""
+    now = hospital.journal.now()
+    hospital.journal.open_account(Account(name="ada", role=Role.ADMIN, password=HASH, created_at=now))
+    key = AccessKey(
+        digest=digest_of("s"), account="ada", role=Role.ADMIN, kind=KeyKind.TOKEN, label="", created_at=now, ends_at=now + timedelta(days=1)
+    )
+    hospital.journal.open_key(key)
+    for source in ("127.0.0.1", "127.0.0.1", "192.0.2.9"):
+        with TestClient(client.app, base_url="http://hilum.example", client=(source, 5000)) as one:
+            answer = one.get(f"/api/studies/{HEAD}", headers={"X-Forwarded-For": "198.51.100.7", "Authorization": "Bearer s"})
+        assert answer.status_code == 200
+    people = [message.participants[0] for message in told]
+    assert [(one.user_id, one.address) for one in people] == [("ada", "198.51.100.7"), ("ada", "192.0.2.9")]

@@ -60,6 +60,14 @@ def test_every_kind_of_message_is_valid(event: codes.Code, objects: tuple[Object
     assert len(list(root.iter("ParticipantObjectIdentification"))) == len(objects)
 
 
+@pytest.mark.parametrize(("address", "kind"), [("10.0.0.5", "2"), ("2001:db8::5", "2"), ("pacs.hospital.example", "1")])
+def test_a_network_access_point_says_of_which_type_it_is(address: str, kind: str) -> None:
+    """1 is a machine's name, 2 an IP address (A.5.1.2.3)."""
+    told = Message(event=codes.EXPORT, action=Action.READ, at=AT, participants=(Participant(user_id="PACS", address=address),))
+    (one,) = valid(xml(told, SOURCE)).iter("ActiveParticipant")
+    assert (one.get("NetworkAccessPointID"), one.get("NetworkAccessPointTypeCode")) == (address, kind)
+
+
 @given(st.text(max_size=40), st.text(max_size=40), st.text(max_size=40))
 def test_no_text_of_a_sender_breaks_a_message(patient_id: str, name: str, title: str) -> None:
     """Control characters, half surrogates, markup and line breaks: still one line, still valid."""

@@ -129,12 +129,40 @@ def test_a_user_who_proved_himself_is_a_login(tmp_path: Path) -> None:
     assert users(login, "Application") == []
 
 
+def test_logins_at_the_console_are_told_with_their_address(tmp_path: Path) -> None:
+    """User Authentication, Login (A.5.3.12): who is in, and that somebody was refused, of whom only the address is known; guesses by the
+    hundred are two messages."""
+    made = Trail(tmp_path, SOURCE)
+    alerts = Alerts(tell=made.tell, process="console host:1", ae_titles=("HILUM",))
+    alerts.hear("console.login", {"account": "ada", "role": "admin", "address": "2001:db8::7"})
+    for _ in range(100):
+        alerts.hear("console.login_refused", {"address": "10.9.9.9"})
+    alerts.close()
+    made.close()
+    told = trail(tmp_path)
+    assert events(told) == ["User Authentication"] * 3
+    assert {one.get("csd-code") for message in told for one in message.iter("EventTypeCode")} == {"110122"}
+    outcomes = [one for message in told for one in message.iter("EventIdentification")]
+    assert [one.get("EventOutcomeIndicator") for one in outcomes] == ["0", "4", "4"]
+    assert [one.findtext("EventOutcomeDescription") for one in outcomes] == [
+        None,
+        "login at the console refused",
+        "login at the console refused (99 more within a minute)",
+    ]
+    people = [next(one for one in message.iter("ActiveParticipant") if one.get("UserIsRequestor") == "true") for message in told]
+    assert [(one.get("UserID"), one.get("NetworkAccessPointID"), one.get("NetworkAccessPointTypeCode")) for one in people] == [
+        ("ada", "2001:db8::7", "2"),
+        ("10.9.9.9", "10.9.9.9", "2"),
+        ("10.9.9.9", "10.9.9.9", "2"),
+    ]
+
+
 def test_routes_that_change_are_told_each_time_with_who_asked(tmp_path: Path) -> None:
     """Security Alert, Software Configuration (A.5.3.11), about the file: what was written, what came into force, and what was refused;
     there and back again within a minute are two changes, the same refusal twice is one."""
     made = Trail(tmp_path, SOURCE)
     alerts = Alerts(tell=made.tell, process="supervisor host:1", ae_titles=("HILUM",))
-    file = {"path": "/etc/hilum/hilum.yaml", "by": "ada"}
+    file = {"path": "/etc/hilum/hilum.yaml", "by": "ada", "address": "10.0.0.9"}
     for name in ("routes.saved", "routes.reloaded"):
         alerts.hear(name, {**file, "before": "a" * 64, "config_digest": "b" * 64})
     alerts.hear("routes.reloaded", {**file, "before": "b" * 64, "config_digest": "a" * 64})
@@ -156,7 +184,8 @@ def test_routes_that_change_are_told_each_time_with_who_asked(tmp_path: Path) ->
         "routes were refused: an unknown key",
         "routes were refused: an unknown key (1 more within a minute)",
     ]
-    assert all([one.get("UserID") for one in message.iter("ActiveParticipant")] == ["supervisor host:1", "ada"] for message in told)
+    people = {tuple((one.get("UserID"), one.get("NetworkAccessPointID")) for one in message.iter("ActiveParticipant")) for message in told}
+    assert people == {(("supervisor host:1", None), ("ada", "10.0.0.9"))}
 
 
 def test_the_place_where_it_stands_is_json_that_people_can_read(tmp_path: Path) -> None:
