@@ -1,4 +1,5 @@
-"""An attacker who holds connections: `python -m tests.lab.flood ADDRESSES PORT:KIND:COUNT…`, or `flooding` from Python.
+"""An attacker who holds connections that fall silent: `python -m tests.lab.flood ADDRESSES PORT:KIND:COUNT…`, or `flooding` from Python.
+HTTP requests that drip on for ever, or break its rules, are in `half_requests`; what both attackers have in common stands here.
 
 Connections come from so many addresses of the loopback network (127.1.0.1, 127.1.0.2, …) in turns and are held; one that the node closes
 is made again after a pause. It is a process of its own, so that nothing is taken from the sender that is timed beside it. It prints a line
@@ -27,13 +28,14 @@ from tests.soak.modality import request
 
 ROOT: Final = Path(__file__).parents[2]
 AGAIN_S: Final = 0.5
+"""After so long a connection that was closed is made again."""
 _GONE_S: Final = 60.0
 _LOOK_S: Final = 0.02
 _AT_ONCE: Final = 200
 """Connections that are begun between two looks at those that stand."""
-_HELLO: Final = bytes.fromhex("16 03 01 02 00 01 00 01 fc 03 03")
+HALF_HELLO: Final = bytes.fromhex("16 03 01 02 00 01 00 01 fc 03 03")
 """The first eleven bytes of a ClientHello of 512 bytes (RFC 8446 4.1.2), of which the rest never comes."""
-_HTTP: Final = b"GET /login HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: "
+HALF_HEADER: Final = b"GET /login HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: "
 
 
 class Kind(StrEnum):
@@ -48,8 +50,8 @@ class Kind(StrEnum):
 _SAID: Final = {
     Kind.SILENT: b"",
     Kind.HALF_REQUEST: request(CTImageStorage, calling="FLOOD")[:20],
-    Kind.HALF_HELLO: _HELLO,
-    Kind.HALF_HTTP: _HTTP,
+    Kind.HALF_HELLO: HALF_HELLO,
+    Kind.HALF_HTTP: HALF_HEADER,
 }
 
 
@@ -84,6 +86,12 @@ class Came:
 def address(number: int) -> str:
     """One of 16,000 loopback addresses, none of which is 127.0.0.1."""
     return f"127.{1 + number // 62_500}.{number // 250 % 250}.{1 + number % 250}"
+
+
+def take_descriptors() -> None:
+    """Let this process hold as many connections as it may."""
+    _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))
 
 
 @contextlib.contextmanager
@@ -162,8 +170,7 @@ class _Attacker:
 
 def main() -> None:
     """Attack until standard input ends."""
-    _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))
+    take_descriptors()
     addresses, *named = sys.argv[1:]
     waves = [Wave.of(one) for one in named]
     attacker = _Attacker()

@@ -1,11 +1,9 @@
-"""Who begins HTTP requests and never ends them: hundreds of connections from addresses of loopback's own, plain or over TLS, held for as
-long as the server lets them, and opened again whenever it does not."""
+"""Who begins HTTP requests and never ends them, or breaks the rules of HTTP: hundreds of connections from addresses of loopback's own,
+plain or over TLS, held for as long as the server lets them, and opened again whenever it does not."""
 
 import asyncio
 import contextlib
-import ipaddress
 import json
-import resource
 import socket
 import ssl
 import subprocess
@@ -16,11 +14,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from tests.lab.flood import AGAIN_S, HALF_HEADER, ROOT, address, take_descriptors
+from tests.lab.flood import HALF_HELLO as HELLO
 from tests.lab.program import wait_until
 
-ROOT: Final = Path(__file__).parents[2]
-_FIRST: Final = int(ipaddress.IPv4Address("127.10.0.1"))
-_AGAIN_S: Final = 0.5
 _TELL_EVERY_S: Final = 0.05
 _PIECE: Final = 65_536
 _PATIENCE_S: Final = 120.0
@@ -40,7 +37,7 @@ class Half:
 
 SILENT = Half(name="silent", begin=b"")
 NO_NEWLINE = Half(name="no newline", begin=b"GET /", drip=b"a")
-SLOW_HEADER = Half(name="slow header", begin=b"GET /login HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ", drip=b"a")
+SLOW_HEADER = Half(name="slow header", begin=HALF_HEADER, drip=b"a")
 MANY_HEADERS = Half(name="header after header", begin=b"GET /login HTTP/1.1\r\nHost: 127.0.0.1\r\n", drip=b"X-More: 1\r\n")
 _FORM = b"POST /login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/x-www-form-urlencoded\r\n"
 SLOW_BODY = Half(name="slow body", begin=_FORM + b"Content-Length: 10000\r\n\r\nname=", drip=b"a")
@@ -51,7 +48,7 @@ PIPELINED = Half(
 UNREAD = Half(name="answers that are not read", begin=b"GET /static/htmx.min.js HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 200)
 COSTLY = (PIPELINED, UNREAD)
 """Whole requests among them, each of which costs a page: a thousand of these are no half requests any more, but many requests."""
-HALF_HELLO = Half(name="half a ClientHello", begin=b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", hello=True)
+HALF_HELLO = Half(name="half a ClientHello", begin=HELLO, hello=True)
 
 HALVES = (SILENT, NO_NEWLINE, SLOW_HEADER, MANY_HEADERS, SLOW_BODY, SLOW_CHUNKS, PIPELINED, UNREAD)
 
@@ -72,7 +69,7 @@ REFUSED = {
 
 def addresses(count: int) -> list[str]:
     """Addresses of loopback, all different."""
-    return [str(ipaddress.IPv4Address(_FIRST + number)) for number in range(count)]
+    return [address(number) for number in range(count)]
 
 
 @dataclass(slots=True)
@@ -133,7 +130,7 @@ class _Attacker:
 
     async def run(self, plan: Sequence[tuple[str, Half]]) -> None:
         """Until standard input ends."""
-        tasks = [asyncio.create_task(self._hold(address, half)) for address, half in plan]
+        tasks = [asyncio.create_task(self._hold(sender, half)) for sender, half in plan]
         over = asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
         while not over.done():
             print(json.dumps(asdict(self._counts)), flush=True)
@@ -141,20 +138,20 @@ class _Attacker:
         for task in tasks:
             task.cancel()
 
-    async def _hold(self, address: str, half: Half) -> None:
+    async def _hold(self, sender: str, half: Half) -> None:
         first = True
         while first or self._again:
             opened, first = first, False
             with contextlib.suppress(OSError):  # closed while it was opened, or with a reset
-                await self._once(address, half, first=opened)
+                await self._once(sender, half, first=opened)
             self._counts.ended += 1
-            await asyncio.sleep(_AGAIN_S)
+            await asyncio.sleep(AGAIN_S)
 
-    async def _once(self, address: str, half: Half, *, first: bool) -> None:
+    async def _once(self, sender: str, half: Half, *, first: bool) -> None:
         tls = None if half.hello else self._trusted
         try:
             reader, writer = await asyncio.open_connection(
-                "127.0.0.1", self._port, local_addr=(address, 0), ssl=tls, server_hostname=None if tls is None else "127.0.0.1"
+                "127.0.0.1", self._port, local_addr=(sender, 0), ssl=tls, server_hostname=None if tls is None else "127.0.0.1"
             )
         finally:
             self._counts.opened += first
@@ -193,12 +190,11 @@ def answer(port: int, request: bytes, *, trusted: ssl.SSLContext | None = None, 
 
 def main() -> None:
     """Attack, as `half_requests` asks."""
-    _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))
+    take_descriptors()
     asked, authority = json.loads(sys.argv[1]), sys.argv[2]
     by_name = {one.name: one for one in (*HALVES, HALF_HELLO)}
     halves = [by_name[name] for name in asked["halves"]]
-    plan = [(address, halves[number % len(halves)]) for number, address in enumerate(asked["senders"])]
+    plan = [(sender, halves[number % len(halves)]) for number, sender in enumerate(asked["senders"])]
     trusted = ssl.create_default_context(cafile=authority) if authority else None
     asyncio.run(_Attacker(asked["port"], trusted, again=asked["again"]).run(plan))
 

@@ -135,7 +135,7 @@ def test_what_is_no_request_is_refused(served: Served, request_: bytes, capfd: p
 
 def test_one_address_ends_its_own(hospital: Hospital) -> None:
     """More half requests than one address may have end the oldest of its own; those of a proxy end none, while there is room."""
-    for proxies, ended in (("192.0.2.1/32", 36), ("127.10.0.0/16", 0)):
+    for proxies, ended in (("192.0.2.1/32", 36), (f"{_SENDERS[0]}/32", 0)):
         settings = Console(host="127.0.0.1", port=0, trusted_proxies=TrustedProxies(networks=(ip_network(proxies),)))
         for served in listening(hospital, settings, None):
             with half_requests(served.port, [SLOW_HEADER], [_SENDERS[0]] * (front.MOST_OF_ONE + 36), again=False) as crowd:
