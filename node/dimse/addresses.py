@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 from enum import Enum
 from typing import Final, TypeAlias
 
+from node.domain.places import plain
 from node.settings.config import Config
 
 Resolve: TypeAlias = Callable[[str], Collection[str]]
@@ -32,15 +33,6 @@ class Whose(Enum):
     def is_known(self) -> bool:
         """Whether seats are kept for it, and no bound of an address holds."""
         return self in (Whose.PEER, Whose.PROXY)
-
-
-def plain(host: str) -> str:
-    """An IPv4 address as such, also where a socket for both families reports it as IPv6 (RFC 4291 2.5.5.2); names in lower case."""
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return host.lower()
-    return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 def resolved(name: str) -> Collection[str]:

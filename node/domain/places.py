@@ -10,6 +10,15 @@ _NETWORK_BITS = 64
 """Of an IPv6 address: the network, of which one machine has all 2^64 addresses to itself (RFC 4291 2.5.4)."""
 
 
+def plain(host: str) -> str:
+    """An IPv4 address as such, also where a socket for both families reports it as IPv6 (RFC 4291 2.5.5.2); names in lower case."""
+    try:
+        found = ip_address(host.partition("%")[0])
+    except ValueError:
+        return host.lower()
+    return str(getattr(found, "ipv4_mapped", None) or found)
+
+
 def address_group(address: str) -> str:
     """What counts as one sender: an IPv4 address, also where it is written as IPv6, or the /64 network of an IPv6 address."""
     try:

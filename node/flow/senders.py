@@ -2,8 +2,8 @@
 
 import socket
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
 
+from node.domain.places import plain
 from node.settings.config import Config, Peer
 
 
@@ -42,25 +42,15 @@ def _same(configured: str, host: str) -> bool:
     if not host:
         return True
     known = _addresses(configured)
-    if known and _plain(host) not in known:
+    if known and plain(host) not in known:
         _addresses.cache_clear()  # admission, which asks every time, let it in: the name has moved
         known = _addresses(configured)
-    return not known or _plain(host) in known
+    return not known or plain(host) in known
 
 
 @lru_cache(maxsize=1024)
 def _addresses(host: str) -> frozenset[str]:
     try:
-        return frozenset(_plain(str(found[4][0])) for found in socket.getaddrinfo(host, None))
+        return frozenset(plain(str(found[4][0])) for found in socket.getaddrinfo(host, None))
     except OSError:
         return frozenset()
-
-
-def _plain(host: str) -> str:
-    """IPv4 addresses as such, also where a dual-stack socket reports them as IPv6."""
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return host
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return str(mapped or address)
