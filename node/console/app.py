@@ -33,6 +33,9 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 
+_DRAWN_WITH = ("/static/console.css", "/static/mark.svg")
+"""What a refusal is drawn with, also where the name is not ours: it says nothing of the node."""
+
 
 def build(desk: Desk, ending: threading.Event) -> FastAPI:
     """The application; streams end when `ending` is set."""
@@ -57,7 +60,8 @@ def build(desk: Desk, ending: threading.Event) -> FastAPI:
     @app.middleware("http")
     async def guarded(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
         host = named(request.headers.get("host"))
-        if is_reached_by(host, desk.settings, str((request.scope.get("server") or ("",))[0])):
+        static = request.url.path.startswith("/static/")
+        if request.url.path in _DRAWN_WITH or is_reached_by(host, desk.settings, str((request.scope.get("server") or ("",))[0])):
             answer = await _answered(request, call)
         else:
             words = f"this console is not called “{host}”: name it in `console: {{hosts: …}}`" if host else "the request names no host"
@@ -66,7 +70,7 @@ def build(desk: Desk, ending: threading.Event) -> FastAPI:
             # a page that says of itself that it may do less, says so
             answer.headers.setdefault(name, value)
         # patients' data stay in no cache; assets are asked for again, and mostly have not changed
-        answer.headers["Cache-Control"] = "no-cache" if request.url.path.startswith("/static/") else "no-store"
+        answer.headers["Cache-Control"] = "no-cache" if static else "no-store"
         if desk.secure:
             answer.headers["Strict-Transport-Security"] = "max-age=31536000"
         return answer
@@ -116,7 +120,8 @@ def _said(request: Request, status: HTTPStatus, words: str, *, lead: bool = Fals
     elif lead and request.url.path != "/live":
         answer = RedirectResponse("/login", HTTPStatus.SEE_OTHER)
     else:
-        answer = page(request, "refused.html", None, status=status, title=status.phrase, words=words)
+        astray = status is HTTPStatus.MISDIRECTED_REQUEST  # any page of this name would be refused as well
+        answer = page(request, "refused.html", None, status=status, title=status.phrase, words=words, astray=astray)
     if status is HTTPStatus.UNAUTHORIZED and request.url.path.startswith("/api/"):
         answer.headers["WWW-Authenticate"] = "Bearer"
     if retry_after_s is not None:

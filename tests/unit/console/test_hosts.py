@@ -87,14 +87,19 @@ def client(hospital: Hospital, told: list[Message]) -> Iterator[TestClient]:
 
 
 def test_another_name_is_refused(client: TestClient) -> None:
-    """A name that somebody made resolve to this machine (DNS rebinding): no page, asset or call, and a sentence that says what to do."""
+    """A name that somebody made resolve to this machine (DNS rebinding): no page, script or call, and a sentence that says what to do,
+    drawn as other pages are, which leads nowhere."""
     assert client.get("/login").status_code == 200
-    for path in ("/", "/login", "/static/console.css", "/api/queue", "/nowhere"):
+    for path in ("/", "/login", "/static/slices.js", "/api/queue", "/nowhere"):
         answer = client.get(path, headers={"Host": "evil.example"})
         assert answer.status_code == 421, path
         assert "evil.example" in answer.text
         assert "hosts" in answer.text
         assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    refusal = client.get("/login", headers={"Host": "evil.example"}).text
+    assert "<p>This console is not called “evil.example”" in refusal
+    assert ("/static/console.css" in refusal, 'href="/"' in refusal) == (True, False)
+    assert client.get("/static/console.css", headers={"Host": "evil.example"}).status_code == 200
     assert "<script" not in client.get("/login", headers={"Host": "<script>alert(1)</script>"}).text.replace('<script src="/static/', "")
     assert client.get("/login", headers={"Host": ""}).status_code == 400
 
