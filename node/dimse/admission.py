@@ -12,7 +12,7 @@ from node.dimse.half_open import SEATS, HalfOpen, Taken
 from node.dimse.secrets import is_user
 from node.dimse.standing import Of, Pace, Seat, Standing
 from node.dimse.tls_errors import NotPrivate, PasscodeUnusable
-from node.domain.places import address_group
+from node.domain.places import address_group, plain
 from node.observe import metrics
 from node.observe.refusals import Refusals
 from node.settings.config import Config, Limits, May, Peer
@@ -234,9 +234,9 @@ def _other_user(user: User, given: UserIdentity | None) -> str:
 
 def _is_at(host: str, address: str) -> bool:
     """Whether `host`, a name or an address, is where `address` is; a name that cannot be resolved now is nowhere."""
-    if addresses.plain(host) == addresses.plain(address):
+    if plain(host) == plain(address):
         return True
     try:
-        return addresses.plain(address) in addresses.resolved(host)
+        return plain(address) in addresses.resolved(host)
     except OSError:
         return False

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, Row, Select, delete, insert, select, text, update
+from sqlalchemy import Connection, Row, delete, insert, select, text, update
 
 from node.domain.account import AccessKey, Account, KeyKind, Role
 from node.journal import schema
@@ -114,8 +114,8 @@ class Accounts(Database):
 
 
 def _attempts(connection: Connection, network: str, since: int) -> list[int]:
-    asked: Select[tuple[int]] = select(_attempt.at).where(_attempt.network == network, _attempt.at > since).order_by(_attempt.at)
-    return list(connection.execute(asked).scalars())
+    asked = select(_attempt.at).where(_attempt.network == network, _attempt.at > since).order_by(_attempt.at)
+    return [row.at for row in connection.execute(asked)]
 
 
 def _alone(connection: Connection, network: str) -> None:
