@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 VERSION = "3.13.2"
+_PATIENCE_S = 180
+"""For one step: it draws on the processors that other tests' nodes compute with."""
 _FLAGS = [
     "--no-sandbox",
     # WebGL on the processor: there is no graphics card
@@ -84,9 +86,10 @@ class Viewer:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stack.close()
 
-    def open(self, study_uid: str, *, timeout_s: float = 120) -> "Opened":
+    def open(self, study_uid: str, *, timeout_s: float = _PATIENCE_S) -> "Opened":
         """Open a study and wait until its first image is drawn."""
         page = self._browser.new_page(viewport=self._size)  # type: ignore[arg-type]
+        page.set_default_timeout(1000 * _PATIENCE_S)
         page.on("console", lambda message: self.said.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: self.said.append(str(error)))
         page.add_init_script("localStorage.setItem('shownTours', JSON.stringify(['basicViewerTour']))")
@@ -130,7 +133,7 @@ class Opened:
         middle = shown[rows // 8 : -rows // 8, columns // 8 : -columns // 8]
         return int(((middle.max(axis=2) - middle.min(axis=2)) > 24).sum())
 
-    def show_series(self, words: str, *, timeout_s: float = 120) -> None:
+    def show_series(self, words: str, *, timeout_s: float = _PATIENCE_S) -> None:
         """Double-click a series in the list at the left, as a reader does to see a segmentation or report.
 
         `words` stand in its entry: the modality, or a part of the series description.
@@ -161,7 +164,7 @@ class Opened:
         )
         return self.still()
 
-    def still(self, timeout_s: float = 30) -> NDArray[np.uint8]:
+    def still(self, timeout_s: float = _PATIENCE_S) -> NDArray[np.uint8]:
         """What the viewport shows once it shows the same thing for a moment."""
         shown = [self.viewport()]
 
@@ -172,7 +175,7 @@ class Opened:
         self._until(unchanged, timeout_s, "the viewer stands still")
         return shown[-1]
 
-    def measurements(self, least: int, *, timeout_s: float = 60) -> list[str]:
+    def measurements(self, least: int, *, timeout_s: float = _PATIENCE_S) -> list[str]:
         """The rows of the panel of measurements, which is opened: each with its label and values, as text. Waits for `least` of them."""
         rows = self.page.locator("[data-cy^='measurement-table-row']")
         if not rows.count():
@@ -180,7 +183,7 @@ class Opened:
         self._until(lambda: rows.count() >= least, timeout_s, f"{least} measurements in the panel")
         return [row.inner_text() for row in rows.all()]
 
-    def wait_for_measurement(self, words: str, timeout_s: float = 60) -> None:
+    def wait_for_measurement(self, words: str, timeout_s: float = _PATIENCE_S) -> None:
         """Wait until a row of the panel of measurements says these words: values appear when their slice is shown."""
         self._until(lambda: any(words in row for row in self.measurements(1)), timeout_s, f"a measurement says {words!r}")
 
@@ -193,12 +196,12 @@ class Opened:
         """All words in the viewport: a report's, when it shows one."""
         return self.page.locator("[data-cy='viewport-grid']").inner_text()
 
-    def wait_for_text(self, words: str, timeout_s: float = 60) -> str:
+    def wait_for_text(self, words: str, timeout_s: float = _PATIENCE_S) -> str:
         """Wait until the viewport says these words; all that it says."""
         self._until(lambda: words in self.text(), timeout_s, f"the viewport says {words!r}")
         return self.text()
 
-    def wait_for_overlay(self, least: int, timeout_s: float = 120) -> int:
+    def wait_for_overlay(self, least: int, timeout_s: float = _PATIENCE_S) -> int:
         """Wait until more than `least` pixels of the viewport are coloured; how many there are."""
         self._until(lambda: self.coloured() > least, timeout_s, f"an overlay of more than {least} pixels")
         return self.coloured()

@@ -23,7 +23,7 @@ from tests.lab.orthanc import Orthanc
 from tests.results import images, made
 from tests.results.reports import reports
 
-pytestmark = [pytest.mark.peers, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.peers, pytest.mark.slow, pytest.mark.timeout(900)]
 
 ROWS, COLUMNS = 96, 80
 BOX = Box(top=20, left=30, bottom=60, right=50)

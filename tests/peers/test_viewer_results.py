@@ -38,7 +38,7 @@ from tests.peers.letters import (
 )
 from tests.results import kinds, made
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 LABEL_MAP = Profile(name="label map", masks=Masks.LABELMAP)
 
