@@ -72,6 +72,7 @@ def test_a_program_is_refused_with_its_line(module: torch.nn.Module, said: str) 
         ("    import os\n    return image\n", "line 8: Import"),
         ("    return image # fine\n", "line 8 has a comment"),
         ("    return image.__class__\n", "line 8: the attribute __class__"),
+        ("    x = image.set_data\n    return image\n", "line 8: the attribute set_data"),
         ("    return image; torch.save(image)\n", "line 8 has a comment, a string or a sign"),
         ('    return torch.add(image, """\n""")\n', "line 8 has a comment, a string"),
         ("    x = rpc_async(image)\n    return image\n", "line 8: rpc_async"),
