@@ -60,5 +60,5 @@ __all__ = [
     "withdrawn_object",
 ]
 
-HEAD = "0023"
+HEAD = "0024"
 """The revision of migrations/versions that this folder describes."""
