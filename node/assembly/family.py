@@ -56,6 +56,7 @@ class _Member:
     started: float = 0.0
     failures: int = 0
     restart_at: float = 0.0
+    ended: float = float("-inf")
     ready: threading.Event = field(default_factory=threading.Event)
     row: int = 0
     """Of the receive processes, which."""
@@ -263,7 +264,8 @@ class Family:
 
     def _watch(self, member: _Member) -> None:
         if member.process is None:
-            if time.monotonic() >= member.restart_at:
+            # what is started where a disk is not mounted makes its folders below the mount point
+            if time.monotonic() >= member.restart_at and self._places.stood_since(member.ended):
                 self._start(member)
             return
         code = member.process.poll()
@@ -273,6 +275,7 @@ class Family:
             self._alerts.turn(member.watched.name, silent_s, ready=member.watched.ready)
             return
         member.watched.died(code)
+        member.ended = time.monotonic()
         if self._entrance is not None and member.stage == Role.RECEIVE:
             self._entrance.standing.blank(member.row)
         if member.on_purpose:

@@ -145,9 +145,9 @@ def _are_there(journal: Journal, blobs: Blobs) -> bool:
 # ---- the spool, and what this host remembers
 
 
-def refuse_other_places(config: Config) -> None:
+def refuse_other_places(config: Config, served: str | None = None) -> None:
     """Keep a process from folders that are not this store's, before it makes anything in them: a disk is not mounted, mostly. Asks neither
-    journal nor bucket.
+    journal nor bucket. `served`: the identity as this process knows it, should the run folder have gone with the disk.
 
     Raises
     ------
@@ -156,10 +156,10 @@ def refuse_other_places(config: Config) -> None:
     JournalLost
         The journal's file is gone.
     """
-    known = recorded(config)
+    known = served or recorded(config)
     if known is None:
         return
-    _refuse_spool(config, known, NOTHING)
+    _refuse_spool(config, known, NOTHING, served=known)
     journal = config.store.journal
     if journal.startswith("sqlite:") and not Path(journal.removeprefix("sqlite:")).exists():
         raise JournalLost(f"{_journal_name(config)} is not there, and this host serves the store {known}")
@@ -184,12 +184,12 @@ def spool_of(config: Config) -> Path | None:
     return store.spool or (store.blobs if store.bucket is not None else None)
 
 
-def _refuse_spool(config: Config, identity: str, meant: Meant) -> None:
+def _refuse_spool(config: Config, identity: str, meant: Meant, *, served: str | None = None) -> None:
     folder = spool_of(config) or config.store.blobs
     there = identities_of_spool(folder)
     if there and there != [identity]:
         raise StoresMixed(f"{folder} holds the spool of the store {there[0]}, and the journal is of {identity}")
-    if not there and recorded(config) == identity and not meant.new_blobs:
+    if not there and (served or recorded(config)) == identity and not meant.new_blobs:
         raise BlobsLost(f"{folder} is not where the spool of the store {identity} is on this host")
 
 

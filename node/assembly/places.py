@@ -14,7 +14,7 @@ from pathlib import Path
 
 from inference.errors import HilumError
 from node.assembly import compose
-from node.assembly.identity import agree, spool_of
+from node.assembly.identity import agree, recorded, refuse_other_places, spool_of
 from node.assembly.vigil import tell_people
 from node.blobs.place import Place
 from node.domain.notice import About, Item
@@ -48,6 +48,7 @@ class Places:
         self._why = ""
         self._anew = threading.Event()
         self._told: Item | None = None
+        self._identity: str | None = None
 
     def begin(self) -> None:
         """From now on the places are what lies there."""
@@ -60,6 +61,10 @@ class Places:
         if self._places and time.monotonic() - self._looked > _SILENT_S:
             return f"a file system of the store does not answer: {', '.join(str(one.path) for one in self._places.values())}"
         return self._why
+
+    def stood_since(self, moment: float) -> bool:
+        """Whether every place was what it was when they were looked at last, after this moment of the monotonic clock."""
+        return self._looked >= moment and not self.why()
 
     def came_anew(self) -> bool:
         """Whether a place came back as another file or folder of the same store, said once: what holds the old one must begin again."""
@@ -75,11 +80,13 @@ class Places:
 
     def _look_on(self) -> None:
         while True:
+            began = time.monotonic()
             self._look()
-            self._looked = time.monotonic()
+            self._looked = began
             time.sleep(_EVERY_S)
 
     def _look(self) -> None:
+        self._identity = self._identity or recorded(self._config)
         if not self._places:
             self._take()
             return
@@ -94,6 +101,7 @@ class Places:
     def _compared(self) -> str:
         """Why what lies there now is not of this store; "" where it is."""
         try:
+            refuse_other_places(self._config, self._identity)
             with contextlib.closing(compose.open_journal(self._config)) as journal:
                 agree(self._config, journal, compose.open_bare_blobs(self._config))
         except HilumError as other:  # a half restored store is no JournalError, and the look goes on as well

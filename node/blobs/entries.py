@@ -2,15 +2,36 @@
 
 import contextlib
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from node.blobs.errors import BlobsFailed
+from node.blobs.errors import BlobsFailed, BlobsGone
 
 T = TypeVar("T")
 
 _FOREIGN = ".unreadable"
+
+
+@contextlib.contextmanager
+def listed(folder: Path) -> Iterator[Iterator[os.DirEntry[str]]]:
+    """What lies in a folder of the spool.
+
+    Raises
+    ------
+    BlobsGone
+        It is not there: its file system is not mounted any more, mostly.
+    BlobsFailed
+        It cannot be read.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            yield entries
+    except FileNotFoundError as gone:
+        raise BlobsGone(f"{folder} was deleted or moved, or its file system is not mounted any more") from gone
+    except OSError as failed:
+        raise BlobsFailed(f"{folder} cannot be read: {failed.strerror}") from failed
 
 
 def read_entry(entry: Path, parsed: Callable[[Any, float], T], unreadable: Callable[[Exception], None]) -> T | None:

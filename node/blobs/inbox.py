@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path, PurePosixPath
 
 from node.blobs.coming import COMPLETE, PARTIAL, Coming
+from node.blobs.entries import listed
 from node.blobs.errors import BlobsFailed
 from node.blobs.files import flush_folder, make_folder, write_flushed
 from node.blobs.firm import FirmFolders
@@ -146,7 +147,7 @@ class FolderInbox:
     # ---- the index's side
     def waiting(self, limit: int) -> list[Path]:
         """Complete entries, the oldest first."""
-        with os.scandir(self._folder) as entries:
+        with listed(self._folder) as entries:
             names = heapq.nsmallest(limit, (one.name for one in entries if one.name.endswith(COMPLETE)))
         return [self._folder / name for name in names]
 

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from node.blobs.entries import drop_entry, read_entry
+from node.blobs.entries import drop_entry, listed, read_entry
 from node.blobs.errors import BlobsFailed
 from node.blobs.files import flush_folder, make_folder, write_flushed
 from node.blobs.folder import OWED
@@ -89,7 +89,7 @@ class FolderOwed:
     # ---- the journal's side
     def waiting(self, limit: int) -> list[Path]:
         """What was kept and not taken yet."""
-        with os.scandir(self._folder) as entries:
+        with listed(self._folder) as entries:
             names = sorted(one.name for one in entries if one.name.endswith((_REFUSED, _TORN)))
         return [self._folder / name for name in names[:limit]]
 

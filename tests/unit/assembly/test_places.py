@@ -6,6 +6,7 @@ from pathlib import Path
 from node.assembly import compose, restoring
 from node.assembly.backup_errors import HalfRestored
 from node.assembly.identity import agree
+from node.assembly.identity_errors import BlobsLost
 from node.assembly.places import Places
 from node.settings.config import Config
 from node.settings.load import load
@@ -46,3 +47,33 @@ def test_a_store_that_is_restored_under_the_node_is_looked_at_until_it_is_whole(
     places._look()
     assert places.why() == ""
     assert places.came_anew()
+
+
+def test_a_spool_that_goes_with_its_run_folder_is_not_begun_anew(tmp_path: Path) -> None:
+    """Both lay on a disk that is not mounted any more, and there are folders below the mount point: nothing there becomes the spool of this
+    store, and nothing is started meanwhile. With the disk back it is gone on with."""
+    disk, aside = tmp_path / "disk", tmp_path / "aside"
+    (tmp_path / "hilum.yaml").write_text(
+        f"node: {{ae_title: HILUM, listen: '127.0.0.1:0'}}\n"
+        f"store: {{journal: 'sqlite:{tmp_path}/hilum.db', blobs: 'file:{tmp_path}/blobs', spool: 'file:{disk}/spool'}}\n"
+    )
+    config = load(tmp_path / "hilum.yaml")
+    with contextlib.closing(compose.open_journal(config)) as journal:
+        agree(config, journal, compose.open_bare_blobs(config))
+    places = Places(config)
+    places._take()
+    places._look()
+    assert places.stood_since(0)
+    disk.rename(aside)
+    (disk / "spool" / "inbox").mkdir(parents=True, mode=0o700)
+    for _ in range(2):
+        places._look()
+        assert BlobsLost.code in places.why()
+        assert not places.stood_since(0)
+        assert not places.came_anew()
+    assert not (disk / "spool" / "store").exists()
+    disk.rename(tmp_path / "below")
+    aside.rename(disk)
+    places._look()
+    assert places.why() == ""
+    assert places.stood_since(0)
