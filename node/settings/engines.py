@@ -110,7 +110,8 @@ ENGINES = Named(
                 name="memory",
                 kind=SIZE,
                 says="Kind embedded: what the process of one model may take; one that takes more is ended, and its job tried again. "
-                "Without it, a worker's share of four fifths of the machine's memory, or of the container's.",
+                "Without it, a worker's share of four fifths of the machine's memory, or of the container's. It bounds each model "
+                "by itself, not the sum of the eight at most that a worker keeps warm.",
             ),
             Key(
                 name="allow_code",
