@@ -98,7 +98,13 @@ def _bucket(config: Config) -> Iterator[Finding]:
 def _journal(config: Config) -> Iterator[Finding]:
     from inference.errors import HilumError
     from node.assembly.compose import open_journal
+    from node.assembly.identity import refuse_other_places
 
+    try:
+        refuse_other_places(config)
+    except HilumError as broken:
+        yield Finding(subject="store", level="bad", detail=f"{broken} [{broken.code}]", fix=broken.remedy)
+        return  # a journal that is opened where a disk is not mounted would be made there
     try:
         with contextlib.closing(open_journal(config)) as journal:
             yield from _of_journal(config, journal)

@@ -18,6 +18,7 @@ from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Ver
 
 from node.dimse.port import StoreStatus
 from node.dimse.requestor import PeerRequestor, Timeouts
+from node.dimse.sending import association
 from node.domain.errors import DeliveryError
 from node.settings.config import Peer
 from tests.dimse.conftest import Listen, data_set_of, instance
@@ -287,6 +288,16 @@ def test_counting(archive: Archive, levels: dict[str, list[dict[str, Any]]], ser
     """By the peer's own number, else by what it lists; None rather than a zero that would look like completeness."""
     scp = archive(_FIND, handlers=_finder(levels))
     assert _requestor(scp.port).count("1.2", series) == expected
+
+
+def test_matches_without_measure_are_not_kept(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is as long as a message may be, and there are many: they would fill the process that asks."""
+    monkeypatch.setattr(association, "_MOST_MATCHED_BYTES", 1 << 20)
+    many = [{"SOPInstanceUID": f"1.2.{number}", "TextValue": "x" * 300_000} for number in range(8)]
+    scp = archive(_FIND, handlers=_finder({"IMAGE": many[:3]}))
+    assert _requestor(scp.port).count("1.2", "1.3") == 3
+    scp = archive(_FIND, handlers=_finder({"IMAGE": many}))
+    assert _requestor(scp.port).count("1.2", "1.3") is None
 
 
 def test_a_peer_without_find_cannot_say(archive: Archive) -> None:

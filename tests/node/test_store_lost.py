@@ -84,6 +84,10 @@ def test_a_store_that_goes_under_the_node_is_told_and_gone_on_with(tmp_path: Pat
     shutil.move(journal, aside)
     for companion in ("-wal", "-shm"):
         Path(f"{journal}{companion}").unlink(missing_ok=True)
+    (found,) = [one for one in hilum("doctor", "--json", "--config", node.config).json["findings"] if one["subject"] == "store"]
+    assert found["level"] == "bad"
+    assert "HLM-7059" in found["detail"]
+    assert not journal.exists()
     said = hilum("serve", "--config", node.config)
     assert said.code == 1
     assert "HLM-7059" in said.err

@@ -18,6 +18,8 @@ from node.domain.context import Context
 _SUCCESS: Final = 0x0000
 _PENDING: Final = (0xFF00, 0xFF01)
 _MOST_MATCHES: Final = 100_000
+_MOST_MATCHED_BYTES: Final = 64 << 20
+"""Of all matches of one question: twice what so many instances with their UIDs take."""
 _KNOWN: Final = frozenset(int(kind) for kind in PduType)
 
 
@@ -128,14 +130,16 @@ class Association:
         except ConnectionLost as lost:
             raise self._over(str(lost)) from lost
         matches: list[bytes] = []
+        size = 0
         while True:
             answer, match = self._message(number, command.Field.C_FIND_RSP)
             if answer.status not in _PENDING:
                 return matches if answer.status == _SUCCESS else None
             matches.append(match)
-            if len(matches) > _MOST_MATCHES:
+            size += len(match)
+            if len(matches) > _MOST_MATCHES or size > _MOST_MATCHED_BYTES:
                 self.abort()
-                raise Ended(f"answers with more than {_MOST_MATCHES} matches")
+                raise Ended(f"answers with more than {_MOST_MATCHES} matches, or {_MOST_MATCHED_BYTES >> 20} MiB of them")
 
     def stands(self) -> bool:
         """Whether the peer has neither closed, aborted nor asked to release since it was last heard; nothing may be under way."""
