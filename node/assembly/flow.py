@@ -136,8 +136,9 @@ def _old_marks(config: Config, journal: Journal, blobs: Blobs) -> Stage:
 
 def _horizon(config: Config, journal: Journal, inbox: Inbox) -> Callable[[], datetime | None]:
     """Up to when everything received is journaled: here alone, or on every host."""
+    spool = config.store.spool or config.store.blobs
 
     def here() -> datetime | None:
-        return journaled_until(journal, inbox)
+        return journaled_until(journal, inbox, spool)
 
     return Everywhere(journal, here, host_of(config)) if shares_journal(config) else here

@@ -1,9 +1,12 @@
 """How far each receiver has journaled what it received, so that no study settles while a part of it still lies in another host's spool."""
 
 import contextlib
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 
+from node.blobs.owed import oldest_owed
 from node.blobs.port import Inbox
 from node.blobs.promised import came_ns
 from node.domain.errors import JournalError
@@ -16,12 +19,27 @@ _TICK_S = 0.01
 _GONE = timedelta(seconds=60)
 """A receiver that has said nothing for so long is dead, or cut off: the others go on without it, and what it still has opens a revision
 when it returns."""
+_UNREAD_S = 60.0
+"""What is owed and was not journaled for so long holds nobody up: the disk does not give it."""
 _LOOK_EVERY = timedelta(milliseconds=500)
 
 
-def journaled_until(journal: Journal, inbox: Inbox) -> datetime | None:
-    """The moment before which everything received here is in the journal: when the oldest entry of the inbox began to come; None: all of
-    it is. Not when it ended: another one, which began later and was shorter, may wait behind it."""
+def journaled_until(journal: Journal, inbox: Inbox, spool: Path) -> datetime | None:
+    """The moment before which everything received here is in the journal, and everything refused; None: all of it is."""
+    both = _received_until(journal, inbox), _refused_until(journal, spool)
+    return min((known for known in both if known is not None), default=None)
+
+
+def _refused_until(journal: Journal, spool: Path) -> datetime | None:
+    """When the oldest refusal, or the oldest transfer that broke off, was written that is not journaled: nothing settles as whole before
+    it is known what it lacks."""
+    written_s = oldest_owed(spool, since=time.time() - _UNREAD_S)
+    return None if written_s is None else journal.at(written_s - _TICK_S)
+
+
+def _received_until(journal: Journal, inbox: Inbox) -> datetime | None:
+    """When the oldest entry of the inbox began to come. Not when it ended: another one, which began later and was shorter, may wait
+    behind it."""
     while (oldest := inbox.oldest()) is not None:
         with contextlib.suppress(FileNotFoundError):  # it went on meanwhile
             ended_s, began_s = oldest.stat().st_mtime, came_ns(oldest.name) / 1e9
@@ -34,15 +52,16 @@ class Telling:
 
     name = "horizon"
 
-    def __init__(self, journal: Journal, inbox: Inbox, host: str) -> None:
+    def __init__(self, journal: Journal, inbox: Inbox, spool: Path, host: str) -> None:
         self._journal = journal
         self._inbox = inbox
+        self._spool = spool
         self._host = host
 
     def step(self) -> int:
         """Tell it; never counts as work."""
         now = self._journal.now()  # before the inbox is looked at: what comes later is later than this
-        oldest = journaled_until(self._journal, self._inbox)
+        oldest = journaled_until(self._journal, self._inbox, self._spool)
         self._journal.beat(_process(self._host), (oldest or now).isoformat(), now)
         return 0
 

@@ -33,6 +33,8 @@ _EVERY_S = 0.1
 _STREAM_EVERY_S = 0.5
 """Half a second of what streams in costs a third of the processor time of five tenths of a second, and people see a study soon enough."""
 _STREAM = 20
+_BURST = 1
+"""Instances that stream in keep no refusal waiting: the stages take turns step by step."""
 
 
 def index(config: Config, stop: threading.Event, *, ready: Callable[..., None], in_force: Path | None = None) -> None:
@@ -53,7 +55,7 @@ def index(config: Config, stop: threading.Event, *, ready: Callable[..., None], 
             clock.start()
             ready()
             try:
-                turn([Ringing(stage, others) for stage in _stages(config, journal, inbox, blobs, in_force)], bell.wait, stop)
+                turn([Ringing(stage, others) for stage in _stages(config, journal, inbox, blobs, in_force)], bell.wait, stop, burst=_BURST)
             finally:
                 clock.stop()
 
@@ -79,7 +81,7 @@ def indexing(
         contextlib.closing(compose.local_bell(config, "index")) as bell,
         ThreadPoolExecutor(max_workers=1, thread_name_prefix="index") as beside,
     ):
-        turning = beside.submit(turn, stages, bell.wait, done)
+        turning = beside.submit(turn, stages, bell.wait, done, burst=_BURST)
         turning.add_done_callback(lambda _: stop.set())  # before the block is done it ends by a defect only
         try:
             yield
@@ -94,7 +96,7 @@ def telling(config: Config, journal: Journal, inbox: Inbox) -> Iterator[None]:
     if not shares_journal(config):
         yield
         return
-    horizon = Telling(journal, inbox, host_of(config))
+    horizon = Telling(journal, inbox, config.store.spool or config.store.blobs, host_of(config))
     with contextlib.suppress(JournalError):  # it is told again in a second
         horizon.step()
     # a clock of its own: a sweep that takes long must not make this host look dead

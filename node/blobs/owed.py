@@ -159,6 +159,18 @@ class FolderOwed:
             event("owed.taken_up", associations=broken)
 
 
+def oldest_owed(root: Path, *, since: float) -> float | None:
+    """When the oldest of what waits in a receiver's spool for the journal, and was written after `since`, was written; None: nothing does.
+    Both in seconds since 1970, by this host's clock."""
+    written: list[float] = []
+    with contextlib.suppress(FileNotFoundError), os.scandir(root / OWED) as entries:  # no receiver was ever here
+        for one in entries:
+            if one.name.endswith((_REFUSED, _TORN)):
+                with contextlib.suppress(FileNotFoundError):  # it was taken meanwhile
+                    written.append(one.stat().st_mtime)
+    return min((at for at in written if at > since), default=None)
+
+
 @contextlib.contextmanager
 def _gone_if_broken(partial: Path) -> Iterator[None]:
     """A file that the disk did not take whole does not stay on it."""

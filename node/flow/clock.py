@@ -19,7 +19,7 @@ from node.observe.events import alarm, trace
 from node.observe.pulse import at_most, turned, turning
 
 _SWEEP_S = 1.0
-_BURST = 50  # steps of one stage before the others have their turn
+_BURST = 50
 _PAUSE_FIRST_S = 0.5
 _PAUSE_MOST_S = 30.0
 _LOOK_EVERY_S = 1.0
@@ -28,7 +28,12 @@ _WENT_BACK_S = 1.0
 
 
 def turn(
-    stages: Sequence[Stage], wait: Callable[[float], None], stop: threading.Event, *, seconds: Callable[[], float] = time.monotonic
+    stages: Sequence[Stage],
+    wait: Callable[[float], None],
+    stop: threading.Event,
+    *,
+    burst: int = _BURST,
+    seconds: Callable[[], float] = time.monotonic,
 ) -> None:
     """Step the stages, in their order and each until it is idle, until `stop` is set.
 
@@ -40,6 +45,8 @@ def turn(
     ----------
     wait
         Returns at the next bell or after so many seconds; called when every stage is idle.
+    burst
+        Steps of one stage at most before the others have their turn.
     seconds
         A clock that only goes forward.
     """
@@ -50,7 +57,7 @@ def turn(
             for stage in stages:
                 pause = pauses[id(stage)]
                 if seconds() >= pause.until:
-                    moved += _burst(stage, pause, stop, seconds)
+                    moved += _burst(stage, pause, stop, burst, seconds)
             turned()
             if moved == 0 and not stop.is_set():
                 wait(_SWEEP_S)
@@ -64,10 +71,10 @@ class _Pause:
     until: float = float("-inf")
 
 
-def _burst(stage: Stage, pause: _Pause, stop: threading.Event, seconds: Callable[[], float]) -> int:
+def _burst(stage: Stage, pause: _Pause, stop: threading.Event, burst: int, seconds: Callable[[], float]) -> int:
     moved = 0
     try:
-        for _ in range(_BURST):
+        for _ in range(burst):
             turned()
             began = time.monotonic()
             step = stage.step()

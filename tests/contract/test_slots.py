@@ -575,7 +575,7 @@ def test_what_waits_behind_a_long_one_is_not_passed_over(tmp_path: Path) -> None
     long.keep()
     (entry,) = inbox.waiting(100)
     assert entry.stat().st_mtime > ended
-    until = journaled_until(mock.Mock(at=lambda stamp: datetime.fromtimestamp(stamp, UTC)), inbox)
+    until = journaled_until(mock.Mock(at=lambda stamp: datetime.fromtimestamp(stamp, UTC)), inbox, tmp_path)
     assert until is not None
     assert until.timestamp() < ended
     inbox.close()

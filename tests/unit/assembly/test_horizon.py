@@ -10,7 +10,9 @@ from structlog.testing import capture_logs
 
 from node.assembly.horizon import Everywhere, Telling, journaled_until
 from node.blobs.inbox import FolderInbox
+from node.blobs.owed import FolderOwed
 from node.domain.errors import JournalError
+from node.domain.shortage import RefusedInstance
 from node.journal.sql import SqlJournal
 from tests.contract.test_blobs import keep
 
@@ -53,15 +55,15 @@ def _receive(inbox: FolderInbox, at: datetime) -> None:
     os.utime(inbox.waiting(100)[-1], (at.timestamp(), at.timestamp()))
 
 
-def test_an_empty_spool_is_journaled_up_to_when_that_was_told(journal: Clocked, inbox: FolderInbox) -> None:
+def test_an_empty_spool_is_journaled_up_to_when_that_was_told(journal: Clocked, inbox: FolderInbox, tmp_path: Path) -> None:
     """Whatever came later may lie there unseen; here, where one looks at once, nothing bounds."""
     everywhere = Everywhere(
         journal,
-        lambda: journaled_until(journal, inbox),
+        lambda: journaled_until(journal, inbox, tmp_path / "other"),
         "here",
     )
     assert everywhere() is None
-    Telling(journal, inbox, "other").step()
+    Telling(journal, inbox, tmp_path / "other", "other").step()
     journal.time += timedelta(seconds=5)
     assert everywhere() == START
 
@@ -71,8 +73,8 @@ def test_the_oldest_entry_of_any_spool_bounds(journal: Clocked, inbox: FolderInb
     here = FolderInbox(tmp_path / "here", min_free_bytes=0)
     _receive(here, START - timedelta(seconds=10))
     _receive(inbox, START - timedelta(seconds=30))
-    everywhere = Everywhere(journal, lambda: journaled_until(journal, here), "here")
-    telling = Telling(journal, inbox, "other")
+    everywhere = Everywhere(journal, lambda: journaled_until(journal, here, tmp_path / "here"), "here")
+    telling = Telling(journal, inbox, tmp_path / "other", "other")
     telling.step()
     assert everywhere() == START - timedelta(seconds=30)
     inbox.drop(inbox.waiting(1)[0])
@@ -83,15 +85,36 @@ def test_the_oldest_entry_of_any_spool_bounds(journal: Clocked, inbox: FolderInb
     assert everywhere() == START + timedelta(seconds=1)
 
 
-def test_its_own_word_binds_no_host(journal: Clocked, inbox: FolderInbox) -> None:
+def test_a_refusal_that_is_not_journaled_bounds(journal: Clocked, tmp_path: Path) -> None:
+    """Nothing settles as whole while the word that an instance is missing lies in the spool, unless the disk does not give it."""
+    spool = tmp_path / "here"
+    here, owed = FolderInbox(spool, min_free_bytes=0), FolderOwed(spool)
+    assert journaled_until(journal, here, spool) is None
+    owed.refused(
+        RefusedInstance(
+            sop_instance_uid="1.2.3", series_instance_uid="1.2", study_instance_uid="1", peer="scanner", status=0xA700, at=datetime.now(UTC)
+        )
+    )
+    (entry,) = owed.waiting(10)
+    until = journaled_until(journal, here, spool)
+    assert until is not None
+    assert until < journal.at(entry.stat().st_mtime)
+    os.utime(entry, (entry.stat().st_mtime - 61,) * 2)
+    assert journaled_until(journal, here, spool) is None
+    os.utime(entry)
+    owed.drop(entry)
+    assert journaled_until(journal, here, spool) is None
+
+
+def test_its_own_word_binds_no_host(journal: Clocked, inbox: FolderInbox, tmp_path: Path) -> None:
     """It looks into its own spool at once."""
-    Telling(journal, inbox, "here").step()
+    Telling(journal, inbox, tmp_path / "other", "here").step()
     assert Everywhere(journal, lambda: None, "here")() is None
 
 
-def test_a_receiver_that_is_silent_for_a_minute_binds_no_longer(journal: Clocked, inbox: FolderInbox) -> None:
+def test_a_receiver_that_is_silent_for_a_minute_binds_no_longer(journal: Clocked, inbox: FolderInbox, tmp_path: Path) -> None:
     """One alarm; when it speaks again it counts again."""
-    telling = Telling(journal, inbox, "other")
+    telling = Telling(journal, inbox, tmp_path / "other", "other")
     telling.step()
     everywhere = Everywhere(journal, lambda: None, "here")
     assert everywhere() == START
@@ -106,9 +129,9 @@ def test_a_receiver_that_is_silent_for_a_minute_binds_no_longer(journal: Clocked
     assert [one["event"] for one in events] == ["receiver.silent", "receiver.back"]
 
 
-def test_a_minute_begins_anew_when_the_database_returns(journal: Clocked, inbox: FolderInbox) -> None:
+def test_a_minute_begins_anew_when_the_database_returns(journal: Clocked, inbox: FolderInbox, tmp_path: Path) -> None:
     """While it was away nobody could speak, and spools have filled: nothing settles before the others have had their time."""
-    Telling(journal, inbox, "other").step()
+    Telling(journal, inbox, tmp_path / "other", "other").step()
     everywhere = Everywhere(journal, lambda: None, "here")
     assert everywhere() == START
     journal.away = True
@@ -122,9 +145,9 @@ def test_a_minute_begins_anew_when_the_database_returns(journal: Clocked, inbox:
     assert everywhere() is None
 
 
-def test_a_receiver_that_stops_is_waited_for_only_with_something_in_its_spool(journal: Clocked, inbox: FolderInbox) -> None:
+def test_a_receiver_that_stops_is_waited_for_only_with_something_in_its_spool(journal: Clocked, inbox: FolderInbox, tmp_path: Path) -> None:
     """Drained, it says goodbye; stopped with entries, it does not."""
-    telling, everywhere = Telling(journal, inbox, "other"), Everywhere(journal, lambda: None, "here")
+    telling, everywhere = Telling(journal, inbox, tmp_path / "other", "other"), Everywhere(journal, lambda: None, "here")
     _receive(inbox, START)
     telling.step()
     telling.leave()

@@ -55,6 +55,16 @@ def test_endless_work_of_one_stage_does_not_starve_the_others() -> None:
     assert flood.steps <= 200
 
 
+def test_stages_may_take_turns_step_by_step() -> None:
+    """The index beside the word that instances were refused: none waits for a stream to end."""
+    order: list[str] = []
+    stop = threading.Event()
+    stream = Counted("stream", 10**9, on_step=lambda _: order.append("stream"))
+    word = Counted("word", on_step=lambda n: stop.set() if n == 3 else order.append("word"))
+    turn([stream, word], lambda _: None, stop, burst=1)
+    assert order == ["stream", "word"] * 2 + ["stream"]
+
+
 def test_a_journal_that_is_away_pauses_its_stage_longer_each_time() -> None:
     """0.5, 1, 2, 4 s, …; the other stage is turned in every round, and the failed one resumes by itself."""
     now = 0.0
