@@ -53,7 +53,7 @@ def doctor(
 
     loaded = load(find_config(config))
     findings = list(_look(loaded))
-    if deep:
+    if deep and not any(finding.subject == "store" for finding in findings):  # what is not this store is not read
         from node.cli.doctor_deep import look_deep
 
         findings += look_deep(loaded)
